@@ -1,0 +1,3 @@
+"""A game backend that a studio hosts itself."""
+
+__version__ = "0.1.0"
