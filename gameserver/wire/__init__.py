@@ -1,0 +1,1 @@
+"""What travels: envelopes, JSON in and out, status and reason codes."""

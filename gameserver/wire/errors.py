@@ -1,0 +1,143 @@
+"""Refusals: errors that are meant for the client, each with its status and reason code.
+
+Anything that is not a `GameError` is a fault of the server: it is logged, answered as `InternalError`, and
+says nothing more. Codes that only one service uses are declared in that service.
+"""
+
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+
+class GameError(Exception):
+    """A refusal. `str(error)` becomes `status_message`; `extra` becomes further keys of the error object."""
+
+    status: ClassVar[int] = HTTPStatus.BAD_REQUEST
+    reason_code: ClassVar[int]
+
+    def __init__(self, message: str, **extra: Any) -> None:
+        super().__init__(message)
+        self.extra = extra
+
+
+# The packet as a whole
+
+
+class InvalidRequest(GameError):
+    """The packet is JSON, but not a packet."""
+
+    reason_code = 40001
+
+
+class UnreadableJson(GameError):
+    """The body is not JSON, or uses JSON in a way no client does (depth, numbers, lone surrogates)."""
+
+    reason_code = 40408
+
+
+class PacketTooLarge(GameError):
+    reason_code = 40600
+
+
+class BadSignature(GameError):
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40301
+
+
+class UnknownApp(GameError):
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40316
+
+
+class DisabledApp(GameError):
+    """The operator has switched the app off; `disabledReason` says what players should read."""
+
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40330
+
+
+class OutdatedPacket(GameError):
+    """The packetId is lower than the last one of its session."""
+
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40566
+
+
+class ReusedPacketId(GameError):
+    """The packetId is the last one of its session, but the packet is another."""
+
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40953
+
+
+class PacketInProgress(GameError):
+    """The same packet is still running; the one refusal that travels as HTTP 503."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    reason_code = 40606
+
+
+class RateLimited(GameError):
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40823
+
+
+# Sessions. Clients log themselves out on exactly these three.
+
+
+class SessionExpired(GameError):
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40303
+
+
+class NoSession(GameError):
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40304
+
+
+class SessionReplaced(GameError):
+    """Another login ended this session, or somebody with the right to end it did."""
+
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40356
+
+
+class SessionLimitReached(GameError):
+    """The app allows no further session for this player, and refuses the newest."""
+
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40209
+
+
+# A message
+
+
+class InvalidOperation(GameError):
+    """No such service or operation."""
+
+    reason_code = 40333
+
+
+class NotAllowed(GameError):
+    """The operation exists, but not for this caller."""
+
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40346
+
+
+class MissingParameter(GameError):
+    reason_code = 40358
+
+
+class InvalidParameterType(GameError):
+    reason_code = 40359
+
+
+class InvalidParameterValue(GameError):
+    reason_code = 40660
+
+
+class InternalError(GameError):
+    """Our fault. The log knows more."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    reason_code = 50000

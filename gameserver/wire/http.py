@@ -1,0 +1,118 @@
+"""What the faces that take packets over HTTP share: bodies within limits, and one answer to each request."""
+
+import asyncio
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from gameserver.wire import errors, json
+from gameserver.wire.packet import UNKNOWN_PACKET_ID
+
+BODY_BYTES_MAX = 1 << 20
+INFLATED_BYTES_MAX = 4 << 20
+INFLATED_RATIO_MAX = 100
+INFLATED_BYTES_FREE = 64 << 10  # the ratio counts above this size: short texts of one letter are harmless
+BLOCKING_BYTES_MAX = 8 << 10  # larger gzip bodies are unpacked in a thread
+
+Header = tuple[bytes, bytes]
+
+JSON_CONTENT: Header = (b"content-type", b"application/json")
+
+
+class Connection:
+    """One HTTP request that waits for its answer. `headers` go with every answer."""
+
+    __slots__ = ("_abort", "_headers", "_send", "answered", "packet_id", "sending")
+
+    def __init__(self, scope: Scope, send: Send, *headers: Header) -> None:
+        self._send = send
+        self._abort: Callable[[], None] | None = (scope.get("extensions") or {}).get("gameserver.abort")
+        self._headers = (JSON_CONTENT, *headers)
+        self.answered = False
+        self.packet_id = UNKNOWN_PACKET_ID
+        self.sending: asyncio.Task[None] | None = None
+
+    def close(self) -> None:
+        """End the connection without an answer: a client that got two would run its callbacks twice."""
+        if self._abort is not None:
+            self.answered = True
+            self._abort()
+
+    def time_out(self) -> None:
+        """Answer 504 now; whatever is sent later is dropped."""
+        self.sending = asyncio.ensure_future(
+            self.send(504, transport_error(504, self.packet_id, "the packet takes too long; ask again"))
+        )
+
+    async def send(self, status: int, body: bytes, *headers: Header) -> None:
+        """Answer, unless that has happened."""
+        if self.answered:
+            return
+        self.answered = True
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [*self._headers, (b"content-length", b"%d" % len(body)), *headers],
+            }
+        )
+        await self._send({"type": "http.response.body", "body": body})
+
+
+def transport_error(status: int, packet_id: int, message: str) -> bytes:
+    """Return the body beside an HTTP status other than 200: one client throws on a body that is not JSON."""
+    return json.encode(
+        {
+            "packetId": packet_id,
+            "status": status,
+            "reason_code": errors.PacketInProgress.reason_code,
+            "status_message": message,
+            "severity": "ERROR",
+        }
+    )
+
+
+async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    """Read and unpack a request body, within the limits. Raises a `GameError`."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        event: Any = await receive()
+        if event["type"] == "http.disconnect":
+            raise errors.InvalidRequest("the client went away")
+        chunk = event.get("body", b"")
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            raise errors.PacketTooLarge(f"a packet has at most {BODY_BYTES_MAX} bytes")
+        chunks.append(chunk)
+        if not event.get("more_body", False):
+            break
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    match headers.get(b"content-encoding", b"identity").strip().lower():
+        case b"identity" | b"":
+            return body
+        case b"gzip":
+            if size > BLOCKING_BYTES_MAX:
+                return await asyncio.to_thread(inflate, body)
+            return inflate(body)
+        case other:
+            name = other[:32].decode("latin-1")
+            raise errors.InvalidRequest(f"Content-Encoding {name!r} is not supported; use gzip")
+
+
+def inflate(body: bytes) -> bytes:
+    """Unpack gzip, within the limits. Raises a `GameError`."""
+    unpacker = zlib.decompressobj(wbits=31)  # gzip framing
+    try:
+        text = unpacker.decompress(body, INFLATED_BYTES_MAX + 1)
+    except zlib.error:
+        raise errors.UnreadableJson("the body is not gzip") from None
+    if len(text) > INFLATED_BYTES_MAX:
+        raise errors.PacketTooLarge(f"a packet has at most {INFLATED_BYTES_MAX} bytes when unpacked")
+    if len(text) > max(INFLATED_BYTES_FREE, INFLATED_RATIO_MAX * len(body)):
+        raise errors.PacketTooLarge(f"a packet shrinks to no less than 1/{INFLATED_RATIO_MAX}")
+    if not unpacker.eof or unpacker.unused_data:
+        raise errors.UnreadableJson("the gzip body is cut short or has something behind it")
+    return text

@@ -1,0 +1,100 @@
+"""JSON as it travels: what is accepted from outside, and the dialect every client can read.
+
+Out: compact, ASCII only, and a backslash inside a string as ``\\u005c``. One official client scans answers by
+hand and loses its place at a string that ends in an escaped backslash; another decodes bytes with the
+charset of its platform.
+
+In: UTF-8, at most `DEPTH_MAX` levels, whole numbers a double can hold exactly, no lone surrogates, no NUL
+(PostgreSQL cannot store it). Of duplicate keys the last one counts.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from gameserver.wire.errors import UnreadableJson
+
+DEPTH_MAX = 32
+INTEGER_MAX = 2**53  # beyond it a double, and so half of the clients, loses precision
+
+JSON_NULL = b"null"
+
+_encode = msgspec.json.Encoder().encode
+_AWKWARD = re.compile(rb"[\x80-\xff]|\\\\")
+_ESCAPE = re.compile(r"\\\\|[^\x00-\x7f]|\\.")
+# What can hide trouble in JSON text: a NUL, half a surrogate pair, a number of 16 digits or a large exponent.
+_SUSPECT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]|[0-9]{16}|[0-9][eE]\+?[0-9]{2}")
+_BRACKET_OR_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+def encode(value: Any) -> bytes:
+    """Encode a value the way every client reads it."""
+    text = _encode(value)
+    return text if _AWKWARD.search(text) is None else _ESCAPE.sub(_escape, text.decode()).encode()
+
+
+def _escape(match: re.Match[str]) -> str:
+    found = match.group()
+    if found[0] == "\\":
+        return "\\u005c" if found == "\\\\" else found
+    code = ord(found)
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
+def check_text(text: bytes) -> None:
+    """Refuse JSON text that is deeper or larger in its numbers than any client sends.
+
+    Cheap for ordinary text: two counts and one scan. Raises `UnreadableJson`.
+    """
+    if text.count(b"{") + text.count(b"[") > DEPTH_MAX:
+        _check_depth(text)
+    if _SUSPECT.search(text) is not None:
+        _check_values(text)
+
+
+def _check_depth(text: bytes) -> None:
+    depth = 0
+    for match in _BRACKET_OR_STRING.finditer(text):
+        first = match.group()[0]
+        if first in b"{[":
+            depth += 1
+            if depth > DEPTH_MAX:
+                raise UnreadableJson(f"JSON deeper than {DEPTH_MAX} levels")
+        elif first in b"}]":
+            depth -= 1
+
+
+def _check_values(text: bytes) -> None:
+    pending: list[tuple[str, Any]] = [("", decode_any(text))]
+    while pending:
+        path, value = pending.pop()
+        match value:
+            case dict():
+                for key, item in value.items():
+                    _check_string(f"a name in {path or 'the packet'}", key)
+                    pending.append((f"{path}.{key}" if path else key, item))
+            case list():
+                pending.extend((f"{path}[{index}]", item) for index, item in enumerate(value))
+            case str():
+                _check_string(path, value)
+            case int() if abs(value) > INTEGER_MAX:
+                raise UnreadableJson(f"{path}: a whole number beyond 2^53 loses precision; send it as text")
+            case _:
+                pass
+
+
+def _check_string(path: str, value: str) -> None:
+    if "\x00" in value:
+        raise UnreadableJson(f"{path}: text must not contain NUL")
+
+
+def decode_any(text: bytes) -> Any:
+    """Decode to plain Python values. Raises `UnreadableJson`."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableJson(f"not JSON: {error}") from None

@@ -1,0 +1,108 @@
+"""The base types of requests and replies, and how a request's mistakes are put into words."""
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from gameserver.wire import json
+from gameserver.wire.errors import (
+    GameError,
+    InvalidParameterType,
+    InvalidParameterValue,
+    MissingParameter,
+    UnreadableJson,
+)
+
+
+class Request(msgspec.Struct, rename="camel", kw_only=True):
+    """The `data` of a message. Unknown fields are ignored: old and new builds of a game meet one server."""
+
+
+class Reply(msgspec.Struct, rename="camel", kw_only=True, omit_defaults=False):
+    """The `data` of an answer."""
+
+
+AnyRequest = TypeVar("AnyRequest", bound=Request)
+
+_WORDS = {
+    "str": "text",
+    "int": "whole number",
+    "float": "number",
+    "bool": "true or false",
+    "object": "object",
+    "array": "array",
+    "null": "null",
+}
+_EXPECTED = re.compile(r"^Expected `(?P<expected>[^`]+)`(?:, got `(?P<got>[^`]+)`)?")
+_MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]+)`")
+_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+
+
+class RequestReader:
+    """Reads the raw `data` of one operation into its request type."""
+
+    def __init__(self, shape: type[Request]) -> None:
+        self.shape = shape
+        self._decode = msgspec.json.Decoder(shape).decode
+        self._optional = not any(field.required for field in msgspec.structs.fields(shape))
+
+    def read(self, data: bytes | msgspec.Raw) -> Any:
+        """Decode; absent, null and {} are the same. Raises a `GameError` that names the field."""
+        if bytes(data) == json.JSON_NULL:
+            if self._optional:
+                return self.shape()
+            data = b"{}"
+        try:
+            return self._decode(data)
+        except msgspec.ValidationError as error:
+            # JavaScript has one kind of number: 5.0 is as good as 5.
+            if "Expected `int`, got `float`" in str(error):
+                return self._read_whole_floats(bytes(data))
+            raise explain(error) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise UnreadableJson(f"data: not JSON: {error}") from None
+
+    def _read_whole_floats(self, data: bytes) -> Any:
+        try:
+            return msgspec.convert(_whole(json.decode_any(data)), self.shape)
+        except msgspec.ValidationError as error:
+            raise explain(error) from None
+
+
+def _whole(value: Any) -> Any:
+    match value:
+        case float() if value.is_integer() and abs(value) <= json.INTEGER_MAX:
+            return int(value)
+        case list():
+            return [_whole(item) for item in value]
+        case dict():
+            return {key: _whole(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+def explain(error: msgspec.ValidationError, root: str = "data") -> GameError:
+    """Put a decoder's complaint into the words of the protocol: `data.playerName: expected text, got null`."""
+    text = str(error)
+    place = _PATH.search(text)
+    where = root + (place["path"] if place else "")
+    if missing := _MISSING.match(text):
+        return MissingParameter(f"{where}.{missing['field']}: required")
+    if (found := _EXPECTED.match(text)) is None:
+        return InvalidParameterValue(f"{where}: {_PATH.sub('', text)}")
+    if found["got"] is None:  # the type is right, its size or range is not
+        return InvalidParameterValue(
+            f"{where}: {_in_words(_PATH.sub('', text)[0].lower() + _PATH.sub('', text)[1:])}"
+        )
+    if found["got"] == "null":
+        return MissingParameter(f"{where}: expected {_in_words(found['expected'])}, got null")
+    return InvalidParameterType(
+        f"{where}: expected {_in_words(found['expected'])}, got {_in_words(found['got'])}"
+    )
+
+
+def _in_words(types: str) -> str:
+    return re.sub(
+        r"`?\b(str|int|float|bool|object|array|null)\b`?", lambda found: _WORDS[found[1]], types
+    ).replace(" | ", " or ")
