@@ -1,0 +1,596 @@
+"""The types of an app definition: every setting with its meaning, unit, limits and default.
+
+The descriptions on the fields are what editors show and what the exported JSON Schema says, so they are
+written for operators.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from msgspec import Meta, Struct, field
+from msgspec.structs import fields
+
+S = TypeVar("S", bound=Struct)
+
+Mistake = tuple[str | tuple[str | int, ...], str]
+"""Where, as a key or a path of keys below the settings that yield it, and what is wrong there."""
+
+_END = r"$(?!\n)"  # a bare $ also matches before a last line feed, here and in JSON Schema
+
+_MAIL_ADDRESS = re.compile(
+    r"(?=.{3,254}\Z)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@(?:localhost|(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9]))"
+)
+_LOCAL_PART_MAX = 64
+
+
+def is_mail_address(text: str) -> bool:
+    """Tell whether text has the form of a mail address that mail servers everywhere accept (ASCII only)."""
+    return text.find("@") <= _LOCAL_PART_MAX and _MAIL_ADDRESS.fullmatch(text) is not None
+
+
+def file_inside(folder: Path, reference: str) -> Path:
+    """Resolve a file that a definition names, relative to the app's folder.
+
+    Raises ValueError with a sentence for the operator when it leaves the folder or is no file.
+    """
+    if not reference or "\0" in reference or "\\" in reference or Path(reference).is_absolute():
+        raise ValueError('expected the path of a file in the app\'s folder, with "/" between folders')
+    home = folder.resolve()
+    path = (home / reference).resolve()
+    if not path.is_relative_to(home):
+        raise ValueError(f'"{reference}" leaves the app\'s folder')
+    if not path.is_file():
+        raise ValueError(f'there is no file "{reference}" in the app\'s folder')
+    return path
+
+
+def is_secret(kind: object) -> bool:
+    """Tell whether a field's type is marked secret: its value never appears in messages or logs."""
+    return any(isinstance(note, Meta) and (note.extra or {}).get("secret") for note in get_args(kind))
+
+
+class Settings(Struct, forbid_unknown_fields=True):
+    """Base of every table of an app definition, also of the tables that services declare."""
+
+    def mistakes(self, folder: Path) -> Iterator[Mistake]:  # noqa: ARG002 - for those who override it
+        """Yield what the types alone cannot say, for instance two settings that exclude each other."""
+        yield from ()
+
+    def __repr__(self) -> str:
+        """Show the settings without their secrets: definitions end up in logs and tracebacks."""
+        values = ((f.name, getattr(self, f.name), is_secret(f.type)) for f in fields(self))
+        shown = (f"{name}={'***' if secret and value else repr(value)}" for name, value, secret in values)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+AppId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_-]{1,64}" + _END,
+        description="What clients send as gameId. No two apps share one.",
+        extra={"expected": "1 to 64 letters, digits, - or _"},
+    ),
+]
+AppSecret = Annotated[
+    str,
+    Meta(
+        min_length=16,
+        max_length=256,
+        description="Clients sign their packets with it. Or name an environment variable in secret_env.",
+        extra={"secret": "required"},
+    ),
+]
+Password = Annotated[str, Meta(max_length=1024, extra={"secret": "optional"})]
+EnvironmentName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}" + _END,
+        description="Environment variable that holds the value, to keep it out of this file.",
+        extra={"expected": "the name of an environment variable"},
+    ),
+]
+WebAddress = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://[^\s/?#]+[^\s]*" + _END,
+        max_length=2048,
+        extra={"expected": "a web address that starts with https:// or http://"},
+    ),
+]
+FileReference = Annotated[
+    str,
+    Meta(
+        max_length=256,
+        description="File in the app's folder.",
+        extra={"file": True, "expected": "the path of a file"},
+    ),
+]
+PlatformId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_]{1,32}" + _END,
+        description="Platform id as clients send it, such as IOS, ANG, WEB, WINDOWS; case does not matter.",
+        extra={"expected": "a platform id of letters, digits and _, such as IOS"},
+    ),
+]
+Version = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{1,9}(\.[0-9]{1,9}){0,7}" + _END,
+        extra={"expected": "a version such as 1.4.0"},
+    ),
+]
+Language = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}" + _END,
+        extra={"expected": "a language code such as en or pt-BR"},
+    ),
+]
+Country = Annotated[
+    str,
+    Meta(pattern=r"^([A-Za-z]{2})?" + _END, extra={"expected": "a country code of two letters such as CA"}),
+]
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class SessionSettings(Settings, kw_only=True):
+    """How long sessions live and how many a player may have at once."""
+
+    life_seconds: Annotated[
+        int,
+        Meta(ge=30, le=2_592_000, description="A session ends this many seconds after its last packet."),
+    ] = 1200
+    most: Annotated[int, Meta(ge=1, le=100, description="Sessions that one player may have at once.")] = 1
+    when_full: Annotated[
+        Literal["drop_oldest", "refuse_newest"],
+        Meta(description="What a login beyond that number does: end the oldest session, or be refused."),
+    ] = "drop_oldest"
+
+
+def version_numbers(text: str) -> tuple[int, ...]:
+    """Read a version for comparison: 1.10 is above 1.9, and 1.0 equals 1. Stops at anything but digits."""
+    found = re.match(r"v?([0-9]{1,9}(?:\.[0-9]{1,9})*)", text.strip())
+    numbers = [int(part) for part in found[1].split(".")] if found else []
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+class ClientSettings(Settings, kw_only=True):
+    """Which builds of the game may log in, and limits that clients are told at login."""
+
+    minimum_version: Annotated[
+        Version, Meta(description="Oldest game version that may log in, such as 1.4.0. Absent: any.")
+    ] = ""
+    minimum_versions: Annotated[
+        dict[PlatformId, Version],
+        Meta(description="Oldest game version on particular platforms; it goes before minimum_version."),
+    ] = {}
+    upgrade_url: Annotated[
+        WebAddress, Meta(description="Where players find the new version; part of the refusal.")
+    ] = ""
+    upgrade_urls: Annotated[
+        dict[PlatformId, WebAddress], Meta(description="The same for particular platforms (stores).")
+    ] = {}
+    platforms: Annotated[
+        list[PlatformId] | None,
+        Meta(description="Platforms that may log in. UNKNOWN means clients that cannot tell. Absent: all."),
+    ] = None
+    compress_if_larger: Annotated[
+        int,
+        Meta(ge=0, le=1_048_576, description="Clients compress requests above this many bytes."),
+    ] = 51_200
+    max_bundle_messages: Annotated[
+        int, Meta(ge=1, le=50, description="Most messages that clients put into one packet.")
+    ] = 10
+    max_kill_count: Annotated[
+        int,
+        Meta(ge=1, le=12, description="Clients stop making a call that was refused this often in a row."),
+    ] = 11
+
+    def mistakes(self, folder: Path) -> Iterator[Mistake]:
+        """Yield platforms that appear twice in different spellings."""
+        for key in ("minimum_versions", "upgrade_urls"):
+            seen: dict[str, str] = {}
+            for platform in getattr(self, key):
+                first = seen.setdefault(platform.upper(), platform)
+                if first != platform:
+                    yield (key, platform), f'the same platform as "{first}"; case does not matter'
+        yield from super().mistakes(folder)
+
+    def platform_allowed(self, platform: str) -> bool:
+        """Tell whether clients of this platform may log in; an empty text counts as UNKNOWN."""
+        wanted = platform.upper() or "UNKNOWN"
+        return self.platforms is None or any(wanted == allowed.upper() for allowed in self.platforms)
+
+    def version_allowed(self, version: str, platform: str) -> bool:
+        """Tell whether a game version is at least the minimum of its platform."""
+        minimum = _of_platform(self.minimum_versions, platform, self.minimum_version)
+        return not minimum or version_numbers(version) >= version_numbers(minimum)
+
+    def upgrade_address(self, platform: str) -> str:
+        """Name the address that players of a platform get the new version from; may be empty."""
+        return _of_platform(self.upgrade_urls, platform, self.upgrade_url)
+
+
+def _of_platform(values: dict[str, str], platform: str, otherwise: str) -> str:
+    return next((value for key, value in values.items() if key.upper() == platform.upper()), otherwise)
+
+
+class Redirect(Settings, kw_only=True):
+    """Sends every client of this app to another server at login."""
+
+    url: Annotated[
+        WebAddress,
+        Meta(description="Dispatcher of the other server, such as https://eu.example.com/dispatcherv2."),
+    ]
+    app_id: Annotated[AppId, Meta(description="Id of the app over there.")]
+
+
+LOGIN_TYPES = (
+    "Anonymous",
+    "Apple",
+    "Blockchain",
+    "Email",
+    "External",
+    "Facebook",
+    "FacebookLimited",
+    "GameCenter",
+    "Google",
+    "GoogleOpenId",
+    "Handoff",
+    "Nintendo",
+    "Oculus",
+    "Parse",
+    "PlaystationNetwork",
+    "PlaystationNetwork5",
+    "SettopHandoff",
+    "Steam",
+    "Twitter",
+    "Ultra",
+    "Universal",
+)
+_LOGIN_TYPES_FOLDED = frozenset(name.casefold() for name in LOGIN_TYPES)
+
+
+class LoginSettings(Settings, kw_only=True):
+    """Who may log in how, and how guessing passwords is slowed down."""
+
+    enabled: Annotated[bool, Meta(description="false refuses logins; sessions that exist live on.")] = True
+    types: Annotated[
+        list[str] | None,
+        Meta(description=f"Login types that are allowed, of: {', '.join(LOGIN_TYPES)}. Absent: all."),
+    ] = None
+    failures_per_account: Annotated[
+        int, Meta(ge=1, le=1000, description="Failed logins in the window that lock an account.")
+    ] = 5
+    failures_per_address: Annotated[
+        int, Meta(ge=1, le=100_000, description="Failed logins in the window that lock a network address.")
+    ] = 20
+    window_seconds: Annotated[
+        int, Meta(ge=1, le=86_400, description="Time in which failed logins are counted.")
+    ] = 60
+    lock_seconds: Annotated[int, Meta(ge=1, le=86_400, description="How long a lock lasts.")] = 60
+    password_min_length: Annotated[
+        int,
+        Meta(ge=1, le=256, description="Fewest characters of a new password; the ones in use stay valid."),
+    ] = 1
+    validated_email_only: Annotated[
+        bool,
+        Meta(description="true refuses logins of type Email until the player has followed the mailed link."),
+    ] = False
+    conceal_accounts: Annotated[
+        bool,
+        Meta(
+            description="true answers a login of type Universal or Email to an account that does not exist "
+            "like a wrong password, so that nobody learns which accounts exist. Clients that offer to make a "
+            "new account then need a way of their own to ask."
+        ),
+    ] = False
+
+    def mistakes(self, folder: Path) -> Iterator[Mistake]:
+        """Yield login types that do not exist."""
+        for index, name in enumerate(self.types or []):
+            if name.casefold() not in _LOGIN_TYPES_FOLDED:
+                yield ("types", index), f'unknown login type "{name}"; there are {", ".join(LOGIN_TYPES)}'
+        yield from super().mistakes(folder)
+
+    def allows(self, login_type: str) -> bool:
+        """Tell whether a login type is allowed; case does not matter, clients spell HandOff in two ways."""
+        folded = login_type.casefold()
+        return self.types is None or any(folded == name.casefold() for name in self.types)
+
+
+class WebhookLogin(Settings, kw_only=True, tag_field="kind", tag="webhook"):
+    """External login that a web service of the studio decides."""
+
+    url: Annotated[WebAddress, Meta(description="Is asked, by POST, whether an id and its token are right.")]
+    secret: Annotated[
+        str,
+        Meta(
+            min_length=16,
+            max_length=256,
+            description="Signs our question. Or name an environment variable in secret_env.",
+            extra={"secret": "required"},
+        ),
+    ] = ""
+    secret_env: EnvironmentName = ""
+    timeout_seconds: Annotated[
+        float, Meta(ge=0.1, le=30, description="A service that is slower than this counts as a refusal.")
+    ] = 5.0
+
+
+TokenAlgorithm = Literal[
+    "HS256",
+    "HS384",
+    "HS512",
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+]
+_HMAC_KEY_BYTES_MIN = {"HS256": 32, "HS384": 48, "HS512": 64}
+_CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
+_RSA_BITS_MIN = 2048
+
+
+class TokenLogin(Settings, kw_only=True, tag_field="kind", tag="token"):
+    """External login with a signed token (JWT) that another system of the studio issued."""
+
+    issuer: Annotated[str, Meta(min_length=1, max_length=512, description="Must be the token's iss.")]
+    audience: Annotated[str, Meta(min_length=1, max_length=512, description="Must be in the token's aud.")]
+    algorithm: Annotated[TokenAlgorithm, Meta(description="The one algorithm that is accepted.")]
+    key: Annotated[
+        str,
+        Meta(
+            max_length=16_384,
+            description="Shared secret (HS algorithms) or public key as PEM. Or key_env, or key_file.",
+            extra={"secret": "optional"},
+        ),
+    ] = ""
+    key_env: EnvironmentName = ""
+    key_file: Annotated[FileReference, Meta(description="File that holds the key.")] = ""
+    claim: Annotated[Name, Meta(description="Claim with the player's id; must equal externalId.")] = "sub"
+    leeway_seconds: Annotated[
+        int, Meta(ge=0, le=600, description="How far the clocks of the two systems may be apart.")
+    ] = 60
+
+    def verification_key(self, folder: Path) -> str:
+        """Return the key that verifies tokens; `folder` is the app's. Raises ValueError or OSError."""
+        if self.key_file:
+            return file_inside(folder, self.key_file).read_text("utf-8").strip()
+        return self.key
+
+    def mistakes(self, folder: Path) -> Iterator[Mistake]:
+        """Yield a key that is missing, given twice, weak, or of another kind than the algorithm needs."""
+        if bool(self.key) == bool(self.key_file):
+            yield "key", "expected exactly one of key, key_env and key_file"
+            return
+        where = "key_file" if self.key_file else "key_env" if self.key_env else "key"
+        try:
+            complaint = _unfit(self.verification_key(folder), self.algorithm)
+        except (OSError, ValueError) as error:
+            complaint = f"the key cannot be read: {error}"
+        if complaint:
+            yield where, complaint
+
+
+def _unfit(key: str, algorithm: str) -> str:
+    """Say why a key cannot serve an algorithm; empty when it can."""
+    if least := _HMAC_KEY_BYTES_MIN.get(algorithm):
+        if "-----BEGIN" in key:
+            return f"{algorithm} needs a shared secret, got a PEM key"
+        size = len(key.encode())
+        return "" if size >= least else f"{algorithm} needs a key of at least {least} bytes, got {size}"
+    try:
+        public = load_pem_public_key(key.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return f"{algorithm} needs a public key in PEM form (-----BEGIN PUBLIC KEY-----)"
+    if algorithm in _CURVES:
+        fits = isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name == _CURVES[algorithm]
+        return "" if fits else f"{algorithm} needs an elliptic curve key on {_CURVES[algorithm]}"
+    if algorithm == "EdDSA":
+        fits = isinstance(public, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)
+        return "" if fits else "EdDSA needs an Ed25519 or Ed448 key"
+    if not isinstance(public, rsa.RSAPublicKey):
+        return f"{algorithm} needs an RSA key"
+    return "" if public.key_size >= _RSA_BITS_MIN else f"an RSA key needs at least {_RSA_BITS_MIN} bits"
+
+
+ExternalLogin = WebhookLogin | TokenLogin
+
+
+@lru_cache(maxsize=1024)
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(text)
+
+
+class ServerKey(Settings, kw_only=True):
+    """A server of the studio that may call this app without a player."""
+
+    secret: Annotated[
+        str,
+        Meta(
+            min_length=16,
+            max_length=256,
+            description="What the server proves itself with. Or name an environment variable in secret_env.",
+            extra={"secret": "required"},
+        ),
+    ] = ""
+    secret_env: EnvironmentName = ""
+    addresses: Annotated[
+        list[str],
+        Meta(description="Networks it may call from, such as 10.1.0.0/16 or 2001:db8::7. Empty: anywhere."),
+    ] = []
+
+    def mistakes(self, folder: Path) -> Iterator[Mistake]:
+        """Yield addresses that are no networks."""
+        for index, text in enumerate(self.addresses):
+            try:
+                _network(text)
+            except ValueError as error:
+                yield ("addresses", index), f"expected an address or a network such as 10.1.0.0/16: {error}"
+        yield from super().mistakes(folder)
+
+    def admits(self, address: str) -> bool:
+        """Tell whether a call from this address is allowed; text that is no address never is."""
+        try:
+            caller = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(caller, ipaddress.IPv6Address) and caller.ipv4_mapped:
+            caller = caller.ipv4_mapped  # how an IPv4 caller looks on a socket that serves both
+        return not self.addresses or any(caller in _network(text) for text in self.addresses)
+
+
+class SmtpSettings(Settings, kw_only=True):
+    """The mail server that takes the app's mail."""
+
+    host: Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+" + _END)]
+    port: Annotated[int, Meta(ge=1, le=65_535)] = 587
+    security: Annotated[
+        Literal["starttls", "tls", "none"],
+        Meta(description="starttls (usual on port 587), tls from the first byte (port 465), or none."),
+    ] = "starttls"
+    user: Annotated[str, Meta(max_length=256, description="Absent: no login at the mail server.")] = ""
+    password: Annotated[Password, Meta(description="Or name an environment variable in password_env.")] = ""
+    password_env: EnvironmentName = ""
+    ca_file: Annotated[
+        FileReference,
+        Meta(description="Certificates (PEM) to check the mail server against. Absent: the system's."),
+    ] = ""
+    timeout_seconds: Annotated[
+        float, Meta(ge=0.1, le=120, description="Longest wait for each answer of the mail server.")
+    ] = 20.0
+
+    def mistakes(self, folder: Path) -> Iterator[Mistake]:
+        """Yield logins that would be incomplete or readable on the way."""
+        if bool(self.user) != bool(self.password):
+            yield "user", "user and password are given together or not at all"
+        elif self.user and self.security == "none" and self.host not in ("localhost", "127.0.0.1", "::1"):
+            yield "security", "a password does not travel unprotected: expected starttls or tls"
+        yield from super().mistakes(folder)
+
+
+class LinkSettings(Settings, kw_only=True):
+    """The link in a mail that resets a password or proves an address."""
+
+    minutes: Annotated[int, Meta(ge=1, le=10_080, description="How long the link works.")] = 60
+    url: Annotated[
+        WebAddress,
+        Meta(description="Page of yours that gets the link's token. Absent: a page of this server."),
+    ] = ""
+
+
+class MailSettings(Settings, kw_only=True):
+    """Mail to players. Without an SMTP server it is written into the outbox folder of the data folder."""
+
+    from_address: Annotated[
+        str, Meta(max_length=254, description="Sender of the mail, such as support@example.com.")
+    ] = ""
+    from_name: Annotated[
+        str,
+        Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*" + _END, extra={"expected": "a name on one line"}),
+    ] = ""
+    smtp: Annotated[SmtpSettings | None, Meta(description="Absent: mail goes to the outbox folder.")] = None
+    templates: Annotated[
+        dict[Name, FileReference],
+        Meta(
+            description="Texts of mails by id; password_reset and email_validation replace those built in. "
+            'The first line is "Subject: ...". Beside mail/reset.txt, mail/reset.html is the HTML part and '
+            "mail/reset.fr.txt is French."
+        ),
+    ] = {}
+    reset: Annotated[LinkSettings, Meta(description="The link that sets a new password.")] = field(
+        default_factory=LinkSettings
+    )
+    validation: Annotated[LinkSettings, Meta(description="The link that proves an address.")] = field(
+        default_factory=lambda: LinkSettings(minutes=1440)
+    )
+
+    def mistakes(self, folder: Path) -> Iterator[Mistake]:
+        """Yield a sender that is none, and templates without a subject."""
+        if self.from_address and not is_mail_address(self.from_address):
+            yield "from_address", "expected a mail address such as support@example.com"
+        if self.smtp and not self.from_address:
+            yield "from_address", "missing: a mail server needs to know the sender"
+        for template, reference in self.templates.items():
+            try:
+                with file_inside(folder, reference).open(encoding="utf-8") as file:
+                    first = file.readline(1024)
+            except (OSError, ValueError) as error:
+                yield ("templates", template), f"cannot be read: {error}"
+                continue
+            if not re.match(r"subject:\s*\S", first, re.IGNORECASE):
+                yield ("templates", template), f'the first line of {reference} must be "Subject: ..."'
+
+
+class Definition(Settings, kw_only=True):
+    """An app: one game, or one edition of it, with its own players."""
+
+    id: AppId
+    secret: AppSecret = ""
+    secret_env: EnvironmentName = ""
+    title: Annotated[str, Meta(max_length=128, description="For people. Absent: the folder's name.")] = ""
+    signature: Annotated[
+        Literal["required", "optional"],
+        Meta(description="optional lets packets without a signature in: handy for curl, not for production."),
+    ] = "required"
+    enabled: Annotated[bool, Meta(description="false refuses every login to this app.")] = True
+    disabled_reason: Annotated[
+        dict[str, Any] | None, Meta(description="What clients of a disabled app are told.")
+    ] = None
+    default_language: Annotated[
+        Language, Meta(description="Language of players whose client does not name one.")
+    ] = "en"
+    default_country: Annotated[
+        Country, Meta(description="Country of players whose client does not name one.")
+    ] = ""
+    session: SessionSettings = field(default_factory=SessionSettings)
+    clients: ClientSettings = field(default_factory=ClientSettings)
+    redirect: Redirect | None = None
+    login: LoginSettings = field(default_factory=LoginSettings)
+    external: Annotated[
+        dict[Name, ExternalLogin],
+        Meta(description="External logins by the name that clients send as externalAuthName."),
+    ] = {}
+    servers: Annotated[
+        dict[Name, ServerKey], Meta(description="Servers that may call without a player, by serverName.")
+    ] = {}
+    mail: MailSettings = field(default_factory=MailSettings)
+
+
+class App(Definition, kw_only=True):
+    """A loaded definition: the settings, where they came from, and the parts that services declared."""
+
+    name: str
+    path: Path
+    sections: dict[type[Struct], Struct] = {}
+
+    def section(self, kind: type[S]) -> S:
+        """Return the part of the definition that a service declared with this type.
+
+        Raises LookupError when the type was not among the sections at loading: a mistake of ours.
+        """
+        if kind not in self.sections:
+            raise LookupError(f"{kind.__name__} is no declared section of app definitions")
+        return cast("S", self.sections[kind])
+
+    def file(self, reference: str) -> Path:
+        """Resolve a file of the app. Raises ValueError when it leaves the app's folder or does not exist."""
+        return file_inside(self.path, reference)

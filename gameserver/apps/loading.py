@@ -1,0 +1,213 @@
+"""Reads the folder of app definitions.
+
+Each app is a folder with an `app.toml`. Every mistake of every file is collected; an app with a mistake is
+left out, the others are served.
+"""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import fields
+
+from gameserver.apps.checking import Checker
+from gameserver.apps.definition import App, Definition
+from gameserver.apps.toml_lines import KeyPath, key_lines, nearest_line
+
+FILE_NAME = "app.toml"
+FILE_BYTES_MAX = 4 * 1024 * 1024
+
+Sections = Mapping[str, type[Struct]]
+"""What services declare: the name of a table of `app.toml` and the type of what it holds."""
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """A mistake in a definition. As text: `apps/demo/app.toml:12 session.life_seconds: expected …`."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        key = f" {self.key}" if self.key else ""
+        return f"{self.file}:{self.line}{key}: {self.message}"
+
+
+class Apps:
+    """The apps of a folder, found by id."""
+
+    def __init__(
+        self, apps: Iterable[App] = (), problems: Iterable[Problem] = (), broken: Iterable[str] | None = ()
+    ) -> None:
+        """Hold `apps`; `broken` names the folders with problems, None means that nothing could be read."""
+        self.by_id = {app.id: app for app in apps}
+        self.problems = sorted(problems)
+        self.broken = None if broken is None else frozenset(broken)
+
+    def find(self, app_id: str) -> App | None:
+        """Find an app by its id."""
+        return self.by_id.get(app_id)
+
+    def __iter__(self) -> Iterator[App]:
+        return iter(self.by_id.values())
+
+    def __len__(self) -> int:
+        return len(self.by_id)
+
+
+def definition_type(sections: Sections) -> type[Definition]:
+    """Build the type of a whole file: the settings of every app and the parts that services declared.
+
+    Raises ValueError for two sections that cannot live side by side: a mistake of ours.
+    """
+    if taken := sorted(set(sections) & {f.encode_name for f in fields(Definition)}):
+        raise ValueError(f"sections with the names of settings: {', '.join(taken)}")
+    if len(set(sections.values())) < len(sections):
+        raise ValueError("two sections share one type; app.section(type) could not tell them apart")
+    parts = [
+        (f"section_{i}", kind, _default(kind)) if _has_defaults(kind) else (f"section_{i}", kind)
+        for i, kind in enumerate(sections.values())
+    ]
+    made = msgspec.defstruct(
+        "AppFile",
+        parts,
+        bases=(Definition,),
+        kw_only=True,
+        forbid_unknown_fields=True,
+        rename={f"section_{i}": name for i, name in enumerate(sections)},
+    )
+    assert issubclass(made, Definition)
+    made.__doc__ = Definition.__doc__
+    return made
+
+
+def _has_defaults(kind: type[Struct]) -> bool:
+    return all(f.default is not NODEFAULT or f.default_factory is not NODEFAULT for f in fields(kind))
+
+
+def _default(kind: type[Struct]) -> Any:
+    return msgspec.field(default_factory=kind)
+
+
+def load_apps(
+    folder: Path, sections: Sections | None = None, environ: Mapping[str, str] = os.environ
+) -> Apps:
+    """Load every app of a folder. Never raises for what an operator wrote: see `Apps.problems`.
+
+    Folders whose names start with "." or "_" are passed over, and so are files beside the app folders.
+    """
+    loader = _Loader(sections or {}, environ)
+    try:
+        homes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "_")))
+    except OSError as error:
+        problem = Problem(str(folder), 1, "", f"the folder of apps cannot be read: {error.strerror}")
+        return Apps(problems=[problem], broken=None)
+    for home in homes:
+        loader.load(home)
+    return loader.result()
+
+
+class _Loader:
+    def __init__(self, sections: Sections, environ: Mapping[str, str]) -> None:
+        self.sections = sections
+        self.environ = environ
+        self.file_type = definition_type(sections)
+        self.loaded: list[tuple[App, int]] = []  # with the line of the id
+        self.problems: list[Problem] = []
+        self.broken: set[str] = set()
+
+    def result(self) -> Apps:
+        by_id: dict[str, list[tuple[App, int]]] = {}
+        for app, line in self.loaded:
+            by_id.setdefault(app.id, []).append((app, line))
+        good = [places[0][0] for places in by_id.values() if len(places) == 1]
+        for places in by_id.values():
+            for app, line in places if len(places) > 1 else ():
+                others = ", ".join(f"{a.path / FILE_NAME}:{n}" for a, n in places if a is not app)
+                message = f"{json.dumps(app.id)} is the id of another app too: {others}"
+                self.report(app.path, line, "id", message)
+        return Apps(good, self.problems, self.broken)
+
+    def report(self, home: Path, line: int, key: str, message: str) -> None:
+        self.problems.append(Problem(str(home / FILE_NAME), line, key, message))
+        self.broken.add(home.name)
+
+    def load(self, home: Path) -> None:
+        text = self.read(home)
+        table = None if text is None else self.parse(home, text)
+        if text is None or table is None:
+            return
+        lines = key_lines(text)
+
+        def report(path: KeyPath, message: str) -> None:
+            self.report(home, nearest_line(lines, path), dotted(path), message)
+
+        if Checker(home, self.environ, report).check(table, self.file_type):
+            app = self.build(home, msgspec.convert(table, self.file_type))
+            self.loaded.append((app, nearest_line(lines, ("id",))))
+
+    def read(self, home: Path) -> str | None:
+        try:
+            with (home / FILE_NAME).open("rb") as file:
+                raw = file.read(FILE_BYTES_MAX + 1)
+        except FileNotFoundError:
+            message = 'missing; every folder here is an app, unless its name starts with "_" or "."'
+            self.report(home, 1, "", message)
+            return None
+        except OSError as error:
+            self.report(home, 1, "", f"cannot be read: {error.strerror}")
+            return None
+        if len(raw) > FILE_BYTES_MAX:
+            self.report(home, 1, "", f"larger than {FILE_BYTES_MAX} bytes")
+            return None
+        try:
+            # Some editors on Windows put a byte order mark in front, which TOML does not know.
+            return raw.decode("utf-8-sig").replace("\r\n", "\n")
+        except UnicodeDecodeError as error:
+            line = raw.count(b"\n", 0, error.start) + 1
+            self.report(home, line, "", "this is not UTF-8 text; save the file as UTF-8")
+            return None
+
+    def parse(self, home: Path, text: str) -> dict[str, Any] | None:
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            message = str(error)
+            place = _AT_LINE.search(message)
+            last_line = text.count("\n") + 1
+            line = int(place[1]) if place and place[1] else last_line
+            self.report(home, line, "", f"not TOML: {_AT_LINE.sub('', message)}")
+        except (RecursionError, ValueError) as error:  # e.g. a number of thousands of digits, a 13th month
+            what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            self.report(home, 1, "", f"not TOML: {what}")
+        return None
+
+    def build(self, home: Path, definition: Definition) -> App:
+        settings = {name: getattr(definition, name) for name in Definition.__struct_fields__}
+        parts = {kind: getattr(definition, f"section_{i}") for i, kind in enumerate(self.sections.values())}
+        settings["title"] = settings["title"] or home.name
+        return App(name=home.name, path=home, sections=parts, **settings)
+
+
+def dotted(path: KeyPath) -> str:
+    """Write a path as TOML does: `servers."room 1".addresses[0]`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            shown = part if _BARE_KEY.fullmatch(part) else json.dumps(part, ensure_ascii=False)
+            text += f".{shown}" if text else shown
+    return text
