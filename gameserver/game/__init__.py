@@ -1,0 +1,1 @@
+"""Rules that more than one service or face needs."""
