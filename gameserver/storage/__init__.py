@@ -1,0 +1,33 @@
+"""Where players' data lives: one way to speak to SQLite and PostgreSQL."""
+
+from gameserver.storage.database import open_database
+from gameserver.storage.errors import (
+    Aborted,
+    CommitUnknown,
+    ConstraintBroken,
+    SchemaMismatch,
+    StorageError,
+    Unavailable,
+)
+from gameserver.storage.plans import Statement
+from gameserver.storage.tables import Json, Upsert, excluded, metadata, upsert
+from gameserver.storage.transaction import Database, Row, Transaction
+
+__all__ = [
+    "Aborted",
+    "CommitUnknown",
+    "ConstraintBroken",
+    "Database",
+    "Json",
+    "Row",
+    "SchemaMismatch",
+    "Statement",
+    "StorageError",
+    "Transaction",
+    "Unavailable",
+    "Upsert",
+    "excluded",
+    "metadata",
+    "open_database",
+    "upsert",
+]

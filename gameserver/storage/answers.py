@@ -1,0 +1,117 @@
+"""The stored answers of packets: what makes a repeated packet return its first answer.
+
+A packet that writes stores its answer in the same transaction. One row per session is enough: a client sends
+its packets one after the other, and the row holds the last one.
+"""
+
+from typing import NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    select,
+    update,
+)
+
+from gameserver.storage.tables import excluded, metadata, upsert
+from gameserver.storage.transaction import Transaction
+
+packet_answers = Table(
+    "packet_answers",
+    metadata,
+    Column("session", String(128), primary_key=True),
+    Column("packet_id", BigInteger, nullable=False),
+    Column("body_hash", Text, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("note", Text),
+    Column("stored_at", BigInteger, nullable=False),
+    Index(None, "stored_at"),
+)
+
+
+class StoredAnswer(NamedTuple):
+    """The answer of a packet; `note` is what must still be done outside of the database, or None."""
+
+    body_hash: str
+    answer: bytes
+    note: str | None
+
+
+_STORE = upsert(
+    packet_answers,
+    ["session"],
+    ["packet_id", "body_hash", "answer", "note", "stored_at"],
+    where=packet_answers.c.packet_id < excluded(packet_answers).packet_id,
+)
+_FIND = select(packet_answers.c.body_hash, packet_answers.c.answer, packet_answers.c.note).where(
+    packet_answers.c.session == bindparam("session"), packet_answers.c.packet_id == bindparam("packet_id")
+)
+_NOTE_DONE = (
+    update(packet_answers)
+    .where(
+        packet_answers.c.session == bindparam("of_session"),
+        packet_answers.c.packet_id == bindparam("of_packet_id"),
+    )
+    .values(note=None)
+)
+_FORGET_BEFORE = delete(packet_answers).where(
+    packet_answers.c.session.in_(
+        select(packet_answers.c.session)
+        .where(packet_answers.c.stored_at < bindparam("before"))
+        .order_by(packet_answers.c.stored_at)
+        .limit(bindparam("at_most"))
+    ),
+    # Again, for an answer that was stored while this statement waited for its row.
+    packet_answers.c.stored_at < bindparam("before"),
+)
+
+
+async def store(
+    tx: Transaction,
+    session: str,
+    packet_id: int,
+    body_hash: str,
+    answer: bytes,
+    note: str | None,
+    now_ms: int,
+) -> bool:
+    """Store the answer of a packet; False when this packet, or a later one of the session, is stored already.
+
+    That is the fence: of two runs of one packet only one gets True. The other must roll back and return the
+    answer that is there.
+    """
+    return (
+        await tx.run(
+            _STORE,
+            session=session,
+            packet_id=packet_id,
+            body_hash=body_hash,
+            answer=answer,
+            note=note,
+            stored_at=now_ms,
+        )
+        > 0
+    )
+
+
+async def find(tx: Transaction, session: str, packet_id: int) -> StoredAnswer | None:
+    """Return the stored answer of a packet; None when it has none, or a later packet has replaced it."""
+    row = await tx.one(_FIND, session=session, packet_id=packet_id)
+    return None if row is None else StoredAnswer(row[0], row[1], row[2])
+
+
+async def note_done(tx: Transaction, session: str, packet_id: int) -> None:
+    """Take the note off an answer: what it asked for has been done."""
+    await tx.run(_NOTE_DONE, of_session=session, of_packet_id=packet_id)
+
+
+async def forget_before(tx: Transaction, ms: int, limit: int) -> int:
+    """Delete answers stored before a time, at most `limit` and the oldest first; return how many."""
+    return await tx.run(_FORGET_BEFORE, before=ms, at_most=limit)

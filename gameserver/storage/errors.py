@@ -1,0 +1,28 @@
+"""What can go wrong between a caller and its database, in words that do not depend on the driver."""
+
+
+class StorageError(Exception):
+    """The database did not do what it was asked to do."""
+
+
+class Aborted(StorageError):
+    """The transaction was given up and nothing of it happened; the caller may run it again."""
+
+
+class Unavailable(Aborted):
+    """The database cannot be reached, or has no free connection; nothing happened."""
+
+
+class CommitUnknown(StorageError):
+    """The connection broke while the commit was under way.
+
+    The transaction happened as a whole or not at all; the caller has to look which of the two it was.
+    """
+
+
+class ConstraintBroken(StorageError):
+    """A unique index, a foreign key or a check refused the statement, and the caller did not expect it."""
+
+
+class SchemaMismatch(StorageError):
+    """The tables are not the ones this server works with. The message says what to do."""

@@ -1,0 +1,427 @@
+"""PostgreSQL through asyncpg.
+
+The pool is our own: asyncpg's spends as much time on lending a connection as on a query by primary key.
+Round trips are what costs here, so none is made before it is needed: a transaction begins with its first
+statement, and a savepoint is set only if there is something before it that must be kept.
+"""
+
+# ruff: noqa: D102 - what the methods promise stands at Database and Transaction
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Literal, Self, cast
+
+import asyncpg
+
+from gameserver.storage.errors import Aborted, CommitUnknown, ConstraintBroken, StorageError, Unavailable
+from gameserver.storage.plans import POSTGRESQL, Plan, Plans, Statement
+from gameserver.storage.transaction import READ_ONLY, Database, Row, Transaction
+
+ACQUIRE_SECONDS_MAX = 10.0
+CONNECT_SECONDS_MAX = 10.0
+SERVER_SETTINGS = {
+    "application_name": "gameserver",
+    "jit": "off",  # compiling costs more than the short statements of a game take
+    "statement_timeout": "30s",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+
+_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    OSError,
+)
+_GIVEN_UP = (
+    asyncpg.TransactionRollbackError,  # deadlock, serialization
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.InFailedSQLTransactionError,
+    asyncpg.ReadOnlySQLTransactionError,  # the server has become a replica
+    asyncpg.InvalidCachedStatementError,  # a migration changed a table under a prepared statement
+)
+
+
+class PostgresDatabase(Database):
+    """A pool of connections, opened when they are needed and kept."""
+
+    dialect: Literal["sqlite", "postgresql"] = "postgresql"
+
+    def __init__(self, url: str, pool_size: int) -> None:
+        self.url = url
+        self.plans = Plans(POSTGRESQL)
+        self._pool_size = pool_size
+        self._idle: list[Any] = []
+        self._open = 0
+        self._closed = False
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    @classmethod
+    async def open(cls, url: str, pool_size: int) -> "PostgresDatabase":
+        """Connect once, so that a wrong address shows now and not at the first player."""
+        database = cls(url, pool_size)
+        database.release(await database.acquire())
+        return database
+
+    def read(self) -> "PostgresRead":
+        return PostgresRead(self)
+
+    def write(self) -> "PostgresWrite":
+        return PostgresWrite(self)
+
+    async def close(self) -> None:
+        self._closed = True
+        while self._open:
+            while self._idle:
+                self._open -= 1
+                connection = self._idle.pop()
+                try:
+                    await connection.close(timeout=CONNECT_SECONDS_MAX)
+                except _ERRORS:
+                    connection.terminate()
+            if self._open:
+                await self._wait()
+        self._wake()
+
+    async def acquire(self) -> Any:
+        """Lend a connection; `Unavailable` when there is none and none can be made."""
+        while True:
+            if self._closed:
+                raise Unavailable("the database is closed")
+            while self._idle:
+                connection = self._idle.pop()
+                if not connection.is_closed():
+                    return connection
+                self._open -= 1
+            if self._open < self._pool_size:
+                return await self._connect()
+            try:
+                async with asyncio.timeout(ACQUIRE_SECONDS_MAX):
+                    await self._wait()
+            except TimeoutError as error:
+                raise Unavailable(f"no free connection in {ACQUIRE_SECONDS_MAX:g} s") from error
+
+    def release(self, connection: Any) -> None:
+        """Take a connection back. It is outside of any transaction, or broken."""
+        if connection.is_closed():
+            self._open -= 1
+        else:
+            self._idle.append(connection)
+        if self._queue:
+            self._wake()
+
+    def discard(self, connection: Any) -> None:
+        """Take back a connection in an unknown state."""
+        connection.terminate()
+        self.release(connection)
+
+    async def _connect(self) -> Any:
+        self._open += 1
+        try:
+            return await asyncpg.connect(
+                self.url,
+                timeout=CONNECT_SECONDS_MAX,
+                statement_cache_size=1000,
+                max_cached_statement_lifetime=0,
+                server_settings=SERVER_SETTINGS,
+            )
+        except BaseException as error:
+            self._open -= 1
+            self._wake()
+            if isinstance(error, _ERRORS):
+                raise Unavailable(f"cannot connect to the database: {error}") from error
+            raise
+
+    async def _wait(self) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._queue.remove(turn)
+            else:
+                self._wake()
+            raise
+
+    def _wake(self) -> None:
+        """Let the first who waits look again whether there is a connection for it."""
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+
+class _PostgresTransaction(Transaction):
+    __slots__ = ("_connection", "_database", "_ended", "_plans", "writes")
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+        self._plans = database.plans
+        self._connection: Any = None
+        self._ended = False
+        self.writes = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def one(self, statement: Statement, /, **params: Any) -> Row | None:
+        plan = self._plans[statement]
+        sql, arguments = plan.bind(params)
+        await self._prepare(plan)
+        return cast("Row | None", await self._call("one", self._connection.fetchrow, sql, *arguments))
+
+    async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
+        plan = self._plans[statement]
+        sql, arguments = plan.bind(params)
+        await self._prepare(plan)
+        return cast("Sequence[Row]", await self._call("all", self._connection.fetch, sql, *arguments))
+
+    async def _prepare(self, plan: Plan) -> None:
+        raise NotImplementedError
+
+    async def _connect(self) -> None:
+        if self._ended:
+            raise RuntimeError("the transaction has ended")
+        self._connection = await self._database.acquire()
+
+    async def _call(self, kind: str, call: Callable[..., Awaitable[Any]], *words: Any) -> Any:
+        observe = self._database.observe
+        if observe is not None:
+            started = perf_counter()
+        try:
+            return await call(*words)
+        except _ERRORS as error:
+            self._failed()
+            if isinstance(error, ValueError):  # asyncpg's word for a value that does not fit its column
+                raise
+            raise _translated(error) from error
+        finally:
+            if observe is not None:
+                observe(kind, perf_counter() - started)
+
+    def _failed(self) -> None:
+        """Take notice of a statement that failed."""
+
+
+class PostgresRead(_PostgresTransaction):
+    """Statements outside of any transaction, on one connection that is taken with the first of them."""
+
+    __slots__ = ()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._ended = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._database.release(connection)
+
+    async def run(self, _statement: Statement, /, **_params: Any) -> int:
+        raise TypeError(READ_ONLY)
+
+    async def run_many(self, _statement: Statement, _rows: Sequence[Mapping[str, Any]], /) -> None:
+        raise TypeError(READ_ONLY)
+
+    async def unless_taken(self, _statement: Statement, /, **_params: Any) -> bool:
+        raise TypeError(READ_ONLY)
+
+    def savepoint(self) -> "Savepoint":
+        raise TypeError(READ_ONLY)
+
+    async def _prepare(self, plan: Plan) -> None:
+        if plan.writes:
+            raise TypeError(READ_ONLY)
+        if self._connection is None:
+            await self._connect()
+
+
+class PostgresWrite(_PostgresTransaction):
+    """A transaction that begins with its first statement.
+
+    `_set` counts the savepoints that are set, named s1, s2, … from the outside in.
+
+    A block that is entered while nothing was written or locked since the newest savepoint (or BEGIN) can be
+    undone by going back there, and needs no savepoint of its own. Savepoints of blocks that have ended are
+    released together with the next one that is set, or by the commit.
+    """
+
+    __slots__ = ("_active", "_broken", "_clean", "_entered", "_set")
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        super().__init__(database)
+        self._clean = True
+        self._broken = False
+        self._set = 0
+        self._entered: list[Savepoint] = []
+        self._active: list[Savepoint] = []
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended = True
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            status = await self._end(connection, "COMMIT" if error is None else "ROLLBACK")
+        except _LOST as failure:
+            if error is None:
+                raise CommitUnknown(f"the connection broke during the commit: {failure}") from failure
+        except _ERRORS as failure:
+            raise _translated(failure) from failure
+        else:
+            if error is None and status != "COMMIT":
+                raise Aborted("a statement had failed, so the database rolled the transaction back")
+
+    async def run(self, statement: Statement, /, **params: Any) -> int:
+        plan = self._plans[statement]
+        sql, arguments = plan.bind(params)
+        await self._prepare_write()
+        return _row_count(await self._call("run", self._connection.execute, sql, *arguments))
+
+    async def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]], /) -> None:
+        if not rows:
+            return
+        bound = [self._plans[statement].bind(row) for row in rows]
+        await self._prepare_write()
+        arguments = [arguments for _, arguments in bound]
+        await self._call("run_many", self._connection.executemany, bound[0][0], arguments)
+
+    async def unless_taken(self, statement: Statement, /, **params: Any) -> bool:
+        plan = self._plans[statement]
+        if plan.plain_insert:
+            sql, arguments = plan.bind(params)
+            await self._prepare_write()
+            sql += " ON CONFLICT DO NOTHING"  # one round trip, where a savepoint takes three
+            inserted = _row_count(await self._call("run", self._connection.execute, sql, *arguments)) > 0
+            self.writes -= not inserted
+            return inserted
+        try:
+            async with self.savepoint():
+                await self.run(statement, **params)
+        except ConstraintBroken as broken:
+            if isinstance(broken.__cause__, asyncpg.UniqueViolationError):
+                return False
+            raise
+        return True
+
+    def savepoint(self) -> "Savepoint":
+        return Savepoint(self)
+
+    async def _end(self, connection: Any, sql: str) -> str:
+        started = perf_counter()
+        try:
+            status = await connection.execute(sql)
+        except asyncpg.PostgresError:
+            self._database.release(connection)
+            raise
+        except BaseException:
+            self._database.discard(connection)
+            raise
+        finally:
+            if self._database.observe is not None:
+                self._database.observe(sql.lower(), perf_counter() - started)
+        self._database.release(connection)
+        return cast("str", status)
+
+    async def _prepare(self, plan: Plan) -> None:
+        if plan.locks:
+            await self._prepare_write(counts=plan.writes)
+            return
+        if self._connection is None:
+            await self._begin()
+        if self._entered:
+            await self._set_savepoint()
+
+    async def _prepare_write(self, *, counts: int = 1) -> None:
+        if self._connection is None:
+            await self._begin()
+        if self._entered:
+            await self._set_savepoint()
+        self._clean = False
+        self.writes += counts
+
+    async def _begin(self) -> None:
+        await self._connect()
+        await self._call("begin", self._connection.execute, "BEGIN")
+
+    def enter(self, savepoint: "Savepoint") -> None:
+        self._entered.append(savepoint)
+
+    async def leave(self, savepoint: "Savepoint", *, undo: bool) -> None:
+        if not savepoint.active:
+            self._entered.remove(savepoint)
+            return
+        self._active.remove(savepoint)
+        nothing_to_undo = self._clean and self._set == savepoint.depth and not self._broken
+        if not undo or nothing_to_undo:
+            return
+        back_to = f"ROLLBACK TO s{savepoint.depth}" if savepoint.depth else "ROLLBACK AND CHAIN"
+        await self._call("savepoint", self._connection.execute, back_to)
+        self._set = savepoint.depth
+        self._clean, self._broken = True, False
+
+    async def _set_savepoint(self) -> None:
+        """See to it that all blocks that have been entered can be undone."""
+        if not self._clean:
+            needed = self._active[-1].depth if self._active else 0
+            name = f"s{needed + 1}"
+            release = f"RELEASE {name}; " if self._set > needed else ""
+            await self._call("savepoint", self._connection.execute, f"{release}SAVEPOINT {name}")
+            self._set = needed + 1
+            self._clean = True
+        for savepoint in self._entered:
+            savepoint.depth = self._set
+            savepoint.active = True
+        self._active += self._entered
+        self._entered.clear()
+
+    def _failed(self) -> None:
+        self._broken = True
+
+
+class Savepoint:
+    """A block of a transaction; `depth` is the savepoint to go back to, 0 for the transaction's begin."""
+
+    __slots__ = ("_transaction", "_writes", "active", "depth")
+
+    def __init__(self, transaction: PostgresWrite) -> None:
+        self._transaction = transaction
+        self._writes = transaction.writes
+        self.active = False
+        self.depth = 0
+
+    async def __aenter__(self) -> None:
+        self._transaction.enter(self)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._transaction.leave(self, undo=error is not None)
+        if error is not None:
+            self._transaction.writes = self._writes
+
+
+def _row_count(status: str) -> int:
+    """Return the number at the end of a command tag: `INSERT 0 1`, `UPDATE 3`."""
+    count = status.rpartition(" ")[2]
+    return int(count) if count.isdigit() else 0
+
+
+def _translated(error: Exception) -> StorageError:
+    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
+        return ConstraintBroken(str(error))
+    if isinstance(error, _LOST):
+        return Unavailable(f"the connection to the database broke: {error}")
+    if isinstance(error, _GIVEN_UP):
+        return Aborted(str(error))
+    return StorageError(str(error))

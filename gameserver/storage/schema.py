@@ -1,0 +1,158 @@
+"""The tables of a database over time: which version it has, and the steps to the present one.
+
+Everything here blocks; from a coroutine, call it through `asyncio.to_thread`.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from gameserver.storage.database import backend
+from gameserver.storage.errors import SchemaMismatch, Unavailable
+from gameserver.storage.tables import metadata
+
+T = TypeVar("T")
+Progress = Callable[[int, int, str], None]
+
+LOCK_SECONDS_MAX = 300
+"""How long a process waits for another one that migrates the same database."""
+_LOCK_KEY = 0x67616D65  # any number that nobody else locks in this database
+
+
+def migrate(url: str, progress: Progress | None = None) -> None:
+    """Bring the tables of a database to the present version, all steps in one transaction.
+
+    Of several processes that start at the same time one migrates and the others wait for it. `progress` is
+    called after each step with the steps done, the steps in all and the name of the step. Raises
+    `SchemaMismatch` when the database is newer than this server, `Unavailable` when it cannot be reached.
+    """
+    _on_connection(url, partial(_migrate, progress))
+
+
+def schema_version(url: str) -> str | None:
+    """Return the number of the last step the database has taken; None for one without our tables."""
+    return _on_connection(url, _version)
+
+
+def check_schema(url: str) -> None:
+    """Raise `SchemaMismatch`, saying what to do, when the tables are not of this server's version."""
+    version = schema_version(url)
+    steps = _steps()
+    if version == steps[-1]:
+        return
+    if version is None:
+        raise SchemaMismatch("the database has no tables yet: run `gameserver migrate`")
+    if version in steps:
+        raise SchemaMismatch(
+            f"the database has schema {version} and this server needs {steps[-1]}: run `gameserver migrate`"
+        )
+    raise _newer(version, steps[-1])
+
+
+def schema_differences(url: str) -> list[str]:
+    """Compare a database with the tables that are declared now; return what a migration would have to do."""
+    return _on_connection(url, _differences)
+
+
+def _migrate(progress: Progress | None, connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+    version, steps = _version(connection), _steps()
+    if version is not None and version not in steps:
+        raise _newer(version, steps[-1])
+    total = len(steps) - (0 if version is None else steps.index(version) + 1)
+    done = 0
+
+    def applied(*, step: Any, **_: Any) -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total, step.up_revision.doc)
+
+    config = _config()
+    config.attributes["connection"] = connection
+    config.attributes["on_version_apply"] = applied
+    command.upgrade(config, "head")
+
+
+def _version(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _differences(connection: Connection) -> list[str]:
+    context = MigrationContext.configure(
+        connection, opts={"compare_type": True, "compare_server_default": True}
+    )
+    return [repr(difference) for difference in compare_metadata(context, metadata)]
+
+
+def _newer(version: str, known: str) -> SchemaMismatch:
+    return SchemaMismatch(
+        f"the database has schema {version}, which is newer than this server knows ({known}): "
+        "start the server version that made it, or a later one"
+    )
+
+
+def _steps() -> list[str]:
+    """Return the numbers of all steps, the first one first."""
+    found = ScriptDirectory.from_config(_config()).walk_revisions()
+    return [script.revision for script in found][::-1]
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
+
+
+def _on_connection(url: str, action: Callable[[Connection], T]) -> T:
+    """Run an action in a transaction of its own."""
+    try:
+        if backend(url) == "sqlite":
+            return _on_sqlite(url, action)
+        return asyncio.run(_on_postgresql(url, action))
+    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InvalidCatalogNameError) as error:
+        raise Unavailable(f"cannot connect to the database: {error}") from error
+    except DBAPIError as error:
+        raise Unavailable(f"the database refused: {error.orig}") from error
+
+
+def _on_sqlite(url: str, action: Callable[[Connection], T]) -> T:
+    path = make_url(url).database
+    if not path:
+        raise ValueError("a temporary database is known only to who opened it: use the `url` of its Database")
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(path, timeout=LOCK_SECONDS_MAX, isolation_level=None),
+        poolclass=NullPool,
+    )
+    # The driver's own idea of transactions leaves CREATE TABLE out. IMMEDIATE: whoever comes second waits.
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    with engine.begin() as connection:
+        return action(connection)
+
+
+async def _on_postgresql(url: str, action: Callable[[Connection], T]) -> T:
+    async def connect() -> Any:
+        return await asyncpg.connect(url, timeout=10)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(action)
+    finally:
+        await engine.dispose()

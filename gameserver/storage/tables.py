@@ -1,0 +1,115 @@
+"""How tables and statements are described: one description serves SQLite and PostgreSQL.
+
+Columns are `Text` or `String` (ids, names), `BigInteger` (numbers; times in milliseconds since 1970),
+`Boolean`, `Float`, `LargeBinary` and `Json`. Defaults that Python would compute are refused: the statement
+binds the value, or the column has a `server_default`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Executable, Integer, MetaData, Table, Text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.sql.elements import ColumnElement, KeyedColumnElement
+from sqlalchemy.sql.operators import custom_op
+from sqlalchemy.types import TypeEngine, UserDefinedType
+
+metadata = MetaData(
+    naming_convention={  # a migration can only change what has a name
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Json(UserDefinedType[str]):
+    """JSON as *text*: bound and returned as `str`; who stores it also parses it.
+
+    `jsonb` on PostgreSQL, which does not keep the spaces and the order of keys; `TEXT` on SQLite. A field as
+    text, on both: `column.op("->>", return_type=Text())(name)`.
+    """
+
+    cache_ok = True
+    render_bind_cast = True  # PostgreSQL would take an untyped parameter of an expression for text
+
+    def get_col_spec(self, **_: Any) -> str:  # noqa: D102 - SQLAlchemy's name for the type in DDL
+        return "JSON"
+
+    def coerce_compared_value(self, op: Any, value: Any) -> TypeEngine[Any]:  # noqa: D102 - SQLAlchemy's hook
+        # `data ->> key` works on both engines, with a key that is text (or a position), not JSON.
+        if isinstance(op, custom_op):
+            return Integer() if isinstance(value, int) else Text()
+        return self
+
+
+@compiles(Json, "postgresql")
+def _json_on_postgresql(*_: Any, **__: Any) -> str:
+    return "JSONB"
+
+
+@compiles(Json, "sqlite")
+def _json_on_sqlite(*_: Any, **__: Any) -> str:
+    return "TEXT"
+
+
+@dataclass(frozen=True, eq=False)
+class Upsert:
+    """An `INSERT … ON CONFLICT` in both dialects; made by `upsert`, run like any other statement."""
+
+    sqlite: Executable
+    postgresql: Executable
+
+
+def upsert(
+    table: Table,
+    index_elements: Iterable[str],
+    set_: Mapping[str, Any] | Iterable[str] | None,
+    *,
+    values: Mapping[str, Any] | None = None,
+    where: ColumnElement[bool] | None = None,
+    index_where: ColumnElement[bool] | None = None,
+    returning: Iterable[ColumnElement[Any]] = (),
+) -> Upsert:
+    """Describe: insert a row, or change the one that holds the same unique key.
+
+    `index_elements` name the columns of the unique index. `set_` says what happens to the row that is there:
+    names of columns that take the new value, or a mapping from column to expression, in which the table's
+    columns are the old values and `excluded(table)` the new ones; None leaves that row alone. `where` lets
+    the change happen only if it holds. `values` are the columns to insert, all columns when left out, each
+    bound under its own name. The row count is 0 when nothing was inserted or changed, and RETURNING is empty.
+    """
+    keys = list(index_elements)
+    changes: Mapping[str, Any] | None
+    if set_ is None or isinstance(set_, Mapping):
+        changes = set_
+    else:
+        changes = {name: excluded(table)[name] for name in set_}
+    if changes is None and where is not None:
+        raise ValueError("`where` needs a change to guard")
+    on_sqlite: sqlite.Insert = sqlite.insert(table)
+    on_postgresql: postgresql.Insert = postgresql.insert(table)
+    if values is not None:
+        on_sqlite, on_postgresql = on_sqlite.values(values), on_postgresql.values(values)
+    if changes is None:
+        on_sqlite = on_sqlite.on_conflict_do_nothing(keys, index_where)
+        on_postgresql = on_postgresql.on_conflict_do_nothing(index_elements=keys, index_where=index_where)
+    else:
+        on_sqlite = on_sqlite.on_conflict_do_update(keys, index_where, changes, where)
+        on_postgresql = on_postgresql.on_conflict_do_update(
+            index_elements=keys, index_where=index_where, set_=changes, where=where
+        )
+    columns = list(returning)
+    if columns:
+        return Upsert(on_sqlite.returning(*columns), on_postgresql.returning(*columns))
+    return Upsert(on_sqlite, on_postgresql)
+
+
+def excluded(table: Table) -> ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]:
+    """Return the row an `upsert` wanted to insert, for the expressions of its `set_` and `where`."""
+    return table.alias("excluded").columns

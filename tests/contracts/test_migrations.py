@@ -1,0 +1,135 @@
+"""Migrations: an upgraded database equals the declared tables, on both engines, whoever starts first."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+import gameserver.services  # noqa: F401 - declares every table
+from gameserver.storage import SchemaMismatch, Unavailable, answers, open_database
+from gameserver.storage.schema import check_schema, migrate, schema_differences, schema_version
+from tests.servers import postgresql
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    with postgresql() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/game.db"
+    cluster_url: str = request.getfixturevalue("cluster")
+    run(cluster_url, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+    return cluster_url
+
+
+def run(url: str, *statements: str) -> None:
+    async def main() -> None:
+        database = await open_database(url)
+        async with database.write() as tx:
+            for statement in statements:
+                await tx.run(text(statement))
+        await database.close()
+
+    asyncio.run(main())
+
+
+def test_an_upgraded_database_equals_the_declared_tables(url: str) -> None:
+    migrate(url)
+    assert schema_differences(url) == []
+    check_schema(url)
+
+
+def test_a_difference_is_found(url: str) -> None:
+    migrate(url)
+    run(url, "ALTER TABLE packet_answers ADD COLUMN surprise TEXT", "DROP INDEX ix_packet_answers_stored_at")
+    found = " ".join(schema_differences(url))
+    assert "surprise" in found
+    assert "ix_packet_answers_stored_at" in found
+
+
+def test_progress_counts_the_steps_and_a_second_run_has_none(url: str) -> None:
+    seen: list[tuple[int, int, str]] = []
+    migrate(url, lambda done, total, name: seen.append((done, total, name)))
+    assert [done for done, _, _ in seen] == list(range(1, len(seen) + 1))
+    assert {total for _, total, _ in seen} == {len(seen)}
+    assert seen[0][2] == "The first tables."
+    migrate(url, lambda *step: pytest.fail(f"{step} again"))
+
+
+def test_an_empty_database_asks_for_a_migration(url: str) -> None:
+    assert schema_version(url) is None
+    with pytest.raises(SchemaMismatch, match=r"no tables yet.*gameserver migrate"):
+        check_schema(url)
+
+
+def test_a_newer_database_is_left_alone(url: str) -> None:
+    migrate(url)
+    run(url, "UPDATE alembic_version SET version_num = '9999'")
+    assert schema_version(url) == "9999"
+    for refused in (check_schema, migrate):
+        with pytest.raises(SchemaMismatch, match=r"9999.*newer than this server"):
+            refused(url)
+
+
+def test_an_older_database_asks_for_a_migration(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(url)
+    version = schema_version(url)
+    assert version is not None
+    monkeypatch.setattr("gameserver.storage.schema._steps", lambda: [version, "9999"])
+    with pytest.raises(
+        SchemaMismatch, match=rf"has schema {version} and this server needs 9999.*gameserver migrate"
+    ):
+        check_schema(url)
+
+
+def test_of_processes_that_start_together_one_migrates(url: str) -> None:
+    together = threading.Barrier(4)
+    steps: list[int] = []
+
+    def start() -> None:
+        together.wait()
+        migrate(url, lambda done, _total, _name: steps.append(done))
+
+    with ThreadPoolExecutor(4) as pool:
+        for outcome in [pool.submit(start) for _ in range(4)]:
+            outcome.result()
+    assert steps == sorted(set(steps))
+    assert schema_differences(url) == []
+
+
+def test_a_step_that_fails_leaves_nothing(url: str) -> None:
+    def stop(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        migrate(url, stop)
+    assert schema_version(url) is None
+    migrate(url)
+    assert schema_differences(url) == []
+
+
+async def test_a_temporary_database_is_migrated_through_its_own_url() -> None:
+    database = await open_database("sqlite://")
+    await asyncio.to_thread(migrate, database.url)
+    async with database.write() as tx:
+        assert await answers.store(tx, "s", 0, "h", b"", None, 0)
+    await database.close()
+
+
+def test_what_cannot_be_migrated_says_why(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable):
+        migrate(f"postgresql://game@/game?host={tmp_path}")
+    with pytest.raises(Unavailable):
+        migrate(f"sqlite:///{tmp_path}/missing/game.db")
+    with pytest.raises(ValueError, match="temporary"):
+        migrate("sqlite://")
+    with pytest.raises(ValueError, match="starts with"):
+        migrate("mysql://x/y")

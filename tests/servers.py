@@ -1,0 +1,148 @@
+"""Real servers for tests: PostgreSQL and Redis, started on unix sockets in a directory of their own.
+
+    with postgresql() as url: ...     # postgresql://game@/game?host=<directory>
+    with redis() as url: ...          # unix://<directory>/redis.sock
+
+Nothing listens on the network. When a program is missing the test is skipped; in CI (`CI=true`) that is an
+error, so that nothing is skipped there unnoticed. `PG_BIN` names the directory of PostgreSQL's programs
+when they are neither on the PATH nor where Debian puts them.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+POSTGRES_SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "60",
+    "shared_buffers": "32MB",
+}
+
+
+@contextmanager
+def postgresql(settings: Mapping[str, str] | None = None) -> Iterator[str]:
+    """A fresh cluster with an empty database `game`, owned by the superuser `game`; removed at the end.
+
+    `settings` go over the defaults of tests, which do not survive a power cut (`fsync=off`).
+    """
+    binaries = _postgres_binaries()
+    with _directory("pg-") as directory:
+        user = _hand_to_postgres(directory)
+        data = directory / "data"
+
+        def run(program: str, *arguments: str) -> None:
+            command = [str(binaries / program), *arguments]
+            done = subprocess.run(  # noqa: PLW1510 - the output makes a better message than the exception
+                command, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, **user
+            )
+            if done.returncode:
+                log = directory / "log"
+                raise RuntimeError(
+                    f"{program} failed: {done.stdout}{done.stderr}{log.read_text() if log.exists() else ''}"
+                )
+
+        run("initdb", "-D", str(data), "-U", "game", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        options = {**POSTGRES_SETTINGS, **(settings or {})}
+        options |= {"listen_addresses": "", "unix_socket_directories": str(directory)}
+        with (data / "postgresql.auto.conf").open("a") as conf:
+            conf.writelines(f"{name} = '{value}'\n" for name, value in options.items())
+        # A log file, not a pipe: the server would keep a pipe open and `run` would wait for its end.
+        run("pg_ctl", "-D", str(data), "-w", "-l", str(directory / "log"), "start")
+        try:
+            run("createdb", "-h", str(directory), "-U", "game", "game")
+            yield f"postgresql://game@/game?host={directory}"
+        finally:
+            run("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+
+
+@contextmanager
+def redis(*options: str) -> Iterator[str]:
+    """An empty Redis that keeps nothing on disk; `options` are further command line words."""
+    program = shutil.which("redis-server")
+    if program is None:
+        missing("redis-server")
+    with _directory("redis-") as directory:
+        socket = directory / "redis.sock"
+        words = [
+            "--port",
+            "0",
+            "--unixsocket",
+            str(socket),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(directory),
+        ]
+        with subprocess.Popen(
+            [program, *words, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                _wait_for(process, "eady to accept connections")
+                yield f"unix://{socket}"
+            finally:
+                process.terminate()
+
+
+def missing(program: str) -> None:
+    """Skip the test that needs a program which is not installed; an error in CI."""
+    if os.environ.get("CI") == "true":
+        raise RuntimeError(f"{program} is not installed, and CI must not skip what needs it")
+    pytest.skip(f"{program} is not installed")
+
+
+def _wait_for(process: subprocess.Popen[str], line_with: str) -> None:
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if line_with in line:
+            # Somebody has to go on reading, or the server stops when the pipe is full.
+            threading.Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
+            return
+    raise RuntimeError(f"{process.args!r} ended early: {''.join(seen)}")
+
+
+def _postgres_binaries() -> Path:
+    places = (
+        [os.environ["PG_BIN"]] if "PG_BIN" in os.environ else os.environ.get("PATH", "").split(os.pathsep)
+    )
+    if "PG_BIN" not in os.environ:
+        places += sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+    for place in places:
+        if all((Path(place) / program).exists() for program in ("initdb", "pg_ctl", "createdb")):
+            return Path(place)
+    missing("PostgreSQL")
+    raise AssertionError
+
+
+def _hand_to_postgres(directory: Path) -> dict[str, object]:
+    """PostgreSQL refuses to run as root: as root, run it as the system's user `postgres`."""
+    if os.geteuid() != 0:
+        return {}
+    shutil.chown(directory, "postgres", "postgres")
+    return {"user": "postgres", "group": "postgres", "extra_groups": []}
+
+
+@contextmanager
+def _directory(prefix: str) -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        yield directory
+    finally:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(directory)
