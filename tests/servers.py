@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -112,9 +113,14 @@ def _wait_for(process: subprocess.Popen[str], line_with: str) -> None:
         seen.append(line)
         if line_with in line:
             # Somebody has to go on reading, or the server stops when the pipe is full.
-            threading.Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
+            threading.Thread(target=_read_on, args=(process.stdout,), daemon=True).start()
             return
     raise RuntimeError(f"{process.args!r} ended early: {''.join(seen)}")
+
+
+def _read_on(output: IO[str]) -> None:
+    with suppress(ValueError):  # closed at the end of the test
+        deque(output, 0)
 
 
 def _postgres_binaries() -> Path:

@@ -1,0 +1,27 @@
+// What the client expects of a browser, for Node.
+const { XMLHttpRequest } = require("xmlhttprequest");
+Object.assign(XMLHttpRequest, { UNSENT: 0, OPENED: 1, HEADERS_RECEIVED: 2, LOADING: 3, DONE: 4 });
+
+const stored = new Map();
+globalThis.XMLHttpRequest = XMLHttpRequest;
+globalThis.window = globalThis;
+globalThis.localStorage = {
+  getItem: (key) => (stored.has(key) ? stored.get(key) : null),
+  setItem: (key, value) => stored.set(key, String(value)),
+  removeItem: (key) => stored.delete(key),
+};
+
+const { BrainCloudWrapper } = require("braincloud");
+
+// Make a client for the server under test; every method of it calls back with the message's answer.
+exports.client = function client(name = "test") {
+  const wrapper = new BrainCloudWrapper(name);
+  wrapper.initialize(process.env.APP_ID, process.env.APP_SECRET, "1.0.0");
+  const core = wrapper.brainCloudClient;
+  core.setServerUrl(process.env.SERVER_URL);
+  core.enableLogging(process.env.DEBUG === "1");
+  return wrapper;
+};
+
+// Turn a call with a callback into a promise of its answer.
+exports.answer = (call) => new Promise((resolve) => call(resolve));

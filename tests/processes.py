@@ -1,0 +1,73 @@
+"""The server as an operator runs it: a process of its own, started with the real command."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+READY_SECONDS = 30
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass
+class Process:
+    """A running server."""
+
+    popen: subprocess.Popen[str]
+    url: str
+
+    def kill(self) -> None:
+        """End it without a chance to tidy up, as a crash does."""
+        self.popen.send_signal(signal.SIGKILL)
+        self.popen.wait()
+
+    def stop(self) -> int:
+        """Ask it to finish; returns its exit code."""
+        if self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGTERM)
+        return self.popen.wait(READY_SECONDS)
+
+
+@contextlib.contextmanager
+def serve(
+    folder: Path, *options: str, environment: dict[str, str] | None = None, module: str = "gameserver"
+) -> Iterator[Process]:
+    """Run `gameserver serve` on a free port, with apps and data in `folder`; stopped at the end."""
+    command = [
+        sys.executable,
+        "-m",
+        module,
+        "serve",
+        "--port",
+        "0",
+        "--apps",
+        str(folder / "apps"),
+        "--data",
+        str(folder / "data"),
+        *options,
+    ]
+    log = (folder / f"server-{len(list(folder.glob('server-*.log')))}.log").open("w+")
+    popen = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **(environment or {})}, cwd=ROOT
+    )
+    process = Process(popen, _ready_url(popen, log.name))
+    try:
+        yield process
+    finally:
+        process.stop()
+        log.close()
+        assert popen.stdout is not None
+        popen.stdout.close()
+
+
+def _ready_url(popen: subprocess.Popen[str], log: str) -> str:
+    assert popen.stdout is not None
+    for line in popen.stdout:
+        if line.startswith("ready "):
+            return line.split()[1]
+    popen.wait()
+    raise AssertionError(f"the server did not start: {Path(log).read_text()}")
