@@ -35,15 +35,21 @@ class UnreadableJson(GameError):
 
 
 class PacketTooLarge(GameError):
+    """The body, unpacked or not, or the number of messages is over its limit."""
+
     reason_code = 40600
 
 
 class BadSignature(GameError):
+    """X-SIG does not fit the body and the secret of the app."""
+
     status = HTTPStatus.FORBIDDEN
     reason_code = 40301
 
 
 class UnknownApp(GameError):
+    """Neither gameId nor X-APPID names an app of this server."""
+
     status = HTTPStatus.FORBIDDEN
     reason_code = 40316
 
@@ -77,6 +83,8 @@ class PacketInProgress(GameError):
 
 
 class RateLimited(GameError):
+    """More packets in a minute than a session may send."""
+
     status = HTTPStatus.FORBIDDEN
     reason_code = 40823
 
@@ -85,11 +93,15 @@ class RateLimited(GameError):
 
 
 class SessionExpired(GameError):
+    """The session has lapsed: no packet for longer than it lives. Log in again."""
+
     status = HTTPStatus.FORBIDDEN
     reason_code = 40303
 
 
 class NoSession(GameError):
+    """There is no such session: none was sent, or it has been logged out."""
+
     status = HTTPStatus.FORBIDDEN
     reason_code = 40304
 
@@ -125,14 +137,20 @@ class NotAllowed(GameError):
 
 
 class MissingParameter(GameError):
+    """A field of `data` that the operation needs is absent or null."""
+
     reason_code = 40358
 
 
 class InvalidParameterType(GameError):
+    """A field of `data` is of another type than the operation takes."""
+
     reason_code = 40359
 
 
 class InvalidParameterValue(GameError):
+    """A field of `data` has the right type, and a value outside its limits."""
+
     reason_code = 40660
 
 

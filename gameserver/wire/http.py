@@ -8,6 +8,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from gameserver.wire import errors, json
+from gameserver.wire.errors import GameError
 from gameserver.wire.packet import UNKNOWN_PACKET_ID
 
 BODY_BYTES_MAX = 1 << 20
@@ -61,13 +62,15 @@ class Connection:
         await self._send({"type": "http.response.body", "body": body})
 
 
-def transport_error(status: int, packet_id: int, message: str) -> bytes:
+def transport_error(
+    status: int, packet_id: int, message: str, reason: type[GameError] = errors.PacketInProgress
+) -> bytes:
     """Return the body beside an HTTP status other than 200: one client throws on a body that is not JSON."""
     return json.encode(
         {
             "packetId": packet_id,
             "status": status,
-            "reason_code": errors.PacketInProgress.reason_code,
+            "reason_code": reason.reason_code,
             "status_message": message,
             "severity": "ERROR",
         }

@@ -10,6 +10,7 @@ from gameserver.wire.shapes import explain
 
 MESSAGES_MAX = 50
 NAME_MAX = 64
+REFUSALS_MAX = 1000  # a small packet gets no huge answer, however many messages it claims to hold
 UNKNOWN_PACKET_ID = -1  # answers to what could not be read as a packet
 PACKET_ID_MAX = 2**53
 
@@ -56,7 +57,7 @@ class UnreadablePacket(Exception):
         super().__init__(str(refusal))
         self.refusal = refusal
         self.packet_id = packet_id
-        self.messages = messages
+        self.messages = min(max(messages, 1), REFUSALS_MAX)
 
 
 def read_packet(body: bytes) -> Packet:

@@ -1,0 +1,45 @@
+"""What both stores make of their arguments."""
+
+from collections.abc import Callable
+
+from gameserver.sessions.ids import TAG_LENGTH, digest_of, is_digest, new_session_id, tag_of
+from gameserver.sessions.interface import END_REASONS, NewSession, One, Selector, Session
+
+
+def make_session(new: NewSession, now: int, random: Callable[[int], bytes]) -> tuple[str, Session]:
+    """Return the id and the record of a new session. Raises `ValueError` for a foreign `session_id`."""
+    session_id = new.session_id or new_session_id(new.profile_id, random)
+    digest = digest_of(session_id)
+    if digest is None or digest[:TAG_LENGTH] != tag_of(new.profile_id):
+        raise ValueError("the session id was not made for this profile")
+    return session_id, Session(
+        digest=digest,
+        app_id=new.app_id,
+        profile_id=new.profile_id,
+        home_app_id=new.app_id,
+        home_profile_id=new.profile_id,
+        face=new.face,
+        created_ms=now,
+        life_seconds=positive(new.life_seconds),
+        facts=new.facts,
+        last_packet_id=new.packet_id,
+        last_used_ms=now,
+    )
+
+
+def check_end(selector: Selector, reason: str, packet_id: int | None, by: str) -> str:
+    """Return the digest of the session whose packet ends it. Raises `ValueError` for senseless arguments."""
+    if reason not in END_REASONS:
+        raise ValueError(f"no reason to end a session: {reason!r}")
+    if isinstance(selector, One):
+        return selector.resolve() or ""
+    if packet_id is not None and not is_digest(by):
+        raise ValueError("a packet that ends many sessions must say by which one it came")
+    return by
+
+
+def positive(seconds: int) -> int:
+    """Return a time span as given. Raises `ValueError` unless it is positive."""
+    if seconds <= 0:
+        raise ValueError("a time span is a positive number of seconds")
+    return seconds

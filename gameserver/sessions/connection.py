@@ -1,0 +1,91 @@
+"""From a URL to a Redis client: one server, Sentinel, Cluster, or one inside this process."""
+
+from typing import Any
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from fakeredis import FakeAsyncRedis
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+
+TIMEOUT_SECONDS = 2.0
+HEALTH_CHECK_SECONDS = 10  # a subscription hears nothing for long; this notices a server that vanished
+SENTINEL_PORT = 26379
+CLUSTER_PORT = 6379
+
+AnyRedis = Redis | RedisCluster
+
+
+async def connect(url: str | None) -> AnyRedis:
+    """Return a client for a URL; `None` is a Redis inside this process.
+
+    The forms are `redis://`, `rediss://`, `unix://`, `redis+sentinel://host:port,…/service?db=0` and
+    `redis+cluster://host:port,…`; `rediss+…` speaks TLS. The server need not be up. Raises `ValueError` for
+    any other form; its text repeats no part of the URL.
+    """
+    if url is None:
+        return FakeAsyncRedis()
+    scheme = url.partition(":")[0]
+    if scheme in {"redis", "rediss", "unix"}:
+        return Redis.from_url(url, **_options())
+    kind = scheme.partition("+")[2]
+    if scheme in {"redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"}:
+        parts = urlsplit(url)
+        options = _options() | _credentials(parts) | ({"ssl": True} if scheme.startswith("rediss") else {})
+        return _sentinel(parts, options) if kind == "sentinel" else _cluster(parts, options)
+    raise ValueError(
+        "a Redis URL begins with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+    )
+
+
+def _options() -> dict[str, Any]:
+    # No retries below us: a step whose reply got lost may have been taken; only callers know what that means.
+    return {
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "health_check_interval": HEALTH_CHECK_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
+
+
+def _credentials(parts: SplitResult) -> dict[str, Any]:
+    given = {"username": parts.username, "password": parts.password}
+    return {name: unquote(value) for name, value in given.items() if value}
+
+
+def _hosts(parts: SplitResult, default_port: int) -> list[tuple[str, int]]:
+    hosts = []
+    for place in parts.netloc.rpartition("@")[2].split(","):
+        try:
+            one = urlsplit(f"//{place}")
+            host, port = one.hostname, one.port
+        except ValueError:
+            raise ValueError("a host of the Redis URL is not of the form host:port") from None
+        if not host:
+            raise ValueError("a host of the Redis URL is missing")
+        hosts.append((host, port or default_port))
+    return hosts
+
+
+def _sentinel(parts: SplitResult, options: dict[str, Any]) -> AnyRedis:
+    service = unquote(parts.path.strip("/"))
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    db = query.get("db", "0")
+    if not service or not db.isdecimal():
+        raise ValueError("a Sentinel URL ends with /service and maybe ?db=number")
+    watchers = {
+        name: options[name] for name in options.keys() & {"socket_timeout", "socket_connect_timeout", "ssl"}
+    }
+    watchers |= {
+        name: query[f"sentinel_{name}"] for name in ("username", "password") if f"sentinel_{name}" in query
+    }
+    sentinel = Sentinel(_hosts(parts, SENTINEL_PORT), sentinel_kwargs=watchers)  # type: ignore[no-untyped-call]
+    client: Redis = sentinel.master_for(service, db=int(db), **options)
+    return client
+
+
+def _cluster(parts: SplitResult, options: dict[str, Any]) -> AnyRedis:
+    nodes = [ClusterNode(host, port) for host, port in _hosts(parts, CLUSTER_PORT)]
+    return RedisCluster(startup_nodes=nodes, **options)

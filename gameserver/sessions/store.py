@@ -1,0 +1,518 @@
+"""Sessions in Redis: each step is one script, so any number of processes agree. Only this file names keys."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
+from hashlib import blake2b
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+import msgspec
+from redis.asyncio import RedisCluster
+
+from gameserver.sessions.checks import check_end, make_session, positive
+from gameserver.sessions.coalescer import Arg, Coalescer, Script
+from gameserver.sessions.connection import AnyRedis
+from gameserver.sessions.ids import TAG_LENGTH, digest_of, is_digest, tag_of
+from gameserver.sessions.interface import (
+    LEASE_SECONDS,
+    PACKETS_PER_MINUTE_MAX,
+    RATE_WINDOW_SECONDS,
+    SESSIONS_PER_PLAYER_MAX,
+    TOMBSTONE_SECONDS,
+    UNLIMITED,
+    Admission,
+    Admitted,
+    AllBut,
+    AllOf,
+    AllOfApp,
+    Ended,
+    Full,
+    LoginLimit,
+    NewSession,
+    One,
+    OnEnd,
+    OnGap,
+    Opened,
+    OtherApp,
+    Outdated,
+    RateLimited,
+    Reason,
+    Replay,
+    Reused,
+    Running,
+    Selector,
+    Session,
+    SessionsUnavailable,
+)
+from gameserver.wire.clock import Clock
+
+log = logging.getLogger(__name__)
+
+PAGE: Final = 500
+SWEEP_PAGES_MAX: Final = 20
+GARBAGE_MS: Final = 60_000
+CHANNEL: Final = "gs:ended"
+LISTEN_SECONDS: Final = 1.0
+RECONNECT_SECONDS: Final = 0.2
+
+_OPEN, _ADMIT, _LOOK, _SETTLE, _KEEP = (Script(name) for name in ("open", "admit", "look", "settle", "keep"))
+_END_ONE, _END_PLAYER, _LIST, _SWITCH, _HIT = (
+    Script(name) for name in ("end_one", "end_player", "list", "switch", "hit")
+)
+_DUE, _PAGE, _RECHECK, _REINDEX = (Script(name) for name in ("due", "page", "recheck", "reindex"))
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Session).decode
+
+_REASONS: Final[dict[bytes, Reason]] = {
+    b"expired": "expired",
+    b"logged_out": "logged_out",
+    b"replaced": "replaced",
+    b"revoked": "revoked",
+    b"unknown": "unknown",
+}
+
+
+class Sessions:
+    """The `SessionStore` on Redis. `random` makes the secret part of session ids."""
+
+    def __init__(
+        self,
+        redis: AnyRedis,
+        clock: Clock,
+        *,
+        lease_seconds: int = LEASE_SECONDS,
+        tombstone_seconds: int = TOMBSTONE_SECONDS,
+        packets_per_minute_max: int = PACKETS_PER_MINUTE_MAX,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._redis = redis
+        self._calls = Coalescer(redis)
+        self._clock = clock
+        self._lease_ms = lease_seconds * 1000
+        self._tombstone_ms = tombstone_seconds * 1000
+        self._packets_max = packets_per_minute_max
+        self._random = random
+        self._watches: set[_RedisWatch] = set()
+
+    def digest(self, session_id: str) -> str | None:
+        """Return the digest of a session id, or `None` for a text that is none."""
+        return digest_of(session_id)
+
+    # Opening
+
+    async def open(self, new: NewSession, limit: LoginLimit = UNLIMITED) -> Opened | Full | Ended:
+        """Open a session under a login policy."""
+        now = self._clock.ms()
+        session_id, session = make_session(new, now, self._random)
+        life_ms = new.life_seconds * 1000
+        opened, _ = await asyncio.gather(
+            self._calls.script(
+                _OPEN,
+                (_session_key(session.digest), _player_key(new.app_id, new.profile_id)),
+                now,
+                self._tombstone_ms,
+                CHANNEL,
+                _prefix(session.digest),
+                session.digest,
+                _encode(session),
+                new.app_id,
+                f"{new.packet_id}:b:0:{now + life_ms}:{life_ms}:0:0:",
+                life_ms + self._tombstone_ms + GARBAGE_MS,
+                min(limit.most, SESSIONS_PER_PLAYER_MAX),
+                limit.when_full,
+            ),
+            # The index lives in another slot, so the two are not one step. An entry without a session is
+            # swept; a session without an entry is one whose opening nobody was told of.
+            self._calls.command("ZADD", _app_key(new.app_id), now + life_ms, _member(session)),
+        )
+        if opened[0] != b"S":
+            await self._forget_members(new.app_id, [_member(session)])
+            return Full() if opened[0] == b"F" else _ended(opened)
+        dropped = [digest.decode() for digest in opened[1]]
+        await self._forget_members(new.app_id, [f"{digest}:{new.profile_id}" for digest in dropped])
+        return Opened(session_id, session, dropped)
+
+    async def confirm(self, session_id: str, life_seconds: int) -> Session | Ended:
+        """Renew a session opened for a short while and give it its real life."""
+        found = await self._look(digest_of(session_id), str(positive(life_seconds) * 1000))
+        if isinstance(found, Session):
+            expires = found.last_used_ms + life_seconds * 1000
+            with suppress(SessionsUnavailable):  # the sweep would find out
+                await self._calls.command("ZADD", _app_key(found.home_app_id), "XX", expires, _member(found))
+        return found
+
+    # Packets
+
+    async def admit(self, session_id: str, packet_id: int, body_hash: str, app_id: str) -> Admission:
+        """Find the session, renew it and claim the packetId."""
+        digest = digest_of(session_id)
+        if digest is None:
+            return Ended("unknown")
+        reply = await self._calls.script(
+            _ADMIT,
+            (_session_key(digest),),
+            self._clock.ms(),
+            self._tombstone_ms,
+            packet_id,
+            body_hash,
+            app_id,
+            self._lease_ms,
+            self._packets_max,
+            RATE_WINDOW_SECONDS * 1000,
+        )
+        return _OUTCOMES[reply[0]](reply)
+
+    async def finish(self, session: Session, packet_id: int, answer: bytes | None) -> bool:
+        """Release the claim and keep the answer; `None` says that SQL keeps it."""
+        return await self._settle(session, packet_id, "q" if answer is None else "d", answer or b"")
+
+    async def release(self, session: Session, packet_id: int) -> bool:
+        """Give the claim back unanswered, so that the repeat runs."""
+        return await self._settle(session, packet_id, "f", b"")
+
+    async def _settle(self, session: Session, packet_id: int, state: str, answer: bytes) -> bool:
+        now = self._clock.ms()
+        key = _session_key(session.digest)
+        return bool(
+            await self._calls.script(_SETTLE, (key,), now, self._tombstone_ms, packet_id, state, answer)
+        )
+
+    async def keep_claims(self, claims: Iterable[tuple[Session, int]]) -> list[bool]:
+        """Renew the leases of packets that still run."""
+        now = self._clock.ms()
+        until = now + self._lease_ms
+        kept = [
+            self._calls.script(
+                _KEEP, (_session_key(session.digest),), now, self._tombstone_ms, packet_id, until
+            )
+            for session, packet_id in claims
+        ]
+        return [bool(reply) for reply in await asyncio.gather(*kept)]
+
+    # Looking
+
+    async def peek(self, session_id: str) -> Session | Ended:
+        """Return the session, not renewed."""
+        return await self._look(digest_of(session_id), "no")
+
+    async def peek_digest(self, digest: str) -> Session | Ended:
+        """Return the session of a digest, not renewed."""
+        return await self._look(digest if is_digest(digest) else None, "no")
+
+    async def touch(self, session_id: str) -> Session | Ended:
+        """Find and renew the session."""
+        return await self._look(digest_of(session_id), "renew")
+
+    async def _look(self, digest: str | None, renewal: str) -> Session | Ended:
+        if digest is None:
+            return Ended("unknown")
+        return _found(
+            await self._calls.script(
+                _LOOK, (_session_key(digest),), self._clock.ms(), self._tombstone_ms, renewal
+            )
+        )
+
+    async def switch(self, session: Session, app_id: str, profile_id: str) -> Session | Ended:
+        """Let the session act for another app and profile."""
+        changed = msgspec.structs.replace(session, app_id=app_id, profile_id=profile_id)
+        key = _session_key(session.digest)
+        now = self._clock.ms()
+        return _found(
+            await self._calls.script(_SWITCH, (key,), now, self._tombstone_ms, _encode(changed), app_id)
+        )
+
+    # Ending
+
+    async def end(
+        self,
+        selector: Selector,
+        reason: str,
+        *,
+        packet_id: int | None = None,
+        body_hash: str = "",
+        answer: bytes | None = None,
+        by: str = "",
+    ) -> list[str]:
+        """End sessions; returns the digests of those that were alive."""
+        by = check_end(selector, reason, packet_id, by)
+        packet: list[Arg] = ["" if packet_id is None else packet_id, body_hash]
+        packet += [] if answer is None else [answer]
+        match selector:
+            case One():
+                return await self._end_one(selector.resolve(), reason, packet)
+            case AllOfApp(app_id=app_id):
+                return await self._end_app(app_id, reason, by, packet)
+            case AllOf(app_id=app_id, profile_id=profile_id):
+                keep = ""
+            case AllBut(app_id=app_id, profile_id=profile_id, keep=keep):
+                pass
+        tag = tag_of(profile_id)
+        ended = await self._calls.script(
+            _END_PLAYER,
+            (_player_key(app_id, profile_id),),
+            *self._ending(reason),
+            _prefix(tag),
+            keep,
+            by if by.startswith(f"{tag}.") else "",
+            *packet,
+        )
+        digests = [digest.decode() for digest in ended]
+        await self._forget_members(app_id, [f"{digest}:{profile_id}" for digest in digests])
+        return digests
+
+    async def _end_one(self, digest: str | None, reason: str, packet: list[Arg]) -> list[str]:
+        if digest is None:
+            return []
+        player_key: bytes = await self._calls.script(
+            _END_ONE, (_session_key(digest),), *self._ending(reason), digest, *packet
+        )
+        if not player_key:
+            return []
+        app_id, profile_id = _home(player_key)
+        await self._forget_members(app_id, [f"{digest}:{profile_id}"])
+        return [digest]
+
+    async def _end_app(self, app_id: str, reason: str, by: str, packet: list[Arg]) -> list[str]:
+        ended: list[str] = []
+        async for members in self._pages(app_id):
+            digests = [member.partition(":")[0] for member in members]
+            ends = [self._end_one(digest, reason, packet if digest == by else ["", ""]) for digest in digests]
+            ended += [digest for [digest] in filter(None, await asyncio.gather(*ends))]
+        return ended
+
+    def _ending(self, reason: str) -> tuple[Arg, ...]:
+        return (self._clock.ms(), self._tombstone_ms, CHANNEL, reason)
+
+    # An app's sessions
+
+    async def every(self, app_id: str) -> AsyncIterator[Session]:
+        """Yield all live sessions of an app in no order, fetched in pages."""
+        async for members in self._pages(app_id):
+            looks = [self.peek_digest(member.partition(":")[0]) for member in members]
+            for session in await asyncio.gather(*looks):
+                if isinstance(session, Session):
+                    yield session
+
+    async def count(self, app_id: str) -> int:
+        """Count the sessions of an app that are alive."""
+        await self.sweep(app_id)
+        return int(await self._calls.command("ZCARD", _app_key(app_id)))
+
+    async def sweep(self, app_id: str) -> int:
+        """Forget lapsed sessions in the app's index; returns how many."""
+        gone = 0
+        for _ in range(SWEEP_PAGES_MAX):
+            now = self._clock.ms()
+            due = await self._calls.script(_DUE, (_app_key(app_id),), now, PAGE)
+            members = {due[i].decode(): due[i + 1] for i in range(0, len(due), 2)}
+            expiries = await asyncio.gather(*(self._recheck(app_id, member, now) for member in members))
+            news: list[Arg] = []
+            for (member, score), expires in zip(members.items(), expiries, strict=True):
+                news += [member, score, expires]
+            if news:
+                gone += int(await self._calls.script(_REINDEX, (_app_key(app_id),), *news))
+            if len(members) < PAGE:
+                break
+        return gone
+
+    async def _recheck(self, app_id: str, member: str, now: int) -> bytes:
+        digest, _, profile_id = member.partition(":")
+        keys = (_session_key(digest), _player_key(app_id, profile_id))
+        expires: bytes = await self._calls.script(_RECHECK, keys, now, digest)
+        return expires
+
+    async def _pages(self, app_id: str) -> AsyncIterator[list[str]]:
+        cursor = b"0"
+        while True:
+            cursor, page = await self._calls.script(_PAGE, (_app_key(app_id),), cursor, PAGE)
+            if page:
+                yield [member.decode() for member in page[::2]]
+            if cursor == b"0":
+                return
+
+    async def _forget_members(self, app_id: str, members: list[str]) -> None:
+        if members:
+            with suppress(SessionsUnavailable):  # the sessions have ended; the sweep finds what stays behind
+                await self._calls.command("ZREM", _app_key(app_id), *members)
+
+    # Counters
+
+    async def hit(self, key: str, limit: int, window_seconds: int, cost: int = 1) -> bool:
+        """Count `cost` hits on a key; False, uncounted, when that exceeds `limit` in the window."""
+        window_ms = positive(window_seconds) * 1000
+        return bool(
+            await self._calls.script(_HIT, (_rate_key(key),), self._clock.ms(), limit, window_ms, cost)
+        )
+
+    async def forget_hits(self, key: str) -> None:
+        """Start the key's count again."""
+        await self._calls.command("DEL", _rate_key(key))
+
+    # The rest of the world
+
+    async def watch(self, on_end: OnEnd, on_gap: OnGap | None = None) -> "_RedisWatch":
+        """Call `on_end(digest, reason)` for every session that any process ends from now on."""
+        watch = _RedisWatch(self._redis, on_end, on_gap)
+        task = await watch.start()
+        self._watches.add(watch)
+        task.add_done_callback(lambda _: self._watches.discard(watch))
+        return watch
+
+    async def ping(self) -> None:
+        """Return when the store answers."""
+        await self._calls.script(_DUE, (_app_key(""),), 0, 1)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        for watch in list(self._watches):
+            await watch.close()
+        await self._calls.close()
+
+    # Last, because from here on its name hides the type.
+
+    async def list(self, app_id: str, profile_id: str) -> list[Session]:
+        """Return the player's live sessions, oldest first."""
+        reply = await self._calls.script(
+            _LIST, (_player_key(app_id, profile_id),), self._clock.ms(), _prefix(tag_of(profile_id))
+        )
+        return [_session(reply[i], reply[i + 1]) for i in range(0, len(reply), 2)]
+
+
+class _RedisWatch:
+    """Listens on a connection of its own, and again when that one breaks."""
+
+    def __init__(self, redis: AnyRedis, on_end: OnEnd, on_gap: OnGap | None) -> None:
+        self._redis = redis
+        self._on_end = on_end
+        self._on_gap = on_gap
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> "asyncio.Task[None]":
+        """Return when the subscription holds; raises `SessionsUnavailable`."""
+        try:
+            pubsub = await self._subscribe()
+        except Exception as error:  # noqa: BLE001 - whatever it is, there is no subscription
+            raise SessionsUnavailable(f"Redis cannot be used now ({type(error).__name__})") from None
+        self._task = asyncio.create_task(self._listen(pubsub))
+        return self._task
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _subscribe(self) -> Any:
+        if isinstance(self._redis, RedisCluster):
+            await self._redis.initialize()  # which node to listen to depends on the cluster's slots
+        pubsub: Any = self._redis.pubsub()
+        try:
+            await pubsub.subscribe(CHANNEL)
+            if await pubsub.get_message(timeout=LISTEN_SECONDS) is None:
+                raise TimeoutError  # noqa: TRY301 - the subscription was not confirmed; clean up as for any error
+        except BaseException:
+            await pubsub.aclose()
+            raise
+        return pubsub
+
+    async def _listen(self, pubsub: Any) -> None:
+        while True:
+            try:
+                while True:
+                    message = await pubsub.get_message(timeout=LISTEN_SECONDS)
+                    if message is not None and message["type"] == "message":
+                        digest, _, reason = message["data"].decode().partition(" ")
+                        self._tell(self._on_end, digest, reason)
+            except Exception as error:  # noqa: BLE001 - whatever broke it, only a new one helps
+                log.warning("the subscription to ended sessions broke (%s)", type(error).__name__)
+            finally:
+                with suppress(Exception):
+                    await pubsub.aclose()
+            pubsub = await self._again()
+            if self._on_gap is not None:
+                self._tell(self._on_gap)
+
+    async def _again(self) -> Any:
+        while True:
+            try:
+                return await self._subscribe()
+            except Exception:  # noqa: BLE001 - Redis is away; so are sessions, and others report that
+                await asyncio.sleep(RECONNECT_SECONDS)
+
+    def _tell(self, callback: Callable[..., None], *args: str) -> None:
+        try:
+            callback(*args)
+        except Exception:
+            log.exception("a callback for ended sessions failed")
+
+
+# Keys. What is in braces decides the slot.
+
+
+def _prefix(tag_or_digest: str) -> str:
+    return f"gs:{{{tag_or_digest[:TAG_LENGTH]}}}:s:"
+
+
+def _session_key(digest: str) -> str:
+    return f"gs:{{{digest[:TAG_LENGTH]}}}:s:{digest}"
+
+
+def _player_key(app_id: str, profile_id: str) -> str:
+    return f"gs:{{{tag_of(profile_id)}}}:u:{quote(app_id, safe='')}:{profile_id}"
+
+
+def _home(player_key: bytes) -> tuple[str, str]:
+    _, _, _, app_id, profile_id = player_key.decode(errors="surrogatepass").split(":", 4)
+    return unquote(app_id), profile_id
+
+
+def _app_key(app_id: str) -> str:
+    return f"gs:{{app:{app_id}}}"
+
+
+def _member(session: Session) -> str:
+    return f"{session.digest}:{session.home_profile_id}"
+
+
+def _rate_key(key: str) -> str:
+    # Keys hold what strangers typed: account names, addresses.
+    return f"gs:{{rate:{blake2b(key.encode(errors='surrogatepass'), digest_size=16).hexdigest()}}}"
+
+
+# Replies
+
+
+def _session(constants: bytes, moving: bytes) -> Session:
+    session = _decode(constants)
+    last, _, _, expires, life, _ = moving.split(b":", 5)
+    life_ms = int(life)
+    session.last_packet_id = int(last)
+    session.life_seconds = life_ms // 1000
+    session.last_used_ms = int(expires) - life_ms
+    return session
+
+
+def _found(reply: list[bytes]) -> Session | Ended:
+    return _session(reply[1], reply[2]) if reply[0] == b"S" else _ended(reply)
+
+
+def _ended(reply: list[bytes]) -> Ended:
+    return Ended(_REASONS[reply[1]], reply[2] if len(reply) > 2 else None)  # noqa: PLR2004 - an answer is there
+
+
+_OUTCOMES: Final[dict[bytes, Callable[[list[bytes]], Admission]]] = {
+    b"A": lambda reply: Admitted(_session(reply[1], reply[2]), resumed=False),
+    b"R": lambda reply: Admitted(_session(reply[1], reply[2]), resumed=True),
+    b"P": lambda reply: Replay(_session(reply[1], reply[2]), reply[3]),
+    b"Q": lambda reply: Replay(_session(reply[1], reply[2]), None),
+    b"B": lambda reply: Running(_session(reply[1], reply[2])),
+    b"U": lambda reply: Reused(_session(reply[1], reply[2])),
+    b"T": lambda reply: Outdated(_session(reply[1], reply[2])),
+    b"O": lambda reply: OtherApp(_session(reply[1], reply[2])),
+    b"L": lambda reply: RateLimited(_session(reply[1], reply[2])),
+    b"E": _ended,
+}
