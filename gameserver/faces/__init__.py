@@ -1,0 +1,1 @@
+"""The published contracts under which clients reach the server, a file each."""

@@ -1,0 +1,158 @@
+"""The dispatcher: packets of messages over HTTP POST, as the official client SDKs send them.
+
+A bare ASGI callable: the framework's request and response objects cost more than reading and answering a
+packet. What the server understood is answered with HTTP 200, refusals too; other statuses disable a client.
+"""
+
+import asyncio
+import gzip
+import hmac
+import time
+from hashlib import blake2b, md5
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from gameserver.apps import App, LiveApps
+from gameserver.rpc import Origin, Packets, metrics
+from gameserver.rpc.packets import OtherAppNeeded, PacketFailed, Superseded
+from gameserver.sessions import Session, SessionsUnavailable
+from gameserver.wire import errors
+from gameserver.wire.errors import GameError
+from gameserver.wire.http import JSON_CONTENT, Connection, read_body, transport_error
+from gameserver.wire.packet import UNKNOWN_PACKET_ID, Packet, UnreadablePacket, read_packet, refuse_all
+
+log = structlog.get_logger(__name__)
+
+PATHS = ("/dispatcher", "/dispatcherv2")
+
+RESPONSE_GZIP_BYTES_MIN = 50_000
+
+_CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"POST, OPTIONS"),
+    (b"access-control-allow-headers", b"Content-Type, X-SIG, X-APPID, Content-Encoding"),
+    (b"access-control-max-age", b"86400"),
+)
+_ANY_ORIGIN = (b"access-control-allow-origin", b"*")
+
+
+class Dispatcher:
+    """The face itself. `apps` resolves app ids, `packets` runs what was read."""
+
+    def __init__(self, apps: LiveApps, packets: Packets) -> None:
+        self.apps = apps
+        self.packets = packets
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        connection = Connection(scope, send, _ANY_ORIGIN)
+        if scope["method"] != "POST":
+            await self._answer_without_packet(scope, send)
+            return
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        status = 200
+        extra: tuple[tuple[bytes, bytes], ...] = ()
+        try:
+            body, session = await self._answer(scope, headers, receive, connection)
+            if (
+                len(body) >= RESPONSE_GZIP_BYTES_MIN
+                and session is not None
+                and session.facts.get("compressResponses")
+                and b"gzip" in headers.get(b"accept-encoding", b"")
+            ):
+                body = await asyncio.to_thread(gzip.compress, body, 6)
+                extra = ((b"content-encoding", b"gzip"),)
+        except Superseded:
+            status, body = (
+                503,
+                transport_error(503, connection.packet_id, "another connection gets the answer"),
+            )
+        except errors.PacketInProgress as error:
+            status, body = 503, transport_error(503, connection.packet_id, str(error))
+        except (PacketFailed, SessionsUnavailable) as error:
+            log.warning("packet_postponed", reason=str(error))
+            status, body = (
+                503,
+                transport_error(503, connection.packet_id, "the server cannot run packets just now"),
+            )
+        except Exception:
+            log.exception("packet_failed")
+            status, body = 200, refuse_all(connection.packet_id, errors.InternalError("internal error"), 1)
+        await connection.send(status, body, *extra)
+        metrics.packet(status, time.perf_counter() - started)
+
+    async def _answer(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, connection: Connection
+    ) -> tuple[bytes, Session | None]:
+        messages = 1
+        try:
+            body = await read_body(headers, receive)
+            packet = read_packet(body)
+            connection.packet_id, messages = packet.packet_id, len(packet.messages)
+            app = await self._app(packet, body, headers)
+            body_hash = blake2b(body, digest_size=16).hexdigest()
+            client = scope.get("client")
+            origin = Origin("dispatcher", client[0] if client else "")
+            try:
+                return await self.packets.answer(packet, body_hash, app, origin, connection)
+            except OtherAppNeeded as other:
+                app = self._app_of_session(other.session, body, headers)
+                return await self.packets.answer(packet, body_hash, app, origin, connection)
+        except UnreadablePacket as unreadable:
+            return refuse_all(unreadable.packet_id, unreadable.refusal, unreadable.messages), None
+        except errors.PacketInProgress:
+            raise
+        except GameError as error:
+            return refuse_all(connection.packet_id, error, messages), None
+
+    async def _app(self, packet: Packet, body: bytes, headers: dict[bytes, bytes]) -> App:
+        """The app whose secret signed the packet. One SDK corrupts its app id: a session settles doubts."""
+        claimed = str(packet.game_id) if packet.game_id is not None else ""
+        app = self.apps.find(claimed) or self.apps.find(headers.get(b"x-appid", b"").decode("latin-1"))
+        if app is None or not _is_signed(app, body, headers):
+            session = await self.packets.core.sessions.peek(packet.session_id) if packet.session_id else None
+            if isinstance(session, Session):
+                return self._app_of_session(session, body, headers)
+            if app is None:
+                raise errors.UnknownApp(f"there is no app {claimed[:64]!r}")
+            raise errors.BadSignature("the signature does not fit the packet and the app's secret")
+        if not app.enabled:
+            raise errors.DisabledApp("the app is disabled", disabledReason=app.disabled_reason or {})
+        return app
+
+    def _app_of_session(self, session: Session, body: bytes, headers: dict[bytes, bytes]) -> App:
+        """The session's app, if its secret, or the one of the app it logged in to, signed the packet."""
+        app = self.apps.find(session.app_id)
+        if app is None:
+            raise errors.UnknownApp("the session's app is gone")
+        home = self.apps.find(session.home_app_id)
+        if not any(
+            _is_signed(candidate, body, headers) for candidate in (app, home) if candidate is not None
+        ):
+            raise errors.BadSignature("the signature does not fit the packet and the app's secret")
+        if not app.enabled:
+            raise errors.DisabledApp("the app is disabled", disabledReason=app.disabled_reason or {})
+        return app
+
+    async def _answer_without_packet(self, scope: Scope, send: Send) -> None:
+        if scope["method"] == "OPTIONS":
+            await send({"type": "http.response.start", "status": 204, "headers": list(_CORS)})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        body = transport_error(
+            405, UNKNOWN_PACKET_ID, "packets are sent with POST", errors.InvalidRequest
+        )
+        headers = [JSON_CONTENT, (b"allow", b"POST, OPTIONS"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 405, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def _is_signed(app: App, body: bytes, headers: dict[bytes, bytes]) -> bool:
+    signature = headers.get(b"x-sig")
+    if signature is None:
+        return app.signature == "optional"
+    digest = md5(body, usedforsecurity=False)  # what the protocol prescribes
+    digest.update(app.secret.encode())
+    return hmac.compare_digest(digest.hexdigest().encode(), signature.lower())

@@ -1,0 +1,184 @@
+"""For operators and their tools: is the server alive, is it ready, what does it count."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from functools import wraps
+from typing import Any
+
+import msgspec
+import structlog
+from prometheus_client import REGISTRY, CollectorRegistry, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from sqlalchemy import literal, select
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gameserver.apps import App
+from gameserver.rpc import Core
+from gameserver.sessions import SessionsUnavailable
+from gameserver.wire.clock import FixedClock
+
+log = structlog.get_logger(__name__)
+
+READY_SECONDS_MAX = 2.0  # longest wait for Redis and for SQL; orchestrators ask every few seconds
+ADVANCE_SECONDS_MAX = 10 * 366 * 86400
+BODY_BYTES_MAX = 1024
+
+_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+SQL_SECONDS = Histogram("gameserver_sql_seconds", "Time of SQL work, by kind.", ["kind"], buckets=_BUCKETS)
+SESSION_SECONDS = Histogram(
+    "gameserver_session_store_seconds", "Time of steps of the session store.", ["step"], buckets=_BUCKETS
+)
+OBSERVED_STEPS = ("admit", "finish", "open", "end", "peek", "touch")
+
+_ONE = select(literal(1).label("one"))
+
+
+def routes(core: Core, apps: Iterable[App]) -> list[Route]:
+    """Return the pages. `/_clock` is among them only where time stands still."""
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(_: Request) -> Response:
+        parts = dict(
+            zip(("sql", "sessions"), await asyncio.gather(_ask_sql(core), _ask_sessions(core)), strict=True)
+        )
+        ready = all(parts.values())
+        shown = {name: "ok" if answers else "away" for name, answers in parts.items()}
+        return JSONResponse({"status": "ready" if ready else "not ready", **shown}, 200 if ready else 503)
+
+    async def metrics(_: Request) -> Response:
+        return Response(await _exposition(core, apps), media_type=CONTENT_TYPE_LATEST)
+
+    pages = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    if isinstance(core.clock, FixedClock):
+        pages.append(_clock_route(core.clock))
+    return pages
+
+
+# Readiness
+
+
+async def _ask_sql(core: Core) -> bool:
+    async def ask() -> None:
+        async with core.database.read() as tx:
+            await tx.one(_ONE)
+
+    return await _answers("sql", ask)
+
+
+async def _ask_sessions(core: Core) -> bool:
+    return await _answers("sessions", core.sessions.ping)
+
+
+async def _answers(part: str, ask: Callable[[], Awaitable[None]]) -> bool:
+    try:
+        async with asyncio.timeout(READY_SECONDS_MAX):
+            await ask()
+    except Exception as error:  # noqa: BLE001 - whatever the reason: not ready
+        log.warning("not_ready", part=part, reason=type(error).__name__)
+        return False
+    return True
+
+
+# Metrics
+
+
+def observe(core: Core) -> None:
+    """Time the work of SQL and of the session store from now on."""
+    children: dict[str, Histogram] = {}
+
+    def sql(kind: str, seconds: float) -> None:
+        child = children.get(kind)
+        if child is None:
+            child = children[kind] = SQL_SECONDS.labels(kind)
+        child.observe(seconds)
+
+    core.database.observe = sql
+    for step in OBSERVED_STEPS:
+        setattr(core.sessions, step, _timed(getattr(core.sessions, step), SESSION_SECONDS.labels(step)))
+
+
+def _timed(step: Callable[..., Awaitable[Any]], histogram: Histogram) -> Callable[..., Awaitable[Any]]:
+    @wraps(step)
+    async def timed(*args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return await step(*args, **kwargs)
+        finally:
+            histogram.observe(time.perf_counter() - started)
+
+    return timed
+
+
+async def _exposition(core: Core, apps: Iterable[App]) -> bytes:
+    """Everything counted: by this process, or by all worker processes together when there are several."""
+    counted = REGISTRY
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        counted = CollectorRegistry()
+        MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
+    # What is asked for goes beside it: it is the same whichever process answers, so it must not be added up.
+    asked = CollectorRegistry()
+    asked.register(_Gauges([await _session_counts(core, apps)]))
+    text: bytes = await asyncio.to_thread(generate_latest, counted)
+    return text + generate_latest(asked)
+
+
+class _Gauges:
+    """Figures known at the time of asking only."""
+
+    def __init__(self, families: list[GaugeMetricFamily]) -> None:
+        self._families = families
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        return self._families
+
+
+async def _session_counts(core: Core, apps: Iterable[App]) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily("gameserver_sessions", "Sessions that are open, by app.", labels=["app"])
+    try:
+        async with asyncio.timeout(READY_SECONDS_MAX):
+            for app in apps:
+                gauge.add_metric([app.id], await core.sessions.count(app.id))
+    except (SessionsUnavailable, TimeoutError) as error:  # metrics are wanted most when something is away
+        log.warning("sessions_not_counted", reason=type(error).__name__)
+    return gauge
+
+
+# The clock of an ephemeral server
+
+
+class _Advance(msgspec.Struct, forbid_unknown_fields=True):
+    advance_seconds: float
+
+
+_read_advance = msgspec.json.Decoder(_Advance).decode
+
+
+def _clock_route(clock: FixedClock) -> Route:
+    async def move(request: Request) -> Response:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_BYTES_MAX:
+                return _refused(f"the body has at most {BODY_BYTES_MAX} bytes")
+        try:
+            seconds = _read_advance(bytes(body)).advance_seconds
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return _refused('expected {"advance_seconds": number}')
+        if not 0 <= seconds <= ADVANCE_SECONDS_MAX:
+            return _refused(f"advance_seconds: expected 0 to {ADVANCE_SECONDS_MAX}; time does not go back")
+        clock.advance(seconds)
+        return JSONResponse({"now_ms": clock.ms()})
+
+    return Route("/_clock", move, methods=["POST"])
+
+
+def _refused(message: str) -> Response:
+    return JSONResponse({"status": 400, "status_message": message}, 400)

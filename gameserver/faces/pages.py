@@ -1,0 +1,254 @@
+"""The pages behind the links in mails: choosing a new password, and proving a mail address.
+
+Plain HTML that works without script. The token in the address is the whole authority, so the pages load
+nothing from elsewhere, send no referrer, are kept by no cache and shown in no frame. Looking at a page
+changes nothing: mail programs open links by themselves.
+"""
+
+import base64
+import hashlib
+import html
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from urllib.parse import parse_qs
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from gameserver.apps import App, LiveApps
+from gameserver.game import accounts, links, tokens
+from gameserver.game.accounts import WeakPassword
+from gameserver.game.passwords import PASSWORD_BYTES_MAX
+from gameserver.game.tokens import Kind, Token
+from gameserver.rpc import Core
+from gameserver.sessions import AllOf, SessionsUnavailable
+from gameserver.storage import Aborted, CommitUnknown
+from gameserver.wire.errors import GameError
+
+log = structlog.get_logger(__name__)
+
+FORM_BYTES_MAX = 8 << 10
+TRIES_MAX = 3  # of a change that the database aborts
+
+_STYLE = """\
+:root { color-scheme: light dark; }
+body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 3rem auto; padding: 0 1rem;
+  color: #1b1b1f; background: #ffffff; }
+label { display: block; margin-top: 1rem; font-weight: 600; }
+input { box-sizing: border-box; width: 100%; padding: .6rem; font: inherit; color: inherit;
+  background: transparent; border: 2px solid #5c5f66; border-radius: .4rem; }
+button { margin-top: 1.5rem; padding: .7rem 1.4rem; font: inherit; font-weight: 600; color: #ffffff;
+  background: #174ea6; border: 0; border-radius: .4rem; }
+input:focus-visible, button:focus-visible { outline: 3px solid #c26401; outline-offset: 2px; }
+.error { padding: .6rem; border-left: .4rem solid #b3261e; color: #8c1d18; background: #fdeceb; }
+@media (prefers-color-scheme: dark) { body { color: #f1f1f4; background: #16171b; }
+  input { border-color: #a9acb3; } }
+"""
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; "
+        "frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "X-Robots-Tag": "noindex",
+}
+
+Page = Callable[[Request], Awaitable[Response]]
+
+
+class BadForm(Exception):
+    """A posted form that is too large or no form."""
+
+
+def routes(core: Core, apps: LiveApps) -> list[Route]:
+    """The pages of a server."""
+    pages = Pages(core, apps)
+    return [
+        Route(links.RESET_PATH + "{token}", _guarded(pages.show_reset), methods=["GET"]),
+        Route(links.RESET_PATH + "{token}", _guarded(pages.reset), methods=["POST"]),
+        Route(links.VALIDATE_PATH + "{token}", _guarded(pages.show_validation), methods=["GET"]),
+        Route(links.VALIDATE_PATH + "{token}", _guarded(pages.validate), methods=["POST"]),
+    ]
+
+
+class Pages:
+    """What the routes do. Each looks its token up anew: the link may have been used in another window."""
+
+    def __init__(self, core: Core, apps: LiveApps) -> None:
+        self.core = core
+        self.apps = apps
+
+    async def show_reset(self, request: Request) -> Response:
+        """Show the form for a new password."""
+        found = await self._look(Kind.PASSWORD_RESET, request)
+        return _lapsed() if found is None else _reset_form(found[1])
+
+    async def reset(self, request: Request) -> Response:
+        """Set the password, end the player's sessions, and use up this link and the account's others."""
+        found = await self._look(Kind.PASSWORD_RESET, request)
+        if found is None:
+            return _lapsed()
+        token, app = found
+        form = await _read_form(request)
+        password = form.get("password", "")
+        if "repeat" in form and form["repeat"] != password:
+            return _reset_form(app, "The two passwords differ.")
+        if not password:
+            return _reset_form(app, "Enter a new password.")
+        try:
+            digest = await self.core.accounts.new_digest(app, password)
+        except WeakPassword as error:
+            return _reset_form(app, f"{str(error)[0].upper()}{str(error)[1:]}.")
+        if not await self._retried(lambda: self._set_password(request.path_params["token"], token, digest)):
+            return _lapsed()
+        # Again, for sessions that were opened with the old password while the change was being committed.
+        await self._end_sessions(token)
+        key = str(token.data["key"])
+        await self.core.accounts.attempt(app, token.data["type"], key, "").unlock()
+        return _page(app, "Your password is changed", "<p>Log in to the game with your new password.</p>")
+
+    async def _set_password(self, text: str, token: Token, digest: str) -> bool:
+        type_, key = token.data["type"], token.data["key"]
+        async with self.core.database.write() as tx:
+            if await tokens.redeem(tx, Kind.PASSWORD_RESET, text, self.core.clock.ms()) is None:
+                return False
+            if not await accounts.set_digest(tx, token.app_id, type_, key, digest):
+                return False
+            if type_ == "Email":  # whoever got the mail owns the address
+                await accounts.set_validated(tx, token.app_id, type_, key)
+            await tokens.revoke(tx, Kind.PASSWORD_RESET, token.app_id, token.subject)
+            # Before the commit: should the server die right after it, nobody is left logged in.
+            await self._end_sessions(token)
+        return True
+
+    async def _end_sessions(self, token: Token) -> None:
+        await self.core.sessions.end(AllOf(token.app_id, token.subject), "revoked")
+
+    async def show_validation(self, request: Request) -> Response:
+        """Show the button that proves the address."""
+        found = await self._look(Kind.EMAIL_VALIDATION, request)
+        if found is None:
+            return _lapsed()
+        form = '<form method="post"><button type="submit">Yes, this is my address</button></form>'
+        return _page(found[1], "Is this your mail address?", form)
+
+    async def validate(self, request: Request) -> Response:
+        """Note that the address is proven."""
+        found = await self._look(Kind.EMAIL_VALIDATION, request)
+        if found is None or not await self._retried(
+            lambda: self._set_validated(request.path_params["token"])
+        ):
+            return _lapsed()
+        return _page(found[1], "Your address is confirmed", "<p>You can go back to the game.</p>")
+
+    async def _set_validated(self, text: str) -> bool:
+        async with self.core.database.write() as tx:
+            token = await tokens.redeem(tx, Kind.EMAIL_VALIDATION, text, self.core.clock.ms())
+            if token is None:
+                return False
+            await tokens.revoke(tx, Kind.EMAIL_VALIDATION, token.app_id, token.subject)
+            return await accounts.set_validated(tx, token.app_id, token.data["type"], token.data["key"])
+
+    async def _look(self, kind: Kind, request: Request) -> tuple[Token, App] | None:
+        async with self.core.database.read() as tx:
+            token = await tokens.look(tx, kind, request.path_params["token"], self.core.clock.ms())
+        app = self.apps.find(token.app_id) if token is not None else None
+        return (token, app) if token is not None and app is not None else None
+
+    async def _retried(self, change: Callable[[], Awaitable[bool]]) -> bool:
+        for left in range(TRIES_MAX - 1, -1, -1):
+            try:
+                return await change()
+            except Aborted:
+                if not left:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+
+def _guarded(page: Page) -> Page:
+    """Turn what can go wrong into a page that says what to do."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await page(request)
+        except BadForm:
+            text = "<p>The form could not be read. Open the link in the mail again.</p>"
+            return _page(None, "That did not work", text, HTTPStatus.BAD_REQUEST)
+        except (GameError, Aborted, CommitUnknown, SessionsUnavailable) as error:
+            log.warning("page_postponed", path=request.scope["route"].path, error=str(error))
+            text = "<p>The server is busy at this moment. Wait a little, then reload this page.</p>"
+            return _page(None, "Please try again", text, HTTPStatus.SERVICE_UNAVAILABLE)
+
+    return answer
+
+
+async def _read_form(request: Request) -> dict[str, str]:
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > FORM_BYTES_MAX:
+                raise BadForm
+        fields = parse_qs(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            max_num_fields=10,
+            errors="strict",
+            strict_parsing=bool(body),
+        )
+    except (ValueError, ClientDisconnect):
+        raise BadForm from None
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _reset_form(app: App, mistake: str = "") -> Response:
+    least = app.login.password_min_length
+    error = f'<p class="error" role="alert" id="mistake">{html.escape(mistake)}</p>' if mistake else ""
+    described = ' aria-describedby="mistake" aria-invalid="true"' if mistake else ""
+    field = (
+        f'type="password" autocomplete="new-password" required minlength="{least}" '
+        f'maxlength="{PASSWORD_BYTES_MAX}"'
+    )
+    rule = f"<p>It needs at least {least} characters.</p>" if least > 1 else ""
+    form = f"""{error}{rule}<form method="post">
+<label for="password">New password</label>
+<input id="password" name="password" {field}{described}>
+<label for="repeat">New password, once more</label>
+<input id="repeat" name="repeat" {field}>
+<button type="submit">Set the password</button>
+</form>"""
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if mistake else HTTPStatus.OK
+    return _page(app, "Choose a new password", form, status)
+
+
+def _lapsed() -> Response:
+    text = "<p>The link was used already, or it is too old. Ask for a new mail in the game.</p>"
+    return _page(None, "This link does not work any more", text, HTTPStatus.GONE)
+
+
+def _page(app: App | None, title: str, content: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    game = html.escape(app.title or app.name) if app is not None else ""
+    name = f"<p>{game}</p>" if game else ""
+    page = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}{f" - {game}" if game else ""}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<main>
+{name}<h1>{title}</h1>
+{content}
+</main>
+</body>
+</html>
+"""
+    return HTMLResponse(page, status, headers=_HEADERS)

@@ -1,0 +1,273 @@
+"""Server to server: the studio's own servers call operations over HTTP POST, without a player.
+
+Two forms. In the simple one every request carries the server's name and secret beside one call, and the
+answer is that call's entry. In the session form a first packet authenticates; the packets after it carry the
+session, and one that is repeated gets the answer it got. Whatever was understood is answered with HTTP 200.
+"""
+
+import hmac
+import secrets
+import time
+from hashlib import blake2b
+
+import msgspec
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from gameserver.apps import App, LiveApps
+from gameserver.game.accounts import WrongCredentials
+from gameserver.rpc import SERVER_PROFILE_ID, Caller, Origin, Packets, metrics
+from gameserver.rpc.packets import PacketFailed, Superseded
+from gameserver.sessions import NewSession, Opened, Session, SessionsUnavailable
+from gameserver.wire import errors, json
+from gameserver.wire.errors import GameError
+from gameserver.wire.http import Connection, read_body, transport_error
+from gameserver.wire.packet import (
+    NAME_MAX,
+    UNKNOWN_PACKET_ID,
+    Message,
+    Packet,
+    UnreadablePacket,
+    bundle,
+    read_packet,
+    refusal,
+    success,
+)
+from gameserver.wire.shapes import Request, RequestReader, explain
+
+log = structlog.get_logger(__name__)
+
+PATH = "/s2sdispatcher"
+FACE = "s2s"
+HEARTBEAT_SECONDS = 1890  # what clients are told; one of them beats every 1800 whatever it is told
+LIFE_SECONDS = 2400
+
+_AUTHENTICATE = ("authenticationV2", "AUTHENTICATE")
+_KEY = b"messageResponses"
+_NO_SECRET = secrets.token_hex(16)
+
+# Errors
+
+
+class ServerSessionExpired(GameError):
+    """The session is over or its key was withdrawn. Said of the whole packet: clients log in again."""
+
+    status = 403
+    reason_code = 40365
+
+
+# What travels
+
+
+class Credentials(Request, kw_only=True):
+    """Who is calling. Some texts of the reference say `gameId` and `gameSecret`."""
+
+    app_id: str | int | None = None
+    game_id: str | int | None = None
+    server_name: str
+    server_secret: str | None = None
+    game_secret: str | None = None
+
+
+class _Call(Credentials, kw_only=True):
+    """The simple form: credentials and a message in one object."""
+
+    service: str
+    operation: str
+    data: msgspec.Raw = msgspec.Raw(json.JSON_NULL)
+
+
+class _Form(msgspec.Struct, rename="camel"):
+    """Tells the two forms apart."""
+
+    messages: msgspec.Raw = msgspec.Raw()
+    packet_id: msgspec.Raw = msgspec.Raw()
+
+
+class _Answers(msgspec.Struct):
+    responses: list[msgspec.Raw]
+
+
+_read_credentials = RequestReader(Credentials).read
+_decode_call = msgspec.json.Decoder(_Call).decode
+_decode_form = msgspec.json.Decoder(_Form).decode
+_decode_answers = msgspec.json.Decoder(_Answers).decode
+
+
+class ServerDispatcher:
+    """The face itself. `apps` resolves app ids, `packets` runs what was read."""
+
+    def __init__(self, apps: LiveApps, packets: Packets) -> None:
+        self.apps = apps
+        self.packets = packets
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        connection = Connection(scope, send)
+        if scope["method"] != "POST":
+            body = transport_error(405, UNKNOWN_PACKET_ID, "calls are sent with POST")
+            await connection.send(405, body, (b"allow", b"POST"))
+            return
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        status = 200
+        try:
+            body = await self._answer(headers, receive, _origin(scope), connection)
+        except Superseded:
+            status = 503
+            body = transport_error(status, connection.packet_id, "another connection gets the answer")
+        except errors.PacketInProgress as error:
+            status = 503
+            body = transport_error(status, connection.packet_id, str(error))
+        except (PacketFailed, SessionsUnavailable) as error:
+            log.warning("packet_postponed", reason=str(error))
+            status = 503
+            body = transport_error(status, connection.packet_id, "the server cannot run calls just now")
+        except Exception:
+            log.exception("packet_failed")
+            body = _refuse(connection.packet_id, errors.InternalError("internal error"))
+        await connection.send(status, body)
+        metrics.packet(status, time.perf_counter() - started)
+
+    async def _answer(
+        self, headers: dict[bytes, bytes], receive: Receive, origin: Origin, connection: Connection
+    ) -> bytes:
+        try:
+            body = await read_body(headers, receive)
+            if not _is_packet(body):
+                return await self._answer_call(body, origin)
+            packet = read_packet(body)
+        except UnreadablePacket as unreadable:
+            return _refuse(unreadable.packet_id, unreadable.refusal, unreadable.messages)
+        except GameError as error:
+            return _refuse(UNKNOWN_PACKET_ID, error)
+        connection.packet_id = packet.packet_id
+        try:
+            if _names(packet.messages[0]) == _AUTHENTICATE:
+                return await self._authenticate(packet, origin)
+            return await self._answer_packet(packet, body, origin, connection)
+        except ServerSessionExpired as error:
+            return b'{"packetId":%d,%b' % (packet.packet_id, refusal(error)[1:])
+        except errors.PacketInProgress:
+            raise
+        except GameError as error:
+            return _refuse(packet.packet_id, error, len(packet.messages))
+
+    # The simple form
+
+    async def _answer_call(self, body: bytes, origin: Origin) -> bytes:
+        try:
+            call = _read_call(body)
+            app = self._admit(call, origin)
+            if (call.service, call.operation) == _AUTHENTICATE:
+                return bundle(0, [success(await self._open(app, call.server_name, 0))], key=_KEY)
+            message = Message(call.service, call.operation, call.data)
+            answer = await self.packets.answer_server([message], app, origin, None)
+        except GameError as error:
+            return refusal(error)
+        return bytes(_decode_answers(answer).responses[0])
+
+    def _admit(self, credentials: Credentials, origin: Origin) -> App:
+        """Return the app that a server may call. Raises the refusal for credentials that do not fit."""
+        claimed = credentials.app_id if credentials.app_id is not None else credentials.game_id
+        app = self.apps.find(str(claimed)) if claimed is not None else None
+        if app is None:
+            raise errors.UnknownApp(f"there is no app {str(claimed)[:NAME_MAX]!r}")
+        key = app.servers.get(credentials.server_name)
+        secret = credentials.server_secret or credentials.game_secret or ""
+        # Compared even when there is no such server: how long it takes does not tell names.
+        fits = hmac.compare_digest((key.secret if key else _NO_SECRET).encode(), secret.encode())
+        if key is None or not fits:
+            raise WrongCredentials("the server's name or its secret does not fit")
+        if not key.admits(origin.address):
+            raise errors.NotAllowed(f"server {credentials.server_name!r} may not call from {origin.address}")
+        if not app.enabled:
+            raise errors.DisabledApp("the app is disabled", disabledReason=app.disabled_reason or {})
+        return app
+
+    # The session form
+
+    async def _authenticate(self, packet: Packet, origin: Origin) -> bytes:
+        if len(packet.messages) > 1:
+            raise errors.InvalidRequest("packet.messages: AUTHENTICATE is sent in a packet of its own")
+        credentials: Credentials = _read_credentials(packet.messages[0].data)
+        app = self._admit(credentials, origin)
+        data = await self._open(app, credentials.server_name, packet.packet_id)
+        return bundle(packet.packet_id, [success(data)], key=_KEY)
+
+    async def _open(self, app: App, server_name: str, packet_id: int) -> bytes:
+        """Open a session; returns the data of the answer."""
+        opened = await self.packets.core.sessions.open(
+            NewSession(
+                app_id=app.id,
+                profile_id=SERVER_PROFILE_ID,
+                face=FACE,
+                life_seconds=LIFE_SECONDS,
+                facts={"serverName": server_name},
+                packet_id=packet_id,
+            )
+        )
+        assert isinstance(opened, Opened), "without a limit of its own, a login makes room"
+        return json.encode({"sessionId": opened.session_id, "heartbeatSeconds": HEARTBEAT_SECONDS})
+
+    async def _answer_packet(
+        self, packet: Packet, body: bytes, origin: Origin, connection: Connection
+    ) -> bytes:
+        if not packet.session_id:
+            raise errors.NoSession("no session: authenticate first, or send serverName and serverSecret")
+        if any(_names(message) == _AUTHENTICATE for message in packet.messages):
+            raise errors.InvalidRequest("packet.messages: AUTHENTICATE is sent in a packet of its own")
+        # Renewed before the packet is admitted, so that it cannot lapse between the two.
+        session = await self.packets.core.sessions.touch(packet.session_id)
+        app = self._app_of(session, origin) if isinstance(session, Session) else None
+        if app is None:
+            raise ServerSessionExpired("the server's session has expired: authenticate again")
+        body_hash = blake2b(body, digest_size=16).hexdigest()
+        answer, admitted = await self.packets.answer(
+            packet, body_hash, app, origin, connection, caller=Caller.SERVER
+        )
+        if admitted is None:
+            raise ServerSessionExpired("the server's session was ended: authenticate again")
+        return answer.replace(b'"responses":', b'"%b":' % _KEY, 1)  # the first one is the key of the bundle
+
+    def _app_of(self, session: Session, origin: Origin) -> App | None:
+        """Return the app of a server's session, while its key is still in force for that address."""
+        app = self.apps.find(session.app_id)
+        if app is None or session.face != FACE or session.profile_id != SERVER_PROFILE_ID:
+            return None
+        key = app.servers.get(session.facts.get("serverName", ""))
+        return app if key is not None and key.admits(origin.address) and app.enabled else None
+
+
+def _is_packet(body: bytes) -> bool:
+    """Tell the session form from the simple one. What is no JSON object is left to the reader of packets."""
+    try:
+        form = _decode_form(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return True
+    return bool(bytes(form.messages) or bytes(form.packet_id))
+
+
+def _read_call(body: bytes) -> _Call:
+    """Read the simple form. Raises a `GameError`."""
+    json.check_text(body)
+    try:
+        call = _decode_call(body)
+    except msgspec.ValidationError as error:
+        raise errors.InvalidRequest(str(explain(error, root="call"))) from None
+    if len(call.service) > NAME_MAX or len(call.operation) > NAME_MAX:
+        raise errors.InvalidRequest(f"call: names have at most {NAME_MAX} characters")
+    return call
+
+
+def _names(message: Message) -> tuple[str, str]:
+    return message.service, message.operation
+
+
+def _refuse(packet_id: int, error: GameError, messages: int = 1) -> bytes:
+    return bundle(packet_id, [refusal(error)] * messages, key=_KEY)
+
+
+def _origin(scope: Scope) -> Origin:
+    client = scope.get("client")
+    return Origin(FACE, client[0] if client else "")

@@ -1,0 +1,205 @@
+"""What an operation may use: the caller, the transaction, the floors below, time and chance."""
+
+import secrets
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, TypeVar
+
+import msgspec
+
+from gameserver.apps import App
+from gameserver.game.accounts import Accounts
+from gameserver.game.mail import Mailer
+from gameserver.game.passwords import Passwords
+from gameserver.sessions import Full, LoginLimit, NewSession, Selector, Session, SessionStore, new_session_id
+from gameserver.storage import Database, Transaction
+from gameserver.wire import json
+from gameserver.wire.clock import Clock
+from gameserver.wire.errors import GameError, NoSession, SessionLimitReached
+
+SERVER_PROFILE_ID = "s"  # stands in a server's session where a player's has the player
+RESERVATION_SECONDS = (
+    60  # a login that crashes between its reservation and its commit blocks the player no longer
+)
+
+AnySection = TypeVar("AnySection", bound=msgspec.Struct)
+PlayerHook = Callable[["Context", str], Awaitable[None]]
+StateHook = Callable[["Context", str], Awaitable[dict[str, Any]]]
+
+
+class Caller(Enum):
+    """On whose authority a packet runs."""
+
+    CLIENT = auto()
+    SERVER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a packet came from: facts for policies, logs and the session record."""
+
+    face: str
+    address: str
+
+
+@dataclass(slots=True)
+class Core:
+    """The floors an operation may reach, joined once at start."""
+
+    database: Database
+    sessions: SessionStore
+    clock: Clock
+    accounts: Accounts
+    passwords: Passwords
+    mailer: Mailer
+    player_hooks: "PlayerHooks"
+    public_url: str  # what links in mails begin with; never taken from a request, which could name any host
+    new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes
+
+
+class PlayerHooks:
+    """What all services together keep of a player; each service adds its part."""
+
+    def __init__(self) -> None:
+        self.state: list[StateHook] = []
+        self.reset: list[PlayerHook] = []
+        self.delete: list[PlayerHook] = []
+
+    async def read_state(self, ctx: "Context", profile_id: str) -> dict[str, Any]:
+        """What every service has to say about a player, as keys of one object."""
+        state: dict[str, Any] = {}
+        for hook in self.state:
+            state |= await hook(ctx, profile_id)
+        return state
+
+    async def reset_player(self, ctx: "Context", profile_id: str) -> None:
+        """Remove the player's game data; the player and their identities stay."""
+        for hook in self.reset:
+            await hook(ctx, profile_id)
+
+    async def delete_player(self, ctx: "Context", profile_id: str) -> None:
+        """Remove everything that is kept of a player."""
+        for hook in self.delete:
+            await hook(ctx, profile_id)
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """Sessions that a packet ends once its effects are committed. Travels as the note beside a stored answer."""
+
+    selector: Selector
+    reason: str
+
+
+class Context:
+    """One packet's surroundings, shared by its messages in turn."""
+
+    __slots__ = (
+        "_reserved",
+        "_tx",
+        "app",
+        "caller",
+        "core",
+        "endings",
+        "events",
+        "now_ms",
+        "opening",
+        "origin",
+        "outbox",
+        "packet_id",
+        "prepared",
+        "profile_id",
+        "session",
+        "session_error",
+    )
+
+    def __init__(self, core: Core, app: App, origin: Origin, *, caller: Caller = Caller.CLIENT) -> None:
+        self.core = core
+        self.app = app
+        self.origin = origin
+        self.caller = caller
+        self.now_ms = core.clock.ms()
+        self.packet_id = 0
+        self.session: Session | None = None
+        self.session_error: GameError | None = None  # why there is no session, in the words the client needs
+        self.profile_id: str | None = None
+        self.prepared: Any = None
+        self._tx: Transaction | None = None
+        self._reserved: NewSession | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what an abandoned run of the packet wanted to happen after its commit."""
+        self.opening: NewSession | None = None  # the session a login opens
+        self.endings: list[Ending] = []
+        self.events: list[bytes] = []
+        self.outbox: list[Callable[[], Awaitable[None]]] = []
+
+    def wanted(self) -> tuple[NewSession | None, int, int, int]:
+        """How much is to happen after the commit so far."""
+        return self.opening, len(self.endings), len(self.events), len(self.outbox)
+
+    def want_only(self, wanted: tuple[NewSession | None, int, int, int]) -> None:
+        """Forget what a message wanted that was refused after all."""
+        self.opening, endings, events, outbox = wanted
+        del self.endings[endings:], self.events[events:], self.outbox[outbox:]
+
+    @property
+    def tx(self) -> Transaction:
+        assert self._tx is not None, "the operation declares Tx.NONE"
+        return self._tx
+
+    @property
+    def player_id(self) -> str:
+        """The profile the caller acts for. Raises `NoSession`, or the reason the session is gone."""
+        if self.profile_id is None:
+            raise self.session_error or NoSession("no session: log in first")
+        return self.profile_id
+
+    def section(self, shape: type[AnySection]) -> AnySection:
+        """A service's part of the app's definition."""
+        return self.app.section(shape)
+
+    def after_commit(self, effect: Callable[[], Awaitable[None]]) -> None:
+        """Queue an effect outside SQL. It may be lost in a crash and may happen twice; both must be harmless."""
+        self.outbox.append(effect)
+
+    def add_event(self, event: dict[str, Any]) -> None:
+        """Deliver an event to the caller with this very answer."""
+        self.events.append(json.encode(event))
+
+    async def log_in(self, profile_id: str, facts: dict[str, Any]) -> str:
+        """Give the packet a session for a player; returns its id. It opens when the packet is committed.
+
+        Where the policy refuses the newest session, a place is reserved at once, so that a login that will be
+        refused changes nothing. Raises `SessionLimitReached`.
+        """
+        if self._reserved is None or self._reserved.profile_id != profile_id:
+            new = NewSession(
+                session_id=new_session_id(profile_id, self.core.random_bytes),
+                app_id=self.app.id,
+                profile_id=profile_id,
+                face=self.origin.face,
+                facts={name: fact for name, fact in facts.items() if fact is not None}
+                | {"address": self.origin.address},
+                life_seconds=self.app.session.life_seconds,
+                packet_id=self.packet_id,
+            )
+            if self.login_limit.when_full == "refuse_newest":
+                reservation = msgspec.structs.replace(new, life_seconds=RESERVATION_SECONDS)
+                if isinstance(await self.core.sessions.open(reservation, self.login_limit), Full):
+                    raise SessionLimitReached("as many sessions as the app allows are open")
+            self._reserved = new
+        self.opening = self._reserved
+        self.profile_id, self.session_error = profile_id, None
+        return self.opening.session_id or ""
+
+    @property
+    def login_limit(self) -> LoginLimit:
+        return LoginLimit(most=self.app.session.most, when_full=self.app.session.when_full)
+
+    def end_sessions(self, selector: Selector, reason: str) -> None:
+        """End sessions when the packet is committed; survives a crash between the two."""
+        self.endings.append(Ending(selector, reason))

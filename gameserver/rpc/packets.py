@@ -1,0 +1,506 @@
+"""The life of a packet: admit, run, commit, answer.
+
+A packet of a session runs once. Its effects and its answer are committed in one SQL transaction; a repeat of the
+packet gets that answer, whichever process it reaches and whatever crashed in between.
+"""
+
+import asyncio
+import contextlib
+import time
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from gameserver.apps import App
+from gameserver.rpc import metrics
+from gameserver.rpc.context import SERVER_PROFILE_ID, Caller, Context, Core, Ending, Origin
+from gameserver.rpc.registry import Registry
+from gameserver.rpc.service import Access, Operation, Tx
+from gameserver.sessions import (
+    Admitted,
+    Ended,
+    OtherApp,
+    Outdated,
+    RateLimited,
+    Replay,
+    Reused,
+    Running,
+    Session,
+    SessionsUnavailable,
+)
+from gameserver.storage import Aborted, CommitUnknown, Transaction, answers
+from gameserver.wire import errors, json
+from gameserver.wire.errors import GameError
+from gameserver.wire.packet import Message, Packet, bundle, refusal, refuse_all, success
+
+log = structlog.get_logger(__name__)
+
+RUN_SECONDS_MAX = 60  # after this the waiting client is told 504, and its repeats 503
+TRIES_MAX = 5  # of a packet that the database aborts
+BACKOFF_SECONDS = 0.01
+ANSWER_BYTES_IN_REDIS = 4096  # larger answers of packets that wrote are read back from SQL
+CLAIM_RENEWAL_SECONDS = 5
+
+
+class Waiter(Protocol):
+    """The connection that waits for a packet's answer."""
+
+    def close(self) -> None:
+        """A newer connection waits for the same packet: end this one without an answer."""
+
+    def time_out(self) -> None:
+        """The packet runs too long: answer 504 now; the real answer will not be sent here."""
+
+
+class PacketFailed(Exception):
+    """The packet could not be run and nothing happened; the client may repeat it."""
+
+
+class Superseded(Exception):
+    """The answer goes to another connection, or nowhere."""
+
+
+class _Run:
+    """A packet that is running in this process."""
+
+    def __init__(self, session: Session, packet_id: int, waiter: Waiter) -> None:
+        self.session = session
+        self.packet_id = packet_id
+        self.waiter: Waiter | None = waiter
+        self.started = time.monotonic()
+        self.done: asyncio.Future[bytes] | None = None  # made when a second connection waits
+
+
+class OtherAppNeeded(Exception):
+    """The packet's session belongs to another app than the one its signature was checked against."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+
+
+class _RolledBack(Exception):
+    """The packet's only message was refused after it had written: nothing stays."""
+
+    def __init__(self, entries: list[bytes]) -> None:
+        super().__init__()
+        self.entries = entries
+
+
+class _NeedsSavepoints(Exception):
+    """A message was refused after it had written: run the packet again, with a savepoint for each message."""
+
+
+class _Fenced(Exception):
+    """Another run of this packet has committed."""
+
+
+class Packets:
+    """Runs packets for every face that speaks in packets."""
+
+    def __init__(self, core: Core, registry: Registry) -> None:
+        self.core = core
+        self.registry = registry
+        self._runs: dict[tuple[str, int], _Run] = {}
+
+    # Admit
+
+    async def answer(
+        self,
+        packet: Packet,
+        body_hash: str,
+        app: App,
+        origin: Origin,
+        waiter: Waiter,
+        *,
+        caller: Caller = Caller.CLIENT,
+    ) -> tuple[bytes, Session | None]:
+        """Answer a packet whose signature was checked against `app`; also tells the session it belongs to.
+
+        Raises `Superseded` when another connection gets the answer, `errors.PacketInProgress` when the packet runs
+        elsewhere, `OtherAppNeeded` when its session belongs to another app, `PacketFailed` when it may be repeated.
+        """
+        ctx = Context(self.core, app, origin, caller=caller)
+        ctx.packet_id = packet.packet_id
+        plan = self._plan(packet.messages)
+        if not packet.session_id or _logs_in_first(plan):
+            return await self._run_unclaimed(ctx, plan), ctx.session
+        admission = await self.core.sessions.admit(packet.session_id, packet.packet_id, body_hash, app.id)
+        match admission:
+            case Admitted(session=session, resumed=resumed):
+                if (
+                    resumed
+                    and (stored := await self._stored_answer(session.digest, packet, body_hash)) is not None
+                ):
+                    return await self._replay_stored(session, packet, stored), session
+                return await self._run_claimed(ctx, plan, packet, session, body_hash, waiter), session
+            case Replay(session=session, answer=answer) if answer is not None:
+                return answer, session
+            case Replay(session=session):
+                stored = await self._stored_answer(session.digest, packet, body_hash)
+                if stored is None:
+                    raise PacketFailed("the stored answer is out of reach")
+                return stored.answer, session
+            case Running(session=session):
+                return await self._join(session, packet, waiter), session
+            case Ended(replay=answer) if answer is not None:
+                return answer, None
+            case Ended(reason=reason):
+                return await self._run_without_session(ctx, plan, packet, body_hash, reason), None
+            case OtherApp(session=session):
+                raise OtherAppNeeded(session)
+            case Reused(session=session):
+                return _refused(
+                    packet, errors.ReusedPacketId("another packet has used this packetId")
+                ), session
+            case Outdated(session=session):
+                words = f"packetId {packet.packet_id} is below the last one, {session.last_packet_id}"
+                return _refused(packet, errors.OutdatedPacket(words)), session
+            case RateLimited(session=session):
+                return _refused(packet, errors.RateLimited("too many packets in a minute")), session
+
+    async def answer_server(
+        self, messages: list[Message], app: App, origin: Origin, profile_id: str | None
+    ) -> bytes:
+        """Run messages with a server's authority, on behalf of a player if one is named; the repeat runs again.
+
+        Raises `PacketFailed` when the database gave up; nothing happened then.
+        """
+        ctx = Context(self.core, app, origin, caller=Caller.SERVER)
+        ctx.profile_id = profile_id
+        return await self._run_unclaimed(ctx, self._plan(messages))
+
+    def _plan(self, messages: list[Message]) -> list[tuple[Operation | None, Message]]:
+        operations = self.registry.operations
+        return [(operations.get((message.service, message.operation)), message) for message in messages]
+
+    async def _join(self, session: Session, packet: Packet, waiter: Waiter) -> bytes:
+        run = self._runs.get((session.digest, packet.packet_id))
+        if run is None or run.waiter is None:
+            raise errors.PacketInProgress("this packet is still running")
+        run.waiter.close()
+        run.waiter = waiter
+        if run.done is None:
+            run.done = asyncio.get_running_loop().create_future()
+        answer = await asyncio.shield(run.done)
+        if run.waiter is not waiter:
+            raise Superseded
+        return answer
+
+    async def _run_claimed(
+        self,
+        ctx: Context,
+        plan: list[tuple[Operation | None, Message]],
+        packet: Packet,
+        session: Session,
+        body_hash: str,
+        waiter: Waiter,
+    ) -> bytes:
+        ctx.session = session
+        ctx.profile_id = session.profile_id if session.profile_id != SERVER_PROFILE_ID else None
+        key = (session.digest, packet.packet_id)
+        run = self._runs[key] = _Run(session, packet.packet_id, waiter)
+        try:
+            answer = await self._run(ctx, plan, body_hash)
+        except BaseException as error:
+            with contextlib.suppress(Exception):  # the claim lapses by itself
+                await self.core.sessions.release(session, packet.packet_id)
+            if run.done is not None:
+                run.done.set_exception(PacketFailed("the packet could not be run"))
+                run.done.exception()  # whoever waited may be gone
+            if isinstance(error, (Aborted, CommitUnknown)):
+                raise PacketFailed("the database refused the packet") from error
+            raise
+        finally:
+            del self._runs[key]
+        if run.done is not None:
+            run.done.set_result(answer)
+        if run.waiter is not waiter:
+            raise Superseded
+        return answer
+
+    async def _run_unclaimed(self, ctx: Context, plan: list[tuple[Operation | None, Message]]) -> bytes:
+        try:
+            return await self._run(ctx, plan, "")
+        except (Aborted, CommitUnknown) as error:
+            raise PacketFailed("the database refused the packet") from error
+
+    async def _run_without_session(
+        self,
+        ctx: Context,
+        plan: list[tuple[Operation | None, Message]],
+        packet: Packet,
+        body_hash: str,
+        reason: str,
+    ) -> bytes:
+        """The session is gone. Its last answer may still be wanted; open operations work as if it had never been."""
+        if reason == "unknown" and packet.session_id:
+            digest = self.core.sessions.digest(packet.session_id)
+            if (
+                digest is not None
+                and (stored := await self._stored_answer(digest, packet, body_hash)) is not None
+            ):
+                return stored.answer
+        ctx.session_error = session_error(reason)
+        return await self._run_unclaimed(ctx, plan)
+
+    # Run
+
+    async def _run(self, ctx: Context, plan: list[tuple[Operation | None, Message]], body_hash: str) -> bytes:
+        """Run the messages and commit what they wrote together with the answer."""
+        prepared = await self._prepare(ctx, plan)
+        level = max((operation.tx for operation, _ in plan if operation is not None), default=Tx.NONE)
+        session, profile_id = ctx.session, ctx.profile_id
+        if level is not Tx.WRITE:
+            if level is Tx.READ:
+                async with self.core.database.read() as tx:
+                    entries = await self._run_messages(ctx, plan, prepared, tx)
+            else:
+                entries = await self._run_messages(ctx, plan, prepared, None)
+            return await self._finish(ctx, session, entries, body_hash, in_sql=False)
+        savepoints, stale = False, False
+        for left in range(TRIES_MAX - 1, -1, -1):
+            ctx.begin()
+            ctx.profile_id = profile_id
+            if stale:  # whoever made the database abort commits meanwhile, and may have changed what was prepared
+                await asyncio.sleep(BACKOFF_SECONDS * (TRIES_MAX - left))
+                prepared = await self._prepare(ctx, plan)
+            try:
+                async with self.core.database.write() as tx:
+                    entries = await self._run_messages(ctx, plan, prepared, tx, savepoints=savepoints)
+                    wrote = tx.writes > 0
+                    if wrote and session is not None:
+                        answer = bundle(ctx.packet_id, entries, ctx.events)
+                        await self._store(ctx, tx, session, body_hash, answer)
+            except _RolledBack as refused:
+                entries, wrote = refused.entries, False
+            except _NeedsSavepoints:
+                savepoints = True
+                continue
+            except (_Fenced, CommitUnknown) as error:
+                stored = await self._find(session, ctx.packet_id) if session is not None else None
+                if stored is not None:
+                    return stored.answer
+                if isinstance(error, _Fenced) or not left:
+                    raise Aborted("the packet was run twice, and its answer is gone") from error
+                stale = True
+                continue
+            except Aborted:
+                if not left:
+                    raise
+                stale = True
+                continue
+            return await self._finish(ctx, session, entries, body_hash, in_sql=wrote)
+        raise Aborted("the database aborted the packet again and again")
+
+    async def _prepare(self, ctx: Context, plan: list[tuple[Operation | None, Message]]) -> dict[int, object]:
+        """Do what must not hold a lock. A refusal here is the message's answer when its turn comes."""
+        prepared: dict[int, object] = {}
+        for index, (operation, message) in enumerate(plan):
+            if operation is None or operation.prepare is None:
+                continue
+            try:
+                self._check_access(ctx, operation)
+                prepared[index] = await operation.prepare(ctx, operation.read(message.data))
+            except GameError as error:
+                prepared[index] = error
+            except (StorageError, SessionsUnavailable):
+                raise
+            except Exception:
+                log.exception("operation_failed", operation=operation.wire_name)
+                prepared[index] = errors.InternalError("internal error")
+        return prepared
+
+    async def _run_messages(
+        self,
+        ctx: Context,
+        plan: list[tuple[Operation | None, Message]],
+        prepared: dict[int, object],
+        tx: Transaction | None,
+        *,
+        savepoints: bool = False,
+    ) -> list[bytes]:
+        ctx._tx = tx  # noqa: SLF001  # the packet's runner is the one that hands out the transaction
+        entries: list[bytes] = []
+        for index, (operation, message) in enumerate(plan):
+            ctx.prepared = prepared.get(index)
+            before = tx.writes if tx is not None else 0
+            wanted = ctx.wanted()
+            try:
+                if savepoints and tx is not None:
+                    async with tx.savepoint():
+                        entries.append(await self._run_message(ctx, operation, message))
+                else:
+                    entries.append(await self._run_message(ctx, operation, message))
+            except GameError as error:
+                entries.append(refusal(error))
+                ctx.want_only(wanted)
+                if tx is not None and tx.writes != before and not savepoints:
+                    if len(plan) == 1:
+                        raise _RolledBack(entries) from error
+                    raise _NeedsSavepoints from error
+        return entries
+
+    async def _run_message(self, ctx: Context, operation: Operation | None, message: Message) -> bytes:
+        """Run one message. Refusals and our own failures leave as `GameError`s, nothing else of its making does."""
+        started = time.perf_counter()
+        outcome = "ok"
+        try:
+            if operation is None:
+                raise errors.InvalidOperation(f"there is no operation {message.service}.{message.operation}")
+            self._check_access(ctx, operation)
+            if isinstance(ctx.prepared, GameError):
+                raise ctx.prepared
+            reply = await operation.handler(ctx, operation.read(message.data))
+            return success(json.encode(reply)) if reply is not None else success()
+        except GameError as error:
+            outcome = str(error.reason_code)
+            if isinstance(error, errors.NoSession | errors.SessionExpired | errors.SessionReplaced):
+                ctx.profile_id, ctx.session_error = None, error  # the rest of the packet fails alike
+            raise
+        except (Aborted, CommitUnknown, SessionsUnavailable, asyncio.CancelledError):
+            outcome = "aborted"
+            raise
+        except Exception as error:
+            outcome = "failed"
+            log.exception("operation_failed", operation=f"{message.service}.{message.operation}")
+            raise errors.InternalError("internal error") from error
+        finally:
+            name = operation.wire_name if operation is not None else "unknown"
+            metrics.message(name, outcome, time.perf_counter() - started)
+
+    def _check_access(self, ctx: Context, operation: Operation) -> None:
+        if operation.access is Access.SERVER and ctx.caller is not Caller.SERVER:
+            raise errors.NotAllowed(f"{operation.wire_name} is for servers, not for clients")
+        if operation.access is Access.PLAYER or (
+            operation.access is Access.SIGNED_IN and ctx.caller is not Caller.SERVER
+        ):
+            _ = ctx.player_id
+
+    # Commit and answer
+
+    async def _store(
+        self, ctx: Context, tx: Transaction, session: Session, body_hash: str, answer: bytes
+    ) -> None:
+        note = json.encode(ctx.endings).decode() if ctx.endings else None
+        if not await answers.store(tx, session.digest, ctx.packet_id, body_hash, answer, note, ctx.now_ms):
+            raise _Fenced
+
+    async def _finish(
+        self, ctx: Context, session: Session | None, entries: list[bytes], body_hash: str, *, in_sql: bool
+    ) -> bytes:
+        """What lives outside SQL: sessions opened and ended, the answer kept for repeats, effects set off."""
+        sessions = self.core.sessions
+        if ctx.opening is not None:
+            if ctx.login_limit.when_full == "refuse_newest":
+                await sessions.confirm(ctx.opening.session_id or "", ctx.opening.life_seconds)
+            else:
+                await sessions.open(ctx.opening, ctx.login_limit)
+        answer = bundle(ctx.packet_id, entries, ctx.events)
+        if session is None:
+            for ending in ctx.endings:
+                await sessions.end(ending.selector, ending.reason)
+        else:
+            ended = await self._end(ctx.endings, session.digest, ctx.packet_id, body_hash, answer)
+            if ctx.endings and in_sql:
+                await self._settle(session.digest, ctx.packet_id)
+            if session.digest not in ended:
+                kept = None if in_sql and len(answer) > ANSWER_BYTES_IN_REDIS else answer
+                await sessions.finish(session, ctx.packet_id, kept)
+        for effect in ctx.outbox:
+            try:
+                await effect()
+            except Exception:
+                log.exception("effect_failed", effect=getattr(effect, "__qualname__", "effect"))
+        return answer
+
+    async def _end(
+        self, endings: list[Ending], digest: str, packet_id: int, body_hash: str, answer: bytes
+    ) -> set[str]:
+        """End what the packet of session `digest` asked for; its answer stays with that session for repeats.
+
+        Returns the digests of the sessions that were alive.
+        """
+        ended: set[str] = set()
+        for ending in endings:
+            ended |= set(
+                await self.core.sessions.end(
+                    ending.selector,
+                    ending.reason,
+                    packet_id=packet_id,
+                    body_hash=body_hash,
+                    answer=answer,
+                    by=digest,
+                )
+            )
+        return ended
+
+    async def _settle(self, digest: str, packet_id: int) -> None:
+        async with self.core.database.write() as tx:
+            await answers.note_done(tx, digest, packet_id)
+
+    # Repeats
+
+    async def _find(self, session: Session, packet_id: int) -> answers.StoredAnswer | None:
+        async with self.core.database.read() as tx:
+            return await answers.find(tx, session.digest, packet_id)
+
+    async def _stored_answer(
+        self, digest: str, packet: Packet, body_hash: str
+    ) -> answers.StoredAnswer | None:
+        """The committed answer of this very packet, after doing what its note still asks for."""
+        async with self.core.database.read() as tx:
+            stored = await answers.find(tx, digest, packet.packet_id)
+        if stored is None or stored.body_hash != body_hash:
+            return None
+        if stored.note is not None:
+            await self._end(_read_note(stored.note), digest, packet.packet_id, body_hash, stored.answer)
+            await self._settle(digest, packet.packet_id)
+        return stored
+
+    async def _replay_stored(self, session: Session, packet: Packet, stored: answers.StoredAnswer) -> bytes:
+        if stored.note is None:
+            kept = stored.answer if len(stored.answer) <= ANSWER_BYTES_IN_REDIS else None
+            await self.core.sessions.finish(session, packet.packet_id, kept)
+        return stored.answer
+
+    # Long packets
+
+    async def keep_running(self) -> None:
+        """Renew the claims of running packets, and tell clients that have waited long enough. Runs for ever."""
+        while True:
+            await asyncio.sleep(CLAIM_RENEWAL_SECONDS)
+            metrics.RUNNING.set(len(self._runs))
+            now = time.monotonic()
+            runs = [run for run in self._runs.values() if now - run.started >= CLAIM_RENEWAL_SECONDS]
+            for run in runs:
+                if now - run.started >= RUN_SECONDS_MAX and run.waiter is not None:
+                    run.waiter.time_out()
+                    run.waiter = None
+            if runs:
+                with contextlib.suppress(SessionsUnavailable):  # the next round tries again
+                    await self.core.sessions.keep_claims([(run.session, run.packet_id) for run in runs])
+
+
+_read_note = msgspec.json.Decoder(list[Ending]).decode
+
+
+def session_error(reason: str) -> GameError:
+    """The refusal that tells a client why its session is gone; clients log themselves out on exactly these."""
+    match reason:
+        case "expired":
+            return errors.SessionExpired("the session has expired")
+        case "replaced" | "revoked":
+            return errors.SessionReplaced("the session was ended by another login or by the operator")
+        case _:
+            return errors.NoSession("there is no such session")
+
+
+def _logs_in_first(plan: list[tuple[Operation | None, Message]]) -> bool:
+    """A packet that begins with a login has no use for the session it may still carry."""
+    return plan[0][1].operation == "AUTHENTICATE"
+
+
+def _refused(packet: Packet, error: GameError) -> bytes:
+    return refuse_all(packet.packet_id, error, len(packet.messages))

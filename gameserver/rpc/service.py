@@ -1,0 +1,135 @@
+"""How a service declares what it offers."""
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable
+from enum import IntEnum, StrEnum
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+
+from gameserver.rpc.context import Context, PlayerHook, StateHook
+from gameserver.wire.errors import GameError
+from gameserver.wire.shapes import Request, RequestReader
+
+
+class Access(StrEnum):
+    """Who may call an operation."""
+
+    PLAYER = "player"  # a client with a session, or a server on a player's behalf
+    OPEN = "open"  # anybody, also before login
+    SIGNED_IN = "signed_in"  # a client with a session, or a server, also without a player
+    SERVER = "server"  # servers and operators; refused to clients
+
+
+class Tx(IntEnum):
+    """What an operation needs of the database. A packet opens the strongest its messages ask for."""
+
+    NONE = 0
+    READ = 1
+    WRITE = 2
+
+
+Handler = Callable[[Context, Any], Awaitable[Any]]
+Prepare = Callable[[Context, Any], Awaitable[Any]]
+AnyHandler = TypeVar("AnyHandler", bound=Handler)
+AnyPlayerHook = TypeVar("AnyPlayerHook", bound=PlayerHook)
+AnyStateHook = TypeVar("AnyStateHook", bound=StateHook)
+
+_NAME = re.compile(r"^[A-Z][A-Z0-9_]*$")
+
+
+class Operation:
+    """One entry of the dispatch table."""
+
+    def __init__(
+        self,
+        service: str,
+        name: str,
+        handler: Handler,
+        *,
+        access: Access,
+        tx: Tx,
+        prepare: Prepare | None,
+        errors: tuple[type[GameError], ...],
+    ) -> None:
+        hints = get_type_hints(handler)
+        shape, reply = hints.get("request"), hints.get("return")
+        if not (isinstance(shape, type) and issubclass(shape, Request)):
+            raise TypeError(
+                f"{service}.{name}: the handler's `request` must be annotated with a Request type"
+            )
+        if not handler.__doc__:
+            raise TypeError(f"{service}.{name}: the handler needs a docstring; it becomes the description")
+        self.service = service
+        self.name = name
+        self.handler = handler
+        self.access = access
+        self.tx = tx
+        self.prepare = prepare
+        self.errors = errors
+        self.request = shape
+        self.reply: Any = None if reply is type(None) else reply
+        self.description = inspect.cleandoc(handler.__doc__)
+        self.read: Callable[[bytes | msgspec.Raw], Any] = RequestReader(shape).read
+
+    @property
+    def wire_name(self) -> str:
+        return f"{self.service}.{self.name}"
+
+
+class Service:
+    """A named group of operations, and what it keeps of players.
+
+    - `section`: the type of the service's part of `app.toml`, under the service's name; `sample` is the commented
+      text that shows it in the sample app.
+    - `on_state` hooks add keys to the player's state (login answer, READ), `on_reset` hooks remove what a data
+      reset removes, `on_delete` hooks remove everything that is kept of a player.
+    """
+
+    def __init__(self, name: str, *, section: type[msgspec.Struct] | None = None, sample: str = "") -> None:
+        self.name = name
+        self.section = section
+        self.sample = sample
+        self.operations: dict[str, Operation] = {}
+        self.state_hooks: list[StateHook] = []
+        self.reset_hooks: list[PlayerHook] = []
+        self.delete_hooks: list[PlayerHook] = []
+
+    def operation(
+        self,
+        *names: str,
+        tx: Tx,
+        access: Access = Access.PLAYER,
+        prepare: Prepare | None = None,
+        errors: tuple[type[GameError], ...] = (),
+    ) -> Callable[[AnyHandler], AnyHandler]:
+        """Declare an operation under its wire name; further names are spellings that some SDK sends.
+
+        `errors`: the refusals of its own, for the exported protocol. `prepare` runs before the packet's transaction
+        opens, for work that must not hold a lock (password digests, calls to other servers); the handler finds its
+        result in `ctx.prepared`.
+        """
+
+        def declare(handler: AnyHandler) -> AnyHandler:
+            for name in names:
+                if name in self.operations or not _NAME.match(name):
+                    raise ValueError(f"{self.name}.{name} is declared twice, or is no operation name")
+                self.operations[name] = Operation(
+                    self.name, name, handler, access=access, tx=tx, prepare=prepare, errors=errors
+                )
+            return handler
+
+        return declare
+
+    def on_state(self, hook: AnyStateHook) -> AnyStateHook:
+        self.state_hooks.append(hook)
+        return hook
+
+    def on_reset(self, hook: AnyPlayerHook) -> AnyPlayerHook:
+        self.reset_hooks.append(hook)
+        return hook
+
+    def on_delete(self, hook: AnyPlayerHook) -> AnyPlayerHook:
+        self.delete_hooks.append(hook)
+        return hook

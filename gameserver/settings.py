@@ -1,0 +1,40 @@
+"""What a server is started with: command-line options, each with an environment variable."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PREFIX = "GAMESERVER_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One server. Worker processes get the same settings from the process that starts them."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    apps: Path = Path("apps")
+    data: Path = Path("data")
+    redis: str = ""  # empty: sessions are kept by this process
+    database: str = ""  # empty: SQLite in the data folder
+    workers: int = 1
+    tls_cert: str = ""
+    tls_key: str = ""
+    proxies: str = (
+        ""  # addresses whose X-Forwarded-For and X-Forwarded-Proto are believed, with commas between
+    )
+    ephemeral: bool = False
+    seed: int = 0
+    log_level: str = "info"
+
+    @property
+    def database_url(self) -> str:
+        """Where the tables are; `sqlite://` is a database that nobody keeps."""
+        if self.database:
+            return self.database
+        return "sqlite://" if self.ephemeral else f"sqlite:///{self.data.absolute() / 'gameserver.db'}"
+
+    @property
+    def public_url(self) -> str:
+        """What clients on the listening address connect to."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"

@@ -1,0 +1,235 @@
+"""The `game` fixture: the real server in process, spoken to as a client would.
+
+`GAMESERVER_TEST_BACKENDS` picks what lies below it: `embedded` (the default: SQLite and sessions in memory) or
+`services` (PostgreSQL and Redis, started for the test run).
+"""
+
+import hashlib
+import itertools
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from gameserver.app import GameServer, open_server
+from gameserver.game.passwords import Passwords
+from gameserver.rpc import Caller, Origin
+from gameserver.settings import Settings
+from gameserver.storage.schema import migrate
+from gameserver.wire.clock import FixedClock
+from gameserver.wire.packet import Message, Packet
+from tests import servers
+
+BACKENDS = os.environ.get("GAMESERVER_TEST_BACKENDS", "embedded")
+APP_ID, SECRET = "10001", "a-secret-for-tests-0123456789"
+APP_TOML = f'id = "{APP_ID}"\nsecret = "{SECRET}"\ntitle = "Test"\n'
+
+
+class Refusal(Exception):
+    """A message that was refused, as the client sees it."""
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        super().__init__(raw)
+        self.raw = raw
+        self.status: int = raw["status"]
+        self.reason_code: int = raw["reason_code"]
+        self.message: str = raw["status_message"]
+
+
+class Client:
+    """Speaks packets. Starts without a session."""
+
+    def __init__(self, game: "Game", app_id: str = APP_ID, secret: str = SECRET) -> None:
+        self.game = game
+        self.app_id, self.secret = app_id, secret
+        self.session_id = ""
+        self.profile_id = ""
+        self.packet_ids = itertools.count()
+        self.last_body = b""
+
+    def body(self, *messages: tuple[str, str, Any], packet_id: int | None = None) -> bytes:
+        """The bytes of the next packet."""
+        return msgspec.json.encode(
+            {
+                "packetId": next(self.packet_ids) if packet_id is None else packet_id,
+                "sessionId": self.session_id,
+                "gameId": self.app_id,
+                "messages": [{"service": s, "operation": o, "data": d} for s, o, d in messages],
+            }
+        )
+
+    async def send(self, body: bytes, **headers: str) -> httpx.Response:
+        """Send bytes, signed."""
+        self.last_body = body
+        signature = hashlib.md5(body + self.secret.encode()).hexdigest()
+        return await self.game.http.post(
+            "/dispatcherv2", content=body, headers={"X-SIG": signature, "Content-Type": "application/json", **headers}
+        )
+
+    async def packet(self, *messages: tuple[str, str, Any], packet_id: int | None = None) -> list[dict[str, Any]]:
+        """Send messages as one packet; returns the entries of the answer."""
+        response = await self.send(self.body(*messages, packet_id=packet_id))
+        assert response.status_code == 200, response.text
+        entries: list[dict[str, Any]] = response.json()["responses"]
+        for (service, operation, _), entry in zip(messages, entries, strict=True):
+            self.game.seen.add((service, operation, entry["status"] == 200))
+        return entries
+
+    async def call(self, service: str, operation: str, **data: Any) -> Any:
+        """Call one operation; returns its data. Raises `Refusal`."""
+        [entry] = await self.packet((service, operation, data))
+        if entry["status"] != 200:
+            raise Refusal(entry)
+        return entry["data"]
+
+    async def refused(self, service: str, operation: str, **data: Any) -> Refusal:
+        """Call one operation that must be refused."""
+        try:
+            answer = await self.call(service, operation, **data)
+        except Refusal as refusal:
+            return refusal
+        raise AssertionError(f"{service}.{operation} was not refused: {answer}")
+
+    async def log_in(self, type_: str = "Anonymous", external_id: str = "", token: str = "", **data: Any) -> Any:
+        """Authenticate, making the player unless told otherwise; later packets carry the session."""
+        answer = await self.call(
+            "authenticationV2",
+            "AUTHENTICATE",
+            **{
+                "authenticationType": type_,
+                "externalId": external_id or self.game.unique("id"),
+                "authenticationToken": token,
+                "forceCreate": True,
+                "gameId": self.app_id,
+                **data,
+            },
+        )
+        self.session_id, self.profile_id = answer["sessionId"], answer["profileId"]
+        return answer
+
+
+class Server:
+    """Calls operations as a server of the studio would."""
+
+    def __init__(self, game: "Game") -> None:
+        self.game = game
+
+    async def call(self, service: str, operation: str, profile_id: str | None = None, **data: Any) -> Any:
+        """Run one operation with a server's authority, on behalf of a player if one is named."""
+        message = Message(service, operation, msgspec.Raw(msgspec.json.encode(data)))
+        answer = await self.game.server_app.packets.answer_server(
+            [message], self.game.app, Origin("test", "127.0.0.1"), profile_id
+        )
+        [entry] = msgspec.json.decode(answer)["responses"]
+        self.game.seen.add((service, operation, entry["status"] == 200))
+        if entry["status"] != 200:
+            raise Refusal(entry)
+        return entry["data"]
+
+    async def refused(self, service: str, operation: str, profile_id: str | None = None, **data: Any) -> Refusal:
+        """Call one operation that must be refused."""
+        try:
+            answer = await self.call(service, operation, profile_id, **data)
+        except Refusal as refusal:
+            return refusal
+        raise AssertionError(f"{service}.{operation} was not refused: {answer}")
+
+
+class Game:
+    """A server in process, its clock, and clients for it."""
+
+    seen: set[tuple[str, str, bool]] = set()
+
+    def __init__(self, server: GameServer, clock: FixedClock) -> None:
+        self.server_app = server
+        self.clock = clock
+        self.core = server.core
+        self.apps = server.apps
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(server), base_url="http://game.test")
+        self.server = Server(self)
+        self._numbers = itertools.count(1)
+
+    @property
+    def app(self) -> Any:
+        """The test app's definition."""
+        return self.apps.find(APP_ID)
+
+    def unique(self, prefix: str) -> str:
+        """A text no other test uses."""
+        return f"{prefix}-{os.getpid()}-{id(self):x}-{next(self._numbers)}"
+
+    def client(self, app_id: str = APP_ID, secret: str = SECRET) -> Client:
+        """A client that has not logged in."""
+        return Client(self, app_id, secret)
+
+    async def player(self, **data: Any) -> Client:
+        """A client that has."""
+        client = self.client()
+        await client.log_in(**data)
+        return client
+
+    async def packet(self, body: bytes, **headers: str) -> httpx.Response:
+        """Send bytes as they are: no signature, no session, unless given."""
+        return await self.http.post("/dispatcherv2", content=body, headers=headers)
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[dict[str, str]]:
+    """URLs of what the run's backends need."""
+    if BACKENDS == "embedded":
+        yield {}
+        return
+    with servers.postgresql() as database, servers.redis() as redis:
+        yield {"database": database, "redis": redis}
+
+
+@pytest.fixture(scope="session")
+def migrated(services: dict[str, str]) -> dict[str, str]:
+    """The services, with the schema in place."""
+    if services:
+        migrate(services["database"])
+    return services
+
+
+@pytest.fixture
+def apps_folder(tmp_path: Path) -> Path:
+    """The folder of app definitions; a test may write more before it asks for `game`."""
+    folder = tmp_path / "apps"
+    (folder / "test").mkdir(parents=True)
+    (folder / "test" / "app.toml").write_text(APP_TOML)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def schema_template(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """A migrated SQLite file: copying it is cheaper than migrating for each test."""
+    if BACKENDS != "embedded":
+        return None
+    path = tmp_path_factory.mktemp("template") / "gameserver.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+async def game(
+    migrated: dict[str, str], schema_template: Path | None, apps_folder: Path, tmp_path: Path
+) -> AsyncIterator[Game]:
+    """The real server on the run's backends, with a clock that stands still."""
+    data = tmp_path / "data"
+    data.mkdir()
+    if schema_template is not None:
+        shutil.copy(schema_template, data / "gameserver.db")
+    clock = FixedClock()
+    settings = Settings(apps=apps_folder, data=data, **migrated)
+    async with open_server(settings, clock=clock, passwords=Passwords(memory_kib=8, passes=1)) as server:
+        game = Game(server, clock)
+        yield game
+        await game.http.aclose()
+
+
+__all__ = ["APP_ID", "SECRET", "Caller", "Client", "Game", "Packet", "Refusal", "Server"]

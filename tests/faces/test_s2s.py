@@ -1,0 +1,308 @@
+"""Server to server: both forms, their credentials and their sessions."""
+
+import gzip
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from gameserver.apps import load_apps
+from gameserver.faces.s2s import PATH
+from gameserver.sessions import Session
+from tests.conftest import APP_ID, SECRET, Game
+
+KEY = {"appId": APP_ID, "serverName": "room", "serverSecret": "a-room-secret-0123456789"}
+LIFE_SECONDS = 2400  # of a session without packets
+
+
+@pytest.fixture(autouse=True)
+def servers_of_the_app(apps_folder: Any) -> None:
+    """Two servers that may call: one from anywhere, one from elsewhere."""
+    file = apps_folder / "test" / "app.toml"
+    file.write_text(
+        file.read_text()
+        + f'\n[servers.room]\nsecret = "{KEY["serverSecret"]}"\n'
+        + '\n[servers.far]\nsecret = "a-far-secret-0123456789"\naddresses = ["203.0.113.0/24"]\n'
+    )
+
+
+async def post(game: Game, body: Any, **headers: str) -> Any:
+    """Send a body to the face; returns what it answers with HTTP 200."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    response = await game.http.post(PATH, content=content, headers=headers)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def call(game: Game, service: str, operation: str, data: Any = None, changes: Any = None) -> Any:
+    """Call in the simple form."""
+    body = {**KEY, "service": service, "operation": operation, "data": data}
+    return await post(game, body | (changes or {}))
+
+
+async def log_in(game: Game, **changes: Any) -> Any:
+    """Authenticate; returns the whole answer."""
+    message = {"service": "authenticationV2", "operation": "AUTHENTICATE", "data": {**KEY, **changes}}
+    return await post(game, {"packetId": 0, "messages": [message]})
+
+
+async def session_id(game: Game) -> str:
+    text: str = (await log_in(game))["messageResponses"][0]["data"]["sessionId"]
+    return text
+
+
+def packet(session: str | None, packet_id: int, *messages: tuple[str, str, Any]) -> bytes:
+    return json.dumps(
+        {
+            "packetId": packet_id,
+            "sessionId": session,
+            "messages": [{"service": s, "operation": o, "data": d} for s, o, d in messages],
+        }
+    ).encode()
+
+
+HEARTBEAT = ("heartbeat", "HEARTBEAT", None)
+VERSION: tuple[str, str, Any] = ("authenticationV2", "GET_SERVER_VERSION", {})
+
+
+def ends_all_of(profile_id: str) -> tuple[str, str, Any]:
+    return "playerState", "SYS_INVALIDATE_ALL_SESSIONS_FOR_USER", {"profileId": profile_id}
+
+
+# The simple form
+
+
+async def test_a_simple_call_gets_the_entry_of_its_call(game: Game) -> None:
+    player = await game.player()
+    answer = await call(game, *ends_all_of(player.profile_id))
+    assert answer["status"] == 200
+    assert answer["data"]["invalidatedCount"] == 1
+    assert (await player.refused("playerState", "READ")).reason_code == 40356
+
+
+async def test_a_simple_call_that_is_refused_gets_the_bare_refusal(game: Game) -> None:
+    answer = await call(game, "playerState", "SYS_INVALIDATE_ALL_SESSIONS_FOR_USER", {})
+    assert set(answer) == {"status", "reason_code", "status_message", "severity"}
+    assert (answer["status"], answer["reason_code"], answer["severity"]) == (400, 40358, "ERROR")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"serverSecret": "a-wrong-secret-0123456789"}, 40307),
+        ({"serverSecret": ""}, 40307),
+        ({"serverSecret": SECRET}, 40307),
+        ({"serverName": "nobody"}, 40307),
+        ({"appId": "99999"}, 40316),
+        ({"appId": None}, 40316),
+        ({"serverName": "far", "serverSecret": "a-far-secret-0123456789"}, 40346),
+        ({"serverName": None}, 40001),
+        ({"service": "x" * 65}, 40001),
+        ({"operation": 5}, 40001),
+    ],
+)
+async def test_who_may_not_call_is_told_and_nothing_happens(game: Game, changes: Any, reason: int) -> None:
+    player = await game.player()
+    answer = await call(game, *ends_all_of(player.profile_id), changes)
+    assert answer["reason_code"] == reason
+    assert answer["severity"] == "ERROR"
+    await player.call("playerState", "READ")
+
+
+async def test_the_other_spelling_of_credentials_is_understood(game: Game) -> None:
+    body = {
+        "gameId": int(APP_ID),
+        "serverName": KEY["serverName"],
+        "gameSecret": KEY["serverSecret"],
+        "service": VERSION[0],
+        "operation": VERSION[1],
+    }
+    assert (await post(game, body))["data"]["serverVersion"]
+
+
+@pytest.mark.parametrize("operation", ["READ", "UPDATE_NAME", "LOGOUT", "FULL_PLAYER_RESET"])
+async def test_players_operations_are_refused_without_a_player(game: Game, operation: str) -> None:
+    simple = await call(game, "playerState", operation, {"playerName": "x"})
+    assert (simple["status"], simple["reason_code"]) == (403, 40304)
+    message = ("playerState", operation, {"playerName": "x"})
+    answer = await post(game, packet(await session_id(game), 1, message, VERSION))
+    assert answer["messageResponses"][0]["reason_code"] == 40304
+    assert answer["messageResponses"][1]["status"] == 200
+
+
+async def test_a_disabled_app_is_closed_to_servers_too(game: Game, apps_folder: Any) -> None:
+    session = await session_id(game)
+    file = apps_folder / "test" / "app.toml"
+    file.write_text("enabled = false\n" + file.read_text())
+    game.apps.replace(load_apps(apps_folder, game.server_app.registry.sections()))
+    assert (await call(game, *VERSION))["reason_code"] == 40330
+    assert (await post(game, packet(session, 1, VERSION)))["reason_code"] == 40365
+
+
+# The session form
+
+
+async def test_a_session_is_longer_than_the_clients_heartbeat(game: Game) -> None:
+    answer = await log_in(game)
+    [entry] = answer["messageResponses"]
+    assert (answer["packetId"], entry["status"]) == (0, 200)
+    assert entry["data"]["heartbeatSeconds"] > 1800
+    session = entry["data"]["sessionId"]
+    for packet_id in (1, 2, 3):
+        game.clock.advance(entry["data"]["heartbeatSeconds"])
+        beat = await post(game, packet(session, packet_id, HEARTBEAT))
+        assert beat == {"packetId": packet_id, "messageResponses": [{"status": 200, "data": None}]}
+
+
+async def test_authenticating_in_the_simple_form_opens_a_session_as_well(game: Game) -> None:
+    answer = await call(game, "authenticationV2", "AUTHENTICATE", KEY)
+    session = answer["messageResponses"][0]["data"]["sessionId"]
+    assert (await post(game, packet(session, 1, HEARTBEAT)))["messageResponses"][0]["status"] == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"serverSecret": "a-wrong-secret-0123456789"}, 40307),
+        ({"appId": "99999"}, 40316),
+        ({"serverName": None}, 40358),
+        ({"serverName": "far", "serverSecret": "a-far-secret-0123456789"}, 40346),
+    ],
+)
+async def test_wrong_credentials_open_no_session(game: Game, changes: Any, reason: int) -> None:
+    before = await game.core.sessions.count(APP_ID)
+    answer = await log_in(game, **changes)
+    assert answer["packetId"] == 0
+    [entry] = answer["messageResponses"]
+    assert entry["reason_code"] == reason
+    assert await game.core.sessions.count(APP_ID) == before
+
+
+async def test_every_message_is_answered_in_order(game: Game) -> None:
+    answer = await post(game, packet(await session_id(game), 1, VERSION, ("time", "NEVER", {}), HEARTBEAT))
+    assert [entry["status"] for entry in answer["messageResponses"]] == [200, 400, 200]
+    assert answer["messageResponses"][1]["reason_code"] == 40333
+
+
+async def test_an_expired_session_is_told_at_the_top(game: Game) -> None:
+    session = await session_id(game)
+    game.clock.advance(LIFE_SECONDS)
+    answer = await post(game, packet(session, 7, HEARTBEAT))
+    assert answer.pop("status_message")
+    assert answer == {"packetId": 7, "status": 403, "reason_code": 40365, "severity": "ERROR"}
+
+
+@pytest.mark.parametrize("session", ["no session", "0000-" + "a" * 24])
+async def test_an_unknown_session_is_told_at_the_top(game: Game, session: str) -> None:
+    answer = await post(game, packet(session, 7, HEARTBEAT))
+    assert (answer["packetId"], answer["reason_code"]) == (7, 40365)
+
+
+@pytest.mark.parametrize("session", [None, ""])
+async def test_no_session_is_told_in_the_answers(game: Game, session: str | None) -> None:
+    answer = await post(game, packet(session, 3, VERSION, VERSION))
+    assert answer["packetId"] == 3
+    assert [entry["reason_code"] for entry in answer["messageResponses"]] == [40304, 40304]
+
+
+async def test_a_repeated_packet_gets_its_first_answer(game: Game) -> None:
+    session, player = await session_id(game), await game.player()
+    body = packet(session, 1, ends_all_of(player.profile_id))
+    first = await game.http.post(PATH, content=body)
+    assert first.json()["messageResponses"][0]["data"]["invalidatedCount"] == 1
+    assert (await game.http.post(PATH, content=body)).content == first.content
+    later = await post(game, packet(session, 2, ends_all_of(player.profile_id)))
+    assert later["messageResponses"][0]["data"]["invalidatedCount"] == 0
+
+
+async def test_a_packet_id_is_used_once(game: Game) -> None:
+    session = await session_id(game)
+    await post(game, packet(session, 5, VERSION))
+    reused = await post(game, packet(session, 5, HEARTBEAT))
+    assert reused["messageResponses"][0]["reason_code"] == 40953
+    outdated = await post(game, packet(session, 4, HEARTBEAT))
+    assert outdated["messageResponses"][0]["reason_code"] == 40566
+
+
+async def test_a_players_session_has_no_authority_here(game: Game) -> None:
+    player = await game.player()
+    answer = await post(game, packet(player.session_id, 9, ends_all_of(player.profile_id)))
+    assert answer["reason_code"] == 40365
+    await player.call("playerState", "READ")
+
+
+async def test_a_servers_session_is_no_players_session(game: Game) -> None:
+    client = game.client()
+    client.session_id = await session_id(game)
+    client.packet_ids = itertools.count(1)
+    for operation, data in (("READ", {}), ("UPDATE_ATTRIBUTES", {"attributes": {"a": "1"}})):
+        assert (await client.refused("playerState", operation, **data)).reason_code == 40304
+    assert (await client.refused("heartbeat", "READ")).reason_code == 40304
+    assert (await client.refused(*ends_all_of("p")[:2], profileId="p")).reason_code == 40346
+
+
+async def test_authentication_travels_alone(game: Game) -> None:
+    session = await session_id(game)
+    before = await game.core.sessions.count(APP_ID)
+    login = ("authenticationV2", "AUTHENTICATE", KEY)
+    player = ("authenticationV2", "AUTHENTICATE", {"authenticationType": "Anonymous", "forceCreate": True})
+    for body in (packet(None, 0, login, VERSION), packet(session, 1, VERSION, player)):
+        answer = await post(game, body)
+        assert [entry["reason_code"] for entry in answer["messageResponses"]] == [40001, 40001]
+    assert await game.core.sessions.count(APP_ID) == before
+
+
+async def test_a_withdrawn_key_ends_what_it_opened(game: Game, apps_folder: Any) -> None:
+    session = await session_id(game)
+    file = apps_folder / "test" / "app.toml"
+    file.write_text(file.read_text().replace("[servers.room]", "[servers.other]"))
+    game.apps.replace(load_apps(apps_folder, game.server_app.registry.sections()))
+    assert (await post(game, packet(session, 1, HEARTBEAT)))["reason_code"] == 40365
+
+
+async def test_an_ended_session_is_dead(game: Game) -> None:
+    session = await session_id(game)
+    found = await game.core.sessions.peek(session)
+    assert isinstance(found, Session)
+    assert (found.face, found.profile_id) == ("s2s", "s")
+    await call(game, *ends_all_of("s"))
+    assert (await post(game, packet(session, 1, HEARTBEAT)))["reason_code"] == 40365
+
+
+# Bodies
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", 40408),
+        (b"{", 40408),
+        (b"[]", 40001),
+        (b'{"messages":5,"packetId":3}', 40001),
+        (b'{"messages":[],"packetId":3}', 40001),
+        (b"x" * ((1 << 20) + 1), 40600),
+    ],
+)
+async def test_what_is_no_packet_is_refused(game: Game, body: bytes, reason: int) -> None:
+    answer = await post(game, body)
+    assert [entry["reason_code"] for entry in answer["messageResponses"]] == [reason]
+
+
+async def test_deep_json_is_refused_in_the_simple_form(game: Game) -> None:
+    deep: Any = []
+    for _ in range(40):
+        deep = [deep]
+    assert (await call(game, "time", "READ", {"x": deep}))["reason_code"] == 40408
+
+
+async def test_bodies_may_be_compressed(game: Game) -> None:
+    body = {**KEY, "service": VERSION[0], "operation": VERSION[1]}
+    answer = await post(game, gzip.compress(json.dumps(body).encode()), **{"Content-Encoding": "gzip"})
+    assert answer["status"] == 200
+
+
+async def test_calls_are_sent_with_post(game: Game) -> None:
+    response = await game.http.get(PATH)
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    assert response.json()["status"] == 405
