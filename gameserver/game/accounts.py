@@ -1,0 +1,565 @@
+"""Accounts: which identities a player logs in with, and what a login may end in.
+
+Every face logs in through here. A login has two halves: `verify` checks the credentials, which may take a
+password digest or a call to another server and so happens before any lock is held; `log_in` finds or makes
+the player inside the packet's transaction, if what was verified still holds.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    String,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from gameserver.apps import App, is_mail_address
+from gameserver.game import players, tokens
+from gameserver.game.external import ExternalLogins, UnableToValidate, UnknownExternalLogin
+from gameserver.game.lockout import Attempt, LockedOut
+from gameserver.game.passwords import Busy, Passwords, UnusablePassword
+from gameserver.game.tokens import Kind
+from gameserver.sessions import SessionStore
+from gameserver.storage import Aborted, Database, Row, Transaction, metadata
+from gameserver.wire.errors import DisabledApp, GameError, RateLimited
+
+# Errors. The 202s are what the reference answers; every client takes them for refusals.
+
+
+class MissingIdentity(GameError):
+    """The identity is unknown, but came with a profile: the client drops the profile and asks again."""
+
+    status = HTTPStatus.ACCEPTED
+    reason_code = 40206
+
+
+class SwitchingProfiles(GameError):
+    """The identity belongs to another profile: the client asks its player, and comes without one."""
+
+    status = HTTPStatus.ACCEPTED
+    reason_code = 40207
+
+
+class MissingProfile(GameError):
+    """The identity is unknown, and the client did not ask for a new player."""
+
+    status = HTTPStatus.ACCEPTED
+    reason_code = 40208
+
+
+class WrongCredentials(GameError):
+    """The id and the token do not belong together."""
+
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40307
+
+
+class UnknownAuthenticationType(GameError):
+    """There is no such type, or the app does not allow it."""
+
+    reason_code = 40315
+
+
+class InvalidEmail(GameError):
+    """An identity of type Email needs a mail address."""
+
+    reason_code = 40221
+
+
+class EmailNotValidated(GameError):
+    """The app wants mail addresses proven, and the link in the mail has not been followed yet."""
+
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40214
+
+
+class WeakPassword(GameError):
+    """A new password that is shorter than the app wants it, or that can be none."""
+
+    reason_code = 550022
+
+
+class AccountDisabled(GameError):
+    """The operator has disabled the account; said only to who can prove that it is theirs."""
+
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40790
+
+
+LOGIN_ERRORS: tuple[type[GameError], ...] = (
+    MissingIdentity,
+    SwitchingProfiles,
+    MissingProfile,
+    WrongCredentials,
+    UnableToValidate,
+    UnknownAuthenticationType,
+    UnknownExternalLogin,
+    InvalidEmail,
+    EmailNotValidated,
+    WeakPassword,
+    LockedOut,
+    AccountDisabled,
+    DisabledApp,
+    RateLimited,
+)
+
+
+# Rules
+
+
+class Proof(Enum):
+    """How an authentication type proves who is calling."""
+
+    POSSESSION = auto()  # knowing the id is enough: a random id kept by the device
+    PASSWORD = auto()
+    EXTERNAL = auto()  # the operator's own system vouches
+    HANDOFF = auto()  # a single-use token made by this server
+    THIRD_PARTY = auto()  # a platform would have to vouch
+
+
+PROOFS: dict[str, Proof] = {
+    "Anonymous": Proof.POSSESSION,
+    "Universal": Proof.PASSWORD,
+    "Email": Proof.PASSWORD,
+    "External": Proof.EXTERNAL,
+    "Handoff": Proof.HANDOFF,
+    "SettopHandoff": Proof.HANDOFF,
+} | dict.fromkeys(
+    (
+        "Apple",
+        "Blockchain",
+        "Facebook",
+        "FacebookLimited",
+        "GameCenter",
+        "Google",
+        "GoogleOpenId",
+        "Nintendo",
+        "Oculus",
+        "Parse",
+        "PlaystationNetwork",
+        "PlaystationNetwork5",
+        "Steam",
+        "Twitter",
+        "Ultra",
+    ),
+    Proof.THIRD_PARTY,
+)
+_BY_FOLDED_NAME = {name.casefold(): name for name in PROOFS}  # "HandOff" and "Handoff" are both in use
+
+EXTERNAL_ID_MAX = 256
+TOKEN_MAX = 1024
+SIGNED_TOKEN_MAX = 16 << 10  # of another system's tokens
+
+
+class Login(msgspec.Struct, kw_only=True):
+    """What a client says of itself when it logs in, whatever the face. None: the client does not say."""
+
+    type: str
+    external_id: str
+    token: str = ""
+    external_auth_name: str = ""
+    force_create: bool = False
+    profile_id: str = ""
+    language_code: str | None = None
+    country_code: str | None = None
+    time_zone_offset: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Credentials that hold, or an identity that nobody has yet and that the client wants made."""
+
+    type: str
+    key: str
+    external_id: str
+    profile_id: str | None  # None: the identity is to be made
+    digest: str | None = None  # the digest the password was checked against, or that of a new identity
+    renewed_digest: str | None = None  # the same password at today's cost
+    handoff: str | None = None  # the token that the login uses up
+    handoff_data: Any = None
+
+
+def canonical_type(name: str) -> str:
+    """The known spelling of an authentication type. Raises `UnknownAuthenticationType`."""
+    known = _BY_FOLDED_NAME.get(name.casefold())
+    if known is None:
+        raise UnknownAuthenticationType(f"there is no authentication type {name[:64]!r}")
+    return known
+
+
+def identity_key(type_: str, external_id: str, external_auth_name: str = "") -> str:
+    """What makes two spellings of an identity the same one."""
+    match type_:
+        case "Email":
+            return external_id.strip().casefold()
+        case "External":
+            return f"{external_auth_name}/{external_id}"
+        case _:
+            return external_id
+
+
+class Accounts:
+    """Logging in, for every face."""
+
+    def __init__(self, database: Database, sessions: SessionStore, passwords: Passwords) -> None:
+        self._database = database
+        self._sessions = sessions
+        self._passwords = passwords
+        self._external = ExternalLogins()
+
+    async def close(self) -> None:
+        """Let go of connections to systems that vouch for players."""
+        await self._external.close()
+
+    async def verify(self, app: App, login: Login, address: str, now_ms: int) -> Verified:
+        """Check the credentials. Raises the refusal a login ends in; counts failures towards a lock."""
+        if not app.login.enabled:
+            raise DisabledApp("logging in is switched off", disabledReason=app.disabled_reason or {})
+        type_ = canonical_type(login.type)
+        if not app.login.allows(type_):
+            raise UnknownAuthenticationType(f"the app does not allow authentication by {type_}")
+        proof = PROOFS[type_]
+        if proof is Proof.THIRD_PARTY:
+            raise UnableToValidate(
+                f"this server is not connected to a service that vouches for {type_} identities"
+            )
+        token_max = SIGNED_TOKEN_MAX if proof is Proof.EXTERNAL else TOKEN_MAX
+        if not login.external_id or len(login.external_id) > EXTERNAL_ID_MAX or len(login.token) > token_max:
+            raise WrongCredentials(_WRONG)
+        key = identity_key(type_, login.external_id, login.external_auth_name)
+        match proof:
+            case Proof.PASSWORD:
+                return await self._verify_password(app, login, type_, key, address)
+            case Proof.EXTERNAL:
+                await self._verify_external(app, login, key, address, now_ms)
+            case Proof.HANDOFF:
+                return await self._verify_handoff(app, login, type_, address, now_ms)
+            case _:
+                pass
+        identity = await self._find(app.id, type_, key)
+        return _claim(login, type_, key, identity)
+
+    def attempt(self, app: App, type_: str, key: str | None, address: str) -> Attempt:
+        """The failure counters of an account, for who has another way to prove whose it is."""
+        return Attempt(self._sessions, app, type_, key, address)
+
+    async def _find(self, app_id: str, type_: str, key: str) -> Row | None:
+        async with self._database.read() as tx:
+            return await find_identity(tx, app_id, type_, key)
+
+    async def _verify_password(self, app: App, login: Login, type_: str, key: str, address: str) -> Verified:
+        if type_ == "Email" and not is_mail_address(key):
+            raise InvalidEmail("externalId: not an e-mail address")
+        attempt = self.attempt(app, type_, key, address)
+        await attempt.enter(charge=True)
+        identity = await self._find(app.id, type_, key)
+        if identity is None and login.force_create and not login.profile_id:
+            verified = Verified(
+                type_, key, login.external_id.strip(), None, await self.new_digest(app, login.token)
+            )
+            await attempt.succeed()
+            return verified
+        stored: str | None = identity["digest"] if identity is not None else None
+        try:
+            right = await self._passwords.verify(stored, login.token)
+        except UnusablePassword:
+            right = False
+        except Busy:
+            raise RateLimited(_BUSY) from None
+        if identity is None or not right:
+            await attempt.fail(charged=True)
+            if identity is None and not app.login.conceal_accounts:
+                raise _unknown(login)
+            raise WrongCredentials(_WRONG)
+        await attempt.succeed()
+        if type_ == "Email" and app.login.validated_email_only and not identity["is_validated"]:
+            raise EmailNotValidated("the mail address has not been validated: follow the link in the mail")
+        renewed = None
+        if stored is not None and self._passwords.outdated(stored):
+            renewed = await self.new_digest(app, login.token, checked=True)
+        return _claim(login, type_, key, identity, stored, renewed)
+
+    async def new_digest(self, app: App, password: str, *, checked: bool = False) -> str:
+        """Make the digest of a new password. Raises `WeakPassword`, also for what can be no password.
+
+        `checked`: the password is in use already, so today's rules for new ones do not concern it.
+        """
+        if not checked and len(password) < app.login.password_min_length:
+            raise WeakPassword(f"a password has at least {app.login.password_min_length} characters")
+        try:
+            return await self._passwords.hash(password)
+        except UnusablePassword as error:
+            raise WeakPassword(str(error)) from None
+        except Busy:
+            raise RateLimited(_BUSY) from None
+
+    async def _verify_external(self, app: App, login: Login, key: str, address: str, now_ms: int) -> None:
+        attempt = self.attempt(app, "External", key, address)
+        await attempt.enter(charge=False)
+        if not await self._external.vouch(
+            app, login.external_auth_name, login.external_id, login.token, now_ms
+        ):
+            await attempt.fail(charged=False)
+            raise WrongCredentials(_WRONG)
+        await attempt.succeed()
+
+    async def _verify_handoff(
+        self, app: App, login: Login, type_: str, address: str, now_ms: int
+    ) -> Verified:
+        # A code that people type names no account: guesses at codes are counted by address alone.
+        settop = type_ == "SettopHandoff"
+        attempt = self.attempt(app, type_, None if settop else login.external_id, address)
+        await attempt.enter(charge=False)
+        kind = Kind.SETTOP_CODE if settop else Kind.HANDOFF
+        text = (
+            settop_text(app.id, login.external_id) if settop else handoff_text(login.external_id, login.token)
+        )
+        async with self._database.read() as tx:
+            token = await tokens.look(tx, kind, text, now_ms)
+        if token is None or token.app_id != app.id:
+            await attempt.fail(charged=False)
+            raise WrongCredentials(_WRONG)
+        if login.profile_id and login.profile_id != token.subject:
+            raise SwitchingProfiles("the handoff is for another profile than the one it came with")
+        return Verified(
+            type_, login.external_id, login.external_id, token.subject, handoff=text, handoff_data=token.data
+        )
+
+
+_WRONG = "the id or the token does not fit"
+_BUSY = "too many passwords are being checked at this moment; try again"
+
+
+def handoff_text(handoff_id: str, security_token: str) -> str:
+    """The two parts of a handoff as one token."""
+    return f"{handoff_id}/{security_token}"
+
+
+def settop_text(app_id: str, code: str) -> str:
+    """A code that people type, as a token: codes are short, so each app has its own."""
+    return f"{app_id}/{code}"
+
+
+def _claim(
+    login: Login,
+    type_: str,
+    key: str,
+    identity: Row | None,
+    digest: str | None = None,
+    renewed: str | None = None,
+) -> Verified:
+    """Decide what right credentials lead to, under the documented rules for the profile they came with."""
+    if identity is None:
+        if login.profile_id or not login.force_create:
+            raise _unknown(login)
+        return Verified(type_, key, login.external_id, None)
+    if login.profile_id and login.profile_id != identity["profile_id"]:
+        raise SwitchingProfiles("the identity belongs to another profile than the one it came with")
+    return Verified(type_, key, login.external_id, identity["profile_id"], digest, renewed)
+
+
+def _unknown(login: Login) -> GameError:
+    if login.profile_id:
+        return MissingIdentity("the identity is unknown, and the profile it came with is not its own")
+    return MissingProfile("the identity is unknown, and the login does not ask for a new profile")
+
+
+async def log_in(
+    tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, new_id: Callable[[], str]
+) -> tuple[Row, bool]:
+    """Find or make the player of verified credentials; returns their row and whether they are new.
+
+    Raises `Aborted` when what was verified has changed meanwhile: verify again.
+    """
+    said = {
+        "new_language_code": login.language_code,
+        "new_country_code": login.country_code,
+        "new_time_zone_offset": login.time_zone_offset,
+    }
+    if verified.profile_id is None:
+        return await _create(tx, app, login, verified, now_ms, new_id()), True
+    if verified.handoff is not None:
+        kind = Kind.SETTOP_CODE if verified.type == "SettopHandoff" else Kind.HANDOFF
+        if await tokens.redeem(tx, kind, verified.handoff, now_ms) is None:
+            raise WrongCredentials(_WRONG)
+        player = await tx.one(LOG_IN, profile=verified.profile_id, app=app.id, now_ms=now_ms, **said)
+    else:
+        identity = {
+            "profile": verified.profile_id,
+            "app": app.id,
+            "type_": verified.type,
+            "key": verified.key,
+        }
+        if verified.digest is None:
+            player = await tx.one(LOG_IN_WITH_IDENTITY, **identity, now_ms=now_ms, **said)
+        else:
+            player = await tx.one(
+                LOG_IN_WITH_PASSWORD, **identity, digest=verified.digest, now_ms=now_ms, **said
+            )
+    if player is None:
+        if await players.read(tx, app.id, verified.profile_id) is None:
+            raise MissingIdentity("the identity's profile is gone")
+        raise Aborted("the identity has changed since it was verified")
+    if player["is_disabled"]:
+        raise AccountDisabled("this account is disabled")
+    if verified.renewed_digest is not None:
+        await set_digest(tx, app.id, verified.type, verified.key, verified.renewed_digest)
+    return player, False
+
+
+async def _create(
+    tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, profile_id: str
+) -> Row:
+    made = await tx.unless_taken(
+        ADD_IDENTITY,
+        app_id=app.id,
+        type=verified.type,
+        external_key=verified.key,
+        external_id=verified.external_id,
+        profile_id=profile_id,
+        digest=verified.digest,
+        created_ms=now_ms,
+        is_validated=False,
+    )
+    if not made:  # two first logins at once: verify again, and find the winner's profile
+        raise Aborted("another login has just made this identity")
+    player = await tx.one(
+        CREATE_PLAYER,
+        profile_id=profile_id,
+        app_id=app.id,
+        now_ms=now_ms,
+        language_code=login.language_code or app.default_language or None,
+        country_code=login.country_code or app.default_country or None,
+        time_zone_offset=login.time_zone_offset or 0.0,
+        ab_testing_id=_ab_testing_id(profile_id),
+        contact_email=verified.external_id if verified.type == "Email" else None,
+    )
+    assert player is not None, "an insert that took place returns its row"
+    return player
+
+
+def _ab_testing_id(profile_id: str) -> int:
+    """A number from 1 to 100 that stays with the player."""
+    return 1 + int.from_bytes(blake2b(profile_id.encode(), digest_size=4).digest()) % 100
+
+
+# What clients read at login and with READ, as long as no service has something to say about it.
+STATE_DEFAULTS: Mapping[str, Any] = {
+    "parentProfileId": None,
+    "experiencePoints": 0,
+    "experienceLevel": 0,
+    "xpCapped": False,
+    "currency": {},
+    "statistics": {},
+    "amountSpent": 0,
+    "refundCount": 0,
+    "vcPurchased": 0,
+    "vcClaimed": 0,
+    "incoming_events": [],
+    "sent_events": [],
+    "rewards": {"rewards": {}, "rewardDetails": {}, "currency": {}},
+}
+
+
+def whole_state(player: Row, now_ms: int, additions: Mapping[str, Any]) -> dict[str, Any]:
+    """The player's whole state, as the login answer and READ hold it; `additions` are the services' parts."""
+    return {**STATE_DEFAULTS, **players.state(player), "server_time": now_ms, **additions}
+
+
+# Storage
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("app_id", String(64), primary_key=True),
+    Column("type", String(32), primary_key=True),
+    Column("external_key", Text, primary_key=True),
+    Column("external_id", Text, nullable=False),
+    Column("profile_id", String(36), nullable=False),
+    Column("digest", Text),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("is_validated", Boolean, nullable=False),
+    Index("identities_by_profile", "profile_id"),
+)
+
+_THIS_IDENTITY = (
+    identities.c.app_id == bindparam("app"),
+    identities.c.type == bindparam("type_"),
+    identities.c.external_key == bindparam("key"),
+)
+FIND_IDENTITY = select(identities.c.profile_id, identities.c.digest, identities.c.is_validated).where(
+    *_THIS_IDENTITY
+)
+FIND_CONTACT = (
+    select(
+        identities.c.profile_id,
+        identities.c.external_id,
+        players.players.c.contact_email,
+        players.players.c.language_code,
+    )
+    .join(players.players, players.players.c.profile_id == identities.c.profile_id)
+    .where(*_THIS_IDENTITY)
+)
+ADD_IDENTITY = insert(identities).values({column.name: bindparam(column.name) for column in identities.c})
+SET_DIGEST = update(identities).where(*_THIS_IDENTITY).values(digest=bindparam("new_digest"))
+SET_VALIDATED = update(identities).where(*_THIS_IDENTITY).values(is_validated=True)
+DELETE_OF_PROFILE = delete(identities).where(identities.c.profile_id == bindparam("profile"))
+
+
+async def find_identity(tx: Transaction, app_id: str, type_: str, key: str) -> Row | None:
+    """The `profile_id`, `digest` and `is_validated` of an identity; None when nobody has it."""
+    return await tx.one(FIND_IDENTITY, app=app_id, type_=type_, key=key)
+
+
+async def find_contact(tx: Transaction, app_id: str, type_: str, key: str) -> Row | None:
+    """Where mail about an identity goes: `profile_id`, `external_id`, `contact_email`, `language_code`."""
+    return await tx.one(FIND_CONTACT, app=app_id, type_=type_, key=key)
+
+
+async def set_digest(tx: Transaction, app_id: str, type_: str, key: str, digest: str) -> bool:
+    """Give an identity another password digest; False when there is no such identity."""
+    return await tx.run(SET_DIGEST, app=app_id, type_=type_, key=key, new_digest=digest) > 0
+
+
+async def set_validated(tx: Transaction, app_id: str, type_: str, key: str) -> bool:
+    """Note that the owner of an identity has proven its address; False when there is no such identity."""
+    return await tx.run(SET_VALIDATED, app=app_id, type_=type_, key=key) > 0
+
+
+# A login keeps what the client does not say. previous_login_ms is null until the second login.
+CREATE_PLAYER = players.CREATE.values(login_count=1, contact_email=bindparam("contact_email")).returning(
+    *players.STATE
+)
+LOG_IN = players.LOG_IN.values(
+    {
+        name: func.coalesce(
+            bindparam(f"new_{name}", type_=players.players.c[name].type), players.players.c[name]
+        )
+        for name in ("language_code", "country_code", "time_zone_offset")
+    }
+)
+_ITS_IDENTITY = (
+    *_THIS_IDENTITY,
+    identities.c.profile_id == bindparam("profile"),
+)
+LOG_IN_WITH_IDENTITY = LOG_IN.where(exists().where(*_ITS_IDENTITY))
+LOG_IN_WITH_PASSWORD = LOG_IN.where(
+    exists().where(*_ITS_IDENTITY, identities.c.digest == bindparam("digest"))
+)

@@ -1,0 +1,153 @@
+"""External logins: a system of the studio vouches for a player, as a web service or by signed tokens."""
+
+import asyncio
+import hmac
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import jwt
+import msgspec
+import structlog
+
+from gameserver.apps import App, TokenLogin, WebhookLogin
+from gameserver.wire.errors import GameError
+
+log = structlog.get_logger(__name__)
+
+ANSWER_BYTES_MAX = 64 << 10
+TIMEOUT_MAX = 30.0  # the longest that an app may set
+SIGNATURE_HEADER = "X-Signature"
+REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+
+class UnableToValidate(GameError):
+    """A third party would have to vouch for this identity, and none is configured or can be asked now."""
+
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40302
+
+
+class UnknownExternalLogin(GameError):
+    """The app has no external login of that name."""
+
+    reason_code = 40684
+
+
+class Question(msgspec.Struct, rename="camel"):
+    """What a web service is asked: do this id and this token belong together? `timestamp`: ms since 1970."""
+
+    app_id: str
+    external_auth_name: str
+    external_id: str
+    token: str
+    timestamp: int
+
+
+class Verdict(msgspec.Struct):
+    """What it answers, with status 200."""
+
+    valid: bool
+
+
+_decode_verdict = msgspec.json.Decoder(Verdict).decode
+
+
+class ExternalLogins:
+    """Asks whoever vouches. Holds connections that `close` lets go of."""
+
+    def __init__(self) -> None:
+        self._http: httpx.AsyncClient | None = None
+
+    async def vouch(self, app: App, name: str, external_id: str, token: str, now_ms: int) -> bool:
+        """Tell whether an id and a token belong together.
+
+        Raises `UnknownExternalLogin` for a name the app does not declare, `UnableToValidate` when nobody can
+        tell.
+        """
+        login = app.external.get(name)
+        match login:
+            case TokenLogin():
+                return _token_holds(app, name, login, external_id, token, now_ms)
+            case WebhookLogin():
+                question = Question(app.id, name, external_id, token, now_ms)
+                return await self._ask(login, question)
+            case _:
+                raise UnknownExternalLogin(f"the app has no external login {name[:64]!r}")
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
+
+    async def _ask(self, login: WebhookLogin, question: Question) -> bool:
+        try:
+            async with asyncio.timeout(login.timeout_seconds):
+                status, answer = await self._post(login, msgspec.json.encode(question))
+        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
+            log.warning(
+                "external_login_unreachable", name=question.external_auth_name, error=type(error).__name__
+            )
+            raise UnableToValidate("the service that vouches for the player cannot be reached") from None
+        if status in REFUSALS:
+            return False
+        try:
+            verdict = _decode_verdict(answer) if status == HTTPStatus.OK else None
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            verdict = None
+        if verdict is None:
+            log.warning("external_login_unclear", name=question.external_auth_name, status=status)
+            raise UnableToValidate("the service that vouches for the player gave no clear answer")
+        return verdict.valid
+
+    async def _post(self, login: WebhookLogin, body: bytes) -> tuple[int, bytes]:
+        if self._http is None:
+            # The question holds a token: it goes where the operator said, past no redirect and no proxy
+            # of the environment. The caller bounds the whole exchange, httpx would bound each step.
+            self._http = httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=TIMEOUT_MAX)
+        headers = {
+            "Content-Type": "application/json",
+            SIGNATURE_HEADER: "sha256=" + hmac.digest(login.secret.encode(), body, "sha256").hex(),
+        }
+        async with self._http.stream("POST", login.url, content=body, headers=headers) as response:
+            answer = bytearray()
+            async for chunk in response.aiter_raw():  # raw: nothing is unpacked, so the bound below holds
+                answer += chunk
+                if len(answer) > ANSWER_BYTES_MAX:
+                    return HTTPStatus.BAD_GATEWAY, b""
+            return response.status_code, bytes(answer)
+
+
+def _token_holds(app: App, name: str, login: TokenLogin, external_id: str, token: str, now_ms: int) -> bool:
+    """Check signature, issuer, audience, times and the claim that names the player."""
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            login.verification_key(app.path),
+            algorithms=[login.algorithm],
+            issuer=login.issuer,
+            audience=login.audience,
+            options={
+                "require": ["exp", "iss", "aud", login.claim],
+                # The times are compared with the server's clock, below.
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+            },
+        )
+    except jwt.InvalidTokenError:
+        return False
+    except (OSError, ValueError, jwt.PyJWTError) as error:
+        log.warning("external_login_key_unusable", name=name, error=str(error)[:200])
+        raise UnableToValidate("the key that verifies the player's token cannot be used") from None
+    now, leeway = now_ms / 1000, login.leeway_seconds
+    expires, begins = claims["exp"], claims.get("nbf", 0)
+    if not _is_number(expires) or not _is_number(begins) or expires + leeway <= now or begins - leeway > now:
+        return False
+    vouched = claims[login.claim]
+    return isinstance(vouched, str | int) and not isinstance(vouched, bool) and str(vouched) == external_id
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

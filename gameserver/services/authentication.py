@@ -1,0 +1,526 @@
+"""authenticationV2: logging in, and getting back in."""
+
+import contextlib
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+from msgspec import Meta
+
+import gameserver
+from gameserver.apps import App, is_mail_address
+from gameserver.game import accounts, links, tokens
+from gameserver.game.accounts import (
+    LOGIN_ERRORS,
+    EmailNotValidated,
+    InvalidEmail,
+    Login,
+    Verified,
+    canonical_type,
+    identity_key,
+)
+from gameserver.game.mail import SUBJECT_MAX, Letter
+from gameserver.game.tokens import Kind
+from gameserver.rpc import Access, Caller, Context, Service, Tx
+from gameserver.storage import Aborted
+from gameserver.wire import json
+from gameserver.wire.errors import (
+    GameError,
+    InvalidParameterType,
+    InvalidParameterValue,
+    MissingParameter,
+    SessionLimitReached,
+)
+from gameserver.wire.shapes import Reply, Request
+
+service = Service("authenticationV2")
+
+# Errors
+
+
+class Redirected(GameError):
+    """The app has moved; `redirect_url` and `redirect_appid` say where to."""
+
+    status = HTTPStatus.ACCEPTED
+    reason_code = 40308
+
+
+class PlatformNotEnabled(GameError):
+    reason_code = 40320
+
+
+class AppVersionObsolete(GameError):
+    """The game is older than the app allows; `upgradeAppId` says where the new version is."""
+
+    reason_code = 40322
+
+
+class InvalidFromAddress(GameError):
+    reason_code = 40485
+
+
+class InvalidFromName(GameError):
+    reason_code = 40486
+
+
+class InvalidReplyToAddress(GameError):
+    reason_code = 40487
+
+
+class InvalidReplyToName(GameError):
+    reason_code = 40488
+
+
+class FromNameWithoutAddress(GameError):
+    reason_code = 40489
+
+
+class UnknownTemplate(GameError):
+    reason_code = 40375
+
+
+# Logging in
+
+EXTRA_BYTES_MAX = 16 << 10
+EXTRA_BYTES_IN_SESSION = 1024
+
+Fact = Annotated[str, Meta(max_length=128)]
+Code = Annotated[str, Meta(max_length=32)]
+Hours = Annotated[float, Meta(ge=-24, le=24)]
+
+
+class Authenticate(Request):
+    authentication_type: str
+    external_id: str | None = None
+    authentication_token: str | None = None
+    force_create: bool | None = False
+    profile_id: str | None = None
+    anonymous_id: str | None = None
+    release_platform: Fact | None = None
+    game_version: Fact | None = None
+    client_lib: Fact | None = None
+    client_lib_version: Fact | None = None
+    time_zone_offset: Hours | None = None
+    language_code: Code | None = None
+    country_code: Code | None = None
+    compress_responses: bool | None = False
+    external_auth_name: str | None = None
+    extra_json: Any = None
+
+    def login(self) -> Login:
+        """What the login rules need of it."""
+        return Login(
+            type=self.authentication_type,
+            external_id=self.external_id or "",
+            token=self.authentication_token or "",
+            external_auth_name=self.external_auth_name or "",
+            force_create=bool(self.force_create),
+            profile_id=self.profile_id or "",
+            language_code=self.language_code or None,
+            country_code=self.country_code or None,
+            time_zone_offset=self.time_zone_offset,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """What the session remembers of the client; `extraJson` is for hooks, and stays if it is small."""
+        extra_bytes = len(json.encode(self.extra_json))
+        if extra_bytes > EXTRA_BYTES_MAX:
+            raise InvalidParameterValue(f"data.extraJson: at most {EXTRA_BYTES_MAX} bytes")
+        return {
+            "authenticationType": canonical_type(self.authentication_type),
+            "releasePlatform": self.release_platform,
+            "gameVersion": self.game_version,
+            "clientLib": self.client_lib,
+            "clientLibVersion": self.client_lib_version,
+            "languageCode": self.language_code,
+            "countryCode": self.country_code,
+            "compressResponses": bool(self.compress_responses),
+            "extraJson": (self.extra_json or None) if extra_bytes <= EXTRA_BYTES_IN_SESSION else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A login that may take place."""
+
+    login: Login
+    verified: Verified
+    facts: dict[str, Any]
+
+
+async def verify(ctx: Context, request: Authenticate) -> Ready:
+    """Everything about a login that must not hold a lock."""
+    admit_client(ctx.app, request.release_platform or "", request.game_version or "")
+    login, facts = request.login(), request.facts()
+    try:
+        verified = await ctx.core.accounts.verify(ctx.app, login, ctx.origin.address, ctx.now_ms)
+        if verified.profile_id is None and verified.type == "Email" and ctx.app.login.validated_email_only:
+            await _make_unproven(ctx, login, verified)
+    except EmailNotValidated:
+        await _mail_validation(ctx, identity_key("Email", login.external_id))
+        raise
+    return Ready(login, verified, facts)
+
+
+async def _make_unproven(ctx: Context, login: Login, verified: Verified) -> NoReturn:
+    """Make the account of an address that is not proven yet, and refuse the login: the link comes first.
+
+    Not in the packet's transaction, which the refusal undoes.
+    """
+    with contextlib.suppress(Aborted):  # another first login was faster; it is refused alike
+        async with ctx.core.database.write() as tx:
+            await accounts.log_in(tx, ctx.app, login, verified, ctx.now_ms, ctx.core.new_id)
+    raise EmailNotValidated("a mail with a link was sent; the account works once the link was followed")
+
+
+def admit_client(app: App, platform: str, version: str) -> None:
+    """Refuse clients that the app does not want here: moved elsewhere, of a platform not enabled, too old."""
+    if app.redirect is not None:
+        raise Redirected(
+            "the app has moved", redirect_url=app.redirect.url, redirect_appid=app.redirect.app_id
+        )
+    if not app.clients.platform_allowed(platform):
+        raise PlatformNotEnabled(f"the platform {platform!r} is not enabled for this app")
+    if not app.clients.version_allowed(version, platform):
+        raise AppVersionObsolete(
+            f"App version {version or '(none)'} is obsolete.",
+            upgradeAppId=app.clients.upgrade_address(platform),
+        )
+
+
+@service.operation(
+    "AUTHENTICATE",
+    tx=Tx.WRITE,
+    access=Access.OPEN,
+    prepare=verify,
+    errors=(Redirected, PlatformNotEnabled, AppVersionObsolete, SessionLimitReached, *LOGIN_ERRORS),
+)
+async def authenticate(ctx: Context, request: Authenticate) -> dict[str, Any]:
+    """Log in, and make a new player if the client asks for one. The answer is the player's whole state.
+
+    Refused are wrong credentials, unknown identities unless `forceCreate` is set and no `profileId` is
+    sent, an identity that belongs to another profile than `profileId`, accounts that are disabled or
+    locked after too many failures, and clients the app does not admit. A refusal leaves the caller's
+    previous session as it was.
+    """
+    ready: Ready = ctx.prepared
+    player, created = await accounts.log_in(
+        ctx.tx, ctx.app, ready.login, ready.verified, ctx.now_ms, ctx.core.new_id
+    )
+    profile_id: str = player["profile_id"]
+    session_id = await ctx.log_in(profile_id, ready.facts)
+    clients = ctx.app.clients
+    state = accounts.whole_state(player, ctx.now_ms, await ctx.core.player_hooks.read_state(ctx, profile_id))
+    if ready.verified.type == "SettopHandoff":
+        state["handoffJson"] = ready.verified.handoff_data
+    return {
+        **state,
+        "sessionId": session_id,
+        "newUser": "true" if created else "false",  # as text: one client casts it
+        "playerSessionExpiry": ctx.app.session.life_seconds,
+        "maxBundleMsgs": clients.max_bundle_messages,
+        "maxKillCount": clients.max_kill_count,
+        "compressIfLarger": clients.compress_if_larger,
+    }
+
+
+async def _mail_validation(ctx: Context, key: str) -> None:
+    """Mail the link that proves an address to who just gave the right password for it."""
+    core, app = ctx.core, ctx.app
+    if not await links.may_mail(core.sessions, app, "validation", key, ctx.origin.address):
+        return
+    settings = app.mail.validation
+    async with core.database.write() as tx:
+        contact = await accounts.find_contact(tx, app.id, "Email", key)
+        if contact is None:
+            return
+        token = await tokens.issue(
+            tx,
+            Kind.EMAIL_VALIDATION,
+            app.id,
+            contact["profile_id"],
+            now_ms=ctx.now_ms,
+            life_seconds=settings.minutes * 60,
+            data={"type": "Email", "key": key},
+        )
+    url = links.link(settings, ctx.core.public_url, links.VALIDATE_PATH, token)
+    links.post(
+        core.mailer,
+        app,
+        "email_validation",
+        contact["external_id"],
+        {"link": url, "minutes": str(settings.minutes)},
+        language=contact["language_code"] or "",
+    )
+
+
+@service.on_delete
+async def forget_tokens(ctx: Context, profile_id: str) -> None:
+    """Links and handoffs of a deleted player lead nowhere."""
+    await tokens.revoke_all(ctx.tx, ctx.app.id, profile_id)
+
+
+# The server
+
+
+class GetServerVersion(Request):
+    pass
+
+
+class GetServerVersionReply(Reply):
+    server_version: str
+
+
+@service.operation("GET_SERVER_VERSION", tx=Tx.NONE, access=Access.OPEN)
+async def get_server_version(ctx: Context, request: GetServerVersion) -> GetServerVersionReply:
+    """Tell the version of this server. Works without a session."""
+    return GetServerVersionReply(server_version=gameserver.__version__)
+
+
+# Getting back in
+
+LIFE_MINUTES_MAX = 7 * 24 * 60
+VALUES_MAX = 50
+VALUE_LENGTH_MAX = 256
+VALUES_DEPTH_MAX = 4
+NAME_LENGTH_MAX = 128
+
+Minutes = Annotated[int, Meta(ge=1, le=LIFE_MINUTES_MAX)]
+
+
+class ServiceParams(msgspec.Struct, rename="camel"):
+    """How the mail is to look. Fields that only some mail service knows are ignored."""
+
+    from_address: str | None = None
+    from_name: str | None = None
+    reply_to: str | None = None
+    reply_to_address: str | None = None
+    reply_to_name: str | None = None
+    subject: str | None = None
+    template_id: str | None = None
+    dynamic_data: dict[str, Any] | None = None
+    substitutions: dict[str, Any] | None = None
+
+
+class ResetEmailPassword(Request):
+    email_address: str | None = None
+    external_id: str | None = None
+    service_params: ServiceParams | None = None
+    token_ttl_in_minutes: Minutes | None = None
+
+    def identity(self) -> tuple[str, str]:
+        """The type and the key of the identity whose password is meant."""
+        text = self.email_address or self.external_id
+        if not text:
+            raise MissingParameter("data.emailAddress: required")
+        key = identity_key("Email", text)
+        if not is_mail_address(key):
+            raise InvalidEmail("data.emailAddress: not an e-mail address")
+        return "Email", key
+
+
+class ResetUniversalIdPassword(Request):
+    universal_id: str | None = None
+    external_id: str | None = None
+    service_params: ServiceParams | None = None
+    token_ttl_in_minutes: Minutes | None = None
+
+    def identity(self) -> tuple[str, str]:
+        """The type and the key of the identity whose password is meant."""
+        text = self.universal_id or self.external_id
+        if not text:
+            raise MissingParameter("data.universalId: required")
+        if len(text) > accounts.EXTERNAL_ID_MAX:
+            raise InvalidParameterValue(f"data.universalId: at most {accounts.EXTERNAL_ID_MAX} characters")
+        return "Universal", identity_key("Universal", text)
+
+
+RESET_ERRORS: tuple[type[GameError], ...] = (
+    InvalidFromAddress,
+    InvalidFromName,
+    InvalidReplyToAddress,
+    InvalidReplyToName,
+    FromNameWithoutAddress,
+    UnknownTemplate,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A reset that was asked for properly. `allowed` is False when too many were asked for of late."""
+
+    type: str
+    key: str
+    template: str
+    values: dict[str, str]
+    minutes: int
+    allowed: bool
+
+
+async def wish(ctx: Context, request: ResetEmailPassword | ResetUniversalIdPassword) -> Wish:
+    """Check the request, and whether the mailbox has had enough."""
+    type_, key = request.identity()
+    params = request.service_params or ServiceParams()
+    check_sender(params)
+    template = params.template_id or "password_reset"
+    if params.template_id and params.template_id not in ctx.app.mail.templates:
+        raise UnknownTemplate(f"the app has no mail template {params.template_id[:64]!r}")
+    address = "" if ctx.caller is Caller.SERVER else ctx.origin.address
+    return Wish(
+        type=type_,
+        key=key,
+        template=template,
+        values=placeholders(params.dynamic_data or params.substitutions or {}),
+        minutes=request.token_ttl_in_minutes or ctx.app.mail.reset.minutes,
+        allowed=await links.may_mail(ctx.core.sessions, ctx.app, f"reset/{type_}", key, address),
+    )
+
+
+@service.operation(
+    "RESET_EMAIL_PASSWORD",
+    "RESET_EMAIL_PASSWORD_ADVANCED",
+    "RESET_EMAIL_PASSWORD_WITH_EXPIRY",
+    "RESET_EMAIL_PASSWORD_ADVANCED_WITH_EXPIRY",
+    tx=Tx.WRITE,
+    access=Access.OPEN,
+    prepare=wish,
+    errors=(InvalidEmail, *RESET_ERRORS),
+)
+async def reset_email_password(ctx: Context, request: ResetEmailPassword) -> None:
+    """Mail a link that sets a new password to an account of type Email.
+
+    Answers alike whether or not the account exists, and changes no password by itself. `serviceParams`
+    may name a mail template of the app and values for it; sender and subject count only when a server
+    asks. `tokenTtlInMinutes` says how long the link works. Refused are texts that are no mail
+    addresses, templates the app does not have, and senders that are none. Who asks too often gets no
+    further mail.
+    """
+    await _reset(ctx, request.service_params)
+
+
+@service.operation(
+    "RESET_UNIVERSAL_ID_PASSWORD",
+    "RESET_UNIVERSAL_ID_PASSWORD_ADVANCED",
+    "RESET_UNIVERSAL_ID_PASSWORD_WITH_EXPIRY",
+    "RESET_UNIVERSAL_ID_PASSWORD_ADVANCED_WITH_EXPIRY",
+    tx=Tx.WRITE,
+    access=Access.OPEN,
+    prepare=wish,
+    errors=RESET_ERRORS,
+)
+async def reset_universal_id_password(ctx: Context, request: ResetUniversalIdPassword) -> None:
+    """Mail a link that sets a new password for a universal id to the player's contact address.
+
+    Answers alike whether or not the account exists or has a contact address, and changes no password by
+    itself. `serviceParams` and `tokenTtlInMinutes` are as for e-mail accounts. Refused are templates
+    the app does not have, and senders that are none. Who asks too often gets no further mail.
+    """
+    await _reset(ctx, request.service_params)
+
+
+async def _reset(ctx: Context, params: ServiceParams | None) -> None:
+    asked: Wish = ctx.prepared
+    if not asked.allowed:
+        return
+    core, app = ctx.core, ctx.app
+    contact = await accounts.find_contact(ctx.tx, app.id, asked.type, asked.key)
+    to: str | None = None
+    if contact is not None:
+        to = contact["external_id"] if asked.type == "Email" else contact["contact_email"]
+    # An account that does not exist gets a token as well, one that nobody is told: the work is the same.
+    token = await tokens.issue(
+        ctx.tx,
+        Kind.PASSWORD_RESET,
+        app.id,
+        contact["profile_id"] if contact is not None else "",
+        now_ms=ctx.now_ms,
+        life_seconds=asked.minutes * 60,
+        data={"type": asked.type, "key": asked.key},
+    )
+    if contact is None or not to:
+        return
+    url = links.link(app.mail.reset, ctx.core.public_url, links.RESET_PATH, token)
+    values = {**asked.values, "link": url, "minutes": str(asked.minutes)}
+    wanted = params if params is not None and ctx.caller is Caller.SERVER else ServiceParams()
+    address, language = to, contact["language_code"] or ""
+
+    async def send() -> None:
+        links.post(
+            core.mailer,
+            app,
+            asked.template,
+            address,
+            values,
+            language=language,
+            change=lambda letter: dressed(letter, wanted),
+        )
+
+    ctx.after_commit(send)
+
+
+def check_sender(params: ServiceParams) -> None:
+    """Refuse senders and addresses for answers that are none."""
+    if params.from_address and not is_mail_address(params.from_address):
+        raise InvalidFromAddress("serviceParams.fromAddress: not an e-mail address")
+    if params.from_name and not _is_line(params.from_name, NAME_LENGTH_MAX):
+        raise InvalidFromName(
+            f"serviceParams.fromName: expected one line of at most {NAME_LENGTH_MAX} characters"
+        )
+    if params.from_name and not params.from_address:
+        raise FromNameWithoutAddress("serviceParams.fromName: a name comes with a fromAddress")
+    reply_to = params.reply_to_address or params.reply_to
+    if reply_to and not is_mail_address(reply_to):
+        raise InvalidReplyToAddress("serviceParams.replyToAddress: not an e-mail address")
+    if params.reply_to_name and not _is_line(params.reply_to_name, NAME_LENGTH_MAX):
+        raise InvalidReplyToName(
+            f"serviceParams.replyToName: expected one line of at most {NAME_LENGTH_MAX} characters"
+        )
+    if params.subject and not _is_line(params.subject, SUBJECT_MAX):
+        raise InvalidParameterValue(
+            f"serviceParams.subject: expected one line of at most {SUBJECT_MAX} characters"
+        )
+
+
+def _is_line(text: str, most: int) -> bool:
+    return len(text) <= most and text.isprintable()
+
+
+def placeholders(data: dict[str, Any], prefix: str = "", depth: int = 1) -> dict[str, str]:
+    """Flatten `dynamicData` for a template: `{"user": {"name": "Ada"}}` is read as `{user_name}`.
+
+    Players choose these texts, so each is one short line, and none replaces what the server itself fills in.
+    """
+    if depth > VALUES_DEPTH_MAX:
+        raise InvalidParameterValue(f"serviceParams.dynamicData: at most {VALUES_DEPTH_MAX} levels")
+    values: dict[str, str] = {}
+    for name, value in data.items():
+        match value:
+            case dict():
+                values |= placeholders(value, f"{prefix}{name}_", depth + 1)
+            case str() | int() | float():
+                values[prefix + name] = _short(value)
+            case None:
+                values[prefix + name] = ""
+            case _:
+                raise InvalidParameterType(
+                    f"serviceParams.dynamicData.{name[:64]}: expected text, number or object"
+                )
+    if len(values) > VALUES_MAX:
+        raise InvalidParameterValue(f"serviceParams.dynamicData: at most {VALUES_MAX} values")
+    values.pop("app", None)  # the others are filled in last
+    return values
+
+
+def _short(value: str | float) -> str:
+    text = value if isinstance(value, str) else json.encode(value).decode()
+    return " ".join("".join(c if c.isprintable() else " " for c in text[:VALUE_LENGTH_MAX]).split())
+
+
+def dressed(letter: Letter, wanted: ServiceParams) -> Letter:
+    """Give a letter the sender and subject that a server of the studio asks for."""
+    letter.from_address = wanted.from_address or letter.from_address
+    letter.from_name = wanted.from_name or letter.from_name
+    letter.reply_to = wanted.reply_to_address or wanted.reply_to or letter.reply_to
+    letter.subject = wanted.subject or letter.subject
+    return letter

@@ -1,0 +1,556 @@
+"""The operations of playerState."""
+
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from gameserver.apps import is_mail_address
+from gameserver.game import accounts, links, players, tokens
+from gameserver.game.accounts import InvalidEmail
+from gameserver.game.players import Status, active_statuses
+from gameserver.game.tokens import Kind
+from gameserver.rpc import Access, Context, Service, Tx
+from gameserver.services.player_state.rules import (
+    ATTRIBUTES_MAX,
+    STATUS_SECONDS_MAX,
+    SUMMARY_BYTES_MAX,
+    TEXT_MAX,
+    TIME_ZONE_HOURS_MAX,
+    URL_MAX,
+    InvalidAttributes,
+    NoEmailIdentity,
+    TooManyStatuses,
+    attribute_text,
+    check_attribute_name,
+    check_line,
+    check_size,
+    extended,
+    to_text,
+)
+from gameserver.services.player_state.storage import (
+    FIND_EMAIL,
+    change_status,
+    gone,
+    read_attributes,
+    read_statuses,
+    store,
+)
+from gameserver.sessions import AllBut, AllOf, One, Selector, Session
+from gameserver.wire.errors import MissingParameter, NoSession, PacketTooLarge
+from gameserver.wire.shapes import Reply, Request
+
+service = Service("playerState")
+
+# Operations on the session
+
+
+class Nothing(Request):
+    """A request without parameters."""
+
+
+@service.operation("LOGOUT", tx=Tx.NONE)
+async def logout(ctx: Context, request: Nothing) -> None:
+    """End the caller's session. Later packets that carry it are refused by every process."""
+    leave(ctx)
+
+
+@service.operation("FULL_PLAYER_RESET", tx=Tx.WRITE)
+async def delete_player(ctx: Context, request: Nothing) -> None:
+    """Delete the player with everything that is kept of them, and end all their sessions.
+
+    The identities are free again: the next login with one of them may make a new player.
+    """
+    profile_id = ctx.player_id
+    await ctx.core.player_hooks.delete_player(ctx, profile_id)
+    await ctx.tx.run(accounts.DELETE_OF_PROFILE, profile=profile_id)
+    await ctx.tx.run(players.DELETE, profile=profile_id)
+    ctx.end_sessions(AllOf(ctx.app.id, profile_id), "logged_out")
+    leave(ctx, others_end_too=True)
+
+
+@service.operation("GAME_DATA_RESET", tx=Tx.WRITE)
+async def reset_player(ctx: Context, request: Nothing) -> None:
+    """Delete the player's game data, among it statuses, attributes and summary friend data.
+
+    The player stays, and with them name, contact data, identities, currencies, purchases and the session.
+    """
+    await ctx.core.player_hooks.reset_player(ctx, ctx.player_id)
+
+
+@service.on_reset
+async def forget_game_data(ctx: Context, profile_id: str) -> None:
+    """Remove what this service keeps of a player beyond the profile."""
+    await ctx.tx.run(players.RESET, profile=profile_id, app=ctx.app.id)
+
+
+@service.operation("READ", tx=Tx.READ)
+async def read(ctx: Context, request: Nothing) -> dict[str, Any]:
+    """Read the whole state of the caller: profile, statuses, levels, statistics, currencies."""
+    player = await players.read(ctx.tx, ctx.app.id, ctx.player_id)
+    if player is None:
+        raise gone()
+    statuses = active_statuses(player["statuses"], ctx.now_ms)
+    hooked = await ctx.core.player_hooks.read_state(ctx, ctx.player_id)
+    return accounts.whole_state(player, ctx.now_ms, {"statuses": statuses, **hooked})
+
+
+# Operations on the profile
+
+
+class UpdateName(Request):
+    """SDKs say `playerName`, the reference `userName`."""
+
+    player_name: str | None = None
+    user_name: str | None = None
+
+
+class NameReply(Reply):
+    player_name: str
+
+
+@service.operation("UPDATE_NAME", tx=Tx.WRITE)
+async def update_name(ctx: Context, request: UpdateName) -> NameReply:
+    """Set the caller's name: any characters of any script, emoji too, up to 64. Empty text removes it.
+
+    Refused: control characters, line breaks and characters that turn the direction of the text around them.
+    """
+    name = request.player_name if request.player_name is not None else request.user_name
+    if name is None:
+        raise MissingParameter("data.playerName: required")
+    await store(ctx, "name", check_line("data.playerName", name, TEXT_MAX))
+    return NameReply(player_name=name)
+
+
+class UpdatePictureUrl(Request):
+    """SDKs say `playerPictureUrl`, the reference `userPictureUrl`."""
+
+    player_picture_url: str | UnsetType | None = UNSET
+    user_picture_url: str | UnsetType | None = UNSET
+
+
+class PictureUrlReply(Reply):
+    player_picture_url: str
+
+
+@service.operation("UPDATE_PICTURE_URL", tx=Tx.WRITE)
+async def update_picture_url(ctx: Context, request: UpdatePictureUrl) -> PictureUrlReply:
+    """Set the address of the caller's picture, up to 2048 characters. Empty text or null removes it."""
+    url = request.player_picture_url if request.player_picture_url is not UNSET else request.user_picture_url
+    if url is UNSET:
+        raise MissingParameter("data.playerPictureUrl: required")
+    await store(ctx, "picture_url", check_line("data.playerPictureUrl", url or "", URL_MAX) or None)
+    return PictureUrlReply(player_picture_url=url or "")
+
+
+class UpdateContactEmail(Request):
+    contact_email: str | None
+
+
+class ContactEmailReply(Reply):
+    contact_email: str
+
+
+@service.operation("UPDATE_CONTACT_EMAIL", tx=Tx.WRITE, errors=(InvalidEmail,))
+async def update_contact_email(ctx: Context, request: UpdateContactEmail) -> ContactEmailReply:
+    """Set the caller's contact address; logging in does not use it. Empty text or null removes it.
+
+    Refused: text that is no e-mail address.
+    """
+    email = (request.contact_email or "").strip()
+    if email and not is_mail_address(email):
+        raise InvalidEmail("data.contactEmail: not an e-mail address")
+    await store(ctx, "contact_email", email or None)
+    return ContactEmailReply(contact_email=email)
+
+
+class UpdateLanguageCode(Request):
+    language_code: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,3}$(?!\n)", description="Such as en or zh-Hant."
+        ),
+    ]
+
+
+class LanguageCodeReply(Reply):
+    language_code: str
+
+
+@service.operation("UPDATE_LANGUAGE_CODE", tx=Tx.WRITE)
+async def update_language_code(ctx: Context, request: UpdateLanguageCode) -> LanguageCodeReply:
+    """Set the caller's language. Refused: text that is no language code."""
+    await store(ctx, "language_code", request.language_code)
+    return LanguageCodeReply(language_code=request.language_code)
+
+
+class UpdateCountryCode(Request):
+    country_code: Annotated[
+        str,
+        Meta(pattern=r"^([A-Za-z]{2}|_LA_)$(?!\n)", description="Two letters, or _LA_ for Latin America."),
+    ]
+
+
+class CountryCodeReply(Reply):
+    country_code: str
+
+
+@service.operation("UPDATE_COUNTRY_CODE", tx=Tx.WRITE, access=Access.SERVER)
+async def update_country_code(ctx: Context, request: UpdateCountryCode) -> CountryCodeReply:
+    """Set a player's country. Refused: text that is no country code."""
+    await store(ctx, "country_code", request.country_code)
+    return CountryCodeReply(country_code=request.country_code)
+
+
+class UpdateTimezoneOffset(Request):
+    time_zone_offset: Annotated[
+        float,
+        Meta(ge=-TIME_ZONE_HOURS_MAX, le=TIME_ZONE_HOURS_MAX, description="Hours east of UTC, such as 5.5."),
+    ]
+
+
+class TimezoneOffsetReply(Reply):
+    time_zone_offset: float
+
+
+@service.operation("UPDATE_TIMEZONE_OFFSET", tx=Tx.WRITE)
+async def update_timezone_offset(ctx: Context, request: UpdateTimezoneOffset) -> TimezoneOffsetReply:
+    """Set the caller's distance from UTC in hours, from -14 to 14, such as -5 or 5.5."""
+    await store(ctx, "time_zone_offset", request.time_zone_offset)
+    return TimezoneOffsetReply(time_zone_offset=players.number(request.time_zone_offset))
+
+
+class UpdateIsTester(Request):
+    is_tester: bool
+
+
+class IsTesterReply(Reply):
+    is_tester: bool
+
+
+@service.operation("UPDATE_IS_TESTER", tx=Tx.WRITE, access=Access.SERVER)
+async def update_is_tester(ctx: Context, request: UpdateIsTester) -> IsTesterReply:
+    """Say whether a player is a tester."""
+    await store(ctx, "is_tester", request.is_tester)
+    return IsTesterReply(is_tester=request.is_tester)
+
+
+class UpdateSummary(Request):
+    summary_friend_data: dict[str, Any] | None
+
+
+@service.operation("UPDATE_SUMMARY", tx=Tx.WRITE, errors=(PacketTooLarge,))
+async def update_summary(ctx: Context, request: UpdateSummary) -> None:
+    """Replace what other players see beside the caller's name: an object of up to 10 KiB, or null."""
+    data = request.summary_friend_data
+    text = None if data is None else check_size("data.summaryFriendData", data, SUMMARY_BYTES_MAX)
+    await store(ctx, "summary_friend_data", text)
+
+
+class EmailIdentity(msgspec.Struct):
+    """Where the link that proves an address goes."""
+
+    key: str
+    address: str
+    language: str
+
+
+async def find_email(ctx: Context, request: Nothing) -> EmailIdentity | None:
+    """Find the identity whose address is to be proven; None when it got too many mails of late."""
+    async with ctx.core.database.read() as tx:
+        row = await tx.one(FIND_EMAIL, profile=ctx.player_id, app=ctx.app.id)
+    if row is None:
+        raise NoEmailIdentity("the player has no identity of type Email whose address could be proven")
+    key: str = row["external_key"]
+    if not await links.may_mail(ctx.core.sessions, ctx.app, "validation", key, ""):
+        return None
+    return EmailIdentity(key, row["external_id"], row["language_code"] or "")
+
+
+@service.operation(
+    "RESEND_VALIDATION_EMAIL",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    prepare=find_email,
+    errors=(NoEmailIdentity,),
+)
+async def resend_validation_email(ctx: Context, request: Nothing) -> None:
+    """Mail the link that proves the address of a player's Email identity once more.
+
+    No more than a few mails in a quarter of an hour leave for one address; the answer does not tell.
+    Refused for a player without such an identity.
+    """
+    found: EmailIdentity | None = ctx.prepared
+    if found is None:
+        return
+    settings = ctx.app.mail.validation
+    token = await tokens.issue(
+        ctx.tx,
+        Kind.EMAIL_VALIDATION,
+        ctx.app.id,
+        ctx.player_id,
+        now_ms=ctx.now_ms,
+        life_seconds=settings.minutes * 60,
+        data={"type": "Email", "key": found.key},
+    )
+    url = links.link(settings, ctx.core.public_url, links.VALIDATE_PATH, token)
+
+    async def post() -> None:
+        values = {"link": url, "minutes": str(settings.minutes)}
+        links.post(
+            ctx.core.mailer, ctx.app, "email_validation", found.address, values, language=found.language
+        )
+
+    ctx.after_commit(post)
+
+
+# Operations on attributes
+
+
+class AttributesReply(Reply):
+    attributes: dict[str, str]
+
+
+@service.operation("GET_ATTRIBUTES", tx=Tx.READ)
+async def get_attributes(ctx: Context, request: Nothing) -> AttributesReply:
+    """Read the caller's attributes. All values are text."""
+    return AttributesReply(attributes=await read_attributes(ctx, players.READ_ATTRIBUTES))
+
+
+class UpdateAttributes(Request):
+    attributes: dict[str, Any]
+    wipe_existing: bool = False
+
+
+@service.operation("UPDATE_ATTRIBUTES", tx=Tx.WRITE, errors=(InvalidAttributes,))
+async def update_attributes(ctx: Context, request: UpdateAttributes) -> None:
+    """Set some of the caller's attributes; `wipeExisting` removes all others.
+
+    Values are text, numbers or booleans, kept as text of up to 1 KiB. A player has up to 100 attributes,
+    their names up to 64 characters. Refused: values with an inner structure, null.
+    """
+    changes = {
+        check_attribute_name(name): attribute_text(name, value) for name, value in request.attributes.items()
+    }
+    before = await read_attributes(ctx, players.LOCK_ATTRIBUTES)
+    after = changes if request.wipe_existing else before | changes
+    if len(after) > ATTRIBUTES_MAX:
+        raise InvalidAttributes(f"data.attributes: a player has at most {ATTRIBUTES_MAX} attributes")
+    if after != before:
+        await store(ctx, "attributes", to_text(after))
+
+
+class RemoveAttributes(Request):
+    attributes: list[str]
+
+
+@service.operation("REMOVE_ATTRIBUTES", tx=Tx.WRITE)
+async def remove_attributes(ctx: Context, request: RemoveAttributes) -> None:
+    """Remove attributes of the caller by name. Unknown names are no mistake."""
+    before = await read_attributes(ctx, players.LOCK_ATTRIBUTES)
+    after = {name: value for name, value in before.items() if name not in set(request.attributes)}
+    if after != before:
+        await store(ctx, "attributes", to_text(after) if after else None)
+
+
+# Operations on timed statuses
+
+StatusName = Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
+Seconds = Annotated[int, Meta(ge=0, le=STATUS_SECONDS_MAX)]
+
+
+class GetUserStatus(Request):
+    """Empty or no name: all."""
+
+    status_name: str | None = None
+
+
+@service.operation("GET_USER_STATUS", tx=Tx.READ)
+async def get_user_status(ctx: Context, request: GetUserStatus) -> dict[str, Status]:
+    """Read an active status of the caller, or with an empty name all of them, as an object by name.
+
+    A status that is unknown or has expired is not in the answer.
+    """
+    statuses = await read_statuses(ctx, players.READ_STATUSES)
+    if not request.status_name:
+        return statuses
+    return {name: status for name, status in statuses.items() if name == request.status_name}
+
+
+class SetUserStatus(Request):
+    status_name: StatusName
+    duration_secs: Seconds
+    details: dict[str, Any] | None = None
+
+
+@service.operation("SET_USER_STATUS", tx=Tx.WRITE, errors=(PacketTooLarge, TooManyStatuses))
+async def set_user_status(ctx: Context, request: SetUserStatus) -> dict[str, Status]:
+    """Give the caller a status from now on for some seconds, instead of what the status was before.
+
+    A duration of 0 makes it expire at once. `details` is an object of up to 2 KiB. A player has up to 50
+    active statuses.
+    """
+    status = Status(
+        active_start=ctx.now_ms,
+        status_name=request.status_name,
+        details=request.details or {},
+        active_until=ctx.now_ms + request.duration_secs * 1000,
+    )
+    return await change_status(ctx, request.status_name, lambda _: status)
+
+
+class ClearUserStatus(Request):
+    status_name: StatusName
+
+
+@service.operation("CLEAR_USER_STATUS", tx=Tx.WRITE)
+async def clear_user_status(ctx: Context, request: ClearUserStatus) -> None:
+    """Remove a status of the caller. An unknown one is no mistake."""
+    statuses = await read_statuses(ctx, players.LOCK_STATUSES)
+    if statuses.pop(request.status_name, None) is not None:
+        await store(ctx, "statuses", to_text(statuses) if statuses else None)
+
+
+class ExtendUserStatus(Request):
+    status_name: StatusName
+    additional_secs: Seconds
+    details: dict[str, Any] | None = None
+
+
+@service.operation("EXTEND_USER_STATUS", tx=Tx.WRITE, errors=(PacketTooLarge, TooManyStatuses))
+async def extend_user_status(ctx: Context, request: ExtendUserStatus) -> Status:
+    """Let a status of the caller last some seconds longer, and add `details` to its details.
+
+    A status that is unknown or has expired starts now.
+    """
+    name = request.status_name
+    extend = partial(extended, name, ctx.now_ms, request.additional_secs, None, request.details)
+    return (await change_status(ctx, name, extend))[name]
+
+
+class ExtendUserStatusWithMax(ExtendUserStatus):
+    max_active_secs: Seconds | None = None
+
+
+@service.operation("EXTEND_USER_STATUS_WITH_MAX", tx=Tx.WRITE, errors=(PacketTooLarge, TooManyStatuses))
+async def extend_user_status_with_max(ctx: Context, request: ExtendUserStatusWithMax) -> dict[str, Status]:
+    """Let a status of the caller last some seconds longer, but from now on no longer than `maxActiveSecs`.
+
+    A status that lasts longer already is not cut. One that is unknown or has expired starts now.
+    """
+    name, most = request.status_name, request.max_active_secs
+    extend = partial(extended, name, ctx.now_ms, request.additional_secs, most, request.details)
+    return await change_status(ctx, name, extend)
+
+
+# Operations for servers: ending sessions
+
+
+class InvalidatedReply(Reply):
+    """Which sessions ended, by the digests the server knows them by.
+
+    `verification`: none of them is accepted from here on; a server that cannot promise that does not answer.
+    """
+
+    invalidated_count: int
+    invalidated: list[str]
+    verification: bool
+
+
+class SessionsOfPlayer(Request):
+    profile_id: Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
+
+
+class SessionOfPlayer(SessionsOfPlayer):
+    """`session_id`: the id of a session, or the digest the server knows it by."""
+
+    session_id: Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+@service.operation("SYS_INVALIDATE_CURRENT_SESSION", tx=Tx.NONE, access=Access.SERVER)
+async def invalidate_current(ctx: Context, request: Nothing) -> InvalidatedReply:
+    """End the session on whose behalf the server calls. Refused without one."""
+    current = _current(ctx)
+    return _invalidate(ctx, One(digest=current.digest), [current.digest])
+
+
+@service.operation("SYS_INVALIDATE_ALL_SESSIONS", tx=Tx.NONE, access=Access.SERVER)
+async def invalidate_all(ctx: Context, request: Nothing) -> InvalidatedReply:
+    """End all sessions of the player on whose behalf the server calls. Refused without a player."""
+    return _invalidate(ctx, AllOf(ctx.app.id, ctx.player_id), await _sessions_of(ctx, ctx.player_id))
+
+
+@service.operation("SYS_INVALIDATE_ALL_BUT_CURRENT_SESSION", tx=Tx.NONE, access=Access.SERVER)
+async def invalidate_all_but_current(ctx: Context, request: Nothing) -> InvalidatedReply:
+    """End all sessions of the player except the one on whose behalf the server calls. Refused without one."""
+    return await _invalidate_all_but(ctx, ctx.player_id, _current(ctx).digest)
+
+
+@service.operation("SYS_INVALIDATE_ALL_SESSIONS_FOR_USER", tx=Tx.NONE, access=Access.SERVER)
+async def invalidate_all_of(ctx: Context, request: SessionsOfPlayer) -> InvalidatedReply:
+    """End all sessions of a player. An unknown player has none."""
+    digests = await _sessions_of(ctx, request.profile_id)
+    return _invalidate(ctx, AllOf(ctx.app.id, request.profile_id), digests)
+
+
+@service.operation("SYS_INVALIDATE_ALL_SESSIONS_FOR_USER_EXCEPT", tx=Tx.NONE, access=Access.SERVER)
+async def invalidate_all_of_except(ctx: Context, request: SessionOfPlayer) -> InvalidatedReply:
+    """End all sessions of a player except one, named by its id or its digest."""
+    keep = _digest_of(request.session_id)
+    return await _invalidate_all_but(ctx, request.profile_id, keep)
+
+
+@service.operation("SYS_INVALIDATE_SESSION_FOR_USER", tx=Tx.NONE, access=Access.SERVER)
+async def invalidate_one_of(ctx: Context, request: SessionOfPlayer) -> InvalidatedReply:
+    """End one session of a player, named by its id or its digest. One that is not this player's stays."""
+    digest = _digest_of(request.session_id)
+    found = digest in await _sessions_of(ctx, request.profile_id)
+    return _invalidate(ctx, One(digest=digest), [digest] if found else [])
+
+
+# What ending sessions takes
+
+
+def leave(ctx: Context, *, others_end_too: bool = False) -> None:
+    """End the session the caller came by, or the one this packet was about to open. Raises `NoSession`."""
+    if ctx.opening is not None:
+        opened, ctx.opening = ctx.opening.session_id or "", None
+        # A login policy may have reserved its place already. Lost in a crash, the reservation lapses.
+        ctx.after_commit(partial(_end_reserved, ctx, One(session_id=opened)))
+    elif ctx.session is not None:
+        ctx.end_sessions(One(digest=ctx.session.digest), "logged_out")
+    elif not others_end_too:
+        raise NoSession("there is no session to end")
+    ctx.profile_id, ctx.session_error = None, NoSession("the session was ended by this packet")
+
+
+async def _end_reserved(ctx: Context, selector: Selector) -> None:
+    await ctx.core.sessions.end(selector, "logged_out")
+
+
+def _current(ctx: Context) -> Session:
+    """Return the player's session that a server's call belongs to; a server's own session is none."""
+    if ctx.session is None or ctx.session.profile_id != ctx.player_id:
+        raise NoSession("this call belongs to no session of a player")
+    return ctx.session
+
+
+def _digest_of(text: str) -> str:
+    """Return the digest of a session id, a digest as it is, and for anything else what no session has."""
+    return One(digest=text).resolve() or One(session_id=text).resolve() or "none"
+
+
+async def _sessions_of(ctx: Context, profile_id: str) -> list[str]:
+    return [session.digest for session in await ctx.core.sessions.list(ctx.app.id, profile_id)]
+
+
+async def _invalidate_all_but(ctx: Context, profile_id: str, keep: str) -> InvalidatedReply:
+    digests = [digest for digest in await _sessions_of(ctx, profile_id) if digest != keep]
+    return _invalidate(ctx, AllBut(ctx.app.id, profile_id, keep), digests)
+
+
+def _invalidate(ctx: Context, selector: Selector, digests: list[str]) -> InvalidatedReply:
+    if digests:
+        ctx.end_sessions(selector, "revoked")
+    return InvalidatedReply(invalidated_count=len(digests), invalidated=digests, verification=True)
