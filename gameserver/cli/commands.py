@@ -1,0 +1,509 @@
+"""The commands, and the help that teaches them."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+import gameserver.serve as serving
+from gameserver import __version__, logs, protocol_export
+from gameserver.apps import load_apps
+from gameserver.cli import certificate, options
+from gameserver.cli.output import EXIT_CODES, Exit, fail, say, show_json, show_more, show_record, show_rows
+from gameserver.cli.reach import do
+from gameserver.rpc import Registry
+from gameserver.services import ALL
+from gameserver.settings import PREFIX, Settings
+from gameserver.storage import StorageError
+from gameserver.storage.schema import migrate, schema_version
+
+_DEFAULT = Settings()
+_TYPER: dict[str, Any] = {
+    "no_args_is_help": True,
+    "rich_markup_mode": "markdown",
+    "pretty_exceptions_enable": False,
+}
+
+app = typer.Typer(
+    help="A game backend you host yourself. In an empty folder, `gameserver serve` is a whole one.",
+    epilog=EXIT_CODES,
+    add_completion=False,
+    **_TYPER,
+)
+apps = typer.Typer(help="App definitions.", **_TYPER)
+users = typer.Typer(help="Players: find, inspect, lock out.", **_TYPER)
+sessions = typer.Typer(help="Open sessions: see and end them.", **_TYPER)
+protocol = typer.Typer(help="The description of every operation, for client teams.", **_TYPER)
+app.add_typer(apps, name="app")
+app.add_typer(users, name="user")
+app.add_typer(sessions, name="session")
+app.add_typer(protocol, name="protocol")
+
+
+def _examples(*lines: str) -> str:
+    return "Examples:\n\n" + "\n\n".join(f"`{line}`" for line in lines)
+
+
+# The server
+
+_NETWORK, _PROCESS, _TRIAL = "Network", "Processes and logs", "Trying things out"
+
+
+@app.command(
+    epilog=_examples(
+        "gameserver serve",
+        "gameserver serve --host 0.0.0.0 --tls-cert server.pem --tls-key server.key",
+        "gameserver serve --workers 4 --redis redis://cache/0 --database postgresql://game@db/game",
+        "gameserver serve --ephemeral --seed 7 --port 0",
+    )
+)
+def serve(
+    *,
+    host: Annotated[
+        str, typer.Option(envvar=PREFIX + "HOST", help="Address to listen on.", rich_help_panel=_NETWORK)
+    ] = _DEFAULT.host,
+    port: Annotated[
+        int,
+        typer.Option(
+            envvar=PREFIX + "PORT", min=0, max=65535, help="0 picks a free one.", rich_help_panel=_NETWORK
+        ),
+    ] = _DEFAULT.port,
+    tls_cert: Annotated[
+        str,
+        typer.Option(
+            envvar=PREFIX + "TLS_CERT",
+            help="Certificate chain, PEM.",
+            show_default=False,
+            rich_help_panel=_NETWORK,
+        ),
+    ] = "",
+    tls_key: Annotated[
+        str,
+        typer.Option(
+            envvar=PREFIX + "TLS_KEY", help="Its key, PEM.", show_default=False, rich_help_panel=_NETWORK
+        ),
+    ] = "",
+    proxies: Annotated[
+        str,
+        typer.Option(
+            envvar=PREFIX + "PROXIES",
+            help="Addresses of proxies whose X-Forwarded-For is believed, with commas between.",
+            show_default=False,
+            rich_help_panel=_NETWORK,
+        ),
+    ] = "",
+    apps: options.Apps = _DEFAULT.apps,
+    data: options.Data = _DEFAULT.data,
+    redis: options.Redis = "",
+    database: options.Database = "",
+    workers: Annotated[
+        int,
+        typer.Option(
+            envvar=PREFIX + "WORKERS",
+            min=1,
+            max=serving.WORKERS_MAX,
+            help="Processes; above 1 needs --redis and --database.",
+            rich_help_panel=_PROCESS,
+        ),
+    ] = 1,
+    log_level: Annotated[
+        str,
+        typer.Option(
+            envvar=PREFIX + "LOG_LEVEL", help=f"One of {', '.join(logs.LEVELS)}.", rich_help_panel=_PROCESS
+        ),
+    ] = _DEFAULT.log_level,
+    ephemeral: Annotated[
+        bool,
+        typer.Option(
+            "--ephemeral",
+            envvar=PREFIX + "EPHEMERAL",
+            help="Keep nothing; time stands still until POST /_clock moves it.",
+            rich_help_panel=_TRIAL,
+        ),
+    ] = False,
+    seed: Annotated[
+        int,
+        typer.Option(
+            envvar=PREFIX + "SEED",
+            min=0,
+            help="With --ephemeral: a number that decides all ids and tokens.",
+            show_default=False,
+            rich_help_panel=_TRIAL,
+        ),
+    ] = 0,
+) -> None:
+    """Run the server.
+
+    Prints one line, "ready" and its address, when it accepts packets. In a folder without apps it first
+    writes a sample app and says how to log in. SIGTERM lets packets in flight finish, then the server ends
+    with 0.
+    """
+    try:
+        logs.configure(log_level)
+    except ValueError as error:
+        fail(f"--log-level: {error}", Exit.USAGE)
+    settings = Settings(
+        host=host,
+        port=port,
+        apps=apps,
+        data=data,
+        redis=redis,
+        database=database,
+        workers=workers,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        proxies=proxies,
+        ephemeral=ephemeral,
+        seed=seed,
+        log_level=log_level,
+    )
+    try:
+        serving.serve(settings)
+    except serving.BadOptions as error:
+        fail(str(error), Exit.USAGE)
+    except serving.CannotServe as error:
+        fail(str(error))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    say([__version__])
+
+
+@app.command(epilog=_examples("gameserver check", "gameserver check --apps staging/apps --json"))
+def check(*, apps: options.Apps = _DEFAULT.apps, as_json: options.AsJson = False) -> None:
+    """Check the app definitions: file, line and key of every mistake. Ends with 3 when there is one."""
+    loaded = load_apps(apps, Registry(ALL).sections())
+    found = loaded.problems
+    if as_json:
+        show_json([{"file": p.file, "line": p.line, "key": p.key, "message": p.message} for p in found])
+    else:
+        say(str(problem) for problem in found)
+        sys.stderr.write(f"{_count(len(loaded), 'app')} good, {_count(len(found), 'mistake')}\n")
+    raise typer.Exit(Exit.PROBLEMS if found else Exit.OK)
+
+
+@app.command("migrate", epilog=_examples("gameserver migrate --database postgresql://game@db/game"))
+def migrate_tables(*, data: options.Data = _DEFAULT.data, database: options.Database = "") -> None:
+    """Bring the tables of a database up to date. The embedded one does so by itself when a server starts."""
+    url = Settings(data=data, database=database).database_url
+    logs.configure("warning")
+    if not database:
+        data.mkdir(parents=True, exist_ok=True)
+    try:
+        before = schema_version(url)
+        with Progress(transient=True, console=Console(stderr=True)) as progress:
+            bar = progress.add_task("migrating", total=None)
+            migrate(
+                url,
+                lambda done, total, step: progress.update(bar, completed=done, total=total, description=step),
+            )
+        after = schema_version(url)
+    except StorageError as error:
+        fail(str(error), Exit.AWAY)
+    except ValueError as error:
+        fail(f"--database: {error}", Exit.USAGE)
+    done = f"migrated from {before or 'an empty database'} to {after}"
+    say([f"the tables are up to date ({after})" if before == after else done])
+
+
+@app.command(
+    "dev-cert",
+    epilog=_examples(
+        "gameserver dev-cert", "gameserver dev-cert --to certs --name game.test --name 10.0.0.5"
+    ),
+)
+def dev_cert(
+    *,
+    folder: Annotated[Path, typer.Option("--to", file_okay=False, help="Folder to write into.")] = Path(
+        "certs"
+    ),
+    name: Annotated[
+        list[str] | None, typer.Option("--name", help="A further host name or address; may be repeated.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files that are there.")] = False,
+) -> None:
+    """Make a TLS certificate for development, for localhost, 127.0.0.1, ::1 and the names given."""
+    try:
+        if force:
+            certificate.remove(folder)
+        files = certificate.write(folder, name or [])
+    except ValueError as error:
+        fail(f"--name: {error}", Exit.USAGE)
+    except OSError as error:
+        fail(str(error))
+    say(
+        [
+            f"authority    {files.authority}",
+            f"certificate  {files.certificate}",
+            f"key          {files.key} (readable by you alone)",
+            "",
+            f"Serve:    gameserver serve --tls-cert {files.certificate} --tls-key {files.key}",
+            f"curl:     curl --cacert {files.authority} https://localhost:8080/healthz",
+            f"Node:     NODE_EXTRA_CA_CERTS={files.authority} node game.js",
+            f"Linux:    sudo cp {files.authority} /usr/local/share/ca-certificates/gameserver.crt",
+            "          sudo update-ca-certificates",
+            f"Windows:  certutil -user -addstore Root {files.authority}",
+            f"macOS:    security add-trusted-cert -k ~/Library/Keychains/login.keychain-db {files.authority}",
+            "C# and Unity trust what the system trusts. The authority's own key is not kept.",
+        ]
+    )
+
+
+# Apps
+
+
+@apps.command("list", epilog=_examples("gameserver app list", "gameserver app list --json"))
+def app_list(*, apps: options.Apps = _DEFAULT.apps, as_json: options.AsJson = False) -> None:
+    """List the apps that are defined well; `gameserver check` names the mistakes of others."""
+    loaded = load_apps(apps, Registry(ALL).sections())
+    rows = [
+        {"id": a.id, "title": a.title, "enabled": a.enabled, "signature": a.signature, "folder": str(a.path)}
+        for a in sorted(loaded, key=lambda a: a.id)
+    ]
+    columns = {
+        "id": "ID",
+        "title": "TITLE",
+        "enabled": "ENABLED",
+        "signature": "SIGNATURE",
+        "folder": "FOLDER",
+    }
+    show_rows(rows, columns, as_json=as_json, none=f"no apps in {apps}")
+    if loaded.problems and not as_json:
+        sys.stderr.write(f"{_count(len(loaded.problems), 'mistake')}: see `gameserver check`\n")
+
+
+# Players
+
+_USER_COLUMNS = {
+    "profile_id": "PROFILE",
+    "name": "NAME",
+    "created_ms": "CREATED",
+    "last_login_ms": "LAST LOGIN",
+    "login_count": "LOGINS",
+    "is_disabled": "DISABLED",
+}
+
+
+@users.command(
+    "list", epilog=_examples("gameserver user list 10001", "gameserver user list 10001 --limit 500 --json")
+)
+def user_list(
+    app_id: options.AppId,
+    *,
+    limit: options.Limit = 50,
+    after: Annotated[str, typer.Option("--after", help="Profile id of the last player already seen.")] = "",
+    apps: options.Apps = _DEFAULT.apps,
+    data: options.Data = _DEFAULT.data,
+    redis: options.Redis = "",
+    database: options.Database = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """List the players of an app, the oldest first."""
+    rows = do(_settings(apps, data, redis, database), "user_list", app=app_id, limit=limit, after=after)
+    show_rows(rows, _USER_COLUMNS, as_json=as_json, none="no players")
+    show_more(rows, "profile_id", limit, as_json=as_json)
+
+
+@users.command("show", epilog=_examples("gameserver user show 10001 4f0c6a0e-…"))
+def user_show(
+    app_id: options.AppId,
+    profile_id: options.ProfileId,
+    *,
+    apps: options.Apps = _DEFAULT.apps,
+    data: options.Data = _DEFAULT.data,
+    redis: options.Redis = "",
+    database: options.Database = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Show a player with identities and open sessions."""
+    settings = _settings(apps, data, redis, database)
+    show_record(do(settings, "user_show", app=app_id, profile=profile_id), as_json=as_json)
+
+
+@users.command("disable", epilog=_examples("gameserver user disable 10001 4f0c6a0e-…"))
+def user_disable(
+    app_id: options.AppId,
+    profile_id: options.ProfileId,
+    *,
+    apps: options.Apps = _DEFAULT.apps,
+    data: options.Data = _DEFAULT.data,
+    redis: options.Redis = "",
+    database: options.Database = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Lock a player out: logins are refused, and open sessions end at once on every process."""
+    settings = _settings(apps, data, redis, database)
+    show_record(do(settings, "user_disable", app=app_id, profile=profile_id), as_json=as_json)
+
+
+@users.command("enable", epilog=_examples("gameserver user enable 10001 4f0c6a0e-…"))
+def user_enable(
+    app_id: options.AppId,
+    profile_id: options.ProfileId,
+    *,
+    apps: options.Apps = _DEFAULT.apps,
+    data: options.Data = _DEFAULT.data,
+    redis: options.Redis = "",
+    database: options.Database = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Let a disabled player log in again."""
+    settings = _settings(apps, data, redis, database)
+    show_record(do(settings, "user_enable", app=app_id, profile=profile_id), as_json=as_json)
+
+
+# Sessions
+
+_SESSION_COLUMNS = {
+    "session": "SESSION",
+    "profile_id": "PROFILE",
+    "face": "FACE",
+    "created_ms": "SINCE",
+    "last_used_ms": "LAST PACKET",
+}
+
+
+@sessions.command(
+    "list",
+    epilog=_examples("gameserver session list 10001", "gameserver session list 10001 --profile 4f0c6a0e-…"),
+)
+def session_list(
+    app_id: options.AppId,
+    *,
+    profile: Annotated[str, typer.Option("--profile", help="Only those of this player.")] = "",
+    limit: options.Limit = 50,
+    after: Annotated[str, typer.Option("--after", help="The last session already seen.")] = "",
+    apps: options.Apps = _DEFAULT.apps,
+    data: options.Data = _DEFAULT.data,
+    redis: options.Redis = "",
+    database: options.Database = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """List open sessions. They are named by a digest: the ids themselves are known to clients alone.
+
+    Without --redis the running server is asked; it is found through the data folder.
+    """
+    settings = _settings(apps, data, redis, database)
+    rows = do(
+        settings, "session_list", needs_server=True, app=app_id, limit=limit, after=after, profile=profile
+    )
+    show_rows(rows, _SESSION_COLUMNS, as_json=as_json, none="no open sessions")
+    show_more(rows, "session", limit, as_json=as_json)
+
+
+@sessions.command(
+    "end",
+    epilog=_examples(
+        "gameserver session end 10001 9f86d081…",
+        "gameserver session end 10001 --profile 4f0c6a0e-…",
+        "gameserver session end 10001 --all",
+    ),
+)
+def session_end(
+    app_id: options.AppId,
+    session: Annotated[str, typer.Argument(help="The session, as `session list` names it.")] = "",
+    *,
+    profile: Annotated[str, typer.Option("--profile", help="All sessions of this player.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="All sessions of the app.")] = False,
+    apps: options.Apps = _DEFAULT.apps,
+    data: options.Data = _DEFAULT.data,
+    redis: options.Redis = "",
+    database: options.Database = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """End sessions. Once this command has ended, no process accepts them."""
+    if sum(map(bool, (session, profile, every))) != 1:
+        fail("name one of: a session, --profile, --all", Exit.USAGE)
+    settings = _settings(apps, data, redis, database)
+    done = do(
+        settings,
+        "session_end",
+        needs_server=True,
+        app=app_id,
+        session=session,
+        profile=profile,
+        all_of_app=every,
+    )
+    if as_json:
+        show_json(done)
+    else:
+        say([f"{_count(len(done['ended']), 'session')} ended"])
+
+
+# Operations
+
+
+@app.command(
+    epilog=_examples(
+        "gameserver call 10001 playerState.READ --profile 4f0c6a0e-…",
+        """gameserver call 10001 playerState.UPDATE_NAME '{"playerName":"Ada"}' --profile 4f0c6a0e-…""",
+    )
+)
+def call(
+    app_id: options.AppId,
+    operation: Annotated[str, typer.Argument(help="service.OPERATION", show_default=False)],
+    data_json: Annotated[str, typer.Argument(metavar="[JSON]", help="Its data, a JSON object.")] = "{}",
+    *,
+    profile: Annotated[str, typer.Option("--profile", help="The player on whose behalf it runs.")] = "",
+    apps: options.Apps = _DEFAULT.apps,
+    data: options.Data = _DEFAULT.data,
+    redis: options.Redis = "",
+    database: options.Database = "",
+) -> None:
+    """Run an operation with the authority of a server, and print its data as JSON.
+
+    A refusal goes to standard error, and the command ends with 1.
+    """
+    try:
+        arguments = json.loads(data_json)
+    except ValueError as error:
+        fail(f"the data is not JSON: {error}", Exit.USAGE)
+    if not isinstance(arguments, dict):
+        fail("the data is a JSON object, such as '{}'", Exit.USAGE)
+    settings = _settings(apps, data, redis, database)
+    entry = do(settings, "call", app=app_id, operation=operation, data=arguments, profile=profile)
+    if entry["status"] != 200:  # noqa: PLR2004 - what the protocol says for "done"
+        fail(f"{entry['status']}/{entry['reason_code']}: {entry['status_message']}")
+    show_json(entry.get("data"))
+
+
+@protocol.command(
+    "export", epilog=_examples("gameserver protocol export", "gameserver protocol export --to protocol")
+)
+def export_protocol(
+    *,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", file_okay=False, help="Bring this folder's files up to date instead of printing."
+        ),
+    ] = None,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="With --to: change nothing, end with 3 when a file is stale.")
+    ] = False,
+) -> None:
+    """Print the description of all operations (OpenRPC), or write it where client teams find it."""
+    registry = Registry(ALL)
+    if folder is None:
+        sys.stdout.write(protocol_export.to_text(protocol_export.export(registry)))
+        return
+    if check_only:
+        stale = protocol_export.stale_files(registry, folder)
+        say(f"stale: {path}" for path in stale)
+        raise typer.Exit(Exit.PROBLEMS if stale else Exit.OK)
+    folder.mkdir(parents=True, exist_ok=True)
+    say(f"written: {path}" for path in protocol_export.write(registry, folder))
+
+
+def _settings(apps: Path, data: Path, redis: str, database: str) -> Settings:
+    return Settings(apps=apps, data=data, redis=redis, database=database)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

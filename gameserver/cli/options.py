@@ -1,0 +1,55 @@
+"""Options that several commands share. Each has an environment variable."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gameserver.settings import PREFIX
+
+WHERE = "Where the server keeps things"
+
+Apps = Annotated[
+    Path,
+    typer.Option(
+        "--apps",
+        envvar=PREFIX + "APPS",
+        help="Folder of app definitions.",
+        file_okay=False,
+        rich_help_panel=WHERE,
+    ),
+]
+Data = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        envvar=PREFIX + "DATA",
+        help="Folder of the embedded database and of mail that was not sent.",
+        file_okay=False,
+        rich_help_panel=WHERE,
+    ),
+]
+Redis = Annotated[
+    str,
+    typer.Option(
+        "--redis",
+        envvar=PREFIX + "REDIS",
+        help="URL of a Redis that keeps sessions, such as redis://127.0.0.1/0. Absent: the server's memory.",
+        show_default=False,
+        rich_help_panel=WHERE,
+    ),
+]
+Database = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        envvar=PREFIX + "DATABASE",
+        help="URL of a PostgreSQL, such as postgresql://user@host/name. Absent: SQLite in the data folder.",
+        show_default=False,
+        rich_help_panel=WHERE,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=500, help="At most this many.")]
+AppId = Annotated[str, typer.Argument(help="App id, such as 10001.", show_default=False)]
+ProfileId = Annotated[str, typer.Argument(help="The player's profile id.", show_default=False)]

@@ -1,0 +1,104 @@
+"""How commands speak: tables for people, JSON for programs, a sentence and an exit code for failures."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any, NoReturn
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+class Exit(IntEnum):
+    """Exit codes. 2 is also what a misspelt command ends with."""
+
+    OK = 0
+    REFUSED = 1  # refused, not found, or cannot be done
+    USAGE = 2
+    PROBLEMS = 3  # `check` found mistakes
+    AWAY = 4  # the server, Redis or the database cannot be reached
+
+
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 refused or not found, 2 wrong usage, 3 mistakes found by check, "
+    "4 server, Redis or database not reachable."
+)
+
+
+def fail(message: str, code: Exit = Exit.REFUSED) -> NoReturn:
+    """Say on standard error what went wrong, and end."""
+    sys.stderr.write(f"{message}\n")
+    raise typer.Exit(code)
+
+
+def show_json(value: Any) -> None:
+    """Print a value for programs."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    sys.stdout.write(text + "\n")
+
+
+def show_rows(
+    rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, as_json: bool, none: str
+) -> None:
+    """Print rows. `columns` maps keys to titles; `none` is said when there are no rows."""
+    if as_json:
+        show_json(rows)
+        return
+    if not rows:
+        sys.stderr.write(f"{none}\n")
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in columns.values():
+        table.add_column(title, overflow="fold")  # an id that is cut short is of no use
+    for row in rows:
+        table.add_row(*(_cell(key, row.get(key)) for key in columns))
+    _print(table)
+
+
+def show_record(record: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print one thing, a line for each of its parts."""
+    if as_json:
+        show_json(record)
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for key, value in record.items():
+        table.add_row(key, _cell(key, value))
+    _print(table)
+
+
+def show_more(rows: Sequence[Mapping[str, Any]], key: str, limit: int, *, as_json: bool) -> None:
+    """Tell a person how to get the next page, if there may be one."""
+    if len(rows) == limit and not as_json:
+        sys.stderr.write(f"There may be more: --after {rows[-1][key]}\n")
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print lines of text."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def _print(table: Table) -> None:
+    # Into a pipe nothing is folded, for programs that read by line.
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 10_000)
+    with console.capture() as captured:
+        console.print(table)
+    say(line.rstrip() for line in captured.get().splitlines())
+
+
+def _cell(key: str, value: Any) -> str:
+    match value:
+        case None | "":
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int() if key.endswith("_ms"):
+            return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        case list() | dict():
+            return msgspec.json.encode(value).decode()
+        case _:
+            return str(value)

@@ -1,0 +1,245 @@
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gameserver.serve import BadOptions, check_options, seeded
+from gameserver.settings import Settings
+from tests.cli.running import Running, command, program, running
+from tests.servers import postgresql, redis
+
+
+def test_an_empty_folder_becomes_a_server_and_the_printed_line_logs_in(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        [line] = re.findall(r"^ +(curl .+)$", server.errors, re.MULTILINE)
+        done = subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=30, check=True)
+        entry = json.loads(done.stdout)["responses"][0]
+        assert entry["status"] == 200
+        assert entry["data"]["newUser"] == "true"
+        secret = re.search(r"secret +(\S+)", server.errors)
+        assert secret is not None
+        assert secret[1] in (tmp_path / "apps/sample/app.toml").read_text()
+        assert server.stop() == 0
+    with running(tmp_path) as again:
+        assert "curl" not in again.errors
+
+
+def test_players_survive_a_restart_and_sessions_of_an_embedded_server_do_not(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        first = server.log_in()["data"]
+        assert server.stop() == 0
+    with running(tmp_path) as server:
+        assert server.call(first["sessionId"], 1, "playerState", "READ")["reason_code"] == 40304
+        again = server.log_in()["data"]
+    assert (again["profileId"], again["newUser"]) == (first["profileId"], "false")
+
+
+def test_the_end_of_the_server_waits_for_packets_in_flight(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        host, port = "127.0.0.1", int(server.url.rpartition(":")[2])
+        body = json.dumps(
+            {
+                "packetId": 0,
+                "gameId": "10001",
+                "messages": [{"service": "time", "operation": "READ", "data": {}}],
+            }
+        ).encode()
+        with socket.create_connection((host, port), timeout=30) as connection:
+            head = f"POST /dispatcher HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body[:10])
+            httpx.get(server.url + "/healthz")  # by now the server has seen the beginning
+            server.process.send_signal(signal.SIGTERM)
+            refused = threading.Event()
+            while not refused.is_set():  # it no longer accepts connections: it is on its way out
+                try:
+                    socket.create_connection((host, port), timeout=1).close()
+                except OSError:
+                    refused.set()
+            connection.sendall(body[10:])
+            answer = connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert server.process.wait(30) == 0
+
+
+def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = program(tmp_path, "serve", "--port", str(port))
+    assert done.returncode == 1
+    assert (
+        done.stderr == f"port {port} of 127.0.0.1 is in use by another program; choose another with --port\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_second_server_on_the_same_data_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path):
+        done = program(tmp_path, "serve", "--port", "0")
+    assert done.returncode == 1
+    assert "works on data already" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (Settings(workers=2), "needs --redis"),
+        (Settings(workers=2, redis="redis://x"), "PostgreSQL"),
+        (Settings(workers=0), "from 1 to"),
+        (Settings(ephemeral=True, redis="redis://x"), "keeps nothing"),
+        (Settings(seed=1), "--ephemeral only"),
+        (Settings(tls_cert="x"), "together"),
+        (Settings(tls_cert="absent.pem", tls_key="absent.key"), "cannot be used"),
+    ],
+)
+def test_options_that_contradict_each_other(settings: Settings, reason: str) -> None:
+    with pytest.raises(BadOptions, match=reason):
+        check_options(settings)
+
+
+def test_contradicting_options_end_with_2(tmp_path: Path) -> None:
+    done = program(tmp_path, "serve", "--workers", "2")
+    assert done.returncode == 2
+    assert "a logout on one would not count on the others" in done.stderr
+
+
+def test_tls_with_a_certificate_of_dev_cert(tmp_path: Path) -> None:
+    assert command(tmp_path, "dev-cert").returncode == 0
+    with running(tmp_path, "--tls-cert", "certs/server.pem", "--tls-key", "certs/server.key") as server:
+        assert server.url.startswith("https://")
+        import ssl  # noqa: PLC0415
+
+        trust = ssl.create_default_context(cafile=str(tmp_path / "certs/ca.pem"))
+        assert httpx.get(server.url + "/healthz", verify=trust).status_code == 200
+
+
+def test_apps_without_signatures_are_warned_of_when_others_can_connect(tmp_path: Path) -> None:
+    with running(tmp_path, "--host", "0.0.0.0") as server:
+        assert f"http://127.0.0.1:{server.url.rpartition(':')[2]}/dispatcher" in server.errors
+        assert "unsigned_packets_from_other_machines" in server.errors
+    with running(tmp_path) as server:
+        assert "unsigned_packets_from_other_machines" not in server.errors
+
+
+def _first_login(server: Running) -> tuple[str, str]:
+    answer = server.log_in()["data"]
+    return answer["profileId"], answer["sessionId"]
+
+
+def test_an_ephemeral_server_keeps_nothing_and_repeats_itself(tmp_path: Path) -> None:
+    with running(tmp_path, "--ephemeral", "--seed", "7") as server:
+        first = _first_login(server)
+    with running(tmp_path, "--ephemeral", "--seed", "7") as server:
+        assert _first_login(server) == first
+    with running(tmp_path, "--ephemeral", "--seed", "8") as server:
+        assert _first_login(server) != first
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_clock_of_an_ephemeral_server_is_moved(tmp_path: Path) -> None:
+    with running(tmp_path, "--ephemeral") as server:
+        session = server.log_in()["data"]["sessionId"]
+        before = server.call(session, 1, "time", "READ")["data"]["server_time"]
+        assert server.call(session, 2, "time", "READ")["data"]["server_time"] == before
+        moved = server.post({"advance_seconds": 1201}, "/_clock")
+        assert moved.json() == {"now_ms": before + 1_201_000}
+        assert server.call(session, 3, "time", "READ")["reason_code"] == 40303
+        assert server.post({"advance_seconds": -1}, "/_clock").status_code == 400
+        assert server.post({"advance": 1}, "/_clock").status_code == 400
+    with running(tmp_path) as server:
+        assert server.post({"advance_seconds": 1}, "/_clock").status_code == 404
+
+
+def test_the_seed_decides_ids() -> None:
+    one, same, other = (seeded(seed) for seed in (1, 1, 2))
+    assert one["new_id"]() == same["new_id"]() != other["new_id"]()
+    assert one["random_bytes"](16) == same["random_bytes"](16)
+
+
+def test_several_workers_are_one_server(tmp_path: Path) -> None:
+    with redis() as redis_url, postgresql() as database_url:
+        where = ("--redis", redis_url, "--database", database_url)
+        assert command(tmp_path, "migrate", "--database", database_url).returncode == 0
+        with running(tmp_path, "--workers", "2", *where) as server:
+            session = server.log_in()["data"]["sessionId"]
+            for packet_id in range(1, 20):
+                assert server.call(session, packet_id, "playerState", "READ")["status"] == 200
+            assert server.call(session, 20, "playerState", "LOGOUT")["status"] == 200
+            for packet_id in range(21, 40):  # each on a connection of its own, so both workers are asked
+                assert server.call(session, packet_id, "playerState", "READ")["reason_code"] == 40304
+            counted = httpx.get(server.url + "/metrics").text
+            packets = re.search(r'^gameserver_packets_total\{status="200"\} (\S+)', counted, re.MULTILINE)
+            assert packets is not None
+            assert float(packets[1]) == 40
+            assert server.stop() == 0
+
+
+def test_a_worker_that_dies_is_replaced_and_none_outlives_the_server(tmp_path: Path) -> None:
+    with redis() as redis_url, postgresql() as database_url:
+        where = ("--redis", redis_url, "--database", database_url)
+        assert command(tmp_path, "migrate", "--database", database_url).returncode == 0
+        with running(tmp_path, "--workers", "2", *where) as server:
+            session = server.log_in()["data"]["sessionId"]
+            first = _workers(server)
+            os.kill(first[0], signal.SIGKILL)
+            _until(lambda: len(_workers(server)) == 2 and first[0] not in _workers(server))
+            assert server.call(session, 1, "playerState", "READ")["status"] == 200
+            left = _workers(server)
+            server.process.kill()
+            _until(lambda: not any(_is_alive(worker) for worker in left))
+
+
+def _workers(server: Running) -> list[int]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with contextlib.suppress(OSError):
+                status = (folder / "stat").read_text().rpartition(")")[2].split()
+                words = (folder / "cmdline").read_bytes()
+                if int(status[1]) == server.process.pid and b"spawn_main" in words and status[0] != "Z":
+                    found.append(int(folder.name))
+    return found
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    """Processes of others end when they end: there is no event to wait for."""
+    late = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < late, "it did not happen within 30 seconds"
+        time.sleep(0.05)
+
+
+def test_the_address_behind_a_named_proxy_is_the_players(tmp_path: Path) -> None:
+    for options, address in ((), "127.0.0.1"), (("--proxies", "127.0.0.1"), "203.0.113.7"):
+        with running(tmp_path, *options) as server:
+            body = {
+                "packetId": 0,
+                "gameId": "10001",
+                "messages": [
+                    {
+                        "service": "authenticationV2",
+                        "operation": "AUTHENTICATE",
+                        "data": {"authenticationType": "Anonymous", "externalId": "x", "forceCreate": True},
+                    }
+                ],
+            }
+            httpx.post(server.url + "/dispatcher", json=body, headers={"X-Forwarded-For": "203.0.113.7"})
+            [session] = json.loads(command(tmp_path, "session", "list", "10001", "--json").stdout)
+            assert session["facts"]["address"] == address
