@@ -1,0 +1,275 @@
+"""The protocol for other teams, written from the code: operations as OpenRPC, tables for the prose.
+
+`export` describes every operation a registry offers; `fresh_files` says what the files in `protocol/` should
+hold. Both are stable: the same code always yields the same text, so a change of the protocol reads as a diff.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gameserver import __version__
+from gameserver.rpc import Access, Operation, Registry
+from gameserver.sessions import interface as sessions
+from gameserver.wire import errors, http, packet
+from gameserver.wire import json as wire_json
+from gameserver.wire.errors import GameError
+
+OPENRPC_VERSION = "1.3.2"
+DOCUMENT = "operations.json"
+TITLE = "gameserver"
+
+_REFERENCE = "#/components/schemas/"
+_ABOUT = (
+    "Every operation of the dispatcher. A method `service.OPERATION` is called by a message that names both,"
+    " with the parameters as the fields of `data`; the result is the `data` of the answer. `errors` of a"
+    " method are the refusals of its own; any operation may also be refused with those in components.errors."
+    " x-access says who may call: a player with a session, anybody (open), or servers only. x-same-as names"
+    " the first spelling of an operation that has several; x-server-without-player says that a server need"
+    " not name a player to call it."
+)
+_MARKED = re.compile(r"(?P<head><!-- from code: (?P<name>[a-z ]+) -->\n).*?(?P<tail><!-- end -->)", re.DOTALL)
+
+
+def export(registry: Registry) -> dict[str, Any]:
+    """Describe every operation of `registry` as an OpenRPC document, ready to be encoded as JSON.
+
+    Raises `TypeError` when a request or reply type cannot be put into JSON Schema.
+    """
+    shapes = _Shapes(registry)
+    return {
+        "openrpc": OPENRPC_VERSION,
+        "info": {"title": TITLE, "version": __version__, "description": _ABOUT},
+        "methods": [
+            _method(operation, first, shapes)
+            for operation, first in sorted(_with_first_names(registry), key=lambda pair: pair[0].wire_name)
+        ],
+        "components": {
+            "schemas": shapes.components,
+            "errors": {kind.__name__: _error(kind) for kind in general_errors()},
+        },
+    }
+
+
+def to_text(document: Mapping[str, Any]) -> str:
+    """Write a document the way it is checked in."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def fresh_files(registry: Registry, folder: Path) -> dict[Path, str]:
+    """Tell what the exported files below `folder` should hold: the document, and prose with fresh tables.
+
+    Raises `ValueError` when prose asks for a table that does not exist, `OSError` when it cannot be read.
+    """
+    files = {folder / DOCUMENT: to_text(export(registry))}
+    for path in sorted(folder.glob("*.md")):
+        text = path.read_text("utf-8")
+        if _MARKED.search(text):
+            files[path] = _MARKED.sub(_renewed, text)
+    return files
+
+
+def write(registry: Registry, folder: Path) -> list[Path]:
+    """Bring the exported files below `folder` up to date; returns those that changed."""
+    changed = stale_files(registry, folder)
+    for path, text in fresh_files(registry, folder).items():
+        if path in changed:
+            path.write_text(text, "utf-8")
+    return changed
+
+
+def stale_files(registry: Registry, folder: Path) -> list[Path]:
+    """List the exported files below `folder` that are missing or not up to date."""
+    fresh = fresh_files(registry, folder)
+    return [path for path, text in fresh.items() if not path.exists() or path.read_text("utf-8") != text]
+
+
+def general_errors() -> list[type[GameError]]:
+    """List the refusals any operation may end in, by reason code."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, GameError)]
+    return sorted((kind for kind in kinds if kind is not GameError), key=lambda kind: kind.reason_code)
+
+
+# Methods
+
+
+def _with_first_names(registry: Registry) -> Iterator[tuple[Operation, Operation]]:
+    """Pair every operation with the first name its handler was declared under."""
+    first: dict[Any, Operation] = {}
+    for operation in registry:
+        yield operation, first.setdefault(operation.handler, operation)
+
+
+def _method(operation: Operation, first: Operation, shapes: "_Shapes") -> dict[str, Any]:
+    method: dict[str, Any] = {
+        "name": operation.wire_name,
+        "summary": _summary(operation.description),
+        "description": operation.description,
+        "tags": [{"name": operation.service}],
+        "paramStructure": "by-name",
+        "params": shapes.params(operation),
+        "result": {"name": "data", "schema": shapes.of(operation.reply)},
+        "errors": [_error(kind) for kind in _unique_codes(operation.errors)],
+        "x-access": str(Access.PLAYER if operation.access is Access.SIGNED_IN else operation.access),
+        "x-transaction": operation.tx.name.lower(),
+    }
+    if operation.access is Access.SIGNED_IN:  # for clients the same as PLAYER
+        method["x-server-without-player"] = True
+    if first is not operation:
+        method["x-same-as"] = first.wire_name
+    return method
+
+
+def _summary(description: str) -> str:
+    """Return the first sentence, on one line."""
+    paragraph = " ".join(description.split("\n\n", maxsplit=1)[0].split())
+    return re.split(r"(?<=[.!?])\s", paragraph, maxsplit=1)[0]
+
+
+def _error(kind: type[GameError]) -> dict[str, Any]:
+    return {
+        "code": kind.reason_code,
+        "message": meaning(kind),
+        "data": {"status": int(kind.status), "name": kind.__name__},
+    }
+
+
+def _unique_codes(kinds: Iterable[type[GameError]]) -> list[type[GameError]]:
+    """One refusal for each reason code: a document must not list a code twice."""
+    by_code: dict[int, type[GameError]] = {}
+    for kind in kinds:
+        by_code.setdefault(kind.reason_code, kind)
+    return [by_code[code] for code in sorted(by_code)]
+
+
+def meaning(kind: type[GameError]) -> str:
+    """Say what a refusal means: its docstring, or its name in words."""
+    if kind.__doc__ and kind.__doc__ != GameError.__doc__:
+        return " ".join(kind.__doc__.split())
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
+    return words.capitalize() + "."
+
+
+class _Shapes:
+    """The JSON Schemas of requests and replies."""
+
+    def __init__(self, registry: Registry) -> None:
+        operations = sorted(registry, key=lambda operation: operation.wire_name)
+        requests = list(dict.fromkeys(operation.request for operation in operations))
+        replies = _distinct(operation.reply for operation in operations if operation.reply is not None)
+        schemas, components = msgspec.json.schema_components(
+            [*requests, *replies], ref_template=_REFERENCE + "{name}"
+        )
+        self._requests = dict(zip(requests, schemas, strict=False))
+        self._replies = list(zip(replies, schemas[len(requests) :], strict=True))
+        self._all = components
+        used = self._reachable(operations)
+        self.components = {name: components[name] for name in sorted(used)}
+
+    def of(self, reply: Any) -> dict[str, Any]:
+        if reply is None:
+            return {"type": "null"}
+        return next(schema for kind, schema in self._replies if kind is reply or kind == reply)
+
+    def params(self, operation: Operation) -> list[dict[str, Any]]:
+        """Describe the fields of the request, the required ones first."""
+        shape = self._all[self._requests[operation.request]["$ref"].removeprefix(_REFERENCE)]
+        required = set(shape.get("required", ()))
+        params = []
+        for name, schema in shape["properties"].items():
+            schema = dict(schema)  # noqa: PLW2901 - the description moves out of it
+            param: dict[str, Any] = {"name": name, "required": name in required}
+            if description := schema.pop("description", ""):
+                param["description"] = description
+            params.append(param | {"schema": schema})
+        return sorted(params, key=lambda param: not param["required"])
+
+    def _reachable(self, operations: Iterable[Operation]) -> set[str]:
+        """Name the components that some parameter or result refers to; requests are spelled out as params."""
+        pending: list[Any] = [schema for _, schema in self._replies]
+        for operation in operations:
+            pending += [param["schema"] for param in self.params(operation)]
+        found: set[str] = set()
+        while pending:
+            for name in _references(pending.pop()):
+                if name not in found:
+                    found.add(name)
+                    pending.append(self._all[name])
+        return found
+
+
+def _distinct(kinds: Iterable[Any]) -> list[Any]:
+    """Each type once. Types such as `dict[str, Any]` are equal without being the same object."""
+    found: list[Any] = []
+    for kind in kinds:
+        if kind not in found:
+            found.append(kind)
+    return found
+
+
+def _references(schema: Any) -> Iterator[str]:
+    match schema:
+        case {"$ref": str(reference)}:
+            yield reference.removeprefix(_REFERENCE)
+        case dict():
+            for part in schema.values():
+                yield from _references(part)
+        case list():
+            for part in schema:
+                yield from _references(part)
+
+
+# Tables for the prose
+
+
+def _renewed(found: re.Match[str]) -> str:
+    table = _TABLES.get(found["name"])
+    if table is None:
+        raise ValueError(f"there is no table {found['name']!r} to export")
+    return f"{found['head']}{table()}{found['tail']}"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join(f"| {' | '.join(str(cell) for cell in line)} |\n" for line in lines)
+
+
+def _errors_table() -> str:
+    rows = (
+        (
+            kind.reason_code,
+            f"{int(kind.status)} {HTTPStatus(kind.status).phrase}",
+            kind.__name__,
+            meaning(kind),
+        )
+        for kind in general_errors()
+    )
+    return _table(("reason_code", "status", "name", "meaning"), rows)
+
+
+def _limits_table() -> str:
+    return _table(
+        ("what", "limit"),
+        (
+            ("bytes of a request body", http.BODY_BYTES_MAX),
+            ("bytes of a body after gunzip", http.INFLATED_BYTES_MAX),
+            (
+                f"unpacked size : gzip size, for texts above {http.INFLATED_BYTES_FREE} bytes",
+                f"{http.INFLATED_RATIO_MAX} : 1",
+            ),
+            ("messages in a packet", packet.MESSAGES_MAX),
+            ("characters of a service or operation name", packet.NAME_MAX),
+            ("largest packetId", packet.PACKET_ID_MAX),
+            ("levels of nested objects and arrays", wire_json.DEPTH_MAX),
+            ("largest whole number, up or down from zero", wire_json.INTEGER_MAX),
+            ("packets of one session in a minute", sessions.PACKETS_PER_MINUTE_MAX),
+        ),
+    )
+
+
+_TABLES = {"general errors": _errors_table, "limits": _limits_table}

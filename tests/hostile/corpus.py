@@ -1,0 +1,306 @@
+"""Packets no client should send, and the documented answer to each."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.conftest import APP_ID
+
+MIB = 1 << 20
+DEPTH_MAX = 32
+TOO_LARGE, NO_PACKET, NOT_JSON = 40600, 40001, 40408
+BAD_SIGNATURE, UNKNOWN_APP, NO_SESSION, NO_OPERATION = 40301, 40316, 40304, 40333
+MISSING, WRONG_TYPE, WRONG_VALUE = 40358, 40359, 40660
+
+Mangle = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True)
+class Case:
+    """`signed` text is what the signature is made of; `sent` what travels, when that is something else."""
+
+    name: str
+    signed: bytes
+    reasons: list[int | None]  # one for each entry of the answer; None is a success
+    packet_id: int = -1
+    headers: dict[str, str | bytes] = field(default_factory=dict)
+    sent: bytes | None = None
+
+
+def envelope(*messages: Any, **more: Any) -> bytes:
+    """A packet with whatever is to be wrong about it. Keys given as `...` are left out."""
+    packet = {"packetId": 7, "sessionId": "", "gameId": APP_ID, "messages": list(messages), **more}
+    return json.dumps({key: value for key, value in packet.items() if value is not ...}).encode()
+
+
+def call(service: str = "time", operation: str = "READ", **more: Any) -> dict[str, Any]:
+    return {"service": service, "operation": operation, "data": {}, **more}
+
+
+def raw(
+    messages: str = '[{"service":"time","operation":"READ"}]', packet_id: str = "7", more: str = ""
+) -> bytes:
+    """A packet of text that json.dumps would not write."""
+    return f'{{"packetId":{packet_id},"gameId":"{APP_ID}","messages":{messages}{more}}}'.encode()
+
+
+def login(**data: Any) -> dict[str, Any]:
+    return {
+        "service": "authenticationV2",
+        "operation": "AUTHENTICATE",
+        "data": {"authenticationType": "Anonymous", "externalId": "x", "forceCreate": False, **data},
+    }
+
+
+GOOD = envelope(call())  # readable, but without a session
+PACKED = gzip.compress(GOOD, mtime=0)
+NESTED = 10_000
+
+
+def cases() -> Iterator[Case]:
+    yield from bodies_that_are_no_packets()
+    yield from envelopes_of_the_wrong_shape()
+    yield from numbers()
+    yield from texts()
+    yield from sizes()
+    yield from packed_bodies()
+    yield from identities()
+    yield from data_of_the_wrong_shape()
+
+
+def bodies_that_are_no_packets() -> Iterator[Case]:
+    for name, body in {
+        "nothing": b"",
+        "white space": b" \r\n\t",
+        "a byte of zero": b"\0",
+        "an opening bracket": b"{",
+        "half a packet": GOOD[:-1],
+        "two packets": GOOD + GOOD,
+        "a packet and something behind it": GOOD + b"x",
+        "a form": b"packetId=1&messages=2",
+        "xml": b"<packet/>",
+        "a comment": b"/* */" + GOOD,
+        "a trailing comma": GOOD[:-1] + b",}",
+        "single quotes": GOOD.replace(b'"', b"'"),
+        "a byte order mark": b"\xef\xbb\xbf" + GOOD,
+        "utf-16": GOOD.decode().encode("utf-16"),
+        "bytes that are no utf-8": raw(
+            '[{"service":"\udcff","operation":"READ"}]'.replace("\udcff", "")
+        ).replace(b'"service":""', b'"service":"\xff"'),
+    }.items():
+        yield Case(name, body, [NOT_JSON])
+    for name, body in {
+        "null": b"null",
+        "true": b"true",
+        "a number": b"17",
+        "a text": b'"packet"',
+        "a list": b"[]",
+        "a list of packets": b"[" + GOOD + b"]",
+        "an empty object": b"{}",
+    }.items():
+        yield Case(name, body, [NO_PACKET])
+
+
+def envelopes_of_the_wrong_shape() -> Iterator[Case]:
+    yield Case("no packetId", envelope(call(), packetId=...), [NO_PACKET])
+    yield Case("no packetId, three messages", envelope(call(), call(), call(), packetId=...), [NO_PACKET] * 3)
+    for name, messages in {
+        "no messages": ...,
+        "messages null": None,
+        "messages an object": {"service": "time", "operation": "READ"},
+        "messages a text": "time.READ",
+        "an empty list of messages": [],
+    }.items():
+        yield Case(name, envelope(messages=messages), [NO_PACKET], 7)
+    yield Case("no messages and no packetId to echo", raw("[]", "-1"), [NO_PACKET])
+    for name, message in {
+        "a message that is null": None,
+        "a message that is a list": ["time", "READ"],
+        "a message without a service": {"operation": "READ"},
+        "a message without an operation": {"service": "time"},
+        "a service that is a number": call(service=1),
+        "a service that is null": call(service=None),
+        "an operation that is a list": call(operation=["READ"]),
+    }.items():
+        yield Case(name, envelope(call(), message), [NO_PACKET] * 2, 7)
+    yield Case("a null among messages", envelope(call(), None, call()), [NO_PACKET] * 3, 7)
+    yield Case("a session that is a number", envelope(call(), sessionId=5), [NO_PACKET], 7)
+    yield Case("a session that is an object", envelope(call(), sessionId={"$ne": ""}), [NO_PACKET], 7)
+    yield Case("an app that is an object", envelope(call(), gameId={}), [NO_PACKET], 7)
+    yield Case("fifty messages", envelope(*[call()] * 50), [NO_SESSION] * 50, 7)
+    yield Case("fifty-one messages", envelope(*[call()] * 51), [TOO_LARGE] * 51, 7)
+    yield Case("unknown keys", envelope(call(more=1), more={"a": []}), [NO_SESSION], 7)
+    yield Case("a key twice, the last counts", raw(more=',"packetId":9'), [NO_SESSION], 9)
+    yield Case(
+        "data twice", raw('[{"service":"time","operation":"READ","data":5,"data":{}}]'), [NO_SESSION], 7
+    )
+    for length, reason in ((64, NO_OPERATION), (65, NO_PACKET), (MIB // 2, NO_PACKET)):
+        yield Case(f"a service of {length} letters", envelope(call(service="s" * length)), [reason], 7)
+        yield Case(f"an operation of {length} letters", envelope(call(operation="O" * length)), [reason], 7)
+    for service, operation in (
+        ("time", "read"),
+        ("Time", "READ"),
+        ("time", "__init__"),
+        ("", ""),
+        ("../time", "READ"),
+    ):
+        yield Case(
+            f"no such operation {service}.{operation}", envelope(call(service, operation)), [NO_OPERATION], 7
+        )
+
+
+def numbers() -> Iterator[Case]:
+    for text in ("-1", "-5", "1.5", '"4"', "null", "true", "[4]", "{}", "1e-3", "1e17"):
+        yield Case(f"packetId {text}", raw(packet_id=text), [NO_PACKET], -1)
+    for text in ("1e400", "-1e400", "9007199254740994", "99999999999999999999999999", "1" * 5000):
+        yield Case(f"packetId {text[:40]}", raw(packet_id=text), [NOT_JSON], -1)
+    for text in ("NaN", "Infinity", "-Infinity", "01", "+1", "1.", ".5", "0x10", "1e", "--1", "\u0967"):
+        yield Case(f"packetId {text}", raw(packet_id=text), [NOT_JSON], -1)
+    for text, packet_id in (("7.0", 7), ("0", 0), ("-0", 0), ("7e0", 7), ("9007199254740992", 2**53)):
+        yield Case(f"packetId {text}", raw(packet_id=text), [NO_SESSION], packet_id)
+    for text in ("9007199254740993", "-9007199254740993", "1e400", "NaN", "123456789012345678901234567890"):
+        yield Case(
+            f"{text} in data",
+            raw(f'[{{"service":"time","operation":"READ","data":{{"n":{text}}}}}]'),
+            [NOT_JSON],
+        )
+
+
+def texts() -> Iterator[Case]:
+    for name, text in {
+        "half a surrogate pair": '"\\ud800"',
+        "the other half": '"\\udc00"',
+        "halves the wrong way round": '"\\udc00\\ud800"',
+        "half a pair and a letter": '"\\ud83dx"',
+        "NUL": '"a\\u0000b"',
+        "a bare line end": '"a\nb"',
+        "an unknown escape": '"\\x41"',
+        "a cut escape": '"\\u12"',
+    }.items():
+        yield Case(
+            f"{name} in data",
+            raw(f'[{{"service":"time","operation":"READ","data":{{"t":{text}}}}}]'),
+            [NOT_JSON],
+        )
+        yield Case(f"{name} as service", raw(f'[{{"service":{text},"operation":"READ"}}]'), [NOT_JSON])
+        yield Case(f"{name} as session", raw(more=f',"sessionId":{text}'), [NOT_JSON])
+    yield Case(
+        "NUL as a key", raw('[{"service":"time","operation":"READ","data":{"\\u0000":1}}]'), [NOT_JSON]
+    )
+    yield Case("a pair", raw('[{"service":"\\ud83d\\ude00","operation":"READ"}]'), [NO_OPERATION], 7)
+    yield Case(
+        "quotes and backslashes", envelope(call(service='a\\"b\\\\', operation="\\")), [NO_OPERATION], 7
+    )
+    yield Case("a service in another alphabet", envelope(call(service="время")), [NO_OPERATION], 7)
+
+
+def sizes() -> Iterator[Case]:
+    around = 4  # levels of the packet itself, down to the fields of data
+    for depth in (DEPTH_MAX - around + 1, NESTED):
+        lists = "[" * depth + "]" * depth
+        data = f'[{{"service":"time","operation":"READ","data":{{"d":{lists}}}}}]'
+        yield Case(f"lists {depth} deep", raw(data), [NOT_JSON])
+    for depth in (DEPTH_MAX, NESTED):  # below the one of the packet
+        yield Case(f"objects {depth} deep", raw('{"a":' * depth + "1" + "}" * depth), [NOT_JSON])
+    yield Case("brackets that never close", raw("[" * NESTED), [NOT_JSON])
+    deepest = "[" * (DEPTH_MAX - around) + "]" * (DEPTH_MAX - around)
+    yield Case(
+        "as deep as allowed",
+        raw(f'[{{"service":"time","operation":"READ","data":{{"d":{deepest}}}}}]'),
+        [NO_SESSION],
+        7,
+    )
+    yield Case("brackets in a text", envelope(call(data={"t": "[{" * 100})), [NO_SESSION], 7)
+    full = envelope(call(data={"t": ""}))
+    filled = envelope(call(data={"t": "x" * (MIB - len(full))}))
+    yield Case("one mebibyte", filled, [NO_SESSION], 7)
+    yield Case("a byte more", filled + b" ", [TOO_LARGE])
+    yield Case("four mebibytes", b" " * (4 * MIB), [TOO_LARGE])
+    many = {f"k{number}": number for number in range(50_000)}
+    yield Case("fifty thousand keys", envelope(call(data=many)), [NO_SESSION], 7)
+
+
+def packed_bodies() -> Iterator[Case]:
+    packed = {"Content-Encoding": "gzip"}
+    yield Case("gzip", GOOD, [NO_SESSION], 7, packed, PACKED)
+    yield Case("gzip in capital letters", GOOD, [NO_SESSION], 7, {"Content-Encoding": " GZIP "}, PACKED)
+    yield Case("gzip that is none", GOOD, [NOT_JSON], -1, packed, GOOD)
+    yield Case("gzip of nothing", b"", [NOT_JSON], -1, packed, gzip.compress(b""))
+    yield Case("an empty body that says gzip", b"", [NOT_JSON], -1, packed, b"")
+    yield Case("gzip, not announced", GOOD, [NOT_JSON], -1, {}, PACKED)
+    for length in (1, 9, 10, len(PACKED) // 2, len(PACKED) - 8, len(PACKED) - 1):
+        yield Case(f"gzip cut after {length} bytes", GOOD, [NOT_JSON], -1, packed, PACKED[:length])
+    yield Case("gzip and something behind it", GOOD, [NOT_JSON], -1, packed, PACKED + b"x")
+    yield Case("two gzip members", GOOD, [NOT_JSON], -1, packed, PACKED + PACKED)
+    broken = PACKED[:-8] + bytes(byte ^ 1 for byte in PACKED[-8:-4]) + PACKED[-4:]
+    yield Case("gzip with a wrong checksum", GOOD, [NOT_JSON], -1, packed, broken)
+    yield Case("gzip in gzip", GOOD, [NOT_JSON], -1, packed, gzip.compress(PACKED))
+    for size in (MIB, 16 * MIB, 64 * MIB):
+        bomb = _packed_spaces(size)
+        yield Case(f"a gzip bomb of {size >> 20} MiB", GOOD, [TOO_LARGE], -1, packed, bomb)
+    for encoding in ("br", "deflate", "gzip, gzip", "x" * 5000, "gzip;q=1", b"\xff\xfe"):
+        yield Case(f"packed as {encoding[:12]!r}", GOOD, [NO_PACKET], -1, {"Content-Encoding": encoding})
+
+
+def identities() -> Iterator[Case]:
+    for name, signature in {
+        "no digits": "",
+        "one digit too few": "0" * 31,
+        "all zero": "0" * 32,
+        "very long": "f" * 100_000,
+        "not ASCII": b"\xe9" * 32,
+        "the text undefined": "undefined",
+    }.items():
+        yield Case(f"signature: {name}", GOOD, [BAD_SIGNATURE], 7, {"X-SIG": signature})
+    two = envelope(call(), call())
+    yield Case("a wrong signature is told to each message", two, [BAD_SIGNATURE] * 2, 7, {"X-SIG": "x"})
+    yield Case(
+        "a changed byte", GOOD, [BAD_SIGNATURE], 8, {}, GOOD.replace(b'"packetId": 7', b'"packetId": 8')
+    )
+    yield Case("an unknown app", envelope(call(), gameId="nobody"), [UNKNOWN_APP], 7)
+    yield Case("no app", envelope(call(), gameId=...), [UNKNOWN_APP], 7)
+    yield Case("an app of a megabyte", envelope(call(), gameId="a" * 900_000), [UNKNOWN_APP], 7)
+    yield Case("no app but in the header", envelope(call(), gameId=...), [NO_SESSION], 7, {"X-APPID": APP_ID})
+    yield Case("an app as a number", envelope(call(), gameId=int(APP_ID)), [NO_SESSION], 7)
+    yield Case("another app in the header", GOOD, [NO_SESSION], 7, {"X-APPID": "nobody"})
+    yield Case(
+        "header junk",
+        GOOD,
+        [NO_SESSION],
+        7,
+        {"X-APPID": b"\xff\x00", "Content-Type": "\t;;=", "X-A": "a" * 9999},
+    )
+    for name, session in {
+        "a letter": "x",
+        "a form that could be one": "0000-" + "A" * 24,
+        "its digest": "0000." + "0" * 32,
+        "long": "a" * 100_000,
+        "a pattern": "*",
+        "another pattern": "{0000}*",
+        "a path": "../../etc/passwd",
+        "SQL": "' OR '1'='1",
+        "line ends": "0000-" + "A" * 24 + "\r\nDEL x",
+        "a smile": "😀" * 30,
+        "digits of another script": "\u0966" * 30,
+    }.items():
+        yield Case(f"session: {name}", envelope(call(), call(), sessionId=session), [NO_SESSION] * 2, 7)
+
+
+def data_of_the_wrong_shape() -> Iterator[Case]:
+    for data in (5, "text", [1], True, [], "", 0):
+        yield Case(f"data {data!r}", envelope(login(), {**login(), "data": data}), [40208, WRONG_TYPE], 7)
+    yield Case("data left out", envelope({**login(), "data": None}), [MISSING], 7)
+    yield Case("a field that is null", envelope(login(authenticationType=None)), [MISSING], 7)
+    yield Case("a field that is an object", envelope(login(authenticationType={})), [WRONG_TYPE], 7)
+    yield Case("a field that is true", envelope(login(externalId=True)), [WRONG_TYPE], 7)
+    yield Case("an id of a megabyte", envelope(login(externalId="x" * 900_000)), [40307], 7)
+    yield Case("a token of a megabyte", envelope(login(authenticationToken="x" * 900_000)), [40307], 7)
+
+
+def _packed_spaces(size: int) -> bytes:
+    packer = zlib.compressobj(9, wbits=31)
+    chunk = b" " * MIB
+    return b"".join([*(packer.compress(chunk) for _ in range(size // MIB)), packer.flush()])

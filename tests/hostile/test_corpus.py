@@ -1,0 +1,235 @@
+"""Every packet of the corpus gets its documented answer, and leaves nothing behind."""
+
+import gzip
+import hashlib
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import func, select
+
+from gameserver.rpc import metrics
+from gameserver.sessions import interface as sessions
+from gameserver.storage import metadata
+from gameserver.wire.http import BODY_BYTES_MAX
+from tests.conftest import APP_ID, SECRET, Game
+from tests.hostile.corpus import GOOD, Case, cases
+from tests.protocol.dialect import check_bundle, check_text
+
+CASES = list(cases())
+
+
+async def send(game: Game, case: Case) -> httpx.Response:
+    signature = hashlib.md5(case.signed + SECRET.encode()).hexdigest()
+    headers: Any = {"X-SIG": signature, "Content-Type": "application/json", **case.headers}
+    body = case.signed if case.sent is None else case.sent
+    return await game.http.post("/dispatcherv2", content=body, headers=headers)
+
+
+def test_the_corpus_names_each_case_once() -> None:
+    names = [case.name for case in CASES]
+    assert len(names) == len(set(names))
+
+
+async def test_every_case_gets_its_documented_answer(game: Game) -> None:
+    wrong = []
+    for case in CASES:
+        response = await send(game, case)
+        answer = check_bundle(response.content)
+        entries = [(entry["status"] == 200, entry.get("reason_code")) for entry in answer["responses"]]
+        expected = [(reason is None, reason) for reason in case.reasons]
+        if (response.status_code, answer["packetId"], entries) != (200, case.packet_id, expected):
+            wrong.append(f"{case.name}: HTTP {response.status_code}, {response.text[:300]}")
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_nothing_is_left_behind(game: Game) -> None:
+    player = await game.player()
+    before = await traces(game)
+    for case in CASES:
+        await send(game, case)
+    assert await traces(game) == before
+    assert (await player.call("time", "READ"))["server_time"] == game.clock.ms()
+
+
+async def test_a_small_packet_gets_no_huge_answer(game: Game) -> None:
+    """Refusing each of very many messages must not cost more than the packet did."""
+    client = game.client()
+    for packet_id in (7, -1):
+        text = client.body(*[(f"{n:x}", "B", None) for n in range(80_000)], packet_id=packet_id)
+        packed = gzip.compress(text)
+        signature = hashlib.md5(text + SECRET.encode()).hexdigest()
+        headers = {"X-SIG": signature, "Content-Encoding": "gzip"}
+        response = await game.packet(packed, **headers)
+        answer = check_bundle(response.content)
+        assert {entry["reason_code"] for entry in answer["responses"]} <= {40600, 40001}
+        assert len(response.content) <= BODY_BYTES_MAX
+
+
+async def test_refused_packets_use_up_no_packet_id(game: Game) -> None:
+    """Nothing that could not be run stands in the way of the packet that was meant."""
+    player = await game.player()
+    good = player.body(("time", "READ", {}), packet_id=1)
+    spoilt = [
+        (good[:-1], 40408),
+        (good.replace(b'"messages"', b'"massages"'), 40001),
+        (good.replace(b'"data":{}', b'"data":{"n":9007199254740993}'), 40408),
+        (player.body(*[("time", "READ", {})] * 51, packet_id=1), 40600),
+        (player.body(("s" * 65, "READ", {}), packet_id=1), 40001),
+    ]
+    for body, reason in spoilt:
+        answer = check_bundle((await player.send(body)).content)
+        assert {entry["reason_code"] for entry in answer["responses"]} == {reason}
+    answer = check_bundle((await player.send(good, **{"X-SIG": "0" * 32})).content)
+    assert answer["responses"][0]["reason_code"] == 40301
+    answer = check_bundle((await player.send(good)).content, messages=1)
+    assert answer["responses"][0]["status"] == 200
+
+
+async def test_another_players_session_does_not_help_without_the_signature(game: Game) -> None:
+    victim = await game.player()
+    thief = game.client(secret="not the secret of the app")
+    thief.session_id = victim.session_id
+    refusal = await thief.refused("playerState", "READ")
+    assert refusal.reason_code == 40301
+    await victim.call("playerState", "READ")
+
+
+async def test_a_flood_of_packets_is_slowed_down_and_forgiven(game: Game) -> None:
+    player = await game.player()
+    for _ in range(sessions.PACKETS_PER_MINUTE_MAX):
+        await player.call("heartbeat", "READ")
+    entries = await player.packet(("time", "READ", {}), ("time", "READ", {}))
+    assert [entry["reason_code"] for entry in entries] == [40823, 40823]
+    game.clock.advance(sessions.RATE_WINDOW_SECONDS)
+    await player.call("time", "READ")
+
+
+async def test_unknown_names_do_not_become_metrics(game: Game) -> None:
+    client = game.client()
+    await client.packet(("first", "UNKNOWN", {}))
+    before = len(_series())
+    for number in range(100):
+        await client.packet((f"service{number}", f"OPERATION{number}", {}))
+    assert len(_series()) == before
+
+
+async def test_what_is_refused_still_renews_and_counts_for_the_session(game: Game) -> None:
+    """A packet that could be read is a sign of life, even if every message of it is refused."""
+    player = await game.player()
+    life = game.app.session.life_seconds
+    for _ in range(3):
+        game.clock.advance(life - 1)
+        [entry] = await player.packet(("no", "SUCH", {}))
+        assert entry["reason_code"] == 40333
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "TRACE", "BREW"])
+async def test_other_methods_are_refused(game: Game, method: str) -> None:
+    response = await game.http.request(method, "/dispatcherv2", content=GOOD)
+    assert response.status_code == 405
+    assert response.headers["allow"] == "POST, OPTIONS"
+    assert check_text(response.content)["status"] == 405
+
+
+async def test_browsers_may_ask_whether_they_may(game: Game) -> None:
+    response = await game.http.options("/dispatcherv2", headers={"Origin": "https://game.example"})
+    assert (response.status_code, response.content) == (204, b"")
+    assert "X-SIG" in response.headers["access-control-allow-headers"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/dispatcherv3",
+        "/dispatcherv2x",
+        "/dispatcherv2/more",
+        "/DISPATCHERV2",
+        "/%00",
+        "/..%2fdispatcherv2",
+    ],
+)
+async def test_other_paths_are_no_dispatcher(game: Game, path: str) -> None:
+    response = await game.http.post(path, content=GOOD)
+    assert response.status_code in (404, 405)
+    assert b"responses" not in response.content
+
+
+@pytest.mark.parametrize("path", ["/dispatcher", "/dispatcherv2", "//dispatcherv2", "/dispatcherv2/"])
+async def test_spellings_of_the_path_that_clients_use(game: Game, path: str) -> None:
+    signature = hashlib.md5(GOOD + SECRET.encode()).hexdigest()
+    response = await game.http.post(f"http://game.test{path}", content=GOOD, headers={"X-SIG": signature})
+    assert check_bundle(response.content, messages=1)["responses"][0]["reason_code"] == 40304
+
+
+async def test_a_client_that_goes_away_in_the_middle_of_its_body(game: Game) -> None:
+    events = iter(
+        [{"type": "http.request", "body": GOOD[:10], "more_body": True}, {"type": "http.disconnect"}]
+    )
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> Any:
+        return next(events)
+
+    async def answer(event: Any) -> None:
+        sent.append(event)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/dispatcherv2",
+        "headers": [],
+        "scheme": "http",
+        "client": None,
+    }
+    await game.server_app(scope, receive, answer)
+    assert [event.get("status") for event in sent if event["type"] == "http.response.start"] in ([], [200])
+
+
+async def test_an_endless_body_is_not_read_to_its_end(game: Game) -> None:
+    read = 0
+
+    async def endless() -> Any:
+        nonlocal read
+        while True:
+            read += 1 << 16
+            assert read < 1 << 24, "the server reads on and on"
+            yield b" " * (1 << 16)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/dispatcherv2",
+        "headers": [],
+        "scheme": "http",
+        "client": None,
+    }
+    chunks = endless()
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": await anext(chunks), "more_body": True}
+
+    async def answer(event: Any) -> None:
+        sent.append(event)
+
+    await game.server_app(scope, receive, answer)
+    body = b"".join(event.get("body", b"") for event in sent)
+    assert check_bundle(body)["responses"][0]["reason_code"] == 40600
+    assert read <= (1 << 20) + (1 << 16)
+
+
+async def traces(game: Game) -> dict[str, int]:
+    """What a packet could leave behind: sessions, and rows of any table."""
+    found = {"sessions": await game.core.sessions.count(APP_ID)}
+    async with game.core.database.read() as tx:
+        for table in metadata.sorted_tables:
+            row = await tx.one(select(func.count().label("rows")).select_from(table))
+            assert row is not None
+            found[table.name] = row["rows"]
+    return found
+
+
+def _series() -> list[Any]:
+    return [sample for family in metrics.MESSAGES.collect() for sample in family.samples]

@@ -1,0 +1,192 @@
+"""Whatever arrives, the answer is one that every client can read, and it is never our fault."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gameserver.protocol_export import export
+from gameserver.rpc import Registry
+from gameserver.services import ALL
+from gameserver.wire import json as wire_json
+from tests.conftest import APP_ID, Client, Game, Refusal
+from tests.protocol.dialect import check_bundle, check_text
+
+FAULT = 50000
+
+in_one_game = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+texts = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
+    [
+        "",
+        "\\",
+        '"',
+        '\\"',
+        "a\\",
+        "\u2028",
+        "\x7f",
+        "\x1f",
+        "😀",
+        "\\u005c",
+        "null",
+        "]}",
+        "%s",
+        "'; --",
+        "../x",
+    ]
+)
+numbers = st.integers() | st.floats() | st.sampled_from([0, -1, 2**53, 2**53 + 1, -(2**63), 1e308, 0.1, -0.0])
+anything = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+sendable = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(sendable)
+@settings(max_examples=500, deadline=None)
+def test_what_is_encoded_reads_back_equal_for_both_kinds_of_reader(value: Any) -> None:
+    text = wire_json.encode(value)
+    assert check_text(text) == json.loads(json.dumps(value))
+    answer = b'{"packetId":0,"responses":[{"status":200,"data":%b}]}' % wire_json.encode({"sub": value})
+    assert check_bundle(answer)["responses"][0]["data"] == {"sub": value}
+
+
+@given(body=st.binary(max_size=300))
+@in_one_game
+async def test_any_bytes(game: Game, body: bytes) -> None:
+    await answered(game.client(), body)
+
+
+@given(value=anything)
+@in_one_game
+async def test_any_json(game: Game, value: Any) -> None:
+    await answered(game.client(), json.dumps(value).encode())
+
+
+@given(packet=st.fixed_dictionaries(
+    {"gameId": st.just(APP_ID)},
+    optional={
+        "packetId": st.integers(-2, 9) | anything,
+        "sessionId": texts | anything,
+        "messages": st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "service": st.sampled_from(["time", "playerState"]) | anything,
+                    "operation": st.sampled_from(["READ", "LOGOUT"]) | anything,
+                    "data": anything,
+                },
+            )
+            | anything,
+            max_size=5,
+        )
+        | anything,
+    },
+))  # fmt: skip
+@in_one_game
+async def test_anything_like_a_packet(game: Game, packet: dict[str, Any]) -> None:
+    answer = await answered(game.client(), json.dumps(packet).encode())
+    assert all(entry["status"] != 200 for entry in answer["responses"]), "nobody is logged in"
+
+
+@given(
+    good=st.sampled_from(
+        [b'{"packetId":3,"gameId":"10001","messages":[{"service":"time","operation":"READ"}]}']
+    ),
+    place=st.integers(0, 80),
+    change=st.binary(max_size=3),
+    cut=st.integers(0, 3),
+)
+@in_one_game
+async def test_a_packet_with_a_few_bytes_changed(
+    game: Game, good: bytes, place: int, change: bytes, cut: int
+) -> None:
+    await answered(game.client(), good[:place] + change + good[place + cut :])
+
+
+METHODS = {method["name"]: method for method in export(Registry(ALL))["methods"]}
+FOR_SERVERS = {name for name, method in METHODS.items() if method["x-access"] == "server"}
+
+
+@pytest.mark.parametrize("name", METHODS)
+@given(data=st.data())
+@settings(parent=in_one_game, max_examples=40)
+async def test_any_data_for_an_operation(game: Game, name: str, data: st.DataObject) -> None:
+    """Fields with their real names, and values of which some have the type that is wanted."""
+    fields = {param["name"]: of_schema(param["schema"]) | sendable for param in METHODS[name]["params"]}
+    sent = data.draw(st.fixed_dictionaries({}, optional=fields) | sendable)
+    player = await game.player()
+    service, _, operation = name.partition(".")
+    if name in FOR_SERVERS:
+        assert await fault_of_server_call(game, player, service, operation, sent) is None
+    text = json.dumps(
+        {
+            "packetId": 1,
+            "sessionId": player.session_id,
+            "gameId": APP_ID,
+            "messages": [{"service": service, "operation": operation, "data": sent}],
+        }
+    )
+    await answered(player, text.encode())
+
+
+def of_schema(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Values of about the right kind."""
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if "anyOf" in schema:
+        return st.one_of([of_schema(option) for option in schema["anyOf"]])
+    match schema.get("type"):
+        case "string":
+            return texts
+        case "integer":
+            return st.integers(schema.get("minimum", -5), schema.get("maximum", 2**53))
+        case "number":
+            return st.floats(allow_nan=False, allow_infinity=False)
+        case "boolean":
+            return st.booleans()
+        case "null":
+            return st.none()
+        case "array":
+            return st.lists(of_schema(schema.get("items", {})), max_size=4)
+        case "object":
+            return st.dictionaries(texts, sendable, max_size=4)
+        case _:
+            return sendable
+
+
+async def fault_of_server_call(game: Game, player: Client, service: str, operation: str, data: Any) -> Any:
+    """Call with a server's authority; returns the refusal if it is a fault of ours."""
+    if not isinstance(data, dict) or data.keys() & {"service", "operation", "profile_id", "self"}:
+        return None
+    try:
+        await game.server.call(service, operation, player.profile_id, **data)
+    except Refusal as refusal:
+        return refusal.raw if refusal.reason_code == FAULT else None
+    return None
+
+
+async def answered(client: Client, body: bytes) -> dict[str, Any]:
+    """Send a body; the answer must be readable by all, and no fault of the server."""
+    response = await client.send(body)
+    assert response.status_code == 200, response.text
+    answer = check_bundle(response.content)
+    for entry in answer["responses"]:
+        assert entry.get("reason_code") != FAULT, f"{body!r}: {entry}"
+    return answer
