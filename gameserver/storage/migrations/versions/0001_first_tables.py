@@ -1,4 +1,4 @@
-"""The first tables."""
+"""The first tables."""  # noqa: N999 - the number orders the files
 
 import sqlalchemy as sa
 from alembic import op
