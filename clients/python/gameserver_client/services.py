@@ -52,8 +52,8 @@ class AuthenticationV2(Service[R]):
         The answer is the player's whole state.
 
         Refused are wrong credentials, unknown identities unless `forceCreate` is set and no `profileId`
-        is sent, an identity that belongs to another profile than `profileId`, accounts that are locked
-        after too many failures or disabled, and clients the app does not admit. A refusal leaves the
+        is sent, an identity that belongs to another profile than `profileId`, accounts that are disabled
+        or locked after too many failures, and clients the app does not admit. A refusal leaves the
         caller's previous session as it was.
         """
         return self._call(
@@ -98,8 +98,8 @@ class AuthenticationV2(Service[R]):
         Answers alike whether or not the account exists, and changes no password by itself.
         `serviceParams` may name a mail template of the app and values for it; sender and subject count
         only when a server asks. `tokenTtlInMinutes` says how long the link works. Refused are texts that
-        are no mail addresses and templates the app does not have. Who asks too often gets no further
-        mail.
+        are no mail addresses, templates the app does not have, and senders that are none. Who asks too
+        often gets no further mail.
         """
         return self._call(
             "RESET_EMAIL_PASSWORD",
@@ -125,8 +125,8 @@ class AuthenticationV2(Service[R]):
         Answers alike whether or not the account exists, and changes no password by itself.
         `serviceParams` may name a mail template of the app and values for it; sender and subject count
         only when a server asks. `tokenTtlInMinutes` says how long the link works. Refused are texts that
-        are no mail addresses and templates the app does not have. Who asks too often gets no further
-        mail.
+        are no mail addresses, templates the app does not have, and senders that are none. Who asks too
+        often gets no further mail.
         """
         return self._call(
             "RESET_EMAIL_PASSWORD_ADVANCED",
@@ -152,8 +152,8 @@ class AuthenticationV2(Service[R]):
         Answers alike whether or not the account exists, and changes no password by itself.
         `serviceParams` may name a mail template of the app and values for it; sender and subject count
         only when a server asks. `tokenTtlInMinutes` says how long the link works. Refused are texts that
-        are no mail addresses and templates the app does not have. Who asks too often gets no further
-        mail.
+        are no mail addresses, templates the app does not have, and senders that are none. Who asks too
+        often gets no further mail.
         """
         return self._call(
             "RESET_EMAIL_PASSWORD_ADVANCED_WITH_EXPIRY",
@@ -179,8 +179,8 @@ class AuthenticationV2(Service[R]):
         Answers alike whether or not the account exists, and changes no password by itself.
         `serviceParams` may name a mail template of the app and values for it; sender and subject count
         only when a server asks. `tokenTtlInMinutes` says how long the link works. Refused are texts that
-        are no mail addresses and templates the app does not have. Who asks too often gets no further
-        mail.
+        are no mail addresses, templates the app does not have, and senders that are none. Who asks too
+        often gets no further mail.
         """
         return self._call(
             "RESET_EMAIL_PASSWORD_WITH_EXPIRY",
@@ -205,7 +205,8 @@ class AuthenticationV2(Service[R]):
 
         Answers alike whether or not the account exists or has a contact address, and changes no password
         by itself. `serviceParams` and `tokenTtlInMinutes` are as for e-mail accounts. Refused are
-        templates the app does not have.
+        templates the app does not have, and senders that are none. Who asks too often gets no further
+        mail.
         """
         return self._call(
             "RESET_UNIVERSAL_ID_PASSWORD",
@@ -230,7 +231,8 @@ class AuthenticationV2(Service[R]):
 
         Answers alike whether or not the account exists or has a contact address, and changes no password
         by itself. `serviceParams` and `tokenTtlInMinutes` are as for e-mail accounts. Refused are
-        templates the app does not have.
+        templates the app does not have, and senders that are none. Who asks too often gets no further
+        mail.
         """
         return self._call(
             "RESET_UNIVERSAL_ID_PASSWORD_ADVANCED",
@@ -255,7 +257,8 @@ class AuthenticationV2(Service[R]):
 
         Answers alike whether or not the account exists or has a contact address, and changes no password
         by itself. `serviceParams` and `tokenTtlInMinutes` are as for e-mail accounts. Refused are
-        templates the app does not have.
+        templates the app does not have, and senders that are none. Who asks too often gets no further
+        mail.
         """
         return self._call(
             "RESET_UNIVERSAL_ID_PASSWORD_ADVANCED_WITH_EXPIRY",
@@ -280,7 +283,8 @@ class AuthenticationV2(Service[R]):
 
         Answers alike whether or not the account exists or has a contact address, and changes no password
         by itself. `serviceParams` and `tokenTtlInMinutes` are as for e-mail accounts. Refused are
-        templates the app does not have.
+        templates the app does not have, and senders that are none. Who asks too often gets no further
+        mail.
         """
         return self._call(
             "RESET_UNIVERSAL_ID_PASSWORD_WITH_EXPIRY",
@@ -368,8 +372,8 @@ class PlayerState(Service[R]):
     def game_data_reset(self) -> R:
         """Delete the player's game data, among it statuses, attributes and summary friend data.
 
-        The player stays, and with them name, contact data, identities, currencies and purchases; so does
-        the session.
+        The player stays, and with them name, contact data, identities, currencies, purchases and the
+        session.
         """
         return self._call("GAME_DATA_RESET", {})
 
@@ -432,7 +436,7 @@ class PlayerState(Service[R]):
         return self._call("UPDATE_ATTRIBUTES", {"attributes": attributes}, {"wipeExisting": wipe_existing})
 
     def update_contact_email(self, *, contact_email: str | None) -> R:
-        """Set the caller's contact address, which has nothing to do with logging in.
+        """Set the caller's contact address; logging in does not use it.
 
         Empty text or null removes it.
 
