@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from typing import Any
 
 import structlog
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gameserver.apps import LiveApps, load_apps, watch, write_sample
+from gameserver.apps import LiveApps, load_apps, watch
 from gameserver.faces import dispatcher, ops, pages, s2s
 from gameserver.game import tokens
 from gameserver.game.accounts import Accounts
@@ -43,7 +43,7 @@ class GameServer:
         self.packets = Packets(core, registry)
         face = dispatcher.Dispatcher(apps, self.packets)
         # The hot paths are plain ASGI callables in front of the framework: see gameserver/README.md.
-        self._mounted: dict[str, ASGIApp] = {path: face for path in dispatcher.PATHS}
+        self._mounted: dict[str, ASGIApp] = dict.fromkeys(dispatcher.PATHS, face)
         self._mounted[s2s.PATH] = s2s.ServerDispatcher(apps, self.packets)
         self._pages = Starlette(
             routes=[*ops.routes(core, apps), *pages.routes(core, apps)],
@@ -51,6 +51,7 @@ class GameServer:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request to the face that claims its path."""
         if scope["type"] == "http":
             mounted = self._mounted.get(scope["path"]) or self._mounted.get(_plain(scope["path"]))
             if mounted is not None:

@@ -87,7 +87,7 @@ class PlayerHooks:
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """Sessions that a packet ends once its effects are committed. Travels as the note beside a stored answer."""
+    """Sessions that a packet ends once it is committed. Travels as the note beside a stored answer."""
 
     selector: Selector
     reason: str
@@ -148,6 +148,7 @@ class Context:
 
     @property
     def tx(self) -> Transaction:
+        """The packet's transaction, as strong as the operation has declared."""
         assert self._tx is not None, "the operation declares Tx.NONE"
         return self._tx
 
@@ -163,7 +164,7 @@ class Context:
         return self.app.section(shape)
 
     def after_commit(self, effect: Callable[[], Awaitable[None]]) -> None:
-        """Queue an effect outside SQL. It may be lost in a crash and may happen twice; both must be harmless."""
+        """Queue an effect outside SQL. A crash may lose it or make it happen twice; both must be harmless."""
         self.outbox.append(effect)
 
     def add_event(self, event: dict[str, Any]) -> None:
@@ -198,6 +199,7 @@ class Context:
 
     @property
     def login_limit(self) -> LoginLimit:
+        """How many sessions the app allows a player."""
         return LoginLimit(most=self.app.session.most, when_full=self.app.session.when_full)
 
     def end_sessions(self, selector: Selector, reason: str) -> None:

@@ -1,7 +1,7 @@
 """The life of a packet: admit, run, commit, answer.
 
-A packet of a session runs once. Its effects and its answer are committed in one SQL transaction; a repeat of the
-packet gets that answer, whichever process it reaches and whatever crashed in between.
+A packet of a session runs once. Its effects and its answer are committed in one SQL transaction; a repeat
+of the packet gets that answer, whichever process it reaches and whatever crashed in between.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from gameserver.sessions import (
     Session,
     SessionsUnavailable,
 )
-from gameserver.storage import Aborted, CommitUnknown, Transaction, answers
+from gameserver.storage import Aborted, CommitUnknown, StorageError, Transaction, answers
 from gameserver.wire import errors, json
 from gameserver.wire.errors import GameError
 from gameserver.wire.packet import Message, Packet, bundle, refusal, refuse_all, success
@@ -118,8 +118,9 @@ class Packets:
     ) -> tuple[bytes, Session | None]:
         """Answer a packet whose signature was checked against `app`; also tells the session it belongs to.
 
-        Raises `Superseded` when another connection gets the answer, `errors.PacketInProgress` when the packet runs
-        elsewhere, `OtherAppNeeded` when its session belongs to another app, `PacketFailed` when it may be repeated.
+        Raises `Superseded` when another connection gets the answer, `errors.PacketInProgress` when the packet
+        runs elsewhere, `OtherAppNeeded` when its session belongs to another app, and `PacketFailed` when it
+        may be repeated.
         """
         ctx = Context(self.core, app, origin, caller=caller)
         ctx.packet_id = packet.packet_id
@@ -163,7 +164,7 @@ class Packets:
     async def answer_server(
         self, messages: list[Message], app: App, origin: Origin, profile_id: str | None
     ) -> bytes:
-        """Run messages with a server's authority, on behalf of a player if one is named; the repeat runs again.
+        """Run messages with a server's authority, on behalf of a player if one is named. Repeats run again.
 
         Raises `PacketFailed` when the database gave up; nothing happened then.
         """
@@ -234,7 +235,7 @@ class Packets:
         body_hash: str,
         reason: str,
     ) -> bytes:
-        """The session is gone. Its last answer may still be wanted; open operations work as if it had never been."""
+        """The session is gone. Its last answer may still be wanted; open operations work without one."""
         if reason == "unknown" and packet.session_id:
             digest = self.core.sessions.digest(packet.session_id)
             if (
@@ -263,7 +264,9 @@ class Packets:
         for left in range(TRIES_MAX - 1, -1, -1):
             ctx.begin()
             ctx.profile_id = profile_id
-            if stale:  # whoever made the database abort commits meanwhile, and may have changed what was prepared
+            if (
+                stale
+            ):  # whoever made the database abort commits meanwhile, and may have changed what was prepared
                 await asyncio.sleep(BACKOFF_SECONDS * (TRIES_MAX - left))
                 prepared = await self._prepare(ctx, plan)
             try:
@@ -343,15 +346,17 @@ class Packets:
         return entries
 
     async def _run_message(self, ctx: Context, operation: Operation | None, message: Message) -> bytes:
-        """Run one message. Refusals and our own failures leave as `GameError`s, nothing else of its making does."""
+        """Run one message. Refusals and failures leave as `GameError`s, nothing else of its making does."""
         started = time.perf_counter()
         outcome = "ok"
         try:
             if operation is None:
-                raise errors.InvalidOperation(f"there is no operation {message.service}.{message.operation}")
+                raise errors.InvalidOperation(  # noqa: TRY301 - an outcome like any other below
+                    f"there is no operation {message.service}.{message.operation}"
+                )
             self._check_access(ctx, operation)
             if isinstance(ctx.prepared, GameError):
-                raise ctx.prepared
+                raise ctx.prepared  # noqa: TRY301 - as above
             reply = await operation.handler(ctx, operation.read(message.data))
             return success(json.encode(reply)) if reply is not None else success()
         except GameError as error:
@@ -468,7 +473,7 @@ class Packets:
     # Long packets
 
     async def keep_running(self) -> None:
-        """Renew the claims of running packets, and tell clients that have waited long enough. Runs for ever."""
+        """Renew the claims of running packets; tell clients that have waited long enough. Runs for ever."""
         while True:
             await asyncio.sleep(CLAIM_RENEWAL_SECONDS)
             metrics.RUNNING.set(len(self._runs))
@@ -487,7 +492,7 @@ _read_note = msgspec.json.Decoder(list[Ending]).decode
 
 
 def session_error(reason: str) -> GameError:
-    """The refusal that tells a client why its session is gone; clients log themselves out on exactly these."""
+    """The refusal that says why a session is gone; clients log themselves out on exactly these."""
     match reason:
         case "expired":
             return errors.SessionExpired("the session has expired")

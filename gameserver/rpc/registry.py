@@ -33,4 +33,5 @@ class Registry:
         return {service.name: service.section for service in self.services if service.section is not None}
 
     def samples(self) -> dict[str, str]:
+        """The texts that show those parts in the sample app."""
         return {service.name: service.sample for service in self.services if service.sample}

@@ -75,16 +75,17 @@ class Operation:
 
     @property
     def wire_name(self) -> str:
+        """Service and operation, as in `playerState.LOGOUT`."""
         return f"{self.service}.{self.name}"
 
 
 class Service:
     """A named group of operations, and what it keeps of players.
 
-    - `section`: the type of the service's part of `app.toml`, under the service's name; `sample` is the commented
-      text that shows it in the sample app.
-    - `on_state` hooks add keys to the player's state (login answer, READ), `on_reset` hooks remove what a data
-      reset removes, `on_delete` hooks remove everything that is kept of a player.
+    - `section`: the type of the service's part of `app.toml`, under the service's name; `sample` is the
+      commented text that shows it in the sample app.
+    - `on_state` hooks add keys to the player's state (login answer, READ), `on_reset` hooks remove what a
+      data reset removes, `on_delete` hooks remove everything that is kept of a player.
     """
 
     def __init__(self, name: str, *, section: type[msgspec.Struct] | None = None, sample: str = "") -> None:
@@ -106,9 +107,9 @@ class Service:
     ) -> Callable[[AnyHandler], AnyHandler]:
         """Declare an operation under its wire name; further names are spellings that some SDK sends.
 
-        `errors`: the refusals of its own, for the exported protocol. `prepare` runs before the packet's transaction
-        opens, for work that must not hold a lock (password digests, calls to other servers); the handler finds its
-        result in `ctx.prepared`.
+        `errors`: the refusals of its own, for the exported protocol. `prepare` runs before the packet's
+        transaction opens, for work that must not hold a lock (password digests, calls to other servers); the
+        handler finds its result in `ctx.prepared`.
         """
 
         def declare(handler: AnyHandler) -> AnyHandler:
@@ -123,13 +124,16 @@ class Service:
         return declare
 
     def on_state(self, hook: AnyStateHook) -> AnyStateHook:
+        """Register a hook that adds keys to a player's state."""
         self.state_hooks.append(hook)
         return hook
 
     def on_reset(self, hook: AnyPlayerHook) -> AnyPlayerHook:
+        """Register a hook that removes a player's game data."""
         self.reset_hooks.append(hook)
         return hook
 
     def on_delete(self, hook: AnyPlayerHook) -> AnyPlayerHook:
+        """Register a hook that removes all that is kept of a player."""
         self.delete_hooks.append(hook)
         return hook

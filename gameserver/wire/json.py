@@ -1,6 +1,6 @@
-"""JSON as it travels: what is accepted from outside, and the dialect every client can read.
+r"""JSON as it travels: what is accepted from outside, and the dialect every client can read.
 
-Out: compact, ASCII only, and a backslash inside a string as ``\\u005c``. One official client scans answers by
+Out: compact, ASCII only, and a backslash inside a string as ``\u005c``. One official client scans answers by
 hand and loses its place at a string that ends in an escaped backslash; another decodes bytes with the
 charset of its platform.
 
@@ -19,6 +19,8 @@ DEPTH_MAX = 32
 INTEGER_MAX = 2**53  # beyond it a double, and so half of the clients, loses precision
 
 JSON_NULL = b"null"
+
+_ASTRAL = 0x10000  # characters from here on are escaped as a pair
 
 _encode = msgspec.json.Encoder().encode
 _AWKWARD = re.compile(rb"[\x80-\xff]|\\\\")
@@ -39,9 +41,9 @@ def _escape(match: re.Match[str]) -> str:
     if found[0] == "\\":
         return "\\u005c" if found == "\\\\" else found
     code = ord(found)
-    if code < 0x10000:
+    if code < _ASTRAL:
         return f"\\u{code:04x}"
-    code -= 0x10000
+    code -= _ASTRAL
     return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 

@@ -83,7 +83,7 @@ def _whole(value: Any) -> Any:
 
 
 def explain(error: msgspec.ValidationError, root: str = "data") -> GameError:
-    """Put a decoder's complaint into the words of the protocol: `data.playerName: expected text, got null`."""
+    """Put a decoder's complaint into words: `data.playerName: expected text, got null`."""
     text = str(error)
     place = _PATH.search(text)
     where = root + (place["path"] if place else "")

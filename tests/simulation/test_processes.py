@@ -1,6 +1,7 @@
 """Promises across processes: logout means logout, and a packet happens once whatever dies in between."""
 
 import hashlib
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -38,7 +39,9 @@ class Player:
 
     def send(self, server: Process, body: bytes) -> httpx.Response:
         signature = hashlib.md5(body + SECRET.encode()).hexdigest()
-        return httpx.post(f"{server.url}/dispatcherv2", content=body, headers={"X-SIG": signature}, timeout=30)
+        return httpx.post(
+            f"{server.url}/dispatcherv2", content=body, headers={"X-SIG": signature}, timeout=30
+        )
 
     def call(self, server: Process, service: str, operation: str, **data: Any) -> dict[str, Any]:
         [entry] = self.send(server, self.body((service, operation, data))).json()["responses"]
@@ -76,7 +79,10 @@ def two(folder: Path, options: list[str], **first: Any) -> Iterator[tuple[Proces
     if BACKENDS == "embedded":
         pytest.skip("one process is all there is without services")
     with ExitStack() as stack:
-        yield stack.enter_context(serve(folder, *options, **first)), stack.enter_context(serve(folder, *options))
+        yield (
+            stack.enter_context(serve(folder, *options, **first)),
+            stack.enter_context(serve(folder, *options)),
+        )
 
 
 def test_logged_out_on_one_is_refused_on_the_other(folder: Path, options: list[str]) -> None:
@@ -150,7 +156,7 @@ def _check_once(player: Player, body: bytes, server: Process, moment: str, *, se
 
 
 def _repeat(player: Player, server: Process, body: bytes) -> httpx.Response:
-    """Send the packet again as the SDKs do: until it is no longer in progress (the dead process's claim lapses)."""
+    """Send the packet again as the SDKs do, until the dead process's claim lapses."""
     for _ in range(60):
         response = player.send(server, body)
         if response.status_code == 200:
@@ -163,6 +169,4 @@ def _repeat(player: Player, server: Process, body: bytes) -> httpx.Response:
 
 def pause() -> None:
     """Wait as a client does between tries; the lease of a dead process runs on real time."""
-    import threading
-
     threading.Event().wait(0.5)
