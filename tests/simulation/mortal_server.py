@@ -1,4 +1,4 @@
-"""The real server, made to die at a chosen moment: `python -m tests.simulation.mortal_server serve …`.
+"""The real server, made to die when asked: `python -m tests.simulation.mortal_server serve …`.
 
 When the file named by DIE_BEFORE_ANSWER exists, the next packet that wrote something kills the process after its
 commit and before anything else happens: no answer, no word to Redis. DIE_BEFORE_COMMIT kills it just before.

@@ -1,0 +1,39 @@
+"""The real server with one operation more, `slow.WAIT`: `python -m tests.simulation.slow_server serve …`.
+
+WAIT runs until the file named by its `until` exists, and appends a line to the file named by `ran`. Packets count as
+taking too long after SLOW_RUN_SECONDS_MAX instead of a minute.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+
+import gameserver.services
+from gameserver.rpc import Context, Service, Tx, packets
+from gameserver.wire.shapes import Request
+
+service = Service("slow")
+
+
+class Wait(Request):
+    until: str
+    ran: str
+
+
+@service.operation("WAIT", tx=Tx.NONE)
+async def wait(ctx: Context, request: Wait) -> None:
+    """Wait."""
+    with Path(request.ran).open("a") as file:
+        file.write("ran\n")
+    while not Path(request.until).exists():
+        await asyncio.sleep(0.02)
+
+
+gameserver.services.ALL = (*gameserver.services.ALL, service)
+packets.RUN_SECONDS_MAX = float(os.environ.get("SLOW_RUN_SECONDS_MAX", "60"))  # type: ignore[assignment]
+packets.CLAIM_RENEWAL_SECONDS = 0.2  # type: ignore[assignment]
+
+from gameserver.__main__ import main  # noqa: E402 - the command line copies ALL when it is imported
+
+if __name__ == "__main__":
+    main()
