@@ -119,7 +119,7 @@ async def open_server(
             passwords=passwords,
             mailer=mailer,
             player_hooks=registry.player_hooks,
-            public_url=settings.public_url,
+            public_url=settings.public_url or settings.listening_url,
             **(core_options or {}),
         )
         server = GameServer(settings, core, apps, registry)

@@ -69,7 +69,7 @@ def serve(settings: Settings) -> None:
             _warn_of_unsigned(settings, apps)
             if sample is not None:
                 sys.stderr.write(introduction(sample, settings))
-            sys.stdout.write(f"ready {settings.public_url}\n")
+            sys.stdout.write(f"ready {settings.listening_url}\n")
             sys.stdout.flush()
 
         if settings.workers == 1:
@@ -202,7 +202,7 @@ def _reachable(settings: Settings) -> str:
         settings = dataclasses.replace(settings, host="127.0.0.1")
     elif settings.host == "::":
         settings = dataclasses.replace(settings, host="::1")
-    return settings.public_url
+    return settings.listening_url
 
 
 def _warn_of_unsigned(settings: Settings, apps: list[App]) -> None:

@@ -22,6 +22,7 @@ class Settings:
     proxies: str = (
         ""  # addresses whose X-Forwarded-For and X-Forwarded-Proto are believed, with commas between
     )
+    public_url: str = ""  # empty: where the server listens
     ephemeral: bool = False
     seed: int = 0
     log_level: str = "info"
@@ -34,7 +35,7 @@ class Settings:
         return "sqlite://" if self.ephemeral else f"sqlite:///{self.data.absolute() / 'gameserver.db'}"
 
     @property
-    def public_url(self) -> str:
+    def listening_url(self) -> str:
         """What clients on the listening address connect to."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"

@@ -96,6 +96,15 @@ def serve(
             rich_help_panel=_NETWORK,
         ),
     ] = "",
+    public_url: Annotated[
+        str,
+        typer.Option(
+            envvar=PREFIX + "PUBLIC_URL",
+            help="What players' browsers reach this server by, for links in mails. Absent: where it listens.",
+            show_default=False,
+            rich_help_panel=_NETWORK,
+        ),
+    ] = "",
     apps: options.Apps = _DEFAULT.apps,
     data: options.Data = _DEFAULT.data,
     redis: options.Redis = "",
@@ -157,6 +166,7 @@ def serve(
         tls_cert=tls_cert,
         tls_key=tls_key,
         proxies=proxies,
+        public_url=public_url.rstrip("/"),
         ephemeral=ephemeral,
         seed=seed,
         log_level=log_level,
