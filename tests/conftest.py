@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import os
 import shutil
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,7 @@ class Game:
 
     def unique(self, prefix: str) -> str:
         """A text no other test uses."""
-        return f"{prefix}-{os.getpid()}-{id(self):x}-{next(self._numbers)}"
+        return f"{prefix}-{uuid.uuid4()}"
 
     def client(self, app_id: str = APP_ID, secret: str = SECRET) -> Client:
         """A client that has not logged in."""

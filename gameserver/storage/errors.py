@@ -20,6 +20,10 @@ class CommitUnknown(StorageError):
     """
 
 
+class QueryTooSlow(StorageError):
+    """The statement took longer than a query may. It has no effect, and its transaction must end with this."""
+
+
 class ConstraintBroken(StorageError):
     """A unique index, a foreign key or a check refused the statement, and the caller did not expect it."""
 

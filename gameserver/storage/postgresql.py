@@ -16,7 +16,14 @@ from typing import Any, Literal, Self, cast
 
 import asyncpg
 
-from gameserver.storage.errors import Aborted, CommitUnknown, ConstraintBroken, StorageError, Unavailable
+from gameserver.storage.errors import (
+    Aborted,
+    CommitUnknown,
+    ConstraintBroken,
+    QueryTooSlow,
+    StorageError,
+    Unavailable,
+)
 from gameserver.storage.plans import POSTGRESQL, Plan, Plans, Statement
 from gameserver.storage.transaction import READ_ONLY, Database, Row, Transaction
 
@@ -25,7 +32,7 @@ CONNECT_SECONDS_MAX = 10.0
 SERVER_SETTINGS = {
     "application_name": "gameserver",
     "jit": "off",  # compiling costs more than the short statements of a game take
-    "statement_timeout": "30s",
+    "statement_timeout": "3s",  # nothing a packet asks for takes longer, unless it means harm
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",
 }
@@ -44,7 +51,6 @@ _LOST = (
 _GIVEN_UP = (
     asyncpg.TransactionRollbackError,  # deadlock, serialization
     asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
     asyncpg.InFailedSQLTransactionError,
     asyncpg.ReadOnlySQLTransactionError,  # the server has become a replica
     asyncpg.InvalidCachedStatementError,  # a migration changed a table under a prepared statement
@@ -420,6 +426,8 @@ def _row_count(status: str) -> int:
 def _translated(error: Exception) -> StorageError:
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         return ConstraintBroken(str(error))
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return QueryTooSlow(str(error))
     if isinstance(error, _LOST):
         return Unavailable(f"the connection to the database broke: {error}")
     if isinstance(error, _GIVEN_UP):

@@ -25,12 +25,22 @@ from typing import Any, Literal, Self, cast
 
 from sqlalchemy import make_url
 
-from gameserver.storage.errors import Aborted, CommitUnknown, ConstraintBroken, StorageError, Unavailable
+from gameserver.storage.errors import (
+    Aborted,
+    CommitUnknown,
+    ConstraintBroken,
+    QueryTooSlow,
+    StorageError,
+    Unavailable,
+)
 from gameserver.storage.plans import SQLITE, Plan, Plans, Statement
 from gameserver.storage.transaction import READ_ONLY, Database, Row, Transaction
 
 GROUP_WRITERS_MAX = 64
 GROUP_SECONDS_MAX = 0.02
+QUERY_SECONDS_MAX = 0.25
+"""How long a query may hold the event loop. Only one that no index helps comes near it."""
+_STEPS_BETWEEN_LOOKS = 20_000  # of SQLite's machine, a millisecond or so
 BUSY_SECONDS_MAX = 5.0
 """How long a transaction waits for another process that writes to the same file."""
 
@@ -40,6 +50,16 @@ _UNIQUE = (
     sqlite3.SQLITE_CONSTRAINT_ROWID,
 )
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+class Connection(sqlite3.Connection):
+    """A connection whose queries end at a deadline; 0 stands for none."""
+
+    deadline = 0.0
+
+    def overdue(self) -> bool:
+        """Tell SQLite, which asks every now and then, whether to give up."""
+        return bool(self.deadline) and perf_counter() > self.deadline
 
 
 class SqliteDatabase(Database):
@@ -85,7 +105,7 @@ class _SqliteTransaction(Transaction):
 
     __slots__ = ("_begun", "_connection", "_database", "_plans", "writes")
 
-    def __init__(self, database: SqliteDatabase, connection: sqlite3.Connection, *, begun: bool) -> None:
+    def __init__(self, database: SqliteDatabase, connection: Connection, *, begun: bool) -> None:
         self._database = database
         self._plans = database.plans
         self._connection = connection
@@ -99,9 +119,9 @@ class _SqliteTransaction(Transaction):
         if plan.writes:
             self._before_write()
             # A statement that writes is done only when all its rows have been taken.
-            rows = self._execute("one", plan, params).fetchall()
+            rows = self._fetch(self._execute("one", plan, params).fetchall)
             return rows[0] if rows else None
-        return cast("Row | None", self._execute("one", plan, params).fetchone())
+        return cast("Row | None", self._fetch(self._execute("one", plan, params).fetchone))
 
     async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
         plan = self._plans[statement]
@@ -109,7 +129,7 @@ class _SqliteTransaction(Transaction):
             await self._begin()
         if plan.writes:
             self._before_write()
-        return self._execute("all", plan, params).fetchall()
+        return cast("Sequence[Row]", self._fetch(self._execute("all", plan, params).fetchall))
 
     async def run(self, statement: Statement, /, **params: Any) -> int:
         plan = self._plans[statement]
@@ -149,6 +169,7 @@ class _SqliteTransaction(Transaction):
 
     def _execute(self, kind: str, plan: Plan, params: Mapping[str, Any]) -> sqlite3.Cursor:
         sql, arguments = plan.bind(params)
+        self._connection.deadline = 0.0 if plan.writes else perf_counter() + QUERY_SECONDS_MAX
         if self._database.observe is not None:
             cursor = self._call(kind, self._connection.execute, sql, arguments)
         else:
@@ -159,6 +180,12 @@ class _SqliteTransaction(Transaction):
         if plan.row_factory is not None:
             cursor.row_factory = plan.row_factory
         return cursor
+
+    def _fetch(self, fetch: Callable[[], Any]) -> Any:
+        try:  # rows behind the first are computed only now
+            return fetch()
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
 
     def _call(self, kind: str, call: Callable[..., sqlite3.Cursor], *words: Any) -> sqlite3.Cursor:
         started = perf_counter()
@@ -485,7 +512,7 @@ class Writer:
                 waiting.set_exception(kind(f"the commit failed: {failure}"))
 
 
-def _connect(path: Path, *, durable: bool) -> sqlite3.Connection:
+def _connect(path: Path, *, durable: bool) -> Connection:
     try:
         connection = sqlite3.connect(
             path,
@@ -493,7 +520,9 @@ def _connect(path: Path, *, durable: bool) -> sqlite3.Connection:
             isolation_level=None,
             check_same_thread=False,
             cached_statements=1000,
+            factory=Connection,
         )
+        connection.set_progress_handler(connection.overdue, _STEPS_BETWEEN_LOOKS)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -506,6 +535,8 @@ def _connect(path: Path, *, durable: bool) -> sqlite3.Connection:
 
 
 def _translated(error: sqlite3.Error) -> StorageError:
+    if _code(error) == sqlite3.SQLITE_INTERRUPT:
+        return QueryTooSlow(f"a query may take {QUERY_SECONDS_MAX} s")
     if isinstance(error, sqlite3.IntegrityError):
         return ConstraintBroken(str(error))
     if _is_busy(error):

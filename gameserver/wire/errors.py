@@ -154,6 +154,12 @@ class InvalidParameterValue(GameError):
     reason_code = 40660
 
 
+class QueryTooExpensive(GameError):
+    """The query takes longer than a query may: narrow it down, or search by a field that is indexed."""
+
+    reason_code = 40349
+
+
 class InternalError(GameError):
     """Our fault. The log knows more."""
 

@@ -35,6 +35,7 @@ _WORDS = {
     "null": "null",
 }
 _EXPECTED = re.compile(r"^Expected `(?P<expected>[^`]+)`(?:, got `(?P<got>[^`]+)`)?")
+_WHOLE_FLOAT = re.compile(r"^Expected `int\b[^`]*`, got `float`")
 _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]+)`")
 _PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 
@@ -57,7 +58,7 @@ class RequestReader:
             return self._decode(data)
         except msgspec.ValidationError as error:
             # JavaScript has one kind of number: 5.0 is as good as 5.
-            if "Expected `int`, got `float`" in str(error):
+            if _WHOLE_FLOAT.match(str(error)):
                 return self._read_whole_floats(bytes(data))
             raise explain(error) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

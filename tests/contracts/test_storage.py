@@ -43,6 +43,7 @@ from gameserver.storage import (
     ConstraintBroken,
     Database,
     Json,
+    QueryTooSlow,
     StorageError,
     Unavailable,
     answers,
@@ -1039,3 +1040,24 @@ async def test_round_trips_are_made_only_where_they_are_needed(postgres_db: Data
         async with tx.savepoint():
             await tx.run(ADD, id="p2", name="Bob")
     assert kinds == ["begin", "run", "savepoint", "one", "run", "commit"]
+
+
+async def test_a_query_that_takes_too_long_is_given_up(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL the limit is part of the connection's settings; here only that it is told alike."""
+    monkeypatch.setattr("gameserver.storage.sqlite.QUERY_SECONDS_MAX", 0.02)
+    numbers = select(literal(1).label("n")).cte("numbers", recursive=True)
+    numbers = numbers.union_all(select(numbers.c.n + 1).where(numbers.c.n < 100_000_000))
+    endless = select(func.count()).select_from(numbers)
+    if db.dialect == "postgresql":
+        endless = select(func.pg_sleep(10))
+    async with db.read() as tx:
+        if db.dialect == "postgresql":
+            await tx.one(select(func.set_config("statement_timeout", "20ms", False)))
+        with pytest.raises(QueryTooSlow):
+            await tx.one(endless)
+    async with db.read() as tx:
+        if db.dialect == "postgresql":
+            await tx.one(select(func.set_config("statement_timeout", "3s", False)))
+        assert await tx.all(select(literal(1).label("one")))
