@@ -1,41 +1,14 @@
-"""entity: documents that belong to one player; others may see or change them as far as the owner allows.
-
-An entity has a type, JSON data, a version that every change raises, and an ACL that says what others may do. The
-entity of a type that a player has only one of can be reached by its type: a singleton.
-"""
+"""The operations of entity."""
 
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Index,
-    PrimaryKeyConstraint,
-    Select,
-    SmallInteger,
-    String,
-    Table,
-    Text,
-    and_,
-    bindparam,
-    delete,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
 
 from gameserver.game import query
 from gameserver.game.documents import (
-    NOTHING,
     READABLE,
-    WRITABLE,
+    VERSION_ANY,
     AclField,
     Data,
     Id,
@@ -44,87 +17,41 @@ from gameserver.game.documents import (
     Version,
     VersionMismatch,
     acl_of,
-    data_out,
     data_text,
     incremented,
     read_acl,
-    version_fits,
     version_wanted,
 )
-from gameserver.game.query import Fields, InvalidFieldInWhere, InvalidWhere
+from gameserver.game.paging import ROWS_MAX, InvalidContext, UnreadableContext, read_context, read_page
+from gameserver.game.query import InvalidFieldInWhere, InvalidWhere
 from gameserver.rpc import Context, Service, Tx
-from gameserver.storage import Json, Row, excluded, metadata, upsert
+from gameserver.services.entity import storage
+from gameserver.services.entity.rules import (
+    Entities,
+    Entity,
+    EntityCount,
+    EntityHead,
+    EntityList,
+    EntityPage,
+    IncrementedEntity,
+    MissingRecord,
+    ReadEntity,
+    UpdateFailed,
+    all_of,
+    entities,
+    entity,
+    forbidden,
+    incremented_entity,
+    least,
+    listed,
+    read_entity,
+    stored_entity,
+)
+from gameserver.storage import Row
 from gameserver.wire.errors import GameError, MissingParameter, NotAllowed, PacketTooLarge
-from gameserver.wire.shapes import Reply, Request
+from gameserver.wire.shapes import Request
 
 service = Service("entity")
-
-LIST_MAX = 500  # entities of one answer; a list that asks for more gets these
-ALL_MAX = 1000  # entities that READ_BY_TYPE and READ_SHARED answer with at once; pages reach any number
-
-# Errors
-
-
-class UpdateFailed(GameError):
-    """There is no such entity to change."""
-
-    status = HTTPStatus.NOT_FOUND
-    reason_code = 40332
-
-
-class MissingRecord(GameError):
-    """There is no such entity."""
-
-    reason_code = 40345
-
-
-# What answers are made of
-
-
-class EntityHead(Reply):
-    """An entity without its data. Times in ms since 1970."""
-
-    entity_id: str
-    entity_type: str
-    version: int
-    acl: dict[str, int]
-    created_at: int
-    updated_at: int
-
-
-class Entity(EntityHead):
-    data: msgspec.Raw
-
-
-class ReadEntity(Entity):
-    server_time: int = msgspec.field(name="_serverTime")
-
-
-class ListedEntity(Entity):
-    game_id: str
-    owner_id: str
-
-
-class IncrementedEntity(Entity):
-    game_id: str
-    player_id: str
-
-
-class Entities(Reply):
-    entities: list[Entity]
-    entity_list_count: int
-    server_time: int = msgspec.field(name="_serverTime")
-
-
-class EntityList(Reply):
-    entity_list: list[ListedEntity]
-    entity_list_count: int
-    server_time: int = msgspec.field(name="_serverTime")
-
-
-class EntityCount(Reply):
-    entity_list_count: int
-
 
 # Operations on the caller's entities
 
@@ -151,7 +78,7 @@ async def create(ctx: Context, request: Create) -> EntityHead:
         updated_at=ctx.now_ms,
     )
     await ctx.tx.run(
-        CREATE,
+        storage.CREATE,
         owner_id=ctx.player_id,
         entity_id=head.entity_id,
         app_id=ctx.app.id,
@@ -170,10 +97,10 @@ class OneEntity(Request):
 @service.operation("READ", tx=Tx.READ, errors=(MissingRecord,))
 async def read(ctx: Context, request: OneEntity) -> ReadEntity:
     """Read an entity of the caller."""
-    row = await ctx.tx.one(READ, owner=ctx.player_id, app=ctx.app.id, entity=request.entity_id)
+    row = await ctx.tx.one(storage.READ, **_key(ctx, ctx.player_id, request.entity_id))
     if row is None:
         raise MissingRecord(f"there is no entity {request.entity_id!r}")
-    return _read_entity(row, ctx)
+    return read_entity(row, ctx)
 
 
 class OfType(Request):
@@ -186,8 +113,10 @@ async def read_by_type(ctx: Context, request: OfType) -> Entities:
 
     Refused when there are more than 1000; pages reach any number.
     """
-    rows = await ctx.tx.all(READ_BY_TYPE, owner=ctx.player_id, app=ctx.app.id, type=request.entity_type)
-    return _all_of(rows, ctx)
+    rows = await ctx.tx.all(
+        storage.READ_BY_TYPE, owner=ctx.player_id, app=ctx.app.id, type=request.entity_type
+    )
+    return all_of(rows, ctx)
 
 
 class Update(Request):
@@ -210,7 +139,7 @@ async def update_entity(ctx: Context, request: Update) -> Entity:
     """
     owner, text = ctx.player_id, data_text(request.data)
     row = await ctx.tx.one(
-        UPDATE,
+        storage.UPDATE,
         **_key(ctx, owner, request.entity_id),
         new_type=request.entity_type,
         new_acl=read_acl(request.acl),
@@ -220,7 +149,7 @@ async def update_entity(ctx: Context, request: Update) -> Entity:
     )
     if row is None:
         raise await _why_not(ctx, owner, request.entity_id)
-    return _entity(row, text)
+    return entity(row, text)
 
 
 class Delete(Request):
@@ -233,7 +162,7 @@ async def delete_entity(ctx: Context, request: Delete) -> None:
     """Delete an entity of the caller. `version` as in an update."""
     owner = ctx.player_id
     version = version_wanted(request.version)
-    if not await ctx.tx.run(DELETE, **_key(ctx, owner, request.entity_id), version=version):
+    if not await ctx.tx.run(storage.DELETE, **_key(ctx, owner, request.entity_id), version=version):
         raise await _why_not(ctx, owner, request.entity_id)
 
 
@@ -248,8 +177,8 @@ class Increment(Request):
 async def increment(ctx: Context, request: Increment) -> IncrementedEntity:
     """Add numbers to the numbers in the data of an entity of the caller, all of them or none.
 
-    `data` has the shape of the entity's data and holds what to add, also below zero. A number that is not there
-    starts at 0.
+    `data` has the shape of the entity's data and holds what to add, also below zero. A number that
+    is not there starts at 0.
     """
     return await _increment(ctx, ctx.player_id, request.entity_id, request.data)
 
@@ -260,8 +189,10 @@ async def increment(ctx: Context, request: Increment) -> IncrementedEntity:
 @service.operation("READ_SINGLETON", tx=Tx.READ)
 async def read_singleton(ctx: Context, request: OfType) -> ReadEntity | None:
     """Read the caller's entity of a type; null when there is none."""
-    row = await ctx.tx.one(READ_SINGLETON, owner=ctx.player_id, app=ctx.app.id, type=request.entity_type)
-    return None if row is None else _read_entity(row, ctx)
+    row = await ctx.tx.one(
+        storage.READ_SINGLETON, owner=ctx.player_id, app=ctx.app.id, type=request.entity_type
+    )
+    return None if row is None else read_entity(row, ctx)
 
 
 class UpdateSingleton(Request):
@@ -271,7 +202,9 @@ class UpdateSingleton(Request):
     version: Version = None
 
 
-@service.operation("UPDATE_SINGLETON", tx=Tx.WRITE, errors=(VersionMismatch, InvalidFieldName, PacketTooLarge))
+@service.operation(
+    "UPDATE_SINGLETON", tx=Tx.WRITE, errors=(VersionMismatch, InvalidFieldName, PacketTooLarge)
+)
 async def update_singleton(ctx: Context, request: UpdateSingleton) -> Entity:
     """Replace data and ACL of the caller's entity of a type, or create it, whatever the version says.
 
@@ -281,11 +214,11 @@ async def update_singleton(ctx: Context, request: UpdateSingleton) -> Entity:
     other, version = read_acl(request.acl), version_wanted(request.version)
     key = {"owner": owner, "app": ctx.app.id, "type": request.entity_type}
     row = await ctx.tx.one(
-        UPDATE_SINGLETON, **key, new_acl=other, new_data=text, version=version, now_ms=ctx.now_ms
+        storage.UPDATE_SINGLETON, **key, new_acl=other, new_data=text, version=version, now_ms=ctx.now_ms
     )
-    if row is None and await ctx.tx.one(READ_SINGLETON, **key) is None:
+    if row is None and await _is_free(ctx, key, version):
         row = await ctx.tx.one(
-            CREATE_SINGLETON,
+            storage.CREATE_SINGLETON,
             owner_id=owner,
             entity_id=ctx.core.new_id(),
             app_id=ctx.app.id,
@@ -297,7 +230,7 @@ async def update_singleton(ctx: Context, request: UpdateSingleton) -> Entity:
         )
     if row is None:
         raise VersionMismatch(f"the singleton {request.entity_type!r} is not at version {version}")
-    return _entity(row, text)
+    return entity(row, text)
 
 
 class DeleteSingleton(Request):
@@ -310,20 +243,20 @@ async def delete_singleton(ctx: Context, request: DeleteSingleton) -> None:
     """Delete the caller's entity of a type. `version` as in an update."""
     key = {"owner": ctx.player_id, "app": ctx.app.id, "type": request.entity_type}
     version = version_wanted(request.version)
-    if await ctx.tx.run(DELETE_SINGLETON, **key, version=version):
+    if await ctx.tx.run(storage.DELETE_SINGLETON, **key, version=version):
         return
-    if await ctx.tx.one(READ_SINGLETON, **key) is None:
+    if await ctx.tx.one(storage.READ_SINGLETON, **key) is None:
         raise UpdateFailed(f"there is no singleton {request.entity_type!r}")
     raise VersionMismatch(f"the singleton {request.entity_type!r} is not at version {version}")
 
 
 # Lists and pages
 
-FIELD_ERRORS = (InvalidWhere, InvalidFieldInWhere)
+WHERE_ERRORS = (InvalidWhere, InvalidFieldInWhere)
 
 
 class Criteria(Request):
-    """A where clause over `entityType`, `entityId`, `version`, `createdAt`, `updatedAt` and everything below `data.`."""
+    """`where` may ask for `entityType`, `entityId`, `version`, `createdAt`, `updatedAt` and all of `data`."""
 
     where: dict[str, Any] | str | None = None
 
@@ -335,22 +268,48 @@ class GetList(Criteria):
     max_return: Annotated[int, Meta(ge=1)] | None = None
 
 
-@service.operation("GET_LIST", tx=Tx.READ, errors=FIELD_ERRORS)
+@service.operation("GET_LIST", tx=Tx.READ, errors=WHERE_ERRORS)
 async def get_list(ctx: Context, request: GetList) -> EntityList:
     """List the caller's entities that match a where clause, in the order asked for or the oldest first."""
-    rows = await _list(ctx, request, ctx.player_id, READ_OWN)
-    listed = [_listed(row, ctx) for row in rows]
-    return EntityList(entity_list=listed, entity_list_count=len(listed), server_time=ctx.now_ms)
+    found = [listed(row, ctx) for row in await _list(ctx, request, ctx.player_id)]
+    return EntityList(entity_list=found, entity_list_count=len(found), server_time=ctx.now_ms)
 
 
-@service.operation("GET_LIST_COUNT", tx=Tx.READ, errors=FIELD_ERRORS)
+@service.operation("GET_LIST_COUNT", tx=Tx.READ, errors=WHERE_ERRORS)
 async def get_list_count(ctx: Context, request: Criteria) -> EntityCount:
     """Count the caller's entities that match a where clause."""
-    row = await ctx.tx.one(
-        COUNT_OWN.where(query.where(request.where, FIELDS)), owner=ctx.player_id, app=ctx.app.id
-    )
+    statement = storage.COUNT.where(query.where(request.where, storage.FIELDS))
+    row = await ctx.tx.one(statement, owner=ctx.player_id, app=ctx.app.id)
     assert row is not None, "a count is always there"
     return EntityCount(entity_list_count=row[0])
+
+
+ContextField = dict[str, Any] | str | None
+PAGE_ERRORS = (UnreadableContext, InvalidContext, *WHERE_ERRORS)
+
+
+class GetPage(Request):
+    """`context`: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria, sortCriteria}` or less."""
+
+    context: ContextField = None
+
+
+@service.operation("GET_PAGE", tx=Tx.READ, errors=PAGE_ERRORS)
+async def get_page(ctx: Context, request: GetPage) -> EntityPage:
+    """Read a page of the caller's entities that match the search, 500 rows at most."""
+    return await _page(ctx, request.context, 0)
+
+
+class GetPageOffset(GetPage):
+    """`context` is the text of an earlier answer, `pageOffset` counts pages from the one it stands for."""
+
+    page_offset: int = 0
+
+
+@service.operation("GET_PAGE_BY_OFFSET", tx=Tx.READ, errors=PAGE_ERRORS)
+async def get_page_by_offset(ctx: Context, request: GetPageOffset) -> EntityPage:
+    """Read a page before or after one that was read earlier. A page behind the end is empty."""
+    return await _page(ctx, request.context, request.page_offset)
 
 
 # Operations on entities that are shared
@@ -363,15 +322,16 @@ class Target(Request):
     target_profile_id: Id | None = None
 
 
-class TargetList(GetList, Target):
-    pass
+class TargetList(GetList):
+    target_player_id: Id | None = None
+    target_profile_id: Id | None = None
 
 
-class TargetEntity(Target):
+class TargetEntity(Target, kw_only=True):
     entity_id: Id
 
 
-class UpdateShared(TargetEntity):
+class UpdateShared(TargetEntity, kw_only=True):
     """Without an `entityType` the type stays as it is."""
 
     data: Data
@@ -379,7 +339,7 @@ class UpdateShared(TargetEntity):
     version: Version = None
 
 
-class IncrementShared(TargetEntity):
+class IncrementShared(TargetEntity, kw_only=True):
     data: Data
 
 
@@ -387,12 +347,12 @@ class IncrementShared(TargetEntity):
 async def read_shared_entity(ctx: Context, request: TargetEntity) -> ReadEntity:
     """Read an entity of any player whose ACL lets others read. Owners read all of theirs."""
     owner = _target(request)
-    row = await ctx.tx.one(READ, **_key(ctx, owner, request.entity_id))
+    row = await ctx.tx.one(storage.READ, **_key(ctx, owner, request.entity_id))
     if row is None:
         raise MissingRecord(f"the player has no entity {request.entity_id!r}")
     if owner != ctx.player_id and row["acl_other"] < READABLE:
         raise NotAllowed(f"the entity {request.entity_id!r} is not shared")
-    return _read_entity(row, ctx)
+    return read_entity(row, ctx)
 
 
 @service.operation("READ_SHARED", tx=Tx.READ, errors=(PacketTooLarge,))
@@ -402,16 +362,14 @@ async def read_shared(ctx: Context, request: Target) -> Entities:
     Refused when there are more than 1000. A player nobody knows shares nothing.
     """
     owner = _target(request)
-    rows = await ctx.tx.all(READ_SHARED, owner=owner, app=ctx.app.id, least=_least(ctx, owner))
-    return _all_of(rows, ctx)
+    rows = await ctx.tx.all(storage.READ_SHARED, owner=owner, app=ctx.app.id, least=least(ctx, owner))
+    return all_of(rows, ctx)
 
 
-@service.operation("READ_SHARED_ENTITIES_LIST", tx=Tx.READ, errors=FIELD_ERRORS)
+@service.operation("READ_SHARED_ENTITIES_LIST", tx=Tx.READ, errors=WHERE_ERRORS)
 async def read_shared_list(ctx: Context, request: TargetList) -> Entities:
     """List the entities of a player that the caller may read and that match a where clause."""
-    owner = _target(request)
-    rows = await _list(ctx, request, owner, READ_ALLOWED, least=_least(ctx, owner))
-    return _entities(rows, ctx)
+    return entities(await _list(ctx, request, _target(request)), ctx)
 
 
 @service.operation(
@@ -423,7 +381,7 @@ async def update_shared(ctx: Context, request: UpdateShared) -> Entity:
     """Replace the data of an entity of any player whose ACL lets others write. The ACL stays as it is."""
     owner, text = _target(request), data_text(request.data)
     row = await ctx.tx.one(
-        UPDATE_SHARED,
+        storage.UPDATE_SHARED,
         **_key(ctx, owner, request.entity_id),
         caller=ctx.player_id,
         new_type=request.entity_type,
@@ -433,7 +391,7 @@ async def update_shared(ctx: Context, request: UpdateShared) -> Entity:
     )
     if row is None:
         raise await _why_not(ctx, owner, request.entity_id)
-    return _entity(row, text)
+    return entity(row, text)
 
 
 @service.operation(
@@ -453,4 +411,73 @@ async def increment_shared(ctx: Context, request: IncrementShared) -> Incremente
 @service.on_delete
 async def forget(ctx: Context, profile_id: str) -> None:
     """Remove all entities of a player."""
-    await ctx.tx.run(DELETE_ALL, owner=profile_id)
+    await ctx.tx.run(storage.DELETE_ALL, owner=profile_id)
+
+
+# What several operations do
+
+
+def _target(request: Target | TargetList) -> str:
+    """Return the owner that a request names. Raises `MissingParameter`."""
+    owner = request.target_player_id or request.target_profile_id
+    if owner is None:
+        raise MissingParameter("data.targetPlayerId: required")
+    return owner
+
+
+async def _why_not(ctx: Context, owner: str, entity_id: str) -> GameError:
+    """Find out why an entity was not changed: it is not there, not the caller's to change, or newer."""
+    row = await ctx.tx.one(storage.READ_STATE, **_key(ctx, owner, entity_id))
+    if row is None:
+        return UpdateFailed(f"there is no entity {entity_id!r}")
+    return forbidden(ctx, owner, entity_id, row["acl_other"]) or VersionMismatch(
+        f"the entity {entity_id!r} is at version {row['version']}"
+    )
+
+
+async def _increment(ctx: Context, owner: str, entity_id: str, by: Data) -> IncrementedEntity:
+    key = _key(ctx, owner, entity_id)
+    row = await ctx.tx.one(storage.LOCK, **key)
+    if row is None:
+        raise MissingRecord(f"there is no entity {entity_id!r}")
+    if refusal := forbidden(ctx, owner, entity_id, row["acl_other"]):
+        raise refusal
+    text = incremented(row["data"], by)
+    await ctx.tx.run(storage.SET_DATA, **key, new_data=text, now_ms=ctx.now_ms)
+    return incremented_entity(row, text, ctx)
+
+
+async def _is_free(ctx: Context, key: dict[str, str], version: int) -> bool:
+    """Return whether a singleton that was not there to update can be created in its place.
+
+    One that somebody else created meanwhile is found by the statement that creates, and updated.
+    """
+    if version == VERSION_ANY:
+        return True
+    row = await ctx.tx.one(storage.READ_SINGLETON, **key)
+    return row is None or row["version"] == version
+
+
+async def _list(ctx: Context, request: GetList, owner: str) -> Sequence[Row]:
+    """Read what a list asks for of the entities of `owner` that the caller may read."""
+    statement = (
+        storage.LIST.where(query.where(request.where, storage.FIELDS))
+        .order_by(*query.order(request.order_by, storage.FIELDS))
+        .limit(min(request.max_return or ROWS_MAX, ROWS_MAX))
+    )
+    return await ctx.tx.all(statement, owner=owner, app=ctx.app.id, least=least(ctx, owner))
+
+
+async def _page(ctx: Context, context: ContextField, offset: int) -> EntityPage:
+    """Read a page. Whatever a context says, it can only choose among the caller's entities."""
+    page = read_context(context, offset)
+    found = await read_page(
+        ctx.tx, page, storage.COLUMNS, storage.owned_by(ctx.app.id, ctx.player_id), storage.FIELDS
+    )
+    results = found.results([stored_entity(row) for row in found.rows])
+    return EntityPage(results=results, context=found.context, server_time=ctx.now_ms)
+
+
+def _key(ctx: Context, owner: str, entity_id: str) -> dict[str, str]:
+    """Return the parameters that find one entity."""
+    return {"owner": owner, "app": ctx.app.id, "entity": entity_id}

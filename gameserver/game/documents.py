@@ -1,0 +1,171 @@
+"""What all stored documents have in common: who may see them, their versions, what their data may hold."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+from sqlalchemy import BigInteger, Column, ColumnElement, bindparam, or_
+
+from gameserver.wire import json
+from gameserver.wire.errors import GameError, InvalidParameterType, InvalidParameterValue, PacketTooLarge
+
+DATA_BYTES_MAX = 100 << 10  # of JSON text, as it is stored
+DATA_DEPTH_MAX = 24  # a list of documents in an answer stays well within what any JSON reader allows
+TYPE_MAX = 256  # characters of an entity type or an indexed id
+VERSION_ANY = -1
+
+NOTHING, READABLE, WRITABLE = 0, 1, 2  # what an ACL allows others
+
+# Types for requests
+
+Name = Annotated[str, Meta(min_length=1, max_length=TYPE_MAX)]
+Id = Annotated[str, Meta(min_length=1, max_length=TYPE_MAX)]
+Version = Annotated[int, Meta(ge=-1, le=2**53)] | None
+"""What the client saw; -1, null or absent skip the check. `version_wanted` makes a number of it."""
+Data = dict[str, Any]
+AclField = dict[str, Any] | str | None
+"""An ACL as clients send it; `read_acl` makes a number of it."""
+
+# Errors
+
+
+class MissingRecord(GameError):
+    """There is no such document, or not for this caller."""
+
+    reason_code = 40345
+
+
+class VersionMismatch(GameError):
+    """The document has changed since the caller read it. Nothing was written."""
+
+    reason_code = 40344
+
+
+class InvalidFieldName(GameError):
+    """A field name contains `$` or a dot."""
+
+    reason_code = 40347
+
+
+# ACLs
+
+
+def read_acl(acl: AclField, where: str = "data.acl") -> int:
+    """Return what an ACL allows others: `NOTHING`, `READABLE` or `WRITABLE`.
+
+    `{"other": n}`; null and "" are the default, which is nothing. An ACL may come as JSON text.
+    Raises `InvalidParameterType`, `InvalidParameterValue`.
+    """
+    found: Any = acl
+    if isinstance(found, str) and found.strip():
+        try:
+            found = msgspec.json.decode(found)
+        except msgspec.DecodeError:
+            raise InvalidParameterType(f"{where}: expected an object") from None
+    if found is None or found == "":
+        return NOTHING
+    if not isinstance(found, dict):
+        raise InvalidParameterType(f"{where}: expected an object")
+    other = found.get("other")
+    if other is None:
+        return NOTHING
+    if isinstance(other, bool) or not isinstance(other, int | float) or other != int(other):
+        raise InvalidParameterType(f"{where}.other: expected a whole number")
+    if not NOTHING <= other <= WRITABLE:
+        raise InvalidParameterValue(f"{where}.other: expected 0, 1 or 2")
+    return int(other)
+
+
+def acl_of(other: int) -> dict[str, int]:
+    """Return an ACL as clients read it."""
+    return {"other": other}
+
+
+# Versions
+
+
+def version_wanted(version: int | None) -> int:
+    """Return the version a request names; absent and null are the same as -1, which skips the check."""
+    return VERSION_ANY if version is None else version
+
+
+def version_fits(column: Column[int]) -> ColumnElement[bool]:
+    """Return the condition of an UPDATE or DELETE that takes the version as parameter `version`."""
+    wanted = bindparam("version", type_=BigInteger)
+    return or_(wanted == VERSION_ANY, column == wanted)
+
+
+# Data
+
+
+def data_text(data: Mapping[str, Any], where: str = "data.data", bytes_max: int = DATA_BYTES_MAX) -> str:
+    """Check the data of a document and return it as the JSON text that is stored.
+
+    Raises `InvalidFieldName` for `$` or a dot in a field name, `InvalidParameterValue` for data that is too
+    deep, `PacketTooLarge` for data that is too large.
+    """
+    check_names(data, where)
+    text = msgspec.json.encode(data)
+    if len(text) > bytes_max:
+        raise PacketTooLarge(f"{where}: at most {bytes_max} bytes of JSON, got {len(text)}")
+    return text.decode()
+
+
+def check_names(data: Mapping[str, Any], where: str) -> None:
+    """Check names and depth of data. Raises `InvalidFieldName`, `InvalidParameterValue`."""
+    pending: list[tuple[int, Any]] = [(1, data)]
+    while pending:
+        depth, value = pending.pop()
+        if depth > DATA_DEPTH_MAX:
+            raise InvalidParameterValue(f"{where}: deeper than {DATA_DEPTH_MAX} levels")
+        children = value.values() if isinstance(value, Mapping) else value
+        pending += [(depth + 1, child) for child in children if isinstance(child, dict | list)]
+        if isinstance(value, Mapping):
+            for name in value:
+                if "$" in name or "." in name:
+                    raise InvalidFieldName(f"{where}: the field name {name[:64]!r} contains $ or a dot")
+
+
+def data_out(text: str) -> msgspec.Raw:
+    """Return stored JSON text as a part of an answer, without the spaces PostgreSQL puts in."""
+    return msgspec.Raw(msgspec.json.format(text.encode(), indent=-1))
+
+
+def incremented(text: str, by: Mapping[str, Any], where: str = "data.data") -> str:
+    """Add numbers to the numbers of stored data, and return the new text.
+
+    `by` has the shape of the data: numbers, and objects that hold numbers. What is missing starts at 0.
+    Raises `InvalidParameterType` where one of the two is no number, `InvalidParameterValue` for a sum that a
+    double cannot hold exactly, and what `data_text` raises.
+    """
+    return data_text(_added(msgspec.json.decode(text), by, where), where)
+
+
+def _added(old: Any, by: Mapping[str, Any], where: str) -> dict[str, Any]:
+    if not isinstance(old, dict):
+        raise InvalidParameterType(f"{where}: the stored value is no object")
+    result: dict[str, Any] = dict(old)
+    for name, change in by.items():
+        place = f"{where}.{name[:64]}"
+        stored = old.get(name)
+        if isinstance(change, Mapping):
+            result[name] = _added({} if stored is None else stored, change, place)
+        else:
+            result[name] = _sum(0 if stored is None else stored, change, place)
+    return result
+
+
+def _sum(stored: Any, change: Any, place: str) -> float:
+    if isinstance(change, bool) or not isinstance(change, int | float):
+        raise InvalidParameterType(f"{place}: expected a number")
+    if isinstance(stored, bool) or not isinstance(stored, int | float):
+        raise InvalidParameterType(f"{place}: the stored value is no number")
+    result = stored + change
+    if isinstance(result, int):
+        if abs(result) > json.INTEGER_MAX:
+            raise InvalidParameterValue(f"{place}: the sum is beyond 2^53")
+    elif not math.isfinite(result):
+        raise InvalidParameterValue(f"{place}: the sum is too large")
+    return result

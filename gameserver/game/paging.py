@@ -1,0 +1,293 @@
+"""Pages of a query, and the context a client hands back to ask for the next one.
+
+A context says what was searched, in which order, and which page of how many rows. As text it is unpadded
+base64url of JSON; the first request may send it as an object or as JSON text. A client can write anything
+into it, so it never says whose rows are searched: `read_page` takes that from the operation, each time.
+
+Where the order is one of columns, a context also holds the place of the first and last row of its page, and
+the neighbouring pages are read from there instead of by counting through all rows before them.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select, tuple_
+from sqlalchemy.types import Integer, Numeric
+
+from gameserver.game.query import Fields, SortKey, directed, sort_keys, where
+from gameserver.storage import Row, Transaction
+from gameserver.wire import json
+from gameserver.wire.errors import GameError
+from gameserver.wire.shapes import Reply
+
+ROWS_MAX = 500
+ROWS_DEFAULT = 50
+COUNT_MAX = 10_000
+"""A count goes no further: counting a million rows takes as long as reading them."""
+CONTEXT_MAX = 64 << 10  # characters of a context as text
+_OFFSET_MAX = 2**62
+
+
+class UnreadableContext(GameError):
+    """The context is no text that an answer held, and no JSON."""
+
+    reason_code = 40383
+
+
+class InvalidContext(GameError):
+    """The context is JSON, but a part of it is not what it should be."""
+
+    reason_code = 40384
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which page of what. `offset` pages from the page that `first` and `last` belong to."""
+
+    search: Any = None
+    sort: Any = None
+    options: Any = None
+    rows: int = ROWS_DEFAULT
+    number: int = 1
+    do_count: bool = True
+    offset: int = 0
+    count: int | None = None
+    first: list[Any] | None = None
+    last: list[Any] | None = None
+
+
+class Results(Reply):
+    """A page: its rows, its number from 1 on, whether others are around it.
+
+    `count`: all matches, as far as they were counted; left out when the context asks for no count.
+    """
+
+    items: list[Any]
+    page: int
+    more_before: bool
+    more_after: bool
+    count: int | msgspec.UnsetType = msgspec.UNSET
+
+
+@dataclass(frozen=True)
+class Found:
+    """The rows of a page, and what its answer says beside them."""
+
+    rows: list[Row]
+    page: Page
+    more_after: bool
+
+    def results(self, items: list[Any]) -> Results:
+        """Return the answer's `results`, with the rows as the operation shows them."""
+        return Results(
+            items=items,
+            page=self.page.number,
+            count=msgspec.UNSET if self.page.count is None else self.page.count,
+            more_before=self.page.number > 1,
+            more_after=self.more_after,
+        )
+
+    @property
+    def context(self) -> str:
+        """The context to hand back."""
+        return context_text(self.page)
+
+
+# Contexts
+
+
+def read_context(context: Any, page_offset: int = 0) -> Page:
+    """Return the page a context stands for, or the one so many pages after it (before it, if negative).
+
+    The context is an object, JSON text, or the text of an answer; null is the same as {}. What it does not
+    say gets a default; more than `ROWS_MAX` rows become that many. Raises `UnreadableContext`,
+    `InvalidContext`.
+    """
+    parts = _decode(context) if isinstance(context, str) else context
+    if parts is None:
+        parts = {}
+    if not isinstance(parts, dict):
+        raise UnreadableContext("data.context: expected an object, or the text of an earlier answer")
+    pagination = parts.get("pagination")
+    if pagination is None:
+        pagination = {}
+    if not isinstance(pagination, dict):
+        raise InvalidContext("data.context.pagination: expected an object")
+    rows = _whole(pagination.get("rowsPerPage"), "rowsPerPage", ROWS_DEFAULT)
+    if rows < 1:
+        raise InvalidContext("data.context.pagination.rowsPerPage: expected 1 or more")
+    do_count = pagination.get("doCount")
+    number = max(1, _whole(pagination.get("pageNumber"), "pageNumber", 1))
+    target = max(1, number + page_offset)
+    page = Page(
+        search=parts.get("searchCriteria"),
+        sort=parts.get("sortCriteria"),
+        options=parts.get("options"),
+        rows=min(rows, ROWS_MAX),
+        number=target,
+        do_count=do_count is not False,
+    )
+    if not page_offset:
+        return page
+    counted, position = parts.get("resultCount"), parts.get("position")
+    if isinstance(counted, int) and 0 <= counted <= json.INTEGER_MAX and page.do_count:
+        page = replace(page, count=counted)
+    if isinstance(position, dict) and target > 1:
+        page = replace(
+            page,
+            offset=target - number,
+            first=_a_list(position.get("first")),
+            last=_a_list(position.get("last")),
+        )
+    return page
+
+
+def context_text(page: Page) -> str:
+    """Return the text of a page's context."""
+    parts: dict[str, Any] = {
+        "searchCriteria": page.search,
+        "sortCriteria": page.sort,
+        "pagination": {"rowsPerPage": page.rows, "pageNumber": page.number, "doCount": page.do_count},
+        "options": page.options,
+    }
+    if page.count is not None:
+        parts["resultCount"] = page.count
+    if page.first is not None and page.last is not None:
+        parts["position"] = {"first": page.first, "last": page.last}
+    return base64.urlsafe_b64encode(msgspec.json.encode(parts)).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> Any:
+    if len(text) > CONTEXT_MAX:
+        raise UnreadableContext(f"data.context: more than {CONTEXT_MAX} characters")
+    stripped = text.strip()
+    try:
+        if stripped.startswith("{"):
+            raw = stripped.encode()
+        else:
+            usual = stripped.rstrip("=").replace("+", "-").replace("/", "_")
+            raw = base64.b64decode(usual + "=" * (-len(usual) % 4), altchars=b"-_", validate=True)
+        json.check_text(raw)  # it did not go through the checks of the packet
+        decoded = json.decode_any(raw)
+    except (binascii.Error, ValueError, GameError):
+        raise UnreadableContext("data.context: expected the text of an earlier answer") from None
+    if not isinstance(decoded, dict):
+        raise UnreadableContext("data.context: expected the text of an earlier answer")
+    return decoded
+
+
+def _whole(value: Any, name: str, default: int) -> int:
+    if value is None:
+        return default
+    if (
+        isinstance(value, str)
+        and value.isascii()
+        and value.isdigit()
+        and len(value) <= len(str(json.INTEGER_MAX))
+    ):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > json.INTEGER_MAX:
+        raise InvalidContext(f"data.context.pagination.{name}: expected a whole number")
+    return value
+
+
+def _a_list(value: Any) -> list[Any] | None:
+    return value if isinstance(value, list) else None
+
+
+# Reading
+
+
+async def read_page(
+    tx: Transaction,
+    page: Page,
+    columns: Sequence[ColumnElement[Any]],
+    scope: ColumnElement[bool],
+    fields: Fields,
+) -> Found:
+    """Read a page of the rows in `scope` that the search finds.
+
+    One statement, and a second one that counts when the context asks for it and the page does not tell.
+    Raises what `query.where` and `query.order` raise.
+    """
+    condition = and_(scope, where(page.search, fields, "data.context.searchCriteria"))
+    keys = sort_keys(page.sort, fields, "data.context.sortCriteria")
+    by_columns = all(_is_plain(key) for key in keys)
+    start = page.last if page.offset > 0 else page.first
+    backward = page.offset < 0
+    statement = select(*columns).where(condition)
+    if by_columns:
+        statement = statement.add_columns(
+            *(key.expression.label(f"key_{index}") for index, key in enumerate(keys))
+        )
+    if by_columns and start is not None and page.offset and _fit(start, keys):
+        statement = statement.where(_beyond(keys, start, backward=backward))
+        skip = (abs(page.offset) - 1) * page.rows
+    else:
+        backward = False
+        skip = (page.number - 1) * page.rows
+    ordering = [directed(key, backward=backward) for key in keys]
+    found = await tx.all(statement.order_by(*ordering).limit(page.rows + 1).offset(min(skip, _OFFSET_MAX)))
+    rows = list(found[: page.rows])
+    if backward:
+        rows.reverse()
+    more_after = backward or len(found) > page.rows
+    count = await _count(tx, page, condition, len(rows), more_after=more_after) if page.do_count else None
+    first, last = (_place(rows[0], keys), _place(rows[-1], keys)) if rows and by_columns else (None, None)
+    return Found(rows, replace(page, offset=0, count=count, first=first, last=last), more_after)
+
+
+async def _count(
+    tx: Transaction, page: Page, condition: ColumnElement[bool], rows: int, *, more_after: bool
+) -> int:
+    known = (page.number - 1) * page.rows + rows
+    if not more_after and (rows or page.number == 1):
+        return known
+    counted = page.count
+    if counted is None:
+        matches = select(literal(1).label("one")).where(condition).limit(COUNT_MAX).subquery()
+        row = await tx.one(select(func.count()).select_from(matches))
+        counted = 0 if row is None else int(row[0])
+    return max(counted, known + 1) if more_after else counted
+
+
+def _is_plain(key: SortKey) -> bool:
+    return key.name is not None and not key.nullable
+
+
+def _place(row: Row, keys: list[SortKey]) -> list[Any]:
+    return [row[f"key_{index}"] for index in range(len(keys))]
+
+
+def _fit(place: list[Any], keys: list[SortKey]) -> bool:
+    """Return whether a place has a value of the right kind for each part of the order."""
+    return len(place) == len(keys) and all(
+        _is_number(value) if isinstance(key.expression.type, Integer | Numeric) else isinstance(value, str)
+        for value, key in zip(place, keys, strict=True)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= json.INTEGER_MAX
+
+
+def _beyond(keys: list[SortKey], place: list[Any], *, backward: bool) -> ColumnElement[bool]:
+    """Return the condition for the rows after a place, or before it."""
+    columns = [key.expression for key in keys]
+    values = [literal(value, key.expression.type) for key, value in zip(keys, place, strict=True)]
+    falling = [key.descending != backward for key in keys]
+    if len(set(falling)) == 1:  # an index can find a row of values
+        left, right = tuple_(*columns), tuple_(*values)
+        return left < right if falling[0] else left > right
+    alternatives = []
+    for index, (column, value, falls) in enumerate(zip(columns, values, falling, strict=True)):
+        same = [a == b for a, b in zip(columns[:index], values[:index], strict=True)]
+        alternatives.append(and_(*same, column < value if falls else column > value))
+    bound = columns[0] <= values[0] if falling[0] else columns[0] >= values[0]
+    return and_(bound, or_(*alternatives))

@@ -1,0 +1,159 @@
+"""What an answer shows of an entity, and why one is refused."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from gameserver.game.documents import NOTHING, READABLE, WRITABLE, acl_of, data_out
+from gameserver.game.paging import Results
+from gameserver.rpc import Context
+from gameserver.storage import Row
+from gameserver.wire.errors import GameError, NotAllowed, PacketTooLarge
+from gameserver.wire.shapes import Reply
+
+ALL_MAX = 1000  # entities that one answer without pages may hold
+
+# Errors
+
+
+class UpdateFailed(GameError):
+    """There is no such entity to change."""
+
+    status = HTTPStatus.NOT_FOUND
+    reason_code = 40332
+
+
+class MissingRecord(GameError):
+    """There is no such entity."""
+
+    reason_code = 40345
+
+
+# Replies
+
+
+class EntityHead(Reply):
+    """An entity without its data. Times in ms since 1970."""
+
+    entity_id: str
+    entity_type: str
+    version: int
+    acl: dict[str, int]
+    created_at: int
+    updated_at: int
+
+
+class Entity(EntityHead):
+    data: msgspec.Raw
+
+
+class ReadEntity(Entity):
+    server_time: int = msgspec.field(name="_serverTime")
+
+
+class ListedEntity(Entity):
+    game_id: str
+    owner_id: str
+
+
+class IncrementedEntity(Entity):
+    game_id: str
+    player_id: str
+
+
+class Entities(Reply):
+    entities: list[Entity]
+    entity_list_count: int
+    server_time: int = msgspec.field(name="_serverTime")
+
+
+class EntityList(Reply):
+    entity_list: list[ListedEntity]
+    entity_list_count: int
+    server_time: int = msgspec.field(name="_serverTime")
+
+
+class EntityCount(Reply):
+    entity_list_count: int
+
+
+class EntityPage(Reply):
+    """`context` is to be handed back for the pages around this one."""
+
+    results: Results
+    context: str
+    server_time: int = msgspec.field(name="_serverTime")
+
+
+# Rules
+
+
+def least(ctx: Context, owner: str) -> int:
+    """Return what an ACL must at least allow others for the caller to see an entity of `owner`."""
+    return NOTHING if owner == ctx.player_id else READABLE
+
+
+def _head(row: Row) -> dict[str, Any]:
+    return {
+        "entity_id": row["entity_id"],
+        "entity_type": row["entity_type"],
+        "version": row["version"],
+        "acl": acl_of(row["acl_other"]),
+        "created_at": row["created_ms"],
+        "updated_at": row["updated_ms"],
+    }
+
+
+def _data(row: Row) -> msgspec.Raw:
+    data = data_out(row["data"])
+    assert data is not None, "the column is never null"
+    return data
+
+
+def entity(row: Row, text: str) -> Entity:
+    """Return an entity with the data that was just stored."""
+    return Entity(**_head(row), data=msgspec.Raw(text.encode()))
+
+
+def stored_entity(row: Row) -> Entity:
+    """Return an entity as it is stored."""
+    return Entity(**_head(row), data=_data(row))
+
+
+def read_entity(row: Row, ctx: Context) -> ReadEntity:
+    """Return an entity as it is stored, for an answer of its own."""
+    return ReadEntity(**_head(row), data=_data(row), server_time=ctx.now_ms)
+
+
+def listed(row: Row, ctx: Context) -> ListedEntity:
+    """Return an entity as it is stored, with its owner."""
+    return ListedEntity(**_head(row), data=_data(row), game_id=ctx.app.id, owner_id=row["owner_id"])
+
+
+def incremented_entity(row: Row, text: str, ctx: Context) -> IncrementedEntity:
+    """Return an entity after its data became `text`; `row` is the one before."""
+    changed = {"version": row["version"] + 1, "updated_at": ctx.now_ms}
+    data = msgspec.Raw(text.encode())
+    return IncrementedEntity(**_head(row) | changed, data=data, game_id=ctx.app.id, player_id=row["owner_id"])
+
+
+def entities(rows: Sequence[Row], ctx: Context) -> Entities:
+    """Return entities as they are stored."""
+    found = [stored_entity(row) for row in rows]
+    return Entities(entities=found, entity_list_count=len(found), server_time=ctx.now_ms)
+
+
+def all_of(rows: Sequence[Row], ctx: Context) -> Entities:
+    """Answer with all entities there are. Raises `PacketTooLarge` when there are too many for that."""
+    if len(rows) > ALL_MAX:
+        raise PacketTooLarge(f"there are more than {ALL_MAX} entities; read them in pages")
+    return entities(rows, ctx)
+
+
+def forbidden(ctx: Context, owner: str, entity_id: str, other: int) -> NotAllowed | None:
+    """Return the refusal for a caller who may not change an entity with such an ACL."""
+    if owner == ctx.player_id or other >= WRITABLE:
+        return None
+    return NotAllowed(f"the entity {entity_id!r} is not the caller's to change")

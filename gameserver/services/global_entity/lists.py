@@ -1,0 +1,249 @@
+"""Operations on many entities: lists, counts, choices by chance, pages."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+
+from gameserver.game import query
+from gameserver.game.documents import NOTHING, READABLE, Id
+from gameserver.game.paging import ROWS_MAX, InvalidContext, UnreadableContext, read_context, read_page
+from gameserver.game.query import InvalidFieldInWhere, InvalidWhere
+from gameserver.rpc import Access, Caller, Context, Tx
+from gameserver.services.global_entity import storage
+from gameserver.services.global_entity.rules import EntityCount, EntityList, EntityPage, entity, service
+from gameserver.storage import Row
+from gameserver.wire.errors import InvalidParameterValue
+from gameserver.wire.shapes import Request
+
+LISTED_DEFAULT = 50
+WHERE_ERRORS = (InvalidWhere, InvalidFieldInWhere)
+PAGE_ERRORS = (UnreadableContext, InvalidContext, *WHERE_ERRORS)
+
+# Lists
+
+Where = dict[str, Any] | str | None
+
+
+class Criteria(Request):
+    """What to look for.
+
+    `where` may ask for `entityType`, `entityIndexedId`, `createdAt`, `updatedAt`, `ownerId`, `timeToLive`,
+    `entityId`, `version`, `expiresAt`, `acl.other` and all of `data`.
+    """
+
+    where: Where = None
+
+
+class Some(Criteria):
+    """`maxReturn`: 50 when left out, at most 500 also when more are asked for."""
+
+    max_return: int | None = None
+
+
+class GetList(Some):
+    order_by: Where = None
+
+
+class Hinted(Criteria):
+    """`hintJson` names indexes for a database that needs to be told which to use."""
+
+    hint_json: Where = None
+
+
+class HintedList(GetList):
+    hint_json: Where = None
+
+
+class HintedSome(Some):
+    hint_json: Where = None
+
+
+class ByIndexedId(Request):
+    entity_indexed_id: Id
+    max_return: int | None = None
+
+
+@service.operation("GET_LIST", tx=Tx.READ, access=Access.SIGNED_IN, errors=WHERE_ERRORS)
+async def get_list(ctx: Context, request: GetList) -> EntityList:
+    """List the entities the caller may read that match a where clause.
+
+    They come in the order asked for, or the oldest first.
+    """
+    return await _list(ctx, request, _visible(ctx))
+
+
+@service.operation("GET_LIST_WITH_HINT", tx=Tx.READ, access=Access.SIGNED_IN, errors=WHERE_ERRORS)
+async def get_list_with_hint(ctx: Context, request: HintedList) -> EntityList:
+    """List like GET_LIST. The hint is checked and has no effect."""
+    _check_hint(request.hint_json)
+    return await _list(ctx, request, _visible(ctx))
+
+
+@service.operation("GET_LIST_COUNT", tx=Tx.READ, access=Access.SIGNED_IN, errors=WHERE_ERRORS)
+async def get_list_count(ctx: Context, request: Criteria) -> EntityCount:
+    """Count the entities the caller may read that match a where clause."""
+    return await _count(ctx, request, _visible(ctx))
+
+
+@service.operation("GET_LIST_COUNT_WITH_HINT", tx=Tx.READ, access=Access.SIGNED_IN, errors=WHERE_ERRORS)
+async def get_list_count_with_hint(ctx: Context, request: Hinted) -> EntityCount:
+    """Count like GET_LIST_COUNT. The hint is checked and has no effect."""
+    _check_hint(request.hint_json)
+    return await _count(ctx, request, _visible(ctx))
+
+
+@service.operation("GET_LIST_BY_INDEXED_ID", tx=Tx.READ, access=Access.SIGNED_IN)
+async def get_list_by_indexed_id(ctx: Context, request: ByIndexedId) -> EntityList:
+    """List the entities with an indexed id that the caller may read, the oldest first."""
+    of_id = storage.entities.c.indexed_id == request.entity_indexed_id
+    rows = await _rows(ctx, [_visible(ctx), of_id], query.order(None, storage.FIELDS), request.max_return)
+    return _listed(ctx, rows)
+
+
+@service.operation("GET_RANDOM_ENTITIES_MATCHING", tx=Tx.READ, access=Access.SIGNED_IN, errors=WHERE_ERRORS)
+async def get_random(ctx: Context, request: Some) -> EntityList:
+    """Choose by chance among the entities the caller may read that match a where clause; none comes twice."""
+    return await _random(ctx, request)
+
+
+@service.operation(
+    "GET_RANDOM_ENTITIES_MATCHING_WITH_HINT", tx=Tx.READ, access=Access.SIGNED_IN, errors=WHERE_ERRORS
+)
+async def get_random_with_hint(ctx: Context, request: HintedSome) -> EntityList:
+    """Choose like GET_RANDOM_ENTITIES_MATCHING. The hint is checked and has no effect."""
+    _check_hint(request.hint_json)
+    return await _random(ctx, request)
+
+
+@service.operation("GET_SYSTEM_ENTITY_LIST", tx=Tx.READ, access=Access.SERVER, errors=WHERE_ERRORS)
+async def get_system_list(ctx: Context, request: GetList) -> EntityList:
+    """List the entities that belong to nobody and match a where clause, whatever their ACL."""
+    return await _list(ctx, request, _of_system(ctx))
+
+
+@service.operation(
+    "GET_SYSTEM_ENTITY_LIST_WITH_HINT", tx=Tx.READ, access=Access.SIGNED_IN, errors=WHERE_ERRORS
+)
+async def get_system_list_with_hint(ctx: Context, request: HintedList) -> EntityList:
+    """List the entities that belong to nobody; to clients, those that others may read.
+
+    The hint has no effect.
+    """
+    _check_hint(request.hint_json)
+    return await _list(ctx, request, _of_system(ctx))
+
+
+@service.operation("GET_SYSTEM_ENTITY_LIST_COUNT", tx=Tx.READ, access=Access.SERVER, errors=WHERE_ERRORS)
+async def get_system_list_count(ctx: Context, request: Criteria) -> EntityCount:
+    """Count the entities that belong to nobody and match a where clause, whatever their ACL."""
+    return await _count(ctx, request, _of_system(ctx))
+
+
+@service.operation(
+    "GET_SYSTEM_ENTITY_LIST_COUNT_WITH_HINT", tx=Tx.READ, access=Access.SIGNED_IN, errors=WHERE_ERRORS
+)
+async def get_system_list_count_with_hint(ctx: Context, request: Hinted) -> EntityCount:
+    """Count the entities that belong to nobody; for clients, those that others may read.
+
+    The hint has no effect.
+    """
+    _check_hint(request.hint_json)
+    return await _count(ctx, request, _of_system(ctx))
+
+
+# Pages
+
+
+class GetPage(Request):
+    """`context`: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria, sortCriteria}` or less."""
+
+    context: Where = None
+
+
+class GetPageOffset(GetPage):
+    """`context` is the text of an earlier answer, `pageOffset` counts pages from the one it stands for."""
+
+    page_offset: int = 0
+
+
+@service.operation("GET_PAGE", tx=Tx.READ, access=Access.SIGNED_IN, errors=PAGE_ERRORS)
+async def get_page(ctx: Context, request: GetPage) -> EntityPage:
+    """Read a page of the entities the caller may read that match the search, 500 rows at most."""
+    return await _page(ctx, request.context, 0, _visible(ctx))
+
+
+@service.operation("GET_PAGE_BY_OFFSET", tx=Tx.READ, access=Access.SIGNED_IN, errors=PAGE_ERRORS)
+async def get_page_by_offset(ctx: Context, request: GetPageOffset) -> EntityPage:
+    """Read a page before or after one that was read earlier. A page behind the end is empty."""
+    return await _page(ctx, request.context, request.page_offset, _visible(ctx))
+
+
+@service.operation("GET_SYSTEM_ENTITY_PAGE", tx=Tx.READ, access=Access.SERVER, errors=PAGE_ERRORS)
+async def get_system_page(ctx: Context, request: GetPage) -> EntityPage:
+    """Read a page of the entities that belong to nobody, whatever their ACL, 500 rows at most."""
+    return await _page(ctx, request.context, 0, _of_system(ctx))
+
+
+@service.operation("GET_SYSTEM_ENTITY_PAGE_BY_OFFSET", tx=Tx.READ, access=Access.SERVER, errors=PAGE_ERRORS)
+async def get_system_page_by_offset(ctx: Context, request: GetPageOffset) -> EntityPage:
+    """Read a page of system entities before or after one that was read earlier."""
+    return await _page(ctx, request.context, request.page_offset, _of_system(ctx))
+
+
+# What operations have in common
+
+
+def _visible(ctx: Context) -> ColumnElement[bool]:
+    return storage.visible(ctx.app.id, ctx.profile_id, ctx.now_ms)
+
+
+def _of_system(ctx: Context) -> ColumnElement[bool]:
+    least = NOTHING if ctx.caller is Caller.SERVER else READABLE
+    return storage.of_system(ctx.app.id, ctx.now_ms, least)
+
+
+def _check_hint(hint: Where) -> None:
+    query.as_object(hint, "data.hintJson")
+
+
+async def _list(ctx: Context, request: GetList, scope: ColumnElement[bool]) -> EntityList:
+    condition = query.where(request.where, storage.FIELDS)
+    ordering = query.order(request.order_by, storage.FIELDS)
+    return _listed(ctx, await _rows(ctx, [scope, condition], ordering, request.max_return))
+
+
+async def _random(ctx: Context, request: Some) -> EntityList:
+    condition = query.where(request.where, storage.FIELDS)
+    rows = await _rows(ctx, [_visible(ctx), condition], [func.random()], request.max_return)
+    return _listed(ctx, rows)
+
+
+async def _rows(
+    ctx: Context,
+    conditions: list[ColumnElement[bool]],
+    ordering: list[ColumnElement[Any]],
+    most: int | None,
+) -> Sequence[Row]:
+    if most is not None and most < 1:
+        raise InvalidParameterValue("data.maxReturn: expected 1 or more")
+    limit = LISTED_DEFAULT if most is None else min(most, ROWS_MAX)
+    return await ctx.tx.all(select(*storage.COLUMNS).where(*conditions).order_by(*ordering).limit(limit))
+
+
+def _listed(ctx: Context, rows: Sequence[Row]) -> EntityList:
+    found = [entity(row) for row in rows]
+    return EntityList(entity_list=found, entity_list_count=len(found), server_time=ctx.now_ms)
+
+
+async def _count(ctx: Context, request: Criteria, scope: ColumnElement[bool]) -> EntityCount:
+    condition = query.where(request.where, storage.FIELDS)
+    row = await ctx.tx.one(select(func.count()).select_from(storage.entities).where(scope, condition))
+    assert row is not None, "a count is always there"
+    return EntityCount(entity_list_count=row[0])
+
+
+async def _page(ctx: Context, context: Where, offset: int, scope: ColumnElement[bool]) -> EntityPage:
+    found = await read_page(ctx.tx, read_context(context, offset), storage.COLUMNS, scope, storage.FIELDS)
+    items = [entity(row) for row in found.rows]
+    return EntityPage(results=found.results(items), context=found.context, server_time=ctx.now_ms)

@@ -1,0 +1,157 @@
+"""What an answer shows of a global entity, who may do what, and why something is refused."""
+
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from gameserver.game.documents import MissingRecord, VersionMismatch, acl_of, data_out
+from gameserver.game.paging import Results
+from gameserver.rpc import Caller, Context, Service
+from gameserver.storage import Row
+from gameserver.wire.errors import GameError, NotAllowed
+from gameserver.wire.shapes import Reply
+
+service = Service("globalEntity")
+
+NEVER_MS = 2**63 - 1  # what clients read as `expiresAt` of an entity that stays
+NO_LIFE = -1  # the time to live of an entity that stays
+
+# Errors
+
+
+class Expired(GameError):
+    """The entity's time to live is over."""
+
+    reason_code = 40348
+
+
+class AclNotReadable(GameError):
+    """A system entity must at least be readable for others."""
+
+    reason_code = 40531
+
+
+class InvalidOwner(GameError):
+    """The new owner is no player of this app."""
+
+    reason_code = 40532
+
+
+class NotASystemEntity(GameError):
+    """The entity belongs to a player."""
+
+    reason_code = 40537
+
+
+# Who may do what
+
+
+class Authority(IntEnum):
+    """What a caller may do beside what ACLs allow the player."""
+
+    NONE = 0
+    SYSTEM = 1  # a server on a player's behalf: everything with entities that belong to nobody
+    ALL = 2  # a server by itself
+
+
+def authority(ctx: Context) -> Authority:
+    """Return the caller's."""
+    if ctx.caller is not Caller.SERVER:
+        return Authority.NONE
+    return Authority.ALL if ctx.profile_id is None else Authority.SYSTEM
+
+
+def why_not(ctx: Context, entity_id: str, version: int, found: Row | None) -> GameError:
+    """Return why an entity could not be changed, from what there is of it."""
+    if found is None:
+        return MissingRecord(f"there is no entity {entity_id!r}")
+    if found["expires_ms"] <= ctx.now_ms:
+        return Expired(f"the entity {entity_id!r} has expired")
+    if not found["allowed"]:
+        return NotAllowed(f"the ACL of the entity {entity_id!r} does not allow this")
+    return VersionMismatch(f"the entity {entity_id!r} has version {found['version']}, not {version}")
+
+
+def expiry_ms(now_ms: int, life_ms: int) -> int:
+    """Return when an entity with this time to live expires."""
+    return now_ms + life_ms if life_ms > 0 else NEVER_MS
+
+
+# Replies
+
+
+class EntityHead(Reply):
+    """A global entity without its data. Times in ms since 1970, the time to live in ms.
+
+    Without an owner it is a system entity. One that does not expire has 2^63 - 1 as `expiresAt`.
+    """
+
+    game_id: str
+    entity_id: str
+    owner_id: str | None
+    entity_type: str
+    entity_indexed_id: str | None
+    version: int
+    acl: dict[str, int]
+    expires_at: int
+    time_to_live: int
+    created_at: int
+    updated_at: int
+
+
+class Entity(EntityHead):
+    data: msgspec.Raw
+
+
+class ReadEntity(Entity):
+    server_time: int = msgspec.field(name="_serverTime")
+
+
+class EntityList(Reply):
+    entity_list: list[Entity]
+    entity_list_count: int
+    server_time: int = msgspec.field(name="_serverTime")
+
+
+class EntityCount(Reply):
+    entity_list_count: int
+
+
+class EntityPage(Reply):
+    """`context` is to be handed back for the pages around this one."""
+
+    results: Results
+    context: str
+    server_time: int = msgspec.field(name="_serverTime")
+
+
+def _head(row: Row) -> dict[str, Any]:
+    return {
+        "game_id": row["app_id"],
+        "entity_id": row["entity_id"],
+        "owner_id": row["owner_id"],
+        "entity_type": row["entity_type"],
+        "entity_indexed_id": row["indexed_id"],
+        "version": row["version"],
+        "acl": acl_of(row["acl_other"]),
+        "expires_at": row["expires_ms"],
+        "time_to_live": row["life_ms"],
+        "created_at": row["created_ms"],
+        "updated_at": row["updated_ms"],
+    }
+
+
+def head(row: Row) -> EntityHead:
+    """Return what a change of other things than data answers."""
+    return EntityHead(**_head(row))
+
+
+def entity(row: Row) -> Entity:
+    """Return an entity with its data."""
+    return Entity(data=data_out(row["data"]), **_head(row))
+
+
+def read_entity(row: Row, ctx: Context) -> ReadEntity:
+    """Return an entity that was asked for by its id."""
+    return ReadEntity(data=data_out(row["data"]), server_time=ctx.now_ms, **_head(row))

@@ -1,0 +1,180 @@
+"""The table of global entities and its statements: a change looks at rights and version by itself."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
+
+from gameserver.game.documents import READABLE, WRITABLE, version_fits
+from gameserver.game.players import players
+from gameserver.game.query import Fields
+from gameserver.services.global_entity.rules import NEVER_MS, Authority
+from gameserver.storage import Json, metadata
+
+SWEPT_MAX = 100  # expired entities that one sweep removes
+
+entities = Table(
+    "global_entities",
+    metadata,
+    Column("entity_id", String(36), primary_key=True),
+    Column("app_id", String(64), nullable=False),
+    Column("owner_id", String(36)),  # null: a system entity
+    Column("entity_type", Text, nullable=False),
+    Column("indexed_id", Text),
+    Column("version", BigInteger, nullable=False),
+    Column("acl_other", Integer, nullable=False),
+    Column("data", Json, nullable=False),
+    Column("life_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    Index("global_entities_by_age", "app_id", "created_ms", "entity_id"),
+    Index("global_entities_by_type", "app_id", "entity_type", "created_ms", "entity_id"),
+    Index("global_entities_by_indexed_id", "app_id", "indexed_id", "created_ms", "entity_id"),
+    Index("global_entities_by_owner", "owner_id"),
+    Index("global_entities_by_expiry", "expires_ms"),
+)
+_c = entities.c
+COLUMNS = tuple(entities.c)
+
+FIELDS = Fields(
+    columns={
+        "gameId": _c.app_id,
+        "entityId": _c.entity_id,
+        "ownerId": _c.owner_id,
+        "entityType": _c.entity_type,
+        "entityIndexedId": _c.indexed_id,
+        "version": _c.version,
+        "acl.other": _c.acl_other,
+        "timeToLive": _c.life_ms,
+        "expiresAt": _c.expires_ms,
+        "createdAt": _c.created_ms,
+        "updatedAt": _c.updated_ms,
+    },
+    documents={"data": _c.data},
+    unique=_c.entity_id,
+    default_order=(("createdAt", 1),),
+)
+
+_NOW = bindparam("now_ms", type_=BigInteger)
+_PLAYER = bindparam("player", type_=String)
+_authority = bindparam("authority", type_=Integer)
+_KEY = and_(_c.entity_id == bindparam("entity"), _c.app_id == bindparam("app"))
+_IS_OWNER = or_(
+    _c.owner_id == _PLAYER,
+    _authority == Authority.ALL.value,
+    and_(_authority == Authority.SYSTEM.value, _c.owner_id.is_(None)),
+)
+_MAY_READ = or_(_c.owner_id == _PLAYER, _c.acl_other >= READABLE)
+_MAY_WRITE = or_(_IS_OWNER, _c.acl_other >= WRITABLE)
+
+_FITS = and_(_KEY, _c.expires_ms > _NOW, version_fits(_c.version))
+_CHANGED = {
+    "version": _c.version + 1,
+    "updated_ms": _NOW,
+    "expires_ms": case((_c.life_ms > 0, _NOW + _c.life_ms), else_=NEVER_MS),
+}
+
+
+def _yes(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return type_coerce(func.coalesce(condition, False), Boolean).label("allowed")
+
+
+CREATE = (
+    insert(entities)
+    .values(
+        {column.name: bindparam(column.name) for column in COLUMNS}
+        | {"version": 1, "created_ms": _NOW, "updated_ms": _NOW}
+    )
+    .returning(*COLUMNS)
+)
+
+READ = select(*COLUMNS, _yes(_MAY_READ)).where(_KEY)
+READ_SYSTEM = select(*COLUMNS).where(_KEY)
+
+# Why a change did not happen, for those who may write and for those who own.
+SEE_WRITE = select(_c.expires_ms, _c.version, _yes(_MAY_WRITE)).where(_KEY)
+SEE_OWN = select(_c.expires_ms, _c.version, _yes(_IS_OWNER)).where(_KEY)
+
+SET_DATA = (
+    update(entities)
+    .where(_FITS, _MAY_WRITE)
+    .values(_CHANGED | {"data": bindparam("new_data")})
+    .returning(*COLUMNS)
+)
+SET_INDEXED_ID = (
+    update(entities)
+    .where(_FITS, _MAY_WRITE)
+    .values(_CHANGED | {"indexed_id": bindparam("new_indexed_id")})
+    .returning(*COLUMNS)
+)
+SET_LIFE = (
+    update(entities)
+    .where(_FITS, _MAY_WRITE)
+    .values(_CHANGED | {"life_ms": bindparam("new_life_ms"), "expires_ms": bindparam("new_expires_ms")})
+    .returning(*COLUMNS)
+)
+DELETE = delete(entities).where(_FITS, _MAY_WRITE)
+
+SET_ACL = (
+    update(entities)
+    .where(_FITS, _IS_OWNER)
+    .values(_CHANGED | {"acl_other": bindparam("new_other")})
+    .returning(*COLUMNS)
+)
+FREE = (
+    update(entities)
+    .where(_FITS, _IS_OWNER)
+    .values(_CHANGED | {"acl_other": bindparam("new_other"), "owner_id": None})
+    .returning(*COLUMNS)
+)
+_NEW_OWNER = and_(players.c.profile_id == bindparam("new_owner"), players.c.app_id == bindparam("app"))
+HAND_OVER = (
+    update(entities)
+    .where(_FITS, _IS_OWNER, exists(select(players.c.profile_id).where(_NEW_OWNER)))
+    .values(_CHANGED | {"acl_other": bindparam("new_other"), "owner_id": bindparam("new_owner")})
+    .returning(*COLUMNS)
+)
+IS_PLAYER = select(players.c.profile_id).where(_NEW_OWNER)
+
+# An increment reads what it adds to; nobody else may change it in between.
+LOCK = select(*COLUMNS).where(_KEY, _c.expires_ms > _NOW, _MAY_WRITE).with_for_update()
+SET_SUM = update(entities).where(_KEY).values(_CHANGED | {"data": bindparam("new_data")}).returning(*COLUMNS)
+
+DELETE_OF_OWNER = delete(entities).where(_c.owner_id == bindparam("owner"))
+SWEEP = delete(entities).where(
+    _c.entity_id.in_(select(_c.entity_id).where(_c.expires_ms <= _NOW).limit(SWEPT_MAX))
+)
+
+
+def visible(app_id: str, player: str | None, now_ms: int) -> ColumnElement[bool]:
+    """Return the condition for the entities that a player may read; without a player, that everybody may."""
+    readable = _c.acl_other >= READABLE
+    return and_(
+        _c.app_id == app_id,
+        _c.expires_ms > now_ms,
+        readable if player is None else or_(_c.owner_id == player, readable),
+    )
+
+
+def of_system(app_id: str, now_ms: int, least: int) -> ColumnElement[bool]:
+    """Return the condition for the system entities that allow others at least so much."""
+    return and_(_c.app_id == app_id, _c.owner_id.is_(None), _c.expires_ms > now_ms, _c.acl_other >= least)
