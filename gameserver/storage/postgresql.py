@@ -94,14 +94,15 @@ class PostgresDatabase(Database):
                     await connection.close(timeout=CONNECT_SECONDS_MAX)
                 except _ERRORS:
                     connection.terminate()
-            if self._open:
-                await self._wait()
+            if self._open and (connection := await self._wait()) is not None:
+                self._idle.append(connection)
         self._wake()
 
     async def acquire(self) -> Any:
         """Lend a connection; `Unavailable` when there is none and none can be made."""
         while True:
             if self._closed:
+                self._wake()  # whoever closes may wait for what was just handed over
                 raise Unavailable("the database is closed")
             while self._idle:
                 connection = self._idle.pop()
@@ -112,18 +113,22 @@ class PostgresDatabase(Database):
                 return await self._connect()
             try:
                 async with asyncio.timeout(ACQUIRE_SECONDS_MAX):
-                    await self._wait()
+                    connection = await self._wait()
             except TimeoutError as error:
                 raise Unavailable(f"no free connection in {ACQUIRE_SECONDS_MAX:g} s") from error
+            if connection is not None:
+                self._idle.append(connection)  # and taken from there at once: nobody runs in between
 
     def release(self, connection: Any) -> None:
-        """Take a connection back. It is outside of any transaction, or broken."""
+        """Take a connection back. It is outside of any transaction, or broken.
+
+        It goes to the first who waits and not to whoever asks next: under load somebody always asks next.
+        """
         if connection.is_closed():
             self._open -= 1
-        else:
+            connection = None
+        if not self._wake(connection) and connection is not None:
             self._idle.append(connection)
-        if self._queue:
-            self._wake()
 
     def discard(self, connection: Any) -> None:
         """Take back a connection in an unknown state."""
@@ -147,25 +152,29 @@ class PostgresDatabase(Database):
                 raise Unavailable(f"cannot connect to the database: {error}") from error
             raise
 
-    async def _wait(self) -> None:
+    async def _wait(self) -> Any:
+        """Wait for a connection, or for None: then there is a reason to look again."""
         turn = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
             if turn.cancelled():
                 self._queue.remove(turn)
+            elif (connection := turn.result()) is not None:
+                self.release(connection)
             else:
                 self._wake()
             raise
 
-    def _wake(self) -> None:
-        """Let the first who waits look again whether there is a connection for it."""
+    def _wake(self, connection: Any = None) -> bool:
+        """Let the first who waits have this connection, or look again; False when nobody waits."""
         while self._queue:
             turn = self._queue.popleft()
             if not turn.done():
-                turn.set_result(None)
-                return
+                turn.set_result(connection)
+                return True
+        return False
 
 
 class _PostgresTransaction(Transaction):
