@@ -1,0 +1,394 @@
+"""playerStatistics: the statistics and experience points of a player."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from gameserver.game import experience, statistics
+from gameserver.game.experience import Deed, PlayerStatisticsSettings, Progress
+from gameserver.game.rewards import Rewards
+from gameserver.game.statistics import VALUE_MAX, InvalidStatisticName
+from gameserver.game.wallet import Balance
+from gameserver.rpc import Access, Context, Service, Tx
+from gameserver.wire.errors import GameError, InvalidParameterValue, MissingParameter, NoSession
+from gameserver.wire.shapes import Reply, Request
+
+SAMPLE = """\
+# Statistics of each player, by name. A change never takes a value outside of minimum and maximum. Without
+# create_unknown, clients may change the declared ones only.
+[playerStatistics]
+#create_unknown = false
+# Experience points end here.
+#experience_maximum = 100000
+
+#[playerStatistics.statistics.wins]
+#[playerStatistics.statistics.lives]
+#initial = 3
+#minimum = 0
+#maximum = 9
+#category = "round"
+
+# Levels from 1 upwards: the points that reach them, and what players get then.
+#[[playerStatistics.levels]]
+#experience = 100
+#title = "Squire"
+#rewards = { currency = { coins = 10 }, statistics = { lives = "INC_TO_LIMIT#1#5" } }
+
+#[[playerStatistics.levels]]
+#experience = 250
+#title = "Knight"
+#rewards = { currency = { coins = 25 }, experience = 5 }
+"""
+
+service = Service("playerStatistics", section=PlayerStatisticsSettings, sample=SAMPLE)
+
+# Errors
+
+
+class UnknownPlayer(GameError):
+    """There is no player with that profile id."""
+
+    reason_code = 40374
+
+
+# Operations on statistics
+
+
+class Nothing(Request):
+    """A request without parameters."""
+
+
+class StatisticsReply(Reply):
+    statistics: dict[str, float]
+
+
+class Process(Request):
+    statistics: Annotated[
+        dict[str, Any],
+        Meta(description='What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".'),
+    ]
+
+
+class ProcessReply(Reply):
+    """`statistics_exceptions` names the statistics that their minimum or maximum has cut, if any."""
+
+    statistics: dict[str, float]
+    statistics_exceptions: dict[str, str] | UnsetType = UNSET
+
+
+@service.operation("PROCESS_STATISTICS", tx=Tx.WRITE, errors=(InvalidStatisticName, InvalidParameterValue))
+async def process(ctx: Context, request: Process) -> ProcessReply:
+    """Change the caller's statistics, all of them or none, and return their new values.
+
+    A result outside of a statistic's minimum and maximum is cut to it. Refused: names that are not declared,
+    and text that is not in the grammar.
+    """
+    progress = await _advance(ctx, request.statistics)
+    return ProcessReply(
+        statistics=progress.settings.shown_of(progress.values, request.statistics),
+        statistics_exceptions=statistics.cuts_shown(progress.cuts) or UNSET,
+    )
+
+
+class Update(Request):
+    """The statistics, the points, or both."""
+
+    statistics: Annotated[
+        dict[str, Any] | None,
+        Meta(description='What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".'),
+    ] = None
+    xp_points: Annotated[int, Meta(ge=0, le=VALUE_MAX)] | None = msgspec.field(name="xp_points", default=None)
+
+
+class UpdateReply(Reply, kw_only=True):
+    """The player's whole progress, and what reaching new levels has brought: see `rewards`."""
+
+    experience_points: int
+    experience_level: int
+    xp_capped: bool
+    statistics: dict[str, float]
+    statistics_exceptions: dict[str, str] | UnsetType = UNSET
+    rewards: dict[str, Any]
+    reward_details: dict[str, Any]
+    currency: dict[str, Balance]
+
+
+@service.operation(
+    "UPDATE", "UPDATE_INCREMENT", tx=Tx.WRITE, errors=(InvalidStatisticName, InvalidParameterValue)
+)
+async def update(ctx: Context, request: Update) -> UpdateReply:
+    """Change the caller's statistics, add experience points, or both.
+
+    Points never fall; each level they reach pays its rewards once. A statistic outside of its minimum and
+    maximum is cut to it. Refused: names that are not declared, and text that is not in the grammar.
+    """
+    if request.statistics is None and request.xp_points is None:
+        raise MissingParameter("data.statistics: required, or data.xp_points")
+    settings = ctx.section(PlayerStatisticsSettings)
+    deed = Deed(statistics.plan(settings, request.statistics or {}), request.xp_points)
+    progress, paid = await experience.advance(
+        ctx.tx, ctx.app, ctx.player_id, [deed], ctx.core.new_id(), ctx.now_ms
+    )
+    return UpdateReply(
+        experience_points=progress.experience,
+        experience_level=progress.level,
+        xp_capped=progress.capped,
+        statistics=progress.settings.shown(progress.values),
+        statistics_exceptions=statistics.cuts_shown(progress.cuts) or UNSET,
+        rewards=paid.rewards,
+        reward_details=paid.reward_details,
+        currency=paid.currency,
+    )
+
+
+@service.operation("READ", tx=Tx.READ)
+async def read(ctx: Context, request: Nothing) -> StatisticsReply:
+    """Read all statistics of the caller."""
+    progress = await _read(ctx, ctx.player_id)
+    return StatisticsReply(statistics=progress.settings.shown(progress.values))
+
+
+class ReadSubset(Request):
+    statistics: Annotated[list[str], Meta(max_length=statistics.CHANGES_MAX)]
+
+
+@service.operation("READ_SUBSET", tx=Tx.READ)
+async def read_subset(ctx: Context, request: ReadSubset) -> StatisticsReply:
+    """Read some statistics of the caller. Names that do not exist are left out."""
+    progress = await _read(ctx, ctx.player_id)
+    return StatisticsReply(statistics=progress.settings.shown_of(progress.values, request.statistics))
+
+
+class ReadForCategory(Request):
+    category: str
+
+
+@service.operation("READ_FOR_CATEGORY", tx=Tx.READ)
+async def read_for_category(ctx: Context, request: ReadForCategory) -> StatisticsReply:
+    """Read the caller's statistics of a category. One that does not exist is empty."""
+    progress = await _read(ctx, ctx.player_id)
+    return StatisticsReply(statistics=progress.settings.shown_in(progress.values, request.category))
+
+
+class ResetReply(Reply):
+    """The player's whole progress after the reset."""
+
+    statistics: dict[str, float]
+    experience_points: int
+    experience_level: int
+    xp_capped: bool
+    milestones: dict[str, str] = msgspec.field(default_factory=dict)
+    quests: dict[str, str] = msgspec.field(default_factory=dict)
+    player_achievements: list[str] = msgspec.field(default_factory=list)
+
+
+@service.operation("RESET", tx=Tx.WRITE)
+async def reset(ctx: Context, request: Nothing) -> ResetReply:
+    """Set all statistics of the caller back to their initial values. Experience points and level stay."""
+    progress, _ = await experience.change(ctx.tx, ctx.app, ctx.player_id, lambda p: p.values.clear())
+    return ResetReply(
+        statistics=progress.settings.shown(progress.values),
+        experience_points=progress.experience,
+        experience_level=progress.level,
+        xp_capped=progress.capped,
+    )
+
+
+# Operations on experience
+
+
+class LevelKey(Reply):
+    game_id: str
+    numeric_level: int
+    primary_key: bool = True
+
+
+class LevelRewards(Reply):
+    global_game_statistics: dict[str, Any] | None
+    experience_points: int | None
+    player_statistics: dict[str, Any] | None
+    currencies: dict[str, int] | None
+    achievement: str | None = None
+
+
+class LevelReply(Reply):
+    """A level: the points at which it is reached, its title and rewards."""
+
+    game_id: str
+    numeric_level: int
+    experience: int
+    rewards: LevelRewards
+    status_title: str
+    key: LevelKey
+    facebook_action: str = ""
+
+
+class NextLevelReply(Reply):
+    """`xp_level` is null for players of the highest level."""
+
+    xp_level: LevelReply | None = msgspec.field(name="xp_level")
+
+
+@service.operation("READ_NEXT_XPLEVEL", tx=Tx.READ)
+async def read_next_level(ctx: Context, request: Nothing) -> NextLevelReply:
+    """Tell what the caller reaches next, at how many points, and what it brings."""
+    progress = await _read(ctx, ctx.player_id)
+    number = progress.level + 1
+    if number > len(progress.settings.levels):
+        return NextLevelReply(xp_level=None)
+    level = progress.settings.levels[number - 1]
+    return NextLevelReply(
+        xp_level=LevelReply(
+            game_id=ctx.app.id,
+            numeric_level=number,
+            experience=level.experience,
+            rewards=_level_rewards(level.rewards),
+            status_title=level.title,
+            key=LevelKey(game_id=ctx.app.id, numeric_level=number),
+        )
+    )
+
+
+class SetExperience(Request):
+    xp_points: Annotated[int, Meta(ge=0, le=VALUE_MAX)] = msgspec.field(name="xp_points")
+
+
+@service.operation("SET_XPPOINTS", tx=Tx.WRITE)
+async def set_experience(ctx: Context, request: SetExperience) -> None:
+    """Set the caller's experience points, and the level that belongs to them.
+
+    Nobody is rewarded, and a level that was paid does not pay again when it is reached again.
+    """
+    await experience.change(
+        ctx.tx, ctx.app, ctx.player_id, lambda progress: progress.set_experience(request.xp_points)
+    )
+
+
+class ResetExperience(Request):
+    """`recalculate_xp_level`: the level follows; levels that are lost pay again when they are reached again.
+
+    `skip_reset...`: points above what the player has change nothing, instead of being refused.
+    """
+
+    xp_points: Annotated[int, Meta(ge=0, le=VALUE_MAX)] = msgspec.field(name="xp_points")
+    recalculate_xp_level: bool = msgspec.field(name="recalculateXPLevel", default=False)
+    skip_reset_if_already_lower: bool = msgspec.field(
+        name="skipResetIfUserXPPointsAlreadyLower", default=False
+    )
+
+
+class ResetExperienceOf(ResetExperience, kw_only=True):
+    profile_id: str
+
+
+class ExperienceReply(Reply):
+    experience_points: int
+    experience_level: int
+    xp_capped: bool
+
+
+class SessionInvalidations(Reply):
+    """The sessions that were ended: none, a player goes on with fewer points."""
+
+    invalidated_count: int = 0
+    invalidated: list[str] = msgspec.field(default_factory=list)
+    verification: bool = True
+
+
+class ResetExperienceReply(ExperienceReply):
+    session_invalidations: SessionInvalidations = msgspec.field(default_factory=SessionInvalidations)
+
+
+@service.operation(
+    "SYS_RESET_EXPERIENCE_POINTS_AND_LEVEL",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(InvalidParameterValue,),
+)
+async def sys_reset_experience(ctx: Context, request: ResetExperience) -> ResetExperienceReply:
+    """Lower a player's experience points, and the level if asked to. Refused: more points than there are."""
+    progress = await _reset_experience(ctx, ctx.player_id, request)
+    return ResetExperienceReply(
+        experience_points=progress.experience, experience_level=progress.level, xp_capped=progress.capped
+    )
+
+
+@service.operation(
+    "SYS_RESET_EXPERIENCE_POINTS_AND_LEVEL_FOR_USER",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(InvalidParameterValue, UnknownPlayer),
+)
+async def sys_reset_experience_of(ctx: Context, request: ResetExperienceOf) -> ExperienceReply:
+    """Lower the experience points of any player. Refused: more points than there are, and unknown players."""
+    try:
+        progress = await _reset_experience(ctx, request.profile_id, request)
+    except NoSession as error:
+        raise UnknownPlayer(f"there is no player {request.profile_id[:64]!r}") from error
+    return ExperienceReply(
+        experience_points=progress.experience, experience_level=progress.level, xp_capped=progress.capped
+    )
+
+
+# A player's life
+
+
+@service.on_state
+async def tell_progress(ctx: Context, profile_id: str) -> dict[str, Any]:
+    """Add the player's statistics, points and level to their state."""
+    progress = await experience.read(ctx.tx, ctx.app, profile_id)
+    return {} if progress is None else progress.shown()
+
+
+@service.on_reset
+async def reset_progress(ctx: Context, profile_id: str) -> None:
+    """Set the player back to the start."""
+    await experience.reset(ctx.tx, ctx.app, profile_id)
+
+
+@service.on_delete
+async def forget_progress(ctx: Context, profile_id: str) -> None:
+    """Remove what is kept of the player."""
+    await experience.forget(ctx.tx, profile_id)
+
+
+# Rules
+
+
+async def _read(ctx: Context, profile_id: str) -> Progress:
+    progress = await experience.read(ctx.tx, ctx.app, profile_id)
+    if progress is None:
+        raise NoSession("the player is gone")
+    return progress
+
+
+async def _advance(ctx: Context, changes: dict[str, Any]) -> Progress:
+    deed = Deed(statistics.plan(ctx.section(PlayerStatisticsSettings), changes))
+    progress, _ = await experience.advance(
+        ctx.tx, ctx.app, ctx.player_id, [deed], ctx.core.new_id(), ctx.now_ms
+    )
+    return progress
+
+
+async def _reset_experience(ctx: Context, profile_id: str, request: ResetExperience) -> Progress:
+    def lower(progress: Progress) -> None:
+        if request.xp_points > progress.experience:
+            if request.skip_reset_if_already_lower:
+                return
+            raise InvalidParameterValue(
+                f"data.xp_points: expected at most the {progress.experience} the player has"
+            )
+        progress.take_back(request.xp_points, levels_too=request.recalculate_xp_level)
+
+    progress, _ = await experience.change(ctx.tx, ctx.app, profile_id, lower)
+    return progress
+
+
+def _level_rewards(rewards: Rewards) -> LevelRewards:
+    return LevelRewards(
+        global_game_statistics=rewards.global_statistics or None,
+        experience_points=rewards.experience or None,
+        player_statistics=rewards.statistics or None,
+        currencies=rewards.currency or None,
+    )
