@@ -15,8 +15,9 @@ BELOW = {
     "storage": {"wire"},
     "sessions": {"wire"},
     "push": {"wire"},
+    "ranks": {"wire"},
 }
-BELOW["game"] = {"apps", "storage", "sessions", "push", "wire"}
+BELOW["game"] = {"apps", "storage", "sessions", "push", "ranks", "wire"}
 BELOW["rpc"] = {"game", *BELOW["game"]}
 BELOW["services"] = {"rpc", *BELOW["rpc"]}
 BELOW["faces"] = {"rpc", *BELOW["rpc"]}

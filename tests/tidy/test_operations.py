@@ -7,6 +7,13 @@ import pytest
 from gameserver.rpc import Registry, metrics
 from gameserver.services import ALL
 
+# Apps have neither parents nor peers yet, so these can only answer with the documented refusal.
+REFUSED_ONLY = {
+    f"virtualCurrency.{what}_{whose}_VC"
+    for what in ("AWARD", "CONSUME", "GET", "RESET", "REVOKE")
+    for whose in ("PARENT", "PEER")
+}
+
 
 def outcomes() -> dict[str, set[str]]:
     """What the messages this process has run ended in, by operation: the server counts them anyway."""
@@ -27,7 +34,7 @@ def test_every_operation_has_been_called_and_has_been_refused() -> None:
     missing = [
         f"no test calls {operation.wire_name} with success"
         for operation in Registry(ALL)
-        if "ok" not in seen[operation.wire_name]
+        if "ok" not in seen[operation.wire_name] and operation.wire_name not in REFUSED_ONLY
     ]
     missing += [
         f"no test shows a refusal of {' or '.join(names)}"
