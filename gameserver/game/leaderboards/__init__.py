@@ -1,0 +1,48 @@
+"""Leaderboards: boards that rotate, scores in SQL, ranks from an index that follows SQL.
+
+Truth is in SQL. A board's row and the time decide which version is running, so that a rotation needs nobody
+to happen; storing it is one conditional update. A post is one conditional statement; the index of ranks
+follows after the commit, and is checked against SQL at every read.
+"""
+
+from gameserver.game.leaderboards.boards import (
+    CURRENT,
+    SCORE_MAX,
+    Board,
+    BoardConfig,
+    BoardType,
+    EntryType,
+    LeaderboardSettings,
+    NoLeaderboard,
+    Version,
+)
+from gameserver.game.leaderboards.facade import Leaderboards, Posted
+from gameserver.game.leaderboards.hooks import post_hooks, rotation_hooks, tick_hooks
+from gameserver.game.leaderboards.periods import RECURRING, Rotation
+from gameserver.game.leaderboards.standings import Index, Standing, Standings
+from gameserver.game.leaderboards.store import Stale, Work, no_board
+
+__all__ = [
+    "CURRENT",
+    "RECURRING",
+    "SCORE_MAX",
+    "Board",
+    "BoardConfig",
+    "BoardType",
+    "EntryType",
+    "Index",
+    "LeaderboardSettings",
+    "Leaderboards",
+    "NoLeaderboard",
+    "Posted",
+    "Rotation",
+    "Stale",
+    "Standing",
+    "Standings",
+    "Version",
+    "Work",
+    "no_board",
+    "post_hooks",
+    "rotation_hooks",
+    "tick_hooks",
+]

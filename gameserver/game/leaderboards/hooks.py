@@ -1,0 +1,31 @@
+"""What others hear of boards: tournaments decide who may post, and act when a version has ended."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from gameserver.apps import App
+from gameserver.game.leaderboards.boards import Board, Version
+from gameserver.storage import Database, Transaction
+
+PostHook = Callable[[Transaction, Board, str, int], Awaitable[None]]
+"""Transaction, board, member, time: before a score is stored on a board with tournaments; may refuse it."""
+RotationHook = Callable[[Transaction, Board, Sequence[Version]], Awaitable[None]]
+"""Transaction, board as it is now, versions that ended: in the transaction that stores the rotation, once."""
+TickHook = Callable[[Database, Iterable[App], int], Awaitable[None]]
+"""Database, apps, time: every second, in every process."""
+
+post_hooks: list[PostHook] = []
+rotation_hooks: list[RotationHook] = []
+tick_hooks: list[TickHook] = []
+
+
+async def before_post(tx: Transaction, board: Board, member_id: str, now_ms: int) -> None:
+    """Ask whether a member may post to a board."""
+    if board.t_enabled:
+        for hook in post_hooks:
+            await hook(tx, board, member_id, now_ms)
+
+
+async def after_rotation(tx: Transaction, board: Board, ended: Sequence[Version]) -> None:
+    """Tell that versions of a board have ended."""
+    for hook in rotation_hooks:
+        await hook(tx, board, ended)

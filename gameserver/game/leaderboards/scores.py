@@ -1,0 +1,243 @@
+"""Scores in SQL: what a post stores, what a removal removes, and reading entries."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Select,
+    String,
+    Text,
+    bindparam,
+    case,
+    delete,
+    desc,
+    func,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.elements import ColumnElement
+
+from gameserver.game.leaderboards.boards import SCORE_MAX, Board, BoardType, boards, entries
+from gameserver.game.leaderboards.store import Stale
+from gameserver.game.players import players
+from gameserver.storage import Json, Row, Transaction, Upsert, excluded
+
+# Posting. The statement stores nothing when the board has changed since it was read; on PostgreSQL it keeps
+# the board from rotating until the score is committed, so that no score comes into a version that has ended.
+
+_old, _new = entries.c, excluded(entries)
+_PARAMS: dict[str, Any] = {
+    "board_uid": String(36),
+    "version": Integer(),
+    "entry_id": Text(),
+    "member_id": String(36),
+    "rank_key": BigInteger(),
+    "seq": BigInteger(),
+    "data": Json(),
+    "now_ms": BigInteger(),
+}
+
+
+def _value(name: str) -> ColumnElement[Any]:
+    return bindparam(name, type_=_PARAMS[name])
+
+
+_COLUMNS = [
+    "board_uid",
+    "version",
+    "entry_id",
+    "member_id",
+    "rank_key",
+    "seq",
+    "data",
+    "created_ms",
+    "updated_ms",
+]
+_SOURCE = (
+    select(*(_value(name).label(name) for name in _COLUMNS[:7]), _value("now_ms"), _value("now_ms"))
+    .select_from(boards)
+    .where(boards.c.uid == _value("board_uid"), boards.c.stamp == bindparam("stamp", type_=BigInteger()))
+    .with_for_update(read=True)
+)
+_KEY = ["board_uid", "version", "entry_id"]
+# Of two changes of an entry the later one has the higher seq, whatever the clocks of processes say.
+_NEXT_SEQ = case((_old.seq >= _new.seq, _old.seq + 1), else_=_new.seq)
+
+
+def _post(changes: dict[str, Any] | None, where: ColumnElement[bool] | None = None) -> Upsert:
+    on_sqlite = sqlite.insert(entries).from_select(_COLUMNS, _SOURCE)
+    on_postgresql = postgresql.insert(entries).from_select(_COLUMNS, _SOURCE)
+    if changes is not None:
+        changes = changes | {"data": func.coalesce(_new.data, _old.data), "updated_ms": _new.updated_ms}
+        on_sqlite = on_sqlite.on_conflict_do_update(_KEY, None, changes, where)
+        on_postgresql = on_postgresql.on_conflict_do_update(index_elements=_KEY, set_=changes, where=where)
+    returned = (entries.c.rank_key, entries.c.seq)
+    return Upsert(on_sqlite.returning(*returned), on_postgresql.returning(*returned))
+
+
+_SUM = _old.rank_key + _new.rank_key
+_BEST = _post({"rank_key": _new.rank_key, "seq": _NEXT_SEQ}, _new.rank_key < _old.rank_key)
+_LAST = _post(
+    {"rank_key": _new.rank_key, "seq": case((_old.rank_key == _new.rank_key, _old.seq), else_=_NEXT_SEQ)}
+)
+_ADDED = _post(
+    {"rank_key": _SUM, "seq": case((_new.rank_key == 0, _old.seq), else_=_NEXT_SEQ)},
+    _SUM.between(-SCORE_MAX, SCORE_MAX),
+)
+_EACH = _post(None)
+
+POST = {
+    BoardType.HIGH_VALUE: _BEST,
+    BoardType.LOW_VALUE: _BEST,
+    BoardType.LAST_VALUE: _LAST,
+    BoardType.CUMULATIVE: _ADDED,
+    BoardType.ARCADE_HIGH: _EACH,
+    BoardType.ARCADE_LOW: _EACH,
+}
+
+# Removing
+
+_REMOVED = (entries.c.board_uid, entries.c.version, entries.c.entry_id, entries.c.seq)
+REMOVE = (
+    delete(entries)
+    .where(
+        entries.c.board_uid == bindparam("uid"),
+        entries.c.version == bindparam("of_version"),
+        entries.c.member_id == bindparam("member"),
+    )
+    .returning(*_REMOVED)
+)
+REMOVE_MEMBER = delete(entries).where(entries.c.member_id == bindparam("member")).returning(*_REMOVED)
+
+# Reading. Every row carries the stamp of its board: who remembers a board sees when it has changed.
+
+_ENTRY = (
+    entries.c.entry_id,
+    entries.c.member_id,
+    entries.c.rank_key,
+    entries.c.seq,
+    entries.c.data,
+    entries.c.created_ms,
+    entries.c.updated_ms,
+)
+_FACTS = (players.c.name, players.c.picture_url, players.c.summary_friend_data)
+_ORDER = (entries.c.rank_key, entries.c.seq, entries.c.entry_id)
+_OF_VERSION = (entries.c.board_uid == bindparam("uid"), entries.c.version == bindparam("version"))
+
+
+def _beside_board(source: Any) -> Select[Any]:
+    """Entries, what is shown of their players, and the board's stamp, which comes even without entries."""
+    c = source.c
+    return (
+        select(boards.c.stamp, *(c[column.name] for column in _ENTRY), *_FACTS)
+        .select_from(
+            boards.outerjoin(source, c.board_uid == boards.c.uid).outerjoin(
+                players, players.c.profile_id == c.member_id
+            )
+        )
+        .where(boards.c.uid == bindparam("uid"))
+    )
+
+
+_in_order = {False: _ORDER, True: tuple(desc(column) for column in _ORDER)}
+_columns = (entries.c.board_uid, *_ENTRY)
+
+BY_ID = _beside_board(
+    select(*_columns)
+    .where(*_OF_VERSION, entries.c.entry_id.in_(bindparam("ids", expanding=True)))
+    .subquery("e")
+)
+_best_of_members = (
+    select(
+        *_columns,
+        func.row_number().over(partition_by=entries.c.member_id, order_by=_ORDER).label("nth"),
+    )
+    .where(*_OF_VERSION, entries.c.member_id.in_(bindparam("members", expanding=True)))
+    .subquery("b")
+)
+BY_MEMBER = _beside_board(
+    select(*(_best_of_members.c[c.name] for c in _columns)).where(_best_of_members.c.nth == 1).subquery("e")
+)
+OF_MEMBER = _beside_board(
+    select(*_columns)
+    .where(*_OF_VERSION, entries.c.member_id == bindparam("member"))
+    .order_by(*_ORDER)
+    .limit(bindparam("most"))
+    .subquery("e")
+)
+# Without the index of ranks: right, but slower the deeper the page is.
+SLICE = {
+    backwards: _beside_board(
+        select(*_columns)
+        .where(*_OF_VERSION)
+        .order_by(*order)
+        .limit(bindparam("most"))
+        .offset(bindparam("skip"))
+        .subquery("e")
+    )
+    for backwards, order in _in_order.items()
+}
+SIZE = select(func.count()).select_from(entries).where(*_OF_VERSION)
+_place = tuple_(
+    bindparam("rank_key", type_=BigInteger()),
+    bindparam("seq", type_=BigInteger()),
+    bindparam("entry_id", type_=Text()),
+)
+AHEAD = (
+    select(func.count())
+    .select_from(entries)
+    .where(
+        *_OF_VERSION,
+        tuple_(*_ORDER) < _place,
+    )
+)
+_best_of_versions = (
+    select(
+        entries,
+        func.row_number()
+        .over(partition_by=(entries.c.board_uid, entries.c.version), order_by=_ORDER)
+        .label("nth"),
+    )
+    .where(
+        entries.c.member_id == bindparam("member"),
+        entries.c.board_uid.in_(bindparam("uids", expanding=True)),
+    )
+    .subquery("b")
+)
+BEST_ON_BOARDS = select(_best_of_versions).where(_best_of_versions.c.nth == 1)
+
+# For the index of ranks
+CHUNK = (
+    select(entries.c.entry_id, entries.c.seq, entries.c.rank_key)
+    .where(*_OF_VERSION, tuple_(*_ORDER) > _place)
+    .order_by(*_ORDER)
+    .limit(bindparam("most"))
+)
+# The time makes SQLite look entries up by id: it would rather scan the index that covers all the rest.
+TRUTH = select(entries.c.entry_id, entries.c.seq, entries.c.rank_key, entries.c.updated_ms).where(
+    *_OF_VERSION, entries.c.entry_id.in_(bindparam("ids", expanding=True))
+)
+RECENT = (
+    select(entries.c.board_uid, entries.c.version, entries.c.entry_id, entries.c.seq, entries.c.rank_key)
+    .where(entries.c.seq > bindparam("above"))
+    .order_by(entries.c.seq)
+    .limit(bindparam("most"))
+)
+
+
+async def read(tx: Transaction, statement: Any, board: Board, version: int, **params: Any) -> list[Row]:
+    """Run one of the statements that carry the stamp; returns the entries found. Raises `Stale`."""
+    if not board.uid:
+        return []
+    rows = await tx.all(statement, uid=board.uid, version=version, **params)
+    if not rows or rows[0]["stamp"] != board.stamp:
+        raise Stale
+    return [row for row in rows if row["entry_id"] is not None]
+
+
+def best_first(rows: Sequence[Row]) -> list[Row]:
+    """Sort entries as their board does."""
+    return sorted(rows, key=lambda row: (row["rank_key"], row["seq"], row["entry_id"]))

@@ -1,0 +1,81 @@
+"""Who belongs together: friends and groups, for the rules that need no more than that.
+
+The services that keep friends and groups add their hooks; without any, everybody is alone.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from gameserver.storage import Transaction
+from gameserver.wire.errors import GameError
+
+
+class UnknownGroup(GameError):
+    """There is no such group."""
+
+    reason_code = 40345
+
+
+class NotGroupMember(GameError):
+    """The caller is not a member of the group."""
+
+    reason_code = 40453
+
+
+class Group(NamedTuple):
+    """A group as others see it."""
+
+    group_id: str
+    name: str
+
+
+FriendsHook = Callable[[Transaction, str, str], Awaitable[Sequence[str]]]
+"""From an app and a profile to the profiles of friends."""
+GroupsHook = Callable[[Transaction, str, Sequence[str]], Awaitable[Mapping[str, Group]]]
+"""From an app and ids of groups to those groups that exist, by id."""
+MembersHook = Callable[[Transaction, str, str], Awaitable[Sequence[str]]]
+"""From an app and the id of a group to the profiles of its members."""
+
+friends_hooks: list[FriendsHook] = []
+groups_hooks: list[GroupsHook] = []
+members_hooks: list[MembersHook] = []
+
+
+async def friends_of(tx: Transaction, app_id: str, profile_id: str) -> list[str]:
+    """Return the profiles of a player's friends, each once, in the order the hooks give them."""
+    found: dict[str, None] = {}
+    for hook in friends_hooks:
+        found |= dict.fromkeys(await hook(tx, app_id, profile_id))
+    found.pop(profile_id, None)
+    return list(found)
+
+
+async def groups(tx: Transaction, app_id: str, group_ids: Sequence[str]) -> dict[str, Group]:
+    """Return the groups that exist among these, by id."""
+    found: dict[str, Group] = {}
+    for hook in groups_hooks:
+        found |= await hook(tx, app_id, group_ids)
+    return found
+
+
+async def group(tx: Transaction, app_id: str, group_id: str) -> Group:
+    """Return a group. Raises `UnknownGroup`."""
+    found = (await groups(tx, app_id, [group_id])).get(group_id)
+    if found is None:
+        raise UnknownGroup(f"there is no group {group_id[:64]!r}")
+    return found
+
+
+async def group_members(tx: Transaction, app_id: str, group_id: str) -> list[str]:
+    """Return the profiles of a group's members. Raises `UnknownGroup`."""
+    await group(tx, app_id, group_id)
+    found: dict[str, None] = {}
+    for hook in members_hooks:
+        found |= dict.fromkeys(await hook(tx, app_id, group_id))
+    return list(found)
+
+
+async def check_member(tx: Transaction, app_id: str, group_id: str, profile_id: str) -> None:
+    """Raise `UnknownGroup`, or `NotGroupMember` when the player is no member of the group."""
+    if profile_id not in await group_members(tx, app_id, group_id):
+        raise NotGroupMember("the player is not a member of the group")

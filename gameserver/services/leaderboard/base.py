@@ -1,0 +1,211 @@
+"""The service, its part of `app.toml`, and what its operations share."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from gameserver.game import documents, social
+from gameserver.game.leaderboards import (
+    CURRENT,
+    SCORE_MAX,
+    Board,
+    EntryType,
+    LeaderboardSettings,
+    Standing,
+    Standings,
+)
+from gameserver.rpc import Context, Service
+from gameserver.storage import Row
+from gameserver.wire.errors import GameError, InvalidParameterType, InvalidParameterValue
+from gameserver.wire.shapes import Reply, Request
+
+SAMPLE = """\
+# Leaderboards that are there from the start; servers and clients can make further ones. Scores stay when a
+# board is taken out of this file.
+[leaderboard]
+# Boards the app may have, with those that clients have made.
+#boards_max = 10000
+
+# What a further score does: HIGH_VALUE and LOW_VALUE keep the best, LAST_VALUE the last, CUMULATIVE adds,
+# ARCADE_HIGH and ARCADE_LOW keep all. This board begins anew every Monday; the scores of this week and of the
+# three weeks before can be read. Also: DAILY, MONTHLY, YEARLY, DAYS with days = 2 to 14, or NEVER.
+#[leaderboard.boards.high_scores]
+#type = "HIGH_VALUE"
+#rotation = "WEEKLY"
+#reset = 2026-01-05T00:00:00Z
+#retained = 4
+# "GROUP": groups have scores, not players.
+#entries = "PLAYER"
+#data = { title = "High scores" }
+"""
+
+service = Service("leaderboard", section=LeaderboardSettings, sample=SAMPLE)
+
+ROWS_MAX = 500  # of an answer
+IDS_MAX = 500  # of a request
+DATA_BYTES_MAX = 10 << 10
+
+# Errors
+
+
+class NoScore(GameError):
+    """The player has no score on the board."""
+
+    reason_code = 40528
+
+
+class WrongEntryType(GameError):
+    """The board is for groups and the operation for players, or the other way round."""
+
+    reason_code = 40656
+
+
+# Types
+
+BoardId = str
+VersionId = Annotated[int, Meta(description="-1 is the running version.")] | None
+Score = Annotated[int, Meta(ge=-SCORE_MAX, le=SCORE_MAX)]
+Ids = Annotated[list[str], Meta(max_length=IDS_MAX)]
+Count = Annotated[int, Meta(ge=0)]
+SortOrder = Literal["HIGH_TO_LOW", "LOW_TO_HIGH"]
+
+
+class OfBoard(Request):
+    leaderboard_id: BoardId
+
+
+class Entry(Reply):
+    """A score with its place in the order that was asked for: `index` from 0, `rank` from 1."""
+
+    player_id: str
+    score: int
+    data: Any
+    created_at: int
+    updated_at: int
+    index: int
+    rank: int
+    name: str
+    summary_friend_data: Any
+    picture_url: str | None
+
+
+class GroupEntry(Reply):
+    """A group's score with its place."""
+
+    group_id: str
+    score: int
+    data: Any
+    created_at: int
+    updated_at: int
+    index: int
+    rank: int
+    group_name: str
+
+
+# Rules
+
+
+def check_players(board: Board) -> None:
+    """Raise `WrongEntryType` for a board of groups."""
+    if board.entry_type is not EntryType.PLAYER:
+        raise WrongEntryType(f"leaderboard {board.board_id!r} is for groups")
+
+
+def check_groups(board: Board) -> None:
+    """Raise `WrongEntryType` for a board of players."""
+    if board.entry_type is not EntryType.GROUP:
+        raise WrongEntryType(f"leaderboard {board.board_id!r} is for players")
+
+
+def version_of(board: Board, version: int | None) -> int:
+    """Return the version that a request names. Raises `InvalidVersion`."""
+    return board.find_version(CURRENT if version is None else version)
+
+
+def is_backwards(board: Board, sort: str | None) -> bool:
+    """Tell whether the order that was asked for is the opposite of the board's own."""
+    return sort is not None and (sort == "LOW_TO_HIGH") != board.lowest_first
+
+
+def seconds_left(ctx: Context, board: Board, version: int) -> dict[str, Any]:
+    """Return `timeBeforeReset`, in milliseconds, if the version is the running one and will end."""
+    if version != board.version or board.reset_ms is None:
+        return {}
+    return {"timeBeforeReset": board.reset_ms - ctx.now_ms}
+
+
+def score_data(data: Any, where: str = "data.data") -> str | None:
+    """Return the text that is stored of data beside a score; None for none. Raises for what is no object."""
+    if data is None or data == "":
+        return None
+    if not isinstance(data, dict):
+        raise InvalidParameterType(f"{where}: expected an object")
+    return documents.data_text(data, where, DATA_BYTES_MAX)
+
+
+def json_out(text: str | None) -> msgspec.Raw | None:
+    """Return stored JSON as a part of an answer."""
+    return None if text is None else documents.data_out(text)
+
+
+def score_of(board: Board, row: Row) -> int:
+    """Return the score of an entry."""
+    return board.key(row["rank_key"])
+
+
+def check_page(first: int, last: int) -> tuple[int, int]:
+    """Return the indexes of a page, not more than an answer holds. Raises `InvalidParameterValue`."""
+    if first < 0 or last < first:
+        raise InvalidParameterValue("data.startIndex, data.endIndex: expected 0 <= startIndex <= endIndex")
+    return first, min(last, first + ROWS_MAX - 1)
+
+
+async def show(ctx: Context, board: Board, found: Standings) -> list[Entry] | list[GroupEntry]:
+    """Return standings as clients see them."""
+    if board.entry_type is EntryType.PLAYER:
+        return [_player(board, standing) for standing in found.entries]
+    ids = [standing.row["member_id"] for standing in found.entries]
+    groups = await social.groups(ctx.tx, ctx.app.id, ids) if ids else {}
+    return [_group(board, standing, groups) for standing in found.entries]
+
+
+def _player(board: Board, standing: Standing) -> Entry:
+    row = standing.row
+    return Entry(
+        player_id=row["member_id"],
+        score=score_of(board, row),
+        data=json_out(row["data"]),
+        created_at=row["created_ms"],
+        updated_at=row["updated_ms"],
+        index=standing.place,
+        rank=standing.place + 1,
+        name=row["name"] or "",
+        summary_friend_data=json_out(row["summary_friend_data"]),
+        picture_url=row["picture_url"],
+    )
+
+
+def _group(board: Board, standing: Standing, groups: dict[str, social.Group]) -> GroupEntry:
+    row = standing.row
+    group = groups.get(row["member_id"])
+    return GroupEntry(
+        group_id=row["member_id"],
+        score=score_of(board, row),
+        data=json_out(row["data"]),
+        created_at=row["created_ms"],
+        updated_at=row["updated_ms"],
+        index=standing.place,
+        rank=standing.place + 1,
+        group_name="" if group is None else group.name,
+    )
+
+
+# A player's life
+
+
+@service.on_reset
+@service.on_delete
+async def forget_player(ctx: Context, profile_id: str) -> None:
+    """Remove the player's scores from all boards."""
+    await ctx.core.leaderboards.remove_member(ctx, profile_id)

@@ -1,0 +1,427 @@
+"""The boards themselves, for servers: made, changed, listed, deleted, begun anew."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from gameserver.game import paging
+from gameserver.game.leaderboards import Board, NoLeaderboard, Rotation, Stale, no_board
+from gameserver.game.leaderboards.boards import (
+    CURRENT,
+    InvalidLeaderboardId,
+    boards,
+    read_board,
+)
+from gameserver.game.leaderboards.store import DuplicateLeaderboard, ScoresExist, TooManyLeaderboards
+from gameserver.game.leaderboards.tournaments import InvalidTournamentSettings, read_schedule
+from gameserver.game.query import Fields, InvalidWhere
+from gameserver.rpc import Access, Context, Tx
+from gameserver.services.leaderboard.base import Ids, OfBoard, service
+from gameserver.services.leaderboard.rules import JsonObject, Time, object_of, read_config
+from gameserver.services.leaderboard.showing import Config, config_reply, data_of
+from gameserver.storage import Aborted
+from gameserver.wire.errors import GameError
+from gameserver.wire.shapes import Reply, Request
+
+
+class VersionMismatch(GameError):
+    """The board's configuration has changed since the caller read it."""
+
+    reason_code = 40844
+
+
+class DoesNotApply(GameError):
+    """The board's rotation is not of the kind that the operation is for."""
+
+    reason_code = 40845
+
+
+class InProgress(GameError):
+    """A tournament runs on the board, or is scheduled."""
+
+    reason_code = 40520
+
+
+async def locked(ctx: Context, board_id: str, db_version: int | None = None) -> Board:
+    """Return a board as it is stored, locked until the packet is committed.
+
+    Raises `NoLeaderboard`, and `VersionMismatch` unless the version is -1 or null.
+    """
+    board = await ctx.core.leaderboards.boards.store(ctx, board_id)
+    if db_version not in {None, CURRENT, board.db_version}:
+        raise VersionMismatch(f"data.dbVersion: the leaderboard is at {board.db_version}")
+    return board
+
+
+async def edit(ctx: Context, board: Board, given: dict[str, Any], where: str) -> Board:
+    """Change what a board is made from."""
+    config = read_config(given, ctx.now_ms, where, board)
+    try:
+        return await ctx.core.leaderboards.boards.edit(ctx.tx, board, config, ctx.now_ms)
+    except Stale:
+        raise Aborted("the board was changed at the same time") from None
+
+
+# Making
+
+
+class CreateFields(OfBoard):
+    """The several spellings of these operations: `rotationReset…` are the same."""
+
+    entry_type: str | None = None
+    leaderboard_type: str | None = None
+    rotation_type: str | None = None
+    rotation_reset: Time = None
+    rotation_reset_time: Time = None
+    rotation_reset_timestamp_utc_millis: Time = None
+    num_days_to_rotate: int | None = None
+    retained_count: int | None = None
+    data: JsonObject = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What the request says, in the words of a configuration."""
+        resets = (self.rotation_reset_timestamp_utc_millis, self.rotation_reset_time, self.rotation_reset)
+        found: dict[str, Any] = {
+            "entryType": self.entry_type,
+            "leaderboardType": self.leaderboard_type,
+            "rotationType": self.rotation_type,
+            "resetAt": next((reset for reset in resets if reset is not None), None),
+            "numDaysToRotate": self.num_days_to_rotate,
+            "retainedCount": self.retained_count,
+        }
+        return found if self.data is None else found | {"data": self.data}
+
+
+@service.operation(
+    "SYS_CREATE_LEADERBOARD",
+    "CREATE_LEADERBOARD",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(DuplicateLeaderboard, TooManyLeaderboards, InvalidLeaderboardId),
+)
+async def create(ctx: Context, request: CreateFields) -> None:
+    """Make a board for players, or with `entryType` GROUP for groups."""
+    config = read_config(request.given, ctx.now_ms, "data")
+    await ctx.core.leaderboards.boards.create(ctx, request.leaderboard_id, config)
+
+
+class WithConfig(OfBoard):
+    config_json: JsonObject
+
+
+@service.operation(
+    "SYS_CREATE_LEADERBOARD_CONFIG",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(DuplicateLeaderboard, TooManyLeaderboards, InvalidLeaderboardId, InvalidTournamentSettings),
+)
+async def create_config(ctx: Context, request: WithConfig) -> dict[str, Config]:
+    """Make a board, also one with tournaments; answers with it."""
+    where = "data.configJson"
+    config = read_config(object_of(request.config_json, where), ctx.now_ms, where)
+    board = await ctx.core.leaderboards.boards.create(ctx, request.leaderboard_id, config)
+    return config_reply(board)
+
+
+# Changing
+
+
+@service.operation(
+    "SYS_EDIT_LEADERBOARD",
+    "EDIT_LEADERBOARD",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(NoLeaderboard, ScoresExist),
+)
+async def edit_leaderboard(ctx: Context, request: CreateFields) -> None:
+    """Change a board; what is left out stays. The running version and its scores go on.
+
+    Refused: turning the order around once there are scores.
+    """
+    board = await locked(ctx, request.leaderboard_id)
+    await edit(ctx, board, request.given, "data")
+
+
+class EditConfig(WithConfig):
+    db_version: int | None = CURRENT
+
+
+@service.operation(
+    "SYS_EDIT_LEADERBOARD_CONFIG",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(NoLeaderboard, VersionMismatch, ScoresExist, InvalidTournamentSettings),
+)
+async def edit_config(ctx: Context, request: EditConfig) -> dict[str, Config]:
+    """Change a board; what is left out stays. `dbVersion` is the version the caller has seen, -1 any."""
+    board = await locked(ctx, request.leaderboard_id, request.db_version)
+    where = "data.configJson"
+    return config_reply(await edit(ctx, board, object_of(request.config_json, where), where))
+
+
+class ResetReply(Reply):
+    leaderboard_id: str
+    leaderboard_type: str
+    entry_type: str
+    rotation_type: str
+    num_days_to_rotate: int
+    retained_count: int
+    version_id: int
+
+
+@service.operation(
+    "SYS_RESET_NEVER_LEADERBOARD",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(NoLeaderboard, DoesNotApply),
+)
+async def reset_never(ctx: Context, request: OfBoard) -> ResetReply:
+    """Begin a board anew that does not rotate by itself."""
+    board = await locked(ctx, request.leaderboard_id)
+    if board.rotation is not Rotation.NEVER:
+        raise DoesNotApply("the leaderboard rotates by itself")
+    after, ended = board.begun_anew(ctx.now_ms)
+    await ctx.core.leaderboards.boards.change(ctx.tx, board, after, [ended])
+    return ResetReply(
+        leaderboard_id=after.board_id,
+        leaderboard_type=after.board_type,
+        entry_type=after.entry_type,
+        rotation_type=after.rotation,
+        num_days_to_rotate=after.days,
+        retained_count=after.retained,
+        version_id=after.version,
+    )
+
+
+# Deleting
+
+
+class DeleteBoards(Request):
+    leaderboard_ids: Ids
+
+
+class DeletedReply(Reply):
+    deleted_leaderboard_count: int
+    message: str
+
+
+@service.operation("DELETE_LEADERBOARDS", tx=Tx.WRITE, access=Access.SERVER)
+async def delete_boards(ctx: Context, request: DeleteBoards) -> DeletedReply:
+    """Delete boards with their scores; unknown ids are passed over. A declared board begins anew."""
+    found = await ctx.core.leaderboards.boards.find_many(ctx, sorted(set(request.leaderboard_ids)))
+    stored = [board for board in found.values() if board.uid]
+    for board in stored:
+        await ctx.core.leaderboards.boards.delete(ctx.tx, board, ctx.now_ms)
+    count = len(stored)
+    return DeletedReply(deleted_leaderboard_count=count, message=f"{count} record(s) deleted successfully.")
+
+
+class DeleteConfig(OfBoard):
+    force_delete: bool | None = False
+
+
+@service.operation(
+    "SYS_DELETE_LEADERBOARD_CONFIG",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(NoLeaderboard, InProgress),
+)
+async def delete_config(ctx: Context, request: DeleteConfig) -> dict[str, Any]:
+    """Delete a board with its scores. One whose tournament runs or is scheduled needs `forceDelete`."""
+    board = await locked(ctx, request.leaderboard_id)
+    current, _ = board.at(ctx.now_ms)
+    busy = current.t_period is not None or read_schedule(current.t_schedule)
+    if busy and not request.force_delete:
+        raise InProgress("a tournament runs on the leaderboard, or is scheduled; forceDelete deletes it too")
+    await ctx.core.leaderboards.boards.delete(ctx.tx, board, ctx.now_ms)
+    return {}
+
+
+# Listing
+
+
+class Nothing(Request):
+    """A request without parameters."""
+
+
+class Listed(Reply):
+    """`max_retained_count` versions are kept at most, `retained_versions_count` there are now."""
+
+    leaderboard_id: str
+    leaderboard_type: str
+    entry_type: str
+    rotation_type: str
+    reset_at: int | None
+    current_version_id: int
+    max_retained_count: int
+    retained_versions_count: int
+    data: Any
+
+
+class ListReply(Reply):
+    leaderboard_list: list[Listed]
+    leaderboard_list_count: int
+
+
+@service.operation("LIST_ALL_LEADERBOARDS", tx=Tx.READ, access=Access.SIGNED_IN)
+async def list_all(ctx: Context, request: Nothing) -> ListReply:
+    """List the boards of the app by id, up to 500; the count is that of all."""
+    found, count = await ctx.core.leaderboards.boards.page(ctx)
+    listed = [_listed(board.at(ctx.now_ms)[0]) for board in found]
+    return ListReply(leaderboard_list=listed, leaderboard_list_count=count)
+
+
+def _listed(board: Board) -> Listed:
+    return Listed(
+        leaderboard_id=board.board_id,
+        leaderboard_type=board.board_type,
+        entry_type=board.entry_type,
+        rotation_type=board.rotation,
+        reset_at=board.reset_ms,
+        current_version_id=board.version,
+        max_retained_count=board.retained,
+        retained_versions_count=min(board.retained, board.version),
+        data=data_of(board),
+    )
+
+
+@service.operation("SYS_GET_LEADERBOARD_CONFIG", tx=Tx.READ, access=Access.SERVER, errors=(NoLeaderboard,))
+async def get_config(ctx: Context, request: OfBoard) -> dict[str, Config]:
+    """Read a board with its tournament settings, for the running period and those to come."""
+    board = await ctx.core.leaderboards.boards.find(ctx, request.leaderboard_id, fresh=True)
+    if board is None:
+        raise no_board(request.leaderboard_id)
+    return config_reply(board.at(ctx.now_ms)[0])
+
+
+class ListOptions(Request):
+    filter_type: Literal["all", "standard", "tournament", "division", "divisions", "templates"] = "standard"
+    division_set_id: str | None = None
+
+
+class ListConfigs(Request):
+    options_json: ListOptions | None = None
+
+
+class Summary(Reply):
+    """A board in short."""
+
+    leaderboard_id: str
+    entry_type: str
+    leaderboard_type: str
+    rotation_type: str
+    num_days_to_rotate: int
+    reset_at: int | None
+    current_version_id: int
+    t_enabled: bool
+    t_template_only: bool
+    data: Any
+
+
+class ConfigListReply(Reply):
+    leaderboard_list: list[Summary]
+    leaderboard_list_count: int
+
+
+def _summary(board: Board) -> Summary:
+    return Summary(
+        leaderboard_id=board.board_id,
+        entry_type=board.entry_type,
+        leaderboard_type=board.board_type,
+        rotation_type=board.rotation,
+        num_days_to_rotate=board.days,
+        reset_at=board.reset_ms,
+        current_version_id=board.version,
+        t_enabled=board.t_enabled,
+        t_template_only=board.t_template_only,
+        data=data_of(board),
+    )
+
+
+@service.operation("SYS_LIST_LEADERBOARD_CONFIGS", tx=Tx.READ, access=Access.SERVER)
+async def list_configs(ctx: Context, request: ListConfigs) -> ConfigListReply:
+    """List boards by id: `standard` without tournaments (the default), `tournament`, `templates`, or `all`.
+
+    No board is part of a set of divisions, so `divisions` is empty.
+    """
+    kind = (request.options_json or ListOptions()).filter_type
+    found, _ = await ctx.core.leaderboards.boards.page(ctx)
+    listed = [_summary(board.at(ctx.now_ms)[0]) for board in found if _is_listed(board, kind)]
+    return ConfigListReply(leaderboard_list=listed, leaderboard_list_count=len(listed))
+
+
+def _is_listed(board: Board, kind: str) -> bool:
+    match kind:
+        case "all":
+            return True
+        case "standard":
+            return not board.t_enabled
+        case "tournament":
+            return board.t_enabled and not board.t_template_only
+        case "templates":
+            return board.t_template_only
+        case _:
+            return False
+
+
+FIELDS = Fields(
+    columns={
+        "leaderboardId": boards.c.board_id,
+        "leaderboardType": boards.c.board_type,
+        "entryType": boards.c.entry_type,
+        "rotationType": boards.c.rotation,
+        "numDaysToRotate": boards.c.days,
+        "retainedCount": boards.c.retained,
+        "currentVersionId": boards.c.version,
+        "resetAt": boards.c.reset_ms,
+        "tEnabled": boards.c.t_enabled,
+        "tTemplateOnly": boards.c.t_template_only,
+    },
+    documents={"data": boards.c.data},
+    unique=boards.c.board_id,
+)
+
+
+class PageReply(Reply):
+    context: str
+    results: paging.Results
+
+
+class GetConfigsPage(Request):
+    context: Any = None
+
+
+async def page_of(ctx: Context, page: paging.Page) -> PageReply:
+    """Read a page of the app's boards."""
+    scope = boards.c.app_id == ctx.app.id
+    found = await paging.read_page(ctx.tx, page, tuple(boards.c), scope, FIELDS)
+    items = [_summary(read_board(row).at(ctx.now_ms)[0]) for row in found.rows]
+    return PageReply(context=found.context, results=found.results(items))
+
+
+@service.operation(
+    "SYS_GET_LEADERBOARD_CONFIGS_PAGE",
+    tx=Tx.READ,
+    access=Access.SERVER,
+    errors=(paging.UnreadableContext, InvalidWhere),
+)
+async def get_configs_page(ctx: Context, request: GetConfigsPage) -> PageReply:
+    """Read a page of boards. Searched and sorted by what an item of the answer holds."""
+    return await page_of(ctx, paging.read_context(request.context))
+
+
+class GetConfigsPageOffset(Request):
+    context: Any
+    page_offset: Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
+
+
+@service.operation(
+    "SYS_GET_LEADERBOARD_CONFIGS_PAGE_OFFSET",
+    tx=Tx.READ,
+    access=Access.SERVER,
+    errors=(paging.UnreadableContext,),
+)
+async def get_configs_page_offset(ctx: Context, request: GetConfigsPageOffset) -> PageReply:
+    """Read the page that lies so many pages after one read before."""
+    return await page_of(ctx, paging.read_context(request.context, request.page_offset))

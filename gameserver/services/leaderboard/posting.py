@@ -1,0 +1,299 @@
+"""Posting scores, on boards that exist or that the post makes, and removing them."""
+
+from gameserver.game import players, social
+from gameserver.game.leaderboards import CURRENT, Board, BoardConfig, EntryType, NoLeaderboard, no_board
+from gameserver.game.leaderboards.boards import InvalidLeaderboardId, InvalidVersion
+from gameserver.game.leaderboards.store import TooManyLeaderboards
+from gameserver.rpc import Access, Caller, Context, Tx
+from gameserver.services.leaderboard.base import (
+    NoScore,
+    OfBoard,
+    Score,
+    VersionId,
+    WrongEntryType,
+    check_groups,
+    check_players,
+    score_data,
+    service,
+    version_of,
+)
+from gameserver.services.leaderboard.rules import JsonObject, object_of, read_config
+from gameserver.wire.errors import GameError
+from gameserver.wire.shapes import Reply
+
+
+class UnknownProfile(GameError):
+    """There is no such player."""
+
+    reason_code = 40374
+
+
+# Players
+
+
+class PostScore(OfBoard, kw_only=True):
+    score: Score
+    data: JsonObject = None
+
+
+@service.operation("POST_SCORE", tx=Tx.WRITE, errors=(NoLeaderboard, WrongEntryType))
+async def post_score(ctx: Context, request: PostScore) -> None:
+    """Post a score of the caller: a whole number of up to 2^53. The board's type says what becomes of it.
+
+    `data` is an object of up to 10 KiB shown with the score; without it, what is there stays.
+    """
+    data = score_data(request.data)
+    boards = ctx.core.leaderboards
+    await boards.post(ctx, request.leaderboard_id, ctx.player_id, request.score, data, check=check_players)
+
+
+class DynamicFields(OfBoard, kw_only=True):
+    """What the board is made from. Looked at only when it does not exist yet."""
+
+    score: Score
+    data: JsonObject = None
+    leaderboard_type: str | None = None
+    rotation_type: str | None = None
+    rotation_reset_time: int | float | str | None = None
+    rotation_reset: int | float | str | None = None
+    retained_count: int | None = None
+    num_days_to_rotate: int | None = None
+
+    def config(self, now_ms: int, entry_type: EntryType) -> BoardConfig:
+        """Return what the board is made from."""
+        given = {
+            "leaderboardType": self.leaderboard_type,
+            "rotationType": self.rotation_type,
+            "resetAt": self.rotation_reset_time
+            if self.rotation_reset_time is not None
+            else self.rotation_reset,
+            "retainedCount": self.retained_count,
+            "numDaysToRotate": self.num_days_to_rotate,
+            "entryType": entry_type,
+        }
+        return read_config(given, now_ms, "data")
+
+
+class PostDynamic(DynamicFields, kw_only=True):
+    """One SDK posts scores of groups here."""
+
+    group_id: str | None = None
+
+
+@service.operation(
+    "POST_SCORE_DYNAMIC", tx=Tx.WRITE, errors=(WrongEntryType, TooManyLeaderboards, InvalidLeaderboardId)
+)
+async def post_dynamic(ctx: Context, request: PostDynamic) -> None:
+    """Post a score of the caller, to a board that is made first when there is none.
+
+    How the board should be matters only then. Reset times are milliseconds since 1970, ISO 8601, `dd-MM-yyyy`
+    or `dd-MM-yyyy HH:mm`, and may lie in the past.
+    """
+    if request.group_id:
+        await post_for_group(ctx, request, request.group_id)
+        return
+    await ctx.core.leaderboards.post_or_create(
+        ctx,
+        request.leaderboard_id,
+        ctx.player_id,
+        request.score,
+        score_data(request.data),
+        lambda: request.config(ctx.now_ms, EntryType.PLAYER),
+        check=check_players,
+    )
+
+
+class PostUsingConfig(OfBoard, kw_only=True):
+    score: Score
+    score_data: JsonObject = None
+    config_json: JsonObject
+
+    def config(self, now_ms: int, entry_type: EntryType) -> BoardConfig:
+        """Return what the board is made from."""
+        where = "data.configJson"
+        return read_config({**object_of(self.config_json, where), "entryType": entry_type}, now_ms, where)
+
+
+@service.operation(
+    "POST_SCORE_DYNAMIC_USING_CONFIG",
+    tx=Tx.WRITE,
+    errors=(WrongEntryType, TooManyLeaderboards, InvalidLeaderboardId),
+)
+async def post_using_config(ctx: Context, request: PostUsingConfig) -> None:
+    """Post a score of the caller, to a board that is made from `configJson` first when there is none.
+
+    `expireInMins` deletes the board after so many minutes.
+    """
+    await ctx.core.leaderboards.post_or_create(
+        ctx,
+        request.leaderboard_id,
+        ctx.player_id,
+        request.score,
+        score_data(request.score_data, "data.scoreData"),
+        lambda: request.config(ctx.now_ms, EntryType.PLAYER),
+        check=check_players,
+    )
+
+
+class PostOnBehalfOf(PostScore, kw_only=True):
+    profile_id: str
+    force_create: bool | None = True
+
+
+@service.operation(
+    "POST_SCORE_TO_LEADERBOARD_ON_BEHALF_OF",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(NoLeaderboard, WrongEntryType, UnknownProfile, NoScore),
+)
+async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> None:
+    """Post a score for a player. Without `forceCreate`, only if they have one on the board already."""
+    data = score_data(request.data)
+    if await players.read(ctx.tx, ctx.app.id, request.profile_id) is None:
+        raise UnknownProfile("data.profileId: there is no such player")
+    boards = ctx.core.leaderboards
+    if not request.force_create:
+
+        async def read(board: Board) -> bool:
+            return bool(await boards.entries_of(ctx, board, board.version, request.profile_id, 1))
+
+        if await boards.reading(ctx, request.leaderboard_id, read) is False:
+            raise NoScore("the player has no score on this leaderboard")
+    await boards.post(
+        ctx, request.leaderboard_id, request.profile_id, request.score, data, check=check_players
+    )
+
+
+# Groups
+
+
+async def check_poster(ctx: Context, group_id: str) -> None:
+    """Raise `UnknownGroup`, or `NotGroupMember` when a client posts for a group of others."""
+    if ctx.caller is Caller.SERVER:
+        await social.group(ctx.tx, ctx.app.id, group_id)
+    else:
+        await social.check_member(ctx.tx, ctx.app.id, group_id, ctx.player_id)
+
+
+class PostGroupScore(PostScore, kw_only=True):
+    group_id: str
+
+
+@service.operation(
+    "POST_GROUP_SCORE",
+    tx=Tx.WRITE,
+    access=Access.SIGNED_IN,
+    errors=(NoLeaderboard, WrongEntryType, social.UnknownGroup, social.NotGroupMember),
+)
+async def post_group_score(ctx: Context, request: PostGroupScore) -> None:
+    """Post a score of a group that the caller is a member of, to a board of groups."""
+    data = score_data(request.data)
+    await check_poster(ctx, request.group_id)
+    boards = ctx.core.leaderboards
+    await boards.post(ctx, request.leaderboard_id, request.group_id, request.score, data, check=check_groups)
+
+
+class PostGroupDynamic(DynamicFields, kw_only=True):
+    group_id: str
+
+
+async def post_for_group(ctx: Context, request: DynamicFields, group_id: str) -> None:
+    """Post a score of a group, making the board if there is none."""
+    data = score_data(request.data)
+    await check_poster(ctx, group_id)
+    await ctx.core.leaderboards.post_or_create(
+        ctx,
+        request.leaderboard_id,
+        group_id,
+        request.score,
+        data,
+        lambda: request.config(ctx.now_ms, EntryType.GROUP),
+        check=check_groups,
+    )
+
+
+@service.operation(
+    "POST_GROUP_SCORE_DYNAMIC",
+    tx=Tx.WRITE,
+    access=Access.SIGNED_IN,
+    errors=(WrongEntryType, social.UnknownGroup, social.NotGroupMember),
+)
+async def post_group_dynamic(ctx: Context, request: PostGroupDynamic) -> None:
+    """Post a score of a group, to a board of groups that is made first when there is none."""
+    await post_for_group(ctx, request, request.group_id)
+
+
+class PostGroupUsingConfig(PostUsingConfig, kw_only=True):
+    group_id: str
+
+
+@service.operation(
+    "POST_GROUP_SCORE_DYNAMIC_USING_CONFIG",
+    tx=Tx.WRITE,
+    access=Access.SIGNED_IN,
+    errors=(WrongEntryType, social.UnknownGroup, social.NotGroupMember),
+)
+async def post_group_using_config(ctx: Context, request: PostGroupUsingConfig) -> None:
+    """Post a score of a group, to a board that is made from `configJson` first when there is none."""
+    data = score_data(request.score_data, "data.scoreData")
+    await check_poster(ctx, request.group_id)
+    await ctx.core.leaderboards.post_or_create(
+        ctx,
+        request.leaderboard_id,
+        request.group_id,
+        request.score,
+        data,
+        lambda: request.config(ctx.now_ms, EntryType.GROUP),
+        check=check_groups,
+    )
+
+
+# Removing
+
+
+class RemoveScore(OfBoard):
+    version_id: VersionId = CURRENT
+
+
+class RemovedReply(Reply):
+    num_scores_removed: int
+
+
+async def remove(ctx: Context, board: Board, version_id: int | None, member_id: str) -> RemovedReply:
+    """Remove a member's scores from a version."""
+    version = version_of(board, version_id)
+    return RemovedReply(num_scores_removed=await ctx.core.leaderboards.remove(ctx, board, version, member_id))
+
+
+async def find(ctx: Context, board_id: str) -> Board:
+    """Return a board as it is now. Raises `NoLeaderboard`."""
+    board = await ctx.core.leaderboards.boards.find(ctx, board_id, fresh=True)
+    if board is None:
+        raise no_board(board_id)
+    return board.at(ctx.now_ms)[0]
+
+
+@service.operation("REMOVE_PLAYER_SCORE", tx=Tx.WRITE, errors=(NoLeaderboard, InvalidVersion, WrongEntryType))
+async def remove_player_score(ctx: Context, request: RemoveScore) -> RemovedReply:
+    """Remove the caller's scores from a version of a board; none is no mistake."""
+    board = await find(ctx, request.leaderboard_id)
+    check_players(board)
+    return await remove(ctx, board, request.version_id, ctx.player_id)
+
+
+class RemoveGroupScore(RemoveScore, kw_only=True):
+    group_id: str
+
+
+@service.operation(
+    "REMOVE_GROUP_SCORE",
+    tx=Tx.WRITE,
+    access=Access.SIGNED_IN,
+    errors=(NoLeaderboard, InvalidVersion, WrongEntryType, social.UnknownGroup, social.NotGroupMember),
+)
+async def remove_group_score(ctx: Context, request: RemoveGroupScore) -> RemovedReply:
+    """Remove a group's scores from a version of a board. The caller is a member of the group."""
+    await check_poster(ctx, request.group_id)
+    board = await find(ctx, request.leaderboard_id)
+    check_groups(board)
+    return await remove(ctx, board, request.version_id, request.group_id)

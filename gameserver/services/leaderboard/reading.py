@@ -1,0 +1,252 @@
+"""Global boards: pages, views around somebody, counts, versions."""
+
+from typing import Any
+
+from gameserver.game import social
+from gameserver.game.leaderboards import Board, NoLeaderboard, Standings, no_board
+from gameserver.game.leaderboards.boards import CURRENT, InvalidVersion
+from gameserver.rpc import Access, Context, Tx
+from gameserver.services.leaderboard.base import (
+    ROWS_MAX,
+    Count,
+    OfBoard,
+    SortOrder,
+    VersionId,
+    WrongEntryType,
+    check_groups,
+    check_page,
+    is_backwards,
+    seconds_left,
+    service,
+    show,
+    version_of,
+)
+from gameserver.wire.shapes import Reply
+
+NOBODY = Standings(0, [])
+
+# Pages
+
+
+class GetPage(OfBoard, kw_only=True):
+    """The reference says `sortOrder`, SDKs say `sort`; without either, the board's own order."""
+
+    sort: SortOrder | None = None
+    sort_order: SortOrder | None = None
+    start_index: int
+    end_index: int
+    version_id: VersionId = CURRENT
+
+
+async def read_page(ctx: Context, request: GetPage) -> dict[str, Any] | None:
+    """Read a page; None when there is no such board."""
+    first, last = check_page(request.start_index, request.end_index)
+
+    async def read(board: Board) -> dict[str, Any]:
+        version = version_of(board, request.version_id)
+        backwards = is_backwards(board, request.sort or request.sort_order)
+        found = NOBODY
+        if board.retains(version):
+            boards = ctx.core.leaderboards
+            found = await boards.page(ctx, board, version, first, last, backwards=backwards)
+        return {
+            "leaderboardId": board.board_id,
+            "versionId": version,
+            "leaderboard": await show(ctx, board, found),
+            "leaderboardSize": found.size,
+            "moreBefore": first > 0 and found.size > 0,
+            "moreAfter": last < found.size - 1,
+            **seconds_left(ctx, board, version),
+            "server_time": ctx.now_ms,
+        }
+
+    return await ctx.core.leaderboards.reading(ctx, request.leaderboard_id, read)
+
+
+@service.operation(
+    "GET_GLOBAL_LEADERBOARD_PAGE", tx=Tx.READ, access=Access.SIGNED_IN, errors=(NoLeaderboard, InvalidVersion)
+)
+async def get_page(ctx: Context, request: GetPage) -> dict[str, Any]:
+    """Read the entries from one index to another, both from 0 and included; at most 500.
+
+    Among equal scores, who reached it first stands first. Version 0 and versions that are no longer retained
+    are empty.
+    """
+    page = await read_page(ctx, request)
+    if page is None:
+        raise no_board(request.leaderboard_id)
+    return page
+
+
+@service.operation(
+    "GET_GLOBAL_LEADERBOARD_PAGE_IF_EXISTS",
+    "GET_GLOBAL_LEADERBOARD_PAGE_BY_VERSION_IF_EXISTS",
+    tx=Tx.READ,
+    access=Access.SIGNED_IN,
+    errors=(InvalidVersion,),
+)
+async def get_page_if_exists(ctx: Context, request: GetPage) -> dict[str, Any] | None:
+    """Read a page of entries; null when there is no such board."""
+    return await read_page(ctx, request)
+
+
+# Views
+
+
+class GetView(OfBoard, kw_only=True):
+    """The reference says `sortOrder`, SDKs say `sort`; without either, the board's own order."""
+
+    sort: SortOrder | None = None
+    sort_order: SortOrder | None = None
+    before_count: Count
+    after_count: Count
+    version_id: VersionId = CURRENT
+
+
+async def read_view(ctx: Context, request: GetView, member_id: str) -> dict[str, Any] | None:
+    """Read the entries around a member's best; None when there is no such board."""
+    before = min(request.before_count, ROWS_MAX)
+    after = min(request.after_count, ROWS_MAX - before)
+
+    async def read(board: Board) -> dict[str, Any]:
+        version = version_of(board, request.version_id)
+        backwards = is_backwards(board, request.sort or request.sort_order)
+        found = NOBODY
+        if board.retains(version):
+            boards = ctx.core.leaderboards
+            found = await boards.around(ctx, board, version, member_id, before, after, backwards=backwards)
+        return {
+            "leaderboardId": board.board_id,
+            "versionId": version,
+            "leaderboard": await show(ctx, board, found),
+            "leaderboardSize": found.size,
+            "moreBefore": found.more_before,
+            "moreAfter": found.more_after,
+            **seconds_left(ctx, board, version),
+            "server_time": ctx.now_ms,
+        }
+
+    return await ctx.core.leaderboards.reading(ctx, request.leaderboard_id, read)
+
+
+@service.operation("GET_GLOBAL_LEADERBOARD_VIEW", tx=Tx.READ, errors=(NoLeaderboard, InvalidVersion))
+async def get_view(ctx: Context, request: GetView) -> dict[str, Any]:
+    """Read the caller's best entry with so many before and after it; at most 500 in all.
+
+    Empty when the caller has no score there.
+    """
+    view = await read_view(ctx, request, ctx.player_id)
+    if view is None:
+        raise no_board(request.leaderboard_id)
+    return view
+
+
+@service.operation(
+    "GET_GLOBAL_LEADERBOARD_VIEW_IF_EXISTS",
+    "GET_GLOBAL_LEADERBOARD_VIEW_BY_VERSION_IF_EXISTS",
+    tx=Tx.READ,
+    errors=(InvalidVersion,),
+)
+async def get_view_if_exists(ctx: Context, request: GetView) -> dict[str, Any] | None:
+    """Read the entries around the caller's best; null when there is no such board."""
+    return await read_view(ctx, request, ctx.player_id)
+
+
+class GetGroupView(GetView, kw_only=True):
+    group_id: str
+
+
+@service.operation(
+    "GET_GROUP_LEADERBOARD_VIEW",
+    tx=Tx.READ,
+    access=Access.SIGNED_IN,
+    errors=(NoLeaderboard, InvalidVersion, WrongEntryType, social.UnknownGroup),
+)
+async def get_group_view(ctx: Context, request: GetGroupView) -> dict[str, Any]:
+    """Read the entry of a group with so many before and after it."""
+    await social.group(ctx.tx, ctx.app.id, request.group_id)
+    board = await ctx.core.leaderboards.boards.find(ctx, request.leaderboard_id)
+    if board is not None:
+        check_groups(board)
+    view = await read_view(ctx, request, request.group_id)
+    if view is None:
+        raise no_board(request.leaderboard_id)
+    return view
+
+
+# Counts and versions
+
+
+class GetEntryCount(OfBoard):
+    version_id: VersionId = CURRENT
+
+
+class EntryCountReply(Reply):
+    entry_count: int
+
+
+@service.operation(
+    "GET_GLOBAL_LEADERBOARD_ENTRY_COUNT",
+    tx=Tx.READ,
+    access=Access.SIGNED_IN,
+    errors=(NoLeaderboard, InvalidVersion),
+)
+async def get_entry_count(ctx: Context, request: GetEntryCount) -> EntryCountReply:
+    """Count the entries of a board."""
+    board = await find(ctx, request.leaderboard_id)
+    version = version_of(board, request.version_id)
+    if not board.retains(version):
+        return EntryCountReply(entry_count=0)
+    return EntryCountReply(entry_count=await ctx.core.leaderboards.index.size(ctx, board, version))
+
+
+async def find(ctx: Context, board_id: str) -> Board:
+    """Return a board as it is now. Raises `NoLeaderboard`."""
+    board = await ctx.core.leaderboards.boards.find(ctx, board_id, fresh=True)
+    if board is None:
+        raise no_board(board_id)
+    return board.at(ctx.now_ms)[0]
+
+
+class VersionReply(Reply):
+    """`ending_at`: when it ended or will end; null when it will not by itself."""
+
+    version_id: int
+    starting_at: int
+    ending_at: int | None
+
+
+class VersionsReply(Reply):
+    leaderboard_id: str
+    leaderboard_type: str
+    rotation_type: str
+    retained_count: int
+    versions: list[VersionReply]
+
+
+@service.operation(
+    "GET_GLOBAL_LEADERBOARD_VERSIONS", tx=Tx.READ, access=Access.SIGNED_IN, errors=(NoLeaderboard,)
+)
+async def get_versions(ctx: Context, request: OfBoard) -> VersionsReply:
+    """List the versions that can be read, the newest first. The first one of a board is 1."""
+    stored = await ctx.core.leaderboards.boards.find(ctx, request.leaderboard_id, fresh=True)
+    if stored is None:
+        raise no_board(request.leaderboard_id)
+    board, unstored = stored.at(ctx.now_ms)
+    ended = {version.version: version for version in unstored}
+    if stored.uid:
+        for version in await ctx.core.leaderboards.boards.ended_versions(ctx.tx, board):
+            ended[version.version] = version
+    listed = [
+        VersionReply(version_id=v.version, starting_at=v.started_ms, ending_at=v.ended_ms)
+        for v in sorted(ended.values(), reverse=True, key=lambda v: v.version)
+        if board.retains(v.version)
+    ]
+    running = VersionReply(version_id=board.version, starting_at=board.started_ms, ending_at=board.reset_ms)
+    return VersionsReply(
+        leaderboard_id=board.board_id,
+        leaderboard_type=board.board_type,
+        rotation_type=board.rotation,
+        retained_count=board.retained,
+        versions=[running, *listed],
+    )

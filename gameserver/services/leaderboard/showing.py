@@ -1,0 +1,152 @@
+"""A board's configuration as servers see it."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from gameserver.game import documents
+from gameserver.game.leaderboards import RECURRING, Board
+from gameserver.game.leaderboards.periods import MINUTE_MS, boundary, period_minutes
+from gameserver.game.leaderboards.tournaments import (
+    PhaseTimes,
+    Scheduled,
+    States,
+    TournamentConfig,
+    TournamentSettings,
+    phase_times,
+    read_schedule,
+    read_settings,
+    states,
+)
+from gameserver.wire.shapes import Reply
+
+
+class PeriodReply(Reply):
+    """A period of an ADHOC board that is to come."""
+
+    starting_at: int
+    ending_at: int
+    t_configs: dict[str, TournamentConfig]
+    t_states: States
+    t_auto_join: bool
+    t_auto_claim: bool
+
+
+class CurrentPeriod(Reply):
+    """The running period; of one with a tournament, when its phases are."""
+
+    version_id: int
+    starting_at: int
+    ending_at: int | None
+    rotation_type: str
+    num_days_to_rotate: int
+    t_configs: dict[str, TournamentConfig] | UnsetType = UNSET
+    t_state: str | UnsetType = UNSET
+    t_auto_join: bool | UnsetType = UNSET
+    t_auto_claim: bool | UnsetType = UNSET
+    t_registration_start: int | UnsetType = UNSET
+    t_registration_end: int | UnsetType = UNSET
+    t_play_start: int | UnsetType = UNSET
+    t_play_end: int | UnsetType = UNSET
+    t_processing_start_at: int | UnsetType = UNSET
+    t_states: States | UnsetType = UNSET
+
+
+class Config(Reply):
+    """A board. `db_version` counts its edits; the tournament settings are those of periods to come."""
+
+    leaderboard_id: str
+    db_version: int
+    reset_at: int | None
+    leaderboard_type: str
+    rotation_type: str
+    retained_count: int
+    data: Any
+    num_days_to_rotate: int
+    entry_type: str
+    t_enabled: bool
+    t_template_only: bool
+    expiry: int | None
+    current_version_id: int
+    current_period: CurrentPeriod
+    created_at: int
+    t_configs: dict[str, TournamentConfig] | UnsetType = UNSET
+    t_states: States | UnsetType = UNSET
+    t_auto_join: bool | UnsetType = UNSET
+    t_auto_claim: bool | UnsetType = UNSET
+    t_scheduled: list[PeriodReply] | UnsetType = UNSET
+
+
+def data_of(board: Board) -> Any:
+    """Return what the board's maker keeps beside it."""
+    return {} if board.data is None else documents.data_out(board.data)
+
+
+def config_reply(board: Board) -> dict[str, Config]:
+    """Return a board under its id."""
+    config = Config(
+        leaderboard_id=board.board_id,
+        db_version=board.db_version,
+        reset_at=board.reset_ms,
+        leaderboard_type=board.board_type,
+        rotation_type=board.rotation,
+        retained_count=board.retained,
+        data=data_of(board),
+        num_days_to_rotate=board.days,
+        entry_type=board.entry_type,
+        t_enabled=board.t_enabled,
+        t_template_only=board.t_template_only,
+        expiry=board.expires_ms,
+        current_version_id=board.version,
+        current_period=_current(board),
+        created_at=board.created_ms,
+        t_scheduled=[_period(period) for period in read_schedule(board.t_schedule)] or UNSET,
+    )
+    settings = read_settings(board.t_settings)
+    if settings is not None and board.reset_ms is not None and board.rotation in RECURRING:
+        length = boundary(board.rotation, board.days, board.reset_ms, 1) - board.reset_ms
+        config = msgspec.structs.replace(
+            config, **_settings(settings), t_states=states(settings.phases, length // MINUTE_MS)
+        )
+    return {board.board_id: config}
+
+
+def _settings(settings: TournamentSettings) -> dict[str, Any]:
+    return {
+        "t_configs": settings.t_configs,
+        "t_auto_join": settings.t_auto_join,
+        "t_auto_claim": settings.t_auto_claim,
+    }
+
+
+def _current(board: Board) -> CurrentPeriod:
+    current = CurrentPeriod(
+        version_id=board.version,
+        starting_at=board.started_ms,
+        ending_at=board.reset_ms,
+        rotation_type=board.rotation,
+        num_days_to_rotate=board.days,
+    )
+    settings = read_settings(board.t_period)
+    if settings is None or board.reset_ms is None:
+        return current
+    minutes = period_minutes(board.rotation, board.days, board.started_ms, board.reset_ms)
+    times = phase_times(settings.phases, minutes, board.reset_ms)
+    return msgspec.structs.replace(
+        current,
+        t_state="ACTIVE",
+        t_states=states(settings.phases, minutes),
+        **_settings(settings),
+        **{field: getattr(times, field) for field in PhaseTimes.__struct_fields__},
+    )
+
+
+def _period(period: Scheduled) -> PeriodReply:
+    minutes = (period.ending_at - period.starting_at) // MINUTE_MS
+    return PeriodReply(
+        starting_at=period.starting_at,
+        ending_at=period.ending_at,
+        t_states=states(period.phases, minutes),
+        **_settings(period),
+    )

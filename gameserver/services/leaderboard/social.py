@@ -1,0 +1,369 @@
+"""Boards among friends, members of a group, or players by name; and the scores of one player."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from gameserver.game import players, social
+from gameserver.game.leaderboards import CURRENT, Board, NoLeaderboard, no_board
+from gameserver.game.leaderboards.boards import InvalidVersion
+from gameserver.rpc import Access, Context, Tx
+from gameserver.services.leaderboard.base import (
+    IDS_MAX,
+    ROWS_MAX,
+    Ids,
+    NoScore,
+    OfBoard,
+    VersionId,
+    WrongEntryType,
+    check_players,
+    json_out,
+    score_of,
+    seconds_left,
+    service,
+    version_of,
+)
+from gameserver.storage import Row
+from gameserver.wire.shapes import Reply, Request
+
+BOARDS_MAX = 50  # of a request
+YOU = "You"
+
+
+async def bests(ctx: Context, board: Board, version: int, members: Sequence[str]) -> list[Row]:
+    """Read the best entries of players, the best first; none of a version that is no longer retained."""
+    check_players(board)
+    if not members or not board.retains(version):
+        return []
+    return await ctx.core.leaderboards.best_of(ctx, board, version, members)
+
+
+# Friends
+
+
+class GetSocial(OfBoard):
+    replace_name: bool | None = False
+    version_id: VersionId = CURRENT
+
+
+async def read_social(ctx: Context, request: GetSocial) -> dict[str, Any] | None:
+    """Read the caller and their friends; None when there is no such board."""
+    me = ctx.player_id
+    circle = [me, *await social.friends_of(ctx.tx, ctx.app.id, me)]
+
+    async def read(board: Board) -> dict[str, Any]:
+        version = version_of(board, request.version_id)
+        rows = await bests(ctx, board, version, circle)
+        listed = [_friend(ctx, board, row, you=bool(request.replace_name)) for row in rows]
+        if all(row["member_id"] != me for row in rows):
+            own = await players.read(ctx.tx, ctx.app.id, me)
+            listed.append(_without_score(me, own, you=bool(request.replace_name)))
+        return {
+            "leaderboardId": board.board_id,
+            "versionId": version,
+            "social_leaderboard": listed,
+            **seconds_left(ctx, board, version),
+            "server_time": ctx.now_ms,
+        }
+
+    return await ctx.core.leaderboards.reading(ctx, request.leaderboard_id, read)
+
+
+def _friend(ctx: Context, board: Board, row: Row, *, you: bool) -> dict[str, Any]:
+    return {
+        "playerId": row["member_id"],
+        "name": YOU if you and row["member_id"] == ctx.player_id else row["name"] or "",
+        "pictureUrl": row["picture_url"],
+        "score": score_of(board, row),
+        "otherData": json_out(row["data"]),
+        "createdAt": row["created_ms"],
+        "updatedAt": row["updated_ms"],
+        "authenticationType": None,
+        "externalId": None,
+        "summaryFriendData": json_out(row["summary_friend_data"]),
+    }
+
+
+def _without_score(profile_id: str, player: Row | None, *, you: bool) -> dict[str, Any]:
+    return {
+        "playerId": profile_id,
+        "name": YOU if you else "" if player is None else player["name"],
+        "pictureUrl": None if player is None else player["picture_url"],
+        "score": None,
+        "otherData": None,
+        "createdAt": None,
+        "updatedAt": None,
+        "authenticationType": None,
+        "externalId": None,
+        "summaryFriendData": None if player is None else json_out(player["summary_friend_data"]),
+    }
+
+
+@service.operation(
+    "GET_SOCIAL_LEADERBOARD",
+    "GET_SOCIAL_LEADERBOARD_BY_VERSION",
+    tx=Tx.READ,
+    errors=(NoLeaderboard, InvalidVersion, WrongEntryType),
+)
+async def get_social(ctx: Context, request: GetSocial) -> dict[str, Any]:
+    """Read the best scores of the caller and their friends, the best first.
+
+    The caller is always there, with nulls when there is no score. `replaceName` calls them "You".
+    """
+    answer = await read_social(ctx, request)
+    if answer is None:
+        raise no_board(request.leaderboard_id)
+    return answer
+
+
+@service.operation(
+    "GET_SOCIAL_LEADERBOARD_IF_EXISTS",
+    "GET_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS",
+    tx=Tx.READ,
+    errors=(InvalidVersion, WrongEntryType),
+)
+async def get_social_if_exists(ctx: Context, request: GetSocial) -> dict[str, Any] | None:
+    """Read the best scores of the caller and their friends; null when there is no such board."""
+    return await read_social(ctx, request)
+
+
+class GetMultiSocial(Request):
+    leaderboard_ids: Annotated[list[str], Meta(max_length=BOARDS_MAX)]
+    leaderboard_result_count: Annotated[int, Meta(ge=0)]
+    replace_name: bool | None = False
+
+
+@service.operation("GET_MULTI_SOCIAL_LEADERBOARD", tx=Tx.READ)
+async def get_multi_social(ctx: Context, request: GetMultiSocial) -> dict[str, Any]:
+    """Read several boards among friends; of each so many entries, and the caller's own beside them.
+
+    `selfIndex` is the caller's place among their friends, from 0, or -1 without a score. Ids without a board,
+    and boards of groups, are left out.
+    """
+    me, most = ctx.player_id, min(request.leaderboard_result_count, ROWS_MAX)
+    circle = [me, *await social.friends_of(ctx.tx, ctx.app.id, me)]
+
+    async def read(board: Board) -> dict[str, Any] | None:
+        if board.entry_type != "PLAYER":
+            return None
+        rows = await bests(ctx, board, board.version, circle)
+        listed = [_entry(ctx, board, row, you=bool(request.replace_name)) for row in rows]
+        index = next((i for i, row in enumerate(rows) if row["member_id"] == me), -1)
+        return {
+            "leaderboardId": board.board_id,
+            "leaderboard": listed[:most],
+            "self": listed[index] if index >= 0 else None,
+            "selfIndex": index,
+        }
+
+    found = [
+        await ctx.core.leaderboards.reading(ctx, board_id, read)
+        for board_id in dict.fromkeys(request.leaderboard_ids)
+    ]
+    return {
+        "server_time": ctx.now_ms,
+        "leaderboards": [board for board in found if board is not None],
+    }
+
+
+def _entry(ctx: Context, board: Board, row: Row, *, you: bool) -> dict[str, Any]:
+    shown = _friend(ctx, board, row, you=you)
+    shown["data"] = shown.pop("otherData")
+    return shown
+
+
+# Players by name, members of a group
+
+
+class GetPlayersSocial(OfBoard):
+    profile_ids: Ids
+    version_id: VersionId = CURRENT
+
+
+async def read_players(
+    ctx: Context, board_id: str, version_id: int | None, members: Sequence[str]
+) -> dict[str, Any] | None:
+    """Read the best scores of players; None when there is no such board."""
+
+    async def read(board: Board) -> dict[str, Any]:
+        version = version_of(board, version_id)
+        rows = await bests(ctx, board, version, members)
+        return {
+            "leaderboardId": board.board_id,
+            "versionId": version,
+            "leaderboard": [_named(board, row) for row in rows],
+            **seconds_left(ctx, board, version),
+            "server_time": ctx.now_ms,
+        }
+
+    return await ctx.core.leaderboards.reading(ctx, board_id, read)
+
+
+def _named(board: Board, row: Row) -> dict[str, Any]:
+    return {
+        "playerId": row["member_id"],
+        "playerName": row["name"] or "",
+        "pictureUrl": row["picture_url"],
+        "score": score_of(board, row),
+        "data": json_out(row["data"]),
+        "createdAt": row["created_ms"],
+        "updatedAt": row["updated_ms"],
+        "summaryFriendData": json_out(row["summary_friend_data"]),
+    }
+
+
+@service.operation(
+    "GET_PLAYERS_SOCIAL_LEADERBOARD",
+    "GET_PLAYERS_SOCIAL_LEADERBOARD_BY_VERSION",
+    tx=Tx.READ,
+    access=Access.SIGNED_IN,
+    errors=(NoLeaderboard, InvalidVersion, WrongEntryType),
+)
+async def get_players_social(ctx: Context, request: GetPlayersSocial) -> dict[str, Any]:
+    """Read the best scores of these players, the best first; players without one are left out."""
+    answer = await read_players(ctx, request.leaderboard_id, request.version_id, request.profile_ids)
+    if answer is None:
+        raise no_board(request.leaderboard_id)
+    return answer
+
+
+@service.operation(
+    "GET_PLAYERS_SOCIAL_LEADERBOARD_IF_EXISTS",
+    "GET_PLAYERS_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS",
+    tx=Tx.READ,
+    access=Access.SIGNED_IN,
+    errors=(InvalidVersion, WrongEntryType),
+)
+async def get_players_social_if_exists(ctx: Context, request: GetPlayersSocial) -> dict[str, Any] | None:
+    """Read the best scores of these players; null when there is no such board."""
+    return await read_players(ctx, request.leaderboard_id, request.version_id, request.profile_ids)
+
+
+class GetGroupSocial(OfBoard, kw_only=True):
+    group_id: str
+    version_id: VersionId = CURRENT
+
+
+@service.operation(
+    "GET_GROUP_SOCIAL_LEADERBOARD",
+    "GET_GROUP_SOCIAL_LEADERBOARD_BY_VERSION",
+    tx=Tx.READ,
+    access=Access.SIGNED_IN,
+    errors=(NoLeaderboard, InvalidVersion, WrongEntryType, social.UnknownGroup),
+)
+async def get_group_social(ctx: Context, request: GetGroupSocial) -> dict[str, Any]:
+    """Read the best scores of a group's members, the best first."""
+    members = await social.group_members(ctx.tx, ctx.app.id, request.group_id)
+    answer = await read_players(ctx, request.leaderboard_id, request.version_id, members[:IDS_MAX])
+    if answer is None:
+        raise no_board(request.leaderboard_id)
+    return answer
+
+
+# One player
+
+
+class ScoreReply(Reply):
+    score: int
+    data: Any
+    created_at: int
+    updated_at: int
+
+
+class ScoreOnBoard(ScoreReply):
+    leaderboard_id: str
+    version_id: int
+
+
+class PlayerScoreReply(Reply):
+    score: ScoreOnBoard
+
+
+class GetPlayerScore(OfBoard):
+    version_id: VersionId = CURRENT
+
+
+def _on_board(board: Board, version: int, row: Row) -> ScoreOnBoard:
+    return ScoreOnBoard(
+        score=score_of(board, row),
+        data=json_out(row["data"]),
+        created_at=row["created_ms"],
+        updated_at=row["updated_ms"],
+        leaderboard_id=board.board_id,
+        version_id=version,
+    )
+
+
+@service.operation("GET_PLAYER_SCORE", tx=Tx.READ, errors=(NoLeaderboard, InvalidVersion, NoScore))
+async def get_player_score(ctx: Context, request: GetPlayerScore) -> PlayerScoreReply:
+    """Read the caller's score, on an arcade board the best. Refused when there is none."""
+
+    async def read(board: Board) -> PlayerScoreReply:
+        version = version_of(board, request.version_id)
+        found: list[Row] = []
+        if board.retains(version):
+            found = await ctx.core.leaderboards.entries_of(ctx, board, version, ctx.player_id, 1)
+        if not found:
+            raise NoScore("the player has no score on this leaderboard")
+        return PlayerScoreReply(score=_on_board(board, version, found[0]))
+
+    reply = await ctx.core.leaderboards.reading(ctx, request.leaderboard_id, read)
+    if reply is None:
+        raise no_board(request.leaderboard_id)
+    return reply
+
+
+class GetPlayerScores(OfBoard, kw_only=True):
+    version_id: VersionId = CURRENT
+    max_results: Annotated[int, Meta(ge=0)]
+
+
+class PlayerScoresReply(Reply):
+    leaderboard_id: str
+    version_id: int
+    scores: list[ScoreReply]
+
+
+@service.operation("GET_PLAYER_SCORES", tx=Tx.READ, errors=(NoLeaderboard, InvalidVersion))
+async def get_player_scores(ctx: Context, request: GetPlayerScores) -> PlayerScoresReply:
+    """Read the caller's scores on an arcade board, the best first; at most 500."""
+
+    async def read(board: Board) -> PlayerScoresReply:
+        version = version_of(board, request.version_id)
+        most = min(request.max_results, ROWS_MAX)
+        found: list[Row] = []
+        if board.retains(version):
+            found = await ctx.core.leaderboards.entries_of(ctx, board, version, ctx.player_id, most)
+        scores = [
+            ScoreReply(
+                score=score_of(board, row),
+                data=json_out(row["data"]),
+                created_at=row["created_ms"],
+                updated_at=row["updated_ms"],
+            )
+            for row in found
+        ]
+        return PlayerScoresReply(leaderboard_id=board.board_id, version_id=version, scores=scores)
+
+    reply = await ctx.core.leaderboards.reading(ctx, request.leaderboard_id, read)
+    if reply is None:
+        raise no_board(request.leaderboard_id)
+    return reply
+
+
+class GetScoresOnBoards(Request):
+    leaderboard_ids: Ids
+
+
+class ScoresOnBoardsReply(Reply):
+    scores: list[ScoreOnBoard]
+
+
+@service.operation("GET_PLAYER_SCORES_FROM_LEADERBOARDS", tx=Tx.READ)
+async def get_scores_on_boards(ctx: Context, request: GetScoresOnBoards) -> ScoresOnBoardsReply:
+    """Read the caller's scores on several boards; ids without a board or without a score are left out."""
+    boards = ctx.core.leaderboards
+    found = await boards.boards.find_many(ctx, request.leaderboard_ids)
+    bests_there = await boards.bests_on(ctx, list(found.values()), ctx.player_id)
+    return ScoresOnBoardsReply(scores=[_on_board(board, board.version, row) for board, row in bests_there])
