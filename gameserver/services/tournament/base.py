@@ -1,0 +1,279 @@
+"""The service, its part of `app.toml`, its refusals, and what its operations share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from msgspec import Meta, field
+
+from gameserver.apps import Mistake, Settings
+from gameserver.apps.definition import Name
+from gameserver.game import documents
+from gameserver.game.leaderboards import SCORE_MAX, EntryType
+from gameserver.game.rewards import Amount, Rewards
+from gameserver.rpc import Service
+from gameserver.wire import json
+from gameserver.wire.errors import GameError, InvalidParameterType
+from gameserver.wire.shapes import Request
+
+DATA_BYTES_MAX = 10 << 10
+PAYOUTS_MAX = 100
+INSTANCE_PREFIX = "^D^"  # what the ids of instances of divisions begin with
+
+SAMPLE = """\
+# Templates of tournaments: what it costs to enter, and what the best get. A board carries tournaments when it
+# says so (below), and then every period of the board is one. At its end players claim their rewards, or are
+# paid without asking. Phases are parts of the period.
+[tournament]
+
+#[tournament.templates.weekly_cup]
+#title = "Weekly cup"
+#entry_fee = { coins = 10 }
+# The first line that fits decides: a place (equal scores share one), all places up to one, a share of the
+# players, or everybody else.
+#payouts = [
+#  { rank = 1, rewards = { currency = { coins = 100 }, experience = 50 } },
+#  { up_to = 3, rewards = { currency = { coins = 50 } } },
+#  { percent = 10, rewards = { currency = { coins = 20 } } },
+#  { rest = true, rewards = { experience = 5 } },
+#]
+
+#[leaderboard.boards.high_scores.tournament]
+#codes = ["weekly_cup"]
+#auto_join = false
+#auto_claim = false
+# Minutes: when nobody can enter yet; when players enter, but scores do not count yet; when, before the end of
+# play, it is too late to enter; when scores of rounds that began in time come in.
+#announcement_minutes = 0
+#enrol_minutes = 0
+#disallow_minutes = 0
+#buffer_minutes = 0
+"""
+
+# Settings
+
+Place = Annotated[int, Meta(ge=1)]
+Percent = Annotated[float, Meta(gt=0, le=100)]
+
+
+class Payout(Settings, kw_only=True):
+    """What a place in the tournament brings."""
+
+    rank: Annotated[Place | None, Meta(description="This place.")] = None
+    up_to: Annotated[Place | None, Meta(description="All places up to this one.")] = None
+    percent: Annotated[Percent | None, Meta(description="The best of 100 players.")] = None
+    rest: Annotated[bool, Meta(description="true: everybody.")] = False
+    rewards: Annotated[Rewards, Meta(description="What they get.")] = field(default_factory=Rewards)
+
+    @property
+    def conditions(self) -> int:
+        """How many conditions are set; one is right."""
+        return sum(set_ is not None for set_ in (self.rank, self.up_to, self.percent)) + self.rest
+
+    def mistakes(self, folder: Path) -> Iterator[Mistake]:
+        """Yield lines that say nothing, or several things, about who gets them."""
+        if self.conditions != 1:
+            yield "rank", "expected one of rank, up_to, percent and rest"
+        yield from super().mistakes(folder)
+
+
+class TemplateSettings(Settings, kw_only=True):
+    """A kind of tournament."""
+
+    title: Annotated[str, Meta(max_length=128, description="For people. Absent: the code.")] = ""
+    description: Annotated[str, Meta(max_length=1024, description="For people.")] = ""
+    entries: Annotated[EntryType, Meta(description="Who enters: PLAYER or GROUP.")] = EntryType.PLAYER
+    entry_fee: Annotated[dict[Name, Amount], Meta(description="Amounts of currencies.")] = field(
+        default_factory=dict
+    )
+    payouts: Annotated[list[Payout], Meta(max_length=PAYOUTS_MAX, description="Who gets what.")] = field(
+        default_factory=list
+    )
+    exclude_initial_scores: Annotated[
+        bool, Meta(description="true: who enters and never posts a score gets nothing.")
+    ] = False
+    data: Annotated[dict[str, Any], Meta(description="Told to clients with the tournament.")] = field(
+        default_factory=dict
+    )
+
+
+class TournamentsSettings(Settings, kw_only=True):
+    """Tournaments."""
+
+    templates: Annotated[
+        dict[Name, TemplateSettings], Meta(description="Templates by the codes that boards name.")
+    ] = field(default_factory=dict)
+
+
+service = Service("tournament", section=TournamentsSettings, sample=SAMPLE)
+
+# Errors
+
+
+class NoTournament(GameError):
+    """No tournament runs on the board."""
+
+    reason_code = 40495
+
+
+class NotOnBoard(GameError):
+    """The tournament of this code does not run on the board."""
+
+    reason_code = 40496
+
+
+class AlreadyEnrolled(GameError):
+    """The caller has entered a tournament on the board."""
+
+    reason_code = 40497
+
+
+class TooEarlyToJoin(GameError):
+    """Enrolment has not begun."""
+
+    reason_code = 40498
+
+
+class OutOfTime(GameError):
+    """The round that led to the score began when the tournament was not played."""
+
+    reason_code = 40500
+
+
+class NotEnrolled(GameError):
+    """The caller has not entered a tournament on the board."""
+
+    reason_code = 40505
+
+
+class NotEnoughToJoin(GameError):
+    """The player cannot pay the entry fee."""
+
+    reason_code = 40507
+
+
+class TooLateToJoin(GameError):
+    """Enrolment is over."""
+
+    reason_code = 40516
+
+
+class NotProcessed(GameError):
+    """The tournament runs, or its results are not there yet."""
+
+    reason_code = 40517
+
+
+class AlreadyClaimed(GameError):
+    """The player has got the reward."""
+
+    reason_code = 40523
+
+
+class NoTemplate(GameError):
+    """There is no tournament template with this code and version."""
+
+    reason_code = 40524
+
+
+class DuplicateTemplate(GameError):
+    """There is a tournament template with this code already."""
+
+    reason_code = 40563
+
+
+class PlayNotStarted(GameError):
+    """Scores count later."""
+
+    reason_code = 40581
+
+
+class PlayEnded(GameError):
+    """Scores count no longer."""
+
+    reason_code = 40582
+
+
+class NoDivisionSet(GameError):
+    """There is no such division set."""
+
+    reason_code = 40625
+
+
+class InActiveDivision(GameError):
+    """The caller is in an instance of the division set that still runs."""
+
+    reason_code = 40629
+
+
+class NotADivision(GameError):
+    """The board is no instance of a division set."""
+
+    reason_code = 40632
+
+
+class UseDivisions(GameError):
+    """The board is an instance of a division set; the operations for divisions join it."""
+
+    reason_code = 40638
+
+
+class TemplateOnly(GameError):
+    """The board is a model for divisions; nobody joins it."""
+
+    reason_code = 40640
+
+
+class WrongEntryType(GameError):
+    """The board is for groups and the operation for players, or the other way round."""
+
+    reason_code = 40656
+
+
+class DuplicateDivisionSet(GameError):
+    """There is a division set with this id already."""
+
+    reason_code = 40770
+
+
+class InstancesExist(GameError):
+    """The division set has instances whose results have not expired."""
+
+    reason_code = 40771
+
+
+class UnknownProfile(GameError):
+    """There is no such player."""
+
+    reason_code = 40374
+
+
+# Types
+
+Score = Annotated[int, Meta(ge=-SCORE_MAX, le=SCORE_MAX)]
+VersionId = Annotated[int, Meta(ge=-1, description="-1 is the latest.")] | None
+JsonObject = dict[str, Any] | str | None
+"""An object; some clients send it as JSON text, and null or "" for none."""
+
+
+class OfBoard(Request):
+    leaderboard_id: str
+
+
+def object_of(value: JsonObject, where: str) -> dict[str, Any]:
+    """Return an object that may have come as JSON text; null and "" are the same as {}."""
+    if value is None or value == "":
+        return {}
+    if isinstance(value, str):
+        json.check_text(value.encode())
+        value = json.decode_any(value.encode())
+        if not isinstance(value, dict):
+            raise InvalidParameterType(f"{where}: expected an object")
+    return value
+
+
+def score_data(data: JsonObject, where: str = "data.data") -> str | None:
+    """Return the text that is stored of data beside a score; None for none."""
+    if data is None or data == "":
+        return None
+    return documents.data_text(object_of(data, where), where, DATA_BYTES_MAX)

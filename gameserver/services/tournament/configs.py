@@ -1,0 +1,416 @@
+"""Templates and division sets, for servers."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from gameserver.game.documents import VersionMismatch, version_wanted
+from gameserver.game.leaderboards import EntryType, NoLeaderboard, no_board
+from gameserver.game.wallet import InvalidCurrency
+from gameserver.rpc import Access, Context, Tx
+from gameserver.services.tournament import storage, templates
+from gameserver.services.tournament.base import (
+    DuplicateDivisionSet,
+    DuplicateTemplate,
+    InstancesExist,
+    JsonObject,
+    NoDivisionSet,
+    NoTemplate,
+    NoTournament,
+    TournamentsSettings,
+    object_of,
+    service,
+)
+from gameserver.services.tournament.templates import Template, TemplateConfig
+from gameserver.storage import Aborted, Row
+from gameserver.wire import json
+from gameserver.wire.errors import InvalidParameterValue
+from gameserver.wire.shapes import Request, explain
+
+WHERE = "data.configJson"
+LIST_MAX = 500
+SET_ID_MAX = 64  # characters
+MEMBERS_MAX = 10_000
+DAYS_MAX = 366
+
+Version = Annotated[int, Meta(ge=-1, description="What the caller has seen; -1 skips the check.")] | None
+
+
+class Options(Request):
+    sort: Literal["ASCENDING", "DESCENDING"] = "ASCENDING"
+
+
+class ListRequest(Request):
+    options_json: JsonObject = None
+
+    @property
+    def backwards(self) -> bool:
+        """Whether the last one stands first. Raises `InvalidParameterValue`."""
+        try:
+            options = msgspec.convert(object_of(self.options_json, "data.optionsJson"), Options)
+        except msgspec.ValidationError as error:
+            raise explain(error, "data.optionsJson") from None
+        return options.sort == "DESCENDING"
+
+
+# Templates
+
+
+class OfTemplate(Request):
+    tournament_code: str
+
+
+class CreateTemplate(OfTemplate):
+    config_json: JsonObject
+
+
+@service.operation(
+    "SYS_CREATE_TOURNAMENT_TEMPLATE",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(DuplicateTemplate, InvalidCurrency),
+)
+async def create_template(ctx: Context, request: CreateTemplate) -> dict[str, Any]:
+    """Make a tournament template. What is left out of the configuration is empty or off.
+
+    Notifications and scripts are kept and told, and do nothing by themselves.
+    """
+    code = templates.check_code(request.tournament_code)
+    config = templates.read_config(object_of(request.config_json, WHERE), ctx.app, WHERE)
+    rows = await _versions(ctx, code)
+    if templates.declared(ctx.app, code) is not None or (rows and not rows[0]["deleted"]):
+        raise DuplicateTemplate(f"there is a tournament template {code!r} already")
+    number = rows[0]["version"] + 1 if rows else 1
+    return await _add_version(ctx, code, number, config, live=True, created_ms=ctx.now_ms)
+
+
+class EditTemplate(CreateTemplate):
+    version: Version = -1
+    apply_changes_to_live_leaderboards: bool | None = False
+
+
+@service.operation(
+    "SYS_EDIT_TOURNAMENT_TEMPLATE",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(NoTemplate, VersionMismatch, InvalidCurrency),
+)
+async def edit_template(ctx: Context, request: EditTemplate) -> dict[str, Any]:
+    """Change a tournament template; what is left out of the configuration stays.
+
+    Holds for periods that begin later, with `applyChangesToLiveLeaderboards` for those that run as well.
+    Results of periods that are over are paid as promised. Refused: templates of the operator's file.
+    """
+    row = await _stored(ctx, request.tournament_code, request.version)
+    given = msgspec.json.decode(row["config"]) | object_of(request.config_json, WHERE)
+    return await _add_version(
+        ctx,
+        row["code"],
+        row["version"] + 1,
+        templates.read_config(given, ctx.app, WHERE),
+        live=bool(request.apply_changes_to_live_leaderboards),
+        created_ms=row["created_ms"],
+    )
+
+
+class DeleteTemplate(OfTemplate):
+    """The reference says both `version` and `versionId`."""
+
+    version: Version = -1
+    version_id: Version = -1
+
+
+@service.operation(
+    "SYS_DELETE_TOURNAMENT_TEMPLATE",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(NoTemplate, VersionMismatch),
+)
+async def delete_template(ctx: Context, request: DeleteTemplate) -> dict[str, Any]:
+    """Delete a tournament template. Nobody enters it any more; results of periods that are over are paid."""
+    version = version_wanted(request.version)
+    row = await _stored(
+        ctx, request.tournament_code, version if version != -1 else version_wanted(request.version_id)
+    )
+    await ctx.tx.run(storage.DELETE_TEMPLATE, app=ctx.app.id, of_code=row["code"])
+    return {}
+
+
+class ReadTemplate(OfTemplate):
+    version: Version = -1
+
+
+@service.operation("SYS_READ_TOURNAMENT_TEMPLATE", tx=Tx.READ, access=Access.SERVER, errors=(NoTemplate,))
+async def read_template(ctx: Context, request: ReadTemplate) -> dict[str, Any]:
+    """Read a tournament template, the latest version or the one that is named."""
+    code, version = request.tournament_code, version_wanted(request.version)
+    own = templates.declared(ctx.app, code)
+    if own is not None and version in {-1, own.version}:
+        return _declared_shown(ctx, own)
+    for row in await _versions(ctx, code):
+        if not row["deleted"] and version in {-1, row["version"]}:
+            return _shown(ctx, row)
+    raise _no_template(code)
+
+
+@service.operation(
+    "SYS_LIST_TOURNAMENT_TEMPLATES", tx=Tx.READ, access=Access.SERVER, errors=(InvalidParameterValue,)
+)
+async def list_templates(ctx: Context, request: ListRequest) -> dict[str, Any]:
+    """List the latest versions of the tournament templates by code, at most 500."""
+    found = {
+        code: _declared_shown(ctx, template)
+        for code in ctx.section(TournamentsSettings).templates
+        if (template := templates.declared(ctx.app, code)) is not None
+    }
+    backwards = request.backwards
+    for row in await ctx.tx.all(storage.ALL_TEMPLATES, app=ctx.app.id, most=10 * LIST_MAX):
+        if row["code"] not in found:
+            found[row["code"]] = _shown(ctx, row)
+    shown = [found[code] for code in sorted(found, reverse=backwards)][:LIST_MAX]
+    return {"tournamentTemplatesCount": len(found), "tournamentTemplates": shown}
+
+
+async def _versions(ctx: Context, code: str) -> list[Row]:
+    return list(await ctx.tx.all(storage.TEMPLATE_VERSIONS, app=ctx.app.id, of_code=code))
+
+
+async def _stored(ctx: Context, code: str, version: int | None) -> Row:
+    """Return the latest version of a template that servers made. Raises `NoTemplate`, `VersionMismatch`."""
+    if templates.declared(ctx.app, code) is not None:
+        raise InvalidParameterValue(
+            f"data.tournamentCode: {code!r} stands in the app's file and is changed there"
+        )
+    rows = await _versions(ctx, code)
+    if not rows or rows[0]["deleted"]:
+        raise _no_template(code)
+    if version_wanted(version) not in {-1, rows[0]["version"]}:
+        raise VersionMismatch(f"data.version: the template is at {rows[0]['version']}")
+    return rows[0]
+
+
+async def _add_version(
+    ctx: Context, code: str, number: int, config: TemplateConfig, *, live: bool, created_ms: int
+) -> dict[str, Any]:
+    row = {
+        "app_id": ctx.app.id,
+        "code": code,
+        "version": number,
+        "config": json.encode(config).decode(),
+        "live": live,
+        "deleted": False,
+        "created_ms": created_ms,
+        "updated_ms": ctx.now_ms,
+    }
+    if not await ctx.tx.unless_taken(storage.ADD_TEMPLATE, **row):
+        raise Aborted("the template was changed at the same time")
+    return _shown(ctx, row)
+
+
+def _no_template(code: str) -> NoTemplate:
+    return NoTemplate(f"there is no tournament template {code[:64]!r}")
+
+
+def _shown(ctx: Context, row: Row | dict[str, Any]) -> dict[str, Any]:
+    config = msgspec.json.decode(row["config"])
+    return {
+        "gameId": ctx.app.id,
+        "tournamentCode": row["code"],
+        "version": row["version"],
+        **config,
+        "createdAt": row["created_ms"],
+        "updatedAt": row["updated_ms"],
+    }
+
+
+def _declared_shown(ctx: Context, template: Template) -> dict[str, Any]:
+    shown = {"gameId": ctx.app.id, "version": template.version, **template.shown()}
+    return {**shown, "notifications": {}, "createdAt": 0, "updatedAt": 0}
+
+
+# Division sets
+
+
+class SetConfig(Request, kw_only=True):
+    """How a division set is divided. `max_groups` is the same as `max_players`."""
+
+    entry_type: EntryType = EntryType.PLAYER
+    desc: Annotated[str, Meta(max_length=1024)] = ""
+    schedule_type: Literal["Sync"] = "Sync"
+    template_leaderboard_id: str
+    max_players: Annotated[int, Meta(ge=1, le=MEMBERS_MAX)] | None = None
+    max_groups: Annotated[int, Meta(ge=1, le=MEMBERS_MAX)] | None = None
+    expire_results_after_days: Annotated[int, Meta(ge=1, le=DAYS_MAX)] = 15
+    custom_json: dict[str, Any] | None = None
+
+    @property
+    def most(self) -> int:
+        """How many members an instance takes."""
+        return self.max_players or self.max_groups or 100
+
+
+class OfSet(Request):
+    div_set_id: str
+
+
+class CreateSet(OfSet):
+    config_json: JsonObject
+
+
+@service.operation(
+    "SYS_CREATE_DIVISION_SET_CONFIG",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(DuplicateDivisionSet, NoLeaderboard, NoTournament),
+)
+async def create_set(ctx: Context, request: CreateSet) -> dict[str, Any]:
+    """Make a division set: its instances are boards like the template board, of `maxPlayers` players each.
+
+    Instances are made as players join, and run as long as the period of the template board.
+    """
+    set_id = request.div_set_id
+    if not 0 < len(set_id) <= SET_ID_MAX or not set_id.isprintable():
+        raise InvalidParameterValue(f"data.divSetId: expected 1 to {SET_ID_MAX} printable characters")
+    config = read_set(object_of(request.config_json, WHERE))
+    await _check_board(ctx, config)
+    row = {
+        "app_id": ctx.app.id,
+        "div_set_id": set_id,
+        "config": json.encode(config).decode(),
+        "version": 1,
+        "created_ms": ctx.now_ms,
+        "updated_ms": ctx.now_ms,
+    }
+    if not await ctx.tx.unless_taken(storage.ADD_SET, **row):
+        raise DuplicateDivisionSet(f"there is a division set {set_id!r} already")
+    return set_shown(ctx, row)
+
+
+class EditSet(CreateSet):
+    version: Version = -1
+
+
+@service.operation(
+    "SYS_EDIT_DIVISION_SET_CONFIG",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(NoDivisionSet, VersionMismatch),
+)
+async def edit_set(ctx: Context, request: EditSet) -> dict[str, Any]:
+    """Change a division set; what is left out stays. Instances that exist keep their board and period."""
+    row = await find_set(ctx, request.div_set_id, request.version)
+    given = object_of(request.config_json, WHERE)
+    before = {name: value for name, value in msgspec.json.decode(row["config"]).items() if value is not None}
+    if "maxPlayers" in given or "maxGroups" in given:
+        before = {name: value for name, value in before.items() if name not in {"maxPlayers", "maxGroups"}}
+    config = read_set(before | given)
+    await _check_board(ctx, config)
+    text = json.encode(config).decode()
+    edited = {**_columns(row), "config": text, "version": row["version"] + 1, "updated_ms": ctx.now_ms}
+    if not await ctx.tx.run(
+        storage.EDIT_SET,
+        app=ctx.app.id,
+        set_id=row["div_set_id"],
+        seen=row["version"],
+        config=text,
+        now_ms=ctx.now_ms,
+    ):
+        raise Aborted("the division set was changed at the same time")
+    return set_shown(ctx, edited)
+
+
+class DeleteSet(OfSet):
+    version: Version = -1
+    force: bool | None = False
+
+
+@service.operation(
+    "SYS_DELETE_DIVISION_SET_CONFIG",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(NoDivisionSet, VersionMismatch, InstancesExist),
+)
+async def delete_set(ctx: Context, request: DeleteSet) -> None:
+    """Delete a division set. Instances go on until they expire; while there are some, `force` is needed."""
+    row = await find_set(ctx, request.div_set_id, request.version)
+    of_set = {"app": ctx.app.id, "set_id": row["div_set_id"]}
+    if not request.force and await ctx.tx.one(storage.ANY_INSTANCE, **of_set, now_ms=ctx.now_ms) is not None:
+        raise InstancesExist("instances of the division set have not expired")
+    if not await ctx.tx.run(storage.DELETE_SET, **of_set, seen=row["version"]):
+        raise Aborted("the division set was changed at the same time")
+
+
+@service.operation("SYS_READ_DIVISION_SET_CONFIG", tx=Tx.READ, access=Access.SERVER, errors=(NoDivisionSet,))
+async def read_set_config(ctx: Context, request: OfSet) -> dict[str, Any]:
+    """Read a division set."""
+    return set_shown(ctx, await find_set(ctx, request.div_set_id))
+
+
+@service.operation(
+    "SYS_LIST_DIVISION_SET_CONFIGS", tx=Tx.READ, access=Access.SERVER, errors=(InvalidParameterValue,)
+)
+async def list_sets(ctx: Context, request: ListRequest) -> dict[str, Any]:
+    """List the division sets by id, at most 500."""
+    backwards = request.backwards
+    rows = list(await ctx.tx.all(storage.DIVISION_SETS, app=ctx.app.id, most=LIST_MAX))
+    if backwards:
+        rows.reverse()
+    return {"count": len(rows), "divSetConfigs": [set_shown(ctx, row) for row in rows]}
+
+
+async def find_set(ctx: Context, set_id: str, version: int | None = None) -> Row:
+    """Return a division set. Raises `NoDivisionSet`, `VersionMismatch`."""
+    row = await ctx.tx.one(storage.DIVISION_SET, app=ctx.app.id, set_id=set_id)
+    if row is None:
+        raise NoDivisionSet(f"there is no division set {set_id[:64]!r}")
+    if version_wanted(version) not in {-1, row["version"]}:
+        raise VersionMismatch(f"data.version: the division set is at {row['version']}")
+    return row
+
+
+def read_set(given: dict[str, Any]) -> SetConfig:
+    """Read how a division set is divided."""
+    try:
+        return msgspec.convert(given, SetConfig)
+    except msgspec.ValidationError as error:
+        raise explain(error, WHERE) from None
+
+
+def set_config(row: Row) -> SetConfig:
+    """Return how a stored division set is divided."""
+    return _decode_set(row["config"])
+
+
+_decode_set = msgspec.json.Decoder(SetConfig).decode
+
+
+def _columns(row: Row) -> dict[str, Any]:
+    return {column.name: row[column.name] for column in storage.division_sets.c}
+
+
+async def _check_board(ctx: Context, config: SetConfig) -> None:
+    board = await ctx.core.leaderboards.boards.find(ctx, config.template_leaderboard_id)
+    if board is None:
+        raise no_board(config.template_leaderboard_id)
+    if not board.t_enabled or board.entry_type is not config.entry_type:
+        raise NoTournament("the template board has no tournaments, or is for others")
+
+
+def set_shown(ctx: Context, row: Row | dict[str, Any]) -> dict[str, Any]:
+    """Return a division set as servers see it."""
+    config = _decode_set(row["config"])
+    return {
+        "gameId": ctx.app.id,
+        "divSetId": row["div_set_id"],
+        "entryType": config.entry_type,
+        "desc": config.desc,
+        "scheduleType": config.schedule_type,
+        "lbTemplate": config.template_leaderboard_id,
+        "max": config.most,
+        "expiryDays": config.expire_results_after_days,
+        "customJson": config.custom_json,
+        "createdAt": row["created_ms"],
+        "updatedAt": row["updated_ms"],
+        "version": row["version"],
+    }

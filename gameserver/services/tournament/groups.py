@@ -1,0 +1,174 @@
+"""Tournaments of groups: the same for a group, by its members. Groups pay no fee and are paid nothing."""
+
+from typing import Any
+
+from gameserver.game import social
+from gameserver.game.leaderboards import CURRENT, EntryType, NoLeaderboard
+from gameserver.game.social import NotGroupMember, UnknownGroup
+from gameserver.rpc import Access, Context, Tx
+from gameserver.services.tournament.base import (
+    AlreadyEnrolled,
+    NoDivisionSet,
+    NotADivision,
+    NotEnrolled,
+    OfBoard,
+    Score,
+    VersionId,
+    WrongEntryType,
+    service,
+)
+from gameserver.services.tournament.configs import OfSet
+from gameserver.services.tournament.divisions import JoinDivision, divisions_of, enter, info, leave_for
+from gameserver.services.tournament.playing import (
+    LeftReply,
+    PostScore,
+    PostWithResults,
+    post_for,
+    shown_post,
+    status,
+    with_results,
+)
+from gameserver.services.tournament.rules import check_entry_type, enrol, find_mine, leave
+from gameserver.wire.shapes import Reply, Request
+
+
+async def check_member(ctx: Context, group_id: str) -> None:
+    """Raise `UnknownGroup`, or `NotGroupMember` unless the caller is a member."""
+    await social.check_member(ctx.tx, ctx.app.id, group_id, ctx.player_id)
+
+
+class JoinedReply(Reply):
+    enrolled: bool
+
+
+class JoinGroup(OfBoard, kw_only=True):
+    group_id: str
+    tournament_code: str
+    initial_score: Score = 0
+
+
+@service.operation(
+    "JOIN_GROUP_TOURNAMENT",
+    tx=Tx.WRITE,
+    errors=(NoLeaderboard, UnknownGroup, NotGroupMember, WrongEntryType, AlreadyEnrolled),
+)
+async def join_group(ctx: Context, request: JoinGroup) -> JoinedReply:
+    """Enter a group of the caller in a tournament of groups."""
+    await check_member(ctx, request.group_id)
+    mine = await find_mine(ctx, request.leaderboard_id, request.group_id)
+    check_entry_type(mine.board, EntryType.GROUP)
+    await enrol(ctx, mine, request.group_id, request.tournament_code, request.initial_score)
+    return JoinedReply(enrolled=True)
+
+
+class OfGroupBoard(OfBoard, kw_only=True):
+    group_id: str
+
+
+@service.operation("LEAVE_GROUP_TOURNAMENT", tx=Tx.WRITE, errors=(NoLeaderboard, UnknownGroup))
+async def leave_group(ctx: Context, request: OfGroupBoard) -> LeftReply:
+    """Take a group of the caller out of the tournament that runs on a board; its score is removed."""
+    await check_member(ctx, request.group_id)
+    mine = await find_mine(ctx, request.leaderboard_id, request.group_id)
+    return LeftReply(num_scores_removed=await leave(ctx, mine.board, request.group_id))
+
+
+class GetGroupStatus(OfGroupBoard):
+    version_id: VersionId = CURRENT
+
+
+@service.operation(
+    "GET_GROUP_TOURNAMENT_STATUS", tx=Tx.READ, errors=(NoLeaderboard, UnknownGroup, WrongEntryType)
+)
+async def group_status(ctx: Context, request: GetGroupStatus) -> dict[str, Any]:
+    """Read the tournaments of a board of groups, and the part that a group of the caller has in it."""
+    await check_member(ctx, request.group_id)
+    return await status(ctx, request.leaderboard_id, request.group_id, EntryType.GROUP, request.version_id)
+
+
+class PostGroupScore(PostScore, kw_only=True):
+    group_id: str
+
+
+@service.operation(
+    "POST_GROUP_TOURNAMENT_SCORE", tx=Tx.WRITE, errors=(NoLeaderboard, UnknownGroup, NotEnrolled)
+)
+async def post_group_score(ctx: Context, request: PostGroupScore) -> dict[str, Any]:
+    """Post a score of a group of the caller to a tournament the group has entered."""
+    await check_member(ctx, request.group_id)
+    return shown_post(*await post_for(ctx, request, request.group_id, EntryType.GROUP))
+
+
+class PostGroupWithResults(PostWithResults, kw_only=True):
+    group_id: str
+
+
+@service.operation(
+    "POST_GROUP_TOURNAMENT_SCORE_WITH_RESULTS",
+    tx=Tx.WRITE,
+    errors=(NoLeaderboard, UnknownGroup, NotEnrolled),
+)
+async def post_group_with_results(ctx: Context, request: PostGroupWithResults) -> dict[str, Any]:
+    """Post a score of a group of the caller, and read the scores around it."""
+    await check_member(ctx, request.group_id)
+    done = await post_for(
+        ctx, request, request.group_id, EntryType.GROUP, initial_score=request.initial_score
+    )
+    answer = await with_results(ctx, request, done)
+    ids = [entry["groupId"] for entry in answer["scores"]]
+    groups = await social.groups(ctx.tx, ctx.app.id, ids)
+    for entry in answer["scores"]:
+        group = groups.get(entry["groupId"])
+        entry["groupName"] = "" if group is None else group.name
+    return answer
+
+
+# Divisions
+
+
+class JoinGroupDivision(JoinDivision, kw_only=True):
+    group_id: str
+
+
+@service.operation("JOIN_GROUP_DIVISION", tx=Tx.WRITE, errors=(NoDivisionSet, UnknownGroup))
+async def join_group_division(ctx: Context, request: JoinGroupDivision) -> dict[str, Any]:
+    """Enter a group of the caller in an instance of a division set that has room."""
+    await check_member(ctx, request.group_id)
+    entered = await enter(ctx, request, request.group_id, EntryType.GROUP)
+    return {"leaderboardId": entered.board.board_id, "createdAt": ctx.now_ms, "enrolled": True}
+
+
+@service.operation("LEAVE_GROUP_DIVISION_INSTANCE", tx=Tx.WRITE, errors=(NotADivision, UnknownGroup))
+async def leave_group_instance(ctx: Context, request: OfGroupBoard) -> LeftReply:
+    """Take a group of the caller out of an instance of a division set; its score is removed."""
+    await check_member(ctx, request.group_id)
+    return await leave_for(ctx, request.leaderboard_id, request.group_id)
+
+
+class OfGroupSet(OfSet, kw_only=True):
+    group_id: str
+
+
+@service.operation("GET_GROUP_DIVISION_INFO", tx=Tx.READ, errors=(NoDivisionSet, UnknownGroup))
+async def get_group_info(ctx: Context, request: OfGroupSet) -> dict[str, Any]:
+    """Read the tournaments of a division set, and the part that a group of the caller has in it."""
+    await check_member(ctx, request.group_id)
+    return await info(ctx, request.div_set_id, request.group_id, EntryType.GROUP)
+
+
+class OfGroup(Request):
+    group_id: str
+
+
+@service.operation("GET_GROUP_DIVISIONS", tx=Tx.READ, errors=(UnknownGroup, NotGroupMember))
+async def get_group_divisions(ctx: Context, request: OfGroup) -> dict[str, dict[str, list[str]]]:
+    """List the boards of the instances that a group of the caller is in, by state and division set."""
+    await check_member(ctx, request.group_id)
+    return await divisions_of(ctx, request.group_id, claimable=False)
+
+
+@service.operation("SYS_GET_GROUP_DIVISIONS", tx=Tx.READ, access=Access.SERVER, errors=(UnknownGroup,))
+async def sys_get_group_divisions(ctx: Context, request: OfGroup) -> dict[str, dict[str, list[str]]]:
+    """List the boards of the instances that a group is in, by state and division set."""
+    await social.group(ctx.tx, ctx.app.id, request.group_id)
+    return await divisions_of(ctx, request.group_id, claimable=False)

@@ -1,0 +1,119 @@
+"""What happens when a period ends: its results, and rewards that are paid without asking.
+
+The results are written in the transaction that stores the rotation, which happens once. A reward is paid in
+the transaction that marks the result as claimed; the ledger's key would stop a second payment as well.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from gameserver.apps import App
+from gameserver.game import experience
+from gameserver.game.experience import Deed, Progress
+from gameserver.game.leaderboards import Board, EntryType, Version, rotation_hooks, tick_hooks
+from gameserver.game.leaderboards.periods import DAY_MS
+from gameserver.game.leaderboards.tournaments import read_settings
+from gameserver.game.rewards import Paid, Rewards
+from gameserver.services.tournament import storage, templates
+from gameserver.services.tournament.base import AlreadyClaimed
+from gameserver.storage import Aborted, Database, Row, Transaction
+from gameserver.wire.errors import GameError
+
+log = structlog.get_logger(__name__)
+
+RESULTS_KEPT_MS = 90 * DAY_MS
+PAID_MAX = 200  # between two turns of everybody else
+_HOUR_MS = 3_600_000
+
+
+class _Ended:
+    """When the period of a result was."""
+
+    def __init__(self, row: Row) -> None:
+        self.started_ms: int = row["started_ms"]
+        self.ended_ms: int = row["ended_ms"]
+
+
+async def write_results(tx: Transaction, board: Board, ended: Sequence[Version]) -> None:
+    """Make results of the enrolments in versions that have ended."""
+    for version in ended:
+        settings = read_settings(version.t_period)
+        if settings is None:
+            continue
+        automatic = settings.t_auto_claim and board.entry_type is EntryType.PLAYER
+        of_version = {"uid": board.uid, "of_version": version.version}
+        await tx.run(
+            storage.RESULTS,
+            **of_version,
+            started=version.started_ms,
+            ended=version.ended_ms,
+            sign=board.key(1),
+            pay=version.ended_ms if automatic else None,
+        )
+        await tx.run(storage.CLEAR, **of_version)
+
+
+rotation_hooks.append(write_results)
+
+
+async def reward_of(tx: Transaction, app: App, row: Row, now_ms: int) -> Rewards:
+    """Return what a result brings. Raises `NoTemplate`."""
+    period = _Ended(row)
+    template = await templates.one_of_period(tx, app, row["code"], period, now_ms=now_ms, over=True)
+    return template.reward(row["rank"], row["size"], posted=row["posted"])
+
+
+async def claim(tx: Transaction, app: App, row: Row, now_ms: int) -> tuple[Rewards, Progress, Paid]:
+    """Pay the reward of a result, once. Raises `AlreadyClaimed`, `NoTemplate`, `NoSession`."""
+    rewards = await reward_of(tx, app, row, now_ms)
+    of_result = {"uid": row["board_uid"], "of_version": row["version"], "member": row["member_id"]}
+    if not await tx.run(storage.CLAIM, **of_result, now_ms=now_ms):
+        raise AlreadyClaimed("the reward has been claimed")
+    deed = Deed(name=row["code"], rewards=rewards)
+    key = f"tournament/{row['board_uid']}/{row['version']}"
+    progress, paid = await experience.advance(tx, app, row["member_id"], [deed], key, now_ms)
+    return rewards, progress, paid
+
+
+class Payer:
+    """Pays what is to be paid without asking, and forgets what is old. One for each process."""
+
+    def __init__(self) -> None:
+        self._swept = 0
+
+    async def __call__(self, database: Database, apps: Iterable[App], now_ms: int) -> None:
+        """Do what is due now."""
+        await self.pay(database, apps, now_ms)
+        if now_ms // _HOUR_MS != self._swept:
+            self._swept = now_ms // _HOUR_MS
+            async with database.write() as tx:
+                await tx.run(storage.OLD_RESULTS, before=now_ms - RESULTS_KEPT_MS)
+                await tx.run(storage.OLD_INSTANCES, now_ms=now_ms)
+                await tx.run(storage.ORPHANS)
+
+    async def pay(self, database: Database, apps: Iterable[App], now_ms: int) -> None:
+        """Pay what is due, each player in a transaction of their own; any number of processes may do this."""
+        async with database.read() as tx:
+            due = await tx.all(storage.TO_PAY, most=PAID_MAX)
+        of_id = {app.id: app for app in apps} if due else {}
+        for row in due:
+            if (app := of_id.get(row["app_id"])) is None:
+                continue
+            try:
+                async with database.write() as tx:
+                    await claim(tx, app, row, now_ms)
+            except (Aborted, AlreadyClaimed):
+                continue  # the next tick does it, or somebody else has done it
+            except GameError as error:
+                log.warning("reward_not_paid", app=app.id, board=row["board_id"], reason=str(error))
+                async with database.write() as tx:
+                    await tx.run(
+                        storage.NOT_PAID,
+                        uid=row["board_uid"],
+                        of_version=row["version"],
+                        member=row["member_id"],
+                    )
+
+
+tick_hooks.append(Payer())

@@ -1,0 +1,360 @@
+"""Entering, leaving, and posting scores, as players."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from gameserver.game import players
+from gameserver.game.leaderboards import CURRENT, Board, EntryType, NoLeaderboard, Standings
+from gameserver.game.leaderboards.boards import InvalidVersion
+from gameserver.game.leaderboards.periods import read_time
+from gameserver.rpc import Access, Context, Tx
+from gameserver.services.tournament import storage, templates
+from gameserver.services.tournament.base import (
+    AlreadyEnrolled,
+    JsonObject,
+    NoTemplate,
+    NotEnoughToJoin,
+    NotEnrolled,
+    NotOnBoard,
+    NoTournament,
+    OfBoard,
+    OutOfTime,
+    PlayEnded,
+    PlayNotStarted,
+    Score,
+    TemplateOnly,
+    TooEarlyToJoin,
+    TooLateToJoin,
+    UnknownProfile,
+    UseDivisions,
+    VersionId,
+    WrongEntryType,
+    score_data,
+    service,
+)
+from gameserver.services.tournament.rules import (
+    Entered,
+    Mine,
+    Period,
+    balances,
+    check_entry_type,
+    check_posting,
+    enrol,
+    find_mine,
+    json_out,
+    leave,
+    not_enrolled,
+    part_shown,
+    period_of,
+    post,
+    read_part,
+    result_shown,
+    running,
+)
+from gameserver.services.tournament.templates import fee_shown
+from gameserver.storage import Row
+from gameserver.wire.shapes import Reply
+
+ROWS_MAX = 500
+
+# Entering and leaving
+
+
+class JoinTournament(OfBoard, kw_only=True):
+    tournament_code: str
+    initial_score: Score = 0
+
+
+@service.operation(
+    "JOIN_TOURNAMENT",
+    tx=Tx.WRITE,
+    errors=(
+        NoLeaderboard,
+        NoTournament,
+        NotOnBoard,
+        NoTemplate,
+        AlreadyEnrolled,
+        TooEarlyToJoin,
+        TooLateToJoin,
+        NotEnoughToJoin,
+        TemplateOnly,
+        UseDivisions,
+        WrongEntryType,
+    ),
+)
+async def join(ctx: Context, request: JoinTournament) -> dict[str, Any]:
+    """Enter the caller in a tournament that runs on a board, with an initial score; collects the entry fee.
+
+    Refused outside of the time of enrolment, and when the fee is more than the caller has: nothing happens.
+    """
+    mine = await find_mine(ctx, request.leaderboard_id, ctx.player_id)
+    check_entry_type(mine.board, EntryType.PLAYER)
+    entered = await enrol(ctx, mine, ctx.player_id, request.tournament_code, request.initial_score)
+    return await joined(ctx, entered)
+
+
+async def joined(ctx: Context, entered: Entered) -> dict[str, Any]:
+    """Return what a player is told who has entered."""
+    return {
+        "enrolled": True,
+        "entryFee": fee_shown(entered.template.entry_fee),
+        "balance": {"currency": await balances(ctx, ctx.player_id)},
+    }
+
+
+class LeftReply(Reply):
+    num_scores_removed: int
+
+
+@service.operation("LEAVE_TOURNAMENT", tx=Tx.WRITE, errors=(NoLeaderboard,))
+async def leave_tournament(ctx: Context, request: OfBoard) -> LeftReply:
+    """Leave the tournament that runs on a board; the caller's score is removed, the entry fee is gone.
+
+    Who has not entered leaves nothing. One may enter again, and pays again.
+    """
+    mine = await find_mine(ctx, request.leaderboard_id, ctx.player_id)
+    return LeftReply(num_scores_removed=await leave(ctx, mine.board, ctx.player_id))
+
+
+# Status
+
+
+class GetStatus(OfBoard):
+    version_id: VersionId = CURRENT
+
+
+@service.operation("GET_TOURNAMENT_STATUS", tx=Tx.READ, errors=(NoLeaderboard, NoTournament, InvalidVersion))
+async def get_status(ctx: Context, request: GetStatus) -> dict[str, Any]:
+    """Read the tournaments of a board's running period, or of an earlier one, and the caller's part in it."""
+    return await status(ctx, request.leaderboard_id, ctx.player_id, EntryType.PLAYER, request.version_id)
+
+
+async def status(
+    ctx: Context, board_id: str, member_id: str, entry_type: EntryType, version: int | None = CURRENT
+) -> dict[str, Any]:
+    """Return the tournaments of a period and a member's part in it."""
+    board, row = await find_mine(ctx, board_id, member_id)
+    check_entry_type(board, entry_type)
+    wanted = board.find_version(CURRENT if version is None else version)
+    if wanted == board.version:
+        period = running(board)
+        part = None if row is None else part_shown(board, row)
+        state = period.state(ctx.now_ms)
+    else:
+        period = await _ended(ctx, board, wanted)
+        result = await ctx.tx.one(storage.RESULT, uid=board.uid, member=member_id, of_version=wanted)
+        part = None if result is None else result_shown(result)
+        state = "COMPLETE"
+    found = await templates.of_period(
+        ctx.tx, ctx.app, period.codes, period, now_ms=ctx.now_ms, over=wanted != board.version
+    )
+    shown = {
+        "enrolled": part is not None,
+        "versionId": wanted,
+        "server_time": ctx.now_ms,
+        "tournamentTimetable": {
+            "tRegistrationStart": period.times.t_registration_start,
+            "tRegistrationEnd": period.times.t_registration_end,
+            "tPlayStart": period.times.t_play_start,
+            "tPlayEnd": period.times.t_play_end,
+            "tState": state,
+        },
+        "tournamentConfigs": [template.shown() for template in found.values()],
+    }
+    return shown if part is None else shown | {"leaderboardEnrollment": part}
+
+
+async def _ended(ctx: Context, board: Board, version: int) -> Period:
+    """Return a period that is over. Raises `NoTournament`."""
+    for ended in await ctx.core.leaderboards.boards.ended_versions(ctx.tx, board):
+        if ended.version == version:
+            found = period_of(board, version, ended.started_ms, ended.ended_ms, ended.t_period)
+            if found is not None:
+                return found
+    raise NoTournament("this version was no tournament, or is no longer retained")
+
+
+# Posting
+
+
+class PostScore(OfBoard, kw_only=True):
+    score: Score
+    data: JsonObject = None
+    round_started_epoch: int | float | str | None = None
+
+
+POSTING = (
+    NoLeaderboard,
+    NoTournament,
+    NotEnrolled,
+    PlayNotStarted,
+    PlayEnded,
+    OutOfTime,
+    WrongEntryType,
+)
+
+
+@service.operation("POST_TOURNAMENT_SCORE", tx=Tx.WRITE, errors=POSTING)
+async def post_score(ctx: Context, request: PostScore) -> dict[str, Any]:
+    """Post a score to a tournament the caller has entered. The board's type says what becomes of it.
+
+    `roundStartedEpoch` is when the round began (ms since 1970): it must have begun during play. A board with
+    automatic enrolment enters the caller first, for the usual fee.
+    """
+    return shown_post(*await post_for(ctx, request, ctx.player_id, EntryType.PLAYER))
+
+
+Posted = tuple[Board, str, Row, Row | None]
+"""The board, the member, and their part after and before."""
+
+
+async def post_for(
+    ctx: Context,
+    request: PostScore,
+    member_id: str,
+    entry_type: EntryType,
+    *,
+    initial_score: int | None = None,
+    create: bool = True,
+) -> Posted:
+    """Post a score for a member."""
+    data = score_data(request.data)
+    began = read_time(request.round_started_epoch, "data.roundStartedEpoch")
+    mine = await find_mine(ctx, request.leaderboard_id, member_id)
+    check_entry_type(mine.board, entry_type)
+    period = running(mine.board)
+    if mine.row is None and not (period.settings.t_auto_join and create):
+        raise not_enrolled()
+    check_posting(period, ctx.now_ms, began or None)
+    if mine.row is None:
+        stored = await _auto_join(ctx, mine, period, member_id, request.score, data, initial_score)
+    else:
+        stored = await post(ctx, mine.board, member_id, request.score, data)
+        if not mine.row["posted"]:
+            await ctx.tx.run(storage.POSTED, uid=stored.uid, of_version=stored.version, member=member_id)
+    after = await read_part(ctx.tx, stored, stored.version, member_id)
+    assert after is not None
+    return stored, member_id, after, mine.row
+
+
+async def _auto_join(
+    ctx: Context,
+    mine: Mine,
+    period: Period,
+    member_id: str,
+    score: int,
+    data: str | None,
+    initial_score: int | None,
+) -> Board:
+    first = score if initial_score is None else initial_score
+    [code] = period.codes
+    entered = await enrol(ctx, mine, member_id, code, first, data, posted=True)
+    if initial_score is None:
+        return entered.board
+    return await post(ctx, entered.board, member_id, score, data)
+
+
+def shown_post(board: Board, member_id: str, after: Row, before: Row | None) -> dict[str, Any]:
+    """Return what is told after a post."""
+    is_group = board.entry_type is EntryType.GROUP
+    shown = {
+        "leaderboardId": board.board_id,
+        "versionId": board.version,
+        "groupId" if is_group else "playerId": member_id,
+        **part_shown(board, after),
+    }
+    if before is not None and before["rank_key"] is not None:
+        shown["previousScore"] = board.key(before["rank_key"])
+    return shown
+
+
+class PostWithResults(PostScore, kw_only=True):
+    sort: Annotated[str, Meta(pattern="^(HIGH_TO_LOW|LOW_TO_HIGH)$")] = "HIGH_TO_LOW"
+    before_count: Annotated[int, Meta(ge=0)] = 5
+    after_count: Annotated[int, Meta(ge=0)] = 5
+    initial_score: Score | None = None
+
+
+@service.operation("POST_TOURNAMENT_SCORE_WITH_RESULTS", tx=Tx.WRITE, errors=POSTING)
+async def post_with_results(ctx: Context, request: PostWithResults) -> dict[str, Any]:
+    """Post a score, and read the scores around it. `initialScore` is for automatic enrolment."""
+    done = await post_for(ctx, request, ctx.player_id, EntryType.PLAYER, initial_score=request.initial_score)
+    return await with_results(ctx, request, done)
+
+
+async def with_results(ctx: Context, request: PostWithResults, done: Posted) -> dict[str, Any]:
+    """Return what is told after a post, with the scores around it."""
+    board, member_id, _, _ = done
+    before = min(request.before_count, ROWS_MAX)
+    after = min(request.after_count, ROWS_MAX - before)
+    backwards = (request.sort == "LOW_TO_HIGH") != board.lowest_first
+    found = await ctx.core.leaderboards.around(
+        ctx, board, board.version, member_id, before, after, backwards=backwards
+    )
+    members = [standing.row["member_id"] for standing in found.entries]
+    rows = await ctx.tx.all(
+        storage.CODES, uid=board.uid, of_version=board.version, members=members or [member_id]
+    )
+    codes = {row["member_id"]: row["code"] for row in rows}
+    return {"postScore": shown_post(*done), "scores": _scores(board, found, codes)}
+
+
+def _scores(board: Board, found: Standings, codes: dict[str, str]) -> list[dict[str, Any]]:
+    shown = []
+    for place, row in found.entries:
+        entry = {
+            "score": board.key(row["rank_key"]),
+            "data": json_out(row["data"]),
+            "createdAt": row["created_ms"],
+            "updatedAt": row["updated_ms"],
+            "tCode": codes.get(row["member_id"]),
+            "tRank": 0,
+            "tNotifiedAt": 0,
+            "index": place,
+            "rank": place + 1,
+        }
+        if board.entry_type is EntryType.GROUP:
+            entry["groupId"] = row["member_id"]
+        else:
+            entry |= {
+                "playerId": row["member_id"],
+                "name": row["name"] or "",
+                "pictureUrl": row["picture_url"],
+                "summaryFriendData": json_out(row["summary_friend_data"]),
+            }
+        shown.append(entry)
+    return shown
+
+
+class PostOnBehalfOf(PostScore, kw_only=True):
+    profile_id: str
+    force_create: bool | None = True
+
+
+@service.operation(
+    "POST_TOURNAMENT_SCORE_ON_BEHALF_OF",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    errors=(NoLeaderboard, NoTournament, NotEnrolled, UnknownProfile),
+)
+async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> dict[str, Any]:
+    """Post a score for a player who has entered.
+
+    With `forceCreate`, a board with automatic enrolment enters them first.
+    """
+    if await players.read(ctx.tx, ctx.app.id, request.profile_id) is None:
+        raise UnknownProfile("data.profileId: there is no such player")
+    create = request.force_create is not False
+    return shown_post(*await post_for(ctx, request, request.profile_id, EntryType.PLAYER, create=create))
+
+
+# A player's life
+
+
+@service.on_reset
+@service.on_delete
+async def forget_player(ctx: Context, profile_id: str) -> None:
+    """Take the player out of all tournaments, with the rewards they have not claimed."""
+    await ctx.tx.run(storage.FORGET_ENROLMENTS, member=profile_id)
+    await ctx.tx.run(storage.FORGET_RESULTS, member=profile_id)

@@ -1,0 +1,126 @@
+"""What a place brings: seen while the tournament runs, seen and claimed when it is over."""
+
+from typing import Any
+
+from gameserver.game.leaderboards import CURRENT, Board, NoLeaderboard, no_board
+from gameserver.game.leaderboards.boards import InvalidVersion
+from gameserver.rpc import Context, Tx
+from gameserver.services.tournament import storage
+from gameserver.services.tournament.base import (
+    AlreadyClaimed,
+    NotEnrolled,
+    NoTournament,
+    NotProcessed,
+    OfBoard,
+    VersionId,
+    service,
+)
+from gameserver.services.tournament.payouts import claim, reward_of
+from gameserver.services.tournament.rules import (
+    balances,
+    find_mine,
+    not_enrolled,
+    part_shown,
+    result_shown,
+    running,
+)
+from gameserver.services.tournament.templates import one_of_period
+from gameserver.storage import Row
+
+
+@service.operation("VIEW_CURRENT_REWARD", tx=Tx.READ, errors=(NoLeaderboard, NoTournament, NotEnrolled))
+async def view_current(ctx: Context, request: OfBoard) -> dict[str, Any]:
+    """Read what the caller would get if the tournament ended now."""
+    board, row = await find_mine(ctx, request.leaderboard_id, ctx.player_id)
+    period = running(board)
+    if row is None or row["rank_key"] is None:
+        raise not_enrolled()
+    template = await one_of_period(ctx.tx, ctx.app, row["code"], period, now_ms=ctx.now_ms)
+    counted = await ctx.tx.one(
+        storage.STANDING,
+        uid=board.uid,
+        of_version=board.version,
+        of_code=row["code"],
+        key=row["rank_key"],
+    )
+    assert counted is not None
+    better, size = counted
+    rewards = template.reward(int(better) + 1, size, posted=row["posted"])
+    return part_shown(board, row) | {"tRank": int(better) + 1, "rewards": rewards.shown()}
+
+
+class OfVersion(OfBoard):
+    version_id: VersionId = CURRENT
+
+
+@service.operation(
+    "VIEW_REWARD", tx=Tx.READ, errors=(NoLeaderboard, NotEnrolled, NotProcessed, InvalidVersion)
+)
+async def view_reward(ctx: Context, request: OfVersion) -> dict[str, Any]:
+    """Read what the caller got, or can claim, for a tournament that is over; -1 is their latest one."""
+    row = await _result(ctx, request)
+    rewards = await reward_of(ctx.tx, ctx.app, row, ctx.now_ms)
+    return result_shown(row) | {"rewards": rewards.shown()}
+
+
+@service.operation(
+    "CLAIM_TOURNAMENT_REWARD",
+    tx=Tx.WRITE,
+    errors=(NoLeaderboard, NotEnrolled, NotProcessed, AlreadyClaimed, InvalidVersion),
+)
+async def claim_reward(ctx: Context, request: OfVersion) -> dict[str, Any]:
+    """Claim the caller's reward for a tournament that is over, once; -1 is their latest one."""
+    row = await _result(ctx, request)
+    if row["claimed_ms"]:
+        raise AlreadyClaimed("the reward has been claimed")
+    rewards, progress, paid = await claim(ctx.tx, ctx.app, row, ctx.now_ms)
+    tournament = {
+        "leaderboardId": row["board_id"],
+        "leaderboardVersion": row["version"],
+        **result_shown(row),
+        "tClaimed": ctx.now_ms,
+        "tClaimedAt": ctx.now_ms,
+        "rewards": rewards.shown(),
+    }
+    return {
+        "rewards": paid.rewards,
+        "rewardDetails": {
+            "tournaments": [tournament],
+            "milestones": [],
+            "xp": paid.reward_details.get("xp", {}),
+        },
+        **progress.shown(),
+        "currency": paid.currency or await balances(ctx, ctx.player_id),
+        "parentCurrency": {},
+        "peerCurrency": {},
+    }
+
+
+async def _result(ctx: Context, request: OfVersion) -> Row:
+    """Return the caller's result. Raises `NotEnrolled`, `NotProcessed`, `InvalidVersion`."""
+    boards = ctx.core.leaderboards.boards
+    board = await boards.find(ctx, request.leaderboard_id)
+    if board is None:
+        raise no_board(request.leaderboard_id)
+    of_player = {"uid": board.uid, "member": ctx.player_id}
+    wanted = CURRENT if request.version_id is None else request.version_id
+    if wanted == CURRENT:
+        row = await ctx.tx.one(storage.LATEST, **of_player)
+    else:
+        row = await ctx.tx.one(storage.RESULT, **of_player, of_version=wanted)
+    if row is not None:
+        return row
+    await _explain(ctx, board, wanted)
+    raise not_enrolled()
+
+
+async def _explain(ctx: Context, board: Board, wanted: int) -> None:
+    """Raise `NotProcessed` for a version without results yet, `InvalidVersion` for one that never was."""
+    if wanted == CURRENT:
+        return
+    fresh = await ctx.core.leaderboards.boards.find(ctx, board.board_id, fresh=True)
+    if fresh is None:
+        raise no_board(board.board_id)
+    now = fresh.at(ctx.now_ms)[0]
+    if now.find_version(wanted) in {now.version, fresh.version}:
+        raise NotProcessed("the tournament is not over, or its results are not there yet")

@@ -1,0 +1,322 @@
+"""Periods and who takes part: when one may enter and post, entering, leaving."""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gameserver.game import wallet
+from gameserver.game.documents import data_out
+from gameserver.game.leaderboards import Board, EntryType, Stale, no_board, post_hooks
+from gameserver.game.leaderboards.periods import period_minutes
+from gameserver.game.leaderboards.tournaments import (
+    PhaseTimes,
+    TournamentConfig,
+    TournamentSettings,
+    phase_times,
+    read_settings,
+)
+from gameserver.game.wallet import Balance, BalanceOutOfRange, CurrencySettings
+from gameserver.rpc import Context
+from gameserver.services.tournament import storage, templates
+from gameserver.services.tournament.base import (
+    INSTANCE_PREFIX,
+    AlreadyEnrolled,
+    NotEnoughToJoin,
+    NotEnrolled,
+    NotOnBoard,
+    NoTournament,
+    OutOfTime,
+    PlayEnded,
+    PlayNotStarted,
+    TemplateOnly,
+    TooEarlyToJoin,
+    TooLateToJoin,
+    UseDivisions,
+    WrongEntryType,
+)
+from gameserver.services.tournament.templates import Template
+from gameserver.storage import Aborted, Row, Transaction
+
+# Periods
+
+
+class Period(NamedTuple):
+    """A version of a board in which a tournament runs."""
+
+    version: int
+    started_ms: int
+    ended_ms: int
+    settings: TournamentSettings
+    times: PhaseTimes
+
+    @property
+    def codes(self) -> list[str]:
+        """The codes of its tournaments."""
+        return [config.t_config_code for config in self.configs]
+
+    @property
+    def configs(self) -> list[TournamentConfig]:
+        """Its tournaments; those that were for earlier versions are left out."""
+        found = self.settings.t_configs.values()
+        return [
+            config
+            for config in found
+            if config.active_up_until in {-1, 0} or config.active_up_until >= self.version
+        ]
+
+    def state(self, now_ms: int) -> str:
+        """Tell whether play is to come, goes on, or is over."""
+        if now_ms < self.times.t_play_start:
+            return "PENDING"
+        return "ACTIVE" if now_ms < self.times.t_play_end else "COMPLETE"
+
+
+def period_of(
+    board: Board, version: int, started_ms: int, ended_ms: int | None, t_period: str | None
+) -> Period | None:
+    """Return the period that a version is; None when it is no tournament."""
+    settings = read_settings(t_period)
+    if settings is None or ended_ms is None:
+        return None
+    minutes = period_minutes(board.rotation, board.days, started_ms, ended_ms)
+    return Period(version, started_ms, ended_ms, settings, phase_times(settings.phases, minutes, ended_ms))
+
+
+def running(board: Board) -> Period:
+    """Return the period that runs on a board. Raises `NoTournament`."""
+    found = None
+    if board.t_enabled:
+        found = period_of(board, board.version, board.started_ms, board.reset_ms, board.t_period)
+    if found is None:
+        raise NoTournament(f"no tournament runs on the leaderboard {board.board_id[:64]!r}")
+    return found
+
+
+def check_entry_type(board: Board, wanted: EntryType) -> None:
+    """Raise `WrongEntryType` for a board of others."""
+    if board.entry_type is not wanted:
+        raise WrongEntryType(f"leaderboard {board.board_id[:64]!r} is for {board.entry_type.lower()}s")
+
+
+def check_joining(period: Period, now_ms: int) -> None:
+    """Raise `TooEarlyToJoin` or `TooLateToJoin` outside of the time of enrolment."""
+    if now_ms < period.times.t_registration_start:
+        raise TooEarlyToJoin("enrolment has not begun")
+    if now_ms >= period.times.t_registration_end:
+        raise TooLateToJoin("enrolment is over")
+
+
+def check_posting(period: Period, now_ms: int, round_started_ms: int | None) -> None:
+    """Raise what says that a score does not count now.
+
+    A round that began in time may end in the buffer after play.
+    """
+    times = period.times
+    if now_ms < times.t_play_start:
+        raise PlayNotStarted("play has not begun")
+    if now_ms >= period.ended_ms:
+        raise PlayEnded("the tournament is over")
+    began = now_ms if round_started_ms is None else min(round_started_ms, now_ms)
+    if began < times.t_play_start:
+        raise OutOfTime("data.roundStartedEpoch: the round began before the tournament")
+    if began >= times.t_play_end:
+        raise PlayEnded("play is over")
+
+
+def not_enrolled() -> NotEnrolled:
+    """Make the refusal."""
+    return NotEnrolled("the player has not entered the tournament")
+
+
+# Who takes part
+
+
+class Mine(NamedTuple):
+    """A member's part in the running period of a board; `row` is None when they have none."""
+
+    board: Board
+    row: Row | None
+
+
+async def find_mine(ctx: Context, board_id: str, member_id: str) -> Mine:
+    """Return a board as it is now and the member's part in its running period. Raises `NoLeaderboard`."""
+
+    async def read(board: Board) -> Mine:
+        return Mine(board, await read_part(ctx.tx, board, board.version, member_id))
+
+    found = await ctx.core.leaderboards.reading(ctx, board_id, read)
+    if found is None:
+        raise no_board(board_id)
+    return found
+
+
+async def read_part(tx: Transaction, board: Board, version: int, member_id: str) -> Row | None:
+    """Return a member's part in a period; None when they have none. Raises `Stale`."""
+    if not board.uid:
+        return None
+    row = await tx.one(storage.MINE, uid=board.uid, of_version=version, member=member_id)
+    if row is None or row["stamp"] != board.stamp:
+        raise Stale
+    return None if row["code"] is None else row
+
+
+async def may_post(tx: Transaction, board: Board, member_id: str, now_ms: int) -> None:
+    """Refuse scores from outside of tournaments, unless the member has entered and play goes on.
+
+    A version in which no tournament runs is a board like any other.
+    """
+    if board.t_period is None:
+        return
+    period = running(board)
+    if await tx.one(storage.IS_ENROLLED, uid=board.uid, of_version=period.version, member=member_id) is None:
+        raise not_enrolled()
+    check_posting(period, now_ms, None)
+
+
+post_hooks.append(may_post)
+
+
+# Entering and leaving
+
+
+class Entered(NamedTuple):
+    """What entering has led to."""
+
+    board: Board
+    template: Template
+
+
+def check_open(board: Board, *, division: bool = False) -> None:
+    """Raise `TemplateOnly` or `UseDivisions` for boards that nobody joins by themselves."""
+    if division:
+        return
+    if board.t_template_only:
+        raise TemplateOnly(f"leaderboard {board.board_id[:64]!r} is a model for divisions")
+    if board.board_id.startswith(INSTANCE_PREFIX):
+        raise UseDivisions(f"leaderboard {board.board_id[:64]!r} is joined through its division set")
+
+
+async def find_template(ctx: Context, board: Board, period: Period, code: str) -> Template:
+    """Return the template of a tournament that somebody wants to enter.
+
+    Raises `NotOnBoard`, `NoTemplate`, `WrongEntryType`.
+    """
+    if code not in period.codes:
+        raise NotOnBoard(f"the tournament {code[:64]!r} does not run on this leaderboard")
+    template = await templates.one_of_period(ctx.tx, ctx.app, code, period, now_ms=ctx.now_ms)
+    check_entry_type(board, template.entry_type)
+    return template
+
+
+async def enrol(
+    ctx: Context,
+    mine: Mine,
+    member_id: str,
+    code: str,
+    score: int,
+    data: str | None = None,
+    *,
+    posted: bool = False,
+    div_set_id: str | None = None,
+) -> Entered:
+    """Enter a member with a first score, and collect the fee: all of it or nothing.
+
+    `posted`: the score is their own, not the initial one. What others share comes first and last only as far
+    as scores do: the board is locked against rotation, not against others.
+    """
+    board = mine.board
+    check_open(board, division=div_set_id is not None)
+    period = running(board)
+    if mine.row is not None:
+        raise AlreadyEnrolled("the player has entered a tournament on this leaderboard")
+    check_joining(period, ctx.now_ms)
+    template = await find_template(ctx, board, period, code)
+    if template.entry_type is EntryType.PLAYER:
+        await _pay_fee(ctx, member_id, template)
+    stored = await post(ctx, board, member_id, score, data)
+    row = {
+        "board_uid": stored.uid,
+        "version": stored.version,
+        "member_id": member_id,
+        "app_id": ctx.app.id,
+        "board_id": stored.board_id,
+        "div_set_id": div_set_id,
+        "code": template.code,
+        "posted": posted,
+        "joined_ms": ctx.now_ms,
+    }
+    if not await ctx.tx.unless_taken(storage.ENROL, **row):
+        raise AlreadyEnrolled("the player has entered a tournament on this leaderboard")
+    return Entered(stored, template)
+
+
+async def _pay_fee(ctx: Context, profile_id: str, template: Template) -> None:
+    key = f"tournament_fee/{ctx.core.new_id()}"
+    for currency, amount in sorted(template.entry_fee.items()):
+        try:
+            await wallet.take(ctx.tx, profile_id, currency, amount, f"{key}/{currency}", ctx.now_ms)
+        except BalanceOutOfRange:
+            raise NotEnoughToJoin(f"the entry fee is {amount} {currency}") from None
+
+
+async def post(ctx: Context, board: Board, member_id: str, score: int, data: str | None) -> Board:
+    """Post a score to the period that was looked at; returns the board as it is stored."""
+    boards = ctx.core.leaderboards
+    posted = await boards.post(ctx, board.board_id, member_id, score, data, check=lambda _: None, ask=False)
+    if (posted.board.uid, posted.board.version) != (board.uid or posted.board.uid, board.version):
+        boards.boards.forget(board)
+        raise Aborted("the board has changed meanwhile")
+    return posted.board
+
+
+async def leave(ctx: Context, board: Board, member_id: str) -> int:
+    """Take a member out of the running period; returns how many scores they had. The fee is gone."""
+    if not board.uid or not await ctx.tx.run(
+        storage.LEAVE, uid=board.uid, of_version=board.version, member=member_id
+    ):
+        return 0
+    return await ctx.core.leaderboards.remove(ctx, board, board.version, member_id)
+
+
+# Showing
+
+
+def part_shown(board: Board, row: Row) -> dict[str, Any]:
+    """Return a member's part in the running period."""
+    return {
+        "score": 0 if row["rank_key"] is None else board.key(row["rank_key"]),
+        "data": json_out(row["data"]),
+        "createdAt": row["created_ms"] or 0,
+        "updatedAt": row["updated_ms"] or 0,
+        "tCode": row["code"],
+        "isInitialTScore": not row["posted"],
+        "tRank": 0,
+        "tClaimedAt": 0,
+        "tNotifiedAt": 0,
+    }
+
+
+def result_shown(row: Row) -> dict[str, Any]:
+    """Return a member's part in a period that is over."""
+    return {
+        "score": row["score"],
+        "data": json_out(row["data"]),
+        "createdAt": row["created_ms"],
+        "updatedAt": row["updated_ms"],
+        "tCode": row["code"],
+        "isInitialTScore": not row["posted"],
+        "tRank": row["rank"],
+        "tClaimedAt": row["claimed_ms"],
+        "tNotifiedAt": 0,
+    }
+
+
+def json_out(text: str | None) -> msgspec.Raw | None:
+    """Return stored JSON as a part of an answer."""
+    return None if text is None else data_out(text)
+
+
+async def balances(ctx: Context, profile_id: str) -> dict[str, Balance]:
+    """Return what a player has of all currencies."""
+    stored = await wallet.balances(ctx.tx, ctx.app.id, profile_id)
+    return ctx.section(CurrencySettings).shown(stored or {})

@@ -1,0 +1,339 @@
+"""What is stored: who has entered, results, templates, division sets and their instances."""
+
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
+
+from gameserver.game.leaderboards.boards import boards, entries
+from gameserver.storage import Json, metadata
+
+enrolments = Table(  # of periods that run; those of a period that has ended become results
+    "tournament_enrolments",
+    metadata,
+    Column("board_uid", String(36), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("member_id", String(36), primary_key=True),
+    Column("app_id", String(64), nullable=False),
+    Column("board_id", Text, nullable=False),
+    Column("div_set_id", Text),
+    Column("code", Text, nullable=False),
+    Column("posted", Boolean, nullable=False),  # a score of their own, beyond the initial one
+    Column("joined_ms", BigInteger, nullable=False),
+    Index("tournament_enrolments_by_member", "member_id"),
+)
+
+results = Table(
+    "tournament_results",
+    metadata,
+    Column("board_uid", String(36), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("member_id", String(36), primary_key=True),
+    Column("app_id", String(64), nullable=False),
+    Column("board_id", Text, nullable=False),
+    Column("div_set_id", Text),
+    Column("code", Text, nullable=False),
+    Column("posted", Boolean, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),  # of the period
+    Column("ended_ms", BigInteger, nullable=False),
+    Column("score", BigInteger, nullable=False),
+    Column("data", Json),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    Column("rank", BigInteger, nullable=False),  # within the tournament; equal scores share one
+    Column("size", BigInteger, nullable=False),  # of the tournament
+    Column("claimed_ms", BigInteger, nullable=False),  # 0: not yet
+    Column("pay_ms", BigInteger),  # since when it waits to be paid without asking
+    Index("tournament_results_by_member", "member_id", "board_uid", "version"),
+    Index("tournament_results_to_pay", "pay_ms"),
+    Index("tournament_results_by_end", "ended_ms"),
+)
+
+templates = Table(  # every version of a template stays: results are paid by the one of their period
+    "tournament_templates",
+    metadata,
+    Column("app_id", String(64), primary_key=True),
+    Column("code", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("config", Json, nullable=False),
+    Column("live", Boolean, nullable=False),  # holds for periods that had begun, too
+    Column("deleted", Boolean, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),  # of the first version
+    Column("updated_ms", BigInteger, nullable=False),
+)
+
+division_sets = Table(
+    "tournament_division_sets",
+    metadata,
+    Column("app_id", String(64), primary_key=True),
+    Column("div_set_id", Text, primary_key=True),
+    Column("config", Json, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+)
+
+instances = Table(
+    "tournament_division_instances",
+    metadata,
+    Column("app_id", String(64), primary_key=True),
+    Column("div_set_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("board_id", Text, nullable=False),
+    Column("board_uid", String(36), nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("play_ms", BigInteger, nullable=False),  # when play begins
+    Column("ended_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("members", Integer, nullable=False),
+    Index("tournament_division_instances_by_board", "app_id", "board_id"),
+    Index("tournament_division_instances_by_expiry", "expires_ms"),
+)
+
+_uid: BindParameter[str] = bindparam("uid")
+_version: BindParameter[int] = bindparam("of_version")
+_member: BindParameter[str] = bindparam("member")
+
+# Enrolment
+
+_THIS = (enrolments.c.board_uid == _uid, enrolments.c.version == _version, enrolments.c.member_id == _member)
+_E, _S = enrolments.c, entries.c
+# The board's stamp comes along, so that a board that was remembered is known to be as it was.
+MINE = (
+    select(
+        boards.c.stamp,
+        _E.code,
+        _E.posted,
+        _E.div_set_id,
+        _S.rank_key,
+        _S.data,
+        _S.created_ms,
+        _S.updated_ms,
+    )
+    .select_from(
+        boards.outerjoin(
+            enrolments, and_(_E.board_uid == boards.c.uid, _E.version == _version, _E.member_id == _member)
+        ).outerjoin(
+            entries,
+            and_(_S.board_uid == _E.board_uid, _S.version == _E.version, _S.member_id == _E.member_id),
+        )
+    )
+    .where(boards.c.uid == _uid)
+    .order_by(_S.rank_key, _S.seq, _S.entry_id)
+    .limit(1)
+)
+ENROL = insert(enrolments).values({c.name: bindparam(c.name) for c in enrolments.c})
+POSTED = update(enrolments).where(*_THIS, _E.posted.is_(False)).values(posted=True)
+LEAVE = delete(enrolments).where(*_THIS)
+IS_ENROLLED = select(_E.code).where(*_THIS)
+CODES = select(_E.member_id, _E.code).where(
+    _E.board_uid == _uid, _E.version == _version, _E.member_id.in_(bindparam("members", expanding=True))
+)
+FORGET_ENROLMENTS = delete(enrolments).where(_E.member_id == _member)
+ORPHANS = delete(enrolments).where(~exists().where(boards.c.uid == _E.board_uid))
+
+_bests = (
+    select(func.min(_S.rank_key).label("rank_key"))
+    .select_from(
+        enrolments.join(
+            entries,
+            and_(_S.board_uid == _E.board_uid, _S.version == _E.version, _S.member_id == _E.member_id),
+        )
+    )
+    .where(_E.board_uid == _uid, _E.version == _version, _E.code == bindparam("of_code"))
+    .group_by(_E.member_id)
+    .subquery("b")
+)
+# Where a score stands among those who entered the same tournament.
+STANDING = select(
+    func.coalesce(func.sum(case((_bests.c.rank_key < bindparam("key", type_=BigInteger()), 1), else_=0)), 0),
+    func.count(),
+).select_from(_bests)
+
+# Results
+
+_best = (
+    select(
+        _E.board_uid,
+        _E.version,
+        _E.member_id,
+        _E.app_id,
+        _E.board_id,
+        _E.div_set_id,
+        _E.code,
+        _E.posted,
+        _S.rank_key,
+        _S.data,
+        _S.created_ms,
+        _S.updated_ms,
+        func.row_number()
+        .over(partition_by=_E.member_id, order_by=(_S.rank_key, _S.seq, _S.entry_id))
+        .label("nth"),
+    )
+    .select_from(
+        enrolments.join(
+            entries,
+            and_(_S.board_uid == _E.board_uid, _S.version == _E.version, _S.member_id == _E.member_id),
+        )
+    )
+    .where(_E.board_uid == _uid, _E.version == _version)
+    .subquery("b")
+)
+_B = _best.c
+_number = BigInteger()
+# The result of a period in one statement, so that it is there as a whole or not at all.
+RESULTS = insert(results).from_select(
+    [c.name for c in results.c],
+    select(
+        _B.board_uid,
+        _B.version,
+        _B.member_id,
+        _B.app_id,
+        _B.board_id,
+        _B.div_set_id,
+        _B.code,
+        _B.posted,
+        bindparam("started", type_=_number),
+        bindparam("ended", type_=_number),
+        _B.rank_key * bindparam("sign", type_=_number),
+        _B.data,
+        _B.created_ms,
+        _B.updated_ms,
+        func.rank().over(partition_by=_B.code, order_by=_B.rank_key),
+        func.count().over(partition_by=_B.code),
+        literal(0, _number),
+        bindparam("pay", type_=_number),
+    ).where(_B.nth == 1),
+)
+CLEAR = delete(enrolments).where(_E.board_uid == _uid, _E.version == _version)
+
+_R = results.c
+_OWN = (_R.board_uid == _uid, _R.member_id == _member)
+LATEST = select(results).where(*_OWN).order_by(_R.version.desc()).limit(1)
+RESULT = select(results).where(*_OWN, _R.version == _version)
+CLAIM = (
+    update(results)
+    .where(*_OWN, _R.version == _version, _R.claimed_ms == 0)
+    .values(claimed_ms=bindparam("now_ms"), pay_ms=None)
+)
+TO_PAY = select(results).where(_R.pay_ms.is_not(None)).order_by(_R.pay_ms).limit(bindparam("most"))
+NOT_PAID = update(results).where(*_OWN, _R.version == _version).values(pay_ms=None)
+FORGET_RESULTS = delete(results).where(_R.member_id == _member)
+OLD_RESULTS = delete(results).where(_R.ended_ms < bindparam("before"))
+
+# Templates
+
+_T = templates.c
+_OF_APP = _T.app_id == bindparam("app")
+TEMPLATE_VERSIONS = (
+    select(templates).where(_OF_APP, _T.code == bindparam("of_code")).order_by(_T.version.desc())
+)
+TEMPLATES_OF = (
+    select(templates)
+    .where(_OF_APP, _T.code.in_(bindparam("codes", expanding=True)))
+    .order_by(_T.code, _T.version.desc())
+)
+ALL_TEMPLATES = (
+    select(templates)
+    .where(_OF_APP, _T.deleted.is_(False))
+    .order_by(_T.code, _T.version.desc())
+    .limit(bindparam("most"))
+)
+ADD_TEMPLATE = insert(templates).values({c.name: bindparam(c.name) for c in templates.c})
+DELETE_TEMPLATE = (
+    update(templates)
+    .where(_OF_APP, _T.code == bindparam("of_code"), _T.deleted.is_(False))
+    .values(deleted=True)
+)
+
+# Division sets
+
+_D = division_sets.c
+_SET = (_D.app_id == bindparam("app"), _D.div_set_id == bindparam("set_id"))
+DIVISION_SET = select(division_sets).where(*_SET)
+DIVISION_SETS = (
+    select(division_sets)
+    .where(_D.app_id == bindparam("app"))
+    .order_by(_D.div_set_id)
+    .limit(bindparam("most"))
+)
+ADD_SET = insert(division_sets).values({c.name: bindparam(c.name) for c in division_sets.c})
+EDIT_SET = (
+    update(division_sets)
+    .where(*_SET, _D.version == bindparam("seen"))
+    .values(config=bindparam("config"), version=_D.version + 1, updated_ms=bindparam("now_ms"))
+)
+DELETE_SET = delete(division_sets).where(*_SET, _D.version == bindparam("seen"))
+
+# Instances of divisions
+
+_I = instances.c
+_OF_SET = (_I.app_id == bindparam("app"), _I.div_set_id == bindparam("set_id"))
+ROOM = (
+    select(_I.number, _I.board_id)
+    .where(
+        *_OF_SET,
+        _I.started_ms == bindparam("started"),
+        _I.ended_ms > bindparam("now_ms"),
+        _I.members < bindparam("most"),
+    )
+    .order_by(_I.number)
+    .limit(1)
+)
+LAST_NUMBER = select(func.coalesce(func.max(_I.number), 0)).where(*_OF_SET)
+ADD_INSTANCE = insert(instances).values({c.name: bindparam(c.name) for c in instances.c})
+ENTER = (
+    update(instances)
+    .where(*_OF_SET, _I.number == bindparam("of_number"), _I.members < bindparam("most"))
+    .values(members=_I.members + 1)
+)
+INSTANCE = select(instances).where(_I.app_id == bindparam("app"), _I.board_id == bindparam("board"))
+EXIT = (
+    update(instances)
+    .where(*_OF_SET, _I.number == bindparam("of_number"), _I.members > 0)
+    .values(members=_I.members - 1)
+)
+ANY_INSTANCE = select(_I.number).where(*_OF_SET, or_(_I.expires_ms > bindparam("now_ms"))).limit(1)
+OLD_INSTANCES = delete(instances).where(_I.expires_ms <= bindparam("now_ms"))
+_in_division = enrolments.join(instances, _I.board_uid == _E.board_uid)
+ACTIVE_IN = (
+    select(_I.board_id)
+    .select_from(_in_division)
+    .where(_E.member_id == _member, *_OF_SET, _I.ended_ms > bindparam("now_ms"))
+    .limit(1)
+)
+# Divisions of a member: those that run first, then results. `claimed_ms` is null as long as it runs.
+DIVISIONS = union_all(
+    select(
+        _I.div_set_id,
+        _I.board_id,
+        _I.play_ms,
+        _I.ended_ms,
+        literal(None, BigInteger()).label("claimed_ms"),
+    )
+    .select_from(_in_division)
+    .where(_E.member_id == _member),
+    select(_R.div_set_id, _R.board_id, _R.started_ms, _R.ended_ms, _R.claimed_ms).where(
+        _R.member_id == _member, _R.div_set_id.is_not(null())
+    ),
+)

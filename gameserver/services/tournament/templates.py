@@ -1,0 +1,268 @@
+"""Templates: what a tournament costs, and what the best get; declared by the operator or made by servers."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from gameserver.apps import App
+from gameserver.game.leaderboards import EntryType
+from gameserver.game.rewards import Amount, Points, Rewards
+from gameserver.game.statistics import Changes
+from gameserver.game.wallet import CurrencySettings
+from gameserver.services.tournament import storage
+from gameserver.services.tournament.base import (
+    PAYOUTS_MAX,
+    NoTemplate,
+    Payout,
+    TemplateSettings,
+    TournamentsSettings,
+)
+from gameserver.storage import Row, Transaction
+from gameserver.wire.errors import InvalidParameterValue
+from gameserver.wire.shapes import Reply, Request, explain
+
+CODE_MAX = 64  # characters
+
+
+class Rank(Reply, forbid_unknown_fields=True, omit_defaults=True):
+    """Who gets a reward; one of them is set. `rank_remainder` is -1 for everybody else."""
+
+    rank_abs: Annotated[int, Meta(ge=1)] | None = None
+    rank_up_to: Annotated[int, Meta(ge=1)] | None = None
+    rank_to_percent: Annotated[float, Meta(gt=0, le=100)] | None = None
+    rank_remainder: int | None = None
+
+
+class Reward(Reply, forbid_unknown_fields=True, omit_defaults=True):
+    """What there is to get."""
+
+    experience_points: Points = 0
+    currency: dict[str, Amount] = msgspec.field(default_factory=dict)
+    statistics: Changes = msgspec.field(default_factory=dict)
+    global_statistics: Changes = msgspec.field(default_factory=dict)
+
+
+class Fee(Reply, forbid_unknown_fields=True, omit_defaults=True):
+    """What it costs to enter."""
+
+    currency: dict[str, Amount] = msgspec.field(default_factory=dict)
+
+
+class Rule(Reply, forbid_unknown_fields=True):
+    """A line of the payouts."""
+
+    rank: Rank
+    reward: Reward = msgspec.field(default_factory=Reward)
+
+
+class TemplateConfig(Request):
+    """A template as servers write it. Notifications and scripts are kept for the game to read."""
+
+    entry_type: EntryType = EntryType.PLAYER
+    description: dict[str, Any] = msgspec.field(default_factory=dict)
+    notifications: dict[str, Any] = msgspec.field(default_factory=dict)
+    post_script: str | None = None
+    calc_script: str | None = None
+    exclude_initial_scores_from_rewards: bool = False
+    custom_json: dict[str, Any] | None = None
+    payout_rules: Annotated[list[Rule], Meta(max_length=PAYOUTS_MAX)] = msgspec.field(default_factory=list)
+    entry_fee: Fee = msgspec.field(default_factory=Fee)
+
+
+class Template(msgspec.Struct, frozen=True, kw_only=True):
+    """A template, wherever it comes from."""
+
+    code: str
+    version: int
+    entry_type: EntryType
+    description: dict[str, Any]
+    custom_json: dict[str, Any] | None
+    exclude_initial: bool
+    payouts: list[Payout]
+    entry_fee: dict[str, int]
+
+    def reward(self, rank: int, size: int, *, posted: bool) -> Rewards:
+        """Return what a place among so many players brings. `posted`: has a score beyond the initial one."""
+        if not posted and self.exclude_initial:
+            return Rewards()
+        for payout in self.payouts:
+            if _fits(payout, rank, size):
+                return payout.rewards
+        return Rewards()
+
+    def shown(self) -> dict[str, Any]:
+        """Return what players see before they enter."""
+        shown: dict[str, Any] = {
+            "tournamentCode": self.code,
+            "entryType": self.entry_type,
+            "description": self.description,
+            "customJson": self.custom_json or {},
+            "excludeInitialScoresFromRewards": self.exclude_initial,
+        }
+        if self.entry_type is EntryType.PLAYER:
+            shown["payoutRules"] = [_rule_shown(payout) for payout in self.payouts]
+            shown["entryFee"] = fee_shown(self.entry_fee)
+        return shown
+
+
+class Period(Protocol):
+    """When a period began and ends."""
+
+    @property
+    def started_ms(self) -> int:
+        """When it began."""
+
+    @property
+    def ended_ms(self) -> int:
+        """When it ends."""
+
+
+def _fits(payout: Payout, rank: int, size: int) -> bool:
+    if payout.rank is not None:
+        return rank == payout.rank
+    if payout.up_to is not None:
+        return rank <= payout.up_to
+    if payout.percent is not None:
+        return rank <= math.ceil(size * payout.percent / 100)
+    return payout.rest
+
+
+def _rule_shown(payout: Payout) -> dict[str, Any]:
+    rank = Rank(
+        rank_abs=payout.rank,
+        rank_up_to=payout.up_to,
+        rank_to_percent=payout.percent,
+        rank_remainder=-1 if payout.rest else None,
+    )
+    named = msgspec.to_builtins(rank)
+    return {
+        "rank": {name: value for name, value in named.items() if value is not None},
+        "reward": payout.rewards.shown(),
+    }
+
+
+def fee_shown(fee: dict[str, int]) -> dict[str, Any]:
+    """Return an entry fee under the names clients know."""
+    return {"currency": fee} if fee else {}
+
+
+# Where templates come from
+
+
+def check_code(code: str) -> str:
+    """Return the code of a new template. Raises `InvalidParameterValue`."""
+    if not 0 < len(code) <= CODE_MAX or not code.isprintable():
+        raise InvalidParameterValue(f"data.tournamentCode: expected 1 to {CODE_MAX} printable characters")
+    return code
+
+
+def read_config(given: dict[str, Any], app: App, where: str) -> TemplateConfig:
+    """Read a template as a request says it. Raises what says that it is none, and `InvalidCurrency`."""
+    try:
+        config = msgspec.convert(given, TemplateConfig)
+    except msgspec.ValidationError as error:
+        raise explain(error, where) from None
+    payouts = [_payout(rule) for rule in config.payout_rules]
+    if any(payout.conditions != 1 for payout in payouts):
+        raise InvalidParameterValue(
+            f"{where}.payoutRules: rank needs one of rankAbs, rankUpTo, rankToPercent and rankRemainder"
+        )
+    currencies = app.section(CurrencySettings)
+    for amounts in (config.entry_fee.currency, *(payout.rewards.currency for payout in payouts)):
+        for currency in amounts:
+            currencies.check(currency)
+    for payout in payouts:
+        for name, mistake in payout.rewards.mistakes(_NO_FOLDER):
+            raise InvalidParameterValue(f"{where}.payoutRules: {name}: {mistake}")
+    return config
+
+
+def from_row(row: Row) -> Template:
+    """Return a stored template."""
+    config = _decode(row["config"])
+    return Template(
+        code=row["code"],
+        version=row["version"],
+        entry_type=config.entry_type,
+        description=config.description,
+        custom_json=config.custom_json,
+        exclude_initial=config.exclude_initial_scores_from_rewards,
+        payouts=[_payout(rule) for rule in config.payout_rules],
+        entry_fee=config.entry_fee.currency,
+    )
+
+
+def declared(app: App, code: str) -> Template | None:
+    """Return the operator's template of a code."""
+    settings = app.section(TournamentsSettings).templates.get(code)
+    return None if settings is None else _from_settings(code, settings)
+
+
+def _from_settings(code: str, settings: TemplateSettings) -> Template:
+    return Template(
+        code=code,
+        version=1,
+        entry_type=settings.entries,
+        description={"name": {"en": settings.title or code}, "desc": {"en": settings.description}},
+        custom_json=settings.data,
+        exclude_initial=settings.exclude_initial_scores,
+        payouts=settings.payouts,
+        entry_fee=settings.entry_fee,
+    )
+
+
+async def of_period(
+    tx: Transaction, app: App, codes: Sequence[str], period: Period, *, now_ms: int, over: bool = False
+) -> dict[str, Template]:
+    """Return the templates of some codes as they hold for a period, by code; codes without one are left out.
+
+    A template that has changed holds for periods that begin later, unless it was changed for running ones
+    too. Of a deleted one, periods that are `over` still know what they promised.
+    """
+    found = {code: template for code in codes if (template := declared(app, code)) is not None}
+    missing = [code for code in codes if code not in found]
+    if missing:
+        for row in await tx.all(storage.TEMPLATES_OF, app=app.id, codes=missing):
+            usable = over or not row["deleted"]
+            if usable and row["code"] not in found and _holds(row, period, now_ms):
+                found[row["code"]] = from_row(row)
+    return {code: found[code] for code in codes if code in found}
+
+
+def _holds(row: Row, period: Period, now_ms: int) -> bool:
+    if row["live"]:
+        return bool(row["updated_ms"] <= min(period.ended_ms, now_ms))
+    return bool(row["updated_ms"] <= period.started_ms)
+
+
+async def one_of_period(
+    tx: Transaction, app: App, code: str, period: Period, *, now_ms: int, over: bool = False
+) -> Template:
+    """Return a template as it holds for a period. Raises `NoTemplate`."""
+    found = await of_period(tx, app, [code], period, now_ms=now_ms, over=over)
+    if code not in found:
+        raise NoTemplate(f"there is no tournament {code[:64]!r}")
+    return found[code]
+
+
+_decode = msgspec.json.Decoder(TemplateConfig).decode
+_NO_FOLDER = Path()
+
+
+def _payout(rule: Rule) -> Payout:
+    return Payout(
+        rank=rule.rank.rank_abs,
+        up_to=rule.rank.rank_up_to,
+        percent=rule.rank.rank_to_percent,
+        rest=rule.rank.rank_remainder is not None,
+        rewards=Rewards(
+            experience=rule.reward.experience_points,
+            currency=rule.reward.currency,
+            statistics=rule.reward.statistics,
+            global_statistics=rule.reward.global_statistics,
+        ),
+    )
