@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from gameserver.sessions.ids import TAG_LENGTH, digest_of, is_digest, new_session_id, tag_of
-from gameserver.sessions.interface import END_REASONS, NewSession, One, Selector, Session
+from gameserver.sessions.interface import END_REASONS, AllOf, NewSession, One, Selector, Session
 
 
 def make_session(new: NewSession, now: int, random: Callable[[int], bytes]) -> tuple[str, Session]:
@@ -27,10 +27,12 @@ def make_session(new: NewSession, now: int, random: Callable[[int], bytes]) -> t
     )
 
 
-def check_end(selector: Selector, reason: str, packet_id: int | None, by: str) -> str:
+def check_end(selector: Selector, reason: str, packet_id: int | None, by: str, epoch: int | None) -> str:
     """Return the digest of the session whose packet ends it. Raises `ValueError` for senseless arguments."""
     if reason not in END_REASONS:
         raise ValueError(f"no reason to end a session: {reason!r}")
+    if epoch is not None and not isinstance(selector, AllOf):
+        raise ValueError("an epoch goes with the end of all sessions of a player")
     if isinstance(selector, One):
         return selector.resolve() or ""
     if packet_id is not None and not is_digest(by):

@@ -12,6 +12,7 @@ PACKETS_PER_MINUTE_MAX = 1200  # 20 a second, averaged over a minute
 RATE_WINDOW_SECONDS = 60
 LEASE_SECONDS = 15  # how long a process may be silent about a packet it runs
 TOMBSTONE_SECONDS = 900  # how long an ended or expired session is told from one that never was
+FENCE_SECONDS = 600  # longer than any login takes between what it saw of the player and its session
 
 Reason = Literal["expired", "logged_out", "replaced", "revoked", "unknown"]
 EndReason = Literal["logged_out", "replaced", "revoked"]
@@ -46,7 +47,8 @@ class NewSession(msgspec.Struct, frozen=True):
     """What a login asks for.
 
     `packet_id` is the packetId of the login itself: later packets must be above it. `session_id`, made with
-    `new_session_id`, lets a login that is run again open the same session.
+    `new_session_id`, lets a login that is run again open the same session. `epoch` is the player's epoch
+    that the login saw; `None` when it saw none, and then no fence stops it.
     """
 
     app_id: str
@@ -56,6 +58,7 @@ class NewSession(msgspec.Struct, frozen=True):
     facts: dict[str, Any] = {}
     packet_id: int = -1
     session_id: str | None = None
+    epoch: int | None = None
 
 
 class LoginLimit(msgspec.Struct, frozen=True):
@@ -208,8 +211,9 @@ class SessionStore(Protocol):
         """Open a session under a login policy. The sessions that must yield end as "replaced".
 
         Opening the same `session_id` again opens it afresh and leaves the other sessions alone. `Ended` tells
-        that this id has ended or lapsed meanwhile: an ended session never comes back. Raises `ValueError` for
-        a `session_id` that was not made for this profile.
+        that this id has ended or lapsed meanwhile: an ended session never comes back. It is also the outcome
+        when all sessions of the player were ended with an epoch above `new.epoch`: the login is older than
+        that end. Raises `ValueError` for a `session_id` that was not made for this profile.
         """
 
     async def confirm(self, session_id: str, life_seconds: int) -> Session | Ended:
@@ -249,13 +253,17 @@ class SessionStore(Protocol):
         body_hash: str = "",
         answer: bytes | None = None,
         by: str = "",
+        epoch: int | None = None,
     ) -> list[str]:
         """End sessions; returns the digests of those that were alive. From here on nobody accepts them.
 
         When a packet asked for it, its id, hash and answer are kept with the session it came by (`by`, a
         digest; for `One` it is the session itself), so that a repeat gets the same answer. Ending an ended
         session changes nothing but may add that answer. One step per player; `AllOfApp` is one per session.
-        Raises `ValueError` for a reason not in `END_REASONS`.
+
+        `epoch`, with `AllOf`, also stops logins on their way: for `FENCE_SECONDS`, `open` refuses those that
+        saw a lower epoch of the player. Raises `ValueError` for a reason not in `END_REASONS`, and for an
+        epoch with another selector.
         """
 
     async def list(self, app_id: str, profile_id: str) -> list[Session]:

@@ -14,6 +14,7 @@ import msgspec
 from gameserver.sessions.checks import check_end, make_session, positive
 from gameserver.sessions.ids import digest_of
 from gameserver.sessions.interface import (
+    FENCE_SECONDS,
     LEASE_SECONDS,
     PACKETS_PER_MINUTE_MAX,
     RATE_WINDOW_SECONDS,
@@ -89,6 +90,12 @@ class _Record:
 
 
 @dataclass(slots=True)
+class _Fence:
+    epoch: int
+    until_ms: int
+
+
+@dataclass(slots=True)
 class _Count:
     start_ms: int
     window_ms: int
@@ -125,6 +132,8 @@ class MemorySessions:
         self._players: dict[Player, dict[str, int]] = {}  # digest: when it was opened
         self._apps: dict[str, dict[str, None]] = {}
         self._due: list[tuple[int, str]] = []
+        self._fences: dict[Player, _Fence] = {}
+        self._fences_due: list[tuple[int, Player]] = []
         self._counts: dict[str, _Count] = {}
         self._counts_due: list[tuple[int, str]] = []
         self._watches: set[_MemoryWatch] = set()
@@ -143,6 +152,9 @@ class MemorySessions:
         known = self._find(session.digest, now)
         if isinstance(known, Ended) and known.reason != "unknown":
             return known
+        fence = self._fences.get((new.app_id, new.profile_id))
+        if new.epoch is not None and fence is not None and now < fence.until_ms and new.epoch < fence.epoch:
+            return Ended("revoked")
         dropped: list[str] = []
         if isinstance(known, Ended):
             alive = self._alive(new.app_id, new.profile_id, now)
@@ -303,16 +315,26 @@ class MemorySessions:
         body_hash: str = "",
         answer: bytes | None = None,
         by: str = "",
+        epoch: int | None = None,
     ) -> list[str]:
         """End sessions; returns the digests of those that were alive."""
-        by = check_end(selector, reason, packet_id, by)
+        by = check_end(selector, reason, packet_id, by, epoch)
         now = self._clock.ms()
+        if epoch is not None and isinstance(selector, AllOf):
+            self._set_fence((selector.app_id, selector.profile_id), epoch, now)
         packet = None if packet_id is None else (packet_id, body_hash, answer)
         return [
             digest
             for digest in self._select(selector, by)
             if self._bury(digest, reason, now, packet if digest == by else None)
         ]
+
+    def _set_fence(self, player: Player, epoch: int, now: int) -> None:
+        old = self._fences.get(player)
+        if old is not None and now < old.until_ms:
+            epoch = max(epoch, old.epoch)
+        fence = self._fences[player] = _Fence(epoch, now + FENCE_SECONDS * 1000)
+        heapq.heappush(self._fences_due, (fence.until_ms, player))
 
     def _select(self, selector: Selector, by: str) -> list[str]:
         match selector:
@@ -391,6 +413,10 @@ class MemorySessions:
                 heapq.heappush(self._due, (self._forgotten_ms(record), digest))
             else:
                 del self._records[digest]
+        while self._fences_due and self._fences_due[0][0] <= now:
+            _, player = heapq.heappop(self._fences_due)
+            if player in self._fences and now >= self._fences[player].until_ms:
+                del self._fences[player]
         while self._counts_due and self._counts_due[0][0] <= now:
             _, key = heapq.heappop(self._counts_due)
             count = self._counts.get(key)
@@ -445,6 +471,8 @@ class MemorySessions:
         self._players.clear()
         self._apps.clear()
         self._due.clear()
+        self._fences.clear()
+        self._fences_due.clear()
 
 
 def _reason(reason: str) -> Reason:

@@ -17,6 +17,7 @@ from gameserver.sessions.coalescer import Arg, Coalescer, Script
 from gameserver.sessions.connection import AnyRedis
 from gameserver.sessions.ids import TAG_LENGTH, digest_of, is_digest, tag_of
 from gameserver.sessions.interface import (
+    FENCE_SECONDS,
     LEASE_SECONDS,
     PACKETS_PER_MINUTE_MAX,
     RATE_WINDOW_SECONDS,
@@ -112,7 +113,11 @@ class Sessions:
         opened, _ = await asyncio.gather(
             self._calls.script(
                 _OPEN,
-                (_session_key(session.digest), _player_key(new.app_id, new.profile_id)),
+                (
+                    _session_key(session.digest),
+                    _player_key(new.app_id, new.profile_id),
+                    _fence_key(new.app_id, new.profile_id),
+                ),
                 now,
                 self._tombstone_ms,
                 CHANNEL,
@@ -124,6 +129,7 @@ class Sessions:
                 life_ms + self._tombstone_ms + GARBAGE_MS,
                 min(limit.most, SESSIONS_PER_PLAYER_MAX),
                 limit.when_full,
+                "" if new.epoch is None else new.epoch,
             ),
             # The index lives in another slot, so the two are not one step. An entry without a session is
             # swept; a session without an entry is one whose opening nobody was told of.
@@ -236,9 +242,10 @@ class Sessions:
         body_hash: str = "",
         answer: bytes | None = None,
         by: str = "",
+        epoch: int | None = None,
     ) -> list[str]:
         """End sessions; returns the digests of those that were alive."""
-        by = check_end(selector, reason, packet_id, by)
+        by = check_end(selector, reason, packet_id, by, epoch)
         packet: list[Arg] = ["" if packet_id is None else packet_id, body_hash]
         packet += [] if answer is None else [answer]
         match selector:
@@ -253,11 +260,13 @@ class Sessions:
         tag = tag_of(profile_id)
         ended = await self._calls.script(
             _END_PLAYER,
-            (_player_key(app_id, profile_id),),
+            (_player_key(app_id, profile_id), _fence_key(app_id, profile_id)),
             *self._ending(reason),
             _prefix(tag),
             keep,
             by if by.startswith(f"{tag}.") else "",
+            "" if epoch is None else epoch,
+            FENCE_SECONDS * 1000,
             *packet,
         )
         digests = [digest.decode() for digest in ended]
@@ -463,6 +472,10 @@ def _session_key(digest: str) -> str:
 
 def _player_key(app_id: str, profile_id: str) -> str:
     return f"gs:{{{tag_of(profile_id)}}}:u:{quote(app_id, safe='')}:{profile_id}"
+
+
+def _fence_key(app_id: str, profile_id: str) -> str:
+    return f"gs:{{{tag_of(profile_id)}}}:f:{quote(app_id, safe='')}:{profile_id}"
 
 
 def _home(player_key: bytes) -> tuple[str, str]:

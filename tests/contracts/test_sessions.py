@@ -36,6 +36,7 @@ from gameserver.sessions import (
     session_store,
 )
 from gameserver.sessions.coalescer import Coalescer, Script
+from gameserver.sessions.interface import FENCE_SECONDS
 from gameserver.wire.clock import FixedClock
 from tests.servers import redis
 
@@ -192,6 +193,8 @@ async def test_arguments_without_sense_are_refused(store: SessionStore) -> None:
         await store.end(AllOf(APP, "ada"), "expired")
     with pytest.raises(ValueError, match="by which"):
         await store.end(AllOf(APP, "ada"), "revoked", packet_id=1)
+    with pytest.raises(ValueError, match="all sessions of a player"):
+        await store.end(AllBut(APP, "ada", ""), "revoked", epoch=1)
 
 
 async def test_a_reserved_session_lapses_unless_confirmed(store: SessionStore, clock: FixedClock) -> None:
@@ -419,6 +422,36 @@ async def test_selectors_end_what_they_name(store: SessionStore) -> None:
     assert isinstance(await store.peek_digest(ada_elsewhere), Session)
 
 
+async def test_a_login_older_than_the_end_of_all_sessions_is_refused(
+    store: SessionStore, clock: FixedClock
+) -> None:
+    late = [NewSession(APP, "ada", "dispatcher", LIFE, epoch=epoch) for epoch in (0, 4, 5, 6)]
+    open_one = await log_in(store, epoch=4)
+    assert await store.end(AllOf(APP, "ada"), "revoked", epoch=5) == [open_one.session.digest]
+    assert [await store.open(new) for new in late[:2]] == [Ended("revoked")] * 2
+    assert await store.count(APP) == len(await store.list(APP, "ada")) == 0
+    for new in late[2:]:
+        assert isinstance(await store.open(new), Opened)
+    assert isinstance(await store.open(late[0], LoginLimit(1, "refuse_newest")), Ended)  # and not Full
+    await store.end(AllOf(APP, "ada"), "revoked", epoch=3)  # a slower process: the fence stays as high
+    await store.end(AllOf(APP, "ada"), "revoked")
+    assert isinstance(await store.open(late[1]), Ended)
+    for free in ({"profile": "bob", "epoch": 0}, {"app": "20002", "epoch": 0}, {}):
+        await log_in(store, **free)  # other players, other apps, faces that know no epoch
+    clock.advance(FENCE_SECONDS - 0.001)
+    assert await store.open(late[1]) == Ended("revoked")
+    clock.advance(0.001)
+    assert isinstance(await store.open(late[1]), Opened)
+
+
+async def test_a_fenced_login_run_again_stays_refused(store: SessionStore) -> None:
+    session_id = new_session_id("ada")
+    await store.end(AllOf(APP, "ada"), "revoked", epoch=1)
+    for _ in range(2):
+        assert isinstance(await store.open(NewSession(APP, "ada", "x", LIFE, {}, 0, session_id, 0)), Ended)
+        assert await store.peek(session_id) == Ended("unknown")
+
+
 async def test_the_repeat_of_a_logout_gets_its_answer(store: SessionStore, clock: FixedClock) -> None:
     opened = await log_in(store)
     await claim(store, opened, 5, "bye")
@@ -548,11 +581,13 @@ async def test_memory_gives_back_what_lapsed(clock: FixedClock) -> None:
             await store.hit(f"p{round_}.{n}", 3, 60)
             if n % 2:
                 await store.end(One(opened.session_id), "logged_out")
+            await store.end(AllOf(APP, f"p{round_}.{n}"), "revoked", epoch=n)
         clock.advance(LIFE + TOMBSTONE)
     await store.hit("last", 3, 60)
     await store.sweep(APP)
     assert store._records == store._players == {}
-    assert store._due == []
+    assert store._due == store._fences_due == []
+    assert store._fences == {}
     assert list(store._counts) == ["last"]
 
 

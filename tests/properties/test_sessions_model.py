@@ -32,6 +32,7 @@ from gameserver.sessions import (
     new_session_id,
 )
 from gameserver.sessions.coalescer import Script
+from gameserver.sessions.interface import FENCE_SECONDS
 from gameserver.wire.clock import FixedClock
 
 Step = Callable[[SessionStore], Awaitable[Any]]
@@ -41,11 +42,12 @@ PLAYERS = st.sampled_from(["ada", "bob"])
 PACKETS = st.integers(-1, 4)
 HASHES = st.sampled_from(["h", "g"])
 ANSWERS = st.sampled_from([None, b"", b"\xff answer"])
+EPOCHS = st.sampled_from([None, 0, 1, 2, 3])
 LIMITS = st.builds(LoginLimit, st.integers(1, 3), st.sampled_from(["drop_oldest", "refuse_newest"]))
 REASONS = st.sampled_from(["logged_out", "revoked"])
 WHICH = st.integers(0, 1000)
 # Lease 3 s, lives 5 and 8 s, tombstones 10 s: every border can be met and stepped over.
-SECONDS = st.sampled_from([0.001, 1, 2, 2.999, 3, 4.999, 5, 8, 10, 30])
+SECONDS = st.sampled_from([0.001, 1, 2, 2.999, 3, 4.999, 5, 8, 10, 30, 300])
 
 
 def seeded(seed: int) -> Callable[[int], bytes]:
@@ -69,6 +71,7 @@ class Model(RuleBasedStateMachine):
         }  # never opened at first
         self.sessions: dict[str, Session] = {}  # by id, as admitted last
         self.ended: set[str] = set()
+        self.fences: dict[tuple[str, str], tuple[int, int]] = {}  # player, app: epoch, until
 
     def teardown(self) -> None:
         self.loop.run_until_complete(self.redis.close())
@@ -98,26 +101,48 @@ class Model(RuleBasedStateMachine):
         return session_id, lambda store: store.admit(session_id, packet, body, app)
 
     def open_step(
-        self, player: str, app: str, packet: int, limit: LoginLimit, session_id: str, life: int
+        self,
+        player: str,
+        app: str,
+        packet: int,
+        limit: LoginLimit,
+        session_id: str,
+        life: int,
+        epoch: int | None = None,
     ) -> Step:
-        new = NewSession(app, player, "dispatcher", life, {"n": 1}, packet, session_id)
+        new = NewSession(app, player, "dispatcher", life, {"n": 1}, packet, session_id, epoch)
         return lambda store: store.open(new, limit)
 
-    @rule(player=PLAYERS, app=APPS, packet=PACKETS, limit=LIMITS, life=st.sampled_from([5, 8]))
-    def open(self, player: str, app: str, packet: int, limit: LoginLimit, life: int) -> None:
+    @rule(player=PLAYERS, app=APPS, packet=PACKETS, limit=LIMITS, life=st.sampled_from([5, 8]), epoch=EPOCHS)
+    def open(
+        self, player: str, app: str, packet: int, limit: LoginLimit, life: int, epoch: int | None
+    ) -> None:
         session_id = new_session_id(player, self.random.randbytes)
         self.ids[session_id] = player
-        self.both(self.open_step(player, app, packet, limit, session_id, life))
+        outcome = self.both(self.open_step(player, app, packet, limit, session_id, life, epoch))
+        fence, until = self.fences.get((player, app), (0, 0))
+        if epoch is not None and epoch < fence and self.clock.ms() < until:
+            assert outcome == Ended("revoked")
+        else:
+            assert not isinstance(outcome, Ended)
 
-    @rule(which=WHICH, app=APPS, packet=PACKETS, limit=LIMITS)
-    def open_again(self, which: int, app: str, packet: int, limit: LoginLimit) -> None:
+    @rule(app=APPS, player=PLAYERS, epoch=st.integers(0, 3))
+    def end_with_a_fence(self, app: str, player: str, epoch: int) -> None:
+        self.end(AllOf(app, player), "revoked", epoch=epoch)
+        before, until = self.fences.get((player, app), (0, 0))
+        now = self.clock.ms()
+        epoch = max(epoch, before if now < until else 0)
+        self.fences[player, app] = epoch, now + FENCE_SECONDS * 1000
+
+    @rule(which=WHICH, app=APPS, packet=PACKETS, limit=LIMITS, epoch=EPOCHS)
+    def open_again(self, which: int, app: str, packet: int, limit: LoginLimit, epoch: int | None) -> None:
         session_id = self.pick(which)
         known = self.loop.run_until_complete(self.memory.peek(session_id))
         if isinstance(known, Session):
             app = known.home_app_id  # the same login, run again
         elif known == Ended("unknown"):
             return  # ended so long ago that nobody would know
-        self.both(self.open_step(self.ids[session_id], app, packet, limit, session_id, 5))
+        self.both(self.open_step(self.ids[session_id], app, packet, limit, session_id, 5, epoch))
 
     @rule(which=WHICH, packet=PACKETS, body=HASHES, app=APPS)
     def admit(self, which: int, packet: int, body: str, app: str) -> None:

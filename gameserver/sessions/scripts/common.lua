@@ -8,6 +8,7 @@
 -- Once ended it is a tombstone instead:
 --   t  until:packet:reason:hash
 --   r  the answer of the packet that ended it
+-- A fence is a text, epoch:until, and stops logins that saw a lower epoch.
 -- Times are the callers' clocks, never the server's, so that tests may move them; PEXPIRE only collects garbage.
 
 local MOVING = '^(-?%d+):(%a):(%d+):(%d+):(%d+):(%d+):(%d+):(.*)$'
@@ -32,6 +33,14 @@ end
 local function set_stone(key, lasts, packet, reason, hash, answer)
   redis.call('HSET', key, 't', string.format('%.0f:%s:%s:%s', lasts, packet, reason, hash))
   if answer then redis.call('HSET', key, 'r', answer) end
+end
+
+-- The epoch below which a player's logins are refused; -1 when all are welcome.
+local function fence_epoch(key, now)
+  local v = redis.call('GET', key)
+  if not v then return -1 end
+  local epoch, lasts = string.match(v, '^(%d+):(%d+)$')
+  return now < tonumber(lasts) and tonumber(epoch) or -1
 end
 
 -- Turn a session into a tombstone. Gives the key of the player's set if it was alive.

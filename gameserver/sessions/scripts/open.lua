@@ -1,5 +1,6 @@
--- KEYS: session, player's set
--- ARGV: now, tombstone, channel, prefix of the player's session keys, digest, c, a, m, expires in, most, when full
+-- KEYS: session, player's set, player's fence
+-- ARGV: now, tombstone, channel, prefix of the player's session keys, digest, c, a, m, expires in, most, when full,
+--       the epoch that the login saw, or ''
 local now, tombstone = tonumber(ARGV[1]), tonumber(ARGV[2])
 local digest, most = ARGV[5], tonumber(ARGV[10])
 local dropped = {}
@@ -15,6 +16,10 @@ end
 if why then
   if why[2] ~= 'unknown' then return why end
   redis.call('DEL', KEYS[1])  -- so long ago that it never was; only the garbage collection is late
+end
+
+if ARGV[12] ~= '' and tonumber(ARGV[12]) < fence_epoch(KEYS[3], now) then
+  return {'E', 'revoked'}  -- a session under this id, if there was one, ended when the fence was set up
 end
 
 if why or not before[1] then
