@@ -1,0 +1,116 @@
+"""Logging in over an endpoint, by an authentication profile."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gameserver.apps import App
+from gameserver.faces.endpoints.declaration import Profile
+from gameserver.faces.endpoints.packets import FACE, WebPackets
+from gameserver.game import accounts, refresh_tokens
+from gameserver.game.accounts import (
+    EmailNotValidated,
+    Login,
+    MissingIdentity,
+    MissingProfile,
+    Verified,
+    WrongCredentials,
+)
+from gameserver.game.refresh_tokens import RefreshSettings
+from gameserver.rpc import Context, Origin
+from gameserver.storage import Aborted
+from gameserver.wire.errors import GameError, InvalidParameterType, MissingParameter, NotAllowed
+
+PLATFORM = "WEB"
+TRIES_MAX = 5
+BEFORE_ANY_PACKET = -1
+
+_WRONG = "the login or the password does not fit"
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """A login that took place."""
+
+    session_id: str
+    profile_id: str
+    is_new: bool
+    refresh_token: str | None
+
+
+async def log_in(
+    packets: WebPackets, app: App, profile: Profile, body: Mapping[str, Any], address: str
+) -> LoggedIn:
+    """Log in with the fields of a body. Raises the refusal; unknown players look like wrong passwords."""
+    if app.redirect is not None:
+        raise NotAllowed(
+            "the app has moved", redirect_url=app.redirect.url, redirect_appid=app.redirect.app_id
+        )
+    if not app.clients.platform_allowed(PLATFORM):
+        raise NotAllowed("the app is not open to browsers")
+    login = Login(
+        type=profile.type,
+        external_id=_text(body, profile.login_field),
+        token=_text(body, profile.password_field),
+        external_auth_name=profile.external_name,
+        force_create=profile.create,
+    )
+    core = packets.core
+    ctx = Context(core, app, Origin(FACE, address))
+    ctx.packet_id = BEFORE_ANY_PACKET
+    for left in range(TRIES_MAX - 1, -1, -1):
+        ctx.begin()
+        try:
+            verified = await core.accounts.verify(app, login, address, ctx.now_ms, face=FACE)
+            done = await _commit(packets, ctx, profile, login, verified)
+        except (MissingProfile, MissingIdentity, WrongCredentials):
+            raise WrongCredentials(_WRONG) from None
+        except Aborted:
+            if not left:
+                raise
+        else:
+            await packets.open_session(ctx)
+            return done
+    raise AssertionError("the last try returns or raises")
+
+
+def _text(body: Mapping[str, Any], field: str) -> str:
+    value = body.get(field)
+    if value is None or value == "":
+        raise MissingParameter(f"body.{field}: required")
+    if not isinstance(value, str):
+        raise InvalidParameterType(f"body.{field}: expected text")
+    return value
+
+
+async def _commit(
+    packets: WebPackets, ctx: Context, profile: Profile, login: Login, verified: Verified
+) -> LoggedIn:
+    """Write the login; its session is opened afterwards."""
+    app, core = ctx.app, ctx.core
+    settings = app.section(RefreshSettings)
+    refresh_token = None
+    profile_id = verified.profile_id or ""
+    try:
+        if verified.profile_id is None and verified.type == "Email" and app.login.validated_email_only:
+            raise EmailNotValidated("the app makes accounts of validated mail addresses only")
+        async with core.database.write() as tx:
+            player, is_new = await accounts.log_in(tx, app, login, verified, ctx.now_ms, core.new_id)
+            profile_id, epoch = player["profile_id"], player["session_epoch"]
+            facts = {"authenticationType": verified.type, "releasePlatform": PLATFORM}
+            session_id = await ctx.log_in(profile_id, facts, epoch)
+            if profile.refresh_tokens and settings.enabled:
+                refresh_token = await refresh_tokens.issue(
+                    tx,
+                    settings,
+                    app.id,
+                    profile_id,
+                    session_id,
+                    epoch,
+                    now_ms=ctx.now_ms,
+                    random=core.random_bytes,
+                )
+    except GameError as error:
+        packets.refused(ctx, error, profile_id)
+        raise
+    return LoggedIn(session_id, profile_id, is_new, refresh_token)

@@ -1,0 +1,144 @@
+"""Logging out as SAP Mobile Services has it: the session cookie says who, the answer is always 204.
+
+Version 1 ends the cookie's session, version 2 everything by which the user is logged in. No cookie, no
+effect: nobody is guessed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from http import HTTPMethod
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gameserver.apps import App, LiveApps
+from gameserver.game import cookies, players, refresh_tokens
+from gameserver.game.cookies import CookieSettings
+from gameserver.game.endings import By
+from gameserver.rpc import Core, Face, Packets
+from gameserver.sessions import AllOf, Ended, One, Session, SessionsUnavailable
+from gameserver.storage import StorageError
+
+log = structlog.get_logger(__name__)
+
+FACE = "sap"
+PREFIX = "/mobileservices/sessions"
+RETRY_SECONDS = 5.0  # between tries to revoke tokens while the database is away
+SQL_SECONDS_MAX = 2.0  # how long an answer waits for it
+
+End = Callable[[App, str, Session | Ended, By], Awaitable[None]]
+
+_retrying: set[asyncio.Task[None]] = set()  # the event loop alone would forget them
+
+
+def routes(core: Core, apps: LiveApps, packets: Packets) -> list[Route]:  # noqa: ARG001 - as all faces
+    """The four ways to log out."""
+    logout = Logout(core, apps)
+    return [
+        Route(f"{PREFIX}/logout", logout.one, methods=[HTTPMethod.POST]),
+        Route(PREFIX, logout.one, methods=[HTTPMethod.DELETE]),
+        Route(f"{PREFIX}/v2/logout", logout.everything, methods=[HTTPMethod.POST]),
+        Route(f"{PREFIX}/v2", logout.everything, methods=[HTTPMethod.DELETE]),
+    ]
+
+
+face = Face(FACE, routes, section=("cookie", CookieSettings, cookies.SAMPLE))
+
+
+class Logout:
+    """What the routes do."""
+
+    def __init__(self, core: Core, apps: LiveApps) -> None:
+        self.core = core
+        self.apps = apps
+
+    async def one(self, request: Request) -> Response:
+        """Version 1: end the cookie's session, and the refresh token of the same login."""
+        return await self._answer(request, self._end_one)
+
+    async def everything(self, request: Request) -> Response:
+        """Version 2: end all sessions of the cookie's user, and revoke all their refresh tokens."""
+        return await self._answer(request, self._end_everything)
+
+    async def _answer(self, request: Request, end: End) -> Response:
+        response = Response(status_code=204, headers={"Cache-Control": "no-store"})
+        tls = request.url.scheme == "https"
+        by = By(FACE, request.client.host if request.client else "")
+        done = set()
+        try:
+            for app in self.apps:
+                settings = app.section(CookieSettings)
+                session_id = cookies.read_session_id(request.headers, settings)
+                digest = self.core.sessions.digest(session_id)
+                # A page of somebody else's is treated like a request without a cookie.
+                if digest is None or digest in done or cookies.is_foreign(request.headers, settings):
+                    continue
+                session = await self.core.sessions.peek_digest(digest)
+                if isinstance(session, Session) and session.home_app_id != app.id:
+                    continue  # apps may give their cookies the same name
+                done.add(digest)
+                await end(app, digest, session, by)
+                response.headers.append("Set-Cookie", cookies.clear_cookie(settings, tls=tls))
+        except SessionsUnavailable as error:
+            log.warning("logout_postponed", error=str(error))  # a 204 would not be true
+            body = {"status": 503, "status_message": "the server cannot end sessions just now"}
+            return JSONResponse(body, 503, {"Retry-After": "1"})
+        return response
+
+    async def _end_one(self, app: App, digest: str, session: Session | Ended, by: By) -> None:
+        if isinstance(session, Session):
+            by = replace(by, profile_id=session.home_profile_id)
+        await self.core.endings.end(app, One(digest=digest), "logged_out", by)
+
+    async def _end_everything(self, app: App, digest: str, session: Session | Ended, by: By) -> None:
+        profile_id = await self._user(app, digest, session)
+        if not profile_id:
+            return
+        everything = AllOf(app.id, profile_id)
+        await self.core.endings.end(app, everything, "logged_out", by)
+
+        async def revoke() -> None:
+            async with self.core.database.write() as tx:
+                epoch = await players.raise_epoch(tx, app.id, profile_id)
+                await refresh_tokens.revoke_all(tx, app.id, profile_id)
+            # Again, for logins and refreshes that were on their way.
+            await self.core.endings.end(app, everything, "logged_out", by, epoch=epoch)
+
+        await _persist(revoke)
+
+    async def _user(self, app: App, digest: str, session: Session | Ended) -> str:
+        """The player of a session; of one that has lapsed, if its refresh token works still. May be empty."""
+        if isinstance(session, Session):
+            return session.home_profile_id
+        try:
+            async with asyncio.timeout(SQL_SECONDS_MAX), self.core.database.read() as tx:
+                owner = await refresh_tokens.owner_of_session(tx, digest)
+        except (StorageError, TimeoutError) as error:
+            log.warning("logout_without_database", error=str(error))
+            return ""
+        return owner[1] if owner is not None and owner[0] == app.id else ""
+
+
+async def _persist(change: Callable[[], Awaitable[None]]) -> None:
+    """Make a change in SQL. The answer does not wait for a database that is away; the change does."""
+    task = asyncio.get_running_loop().create_task(_until_done(change))
+    _retrying.add(task)
+    task.add_done_callback(_retrying.discard)
+    await asyncio.wait([task], timeout=SQL_SECONDS_MAX)
+
+
+async def _until_done(change: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await change()
+        except (StorageError, SessionsUnavailable) as error:
+            log.warning("revocation_postponed", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+        except Exception:
+            log.exception("revocation_failed")
+            return
+        else:
+            return
