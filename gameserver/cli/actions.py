@@ -5,14 +5,18 @@ the command's own, over the Redis and the database that all processes share.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import and_, bindparam, or_, select, update
+from sqlalchemy import and_, bindparam, or_, select
 
 from gameserver.app import GameServer
 from gameserver.apps import App
+from gameserver.faces.backendless import BackendlessSettings
+from gameserver.game import audit, roles, users
 from gameserver.game.accounts import identities
+from gameserver.game.endings import By
+from gameserver.game.leaderboards.boards import boards as leaderboards
 from gameserver.game.players import players
 from gameserver.rpc import Origin
 from gameserver.sessions import AllOf, AllOfApp, Ended, One, Selector, Session
@@ -22,6 +26,8 @@ from gameserver.wire.packet import Message
 
 LIMIT_MAX = 500
 TRIES_MAX = 5  # of a change that the database aborts
+FACE = "cli"
+AUDIT_FILTERS = frozenset({"profile_id", "kind", "session", "face", "address", "reason"})
 
 _p = players
 _LISTED = (
@@ -59,15 +65,17 @@ USERS_AFTER = (
     .limit(bindparam("most"))
 )
 FIND_USER = select(*_SHOWN).where(_p.c.profile_id == bindparam("profile"), _p.c.app_id == bindparam("app"))
-SET_DISABLED = (
-    update(_p)
-    .where(_p.c.profile_id == bindparam("profile"), _p.c.app_id == bindparam("app"))
-    .values(is_disabled=bindparam("disabled"))
-)
 IDENTITIES = (
     select(identities.c.type, identities.c.external_id, identities.c.is_validated, identities.c.created_ms)
     .where(identities.c.profile_id == bindparam("profile"), identities.c.app_id == bindparam("app"))
     .order_by(identities.c.created_ms, identities.c.type)
+)
+
+
+LEADERBOARD_IDS = (
+    select(leaderboards.c.board_id)
+    .where(leaderboards.c.app_id == bindparam("app"))
+    .order_by(leaderboards.c.board_id)
 )
 
 
@@ -76,6 +84,7 @@ class Refused(Exception):
 
 
 Action = Callable[..., Awaitable[Any]]
+T = TypeVar("T")
 
 
 async def user_list(server: GameServer, app: str, limit: int, after: str = "") -> list[dict[str, Any]]:
@@ -108,9 +117,11 @@ async def user_show(server: GameServer, app: str, profile: str) -> dict[str, Any
 
 async def user_disable(server: GameServer, app: str, profile: str) -> dict[str, Any]:
     """Refuse a player's logins, and end their sessions on every process."""
-    _app(server, app)
-    await _set_disabled(server, app, profile, disabled=True)
-    ended = await server.core.sessions.end(AllOf(app, profile), "revoked")
+    definition = _app(server, app)
+    epoch = await _set_disabled(server, app, profile, disabled=True)
+    ended = await server.core.endings.end(
+        definition, AllOf(app, profile), "revoked", By(FACE, why="disabled"), epoch=epoch
+    )
     return {"profile_id": profile, "is_disabled": True, "sessions_ended": len(ended)}
 
 
@@ -119,6 +130,42 @@ async def user_enable(server: GameServer, app: str, profile: str) -> dict[str, A
     _app(server, app)
     await _set_disabled(server, app, profile, disabled=False)
     return {"profile_id": profile, "is_disabled": False}
+
+
+async def user_role_list(server: GameServer, app: str, profile: str) -> list[str]:
+    """Return the roles that a player was given."""
+    _app(server, app)
+    async with server.core.database.read() as tx:
+        await _player(tx, app, profile)
+        return await roles.of_player(tx, app, profile)
+
+
+async def user_role_add(server: GameServer, app: str, profile: str, role: str) -> list[str]:
+    """Give a player a role that the app declares; returns all they have then."""
+    declared = _app(server, app).section(BackendlessSettings).roles
+    if role not in declared:
+        known = ", ".join(declared) or "none"
+        raise Refused(f"app {app} declares no role {role!r} in [backendless] roles; there are: {known}")
+
+    async def change(tx: Transaction) -> list[str]:
+        await _player(tx, app, profile)
+        await roles.add(tx, app, profile, role, server.core.clock.ms())
+        return await roles.of_player(tx, app, profile)
+
+    return await _write(server, change)
+
+
+async def user_role_remove(server: GameServer, app: str, profile: str, role: str) -> list[str]:
+    """Take a role from a player, also one that is not declared any more; returns those they keep."""
+    _app(server, app)
+
+    async def change(tx: Transaction) -> list[str]:
+        await _player(tx, app, profile)
+        if not await roles.remove(tx, app, profile, role):
+            raise Refused(f"the player {profile} does not have the role {role!r}")
+        return await roles.of_player(tx, app, profile)
+
+    return await _write(server, change)
 
 
 async def session_list(
@@ -143,20 +190,60 @@ async def session_end(
     server: GameServer, app: str, session: str = "", profile: str = "", *, all_of_app: bool = False
 ) -> dict[str, Any]:
     """End one session (by digest), all of a player, or all of an app. From then on nobody accepts them."""
-    _app(server, app)
+    definition, by = _app(server, app), By(FACE)
     selector: Selector
     if session:
         found = await server.core.sessions.peek_digest(session)
         if isinstance(found, Ended) or found.home_app_id != app:
             raise Refused(f"app {app} has no open session {session}")
         selector = One(digest=session)
+        by = By(FACE, profile_id=found.home_profile_id, home_face=found.face)
     elif profile:
         selector = AllOf(app, profile)
     elif all_of_app:
         selector = AllOfApp(app)
     else:
         raise Refused("say which sessions: one, those of a player, or all of the app")
-    return {"ended": await server.core.sessions.end(selector, "revoked")}
+    return {"ended": await server.core.endings.end(definition, selector, "revoked", by)}
+
+
+async def audit_list(
+    server: GameServer,
+    app: str,
+    limit: int,
+    after: str = "",
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    equal: dict[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return audit events of an app, the newest first; `after` is the id of the last one already seen.
+
+    `equal` says what must be in columns, such as `profile_id`.
+    """
+    _app(server, app)
+    most, equal = _limit(limit), equal or {}
+    if unknown := equal.keys() - AUDIT_FILTERS:
+        raise Refused(f"events cannot be picked by {', '.join(sorted(unknown))}")
+    await server.core.audit.flush()
+    async with server.core.database.read() as tx:
+        rows = await audit.find(tx, app, most, after=after, since_ms=since_ms, until_ms=until_ms, **equal)
+    return [{column.name: row[column.name] for column in audit.audit_events.c} for row in rows]
+
+
+async def leaderboard_list(server: GameServer, app: str) -> list[str]:
+    """Return the ids of all leaderboards of an app."""
+    _app(server, app)
+    async with server.core.database.read() as tx:
+        return [row["board_id"] for row in await tx.all(LEADERBOARD_IDS, app=app)]
+
+
+async def leaderboard_rebuild(server: GameServer, app: str, board: str) -> dict[str, Any]:
+    """Build the ranks of a leaderboard again, from the scores in SQL."""
+    _app(server, app)
+    entries = await server.core.leaderboards.rebuild(app, board)
+    if entries is None:
+        raise Refused(f"app {app} has no leaderboard {board}")
+    return {"leaderboard": board, "entries": entries}
 
 
 async def call(
@@ -172,7 +259,7 @@ async def call(
             await _player(tx, app, profile)
     message = Message(service, name, msgspec.Raw(json.encode(data)))
     answer = await server.packets.answer_server(
-        [message], definition, Origin("cli", "127.0.0.1"), profile or None
+        [message], definition, Origin(FACE, "127.0.0.1"), profile or None
     )
     entry: dict[str, Any] = msgspec.json.decode(answer)["responses"][0]
     return entry
@@ -180,7 +267,21 @@ async def call(
 
 ACTIONS: Mapping[str, Action] = {
     action.__name__: action
-    for action in (user_list, user_show, user_disable, user_enable, session_list, session_end, call)
+    for action in (
+        user_list,
+        user_show,
+        user_disable,
+        user_enable,
+        user_role_list,
+        user_role_add,
+        user_role_remove,
+        session_list,
+        session_end,
+        audit_list,
+        leaderboard_list,
+        leaderboard_rebuild,
+        call,
+    )
 }
 
 
@@ -212,17 +313,28 @@ async def _player(tx: Transaction, app: str, profile: str) -> Any:
     return row
 
 
-async def _set_disabled(server: GameServer, app: str, profile: str, *, disabled: bool) -> None:
-    for attempt in range(1, TRIES_MAX + 1):
+async def _write(server: GameServer, change: Callable[[Transaction], Awaitable[T]]) -> T:
+    """Make a change, again when the database aborts it."""
+    for left in range(TRIES_MAX - 1, -1, -1):
         try:
             async with server.core.database.write() as tx:
-                if not await tx.run(SET_DISABLED, profile=profile, app=app, disabled=disabled):
-                    raise Refused(f"app {app} has no player {profile}")
+                return await change(tx)
         except Aborted:
-            if attempt == TRIES_MAX:
+            if not left:
                 raise
-        else:
-            return
+    raise AssertionError("the last try returns or raises")
+
+
+async def _set_disabled(server: GameServer, app: str, profile: str, *, disabled: bool) -> int:
+    """Change the player; returns the epoch that begins with it."""
+
+    async def change(tx: Transaction) -> int:
+        epoch = await users.set_disabled(tx, app, profile, disabled=disabled)
+        if epoch is None:
+            raise Refused(f"app {app} has no player {profile}")
+        return epoch
+
+    return await _write(server, change)
 
 
 def _shown(session: Session) -> dict[str, Any]:

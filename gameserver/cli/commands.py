@@ -11,12 +11,14 @@ from rich.progress import Progress
 
 import gameserver.serve as serving
 from gameserver import __version__, logs, protocol_export
+from gameserver.app import registry
 from gameserver.apps import load_apps
 from gameserver.cli import certificate, options
+from gameserver.cli.audit import audit
+from gameserver.cli.leaderboards import leaderboards
 from gameserver.cli.output import EXIT_CODES, Exit, fail, say, show_json, show_more, show_record, show_rows
 from gameserver.cli.reach import do
-from gameserver.rpc import Registry
-from gameserver.services import ALL
+from gameserver.cli.roles import roles
 from gameserver.settings import PREFIX, Settings
 from gameserver.storage import StorageError
 from gameserver.storage.schema import migrate, schema_version
@@ -40,7 +42,10 @@ sessions = typer.Typer(help="Open sessions: see and end them.", **_TYPER)
 protocol = typer.Typer(help="The description of every operation, for client teams.", **_TYPER)
 app.add_typer(apps, name="app")
 app.add_typer(users, name="user")
+users.add_typer(roles, name="role")
 app.add_typer(sessions, name="session")
+app.add_typer(audit, name="audit")
+app.add_typer(leaderboards, name="leaderboard")
 app.add_typer(protocol, name="protocol")
 
 
@@ -188,7 +193,7 @@ def version() -> None:
 @app.command(epilog=_examples("gameserver check", "gameserver check --apps staging/apps --json"))
 def check(*, apps: options.Apps = _DEFAULT.apps, as_json: options.AsJson = False) -> None:
     """Check the app definitions: file, line and key of every mistake. Ends with 3 when there is one."""
-    loaded = load_apps(apps, Registry(ALL).sections())
+    loaded = load_apps(apps, registry().sections())
     found = loaded.problems
     if as_json:
         show_json([{"file": p.file, "line": p.line, "key": p.key, "message": p.message} for p in found])
@@ -271,7 +276,7 @@ def dev_cert(
 @apps.command("list", epilog=_examples("gameserver app list", "gameserver app list --json"))
 def app_list(*, apps: options.Apps = _DEFAULT.apps, as_json: options.AsJson = False) -> None:
     """List the apps that are defined well; `gameserver check` names the mistakes of others."""
-    loaded = load_apps(apps, Registry(ALL).sections())
+    loaded = load_apps(apps, registry().sections())
     rows = [
         {"id": a.id, "title": a.title, "enabled": a.enabled, "signature": a.signature, "folder": str(a.path)}
         for a in sorted(loaded, key=lambda a: a.id)
@@ -499,16 +504,16 @@ def export_protocol(
     ] = False,
 ) -> None:
     """Print the description of all operations (OpenRPC), or write it where client teams find it."""
-    registry = Registry(ALL)
+    offered = registry()
     if folder is None:
-        sys.stdout.write(protocol_export.to_text(protocol_export.export(registry)))
+        sys.stdout.write(protocol_export.to_text(protocol_export.export(offered)))
         return
     if check_only:
-        stale = protocol_export.stale_files(registry, folder)
+        stale = protocol_export.stale_files(offered, folder)
         say(f"stale: {path}" for path in stale)
         raise typer.Exit(Exit.PROBLEMS if stale else Exit.OK)
     folder.mkdir(parents=True, exist_ok=True)
-    say(f"written: {path}" for path in protocol_export.write(registry, folder))
+    say(f"written: {path}" for path in protocol_export.write(offered, folder))
 
 
 def _settings(apps: Path, data: Path, redis: str, database: str) -> Settings:

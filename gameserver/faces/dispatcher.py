@@ -14,7 +14,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from gameserver.apps import App, LiveApps
-from gameserver.rpc import Origin, Packets, metrics
+from gameserver.rpc import Face, Origin, Packets, metrics
 from gameserver.rpc.packets import OtherAppNeeded, PacketFailed, Superseded
 from gameserver.sessions import Session, SessionsUnavailable
 from gameserver.wire import errors
@@ -77,9 +77,6 @@ class Dispatcher:
                 503,
                 transport_error(503, connection.packet_id, "the server cannot run packets just now"),
             )
-        except Exception:
-            log.exception("packet_failed")
-            status, body = 200, refuse_all(connection.packet_id, errors.InternalError("internal error"), 1)
         await connection.send(status, body, *extra)
         metrics.packet(status, time.perf_counter() - started)
 
@@ -102,10 +99,13 @@ class Dispatcher:
                 return await self.packets.answer(packet, body_hash, app, origin, connection)
         except UnreadablePacket as unreadable:
             return refuse_all(unreadable.packet_id, unreadable.refusal, unreadable.messages), None
-        except errors.PacketInProgress:
+        except (errors.PacketInProgress, Superseded, PacketFailed, SessionsUnavailable):
             raise
         except GameError as error:
             return refuse_all(connection.packet_id, error, messages), None
+        except Exception:
+            log.exception("packet_failed")
+            return refuse_all(connection.packet_id, errors.InternalError("internal error"), messages), None
 
     async def _app(self, packet: Packet, body: bytes, headers: dict[bytes, bytes]) -> App:
         """The app whose secret signed the packet. One SDK corrupts its app id: a session settles doubts."""
@@ -141,12 +141,13 @@ class Dispatcher:
             await send({"type": "http.response.start", "status": 204, "headers": list(_CORS)})
             await send({"type": "http.response.body", "body": b""})
             return
-        body = transport_error(
-            405, UNKNOWN_PACKET_ID, "packets are sent with POST", errors.InvalidRequest
-        )
+        body = transport_error(405, UNKNOWN_PACKET_ID, "packets are sent with POST", errors.InvalidRequest)
         headers = [JSON_CONTENT, (b"allow", b"POST, OPTIONS"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 405, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+face = Face("dispatcher", lambda _, apps, packets: dict.fromkeys(PATHS, Dispatcher(apps, packets)))
 
 
 def _is_signed(app: App, body: bytes, headers: dict[bytes, bytes]) -> bool:

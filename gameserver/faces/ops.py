@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gameserver.apps import App
-from gameserver.rpc import Core
+from gameserver.rpc import Core, Face
 from gameserver.sessions import SessionsUnavailable
 from gameserver.wire.clock import FixedClock
 
@@ -60,6 +60,9 @@ def routes(core: Core, apps: Iterable[App]) -> list[Route]:
     if isinstance(core.clock, FixedClock):
         pages.append(_clock_route(core.clock))
     return pages
+
+
+face = Face("ops", lambda core, apps, _: routes(core, apps))
 
 
 # Readiness

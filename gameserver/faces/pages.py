@@ -10,6 +10,7 @@ import hashlib
 import html
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import TypeVar
 from urllib.parse import parse_qs
 
 import structlog
@@ -18,17 +19,19 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from gameserver.apps import App, LiveApps
-from gameserver.game import accounts, links, tokens
+from gameserver.game import accounts, links, players, tokens
 from gameserver.game.accounts import WeakPassword
+from gameserver.game.endings import By
 from gameserver.game.passwords import PASSWORD_BYTES_MAX
 from gameserver.game.tokens import Kind, Token
-from gameserver.rpc import Core
+from gameserver.rpc import Core, Face
 from gameserver.sessions import AllOf, SessionsUnavailable
-from gameserver.storage import Aborted, CommitUnknown
+from gameserver.storage import Aborted, CommitUnknown, Transaction
 from gameserver.wire.errors import GameError
 
 log = structlog.get_logger(__name__)
 
+FACE = "pages"
 FORM_BYTES_MAX = 8 << 10
 TRIES_MAX = 3  # of a change that the database aborts
 
@@ -59,6 +62,7 @@ _HEADERS = {
     "X-Robots-Tag": "noindex",
 }
 
+T = TypeVar("T")
 Page = Callable[[Request], Awaitable[Response]]
 
 
@@ -75,6 +79,9 @@ def routes(core: Core, apps: LiveApps) -> list[Route]:
         Route(links.VALIDATE_PATH + "{token}", _guarded(pages.show_validation), methods=["GET"]),
         Route(links.VALIDATE_PATH + "{token}", _guarded(pages.validate), methods=["POST"]),
     ]
+
+
+face = Face(FACE, lambda core, apps, _: routes(core, apps))
 
 
 class Pages:
@@ -105,30 +112,37 @@ class Pages:
             digest = await self.core.accounts.new_digest(app, password)
         except WeakPassword as error:
             return _reset_form(app, f"{str(error)[0].upper()}{str(error)[1:]}.")
-        if not await self._retried(lambda: self._set_password(request.path_params["token"], token, digest)):
+        by = By(FACE, request.client.host if request.client else "", why="password_reset")
+        everything = AllOf(token.app_id, token.subject)
+
+        async def change() -> int | None:
+            async with self.core.database.write() as tx:
+                epoch = await self._set_password(tx, request.path_params["token"], token, digest)
+                if epoch is not None:
+                    # Before the commit: should the server die right after it, nobody is left logged in.
+                    await self.core.endings.end(app, everything, "revoked", by, in_transaction=True)
+            return epoch
+
+        epoch = await self._retried(change)
+        if epoch is None:
             return _lapsed()
-        # Again, for sessions that were opened with the old password while the change was being committed.
-        await self._end_sessions(token)
+        # Again, for logins with the old password that were on their way.
+        await self.core.endings.end(app, everything, "revoked", by, epoch=epoch)
         key = str(token.data["key"])
         await self.core.accounts.attempt(app, token.data["type"], key, "").unlock()
         return _page(app, "Your password is changed", "<p>Log in to the game with your new password.</p>")
 
-    async def _set_password(self, text: str, token: Token, digest: str) -> bool:
+    async def _set_password(self, tx: Transaction, text: str, token: Token, digest: str) -> int | None:
+        """Set the password and return the player's new epoch; None when the link does not work any more."""
         type_, key = token.data["type"], token.data["key"]
-        async with self.core.database.write() as tx:
-            if await tokens.redeem(tx, Kind.PASSWORD_RESET, text, self.core.clock.ms()) is None:
-                return False
-            if not await accounts.set_digest(tx, token.app_id, type_, key, digest):
-                return False
-            if type_ == "Email":  # whoever got the mail owns the address
-                await accounts.set_validated(tx, token.app_id, type_, key)
-            await tokens.revoke(tx, Kind.PASSWORD_RESET, token.app_id, token.subject)
-            # Before the commit: should the server die right after it, nobody is left logged in.
-            await self._end_sessions(token)
-        return True
-
-    async def _end_sessions(self, token: Token) -> None:
-        await self.core.sessions.end(AllOf(token.app_id, token.subject), "revoked")
+        if await tokens.redeem(tx, Kind.PASSWORD_RESET, text, self.core.clock.ms()) is None:
+            return None
+        if not await accounts.set_digest(tx, token.app_id, type_, key, digest):
+            return None
+        if type_ == "Email":  # whoever got the mail owns the address
+            await accounts.set_validated(tx, token.app_id, type_, key)
+        await tokens.revoke(tx, Kind.PASSWORD_RESET, token.app_id, token.subject)
+        return await players.raise_epoch(tx, token.app_id, token.subject)
 
     async def show_validation(self, request: Request) -> Response:
         """Show the button that proves the address."""
@@ -161,7 +175,7 @@ class Pages:
         app = self.apps.find(token.app_id) if token is not None else None
         return (token, app) if token is not None and app is not None else None
 
-    async def _retried(self, change: Callable[[], Awaitable[bool]]) -> bool:
+    async def _retried(self, change: Callable[[], Awaitable[T]]) -> T:
         for left in range(TRIES_MAX - 1, -1, -1):
             try:
                 return await change()

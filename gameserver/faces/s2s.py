@@ -16,7 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from gameserver.apps import App, LiveApps
 from gameserver.game.accounts import WrongCredentials
-from gameserver.rpc import SERVER_PROFILE_ID, Caller, Origin, Packets, metrics
+from gameserver.game.audit import Kind
+from gameserver.rpc import SERVER_PROFILE_ID, Caller, Face, Origin, Packets, metrics
 from gameserver.rpc.packets import PacketFailed, Superseded
 from gameserver.sessions import NewSession, Opened, Session, SessionsUnavailable
 from gameserver.wire import errors, json
@@ -160,7 +161,7 @@ class ServerDispatcher:
             call = _read_call(body)
             app = self._admit(call, origin)
             if (call.service, call.operation) == _AUTHENTICATE:
-                return bundle(0, [success(await self._open(app, call.server_name, 0))], key=_KEY)
+                return bundle(0, [success(await self._open(app, call.server_name, 0, origin))], key=_KEY)
             message = Message(call.service, call.operation, call.data)
             answer = await self.packets.answer_server([message], app, origin, None)
         except GameError as error:
@@ -178,8 +179,10 @@ class ServerDispatcher:
         # Compared even when there is no such server: how long it takes does not tell names.
         fits = hmac.compare_digest((key.secret if key else _NO_SECRET).encode(), secret.encode())
         if key is None or not fits:
+            self._note(app, "refusal", str(WrongCredentials.reason_code), origin)
             raise WrongCredentials("the server's name or its secret does not fit")
         if not key.admits(origin.address):
+            self._note(app, "refusal", str(errors.NotAllowed.reason_code), origin)
             raise errors.NotAllowed(f"server {credentials.server_name!r} may not call from {origin.address}")
         if not app.enabled:
             raise errors.DisabledApp("the app is disabled", disabledReason=app.disabled_reason or {})
@@ -192,10 +195,14 @@ class ServerDispatcher:
             raise errors.InvalidRequest("packet.messages: AUTHENTICATE is sent in a packet of its own")
         credentials: Credentials = _read_credentials(packet.messages[0].data)
         app = self._admit(credentials, origin)
-        data = await self._open(app, credentials.server_name, packet.packet_id)
+        data = await self._open(app, credentials.server_name, packet.packet_id, origin)
         return bundle(packet.packet_id, [success(data)], key=_KEY)
 
-    async def _open(self, app: App, server_name: str, packet_id: int) -> bytes:
+    def _note(self, app: App, kind: Kind, reason: str, origin: Origin, session: str = "") -> None:
+        audit = self.packets.core.audit
+        audit.note(app, kind, reason, face=FACE, address=origin.address, session=session)
+
+    async def _open(self, app: App, server_name: str, packet_id: int, origin: Origin) -> bytes:
         """Open a session; returns the data of the answer."""
         opened = await self.packets.core.sessions.open(
             NewSession(
@@ -208,6 +215,7 @@ class ServerDispatcher:
             )
         )
         assert isinstance(opened, Opened), "without a limit of its own, a login makes room"
+        self._note(app, "login", server_name, origin, opened.session.digest)
         return json.encode({"sessionId": opened.session_id, "heartbeatSeconds": HEARTBEAT_SECONDS})
 
     async def _answer_packet(
@@ -237,6 +245,9 @@ class ServerDispatcher:
             return None
         key = app.servers.get(session.facts.get("serverName", ""))
         return app if key is not None and key.admits(origin.address) and app.enabled else None
+
+
+face = Face(FACE, lambda _, apps, packets: {PATH: ServerDispatcher(apps, packets)})
 
 
 def _is_packet(body: bytes) -> bool:

@@ -1,8 +1,9 @@
 """Declare an operation, build its context, run a packet."""
 
 from gameserver.rpc.context import SERVER_PROFILE_ID, Caller, Context, Core, Ending, Origin
+from gameserver.rpc.face import Face, Mounted
 from gameserver.rpc.packets import Packets, Waiter
-from gameserver.rpc.registry import Registry
+from gameserver.rpc.registry import Registry, Section
 from gameserver.rpc.service import Access, Operation, Service, Tx
 
 __all__ = [
@@ -12,10 +13,13 @@ __all__ = [
     "Context",
     "Core",
     "Ending",
+    "Face",
+    "Mounted",
     "Operation",
     "Origin",
     "Packets",
     "Registry",
+    "Section",
     "Service",
     "Tx",
     "Waiter",

@@ -3,7 +3,7 @@
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, TypeVar
 
@@ -11,13 +11,32 @@ import msgspec
 
 from gameserver.apps import App
 from gameserver.game.accounts import Accounts
+from gameserver.game.audit import Audit
+from gameserver.game.endings import By, Endings
+from gameserver.game.leaderboards import Leaderboards
 from gameserver.game.mail import Mailer
 from gameserver.game.passwords import Passwords
-from gameserver.sessions import Full, LoginLimit, NewSession, Selector, Session, SessionStore, new_session_id
+from gameserver.sessions import (
+    Ended,
+    Full,
+    LoginLimit,
+    NewSession,
+    One,
+    Selector,
+    Session,
+    SessionStore,
+    new_session_id,
+)
 from gameserver.storage import Database, Transaction
 from gameserver.wire import json
 from gameserver.wire.clock import Clock
-from gameserver.wire.errors import GameError, NoSession, SessionLimitReached
+from gameserver.wire.errors import (
+    GameError,
+    NoSession,
+    SessionExpired,
+    SessionLimitReached,
+    SessionReplaced,
+)
 
 SERVER_PROFILE_ID = "s"  # stands in a server's session where a player's has the player
 RESERVATION_SECONDS = (
@@ -54,6 +73,9 @@ class Core:
     accounts: Accounts
     passwords: Passwords
     mailer: Mailer
+    leaderboards: Leaderboards
+    audit: Audit
+    endings: Endings
     player_hooks: "PlayerHooks"
     public_url: str  # what links in mails begin with; never taken from a request, which could name any host
     new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
@@ -91,6 +113,19 @@ class Ending(msgspec.Struct, frozen=True):
 
     selector: Selector
     reason: str
+    epoch: int | None = None
+    why: str = ""
+
+
+def session_error(reason: str) -> GameError:
+    """The refusal that says why a session is gone; clients log themselves out on exactly these."""
+    match reason:
+        case "expired":
+            return SessionExpired("the session has expired")
+        case "replaced" | "revoked":
+            return SessionReplaced("the session was ended by another login or by the operator")
+        case _:
+            return NoSession("there is no such session")
 
 
 class Context:
@@ -104,6 +139,7 @@ class Context:
         "core",
         "endings",
         "events",
+        "login_entry",
         "now_ms",
         "opening",
         "origin",
@@ -111,6 +147,7 @@ class Context:
         "packet_id",
         "prepared",
         "profile_id",
+        "refusals",
         "session",
         "session_error",
     )
@@ -133,6 +170,8 @@ class Context:
     def begin(self) -> None:
         """Forget what an abandoned run of the packet wanted to happen after its commit."""
         self.opening: NewSession | None = None  # the session a login opens
+        self.login_entry = 0  # which message that login is
+        self.refusals: list[tuple[str, GameError]] = []  # of logins: the profile they asked for, and why not
         self.endings: list[Ending] = []
         self.events: list[bytes] = []
         self.outbox: list[Callable[[], Awaitable[None]]] = []
@@ -171,13 +210,29 @@ class Context:
         """Deliver an event to the caller with this very answer."""
         self.events.append(json.encode(event))
 
-    async def log_in(self, profile_id: str, facts: dict[str, Any]) -> str:
+    @property
+    def by(self) -> By:
+        """Who ends the sessions that this packet ends."""
+        by = By(self.origin.face, self.origin.address)
+        if self.session is not None:
+            by = replace(by, profile_id=self.session.home_profile_id, home_face=self.session.face)
+        return by
+
+    async def log_in(self, profile_id: str, facts: dict[str, Any], epoch: int | None = None) -> str:
         """Give the packet a session for a player; returns its id. It opens when the packet is committed.
 
-        Where the policy refuses the newest session, a place is reserved at once, so that a login that will be
-        refused changes nothing. Raises `SessionLimitReached`.
+        `epoch` is the player's, as this packet's transaction sees it: should all their sessions be ended
+        before this one opens, it does not open. Where the policy refuses the newest session, a place is
+        reserved at once, so that a login that will be refused changes nothing. Raises `SessionLimitReached`,
+        and what `session_error` makes of an end that was faster.
         """
-        if self._reserved is None or self._reserved.profile_id != profile_id:
+        if self._reserved is not None and (
+            self._reserved.profile_id != profile_id or self._reserved.epoch != epoch
+        ):
+            if self.login_limit.when_full == "refuse_newest":
+                await self.core.sessions.end(One(session_id=self._reserved.session_id or ""), "replaced")
+            self._reserved = None
+        if self._reserved is None:
             new = NewSession(
                 session_id=new_session_id(profile_id, self.core.random_bytes),
                 app_id=self.app.id,
@@ -187,11 +242,17 @@ class Context:
                 | {"address": self.origin.address},
                 life_seconds=self.app.session.life_seconds,
                 packet_id=self.packet_id,
+                epoch=epoch,
             )
             if self.login_limit.when_full == "refuse_newest":
                 reservation = msgspec.structs.replace(new, life_seconds=RESERVATION_SECONDS)
-                if isinstance(await self.core.sessions.open(reservation, self.login_limit), Full):
-                    raise SessionLimitReached("as many sessions as the app allows are open")
+                match await self.core.sessions.open(reservation, self.login_limit):
+                    case Full():
+                        raise SessionLimitReached("as many sessions as the app allows are open")
+                    case Ended(reason=reason):
+                        raise session_error(reason)
+                    case _:
+                        pass
             self._reserved = new
         self.opening = self._reserved
         self.profile_id, self.session_error = profile_id, None
@@ -202,6 +263,12 @@ class Context:
         """How many sessions the app allows a player."""
         return LoginLimit(most=self.app.session.most, when_full=self.app.session.when_full)
 
-    def end_sessions(self, selector: Selector, reason: str) -> None:
-        """End sessions when the packet is committed; survives a crash between the two."""
-        self.endings.append(Ending(selector, reason))
+    def end_sessions(
+        self, selector: Selector, reason: str, *, epoch: int | None = None, why: str = ""
+    ) -> None:
+        """End sessions when the packet is committed; survives a crash between the two.
+
+        `epoch` is the one the player has after this packet, and stops logins that are on their way. `why` is
+        what the audit says instead of the reason.
+        """
+        self.endings.append(Ending(selector, reason, epoch, why))

@@ -6,6 +6,7 @@ of the packet gets that answer, whichever process it reaches and whatever crashe
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from typing import Protocol
 
@@ -13,13 +14,25 @@ import msgspec
 import structlog
 
 from gameserver.apps import App
+from gameserver.game.audit import Kind
 from gameserver.rpc import metrics
-from gameserver.rpc.context import SERVER_PROFILE_ID, Caller, Context, Core, Ending, Origin
+from gameserver.rpc.context import (
+    SERVER_PROFILE_ID,
+    Caller,
+    Context,
+    Core,
+    Ending,
+    Origin,
+    session_error,
+)
 from gameserver.rpc.registry import Registry
 from gameserver.rpc.service import Access, Operation, Tx
 from gameserver.sessions import (
     Admitted,
     Ended,
+    Full,
+    NewSession,
+    Opened,
     OtherApp,
     Outdated,
     RateLimited,
@@ -29,7 +42,14 @@ from gameserver.sessions import (
     Session,
     SessionsUnavailable,
 )
-from gameserver.storage import Aborted, CommitUnknown, StorageError, Transaction, answers
+from gameserver.storage import (
+    Aborted,
+    CommitUnknown,
+    QueryTooSlow,
+    StorageError,
+    Transaction,
+    answers,
+)
 from gameserver.wire import errors, json
 from gameserver.wire.errors import GameError
 from gameserver.wire.packet import Message, Packet, bundle, refusal, refuse_all, success
@@ -124,22 +144,34 @@ class Packets:
         """
         ctx = Context(self.core, app, origin, caller=caller)
         ctx.packet_id = packet.packet_id
+        try:
+            return await self._admit(ctx, packet, body_hash, waiter)
+        except (Aborted, CommitUnknown) as error:
+            raise PacketFailed("the database refused the packet") from error
+
+    async def _admit(
+        self, ctx: Context, packet: Packet, body_hash: str, waiter: Waiter
+    ) -> tuple[bytes, Session | None]:
         plan = self._plan(packet.messages)
         if not packet.session_id or _logs_in_first(plan):
             return await self._run_unclaimed(ctx, plan), ctx.session
-        admission = await self.core.sessions.admit(packet.session_id, packet.packet_id, body_hash, app.id)
+        admission = await self.core.sessions.admit(packet.session_id, packet.packet_id, body_hash, ctx.app.id)
         match admission:
             case Admitted(session=session, resumed=resumed):
+                if resumed and (session.digest, packet.packet_id) in self._runs:
+                    # The process was out cold and its lease lapsed, but the packet still runs here.
+                    return await self._join(session, packet, waiter), session
                 if (
                     resumed
-                    and (stored := await self._stored_answer(session.digest, packet, body_hash)) is not None
+                    and (stored := await self._stored_answer(ctx, session.digest, packet, body_hash))
+                    is not None
                 ):
                     return await self._replay_stored(session, packet, stored), session
                 return await self._run_claimed(ctx, plan, packet, session, body_hash, waiter), session
             case Replay(session=session, answer=answer) if answer is not None:
                 return answer, session
             case Replay(session=session):
-                stored = await self._stored_answer(session.digest, packet, body_hash)
+                stored = await self._stored_answer(ctx, session.digest, packet, body_hash)
                 if stored is None:
                     raise PacketFailed("the stored answer is out of reach")
                 return stored.answer, session
@@ -204,17 +236,16 @@ class Packets:
         run = self._runs[key] = _Run(session, packet.packet_id, waiter)
         try:
             answer = await self._run(ctx, plan, body_hash)
-        except BaseException as error:
+        except BaseException:
             with contextlib.suppress(Exception):  # the claim lapses by itself
                 await self.core.sessions.release(session, packet.packet_id)
             if run.done is not None:
                 run.done.set_exception(PacketFailed("the packet could not be run"))
                 run.done.exception()  # whoever waited may be gone
-            if isinstance(error, (Aborted, CommitUnknown)):
-                raise PacketFailed("the database refused the packet") from error
             raise
         finally:
-            del self._runs[key]
+            if self._runs.get(key) is run:
+                del self._runs[key]
         if run.done is not None:
             run.done.set_result(answer)
         if run.waiter is not waiter:
@@ -240,7 +271,7 @@ class Packets:
             digest = self.core.sessions.digest(packet.session_id)
             if (
                 digest is not None
-                and (stored := await self._stored_answer(digest, packet, body_hash)) is not None
+                and (stored := await self._stored_answer(ctx, digest, packet, body_hash)) is not None
             ):
                 return stored.answer
         ctx.session_error = session_error(reason)
@@ -271,7 +302,9 @@ class Packets:
                 prepared = await self._prepare(ctx, plan)
             try:
                 async with self.core.database.write() as tx:
-                    entries = await self._run_messages(ctx, plan, prepared, tx, savepoints=savepoints)
+                    entries = await self._run_messages(
+                        ctx, plan, prepared, tx, writing=True, savepoints=savepoints
+                    )
                     wrote = tx.writes > 0
                     if wrote and session is not None:
                         answer = bundle(ctx.packet_id, entries, ctx.events)
@@ -322,6 +355,7 @@ class Packets:
         prepared: dict[int, object],
         tx: Transaction | None,
         *,
+        writing: bool = False,
         savepoints: bool = False,
     ) -> list[bytes]:
         ctx._tx = tx  # noqa: SLF001  # the packet's runner is the one that hands out the transaction
@@ -339,10 +373,14 @@ class Packets:
             except GameError as error:
                 entries.append(refusal(error))
                 ctx.want_only(wanted)
-                if tx is not None and tx.writes != before and not savepoints:
+                # PostgreSQL does nothing more in a transaction in which a query was cancelled.
+                cancelled = isinstance(error, errors.QueryTooExpensive)
+                if writing and not savepoints and tx is not None and (tx.writes != before or cancelled):
                     if len(plan) == 1:
                         raise _RolledBack(entries) from error
                     raise _NeedsSavepoints from error
+            if ctx.opening is not wanted[0]:
+                ctx.login_entry = index
         return entries
 
     async def _run_message(self, ctx: Context, operation: Operation | None, message: Message) -> bytes:
@@ -367,6 +405,9 @@ class Packets:
         except (Aborted, CommitUnknown, SessionsUnavailable, asyncio.CancelledError):
             outcome = "aborted"
             raise
+        except QueryTooSlow as error:
+            outcome = str(errors.QueryTooExpensive.reason_code)
+            raise errors.QueryTooExpensive("the query takes too long; narrow it down") from error
         except Exception as error:
             outcome = "failed"
             log.exception("operation_failed", operation=f"{message.service}.{message.operation}")
@@ -396,23 +437,29 @@ class Packets:
         self, ctx: Context, session: Session | None, entries: list[bytes], body_hash: str, *, in_sql: bool
     ) -> bytes:
         """What lives outside SQL: sessions opened and ended, the answer kept for repeats, effects set off."""
-        sessions = self.core.sessions
-        if ctx.opening is not None:
-            if ctx.login_limit.when_full == "refuse_newest":
-                await sessions.confirm(ctx.opening.session_id or "", ctx.opening.life_seconds)
-            else:
-                await sessions.open(ctx.opening, ctx.login_limit)
+        if ctx.opening is not None and (too_late := await self._open(ctx, ctx.opening)) is not None:
+            entries[ctx.login_entry] = refusal(too_late)
+            ctx.events.clear()
+            ctx.refusals.append((ctx.opening.profile_id, too_late))
+        for profile_id, error in ctx.refusals:
+            self._note(ctx, "refusal", str(error.reason_code), profile_id)
         answer = bundle(ctx.packet_id, entries, ctx.events)
         if session is None:
             for ending in ctx.endings:
-                await sessions.end(ending.selector, ending.reason)
+                await self.core.endings.end(
+                    ctx.app,
+                    ending.selector,
+                    ending.reason,
+                    dataclasses.replace(ctx.by, why=ending.why),
+                    epoch=ending.epoch,
+                )
         else:
-            ended = await self._end(ctx.endings, session.digest, ctx.packet_id, body_hash, answer)
+            ended = await self._end(ctx, ctx.endings, session.digest, body_hash, answer)
             if ctx.endings and in_sql:
                 await self._settle(session.digest, ctx.packet_id)
             if session.digest not in ended:
                 kept = None if in_sql and len(answer) > ANSWER_BYTES_IN_REDIS else answer
-                await sessions.finish(session, ctx.packet_id, kept)
+                await self.core.sessions.finish(session, ctx.packet_id, kept)
         for effect in ctx.outbox:
             try:
                 await effect()
@@ -420,8 +467,35 @@ class Packets:
                 log.exception("effect_failed", effect=getattr(effect, "__qualname__", "effect"))
         return answer
 
+    async def _open(self, ctx: Context, opening: NewSession) -> GameError | None:
+        """Open the session of a login; tells why not when all sessions of the player have ended meanwhile."""
+        sessions, reserved = self.core.sessions, ctx.login_limit.when_full == "refuse_newest"
+        opened: Opened | Full | Session | Ended
+        if reserved:
+            opened = await sessions.confirm(opening.session_id or "", opening.life_seconds)
+        else:
+            opened = await sessions.open(opening, ctx.login_limit)
+        if isinstance(opened, Ended):
+            return session_error(opened.reason)
+        digest = sessions.digest(opening.session_id or "") or ""
+        self._note(ctx, "login", opening.facts.get("authenticationType", ""), opening.profile_id, digest)
+        if isinstance(opened, Opened) and opened.dropped:
+            await self.core.endings.replaced(ctx.app, opening.profile_id, opened.dropped, ctx.by)
+        return None
+
+    def _note(self, ctx: Context, kind: Kind, reason: str, profile_id: str, session: str = "") -> None:
+        self.core.audit.note(
+            ctx.app,
+            kind,
+            reason,
+            face=ctx.origin.face,
+            address=ctx.origin.address,
+            profile_id=profile_id,
+            session=session,
+        )
+
     async def _end(
-        self, endings: list[Ending], digest: str, packet_id: int, body_hash: str, answer: bytes
+        self, ctx: Context, endings: list[Ending], digest: str, body_hash: str, answer: bytes
     ) -> set[str]:
         """End what the packet of session `digest` asked for; its answer stays with that session for repeats.
 
@@ -430,13 +504,16 @@ class Packets:
         ended: set[str] = set()
         for ending in endings:
             ended |= set(
-                await self.core.sessions.end(
+                await self.core.endings.end(
+                    ctx.app,
                     ending.selector,
                     ending.reason,
-                    packet_id=packet_id,
+                    dataclasses.replace(ctx.by, why=ending.why),
+                    epoch=ending.epoch,
+                    packet_id=ctx.packet_id,
                     body_hash=body_hash,
                     answer=answer,
-                    by=digest,
+                    came_by=digest,
                 )
             )
         return ended
@@ -452,7 +529,7 @@ class Packets:
             return await answers.find(tx, session.digest, packet_id)
 
     async def _stored_answer(
-        self, digest: str, packet: Packet, body_hash: str
+        self, ctx: Context, digest: str, packet: Packet, body_hash: str
     ) -> answers.StoredAnswer | None:
         """The committed answer of this very packet, after doing what its note still asks for."""
         async with self.core.database.read() as tx:
@@ -460,7 +537,7 @@ class Packets:
         if stored is None or stored.body_hash != body_hash:
             return None
         if stored.note is not None:
-            await self._end(_read_note(stored.note), digest, packet.packet_id, body_hash, stored.answer)
+            await self._end(ctx, _read_note(stored.note), digest, body_hash, stored.answer)
             await self._settle(digest, packet.packet_id)
         return stored
 
@@ -489,17 +566,6 @@ class Packets:
 
 
 _read_note = msgspec.json.Decoder(list[Ending]).decode
-
-
-def session_error(reason: str) -> GameError:
-    """The refusal that says why a session is gone; clients log themselves out on exactly these."""
-    match reason:
-        case "expired":
-            return errors.SessionExpired("the session has expired")
-        case "replaced" | "revoked":
-            return errors.SessionReplaced("the session was ended by another login or by the operator")
-        case _:
-            return errors.NoSession("there is no such session")
 
 
 def _logs_in_first(plan: list[tuple[Operation | None, Message]]) -> bool:

@@ -1,18 +1,43 @@
 """The dispatch table."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 import msgspec
 
-from gameserver.rpc.context import PlayerHooks
+from gameserver.game import audit
+from gameserver.rpc.context import PlayerHook, PlayerHooks
 from gameserver.rpc.service import Operation, Service
+
+Section = tuple[str, type[msgspec.Struct], str]
+"""A part of `app.toml`: its name, its type, and the commented text that shows it in the sample app."""
+
+
+class DeclaresSection(Protocol):
+    """What a registry needs to know of a face."""
+
+    @property
+    def section(self) -> Section | None:
+        """The face's part of `app.toml`."""
+
+    @property
+    def delete_hooks(self) -> Sequence[PlayerHook]:
+        """What removes all that the face keeps of a player."""
 
 
 class Registry:
-    """All services of a server. Built once at start."""
+    """All services of a server, and what its faces declare. Built once at start."""
 
-    def __init__(self, services: Iterable[Service]) -> None:
+    def __init__(self, services: Iterable[Service], faces: Iterable[DeclaresSection] = ()) -> None:
         self.services = tuple(services)
+        faces = tuple(faces)
+        self._sections: list[Section] = [
+            (service.name, service.section, service.sample)
+            for service in self.services
+            if service.section is not None
+        ]
+        self._sections += [face.section for face in faces if face.section is not None]
+        self._sections.append((audit.SECTION, audit.AuditSettings, audit.SAMPLE))  # nobody's own
         self.operations: dict[tuple[str, str], Operation] = {}
         for service in self.services:
             for name, operation in service.operations.items():
@@ -24,14 +49,16 @@ class Registry:
             self.player_hooks.state += service.state_hooks
             self.player_hooks.reset += service.reset_hooks
             self.player_hooks.delete += service.delete_hooks
+        for face in faces:
+            self.player_hooks.delete += face.delete_hooks
 
     def __iter__(self) -> Iterator[Operation]:
         return iter(self.operations.values())
 
     def sections(self) -> dict[str, type[msgspec.Struct]]:
-        """The parts of `app.toml` that services declare, by name."""
-        return {service.name: service.section for service in self.services if service.section is not None}
+        """The parts of `app.toml` that services and faces declare, by name."""
+        return {name: shape for name, shape, _ in self._sections}
 
     def samples(self) -> dict[str, str]:
         """The texts that show those parts in the sample app."""
-        return {service.name: service.sample for service in self.services if service.sample}
+        return {name: sample for name, _, sample in self._sections if sample}

@@ -1,0 +1,22 @@
+"""Backendless: users, logins and roles over REST, as its JavaScript SDK calls them.
+
+The users are the players of the dispatcher, and a user-token is the id of a session like any other: what ends
+it in one face ends it in all.
+"""
+
+from gameserver.faces.backendless.call import FACE
+from gameserver.faces.backendless.rest import routes
+from gameserver.faces.backendless.settings import SAMPLE, BackendlessSettings
+from gameserver.game import roles, users
+from gameserver.rpc import Context, Face
+
+__all__ = ["BackendlessSettings", "face"]
+
+
+async def forget(ctx: Context, profile_id: str) -> None:
+    """Remove the properties and the roles of a deleted player."""
+    await users.forget(ctx.tx, profile_id)
+    await roles.forget(ctx.tx, profile_id)
+
+
+face = Face(FACE, routes, (FACE, BackendlessSettings, SAMPLE), (forget,))

@@ -1,0 +1,29 @@
+"""How a face declares itself: one published contract under which clients reach the server."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from gameserver.apps import LiveApps
+from gameserver.rpc.context import Core, PlayerHook
+from gameserver.rpc.packets import Packets
+from gameserver.rpc.registry import Section
+
+Mounted = Mapping[str, ASGIApp] | Sequence[Route]
+"""Bare ASGI applications by their exact path, for what must be fast; or routes of the framework."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One contract. `mount` is called once, at start.
+
+    `section` is the face's part of `app.toml`: its name, its type, and the commented text that shows it in
+    the sample app. `delete_hooks` remove what the face keeps of a player.
+    """
+
+    name: str
+    mount: Callable[[Core, LiveApps, Packets], Mounted]
+    section: Section | None = None
+    delete_hooks: tuple[PlayerHook, ...] = ()
