@@ -27,7 +27,13 @@ class Server(uvicorn.Server):
 
 def main() -> None:
     config = uvicorn.Config(
-        application, port=0, loop="uvloop", http="httptools", log_level="warning", access_log=False, lifespan="off"
+        application,
+        port=0,
+        loop="uvloop",
+        http="httptools",
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
     )
     Server(config).run()
 

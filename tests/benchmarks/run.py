@@ -1,178 +1,182 @@
-"""Measure what a packet costs: `python -m tests.benchmarks.run [--services] [--seconds 5] [names…]`.
+"""Measure what a packet costs: `python -m tests.benchmarks.run [--services] [--seconds 5] [--only TEXT …]`.
 
-Starts the server (embedded, or over PostgreSQL and Redis with --services), logs players in, sends packets over 32
-keep-alive connections with wrk, and prints CPU microseconds a packet of the server, Redis and the database, read from
-/proc before and after. A bare server that answers the same bytes is measured in the same run.
+Starts the server (embedded, or over PostgreSQL and Redis with --services) the way it keeps every promise, fsync
+included. 500 players send packets over 32 keep-alive connections of wrk. CPU microseconds a packet of the server,
+Redis and the database come from /proc before and after. A bare uvicorn that answers the same bytes is measured in the
+same run: it tells how fast the machine is just now. `--markdown` prints a table for a page, `--json` writes a file.
 """
 
 import argparse
-import asyncio
-import contextlib
-import hashlib
 import json
 import os
-import re
+import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import httpx
+from tests.benchmarks.measure import Cost, Load, Running, bare, cpu_seconds, players, running, wrk
+from tests.benchmarks.packets import NO_OP, Case, cases, encode
 
-from tests import servers
-from tests.processes import serve
-
-APP = 'id = "10001"\nsecret = "a-secret-for-benchmarks"\nsignature = "optional"\n[session]\nmost = 100\n'
-CONNECTIONS, PLAYERS, THREADS = 32, 1000, 2
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-
-
-def message(service: str, operation: str, data: object) -> str:
-    return json.dumps({"service": service, "operation": operation, "data": data}, separators=(",", ":"))
+PLAYERS = 500
+SESSIONS = 4000  # for what a session weighs, and to be logged out one by one
+WARM_UP_SECONDS = 1
+IDS_APART = 1_000_000
 
 
-HEARTBEAT = message("heartbeat", "READ", {})
-READ = message("playerState", "READ", {})
-RENAME = message("playerState", "UPDATE_NAME", {"playerName": "Player %N"})
-LOGIN = message(
-    "authenticationV2",
-    "AUTHENTICATE",
-    {"authenticationType": "Anonymous", "externalId": "bench-%P", "authenticationToken": "", "forceCreate": True},
-)
-NEW_LOGIN = LOGIN.replace("bench-%P", "new-%N-%R")
-PACKETS = {
-    "no-op": HEARTBEAT,
-    "no-op ×10": ",".join([HEARTBEAT] * 10),
-    "read state": READ,
-    "read state ×10": ",".join([READ] * 10),
-    "write name": RENAME,
-    "write name ×10": ",".join([RENAME] * 10),
-    "log in, new": NEW_LOGIN,
-}
+@dataclass(frozen=True)
+class Result:
+    """One line of the table; CPU in microseconds a packet, latencies in milliseconds."""
 
-
-@dataclass
-class Cost:
-    """CPU seconds of a set of processes."""
-
+    name: str
+    rate: float
+    p50: float
+    p99: float
     server: float
     redis: float
     sql: float
-
-    def __sub__(self, other: "Cost") -> "Cost":
-        return Cost(self.server - other.server, self.redis - other.redis, self.sql - other.sql)
-
-
-def cpu_seconds(pid: int) -> float:
-    """The CPU time of a process and its living descendants."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    own = (int(fields[11]) + int(fields[12]) + int(fields[13]) + int(fields[14])) / TICKS_PER_SECOND
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return own + sum(cpu_seconds(int(child)) for child in children)
+    total: float
+    errors: int
 
 
-def measure(pids: dict[str, int]) -> Cost:
-    return Cost(*(cpu_seconds(pids[name]) if name in pids else 0.0 for name in ("server", "redis", "sql")))
+@dataclass(frozen=True)
+class Memory:
+    """Seconds to the first packet, and bytes: server when fresh and after the load, an idle session in each."""
+
+    start_seconds: float
+    fresh_bytes: int
+    loaded_bytes: int
+    session_bytes: int
+    session_redis_bytes: int
 
 
-async def log_in_players(url: str) -> list[str]:
-    """Open a session for each player; returns the session ids."""
-    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=CONNECTIONS), timeout=30) as client:
-
-        async def one(number: int) -> str:
-            body = '{"packetId":0,"gameId":"10001","messages":[%s]}' % LOGIN.replace("%P", str(number))
-            answer = (await client.post(f"{url}/dispatcherv2", content=body)).json()
-            assert answer["responses"][0]["status"] == 200, answer
-            session: str = answer["responses"][0]["data"]["sessionId"]
-            return session
-
-        return await asyncio.gather(*(one(number) for number in range(PLAYERS)))
+def result(name: str, load: Load, cost: Cost) -> Result:
+    parts = [1e6 * part / load.requests for part in (cost.server, cost.redis, cost.sql)]
+    return Result(name, load.rate, load.p50, load.p99, *parts, sum(parts), load.errors)
 
 
-def wrk(url: str, seconds: int, sessions: Path, messages: str, first_id: int) -> tuple[int, float, str, str, int]:
-    """Send load; returns requests, requests a second, p50, p99 and errors."""
-    script = str(Path(__file__).with_name("load.lua"))
-    command = ["wrk", "-t", str(THREADS), "-c", str(CONNECTIONS), "-d", f"{seconds}s", "--latency", "-s", script]
-    command += [f"{url}/dispatcherv2", "--", str(sessions), "10001", messages, str(THREADS), str(first_id)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    requests = re.search(r"(\d+) requests in", done.stdout)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
-    half, most = re.search(r"50%\s+(\S+)", done.stdout), re.search(r"99%\s+(\S+)", done.stdout)
-    assert requests and rate and half and most, done.stdout
-    errors = len(done.stderr.splitlines())
-    if errors:
-        sys.stderr.write(done.stderr)
-    return int(requests[1]), float(rate[1]), half[1], most[1], errors
+class Bench:
+    """A server under load, case by case."""
+
+    def __init__(self, server: Running, seconds: int) -> None:
+        self.server = server
+        self.seconds = seconds
+        self.lines = {name: server.folder / name for name in ("players", "nobody", "once")}
+        self._next_id = 0
+
+    def floor(self) -> Result:
+        """Measure the bare server."""
+        with bare() as (url, pid):
+            wrk(url, WARM_UP_SECONDS, self.lines["players"], encode(NO_OP), 0)
+            before = cpu_seconds(pid)
+            load = wrk(url, self.seconds, self.lines["players"], encode(NO_OP), 0)
+            return result("bare uvicorn", load, Cost(cpu_seconds(pid) - before, 0, 0))
+
+    def case(self, case: Case) -> Result:
+        """Warm up, then measure."""
+        once, lines = case.sessions == "once", self.lines[case.sessions]
+        text = case.text.replace("%R", secrets.token_hex(4))
+        if not once:
+            wrk(self.server.url, WARM_UP_SECONDS, lines, text.replace("-%N", "-w%N"), self._id())
+        before = self.server.cost()
+        load = wrk(self.server.url, self.seconds, lines, text, self._id(), once=once)
+        return result(case.name, load, self.server.cost().since(before))
+
+    def _id(self) -> int:
+        self._next_id += IDS_APART
+        return self._next_id
+
+    def prepare(self) -> Memory:
+        """Make the players; returns what they weigh."""
+        fresh, fresh_redis = self.server.resident_bytes(), self.server.redis_bytes()
+        players(self.server.url, self.lines["players"], [f"bench-{n}" for n in range(PLAYERS)], entities=True)
+        players(self.server.url, self.lines["nobody"], [f"again-{n}" for n in range(PLAYERS)])
+        again = [f"- - {n}" for n in range(PLAYERS)]
+        self.lines["nobody"].write_text("\n".join(again) + "\n")
+        before, before_redis = self.server.resident_bytes(), self.server.redis_bytes()
+        players(self.server.url, self.lines["once"], [f"once-{n}" for n in range(SESSIONS)])
+        return Memory(
+            start_seconds=self.server.start_seconds,
+            fresh_bytes=fresh,
+            loaded_bytes=0,
+            session_bytes=(self.server.resident_bytes() - before) // SESSIONS,
+            session_redis_bytes=(self.server.redis_bytes() - before_redis) // SESSIONS if fresh_redis else 0,
+        )
 
 
-@contextlib.contextmanager
-def bare() -> Iterator[tuple[str, int]]:
-    """A uvicorn that answers every request with the bytes of a no-op's answer: the floor."""
-    command = [sys.executable, "-m", "tests.benchmarks.bare"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().split()[1], process.pid
-        finally:
-            process.terminate()
+HEAD = f"{'packet':<22}{'req/s':>8}{'p50 ms':>8}{'p99 ms':>8}{'server':>8}{'redis':>7}{'sql':>7}{'µs':>7}  errors"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--services", action="store_true", help="over PostgreSQL and Redis instead of embedded")
-    parser.add_argument("--seconds", type=int, default=5, help="length of each measurement")
-    parser.add_argument("names", nargs="*", help=f"which packets: {', '.join(PACKETS)} (all)")
-    chosen = parser.parse_args()
-    if shutil.which("wrk") is None:
-        parser.error("wrk is not installed")
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "apps" / "bench").mkdir(parents=True)
-        (folder / "apps" / "bench" / "app.toml").write_text(APP)
-        options, pids = [], {}
-        if chosen.services:
-            from gameserver.storage.schema import migrate
-
-            database = stack.enter_context(servers.postgresql())
-            redis = stack.enter_context(servers.redis())
-            migrate(database)
-            options = ["--database", database, "--redis", redis]
-            data = database.partition("host=")[2] + "/data"
-            pids = {"sql": int(Path(data, "postmaster.pid").read_text().split()[0]), "redis": pid_of("redis-server")}
-        server = stack.enter_context(serve(folder, *options))
-        pids["server"] = server.popen.pid
-        sessions = folder / "sessions"
-        sessions.write_text("\n".join(asyncio.run(log_in_players(server.url))) + "\n")
-        print(f"{'packet':<18}{'req/s':>8}{'p50':>9}{'p99':>9}{'server':>9}{'redis':>7}{'sql':>7}{'total µs':>10}  errors")
-        url, pid = stack.enter_context(bare())
-        run("bare uvicorn", url, {"server": pid}, sessions, HEARTBEAT, 1000, chosen.seconds)
-        for number, (name, messages) in enumerate(PACKETS.items()):
-            if chosen.names and name not in chosen.names:
-                continue
-            messages = messages.replace("%R", hashlib.md5(os.urandom(8)).hexdigest()[:8])
-            run(name, server.url, pids, sessions, messages, (number + 1) * 1_000_000, chosen.seconds)
-
-
-def run(name: str, url: str, pids: dict[str, int], sessions: Path, messages: str, first_id: int, seconds: int) -> None:
-    wrk(url, 1, sessions, messages, first_id)  # warm up
-    before = measure(pids)
-    requests, rate, half, most, errors = wrk(url, seconds, sessions, messages, first_id + 500_000)
-    spent = measure(pids) - before
-    server, redis, sql = (1e6 * part / requests for part in (spent.server, spent.redis, spent.sql))
-    total = server + redis + sql
-    print(
-        f"{name:<18}{rate:>8.0f}{half:>9}{most:>9}{server:>9.0f}{redis:>7.0f}{sql:>7.0f}{total:>10.0f}  {errors}",
-        flush=True,
+def line(r: Result) -> str:
+    return (
+        f"{r.name:<22}{r.rate:>8.0f}{r.p50:>8.1f}{r.p99:>8.1f}{r.server:>8.0f}{r.redis:>7.0f}{r.sql:>7.0f}"
+        f"{r.total:>7.0f}  {r.errors}"
     )
 
 
-def pid_of(program: str) -> int:
-    """The service that was just started below this process or handed to init."""
-    newest = subprocess.run(["pgrep", "-n", "-f", program], capture_output=True, text=True, check=True)
-    return int(newest.stdout.split()[0])
+def markdown(results: list[Result], memory: Memory) -> str:
+    """A table for a page."""
+    rows = ["| packet | req/s | p50 / p99 ms | CPU µs: server + Redis + SQL = total |", "|---|---|---|---|"]
+    rows += [
+        f"| {r.name} | {r.rate:,.0f} | {r.p50:.1f} / {r.p99:.0f} "
+        f"| {r.server:.0f} + {r.redis:.0f} + {r.sql:.0f} = **{r.total:.0f}** |"
+        for r in results
+    ]
+    rows += [
+        "",
+        f"Ready after {memory.start_seconds:.1f} s; {memory.fresh_bytes >> 20} MiB when fresh, "
+        f"{memory.loaded_bytes >> 20} MiB after the load; an idle session takes {memory.session_bytes} bytes "
+        f"of the server and {memory.session_redis_bytes} of Redis.",
+    ]
+    return "\n".join(rows)
+
+
+def write(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--services", action="store_true", help="over PostgreSQL and Redis instead of embedded"
+    )
+    parser.add_argument("--seconds", type=int, default=5, help="length of each measurement")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    parser.add_argument("--only", nargs="+", default=[""], help="packets whose name contains one of these")
+    chosen = parser.parse_args()
+    if shutil.which("wrk") is None:
+        parser.error("wrk is not installed")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(Path(folder), services=chosen.services) as server,
+    ):
+        bench = Bench(server, chosen.seconds)
+        memory = bench.prepare()
+        write(HEAD)
+        results = []
+        for case in [None, *cases()]:
+            if case is not None and not any(text in case.name for text in chosen.only):
+                continue
+            results.append(bench.case(case) if case is not None else bench.floor())
+            write(line(results[-1]))
+        memory = Memory(**asdict(memory) | {"loaded_bytes": server.resident_bytes()})
+        write(f"{memory}")
+    if chosen.markdown:
+        write(markdown(results, memory))
+    if chosen.json:
+        measured = {
+            "services": chosen.services,
+            "seconds": chosen.seconds,
+            "processors": os.cpu_count(),
+            "memory": asdict(memory),
+            "packets": [asdict(each) for each in results],
+        }
+        chosen.json.write_text(json.dumps(measured, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The real server with one operation more, `slow.WAIT`: `python -m tests.simulation.slow_server serve …`.
 
-WAIT runs until the file named by its `until` exists, and appends a line to the file named by `ran`. Packets count as
-taking too long after SLOW_RUN_SECONDS_MAX instead of a minute.
+WAIT runs until the file named by its `until` exists, and appends a line to the file named by `ran`. Packets
+count as taking too long after SLOW_RUN_SECONDS_MAX instead of a minute.
 """
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 import gameserver.services
@@ -23,10 +24,17 @@ class Wait(Request):
 @service.operation("WAIT", tx=Tx.NONE)
 async def wait(ctx: Context, request: Wait) -> None:
     """Wait."""
-    with Path(request.ran).open("a") as file:
+    await asyncio.to_thread(_wait, Path(request.until), Path(request.ran))
+
+
+def _wait(until: Path, ran: Path) -> None:
+    with ran.open("a") as file:
         file.write("ran\n")
-    while not Path(request.until).exists():
-        await asyncio.sleep(0.02)
+    while not until.exists():
+        _PAUSE.wait(0.02)
+
+
+_PAUSE = threading.Event()  # never set
 
 
 gameserver.services.ALL = (*gameserver.services.ALL, service)

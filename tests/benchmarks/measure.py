@@ -1,0 +1,186 @@
+"""The instruments: a server with what it stands on, load, and what both cost."""
+
+import asyncio
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import redis as redis_client
+
+from gameserver.storage.schema import migrate
+from tests import servers
+from tests.benchmarks.packets import APP, APP_ID, CREATE, encode, login
+from tests.processes import serve
+
+CONNECTIONS, THREADS = 32, 2
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "shared_buffers": "128MB"}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """CPU seconds of a server, its Redis and its database."""
+
+    server: float
+    redis: float
+    sql: float
+
+    def since(self, before: "Cost") -> "Cost":
+        return Cost(self.server - before.server, self.redis - before.redis, self.sql - before.sql)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a load generator saw; latencies in milliseconds."""
+
+    requests: int
+    rate: float
+    p50: float
+    p99: float
+    errors: int
+
+
+@dataclass
+class Running:
+    """A server under test. `database` and `redis` are empty when it is embedded."""
+
+    url: str
+    folder: Path
+    pids: dict[str, int]
+    start_seconds: float
+    database: str = ""
+    redis: str = ""
+
+    def cost(self) -> Cost:
+        return Cost(
+            *(
+                cpu_seconds(self.pids[name]) if name in self.pids else 0.0
+                for name in ("server", "redis", "sql")
+            )
+        )
+
+    def resident_bytes(self) -> int:
+        """Memory of the server process."""
+        return int(Path(f"/proc/{self.pids['server']}/statm").read_text().split()[1]) * PAGE_BYTES
+
+    def redis_bytes(self) -> int:
+        """Memory that Redis says its data takes."""
+        if not self.redis:
+            return 0
+        with redis_client.Redis.from_url(self.redis) as client:
+            return int(client.info("memory")["used_memory"])
+
+
+def cpu_seconds(pid: int) -> float:
+    """The CPU time of a process and its descendants, those that have ended included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    own = sum(int(field) for field in fields[11:15]) / TICKS_PER_SECOND
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return own + sum(cpu_seconds(int(child)) for child in children)
+
+
+@contextlib.contextmanager
+def running(folder: Path, *, services: bool) -> Iterator[Running]:
+    """A server as an operator starts it: embedded, or over PostgreSQL and Redis. Everything is durable."""
+    (folder / "apps" / "bench").mkdir(parents=True)
+    (folder / "apps" / "bench" / "app.toml").write_text(APP)
+    with contextlib.ExitStack() as stack:
+        database = redis = ""
+        options: list[str] = []
+        pids: dict[str, int] = {}
+        if services:
+            database = stack.enter_context(servers.postgresql(DURABLE))
+            redis = stack.enter_context(servers.redis())
+            migrate(database)
+            options = ["--database", database, "--redis", redis]
+            data = Path(database.partition("host=")[2], "data")
+            pids["sql"] = int((data / "postmaster.pid").read_text().split()[0])
+            with redis_client.Redis.from_url(redis) as client:
+                pids["redis"] = int(client.info("server")["process_id"])
+        started = time.perf_counter()
+        process = stack.enter_context(serve(folder, *options))
+        pids["server"] = process.popen.pid
+        yield Running(process.url, folder, pids, time.perf_counter() - started, database, redis)
+
+
+@contextlib.contextmanager
+def bare() -> Iterator[tuple[str, int]]:
+    """A uvicorn that answers every request with the bytes of a no-op's answer: the floor."""
+    command = [sys.executable, "-m", "tests.benchmarks.bare"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().split()[1], process.pid
+        finally:
+            process.terminate()
+
+
+def players(url: str, path: Path, names: list[str], *, entities: bool = False) -> None:
+    """Log players in; `path` gets a line "session entity number" for each."""
+
+    found = [""] * len(names)
+    waiting = iter(enumerate(names))
+
+    async def all_of_them() -> None:
+        async with httpx.AsyncClient(timeout=30) as client:
+            await asyncio.gather(*(work(client) for _ in range(CONNECTIONS)))
+
+    async def work(client: httpx.AsyncClient) -> None:
+        for number, name in waiting:
+            found[number] = await one(client, number, name)
+
+    async def one(client: httpx.AsyncClient, number: int, name: str) -> str:
+        messages = [encode(login(name)), *([encode(CREATE)] if entities else [])]
+        body = f'{{"packetId":0,"gameId":"{APP_ID}","messages":[{",".join(messages)}]}}'
+        answer = (await client.post(f"{url}/dispatcherv2", content=body)).json()
+        assert all(entry["status"] == 200 for entry in answer["responses"]), answer
+        data = [entry["data"] for entry in answer["responses"]]
+        return f"{data[0]['sessionId']} {data[1]['entityId'] if entities else '-'} {number}"
+
+    asyncio.run(all_of_them())
+    path.write_text("\n".join(found) + "\n")
+
+
+def wrk(url: str, seconds: int, lines: Path, messages: str, first_id: int, *, once: bool = False) -> Load:
+    """Send packets over keep-alive connections."""
+    script = str(Path(__file__).with_name("load.lua"))
+    command = [
+        "wrk",
+        "-t",
+        str(THREADS),
+        "-c",
+        str(CONNECTIONS),
+        "-d",
+        f"{seconds}s",
+        "--latency",
+        "-s",
+        script,
+    ]
+    command += [f"{url}/dispatcherv2", "--", str(lines), APP_ID, messages, str(THREADS), str(first_id)]
+    command += ["once" if once else "on"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    requests = re.search(r"(\d+) requests in", done.stdout)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    latency = re.search(r"Latency Distribution.*?50%\s+(\S+).*?99%\s+(\S+)", done.stdout, re.DOTALL)
+    assert requests, done.stdout
+    assert rate, done.stdout
+    assert latency, done.stdout
+    errors = done.stderr.splitlines()
+    sys.stderr.writelines(f"{line}\n" for line in errors[:3])
+    return Load(int(requests[1]), float(rate[1]), _ms(latency[1]), _ms(latency[2]), len(errors))
+
+
+def _ms(text: str) -> float:
+    """Read wrk's way of writing a time: 310.00us, 2.45ms, 1.02s."""
+    for unit, factor in (("us", 0.001), ("ms", 1.0), ("s", 1000.0), ("m", 60_000.0)):
+        if text.endswith(unit):
+            return float(text.removesuffix(unit)) * factor
+    raise ValueError(text)

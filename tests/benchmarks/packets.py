@@ -1,0 +1,127 @@
+"""The packets that are measured. Those whose operations do not exist are left out."""
+
+import json
+from dataclasses import dataclass
+
+APP_ID = "10001"
+APP = f"""\
+id = "{APP_ID}"
+secret = "a-secret-for-benchmarks"
+signature = "optional"
+[playerStatistics]
+create_unknown = true
+[leaderboard.boards.high]
+type = "HIGH_VALUE"
+rotation = "NEVER"
+"""
+
+Message = tuple[str, str, object]
+
+NOTHING: dict[str, object] = {}
+NO_OP: Message = ("heartbeat", "READ", NOTHING)
+READ_STATE: Message = ("playerState", "READ", NOTHING)
+RENAME: Message = ("playerState", "UPDATE_NAME", {"playerName": "Player %N"})
+LOG_OUT: Message = ("playerState", "LOGOUT", NOTHING)
+ADDRESS = {
+    "street": "1309 Carling Avenue",
+    "city": "Ottawa",
+    "position": {"x": 12.5, "y": -3},
+    "tags": ["home", "work"],
+}
+CREATE: Message = ("entity", "CREATE", {"entityType": "address", "data": ADDRESS, "acl": {"other": 0}})
+READ_ENTITY: Message = ("entity", "READ", {"entityId": "%E"})
+UPDATE: Message = (
+    "entity",
+    "UPDATE",
+    {
+        "entityId": "%E",
+        "entityType": "address",
+        "data": ADDRESS | {"visits": "%N"},
+        "acl": {"other": 0},
+        "version": -1,
+    },
+)
+INCREMENT: Message = ("playerStatistics", "UPDATE", {"statistics": {"wins": 1}})
+FIVE: Message = (
+    "playerStatistics",
+    "UPDATE",
+    {"statistics": {"wins": 1, "kills": 7, "deaths": 2, "shots": 113, "seconds": 512}},
+)
+POST: Message = (
+    "leaderboard",
+    "POST_SCORE",
+    {"leaderboardId": "high", "score": "%N", "data": {"car": "red"}},
+)
+_BOARD = {"leaderboardId": "high", "sort": "HIGH_TO_LOW"}
+TOP: Message = ("leaderboard", "GET_GLOBAL_LEADERBOARD_PAGE", _BOARD | {"startIndex": 0, "endIndex": 9})
+AROUND: Message = ("leaderboard", "GET_GLOBAL_LEADERBOARD_VIEW", _BOARD | {"beforeCount": 5, "afterCount": 5})
+RANK: Message = ("leaderboard", "GET_GLOBAL_LEADERBOARD_VIEW", _BOARD | {"beforeCount": 0, "afterCount": 0})
+
+
+def login(external_id: str) -> Message:
+    """A login that makes its player when there is none."""
+    return (
+        "authenticationV2",
+        "AUTHENTICATE",
+        {
+            "authenticationType": "Anonymous",
+            "externalId": external_id,
+            "authenticationToken": "",
+            "forceCreate": True,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """A packet. `sessions` says who sends it: players in turn, nobody yet, or each session once."""
+
+    name: str
+    messages: tuple[Message, ...]
+    sessions: str = "players"
+
+    @property
+    def text(self) -> str:
+        """The messages as they travel; a score or a count is a number there."""
+        return ",".join(encode(message) for message in self.messages)
+
+
+def encode(message: Message) -> str:
+    """One message as it travels."""
+    service, operation, data = message
+    text = json.dumps({"service": service, "operation": operation, "data": data}, separators=(",", ":"))
+    return text.replace('"%N"', "%N")
+
+
+def cases() -> list[Case]:
+    """All packets whose operations the server has."""
+    from gameserver.services import ALL  # noqa: PLC0415 - growth curves are drawn without the server
+
+    known = {(service.name, name) for service in ALL for name in service.operations}
+    return [case for case in _cases() if all((message[0], message[1]) in known for message in case.messages)]
+
+
+def _cases() -> list[Case]:
+    alone = {
+        "no-op": NO_OP,
+        "read state": READ_STATE,
+        "write name": RENAME,
+        "read an entity": READ_ENTITY,
+        "write an entity": UPDATE,
+        "count a statistic": INCREMENT,
+        "post a score": POST,
+        "top 10": TOP,
+        "around me": AROUND,
+    }
+    return [
+        Case("log in, new", (login("new-%R-%N"),), "nobody"),
+        Case("log in, existing", (login("again-%P"),), "nobody"),
+        *(
+            case
+            for name, message in alone.items()
+            for case in (Case(name, (message,)), Case(f"{name} ×10", (message,) * 10))
+        ),
+        Case("match ends", (POST, FIVE, UPDATE, RANK, TOP)),
+        Case("match ends, no board", (FIVE, UPDATE, READ_STATE)),
+        Case("log out", (LOG_OUT,), "once"),
+    ]

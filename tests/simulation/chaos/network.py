@@ -1,0 +1,184 @@
+"""A network that loses, doubles, delays and cuts what travels on it, below the official client."""
+
+import asyncio
+import contextlib
+import random
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+
+from tests.simulation.chaos.fleet import Server
+from tests.simulation.chaos.ledger import Copy, Ledger, Sent
+
+DELAY_SECONDS_MAX = 4.0
+COPY_SECONDS_MAX = 10.0  # how long a copy nobody waits for may take
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How often each mishap befalls a request."""
+
+    lost_request: float = 0.03
+    cut_request: float = 0.01
+    lost_answer: float = 0.04
+    hang_up: float = 0.04  # the client goes away while the server works
+    doubled: float = 0.05
+    copied_later: float = 0.05
+    asked_again: float = 0.05  # right after its answer
+
+
+CALM = Rates(0, 0, 0, 0, 0, 0, 0)
+
+
+class Network:
+    """Carries the packets of all players. What it sees goes to the ledger."""
+
+    def __init__(self, ledger: Ledger, chance: random.Random, rates: Rates) -> None:
+        self.ledger = ledger
+        self.chance = chance
+        self.rates = rates
+        self._http = httpx.AsyncHTTPTransport(
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        )
+        self._strays: set[asyncio.Task[None]] = set()
+
+    async def settle(self) -> None:
+        """Wait for the copies that are still under way."""
+        while self._strays:
+            await asyncio.gather(*self._strays, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Hang up."""
+        for stray in self._strays:
+            stray.cancel()
+        await self.settle()
+        await self._http.aclose()
+
+    async def exchange(self, request: httpx.Request, sent: Sent) -> httpx.Response:
+        """Send a packet as a client does, maybe with a mishap."""
+        server = self.ledger.fleet.any(self.chance)
+        if server is None:
+            await asyncio.sleep(0.05)
+            raise httpx.ConnectError("no server runs")
+        dice, rates = self.chance.random(), self.rates
+        for name, mishap in (
+            ("lost_request", self._lose_request),
+            ("cut_request", self._cut_request),
+            ("lost_answer", self._lose_answer),
+            ("hang_up", self._hang_up),
+            ("doubled", self._double),
+            ("copied_later", self._copy_later),
+            ("asked_again", self._ask_again),
+        ):
+            dice -= getattr(rates, name)
+            if dice < 0:
+                if sent.is_login and name in {"doubled", "copied_later", "asked_again"}:
+                    break  # a login is not replayed: a copy is another login
+                self.ledger.counts[name] += 1
+                return await mishap(request, sent, server)
+        return await self.deliver(request, sent, server)
+
+    async def deliver(self, request: httpx.Request, sent: Sent, server: Server) -> httpx.Response:
+        """Send one copy and see its answer."""
+        copy = self.ledger.send(sent, server)
+        return await self._deliver(request, sent, copy)
+
+    async def _deliver(self, request: httpx.Request, sent: Sent, copy: Copy) -> httpx.Response:
+        parts = urlsplit(copy.server.url)
+        url = request.url.copy_with(host=parts.hostname, port=parts.port)
+        again = httpx.Request(
+            request.method,
+            url,
+            headers=request.headers,
+            content=request.content,
+            extensions=request.extensions,
+        )
+        try:
+            response = await self._http.handle_async_request(again)
+            body = await response.aread()
+        except httpx.ConnectError:
+            copy.is_open = False  # it never got there
+            raise
+        self.ledger.answered(sent, copy, response.status_code, response.content)
+        kept = {name: value for name, value in response.headers.items() if name.lower() == "content-type"}
+        return httpx.Response(response.status_code, headers=kept, content=body)
+
+    async def _lose_request(self, request: httpx.Request, sent: Sent, server: Server) -> httpx.Response:
+        raise (
+            httpx.ReadTimeout("lost on the way") if self.chance.random() < 0.3 else httpx.ConnectError("lost")
+        )
+
+    async def _cut_request(self, request: httpx.Request, sent: Sent, server: Server) -> httpx.Response:
+        parts = urlsplit(server.url)
+        head = (
+            f"POST {request.url.path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(request.content)}\r\n\r\n"
+        )
+        body = head.encode() + request.content
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            writer.write(body[: self.chance.randrange(len(body))])
+            await writer.drain()
+            writer.close()
+        raise httpx.WriteError("cut")
+
+    async def _lose_answer(self, request: httpx.Request, sent: Sent, server: Server) -> httpx.Response:
+        await self.deliver(request, sent, server)
+        raise httpx.ReadError("lost on the way back")
+
+    async def _hang_up(self, request: httpx.Request, sent: Sent, server: Server) -> httpx.Response:
+        delivery = asyncio.create_task(self.deliver(request, sent, server))
+        await asyncio.wait([delivery], timeout=self.chance.uniform(0, 0.01))
+        delivery.cancel()
+        with contextlib.suppress(asyncio.CancelledError, httpx.HTTPError):
+            await delivery
+        raise httpx.ReadError("hung up")
+
+    async def _double(self, request: httpx.Request, sent: Sent, server: Server) -> httpx.Response:
+        other = self.ledger.fleet.any(self.chance) or server
+        outcomes = await asyncio.gather(
+            self.deliver(request, sent, server), self.deliver(request, sent, other), return_exceptions=True
+        )
+        responses = [outcome for outcome in outcomes if isinstance(outcome, httpx.Response)]
+        if not responses:
+            raise next(outcome for outcome in outcomes if isinstance(outcome, BaseException))
+        return min(responses, key=lambda response: response.status_code)
+
+    async def _copy_later(self, request: httpx.Request, sent: Sent, server: Server) -> httpx.Response:
+        self._stray(request, sent, self.chance.uniform(0, DELAY_SECONDS_MAX))
+        return await self.deliver(request, sent, server)
+
+    async def _ask_again(self, request: httpx.Request, sent: Sent, server: Server) -> httpx.Response:
+        response = await self.deliver(request, sent, server)
+        for other in self.ledger.fleet.servers:
+            with contextlib.suppress(httpx.HTTPError):
+                await self.deliver(request, sent, other)
+        return response
+
+    def _stray(self, request: httpx.Request, sent: Sent, delay: float) -> None:
+        """Let a copy arrive later, when nobody waits for it."""
+
+        async def arrive() -> None:
+            await asyncio.sleep(delay)
+            server = self.ledger.fleet.any(self.chance)
+            if server is not None:
+                with contextlib.suppress(httpx.HTTPError, TimeoutError):
+                    async with asyncio.timeout(COPY_SECONDS_MAX):
+                        await self.deliver(request, sent, server)
+
+        task = asyncio.create_task(arrive())
+        self._strays.add(task)
+        task.add_done_callback(self._strays.discard)
+
+
+class Line(httpx.AsyncBaseTransport):
+    """One player's way into the network; `last` is the packet sent last."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.last: Sent | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Carry one request of the player's client."""
+        sent = self.last = self.network.ledger.packet(request.content)
+        return await self.network.exchange(request, sent)

@@ -1,0 +1,278 @@
+"""Players that do countable things, and know what must have come of them."""
+
+import asyncio
+import contextlib
+import hashlib
+import random
+from collections import Counter
+from typing import Any
+
+import httpx
+import msgspec
+from gameserver_client import AsyncClient, GameServerError, Settings
+from gameserver_client.protocol import Retry
+
+from tests.simulation.chaos.fleet import APP_ID, SECRET
+from tests.simulation.chaos.ledger import SESSION_CODES, Ledger, Sent
+from tests.simulation.chaos.network import Line, Network
+
+# Longer than a lease, a restart and a pause of everything together.
+SETTINGS = Settings(
+    retry=Retry(timeouts_seconds=(1.5,) * 25, first_pause_seconds=0.05, longest_pause_seconds=0.8),
+    heartbeats=False,
+    kill_switch=False,
+)
+THINK_SECONDS_MAX = 0.15
+BOOST_SECONDS = 1000
+LARGE = "x" * 5000  # an answer with it is too large to be kept with the session
+
+Message = tuple[str, str, dict[str, Any]]
+
+
+class Player:
+    """One player, and what must be true of them: for each counter, steps that count and steps that may.
+
+    A step may count when its packet was refused for want of a session, while another copy of it could still be
+    running: the server cannot know of a session that a restart lost.
+    """
+
+    def __init__(self, number: int, network: Network, chance: random.Random) -> None:
+        self.name = f"chaos-{number}"
+        self.number = number
+        self.network = network
+        self.ledger: Ledger = network.ledger
+        self.chance = chance
+        self.sure: Counter[str] = Counter()
+        self.maybe: Counter[str] = Counter()
+        self.entity_id = ""
+        self.line = Line(network)
+        self._logins: list[Sent] = []
+        self._client = AsyncClient(
+            "http://game.test", APP_ID, SECRET, settings=SETTINGS, http=httpx.AsyncClient(transport=self.line)
+        )
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    # What it does
+
+    async def play(self, stop: asyncio.Event) -> None:
+        """Log in, play, log out, and again."""
+        while not stop.is_set():
+            if await self.log_in():
+                await self._play_a_session(stop)
+
+    async def play_on(self, stop: asyncio.Event) -> None:
+        """Play in one session until told to stop."""
+        while not stop.is_set():
+            if not await self._play_a_packet():
+                self.ledger.violation(f"{self.name} has lost the session")
+                return
+            await asyncio.sleep(self.chance.uniform(0, THINK_SECONDS_MAX))
+
+    async def log_in(self) -> bool:
+        """Open a session; the one before must be over when that is answered."""
+        before = self._client.session
+        if before is not None:
+            self.ledger.about_to_be_replaced(before.id)
+        try:
+            if self.number % 8 == 0:  # few: a password costs as much as hundreds of packets
+                await self._client.authenticate_universal(self.name, "a password")
+            else:
+                await self._client.authenticate_anonymous(f"{self.name}-0123456789")
+        except GameServerError as error:
+            self.ledger.violation(f"{self.name} cannot log in: {error}")
+            return False
+        login, session = self.line.last, self._client.session
+        assert login is not None
+        assert session is not None
+        if any(copy.is_open and copy.server.is_alive for old in self._logins for copy in old.copies):
+            self.ledger.sessions[session.id].may_be_gone = True  # a late login of this player replaces it
+        self._logins = [old for old in [*self._logins, login] if any(copy.is_open for copy in old.copies)]
+        if before is not None and login.sendings == 1:
+            self.ledger.replaced(before.id)
+            await self.probe(before.id)
+        if not self.entity_id:
+            await self._create_entity()
+        return True
+
+    async def _create_entity(self) -> None:
+        found = await self._call(
+            ("entity", "GET_LIST", {"where": {"entityType": "chaos"}, "orderBy": {}, "maxReturn": 1})
+        )
+        if found is None:
+            return
+        if entities := found[0]["entityList"]:
+            self.entity_id = entities[0]["entityId"]
+            return
+        data = {"steps": 0, "ballast": LARGE}
+        created = await self._call(
+            ("entity", "CREATE", {"entityType": "chaos", "data": data, "acl": {"other": 0}})
+        )
+        self.entity_id = created[0]["entityId"] if created is not None else ""
+
+    async def _play_a_session(self, stop: asyncio.Event) -> None:
+        for _ in range(self.chance.randint(2, 14)):
+            if stop.is_set() or not await self._play_a_packet():
+                return
+            await asyncio.sleep(self.chance.uniform(0, THINK_SECONDS_MAX))
+        dice = self.chance.random()
+        session = self._client.session
+        assert session is not None
+        if dice < 0.4:
+            await self._step(also_log_out=False)
+            with contextlib.suppress(GameServerError):
+                await self._client.logout()
+                await self.probe(session.id)
+        elif dice < 0.7:
+            if await self._step(also_log_out=True):
+                await self.probe(session.id)
+
+    async def _play_a_packet(self) -> bool:
+        """False when the session is gone."""
+        dice = self.chance.random()
+        if dice < 0.7:
+            return await self._step(also_log_out=False)
+        if dice < 0.85:
+            return await self._call(("playerState", "READ", {})) is not None
+        return await self._call(("time", "READ", {}), ("heartbeat", "READ", {})) is not None
+
+    async def _step(self, *, also_log_out: bool) -> bool:
+        """Send a packet that takes a step on some counters. False when it was refused for want of a session."""
+        chosen = [
+            name for name in COUNTERS if self.chance.random() < 0.6 and (name != "entity" or self.entity_id)
+        ]
+        messages = [COUNTERS[name](self) for name in chosen]
+        pitfall = None
+        if chosen and not also_log_out and self.chance.random() < 0.3:  # nothing of a refused message stays
+            pitfall = self.chance.randint(0, len(messages))
+            messages.insert(pitfall, ("virtualCurrency", "CONSUME_VC", {"vcId": "coins", "vcAmount": 10**9}))
+        if self.entity_id and self.chance.random() < 0.2:
+            messages.append(("entity", "READ", {"entityId": self.entity_id}))
+        if also_log_out:
+            messages.append(("playerState", "LOGOUT", {}))
+        if not messages:
+            return True
+        answers = await self._call(*messages, may_be_refused=pitfall)
+        if answers is None:
+            sent = self.line.last
+            if sent is None or not sent.refused_cleanly:
+                self.maybe.update(chosen)
+            return False
+        self.sure.update(chosen)
+        if pitfall is not None:
+            del answers[pitfall]
+        for name, answer in zip(chosen, answers, strict=False):
+            if name in READERS:
+                self._check(name, READERS[name](answer))
+        return True
+
+    def _check(self, name: str, value: float) -> None:
+        least, most = self.sure[name], self.sure[name] + self.maybe[name]
+        if not least <= value <= most:
+            self.ledger.violation(f"{self.name} has {value} of {name}, expected {least} to {most}")
+
+    async def _call(self, *messages: Message, may_be_refused: int | None = None) -> list[Any] | None:
+        """Send a packet; None when it was refused for want of a session, or never answered."""
+        with self._client.bundle() as bundle:
+            futures = [bundle.send(*message) for message in messages]
+        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        for index, outcome in enumerate(outcomes):
+            if not isinstance(outcome, BaseException):
+                continue
+            if not isinstance(outcome, GameServerError):
+                raise outcome
+            if outcome.reason_code in SESSION_CODES:
+                return None
+            if index != may_be_refused:
+                self.ledger.violation(f"{self.name}: {messages[index][:2]} failed: {outcome}")
+                return None
+        return list(outcomes)
+
+    async def probe(self, session_id: str) -> None:
+        """Ask every process, with a new packet, whether it still accepts a session that is over."""
+        session = self.ledger.sessions[session_id]
+        if not session.is_over:
+            return
+        for server in self.ledger.fleet.servers:
+            packet_id = session.last_packet_id + 1
+            message = {
+                "service": "playerStatistics",
+                "operation": "UPDATE",
+                "data": {"statistics": {"afterTheEnd": 1}},
+            }
+            envelope = {
+                "packetId": packet_id,
+                "sessionId": session_id,
+                "gameId": APP_ID,
+                "messages": [message],
+            }
+            body = msgspec.json.encode(envelope)
+            signature = hashlib.md5(body + SECRET.encode()).hexdigest()
+            request = httpx.Request(
+                "POST",
+                "http://game.test/dispatcherv2",
+                content=body,
+                headers={"X-SIG": signature},
+                extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), 3.0)},
+            )
+            self.ledger.counts["probes"] += 1
+            with contextlib.suppress(httpx.HTTPError):
+                await self.network.deliver(request, self.ledger.packet(body), server)
+
+    # What must be true
+
+    async def verify(self) -> None:
+        """Compare all counters with what was answered."""
+        if not await self.log_in():
+            return
+        answers = await self._call(
+            ("playerStatistics", "READ", {}),
+            ("virtualCurrency", "GET_PLAYER_VC", {}),
+            ("playerState", "GET_USER_STATUS", {"statusName": "boost"}),
+            *([("entity", "READ", {"entityId": self.entity_id})] if self.entity_id else []),
+        )
+        if answers is None:
+            self.ledger.violation(f"{self.name} cannot read what they have")
+            return
+        statistics, balances, status = (
+            answers[0]["statistics"],
+            answers[1]["currencyMap"],
+            answers[2].get("boost"),
+        )
+        if "afterTheEnd" in statistics:
+            self.ledger.violation(f"{self.name} played on after the end")
+        self._check("statistic", statistics.get("steps", 0))
+        self._check("coins", balances["coins"]["balance"] if "coins" in balances else 0)
+        self._check(
+            "seconds", (status["activeUntil"] - status["activeStart"]) / 1000 / BOOST_SECONDS if status else 0
+        )
+        if self.entity_id:
+            self._check("entity", answers[3]["data"]["steps"])
+
+    async def read_shared(self) -> float:
+        """Return the counter that all players share."""
+        answers = await self._call(("globalGameStatistics", "READ", {}))
+        return float(answers[0]["statistics"].get("steps", 0)) if answers is not None else -1.0
+
+
+COUNTERS = {
+    "statistic": lambda _: ("playerStatistics", "UPDATE", {"statistics": {"steps": 1}}),
+    "coins": lambda _: ("virtualCurrency", "AWARD_VC", {"vcId": "coins", "vcAmount": 1}),
+    "seconds": lambda _: (
+        "playerState",
+        "EXTEND_USER_STATUS",
+        {"statusName": "boost", "additionalSecs": BOOST_SECONDS, "details": {}},
+    ),
+    "entity": lambda player: (
+        "entity",
+        "INCREMENT_USER_ENTITY_DATA",
+        {"entityId": player.entity_id, "data": {"steps": 1}},
+    ),
+    "shared": lambda _: ("globalGameStatistics", "PROCESS_STATISTICS", {"statistics": {"steps": 1}}),
+}
+READERS = {
+    "statistic": lambda answer: answer["statistics"]["steps"],
+    "coins": lambda answer: answer["currencyMap"]["coins"]["balance"],
+    "seconds": lambda answer: (answer["activeUntil"] - answer["activeStart"]) / 1000 / BOOST_SECONDS,
+}

@@ -1,0 +1,186 @@
+"""A chaos run from its seed: players play, things break, and in the end everything is counted."""
+
+import asyncio
+import contextlib
+import itertools
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from gameserver.storage.schema import migrate
+from tests.simulation.chaos import orphans
+from tests.simulation.chaos.fleet import Fleet, fleet
+from tests.simulation.chaos.ledger import Ledger
+from tests.simulation.chaos.network import CALM, Network, Rates
+from tests.simulation.chaos.players import Player
+
+PROGRESS_SECONDS = 30
+LOG_LINES_MAX = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is made of. The seed decides what befalls whom; how fast machines are, it cannot."""
+
+    services: bool
+    seconds: float
+    seed: int
+    players: int = 24
+    servers: int = 3
+    lease_seconds: int = 3
+    pause_seconds_max: float = 3.0  # between two mishaps of the fleet
+    broken: str = ""
+
+
+class Mishaps:
+    """What befalls servers and what they stand on."""
+
+    def __init__(self, fleet: Fleet, plan: Plan, ledger: Ledger) -> None:
+        self.fleet = fleet
+        self.plan = plan
+        self.ledger = ledger
+        self.chance = random.Random(f"mishaps {plan.seed}")
+
+    async def go_on(self, stop: asyncio.Event) -> None:
+        """Let one thing after the other go wrong: each kind once, then as chance will have it."""
+        kinds = list(self._kinds())
+        first = [kind for kind, _ in kinds]
+        self.chance.shuffle(first)
+        weights = [weight for _, weight in kinds]
+        for number in itertools.count():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.chance.uniform(0.3, self.plan.pause_seconds_max)):
+                    await stop.wait()
+            if stop.is_set():
+                return
+            kind = (
+                first[number]
+                if number < len(first)
+                else self.chance.choices([k for k, _ in kinds], weights)[0]
+            )
+            self.ledger.counts[kind.__name__] += 1
+            await kind()
+
+    def _kinds(self) -> Iterator[tuple[Callable[[], Awaitable[None]], int]]:
+        yield self.kill_server, 10
+        if self.plan.services:
+            yield self.freeze_server, 5
+            yield self.restart_redis, 2
+            yield self.freeze_redis, 2
+            yield self.crash_database, 1
+            yield self.restart_database, 1
+
+    async def kill_server(self) -> None:
+        slot = self.chance.choice(self.fleet.slots)
+        await self.fleet.crash(slot, self.chance.uniform(0, 1))
+
+    async def freeze_server(self) -> None:
+        """Let a server sleep, sometimes longer than its leases last."""
+        server = self.fleet.any(self.chance)
+        assert server is not None
+        server.signal(signal.SIGSTOP)
+        await asyncio.sleep(self.chance.uniform(0.1, 1.5 * self.plan.lease_seconds))
+        server.signal(signal.SIGCONT)
+
+    async def restart_redis(self) -> None:
+        await self.fleet.lose_sessions(self.chance.uniform(0, 1))
+
+    async def freeze_redis(self) -> None:
+        assert self.fleet.redis is not None
+        self.fleet.redis.signal(signal.SIGSTOP)
+        await asyncio.sleep(self.chance.uniform(0.1, 3))
+        self.fleet.redis.signal(signal.SIGCONT)
+
+    async def crash_database(self) -> None:
+        assert self.fleet.postgres is not None
+        await asyncio.to_thread(self.fleet.postgres.restart, "immediate")
+
+    async def restart_database(self) -> None:
+        assert self.fleet.postgres is not None
+        await asyncio.to_thread(self.fleet.postgres.restart, "fast")
+
+
+async def run(plan: Plan, folder: Path, out: TextIO | None = None, rates: Rates | None = None) -> Ledger:
+    """Run to the end, or to the first broken promise. The ledger says what was seen."""
+    environment = {"CHAOS_LEASE_SECONDS": str(plan.lease_seconds), "CHAOS_BREAK": plan.broken}
+    with fleet(folder, services=plan.services, count=plan.servers, environment=environment) as all_of_it:
+        if plan.services:
+            await asyncio.to_thread(migrate, all_of_it.database)
+        await all_of_it.start()
+        try:
+            return await _run(plan, all_of_it, out, rates or Rates())
+        finally:
+            for slot in all_of_it.slots:
+                if slot.server is not None:
+                    slot.server.signal(signal.SIGCONT)
+                    await slot.kill()
+
+
+async def _run(plan: Plan, fleet: Fleet, out: TextIO | None, rates: Rates) -> Ledger:
+    ledger = Ledger(fleet)
+    network = Network(ledger, random.Random(f"network {plan.seed}"), rates)
+    players = [Player(n, network, random.Random(f"player {n} {plan.seed}")) for n in range(plan.players)]
+    stop = asyncio.Event()
+    mishaps = asyncio.create_task(Mishaps(fleet, plan, ledger).go_on(stop))
+    playing = [asyncio.create_task(player.play(stop)) for player in players]
+    try:
+        await _watch(plan, ledger, [mishaps, *playing], out)
+        stop.set()
+        if not ledger.violations:
+            await asyncio.gather(mishaps, *playing)
+    finally:
+        for task in playing:
+            task.cancel()
+        stop.set()  # not cancelled: it may be starting a server
+        await asyncio.gather(mishaps, *playing, return_exceptions=True)
+    network.rates = CALM
+    if not ledger.violations:
+        await network.settle()
+        await fleet.start()
+        await _verify(players, ledger)
+    for player in players:
+        await player.close()
+    await network.close()
+    if not ledger.violations:
+        await orphans.check(fleet, ledger, players=len(players))
+    else:
+        for slot in fleet.slots:
+            ledger.log += slot.complaints()[:LOG_LINES_MAX]
+    return ledger
+
+
+async def _watch(plan: Plan, ledger: Ledger, tasks: list[asyncio.Task[None]], out: TextIO | None) -> None:
+    """Return when time is up or a promise is broken."""
+    until = time.monotonic() + plan.seconds
+    progress = time.monotonic() + PROGRESS_SECONDS
+    while time.monotonic() < until and not ledger.violations:
+        done, _ = await asyncio.wait(tasks, timeout=0.2, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()  # a mistake of ours
+        if out is not None and time.monotonic() > progress:
+            progress += PROGRESS_SECONDS
+            out.write(f"{until - time.monotonic():.0f} s left, {ledger.counts['packets']} packets\n")
+            out.flush()
+
+
+async def _verify(players: list[Player], ledger: Ledger) -> None:
+    await asyncio.gather(*(player.verify() for player in players))
+    shared = await players[0].read_shared()
+    least = sum(player.sure["shared"] for player in players)
+    most = least + sum(player.maybe["shared"] for player in players)
+    if not least <= shared <= most:
+        ledger.violation(f"the shared counter is {shared}, expected {least} to {most}")
+    ledger.counts["steps"] = sum(player.sure.total() for player in players)
+    ledger.counts["steps in doubt"] = sum(player.maybe.total() for player in players)
+
+
+def report(ledger: Ledger) -> str:
+    """Tell what was seen, and the broken promises."""
+    lines = [f"{name:<18}{count:>9}" for name, count in sorted(ledger.counts.items())]
+    lines += [f"BROKEN: {text}" for text in ledger.violations]
+    lines += [f"log: {text}" for text in ledger.log]
+    return "\n".join([*lines, "every promise was kept" if not ledger.violations else ""])

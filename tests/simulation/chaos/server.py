@@ -1,0 +1,69 @@
+"""The real server for chaos runs: `python -m tests.simulation.chaos.server serve …`.
+
+CHAOS_LEASE_SECONDS shortens the lease of a packet's claim, so that a run sees many lapse. CHAOS_BREAK names a way to
+break the server on purpose: whoever counts its effects must notice.
+"""
+
+import os
+from typing import Any
+
+from gameserver.__main__ import main
+from gameserver.rpc import packets
+from gameserver.sessions import memory, store
+
+STORES: tuple[Any, ...] = (store.Sessions, memory.MemorySessions)
+
+
+def lease(seconds: int) -> None:
+    """A process that is silent for so long loses the packets it runs."""
+    for kind in STORES:
+        kind.__init__.__kwdefaults__["lease_seconds"] = seconds
+    packets.CLAIM_RENEWAL_SECONDS = seconds / 4  # type: ignore[assignment]
+
+
+def lift_fence() -> None:
+    """Answers are no longer stored with the effects, and nothing keeps a packet from being committed twice."""
+
+    async def store_nothing(*_: Any) -> None: ...
+
+    packets.Packets._store = store_nothing  # type: ignore[method-assign]
+
+
+def forget_ends() -> None:
+    """Whoever asks for the end of a session is told that it ended, and it goes on."""
+
+    async def end_nothing(*_: Any, **__: Any) -> list[str]:
+        return []
+
+    for kind in STORES:
+        kind.end = end_nothing
+
+
+def split_commit() -> None:
+    """The answer is stored in a transaction of its own, after that of the effects."""
+    finish, store_answer = packets.Packets._finish, packets.Packets._store
+
+    async def store_later(*_: Any) -> None: ...
+
+    async def finish_and_store(
+        self: Any, ctx: Any, session: Any, entries: Any, body_hash: str, **more: Any
+    ) -> bytes:
+        answer = await finish(self, ctx, session, entries, body_hash, **more)
+        if more["in_sql"] and session is not None:
+            async with self.core.database.write() as tx:
+                await store_answer(self, ctx, tx, session, body_hash, answer)
+        return answer
+
+    packets.Packets._store = store_later  # type: ignore[method-assign]
+    packets.Packets._finish = finish_and_store  # type: ignore[method-assign]
+
+
+BREAKS = {"fence": lift_fence, "ends": forget_ends, "commit": split_commit}
+
+if seconds := os.environ.get("CHAOS_LEASE_SECONDS"):
+    lease(int(seconds))
+if broken := os.environ.get("CHAOS_BREAK"):
+    BREAKS[broken]()
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""`python -m tests.simulation.chaos.soak --seconds 150 [--embedded]`: steady load, and what must not grow: memory, the log."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import random
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gameserver.storage.schema import migrate
+from tests.simulation.chaos import orphans
+from tests.simulation.chaos.fleet import Fleet, fleet
+from tests.simulation.chaos.ledger import Ledger
+from tests.simulation.chaos.network import CALM, Network
+from tests.simulation.chaos.players import Player
+
+SAMPLE_SECONDS = 0.5
+WARM_UP_SHARE = 0.4  # of the time: caches fill, code is imported late
+GROWTH_MAX = 0.05
+GROWTH_BYTES_FREE = 4 << 20
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass
+class Outcome:
+    """What came of it. Memory is the resident set of all server processes, in bytes."""
+
+    packets: int = 0
+    warm_bytes: int = 0
+    end_bytes: int = 0
+    complaints: list[str] = field(default_factory=list)
+
+
+async def soak(folder: Path, *, services: bool, seconds: float, seed: int, players: int = 16) -> Outcome:
+    """Keep players playing in calm weather; complaints are growth, log lines, and broken promises."""
+    with fleet(folder, services=services, count=2, environment={}) as all_of_it:
+        if services:
+            await asyncio.to_thread(migrate, all_of_it.database)
+        await all_of_it.start()
+        try:
+            return await _soak(all_of_it, seconds, seed, players)
+        finally:
+            for slot in all_of_it.slots:
+                if slot.server is not None:
+                    await slot.kill()
+
+
+async def _soak(fleet: Fleet, seconds: float, seed: int, count: int) -> Outcome:
+    ledger, outcome = Ledger(fleet), Outcome()
+    network = Network(ledger, random.Random(f"network {seed}"), CALM)
+    players = [Player(n, network, random.Random(f"player {n} {seed}")) for n in range(count)]
+    await asyncio.gather(*(player.log_in() for player in players))
+    stop = asyncio.Event()
+    playing = [asyncio.create_task(player.play_on(stop)) for player in players]
+    begin = time.monotonic()
+    while (now := time.monotonic() - begin) < seconds:
+        await asyncio.sleep(SAMPLE_SECONDS)
+        used = sum(resident_bytes(server.pid) for server in fleet.servers)
+        if now < seconds * WARM_UP_SHARE:
+            outcome.warm_bytes = max(outcome.warm_bytes, used)
+        outcome.end_bytes = used
+        ledger.forget_answers()
+    stop.set()
+    await asyncio.gather(*playing)
+    for player in players:
+        await player.verify()
+        await player.close()
+    await network.close()
+    outcome.packets = ledger.counts["packets"]
+    if outcome.end_bytes > outcome.warm_bytes * (1 + GROWTH_MAX) + GROWTH_BYTES_FREE:
+        outcome.complaints.append(f"memory grew from {outcome.warm_bytes} to {outcome.end_bytes} bytes")
+    await orphans.check(fleet, ledger, players=count)
+    outcome.complaints += ledger.violations
+    for slot in fleet.slots:
+        outcome.complaints += [f"logged: {line}" for line in slot.complaints("warning", "error")]
+    return outcome
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory that a process holds at this moment."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=150)
+    parser.add_argument(
+        "--embedded", action="store_true", help="one process alone instead of two over services"
+    )
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        outcome = asyncio.run(
+            soak(Path(folder), services=not chosen.embedded, seconds=chosen.seconds, seed=chosen.seed)
+        )
+    print(
+        f"{outcome.packets} packets, {outcome.warm_bytes >> 10} KiB when warm, {outcome.end_bytes >> 10} KiB at the end"
+    )
+    for complaint in outcome.complaints:
+        print(f"COMPLAINT: {complaint}")
+    return 1 if outcome.complaints else 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())
