@@ -2,24 +2,30 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gameserver.apps import LiveApps, load_apps, watch
-from gameserver.faces import dispatcher, ops, pages, s2s
-from gameserver.game import tokens
+from gameserver import faces, services
+from gameserver.apps import App, LiveApps, load_apps, watch
+from gameserver.game import refresh_tokens, tokens
 from gameserver.game.accounts import Accounts
+from gameserver.game.audit import Audit
+from gameserver.game.endings import By, Endings, Follower
+from gameserver.game.leaderboards import Leaderboards
 from gameserver.game.mail import Mail
 from gameserver.game.passwords import Passwords
+from gameserver.ranks import MemoryRanks, RedisRanks
 from gameserver.rpc import Core, Packets, Registry
-from gameserver.services import ALL
-from gameserver.sessions import session_store
+from gameserver.sessions import One, Selector, connect, session_store
+from gameserver.sessions.coalescer import Coalescer
 from gameserver.settings import Settings
 from gameserver.storage import answers, open_database
 from gameserver.storage.schema import check_schema, migrate
@@ -41,14 +47,16 @@ class GameServer:
         self.apps = apps
         self.registry = registry
         self.packets = Packets(core, registry)
-        face = dispatcher.Dispatcher(apps, self.packets)
         # The hot paths are plain ASGI callables in front of the framework: see gameserver/README.md.
-        self._mounted: dict[str, ASGIApp] = dict.fromkeys(dispatcher.PATHS, face)
-        self._mounted[s2s.PATH] = s2s.ServerDispatcher(apps, self.packets)
-        self._pages = Starlette(
-            routes=[*ops.routes(core, apps), *pages.routes(core, apps)],
-            exception_handlers={404: _not_found},
-        )
+        self._mounted: dict[str, ASGIApp] = {}
+        routes: list[Route] = []
+        for face in faces.ALL:
+            mounted = face.mount(core, apps, self.packets)
+            if isinstance(mounted, Mapping):
+                self._mounted |= mounted
+            else:
+                routes += mounted
+        self._pages = Starlette(routes=routes, exception_handlers={404: _not_found})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request to the face that claims its path."""
@@ -70,6 +78,9 @@ class GameServer:
                     oldest = self.core.clock.ms() - ANSWERS_KEPT_MS
                     await answers.forget_before(tx, oldest, ANSWERS_FORGOTTEN_AT_ONCE)
                     await tokens.forget_expired(tx, self.core.clock.ms())
+                    await refresh_tokens.forget_expired(tx, self.core.clock.ms())
+                for app in self.apps:
+                    await self.core.audit.forget(app)
             except Exception:
                 log.exception("housekeeping_failed")
 
@@ -81,6 +92,19 @@ def _plain(path: str) -> str:
 
 async def _not_found(request: Request, _: Exception) -> Response:
     return JSONResponse({"status": 404, "status_message": f"there is nothing at {request.url.path}"}, 404)
+
+
+def registry() -> Registry:
+    """Everything that a server offers: its services and its faces."""
+    return Registry(services.ALL, faces.ALL)
+
+
+def _may_have_tokens(_: App, selector: Selector, by: By) -> bool:
+    """Only logins over web endpoints found families of refresh tokens; ends of others cost no SQL.
+
+    Families stay valid while an app has them switched off, so that does not count.
+    """
+    return not isinstance(selector, One) or by.home_face in ("", "endpoints", refresh_tokens.FACE)
 
 
 @contextlib.asynccontextmanager
@@ -96,21 +120,29 @@ async def open_server(
     Raises `SchemaMismatch`, `AppsInvalid`-like errors of the floors with a sentence that says what to do.
     """
     clock = clock or SystemClock()
-    registry = Registry(ALL)
+    offered = registry()
     async with contextlib.AsyncExitStack() as stack:
-        apps = LiveApps(load_apps(settings.apps, registry.sections()))
+        apps = LiveApps(load_apps(settings.apps, offered.sections()))
         settings.data.mkdir(parents=True, exist_ok=True)
         database = await open_database(settings.database_url)
         stack.push_async_callback(database.close)
         await asyncio.to_thread(check_schema if settings.database else migrate, database.url)
         sessions = await session_store(settings.redis or None, clock)
         stack.push_async_callback(sessions.close)
+        audit = Audit(database, clock)
+        stack.push_async_callback(audit.close)
+        tokens_follow = Follower(_may_have_tokens, refresh_tokens.forget_ended)
+        endings = Endings(sessions, database, audit, clock, [tokens_follow])
+        stack.push_async_callback(endings.close)
         passwords = passwords or Passwords()
         stack.callback(passwords.close)
         mailer = Mail(settings.data / "outbox", clock)
         stack.callback(mailer.close)
-        accounts = Accounts(database, sessions, passwords)
+        accounts = Accounts(database, sessions, passwords, audit)
         stack.push_async_callback(accounts.close)
+        ranks = RedisRanks(Coalescer(await connect(settings.redis))) if settings.redis else MemoryRanks()
+        leaderboards = Leaderboards(database, ranks, clock, lambda: str(uuid.uuid4()))
+        stack.push_async_callback(leaderboards.close)
         core = Core(
             database=database,
             sessions=sessions,
@@ -118,15 +150,20 @@ async def open_server(
             accounts=accounts,
             passwords=passwords,
             mailer=mailer,
-            player_hooks=registry.player_hooks,
+            audit=audit,
+            endings=endings,
+            leaderboards=leaderboards,
+            player_hooks=offered.player_hooks,
             public_url=settings.public_url or settings.listening_url,
             **(core_options or {}),
         )
-        server = GameServer(settings, core, apps, registry)
+        server = GameServer(settings, core, apps, offered)
         for work in (
             server.packets.keep_running(),
+            audit.keep_writing(),
             server.housekeeping(),
-            watch(apps, settings.apps, registry.sections()),
+            leaderboards.upkeep.run(apps),
+            watch(apps, settings.apps, offered.sections()),
         ):
             stack.push_async_callback(_cancel, asyncio.create_task(work))
         yield server

@@ -30,12 +30,10 @@ from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gameserver import logs
-from gameserver.app import GameServer, open_server
+from gameserver.app import GameServer, open_server, registry
 from gameserver.apps import App, load_apps, write_sample
 from gameserver.cli import link
 from gameserver.faces import ops
-from gameserver.rpc import Registry
-from gameserver.services import ALL
 from gameserver.settings import Settings
 from gameserver.storage import StorageError
 from gameserver.wire.clock import FixedClock
@@ -156,7 +154,8 @@ def first_app(folder: Path) -> App | None:
     if _has_apps(folder):
         return None
     try:
-        return write_sample(folder, Registry(ALL).sections())
+        offered = registry()
+        return write_sample(folder, offered.sections(), offered.samples())
     except OSError as error:
         raise CannotServe(f"the sample app cannot be written into {folder}: {error.strerror}") from None
 
@@ -342,7 +341,7 @@ def _supervise(settings: Settings, listener: socket.socket, ready: Callable[[lis
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
             stack.callback(os.environ.pop, "PROMETHEUS_MULTIPROC_DIR")
         _Workers(settings, listener, metrics).run(
-            lambda: ready(list(load_apps(settings.apps, Registry(ALL).sections())))
+            lambda: ready(list(load_apps(settings.apps, registry().sections())))
         )
 
 

@@ -52,7 +52,12 @@ def serve(
     ]
     log = (folder / f"server-{len(list(folder.glob('server-*.log')))}.log").open("w+")
     popen = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **(environment or {})}, cwd=ROOT
+        command,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        env={**os.environ, **(environment or {})},
+        cwd=ROOT,
     )
     process = Process(popen, _ready_url(popen, log.name))
     try:

@@ -64,6 +64,10 @@ class Settings(Struct, forbid_unknown_fields=True):
         """Yield what the types alone cannot say, for instance two settings that exclude each other."""
         yield from ()
 
+    def claims(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Yield what only one app of a server can have, such as a path: the key that says so, and what."""
+        yield from ()
+
     def __repr__(self) -> str:
         """Show the settings without their secrets: definitions end up in logs and tracebacks."""
         values = ((f.name, getattr(self, f.name), is_secret(f.type)) for f in fields(self))

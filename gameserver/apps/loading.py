@@ -18,7 +18,7 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 
 from gameserver.apps.checking import Checker
-from gameserver.apps.definition import App, Definition
+from gameserver.apps.definition import App, Definition, Settings
 from gameserver.apps.toml_lines import KeyPath, key_lines, nearest_line
 
 FILE_NAME = "app.toml"
@@ -125,6 +125,7 @@ class _Loader:
         self.environ = environ
         self.file_type = definition_type(sections)
         self.loaded: list[tuple[App, int]] = []  # with the line of the id
+        self.claims: dict[tuple[str, str], list[tuple[App, int, str]]] = {}  # with line and key
         self.problems: list[Problem] = []
         self.broken: set[str] = set()
 
@@ -132,12 +133,16 @@ class _Loader:
         by_id: dict[str, list[tuple[App, int]]] = {}
         for app, line in self.loaded:
             by_id.setdefault(app.id, []).append((app, line))
-        good = [places[0][0] for places in by_id.values() if len(places) == 1]
         for places in by_id.values():
             for app, line in places if len(places) > 1 else ():
                 others = ", ".join(f"{a.path / FILE_NAME}:{n}" for a, n in places if a is not app)
                 message = f"{json.dumps(app.id)} is the id of another app too: {others}"
                 self.report(app.path, line, "id", message)
+        for (section, claim), claimants in self.claims.items():
+            for app, line, key in claimants if len(claimants) > 1 else ():
+                others = ", ".join(f"{a.path / FILE_NAME}:{n} {k}" for a, n, k in claimants if a is not app)
+                self.report(app.path, line, key, f"another app claims {claim} of {section} too: {others}")
+        good = [app for app, _ in self.loaded if app.name not in self.broken]
         return Apps(good, self.problems, self.broken)
 
     def report(self, home: Path, line: int, key: str, message: str) -> None:
@@ -157,6 +162,11 @@ class _Loader:
         if Checker(home, self.environ, report).check(table, self.file_type):
             app = self.build(home, msgspec.convert(table, self.file_type))
             self.loaded.append((app, nearest_line(lines, ("id",))))
+            for name, kind in self.sections.items():
+                section = app.section(kind)
+                for key, claim in section.claims() if isinstance(section, Settings) else ():
+                    place = (app, nearest_line(lines, (name, *key)), dotted((name, *key)))
+                    self.claims.setdefault((name, claim), []).append(place)
 
     def read(self, home: Path) -> str | None:
         try:

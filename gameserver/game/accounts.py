@@ -32,6 +32,7 @@ from sqlalchemy import (
 
 from gameserver.apps import App, is_mail_address
 from gameserver.game import players, tokens
+from gameserver.game.audit import Audit
 from gameserver.game.external import ExternalLogins, UnableToValidate, UnknownExternalLogin
 from gameserver.game.lockout import Attempt, LockedOut
 from gameserver.game.passwords import Busy, Passwords, UnusablePassword
@@ -218,18 +219,41 @@ def identity_key(type_: str, external_id: str, external_auth_name: str = "") -> 
 class Accounts:
     """Logging in, for every face."""
 
-    def __init__(self, database: Database, sessions: SessionStore, passwords: Passwords) -> None:
+    def __init__(
+        self, database: Database, sessions: SessionStore, passwords: Passwords, audit: Audit
+    ) -> None:
         self._database = database
         self._sessions = sessions
         self._passwords = passwords
+        self._audit = audit
         self._external = ExternalLogins()
 
     async def close(self) -> None:
         """Let go of connections to systems that vouch for players."""
         await self._external.close()
 
-    async def verify(self, app: App, login: Login, address: str, now_ms: int) -> Verified:
-        """Check the credentials. Raises the refusal a login ends in; counts failures towards a lock."""
+    async def verify(
+        self, app: App, login: Login, address: str, now_ms: int, *, face: str = "dispatcher"
+    ) -> Verified:
+        """Check the credentials. Raises the refusal a login ends in; counts failures towards a lock.
+
+        The audit learns of the refusal here; of what a login ends in later, from the face.
+        """
+        known: list[str] = []
+        try:
+            return await self._verify(app, login, address, now_ms, known)
+        except GameError as error:
+            self._audit.note(
+                app,
+                "refusal",
+                str(error.reason_code),
+                face=face,
+                address=address,
+                profile_id=known[0] if known else "",
+            )
+            raise
+
+    async def _verify(self, app: App, login: Login, address: str, now_ms: int, known: list[str]) -> Verified:
         if not app.login.enabled:
             raise DisabledApp("logging in is switched off", disabledReason=app.disabled_reason or {})
         type_ = canonical_type(login.type)
@@ -246,7 +270,7 @@ class Accounts:
         key = identity_key(type_, login.external_id, login.external_auth_name)
         match proof:
             case Proof.PASSWORD:
-                return await self._verify_password(app, login, type_, key, address)
+                return await self._verify_password(app, login, type_, key, address, known)
             case Proof.EXTERNAL:
                 await self._verify_external(app, login, key, address, now_ms)
             case Proof.HANDOFF:
@@ -264,7 +288,9 @@ class Accounts:
         async with self._database.read() as tx:
             return await find_identity(tx, app_id, type_, key)
 
-    async def _verify_password(self, app: App, login: Login, type_: str, key: str, address: str) -> Verified:
+    async def _verify_password(
+        self, app: App, login: Login, type_: str, key: str, address: str, known: list[str]
+    ) -> Verified:
         if type_ == "Email" and not is_mail_address(key):
             raise InvalidEmail("externalId: not an e-mail address")
         attempt = self.attempt(app, type_, key, address)
@@ -276,6 +302,8 @@ class Accounts:
             )
             await attempt.succeed()
             return verified
+        if identity is not None:
+            known.append(identity["profile_id"])
         stored: str | None = identity["digest"] if identity is not None else None
         try:
             right = await self._passwords.verify(stored, login.token)

@@ -40,6 +40,8 @@ players = Table(
     Column("login_count", Integer, nullable=False),
     Column("is_tester", Boolean, nullable=False),
     Column("is_disabled", Boolean, nullable=False),
+    # Raised by whoever ends all sessions of the player for good; logins that saw a lower one are late.
+    Column("session_epoch", BigInteger, nullable=False, server_default="0"),
     Column("ab_testing_id", Integer, nullable=False),
     Column("summary_friend_data", Json),
     Column("statuses", Json),  # here and not in a table of their own: every login answers with them
@@ -91,7 +93,16 @@ LOG_IN = (
 
 READ = select(*STATE).where(*_PLAYER)
 
-DELETE = delete(players).where(players.c.profile_id == bindparam("profile"))
+DELETE = (
+    delete(players).where(players.c.profile_id == bindparam("profile")).returning(players.c.session_epoch)
+)
+
+RAISE_EPOCH = (
+    update(players)
+    .where(*_PLAYER)
+    .values(session_epoch=players.c.session_epoch + 1)
+    .returning(players.c.session_epoch)
+)
 
 # What may be set by itself, one statement for each column.
 SET = {
@@ -120,6 +131,21 @@ RESET = update(players).where(*_PLAYER).values(summary_friend_data=None, statuse
 async def read(tx: Transaction, app_id: str, profile_id: str) -> Row | None:
     """Return the columns of `STATE`; None when there is no such player."""
     return await tx.one(READ, profile=profile_id, app=app_id)
+
+
+async def raise_epoch(tx: Transaction, app_id: str, profile_id: str) -> int | None:
+    """Begin a new epoch of a player, in the transaction after which all older sessions and logins must end.
+
+    Returns it, for the end of the sessions; None when there is no such player.
+    """
+    row = await tx.one(RAISE_EPOCH, profile=profile_id, app=app_id)
+    return None if row is None else row["session_epoch"]
+
+
+async def remove(tx: Transaction, profile_id: str) -> int | None:
+    """Delete a player; returns the epoch after their last one, or None when there was no such player."""
+    row = await tx.one(DELETE, profile=profile_id)
+    return None if row is None else row["session_epoch"] + 1
 
 
 async def set_value(tx: Transaction, app_id: str, profile_id: str, column: str, value: Any) -> bool:

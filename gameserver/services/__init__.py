@@ -1,12 +1,36 @@
 """The operations clients call, a file or a package for each service."""
 
 from gameserver.rpc import Service
-from gameserver.services import authentication, heartbeat, identity, player_state, time
+from gameserver.services import (
+    authentication,
+    entity,
+    global_entity,
+    global_game_statistics,
+    heartbeat,
+    identity,
+    leaderboard,
+    player_state,
+    player_statistics,
+    player_statistics_event,
+    push_notification,
+    time,
+    tournament,
+    virtual_currency,
+)
 
 ALL: tuple[Service, ...] = (
     authentication.service,
+    entity.service,
+    global_entity.service,
+    global_game_statistics.service,
     heartbeat.service,
     identity.service,
+    leaderboard.service,
     player_state.service,
+    player_statistics.service,
+    player_statistics_event.service,
+    push_notification.service,
     time.service,
+    tournament.service,
+    virtual_currency.service,
 )

@@ -154,7 +154,9 @@ async def verify(ctx: Context, request: Authenticate) -> Ready:
     admit_client(ctx.app, request.release_platform or "", request.game_version or "")
     login, facts = request.login(), request.facts()
     try:
-        verified = await ctx.core.accounts.verify(ctx.app, login, ctx.origin.address, ctx.now_ms)
+        verified = await ctx.core.accounts.verify(
+            ctx.app, login, ctx.origin.address, ctx.now_ms, face=ctx.origin.face
+        )
         if verified.profile_id is None and verified.type == "Email" and ctx.app.login.validated_email_only:
             await _make_unproven(ctx, login, verified)
     except EmailNotValidated:
@@ -205,11 +207,15 @@ async def authenticate(ctx: Context, request: Authenticate) -> dict[str, Any]:
     previous session as it was.
     """
     ready: Ready = ctx.prepared
-    player, created = await accounts.log_in(
-        ctx.tx, ctx.app, ready.login, ready.verified, ctx.now_ms, ctx.core.new_id
-    )
-    profile_id: str = player["profile_id"]
-    session_id = await ctx.log_in(profile_id, ready.facts)
+    try:
+        player, created = await accounts.log_in(
+            ctx.tx, ctx.app, ready.login, ready.verified, ctx.now_ms, ctx.core.new_id
+        )
+        profile_id: str = player["profile_id"]
+        session_id = await ctx.log_in(profile_id, ready.facts, player["session_epoch"])
+    except GameError as error:
+        ctx.refusals.append((ready.verified.profile_id or "", error))
+        raise
     clients = ctx.app.clients
     state = accounts.whole_state(player, ctx.now_ms, await ctx.core.player_hooks.read_state(ctx, profile_id))
     if ready.verified.type == "SettopHandoff":

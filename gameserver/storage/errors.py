@@ -21,7 +21,7 @@ class CommitUnknown(StorageError):
 
 
 class QueryTooSlow(StorageError):
-    """The statement took longer than a query may. It has no effect, and its transaction must end with this."""
+    """The statement took longer than a query may. Nothing of it happened; its transaction must end."""
 
 
 class ConstraintBroken(StorageError):

@@ -37,7 +37,10 @@ SERVER_SETTINGS = {
     "idle_in_transaction_session_timeout": "60s",
 }
 
-_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+# The driver has lost its way, or writes to a socket that the event loop has closed already (uvloop's word for
+# that is a RuntimeError): the connection is of no more use.
+_UNUSABLE = (asyncpg.exceptions.InternalClientError, RuntimeError)
+_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, *_UNUSABLE)
 _LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -47,6 +50,7 @@ _LOST = (
     asyncpg.TooManyConnectionsError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     OSError,
+    *_UNUSABLE,
 )
 _GIVEN_UP = (
     asyncpg.TransactionRollbackError,  # deadlock, serialization
@@ -218,6 +222,8 @@ class _PostgresTransaction(Transaction):
             return await call(*words)
         except _ERRORS as error:
             self._failed()
+            if isinstance(error, _UNUSABLE):
+                self._connection.terminate()
             if isinstance(error, ValueError):  # asyncpg's word for a value that does not fit its column
                 raise
             raise _translated(error) from error

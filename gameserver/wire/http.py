@@ -38,8 +38,7 @@ class Connection:
     def close(self) -> None:
         """End the connection without an answer: a client that got two would run its callbacks twice."""
         if self._abort is not None:
-            self.answered = True
-            self._abort()
+            self._abort()  # whatever is sent from here on goes nowhere
 
     def time_out(self) -> None:
         """Answer 504 now; whatever is sent later is dropped."""

@@ -1042,9 +1042,7 @@ async def test_round_trips_are_made_only_where_they_are_needed(postgres_db: Data
     assert kinds == ["begin", "run", "savepoint", "one", "run", "commit"]
 
 
-async def test_a_query_that_takes_too_long_is_given_up(
-    db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_query_that_takes_too_long_is_given_up(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """On PostgreSQL the limit is part of the connection's settings; here only that it is told alike."""
     monkeypatch.setattr("gameserver.storage.sqlite.QUERY_SECONDS_MAX", 0.02)
     numbers = select(literal(1).label("n")).cte("numbers", recursive=True)

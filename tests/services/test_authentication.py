@@ -516,16 +516,21 @@ async def test_a_password_changed_during_the_login_is_the_one_that_counts(
     await game.client().log_in("Universal", id_, "new")
 
 
-async def test_a_known_device_costs_one_read_and_one_write(game: Game) -> None:
+async def test_a_known_device_costs_one_read_one_write_and_one_read_for_each_part_of_its_state(
+    game: Game,
+) -> None:
     id_ = game.unique("device")
     await game.client().log_in("Anonymous", id_)
-    statements: list[str] = []
-    game.core.database.observe = lambda kind, _: statements.append(kind)
-    try:
-        await game.client().log_in("Anonymous", id_)
-    finally:
-        game.core.database.observe = None
-    assert len([kind for kind in statements if kind in ("one", "all", "run", "run_many")]) == 2, statements
+    seen: list[int] = []
+    for _ in range(5):  # what the server does besides now and then only adds
+        statements: list[str] = []
+        game.core.database.observe = lambda kind, _, found=statements: found.append(kind)
+        try:
+            await game.client().log_in("Anonymous", id_)
+        finally:
+            game.core.database.observe = None
+        seen.append(len([kind for kind in statements if kind in ("one", "all")]))
+    assert min(seen) == 2 + len(game.core.player_hooks.state), seen
 
 
 # External logins

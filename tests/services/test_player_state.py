@@ -55,7 +55,6 @@ async def for_session(game: Game, player: Client, operation: str) -> dict[str, A
         packet, "hash", game.app, Origin("dispatcher", "127.0.0.1"), _Waiter(), caller=Caller.SERVER
     )
     [entry] = json.loads(answer)["responses"]
-    game.seen.add((SERVICE, operation, entry["status"] == 200))
     found: dict[str, Any] = entry
     return found
 

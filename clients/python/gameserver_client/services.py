@@ -298,6 +298,537 @@ class AuthenticationV2(Service[R]):
         )
 
 
+class Entity(Service[R]):
+    wire_name = "entity"
+
+    def create(self, *, entity_type: str, data: dict[str, Any], acl: dict[str, Any] | str | None = None) -> R:
+        """Create an entity of the caller, at version 1.
+
+        Without an ACL nobody else sees it.
+
+        The data is an object of up to 100 KiB; names in it contain neither `$` nor dots.
+        """
+        return self._call("CREATE", {"entityType": entity_type, "data": data}, {"acl": acl})
+
+    def delete(self, *, entity_id: str, version: int | None = None) -> R:
+        """Delete an entity of the caller.
+
+        `version` as in an update.
+        """
+        return self._call("DELETE", {"entityId": entity_id}, {"version": version})
+
+    def delete_singleton(self, *, entity_type: str, version: int | None = None) -> R:
+        """Delete the caller's entity of a type.
+
+        `version` as in an update.
+        """
+        return self._call("DELETE_SINGLETON", {"entityType": entity_type}, {"version": version})
+
+    def get_list(
+        self,
+        *,
+        where: dict[str, Any] | str | None = None,
+        order_by: dict[str, Any] | str | None = None,
+        max_return: int | None = None,
+    ) -> R:
+        """List the caller's entities that match a where clause, in the order asked for or the oldest first."""
+        return self._call("GET_LIST", {}, {"where": where, "orderBy": order_by, "maxReturn": max_return})
+
+    def get_list_count(self, *, where: dict[str, Any] | str | None = None) -> R:
+        """Count the caller's entities that match a where clause."""
+        return self._call("GET_LIST_COUNT", {}, {"where": where})
+
+    def get_page(self, *, context: dict[str, Any] | str | None = None) -> R:
+        """Read a page of the caller's entities that match the search, 500 rows at most."""
+        return self._call("GET_PAGE", {}, {"context": context})
+
+    def get_page_by_offset(
+        self,
+        *,
+        context: dict[str, Any] | str | None = None,
+        page_offset: int | None = None,
+    ) -> R:
+        """Read a page before or after one that was read earlier.
+
+        A page behind the end is empty.
+        """
+        return self._call("GET_PAGE_BY_OFFSET", {}, {"context": context, "pageOffset": page_offset})
+
+    def increment_shared_user_entity_data(
+        self,
+        *,
+        entity_id: str,
+        data: dict[str, Any],
+        target_player_id: str | None = None,
+        target_profile_id: str | None = None,
+    ) -> R:
+        """Add numbers to those of an entity of any player whose ACL lets others write, all of them or none."""
+        return self._call(
+            "INCREMENT_SHARED_USER_ENTITY_DATA",
+            {"entityId": entity_id, "data": data},
+            {"targetPlayerId": target_player_id, "targetProfileId": target_profile_id},
+        )
+
+    def increment_user_entity_data(self, *, entity_id: str, data: dict[str, Any]) -> R:
+        """Add numbers to the numbers in the data of an entity of the caller, all of them or none.
+
+        `data` has the shape of the entity's data and holds what to add, also below zero. A number that is
+        not there starts at 0.
+        """
+        return self._call("INCREMENT_USER_ENTITY_DATA", {"entityId": entity_id, "data": data})
+
+    def read(self, *, entity_id: str) -> R:
+        """Read an entity of the caller."""
+        return self._call("READ", {"entityId": entity_id})
+
+    def read_by_type(self, *, entity_type: str) -> R:
+        """Read all entities of a type that the caller has, the oldest first.
+
+        Refused when there are more than 1000; pages reach any number.
+        """
+        return self._call("READ_BY_TYPE", {"entityType": entity_type})
+
+    def read_shared(self, *, target_player_id: str | None = None, target_profile_id: str | None = None) -> R:
+        """Read all entities of a player that the caller may read, the oldest first.
+
+        Refused when there are more than 1000. A player nobody knows shares nothing.
+        """
+        return self._call(
+            "READ_SHARED",
+            {},
+            {"targetPlayerId": target_player_id, "targetProfileId": target_profile_id},
+        )
+
+    def read_shared_entities_list(
+        self,
+        *,
+        where: dict[str, Any] | str | None = None,
+        order_by: dict[str, Any] | str | None = None,
+        max_return: int | None = None,
+        target_player_id: str | None = None,
+        target_profile_id: str | None = None,
+    ) -> R:
+        """List the entities of a player that the caller may read and that match a where clause."""
+        return self._call(
+            "READ_SHARED_ENTITIES_LIST",
+            {},
+            {
+                "where": where,
+                "orderBy": order_by,
+                "maxReturn": max_return,
+                "targetPlayerId": target_player_id,
+                "targetProfileId": target_profile_id,
+            },
+        )
+
+    def read_shared_entity(
+        self,
+        *,
+        entity_id: str,
+        target_player_id: str | None = None,
+        target_profile_id: str | None = None,
+    ) -> R:
+        """Read an entity of any player whose ACL lets others read.
+
+        Owners read all of theirs.
+        """
+        return self._call(
+            "READ_SHARED_ENTITY",
+            {"entityId": entity_id},
+            {"targetPlayerId": target_player_id, "targetProfileId": target_profile_id},
+        )
+
+    def read_singleton(self, *, entity_type: str) -> R:
+        """Read the caller's entity of a type; null when there is none."""
+        return self._call("READ_SINGLETON", {"entityType": entity_type})
+
+    def update(
+        self,
+        *,
+        entity_id: str,
+        data: dict[str, Any],
+        entity_type: str | None = None,
+        acl: dict[str, Any] | str | None = None,
+        version: int | None = None,
+    ) -> R:
+        """Replace data and ACL of an entity of the caller.
+
+        Without an ACL nobody else sees it from now on.
+
+        `version` is the one the caller has seen; -1 replaces whatever is there.
+        """
+        return self._call(
+            "UPDATE",
+            {"entityId": entity_id, "data": data},
+            {"entityType": entity_type, "acl": acl, "version": version},
+        )
+
+    def update_shared(
+        self,
+        *,
+        entity_id: str,
+        data: dict[str, Any],
+        target_player_id: str | None = None,
+        target_profile_id: str | None = None,
+        entity_type: str | None = None,
+        version: int | None = None,
+    ) -> R:
+        """Replace the data of an entity of any player whose ACL lets others write.
+
+        The ACL stays as it is.
+        """
+        return self._call(
+            "UPDATE_SHARED",
+            {"entityId": entity_id, "data": data},
+            {
+                "targetPlayerId": target_player_id,
+                "targetProfileId": target_profile_id,
+                "entityType": entity_type,
+                "version": version,
+            },
+        )
+
+    def update_singleton(
+        self,
+        *,
+        entity_type: str,
+        data: dict[str, Any],
+        acl: dict[str, Any] | str | None = None,
+        version: int | None = None,
+    ) -> R:
+        """Replace data and ACL of the caller's entity of a type, or create it, whatever the version says.
+
+        However many clients of a player create it at once, there is one.
+        """
+        return self._call(
+            "UPDATE_SINGLETON",
+            {"entityType": entity_type, "data": data},
+            {"acl": acl, "version": version},
+        )
+
+
+class GlobalEntity(Service[R]):
+    wire_name = "globalEntity"
+
+    def create(
+        self,
+        *,
+        entity_type: str,
+        time_to_live: int | None = None,
+        acl: dict[str, Any] | str | None = None,
+        data: dict[str, Any] | None = None,
+    ) -> R:
+        """Make an entity that belongs to the caller.
+
+        Its data is an object of up to 100 KiB.
+
+        Refused: names in the data that contain `$` or a dot.
+        """
+        return self._call(
+            "CREATE",
+            {"entityType": entity_type},
+            {"timeToLive": time_to_live, "acl": acl, "data": data},
+        )
+
+    def create_with_indexed_id(
+        self,
+        *,
+        entity_type: str,
+        time_to_live: int | None = None,
+        acl: dict[str, Any] | str | None = None,
+        data: dict[str, Any] | None = None,
+        entity_indexed_id: str | None = None,
+        indexed_id: str | None = None,
+    ) -> R:
+        """Make an entity that belongs to the caller and can be listed by an id of the game's own choice.
+
+        Several entities may have the same indexed id.
+        """
+        return self._call(
+            "CREATE_WITH_INDEXED_ID",
+            {"entityType": entity_type},
+            {
+                "timeToLive": time_to_live,
+                "acl": acl,
+                "data": data,
+                "entityIndexedId": entity_indexed_id,
+                "indexedId": indexed_id,
+            },
+        )
+
+    def delete(self, *, entity_id: str, version: int | None = None) -> R:
+        """Delete an entity that the caller may write."""
+        return self._call("DELETE", {"entityId": entity_id}, {"version": version})
+
+    def get_list(
+        self,
+        *,
+        where: dict[str, Any] | str | None = None,
+        max_return: int | None = None,
+        order_by: dict[str, Any] | str | None = None,
+    ) -> R:
+        """List the entities the caller may read that match a where clause.
+
+        They come in the order asked for, or the oldest first.
+        """
+        return self._call("GET_LIST", {}, {"where": where, "maxReturn": max_return, "orderBy": order_by})
+
+    def get_list_by_indexed_id(self, *, entity_indexed_id: str, max_return: int | None = None) -> R:
+        """List the entities with an indexed id that the caller may read, the oldest first."""
+        return self._call(
+            "GET_LIST_BY_INDEXED_ID",
+            {"entityIndexedId": entity_indexed_id},
+            {"maxReturn": max_return},
+        )
+
+    def get_list_count(self, *, where: dict[str, Any] | str | None = None) -> R:
+        """Count the entities the caller may read that match a where clause."""
+        return self._call("GET_LIST_COUNT", {}, {"where": where})
+
+    def get_list_count_with_hint(
+        self,
+        *,
+        where: dict[str, Any] | str | None = None,
+        hint_json: dict[str, Any] | str | None = None,
+    ) -> R:
+        """Count like GET_LIST_COUNT.
+
+        The hint is checked and has no effect.
+        """
+        return self._call("GET_LIST_COUNT_WITH_HINT", {}, {"where": where, "hintJson": hint_json})
+
+    def get_list_with_hint(
+        self,
+        *,
+        where: dict[str, Any] | str | None = None,
+        max_return: int | None = None,
+        order_by: dict[str, Any] | str | None = None,
+        hint_json: dict[str, Any] | str | None = None,
+    ) -> R:
+        """List like GET_LIST.
+
+        The hint is checked and has no effect.
+        """
+        return self._call(
+            "GET_LIST_WITH_HINT",
+            {},
+            {"where": where, "maxReturn": max_return, "orderBy": order_by, "hintJson": hint_json},
+        )
+
+    def get_page(self, *, context: dict[str, Any] | str | None = None) -> R:
+        """Read a page of the entities the caller may read that match the search, 500 rows at most."""
+        return self._call("GET_PAGE", {}, {"context": context})
+
+    def get_page_by_offset(
+        self,
+        *,
+        context: dict[str, Any] | str | None = None,
+        page_offset: int | None = None,
+    ) -> R:
+        """Read a page before or after one that was read earlier.
+
+        A page behind the end is empty.
+        """
+        return self._call("GET_PAGE_BY_OFFSET", {}, {"context": context, "pageOffset": page_offset})
+
+    def get_random_entities_matching(
+        self,
+        *,
+        where: dict[str, Any] | str | None = None,
+        max_return: int | None = None,
+    ) -> R:
+        """Choose by chance among the entities the caller may read that match a where clause; none comes
+        twice.
+        """
+        return self._call("GET_RANDOM_ENTITIES_MATCHING", {}, {"where": where, "maxReturn": max_return})
+
+    def get_random_entities_matching_with_hint(
+        self,
+        *,
+        where: dict[str, Any] | str | None = None,
+        max_return: int | None = None,
+        hint_json: dict[str, Any] | str | None = None,
+    ) -> R:
+        """Choose like GET_RANDOM_ENTITIES_MATCHING.
+
+        The hint is checked and has no effect.
+        """
+        return self._call(
+            "GET_RANDOM_ENTITIES_MATCHING_WITH_HINT",
+            {},
+            {"where": where, "maxReturn": max_return, "hintJson": hint_json},
+        )
+
+    def get_system_entity_list_count_with_hint(
+        self,
+        *,
+        where: dict[str, Any] | str | None = None,
+        hint_json: dict[str, Any] | str | None = None,
+    ) -> R:
+        """Count the entities that belong to nobody; for clients, those that others may read.
+
+        The hint has no effect.
+        """
+        return self._call(
+            "GET_SYSTEM_ENTITY_LIST_COUNT_WITH_HINT",
+            {},
+            {"where": where, "hintJson": hint_json},
+        )
+
+    def get_system_entity_list_with_hint(
+        self,
+        *,
+        where: dict[str, Any] | str | None = None,
+        max_return: int | None = None,
+        order_by: dict[str, Any] | str | None = None,
+        hint_json: dict[str, Any] | str | None = None,
+    ) -> R:
+        """List the entities that belong to nobody; to clients, those that others may read.
+
+        The hint has no effect.
+        """
+        return self._call(
+            "GET_SYSTEM_ENTITY_LIST_WITH_HINT",
+            {},
+            {"where": where, "maxReturn": max_return, "orderBy": order_by, "hintJson": hint_json},
+        )
+
+    def increment_global_entity_data(self, *, entity_id: str, data: dict[str, Any]) -> R:
+        """Add numbers to numbers in the data of an entity; nobody's addition is lost.
+
+        `data` has the shape of the entity's data. What is missing there starts at 0. Refused where
+        something else than a number is to be added, or to be added to, and for sums beyond 2^53.
+        """
+        return self._call("INCREMENT_GLOBAL_ENTITY_DATA", {"entityId": entity_id, "data": data})
+
+    def make_system_entity(
+        self,
+        *,
+        entity_id: str,
+        version: int | None = None,
+        acl: dict[str, Any] | str | None = None,
+    ) -> R:
+        """Make an entity of the caller belong to nobody; from then on it outlives its maker.
+
+        Refused when the new ACL does not let others read it.
+        """
+        return self._call("MAKE_SYSTEM_ENTITY", {"entityId": entity_id}, {"version": version, "acl": acl})
+
+    def read(self, *, entity_id: str) -> R:
+        """Read an entity that belongs to the caller or that its ACL lets others read."""
+        return self._call("READ", {"entityId": entity_id})
+
+    def update(self, *, entity_id: str, version: int | None = None, data: dict[str, Any] | None = None) -> R:
+        """Replace the data of an entity.
+
+        It must belong to the caller, or its ACL let others write.
+
+        A server may change a system entity whatever its ACL. Every change renews the time to live.
+        """
+        return self._call("UPDATE", {"entityId": entity_id}, {"version": version, "data": data})
+
+    def update_acl(
+        self,
+        *,
+        entity_id: str,
+        version: int | None = None,
+        acl: dict[str, Any] | str | None = None,
+    ) -> R:
+        """Change what others may do with an entity.
+
+        It must belong to the caller; a server may change system entities.
+        """
+        return self._call("UPDATE_ACL", {"entityId": entity_id}, {"version": version, "acl": acl})
+
+    def update_entity_owner_and_acl(
+        self,
+        *,
+        entity_id: str,
+        owner_id: str,
+        version: int | None = None,
+        acl: dict[str, Any] | str | None = None,
+    ) -> R:
+        """Give an entity to another player of the app, and change what others may do with it.
+
+        It must belong to the caller; a server may give away system entities.
+        """
+        return self._call(
+            "UPDATE_ENTITY_OWNER_AND_ACL",
+            {"entityId": entity_id, "ownerId": owner_id},
+            {"version": version, "acl": acl},
+        )
+
+    def update_indexed_id(
+        self,
+        *,
+        entity_id: str,
+        entity_indexed_id: str | None,
+        version: int | None = None,
+    ) -> R:
+        """Change or remove the indexed id of an entity that the caller may write."""
+        return self._call(
+            "UPDATE_INDEXED_ID",
+            {"entityId": entity_id, "entityIndexedId": entity_indexed_id},
+            {"version": version},
+        )
+
+    def update_time_to_live(
+        self,
+        *,
+        entity_id: str,
+        time_to_live: int | None,
+        version: int | None = None,
+    ) -> R:
+        """Let an entity that the caller may write expire so many ms after its last change; 0 or less: never."""
+        return self._call(
+            "UPDATE_TIME_TO_LIVE",
+            {"entityId": entity_id, "timeToLive": time_to_live},
+            {"version": version},
+        )
+
+
+class GlobalGameStatistics(Service[R]):
+    wire_name = "globalGameStatistics"
+
+    def process_statistics(self, *, statistics: dict[str, Any]) -> R:
+        """Change statistics of the app, all of them or none, and return their new values.
+
+        A result outside of a statistic's minimum and maximum is cut to it. Refused: names that are not
+        declared, and text that is not in the grammar.
+
+        statistics: What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".
+        """
+        return self._call("PROCESS_STATISTICS", {"statistics": statistics})
+
+    def read(self) -> R:
+        """Read all statistics of the app."""
+        return self._call("READ", {})
+
+    def read_for_category(self, *, category: str) -> R:
+        """Read the app's statistics of a category.
+
+        One that does not exist is empty.
+        """
+        return self._call("READ_FOR_CATEGORY", {"category": category})
+
+    def read_subset(self, *, statistics: list[str]) -> R:
+        """Read some statistics of the app.
+
+        Names that do not exist are left out.
+        """
+        return self._call("READ_SUBSET", {"statistics": statistics})
+
+    def update_increment(self, *, statistics: dict[str, Any]) -> R:
+        """Change statistics of the app, all of them or none, and return their new values.
+
+        A result outside of a statistic's minimum and maximum is cut to it. Refused: names that are not
+        declared, and text that is not in the grammar.
+
+        statistics: What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".
+        """
+        return self._call("UPDATE_INCREMENT", {"statistics": statistics})
+
+
 class Heartbeat(Service[R]):
     wire_name = "heartbeat"
 
@@ -314,6 +845,480 @@ class Heartbeat(Service[R]):
         Any packet does; this one asks for nothing else.
         """
         return self._call("READ", {})
+
+
+class Leaderboard(Service[R]):
+    wire_name = "leaderboard"
+
+    def get_global_leaderboard_entry_count(self, *, leaderboard_id: str, version_id: int | None = None) -> R:
+        """Count the entries of a board."""
+        return self._call(
+            "GET_GLOBAL_LEADERBOARD_ENTRY_COUNT",
+            {"leaderboardId": leaderboard_id},
+            {"versionId": version_id},
+        )
+
+    def get_global_leaderboard_page(
+        self,
+        *,
+        leaderboard_id: str,
+        start_index: int,
+        end_index: int,
+        sort: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
+        sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
+        version_id: int | None = None,
+    ) -> R:
+        """Read the entries from one index to another, both from 0 and included; at most 500.
+
+        Among equal scores, who reached it first stands first. Version 0 and versions that are no longer
+        retained are empty.
+        """
+        return self._call(
+            "GET_GLOBAL_LEADERBOARD_PAGE",
+            {"leaderboardId": leaderboard_id, "startIndex": start_index, "endIndex": end_index},
+            {"sort": sort, "sortOrder": sort_order, "versionId": version_id},
+        )
+
+    def get_global_leaderboard_page_by_version_if_exists(
+        self,
+        *,
+        leaderboard_id: str,
+        start_index: int,
+        end_index: int,
+        sort: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
+        sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
+        version_id: int | None = None,
+    ) -> R:
+        """Read a page of entries; null when there is no such board."""
+        return self._call(
+            "GET_GLOBAL_LEADERBOARD_PAGE_BY_VERSION_IF_EXISTS",
+            {"leaderboardId": leaderboard_id, "startIndex": start_index, "endIndex": end_index},
+            {"sort": sort, "sortOrder": sort_order, "versionId": version_id},
+        )
+
+    def get_global_leaderboard_page_if_exists(
+        self,
+        *,
+        leaderboard_id: str,
+        start_index: int,
+        end_index: int,
+        sort: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
+        sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
+        version_id: int | None = None,
+    ) -> R:
+        """Read a page of entries; null when there is no such board."""
+        return self._call(
+            "GET_GLOBAL_LEADERBOARD_PAGE_IF_EXISTS",
+            {"leaderboardId": leaderboard_id, "startIndex": start_index, "endIndex": end_index},
+            {"sort": sort, "sortOrder": sort_order, "versionId": version_id},
+        )
+
+    def get_global_leaderboard_versions(self, *, leaderboard_id: str) -> R:
+        """List the versions that can be read, the newest first.
+
+        The first one of a board is 1.
+        """
+        return self._call("GET_GLOBAL_LEADERBOARD_VERSIONS", {"leaderboardId": leaderboard_id})
+
+    def get_global_leaderboard_view(
+        self,
+        *,
+        leaderboard_id: str,
+        before_count: int,
+        after_count: int,
+        sort: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
+        sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
+        version_id: int | None = None,
+    ) -> R:
+        """Read the caller's best entry with so many before and after it; at most 500 in all.
+
+        Empty when the caller has no score there.
+        """
+        return self._call(
+            "GET_GLOBAL_LEADERBOARD_VIEW",
+            {"leaderboardId": leaderboard_id, "beforeCount": before_count, "afterCount": after_count},
+            {"sort": sort, "sortOrder": sort_order, "versionId": version_id},
+        )
+
+    def get_global_leaderboard_view_by_version_if_exists(
+        self,
+        *,
+        leaderboard_id: str,
+        before_count: int,
+        after_count: int,
+        sort: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
+        sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
+        version_id: int | None = None,
+    ) -> R:
+        """Read the entries around the caller's best; null when there is no such board."""
+        return self._call(
+            "GET_GLOBAL_LEADERBOARD_VIEW_BY_VERSION_IF_EXISTS",
+            {"leaderboardId": leaderboard_id, "beforeCount": before_count, "afterCount": after_count},
+            {"sort": sort, "sortOrder": sort_order, "versionId": version_id},
+        )
+
+    def get_global_leaderboard_view_if_exists(
+        self,
+        *,
+        leaderboard_id: str,
+        before_count: int,
+        after_count: int,
+        sort: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
+        sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
+        version_id: int | None = None,
+    ) -> R:
+        """Read the entries around the caller's best; null when there is no such board."""
+        return self._call(
+            "GET_GLOBAL_LEADERBOARD_VIEW_IF_EXISTS",
+            {"leaderboardId": leaderboard_id, "beforeCount": before_count, "afterCount": after_count},
+            {"sort": sort, "sortOrder": sort_order, "versionId": version_id},
+        )
+
+    def get_group_leaderboard_view(
+        self,
+        *,
+        leaderboard_id: str,
+        before_count: int,
+        after_count: int,
+        group_id: str,
+        sort: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
+        sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
+        version_id: int | None = None,
+    ) -> R:
+        """Read the entry of a group with so many before and after it."""
+        return self._call(
+            "GET_GROUP_LEADERBOARD_VIEW",
+            {
+                "leaderboardId": leaderboard_id,
+                "beforeCount": before_count,
+                "afterCount": after_count,
+                "groupId": group_id,
+            },
+            {"sort": sort, "sortOrder": sort_order, "versionId": version_id},
+        )
+
+    def get_group_social_leaderboard(
+        self,
+        *,
+        leaderboard_id: str,
+        group_id: str,
+        version_id: int | None = None,
+    ) -> R:
+        """Read the best scores of a group's members, the best first."""
+        return self._call(
+            "GET_GROUP_SOCIAL_LEADERBOARD",
+            {"leaderboardId": leaderboard_id, "groupId": group_id},
+            {"versionId": version_id},
+        )
+
+    def get_group_social_leaderboard_by_version(
+        self,
+        *,
+        leaderboard_id: str,
+        group_id: str,
+        version_id: int | None = None,
+    ) -> R:
+        """Read the best scores of a group's members, the best first."""
+        return self._call(
+            "GET_GROUP_SOCIAL_LEADERBOARD_BY_VERSION",
+            {"leaderboardId": leaderboard_id, "groupId": group_id},
+            {"versionId": version_id},
+        )
+
+    def get_multi_social_leaderboard(
+        self,
+        *,
+        leaderboard_ids: list[str],
+        leaderboard_result_count: int,
+        replace_name: bool | None = None,
+    ) -> R:
+        """Read several boards among friends; of each so many entries, and the caller's own beside them.
+
+        `selfIndex` is the caller's place among their friends, from 0, or -1 without a score. Ids without
+        a board, and boards of groups, are left out.
+        """
+        return self._call(
+            "GET_MULTI_SOCIAL_LEADERBOARD",
+            {"leaderboardIds": leaderboard_ids, "leaderboardResultCount": leaderboard_result_count},
+            {"replaceName": replace_name},
+        )
+
+    def get_players_social_leaderboard(
+        self,
+        *,
+        leaderboard_id: str,
+        profile_ids: list[str],
+        version_id: int | None = None,
+    ) -> R:
+        """Read the best scores of these players, the best first; players without one are left out."""
+        return self._call(
+            "GET_PLAYERS_SOCIAL_LEADERBOARD",
+            {"leaderboardId": leaderboard_id, "profileIds": profile_ids},
+            {"versionId": version_id},
+        )
+
+    def get_players_social_leaderboard_by_version(
+        self,
+        *,
+        leaderboard_id: str,
+        profile_ids: list[str],
+        version_id: int | None = None,
+    ) -> R:
+        """Read the best scores of these players, the best first; players without one are left out."""
+        return self._call(
+            "GET_PLAYERS_SOCIAL_LEADERBOARD_BY_VERSION",
+            {"leaderboardId": leaderboard_id, "profileIds": profile_ids},
+            {"versionId": version_id},
+        )
+
+    def get_players_social_leaderboard_by_version_if_exists(
+        self,
+        *,
+        leaderboard_id: str,
+        profile_ids: list[str],
+        version_id: int | None = None,
+    ) -> R:
+        """Read the best scores of these players; null when there is no such board."""
+        return self._call(
+            "GET_PLAYERS_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS",
+            {"leaderboardId": leaderboard_id, "profileIds": profile_ids},
+            {"versionId": version_id},
+        )
+
+    def get_players_social_leaderboard_if_exists(
+        self,
+        *,
+        leaderboard_id: str,
+        profile_ids: list[str],
+        version_id: int | None = None,
+    ) -> R:
+        """Read the best scores of these players; null when there is no such board."""
+        return self._call(
+            "GET_PLAYERS_SOCIAL_LEADERBOARD_IF_EXISTS",
+            {"leaderboardId": leaderboard_id, "profileIds": profile_ids},
+            {"versionId": version_id},
+        )
+
+    def get_player_score(self, *, leaderboard_id: str, version_id: int | None = None) -> R:
+        """Read the caller's score, on an arcade board the best.
+
+        Refused when there is none.
+        """
+        return self._call("GET_PLAYER_SCORE", {"leaderboardId": leaderboard_id}, {"versionId": version_id})
+
+    def get_player_scores(self, *, leaderboard_id: str, max_results: int, version_id: int | None = None) -> R:
+        """Read the caller's scores on an arcade board, the best first; at most 500."""
+        return self._call(
+            "GET_PLAYER_SCORES",
+            {"leaderboardId": leaderboard_id, "maxResults": max_results},
+            {"versionId": version_id},
+        )
+
+    def get_player_scores_from_leaderboards(self, *, leaderboard_ids: list[str]) -> R:
+        """Read the caller's scores on several boards; ids without a board or without a score are left out."""
+        return self._call("GET_PLAYER_SCORES_FROM_LEADERBOARDS", {"leaderboardIds": leaderboard_ids})
+
+    def get_social_leaderboard(
+        self,
+        *,
+        leaderboard_id: str,
+        replace_name: bool | None = None,
+        version_id: int | None = None,
+    ) -> R:
+        """Read the best scores of the caller and their friends, the best first.
+
+        The caller is always there, with nulls when there is no score. `replaceName` calls them "You".
+        """
+        return self._call(
+            "GET_SOCIAL_LEADERBOARD",
+            {"leaderboardId": leaderboard_id},
+            {"replaceName": replace_name, "versionId": version_id},
+        )
+
+    def get_social_leaderboard_by_version(
+        self,
+        *,
+        leaderboard_id: str,
+        replace_name: bool | None = None,
+        version_id: int | None = None,
+    ) -> R:
+        """Read the best scores of the caller and their friends, the best first.
+
+        The caller is always there, with nulls when there is no score. `replaceName` calls them "You".
+        """
+        return self._call(
+            "GET_SOCIAL_LEADERBOARD_BY_VERSION",
+            {"leaderboardId": leaderboard_id},
+            {"replaceName": replace_name, "versionId": version_id},
+        )
+
+    def get_social_leaderboard_by_version_if_exists(
+        self,
+        *,
+        leaderboard_id: str,
+        replace_name: bool | None = None,
+        version_id: int | None = None,
+    ) -> R:
+        """Read the best scores of the caller and their friends; null when there is no such board."""
+        return self._call(
+            "GET_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS",
+            {"leaderboardId": leaderboard_id},
+            {"replaceName": replace_name, "versionId": version_id},
+        )
+
+    def get_social_leaderboard_if_exists(
+        self,
+        *,
+        leaderboard_id: str,
+        replace_name: bool | None = None,
+        version_id: int | None = None,
+    ) -> R:
+        """Read the best scores of the caller and their friends; null when there is no such board."""
+        return self._call(
+            "GET_SOCIAL_LEADERBOARD_IF_EXISTS",
+            {"leaderboardId": leaderboard_id},
+            {"replaceName": replace_name, "versionId": version_id},
+        )
+
+    def list_all_leaderboards(self) -> R:
+        """List the boards of the app by id, up to 500; the count is that of all."""
+        return self._call("LIST_ALL_LEADERBOARDS", {})
+
+    def post_group_score(
+        self,
+        *,
+        leaderboard_id: str,
+        score: int,
+        group_id: str,
+        data: dict[str, Any] | str | None = None,
+    ) -> R:
+        """Post a score of a group that the caller is a member of, to a board of groups."""
+        return self._call(
+            "POST_GROUP_SCORE",
+            {"leaderboardId": leaderboard_id, "score": score, "groupId": group_id},
+            {"data": data},
+        )
+
+    def post_group_score_dynamic(
+        self,
+        *,
+        leaderboard_id: str,
+        score: int,
+        group_id: str,
+        data: dict[str, Any] | str | None = None,
+        leaderboard_type: str | None = None,
+        rotation_type: str | None = None,
+        rotation_reset_time: float | str | None = None,
+        rotation_reset: float | str | None = None,
+        retained_count: int | None = None,
+        num_days_to_rotate: int | None = None,
+    ) -> R:
+        """Post a score of a group, to a board of groups that is made first when there is none."""
+        return self._call(
+            "POST_GROUP_SCORE_DYNAMIC",
+            {"leaderboardId": leaderboard_id, "score": score, "groupId": group_id},
+            {
+                "data": data,
+                "leaderboardType": leaderboard_type,
+                "rotationType": rotation_type,
+                "rotationResetTime": rotation_reset_time,
+                "rotationReset": rotation_reset,
+                "retainedCount": retained_count,
+                "numDaysToRotate": num_days_to_rotate,
+            },
+        )
+
+    def post_group_score_dynamic_using_config(
+        self,
+        *,
+        leaderboard_id: str,
+        score: int,
+        config_json: dict[str, Any] | str | None,
+        group_id: str,
+        score_data: dict[str, Any] | str | None = None,
+    ) -> R:
+        """Post a score of a group, to a board that is made from `configJson` first when there is none."""
+        return self._call(
+            "POST_GROUP_SCORE_DYNAMIC_USING_CONFIG",
+            {"leaderboardId": leaderboard_id, "score": score, "configJson": config_json, "groupId": group_id},
+            {"scoreData": score_data},
+        )
+
+    def post_score(self, *, leaderboard_id: str, score: int, data: dict[str, Any] | str | None = None) -> R:
+        """Post a score of the caller: a whole number of up to 2^53.
+
+        The board's type says what becomes of it.
+
+        `data` is an object of up to 10 KiB shown with the score; without it, what is there stays.
+        """
+        return self._call("POST_SCORE", {"leaderboardId": leaderboard_id, "score": score}, {"data": data})
+
+    def post_score_dynamic(
+        self,
+        *,
+        leaderboard_id: str,
+        score: int,
+        data: dict[str, Any] | str | None = None,
+        leaderboard_type: str | None = None,
+        rotation_type: str | None = None,
+        rotation_reset_time: float | str | None = None,
+        rotation_reset: float | str | None = None,
+        retained_count: int | None = None,
+        num_days_to_rotate: int | None = None,
+        group_id: str | None = None,
+    ) -> R:
+        """Post a score of the caller, to a board that is made first when there is none.
+
+        How the board should be matters only then. Reset times are milliseconds since 1970, ISO 8601, `dd-
+        MM-yyyy` or `dd-MM-yyyy HH:mm`, and may lie in the past.
+        """
+        return self._call(
+            "POST_SCORE_DYNAMIC",
+            {"leaderboardId": leaderboard_id, "score": score},
+            {
+                "data": data,
+                "leaderboardType": leaderboard_type,
+                "rotationType": rotation_type,
+                "rotationResetTime": rotation_reset_time,
+                "rotationReset": rotation_reset,
+                "retainedCount": retained_count,
+                "numDaysToRotate": num_days_to_rotate,
+                "groupId": group_id,
+            },
+        )
+
+    def post_score_dynamic_using_config(
+        self,
+        *,
+        leaderboard_id: str,
+        score: int,
+        config_json: dict[str, Any] | str | None,
+        score_data: dict[str, Any] | str | None = None,
+    ) -> R:
+        """Post a score of the caller, to a board that is made from `configJson` first when there is none.
+
+        `expireInMins` deletes the board after so many minutes.
+        """
+        return self._call(
+            "POST_SCORE_DYNAMIC_USING_CONFIG",
+            {"leaderboardId": leaderboard_id, "score": score, "configJson": config_json},
+            {"scoreData": score_data},
+        )
+
+    def remove_group_score(self, *, leaderboard_id: str, group_id: str, version_id: int | None = None) -> R:
+        """Remove a group's scores from a version of a board.
+
+        The caller is a member of the group.
+        """
+        return self._call(
+            "REMOVE_GROUP_SCORE",
+            {"leaderboardId": leaderboard_id, "groupId": group_id},
+            {"versionId": version_id},
+        )
+
+    def remove_player_score(self, *, leaderboard_id: str, version_id: int | None = None) -> R:
+        """Remove the caller's scores from a version of a board; none is no mistake."""
+        return self._call("REMOVE_PLAYER_SCORE", {"leaderboardId": leaderboard_id}, {"versionId": version_id})
 
 
 class PlayerState(Service[R]):
@@ -491,12 +1496,468 @@ class PlayerState(Service[R]):
         return self._call("UPDATE_TIMEZONE_OFFSET", {"timeZoneOffset": time_zone_offset})
 
 
+class PlayerStatistics(Service[R]):
+    wire_name = "playerStatistics"
+
+    def process_statistics(self, *, statistics: dict[str, Any]) -> R:
+        """Change the caller's statistics, all of them or none, and return their new values.
+
+        A result outside of a statistic's minimum and maximum is cut to it. Refused: names that are not
+        declared, and text that is not in the grammar.
+
+        statistics: What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".
+        """
+        return self._call("PROCESS_STATISTICS", {"statistics": statistics})
+
+    def read(self) -> R:
+        """Read all statistics of the caller."""
+        return self._call("READ", {})
+
+    def read_for_category(self, *, category: str) -> R:
+        """Read the caller's statistics of a category.
+
+        One that does not exist is empty.
+        """
+        return self._call("READ_FOR_CATEGORY", {"category": category})
+
+    def read_next_xplevel(self) -> R:
+        """Tell what the caller reaches next, at how many points, and what it brings."""
+        return self._call("READ_NEXT_XPLEVEL", {})
+
+    def read_subset(self, *, statistics: list[str]) -> R:
+        """Read some statistics of the caller.
+
+        Names that do not exist are left out.
+        """
+        return self._call("READ_SUBSET", {"statistics": statistics})
+
+    def reset(self) -> R:
+        """Set all statistics of the caller back to their initial values.
+
+        Experience points and level stay.
+        """
+        return self._call("RESET", {})
+
+    def set_xppoints(self, *, xp_points: int) -> R:
+        """Set the caller's experience points, and the level that belongs to them.
+
+        Nobody is rewarded, and a level that was paid does not pay again when it is reached again.
+        """
+        return self._call("SET_XPPOINTS", {"xp_points": xp_points})
+
+    def update(self, *, statistics: dict[str, Any] | None = None, xp_points: int | None = None) -> R:
+        """Change the caller's statistics, add experience points, or both.
+
+        Points never fall; each level they reach pays its rewards once. A statistic outside of its minimum
+        and maximum is cut to it. Refused: names that are not declared, and text that is not in the
+        grammar.
+
+        statistics: What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".
+        """
+        return self._call("UPDATE", {}, {"statistics": statistics, "xp_points": xp_points})
+
+    def update_increment(
+        self,
+        *,
+        statistics: dict[str, Any] | None = None,
+        xp_points: int | None = None,
+    ) -> R:
+        """Change the caller's statistics, add experience points, or both.
+
+        Points never fall; each level they reach pays its rewards once. A statistic outside of its minimum
+        and maximum is cut to it. Refused: names that are not declared, and text that is not in the
+        grammar.
+
+        statistics: What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".
+        """
+        return self._call("UPDATE_INCREMENT", {}, {"statistics": statistics, "xp_points": xp_points})
+
+
+class PlayerStatisticsEvent(Service[R]):
+    wire_name = "playerStatisticsEvent"
+
+    def trigger(self, *, event_name: str, event_multiplier: float | None = None) -> R:
+        """Let an event happen to the caller, once or `eventMultiplier` times, and pay what it brings.
+
+        A level that is reached pays its rewards as well. Refused: events that are not declared.
+        """
+        return self._call("TRIGGER", {"eventName": event_name}, {"eventMultiplier": event_multiplier})
+
+    def trigger_multiple(self, *, events: list[dict[str, Any]]) -> R:
+        """Let up to 50 events happen to the caller in turn, all of them or none, and pay what they bring."""
+        return self._call("TRIGGER_MULTIPLE", {"events": events})
+
+
+class PushNotification(Service[R]):
+    wire_name = "pushNotification"
+
+    def deregister(
+        self,
+        *,
+        device_type: str | None = None,
+        platform: str | None = None,
+        device: str | None = None,
+        device_token: str | None = None,
+        token: str | None = None,
+    ) -> R:
+        """Stop the caller's notifications on a device.
+
+        One that is not registered is no mistake.
+        """
+        return self._call(
+            "DEREGISTER",
+            {},
+            {
+                "deviceType": device_type,
+                "platform": platform,
+                "device": device,
+                "deviceToken": device_token,
+                "token": token,
+            },
+        )
+
+    def deregister_all(self) -> R:
+        """Stop the caller's notifications on all devices."""
+        return self._call("DEREGISTER_ALL", {})
+
+    def register(
+        self,
+        *,
+        device_type: str | None = None,
+        platform: str | None = None,
+        device: str | None = None,
+        device_token: str | None = None,
+        token: str | None = None,
+    ) -> R:
+        """Let a device get the caller's notifications.
+
+        A device belongs to the player who registered it last. A player has at most 20; a further one
+        takes the place of the oldest. The app may want devices forgotten when the session that registered
+        them ends.
+        """
+        return self._call(
+            "REGISTER",
+            {},
+            {
+                "deviceType": device_type,
+                "platform": platform,
+                "device": device,
+                "deviceToken": device_token,
+                "token": token,
+            },
+        )
+
+
 class Time(Service[R]):
     wire_name = "time"
 
     def read(self) -> R:
         """Tell the server's time in milliseconds since 1970, UTC."""
         return self._call("READ", {})
+
+
+class Tournament(Service[R]):
+    wire_name = "tournament"
+
+    def claim_tournament_reward(self, *, leaderboard_id: str, version_id: int | None = None) -> R:
+        """Claim the caller's reward for a tournament that is over, once; -1 is their latest one."""
+        return self._call(
+            "CLAIM_TOURNAMENT_REWARD",
+            {"leaderboardId": leaderboard_id},
+            {"versionId": version_id},
+        )
+
+    def get_division_info(self, *, div_set_id: str) -> R:
+        """Read the tournaments of a division set, and the caller's part in it."""
+        return self._call("GET_DIVISION_INFO", {"divSetId": div_set_id})
+
+    def get_group_divisions(self, *, group_id: str) -> R:
+        """List the boards of the instances that a group of the caller is in, by state and division set."""
+        return self._call("GET_GROUP_DIVISIONS", {"groupId": group_id})
+
+    def get_group_division_info(self, *, div_set_id: str, group_id: str) -> R:
+        """Read the tournaments of a division set, and the part that a group of the caller has in it."""
+        return self._call("GET_GROUP_DIVISION_INFO", {"divSetId": div_set_id, "groupId": group_id})
+
+    def get_group_tournament_status(
+        self,
+        *,
+        leaderboard_id: str,
+        group_id: str,
+        version_id: int | None = None,
+    ) -> R:
+        """Read the tournaments of a board of groups, and the part that a group of the caller has in it."""
+        return self._call(
+            "GET_GROUP_TOURNAMENT_STATUS",
+            {"leaderboardId": leaderboard_id, "groupId": group_id},
+            {"versionId": version_id},
+        )
+
+    def get_my_divisions(self) -> R:
+        """List the boards of the caller's instances by state and division set.
+
+        PENDING: play is to come. ACTIVE: it goes on. CLAIMABLE: it is over, and the reward waits.
+        COMPLETE: it is over, and the results are being made, or the reward was claimed.
+        """
+        return self._call("GET_MY_DIVISIONS", {})
+
+    def get_tournament_status(self, *, leaderboard_id: str, version_id: int | None = None) -> R:
+        """Read the tournaments of a board's running period, or of an earlier one, and the caller's part in
+        it.
+        """
+        return self._call(
+            "GET_TOURNAMENT_STATUS",
+            {"leaderboardId": leaderboard_id},
+            {"versionId": version_id},
+        )
+
+    def join_division(self, *, div_set_id: str, tournament_code: str, initial_score: int | None = None) -> R:
+        """Enter the caller in an instance of a division set that has room; collects the entry fee.
+
+        Answers with the instance's board. A further instance is made when all are full.
+        """
+        return self._call(
+            "JOIN_DIVISION",
+            {"divSetId": div_set_id, "tournamentCode": tournament_code},
+            {"initialScore": initial_score},
+        )
+
+    def join_group_division(
+        self,
+        *,
+        div_set_id: str,
+        tournament_code: str,
+        group_id: str,
+        initial_score: int | None = None,
+    ) -> R:
+        """Enter a group of the caller in an instance of a division set that has room."""
+        return self._call(
+            "JOIN_GROUP_DIVISION",
+            {"divSetId": div_set_id, "tournamentCode": tournament_code, "groupId": group_id},
+            {"initialScore": initial_score},
+        )
+
+    def join_group_tournament(
+        self,
+        *,
+        leaderboard_id: str,
+        group_id: str,
+        tournament_code: str,
+        initial_score: int | None = None,
+    ) -> R:
+        """Enter a group of the caller in a tournament of groups."""
+        return self._call(
+            "JOIN_GROUP_TOURNAMENT",
+            {"leaderboardId": leaderboard_id, "groupId": group_id, "tournamentCode": tournament_code},
+            {"initialScore": initial_score},
+        )
+
+    def join_tournament(
+        self,
+        *,
+        leaderboard_id: str,
+        tournament_code: str,
+        initial_score: int | None = None,
+    ) -> R:
+        """Enter the caller in a tournament that runs on a board, with an initial score; collects the entry
+        fee.
+
+        Refused outside of the time of enrolment, and when the fee is more than the caller has: nothing
+        happens.
+        """
+        return self._call(
+            "JOIN_TOURNAMENT",
+            {"leaderboardId": leaderboard_id, "tournamentCode": tournament_code},
+            {"initialScore": initial_score},
+        )
+
+    def leave_division_instance(self, *, leaderboard_id: str) -> R:
+        """Leave an instance of a division set; the caller's score is removed, the entry fee is gone."""
+        return self._call("LEAVE_DIVISION_INSTANCE", {"leaderboardId": leaderboard_id})
+
+    def leave_group_division_instance(self, *, leaderboard_id: str, group_id: str) -> R:
+        """Take a group of the caller out of an instance of a division set; its score is removed."""
+        return self._call(
+            "LEAVE_GROUP_DIVISION_INSTANCE",
+            {"leaderboardId": leaderboard_id, "groupId": group_id},
+        )
+
+    def leave_group_tournament(self, *, leaderboard_id: str, group_id: str) -> R:
+        """Take a group of the caller out of the tournament that runs on a board; its score is removed."""
+        return self._call("LEAVE_GROUP_TOURNAMENT", {"leaderboardId": leaderboard_id, "groupId": group_id})
+
+    def leave_tournament(self, *, leaderboard_id: str) -> R:
+        """Leave the tournament that runs on a board; the caller's score is removed, the entry fee is gone.
+
+        Who has not entered leaves nothing. One may enter again, and pays again.
+        """
+        return self._call("LEAVE_TOURNAMENT", {"leaderboardId": leaderboard_id})
+
+    def post_group_tournament_score(
+        self,
+        *,
+        leaderboard_id: str,
+        score: int,
+        group_id: str,
+        data: dict[str, Any] | str | None = None,
+        round_started_epoch: float | str | None = None,
+    ) -> R:
+        """Post a score of a group of the caller to a tournament the group has entered."""
+        return self._call(
+            "POST_GROUP_TOURNAMENT_SCORE",
+            {"leaderboardId": leaderboard_id, "score": score, "groupId": group_id},
+            {"data": data, "roundStartedEpoch": round_started_epoch},
+        )
+
+    def post_group_tournament_score_with_results(
+        self,
+        *,
+        leaderboard_id: str,
+        score: int,
+        group_id: str,
+        data: dict[str, Any] | str | None = None,
+        round_started_epoch: float | str | None = None,
+        sort: str | None = None,
+        before_count: int | None = None,
+        after_count: int | None = None,
+        initial_score: int | None = None,
+    ) -> R:
+        """Post a score of a group of the caller, and read the scores around it."""
+        return self._call(
+            "POST_GROUP_TOURNAMENT_SCORE_WITH_RESULTS",
+            {"leaderboardId": leaderboard_id, "score": score, "groupId": group_id},
+            {
+                "data": data,
+                "roundStartedEpoch": round_started_epoch,
+                "sort": sort,
+                "beforeCount": before_count,
+                "afterCount": after_count,
+                "initialScore": initial_score,
+            },
+        )
+
+    def post_tournament_score(
+        self,
+        *,
+        leaderboard_id: str,
+        score: int,
+        data: dict[str, Any] | str | None = None,
+        round_started_epoch: float | str | None = None,
+    ) -> R:
+        """Post a score to a tournament the caller has entered.
+
+        The board's type says what becomes of it.
+
+        `roundStartedEpoch` is when the round began (ms since 1970): it must have begun during play. A
+        board with automatic enrolment enters the caller first, for the usual fee.
+        """
+        return self._call(
+            "POST_TOURNAMENT_SCORE",
+            {"leaderboardId": leaderboard_id, "score": score},
+            {"data": data, "roundStartedEpoch": round_started_epoch},
+        )
+
+    def post_tournament_score_with_results(
+        self,
+        *,
+        leaderboard_id: str,
+        score: int,
+        data: dict[str, Any] | str | None = None,
+        round_started_epoch: float | str | None = None,
+        sort: str | None = None,
+        before_count: int | None = None,
+        after_count: int | None = None,
+        initial_score: int | None = None,
+    ) -> R:
+        """Post a score, and read the scores around it.
+
+        `initialScore` is for automatic enrolment.
+        """
+        return self._call(
+            "POST_TOURNAMENT_SCORE_WITH_RESULTS",
+            {"leaderboardId": leaderboard_id, "score": score},
+            {
+                "data": data,
+                "roundStartedEpoch": round_started_epoch,
+                "sort": sort,
+                "beforeCount": before_count,
+                "afterCount": after_count,
+                "initialScore": initial_score,
+            },
+        )
+
+    def view_current_reward(self, *, leaderboard_id: str) -> R:
+        """Read what the caller would get if the tournament ended now."""
+        return self._call("VIEW_CURRENT_REWARD", {"leaderboardId": leaderboard_id})
+
+    def view_reward(self, *, leaderboard_id: str, version_id: int | None = None) -> R:
+        """Read what the caller got, or can claim, for a tournament that is over; -1 is their latest one."""
+        return self._call("VIEW_REWARD", {"leaderboardId": leaderboard_id}, {"versionId": version_id})
+
+
+class VirtualCurrency(Service[R]):
+    wire_name = "virtualCurrency"
+
+    def award_vc(self, *, vc_id: str, vc_amount: int) -> R:
+        """Give a player an amount of a currency, and return all balances.
+
+        For servers, unless the app lets clients do it. Refused: unknown currencies, and amounts below 1.
+        """
+        return self._call("AWARD_VC", {"vcId": vc_id, "vcAmount": vc_amount})
+
+    def consume_vc(self, *, vc_id: str, vc_amount: int) -> R:
+        """Let a player pay an amount of a currency, and return all balances.
+
+        For servers, unless the app lets clients do it. Refused: more than the player has, unknown
+        currencies, and amounts below 1.
+        """
+        return self._call("CONSUME_VC", {"vcId": vc_id, "vcAmount": vc_amount})
+
+    def get_parent_vc(
+        self,
+        *,
+        vc_id: str | None = None,
+        level_name: str | None = None,
+        peer: str | None = None,
+    ) -> R:
+        """Read the caller's balances in a parent app.
+
+        Refused: players without a profile there.
+
+        vc_id: A currency; null or empty text for all.
+        """
+        return self._call("GET_PARENT_VC", {}, {"vcId": vc_id, "levelName": level_name, "peer": peer})
+
+    def get_peer_vc(
+        self,
+        *,
+        vc_id: str | None = None,
+        peer_code: str | None = None,
+        peer: str | None = None,
+    ) -> R:
+        """Read the caller's balances in a peer app.
+
+        Refused: players without a profile there.
+
+        vc_id: A currency; null or empty text for all.
+        """
+        return self._call("GET_PEER_VC", {}, {"vcId": vc_id, "peerCode": peer_code, "peer": peer})
+
+    def get_player_vc(self, *, vc_id: str | None = None) -> R:
+        """Read the caller's balance in one currency or in all.
+
+        One that does not exist is left out.
+
+        vc_id: A currency; null or empty text for all.
+        """
+        return self._call("GET_PLAYER_VC", {}, {"vcId": vc_id})
+
+    def reset_player_vc(self) -> R:
+        """Set all balances of a player to zero.
+
+        For servers, unless the app says otherwise.
+        """
+        return self._call("RESET_PLAYER_VC", {})
 
 
 class Services(Invoker[R], Generic[R]):
@@ -507,13 +1968,49 @@ class Services(Invoker[R], Generic[R]):
         return AuthenticationV2(self._invoke)
 
     @cached_property
+    def entity(self) -> Entity[R]:
+        return Entity(self._invoke)
+
+    @cached_property
+    def global_entity(self) -> GlobalEntity[R]:
+        return GlobalEntity(self._invoke)
+
+    @cached_property
+    def global_game_statistics(self) -> GlobalGameStatistics[R]:
+        return GlobalGameStatistics(self._invoke)
+
+    @cached_property
     def heartbeat(self) -> Heartbeat[R]:
         return Heartbeat(self._invoke)
+
+    @cached_property
+    def leaderboard(self) -> Leaderboard[R]:
+        return Leaderboard(self._invoke)
 
     @cached_property
     def player_state(self) -> PlayerState[R]:
         return PlayerState(self._invoke)
 
     @cached_property
+    def player_statistics(self) -> PlayerStatistics[R]:
+        return PlayerStatistics(self._invoke)
+
+    @cached_property
+    def player_statistics_event(self) -> PlayerStatisticsEvent[R]:
+        return PlayerStatisticsEvent(self._invoke)
+
+    @cached_property
+    def push_notification(self) -> PushNotification[R]:
+        return PushNotification(self._invoke)
+
+    @cached_property
     def time(self) -> Time[R]:
         return Time(self._invoke)
+
+    @cached_property
+    def tournament(self) -> Tournament[R]:
+        return Tournament(self._invoke)
+
+    @cached_property
+    def virtual_currency(self) -> VirtualCurrency[R]:
+        return VirtualCurrency(self._invoke)

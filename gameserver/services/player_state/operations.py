@@ -65,8 +65,8 @@ async def delete_player(ctx: Context, request: Nothing) -> None:
     profile_id = ctx.player_id
     await ctx.core.player_hooks.delete_player(ctx, profile_id)
     await ctx.tx.run(accounts.DELETE_OF_PROFILE, profile=profile_id)
-    await ctx.tx.run(players.DELETE, profile=profile_id)
-    ctx.end_sessions(AllOf(ctx.app.id, profile_id), "logged_out")
+    epoch = await players.remove(ctx.tx, profile_id)
+    ctx.end_sessions(AllOf(ctx.app.id, profile_id), "logged_out", epoch=epoch, why="deleted")
     leave(ctx, others_end_too=True)
 
 
@@ -526,7 +526,7 @@ def leave(ctx: Context, *, others_end_too: bool = False) -> None:
 
 
 async def _end_reserved(ctx: Context, selector: Selector) -> None:
-    await ctx.core.sessions.end(selector, "logged_out")
+    await ctx.core.endings.end(ctx.app, selector, "logged_out", ctx.by)
 
 
 def _current(ctx: Context) -> Session:
