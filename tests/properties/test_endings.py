@@ -252,7 +252,7 @@ class World:
         token = self.pick(self.refresh_tokens, which)
         was_dead = token in self.dead_tokens
         response = await self._exchange(token)
-        assert response.status_code in (200, 400), response.text
+        assert response.status_code in (200, 400, 503), response.text  # 503: as many sessions as allowed
         if response.status_code == 200:
             assert not was_dead, "a refresh token was accepted after its end had been answered"
             told = response.json()
@@ -444,7 +444,7 @@ def test_nothing_is_accepted_after_its_end_was_answered(
     game = runner.run(context.__aenter__())
     try:
 
-        @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
         @given(ACTS, st.integers(0, 1000))
         def check(acts: list[Act], seed: int) -> None:
             runner.run(play(game, acts, seed))
