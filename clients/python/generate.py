@@ -166,6 +166,8 @@ def literal(values: list[Any]) -> str:
 def union(kinds: Iterable[str]) -> str:
     """Join into `A | B`, each once, None last; anything beside Any is Any."""
     found = dict.fromkeys(part for kind in kinds for part in kind.split(" | "))
+    if "float" in found:  # which stands for whole numbers as well
+        found.pop("int", None)
     if "Any" in found:
         return "Any"
     return " | ".join(sorted(found, key=lambda kind: kind == "None"))

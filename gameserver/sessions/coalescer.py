@@ -131,7 +131,7 @@ class Coalescer:
             _settle(future, reply)
 
     async def _send(self, commands: list[Command]) -> list[Any]:
-        if type(self._redis) is not Redis:  # a cluster finds the node of each command; the imitation has no wire
+        if type(self._redis) is not Redis:  # a cluster finds each command's node; the imitation has no wire
             pipeline = self._redis.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)
