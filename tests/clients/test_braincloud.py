@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,13 @@ def run(
             done = subprocess.run(
                 ["node", "scenarios.js", scenario],
                 cwd=FOLDER,
-                env={**os.environ, "SERVER_URL": server.url, "APP_ID": APP_ID, "APP_SECRET": SECRET},
+                env={
+                    **os.environ,
+                    "SERVER_URL": server.url,
+                    "APP_ID": APP_ID,
+                    "APP_SECRET": SECRET,
+                    "UNIQUE": uuid.uuid4().hex,
+                },
                 capture_output=True,
                 text=True,
                 timeout=60,

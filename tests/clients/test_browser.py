@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import APP_TOML
+from tests.conftest import APP_ID, APP_TOML
 from tests.faces.web_app import PASSWORD, app_toml
 from tests.processes import ROOT, serve
 from tests.servers import missing
@@ -135,10 +136,15 @@ def server_url(
 ) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("endpoints")
     (folder / "apps" / "test").mkdir(parents=True)
-    (folder / "apps" / "test" / "app.toml").write_text(app_toml())
+    (folder / "apps" / "test" / "app.toml").write_text(_of_its_own(app_toml()))
     options = [part for name, url in services.items() for part in (f"--{name}", url)]
     with serve(folder, *options) as server:
         yield server.url
+
+
+def _of_its_own(definition: str) -> str:
+    """Give the app an id nobody else uses: tests of a run may share a database, and players' names."""
+    return definition.replace(f'id = "{APP_ID}"', f'id = "{uuid.uuid4().hex}"', 1)
 
 
 def log_in(browser: Browser, server_url: str, user: str) -> None:
@@ -203,7 +209,7 @@ def test_the_recipe_of_the_readme_with_curl(
     _, _, section = (ROOT / "README.md").read_text("utf-8").partition("## Web endpoints")
     toml, script = (section.split(f"```{kind}\n")[1].split("```")[0] for kind in ("toml", "sh"))
     (tmp_path / "apps" / "test").mkdir(parents=True)
-    (tmp_path / "apps" / "test" / "app.toml").write_text(APP_TOML + toml)
+    (tmp_path / "apps" / "test" / "app.toml").write_text(_of_its_own(APP_TOML + toml))
     options = [part for name, url in services.items() for part in (f"--{name}", url)]
     with serve(tmp_path, *options) as server:
         done = subprocess.run(

@@ -95,7 +95,7 @@ def test_calls_carry_the_wire_names():
         ({"type": "array", "items": {"type": "string"}}, "list[str]"),
         ({"type": "array"}, "list[Any]"),
         ({"type": ["string", "null"]}, "str | None"),
-        ({"anyOf": [{"type": "null"}, {"type": "integer"}, {"type": "number"}]}, "int | float | None"),
+        ({"anyOf": [{"type": "null"}, {"type": "integer"}, {"type": "number"}]}, "float | None"),
         ({"oneOf": [{"type": "string"}, {}]}, "Any"),
         ({"enum": ["ASC", "DESC"]}, 'Literal["ASC", "DESC"]'),
         ({"const": 2}, "Literal[2]"),

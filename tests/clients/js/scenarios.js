@@ -1,6 +1,9 @@
 // Each scenario prints one JSON object of what the client was told; the test suite judges it.
 const { client, answer } = require("./environment");
 
+// Tests of a run may share a database.
+const unique = (name) => `${process.env.UNIQUE}-${name}`;
+
 const scenarios = {
   async anonymous() {
     const wrapper = client();
@@ -14,19 +17,19 @@ const scenarios = {
 
   async universal() {
     const wrapper = client();
-    const missing = await answer((done) => wrapper.authenticateUniversal("ada", "secret", false, done));
-    const created = await answer((done) => wrapper.authenticateUniversal("ada", "secret", true, done));
+    const missing = await answer((done) => wrapper.authenticateUniversal(unique("ada"), "secret", false, done));
+    const created = await answer((done) => wrapper.authenticateUniversal(unique("ada"), "secret", true, done));
     const named = await answer((done) => wrapper.playerState.updateUserName("Ada 🚀 \\", done));
     await answer((done) => wrapper.playerState.logout(done));
-    const wrong = await answer((done) => wrapper.authenticateUniversal("ada", "guess", false, done));
-    const known = await answer((done) => wrapper.authenticateUniversal("ada", "secret", false, done));
+    const wrong = await answer((done) => wrapper.authenticateUniversal(unique("ada"), "guess", false, done));
+    const known = await answer((done) => wrapper.authenticateUniversal(unique("ada"), "secret", false, done));
     return { missing, created, named, wrong, known };
   },
 
   async email() {
     const wrapper = client();
-    const created = await answer((done) => wrapper.authenticateEmailPassword("ada@example.com", "secret", true, done));
-    const reset = await answer((done) => wrapper.resetEmailPassword("ada@example.com", done));
+    const created = await answer((done) => wrapper.authenticateEmailPassword(unique("ada@example.com"), "secret", true, done));
+    const reset = await answer((done) => wrapper.resetEmailPassword(unique("ada@example.com"), done));
     const invalid = await answer((done) => wrapper.authenticateEmailPassword("no address", "secret", true, done));
     return { created, reset, invalid };
   },
@@ -77,8 +80,8 @@ const scenarios = {
   async other_login() {
     const first = client("first");
     const second = client("second");
-    await answer((done) => first.authenticateUniversal("eve", "secret", true, done));
-    await answer((done) => second.authenticateUniversal("eve", "secret", true, done));
+    await answer((done) => first.authenticateUniversal(unique("eve"), "secret", true, done));
+    await answer((done) => second.authenticateUniversal(unique("eve"), "secret", true, done));
     const replaced = await answer((done) => first.playerState.readUserState(done));
     return { replaced };
   },
