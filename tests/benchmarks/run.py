@@ -87,13 +87,16 @@ class Bench:
         self._next_id += IDS_APART
         return self._next_id
 
-    def prepare(self) -> Memory:
-        """Make the players; returns what they weigh."""
-        fresh, fresh_redis = self.server.resident_bytes(), self.server.redis_bytes()
+    def prepare(self) -> None:
+        """Make the players: those who play, with sessions, and those who log in again and again, without."""
         players(self.server.url, self.lines["players"], [f"bench-{n}" for n in range(PLAYERS)], entities=True)
         players(self.server.url, self.lines["nobody"], [f"again-{n}" for n in range(PLAYERS)])
-        again = [f"- - {n}" for n in range(PLAYERS)]
-        self.lines["nobody"].write_text("\n".join(again) + "\n")
+        self.lines["nobody"].write_text("".join(f"- - {n}\n" for n in range(PLAYERS)))
+
+    def weigh(self) -> Memory:
+        """Open many sessions and see what they take; `loaded_bytes` is for later."""
+        fresh = self.server.resident_bytes()
+        self.prepare()
         before, before_redis = self.server.resident_bytes(), self.server.redis_bytes()
         players(self.server.url, self.lines["once"], [f"once-{n}" for n in range(SESSIONS)])
         return Memory(
@@ -101,7 +104,7 @@ class Bench:
             fresh_bytes=fresh,
             loaded_bytes=0,
             session_bytes=(self.server.resident_bytes() - before) // SESSIONS,
-            session_redis_bytes=(self.server.redis_bytes() - before_redis) // SESSIONS if fresh_redis else 0,
+            session_redis_bytes=(self.server.redis_bytes() - before_redis) // SESSIONS,
         )
 
 
@@ -156,7 +159,7 @@ def main() -> None:
         running(Path(folder), services=chosen.services) as server,
     ):
         bench = Bench(server, chosen.seconds)
-        memory = bench.prepare()
+        memory = bench.weigh()
         write(HEAD)
         results = []
         for case in [None, *cases()]:

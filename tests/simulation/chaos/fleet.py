@@ -28,6 +28,9 @@ create_unknown = true
 [virtualCurrency]
 clients_may_change = true
 [virtualCurrency.currencies.coins]
+[leaderboard.boards.steps]
+type = "CUMULATIVE"
+rotation = "NEVER"
 """
 
 

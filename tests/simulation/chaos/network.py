@@ -11,6 +11,7 @@ import httpx
 from tests.simulation.chaos.fleet import Server
 from tests.simulation.chaos.ledger import Copy, Ledger, Sent
 
+NOBODY = "no server runs"
 DELAY_SECONDS_MAX = 4.0
 COPY_SECONDS_MAX = 10.0  # how long a copy nobody waits for may take
 
@@ -60,7 +61,7 @@ class Network:
         server = self.ledger.fleet.any(self.chance)
         if server is None:
             await asyncio.sleep(0.05)
-            raise httpx.ConnectError("no server runs")
+            raise httpx.ConnectError(NOBODY)
         dice, rates = self.chance.random(), self.rates
         for name, mishap in (
             ("lost_request", self._lose_request),

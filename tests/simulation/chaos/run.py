@@ -174,6 +174,10 @@ async def _verify(players: list[Player], ledger: Ledger) -> None:
     most = least + sum(player.maybe["shared"] for player in players)
     if not least <= shared <= most:
         ledger.violation(f"the shared counter is {shared}, expected {least} to {most}")
+    board = await players[0].read_board()
+    scores = {player.profile_id: player.score for player in players if player.score}
+    if board != scores or list(board.values()) != sorted(board.values(), reverse=True):
+        ledger.violation(f"the board shows {board}, the players have {scores}")
     ledger.counts["steps"] = sum(player.sure.total() for player in players)
     ledger.counts["steps in doubt"] = sum(player.maybe.total() for player in players)
 
