@@ -16,7 +16,7 @@ import gameserver
 from gameserver.apps import load_apps
 from gameserver.game import accounts, links
 from gameserver.game.mail import Letter
-from gameserver.game.passwords import Passwords
+from gameserver.game.passwords import Busy, Passwords
 from gameserver.services import authentication
 from tests.conftest import APP_ID, APP_TOML, Client, Game, Refusal
 
@@ -925,3 +925,21 @@ async def test_the_mail_does_not_delay_the_answer(game: Game, monkeypatch: pytes
     assert links._posting, f"the mail is still on its way after {time.monotonic() - started} s"
     sent.set()
     await mails_are_out()
+
+
+async def test_a_server_busy_with_passwords_says_try_again(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(_: str) -> str:
+        raise Busy
+
+    monkeypatch.setattr(game.core.passwords, "hash", busy)
+    refusal = await game.client().refused(
+        "authenticationV2",
+        "AUTHENTICATE",
+        authenticationType="Universal",
+        externalId=game.unique("busy"),
+        authenticationToken="secret",
+        forceCreate=True,
+    )
+    assert refusal.reason_code == 40823

@@ -777,3 +777,15 @@ async def test_servers_name_player_and_session(
     game: Game, operation: str, data: dict[str, Any], reason: int
 ) -> None:
     assert (await game.server.refused(SERVICE, operation, **data)).reason_code == reason
+
+
+async def test_statuses_are_limited_however_they_are_set(game: Game) -> None:
+    player = await game.player()
+    for number in range(50):
+        await player.call(SERVICE, "SET_USER_STATUS", statusName=f"s{number}", durationSecs=60, details={})
+    for operation in ("EXTEND_USER_STATUS", "EXTEND_USER_STATUS_WITH_MAX"):
+        refusal = await player.refused(
+            SERVICE, operation, statusName="one more", additionalSecs=60, maxActiveSecs=600, details={}
+        )
+        assert refusal.reason_code == 40371
+    await player.call(SERVICE, "EXTEND_USER_STATUS", statusName="s0", additionalSecs=60, details={})
