@@ -5,12 +5,12 @@ password digest or a call to another server and so happens before any lock is he
 the player inside the packet's transaction, if what was verified still holds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -29,6 +29,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.sql.elements import Label
 
 from gameserver.apps import App, is_mail_address
 from gameserver.game import players, tokens
@@ -410,12 +411,20 @@ def _unknown(login: Login) -> GameError:
 
 
 async def log_in(
-    tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, new_id: Callable[[], str]
+    tx: Transaction,
+    app: App,
+    login: Login,
+    verified: Verified,
+    now_ms: int,
+    new_id: Callable[[], str],
+    states: "States | None" = None,
 ) -> tuple[Row, bool]:
     """Find or make the player of verified credentials; returns their row and whether they are new.
 
-    Raises `Aborted` when what was verified has changed meanwhile: verify again.
+    With `states` the row holds what their `show` needs. Raises `Aborted` when what was verified has changed
+    meanwhile: verify again.
     """
+    states = states or ROW_ALONE
     said = {
         "new_language_code": login.language_code,
         "new_country_code": login.country_code,
@@ -427,7 +436,7 @@ async def log_in(
         kind = Kind.SETTOP_CODE if verified.type == "SettopHandoff" else Kind.HANDOFF
         if await tokens.redeem(tx, kind, verified.handoff, now_ms) is None:
             raise WrongCredentials(_WRONG)
-        player = await tx.one(LOG_IN, profile=verified.profile_id, app=app.id, now_ms=now_ms, **said)
+        player = await tx.one(states.log_in, profile=verified.profile_id, app=app.id, now_ms=now_ms, **said)
     else:
         identity = {
             "profile": verified.profile_id,
@@ -436,11 +445,10 @@ async def log_in(
             "key": verified.key,
         }
         if verified.digest is None:
-            player = await tx.one(LOG_IN_WITH_IDENTITY, **identity, now_ms=now_ms, **said)
+            player = await tx.one(states.log_in_with_identity, **identity, now_ms=now_ms, **said)
         else:
-            player = await tx.one(
-                LOG_IN_WITH_PASSWORD, **identity, digest=verified.digest, now_ms=now_ms, **said
-            )
+            password = {"digest": verified.digest}
+            player = await tx.one(states.log_in_with_password, **identity, **password, now_ms=now_ms, **said)
     if player is None:
         if await players.read(tx, app.id, verified.profile_id) is None:
             raise MissingIdentity("the identity's profile is gone")
@@ -506,9 +514,39 @@ STATE_DEFAULTS: Mapping[str, Any] = {
 }
 
 
-def whole_state(player: Row, now_ms: int, additions: Mapping[str, Any]) -> dict[str, Any]:
-    """The player's whole state, as the login answer and READ hold it; `additions` are the services' parts."""
-    return {**STATE_DEFAULTS, **players.state(player), "server_time": now_ms, **additions}
+class StatePart(NamedTuple):
+    """What a service adds to a player's state.
+
+    `column` is a labelled scalar subquery on `players`, so that the state takes one statement however many
+    services there are. `show` makes the keys of the answer from its value, which is None for a new player.
+    """
+
+    column: Label[Any]
+    show: Callable[[App, Any], dict[str, Any]]
+
+
+class States:
+    """Players' whole states, as the login answer and READ hold them. `parts` are what services add."""
+
+    def __init__(self, parts: Iterable[StatePart] = ()) -> None:
+        self._parts = tuple(parts)
+        columns = (*players.STATE, *(part.column for part in self._parts))
+        self._read = select(*columns).where(*players.THIS_PLAYER)
+        self.log_in = LOG_IN.returning(*columns)
+        self.log_in_with_identity = LOG_IN_WITH_IDENTITY.returning(*columns)
+        self.log_in_with_password = LOG_IN_WITH_PASSWORD.returning(*columns)
+
+    async def read(self, tx: Transaction, app: App, profile_id: str, now_ms: int) -> dict[str, Any] | None:
+        """Return a player's state; None when there is no such player."""
+        row = await tx.one(self._read, profile=profile_id, app=app.id)
+        return None if row is None else self.show(app, row, now_ms)
+
+    def show(self, app: App, row: Row, now_ms: int, *, is_new: bool = False) -> dict[str, Any]:
+        """Return the state in a row of a login. The row of a new player has nothing of the services' yet."""
+        state = {**STATE_DEFAULTS, **players.state(row, now_ms), "server_time": now_ms}
+        for part in self._parts:
+            state |= part.show(app, None if is_new else row[part.column.name])
+        return state
 
 
 # Storage
@@ -591,3 +629,5 @@ LOG_IN_WITH_IDENTITY = LOG_IN.where(exists().where(*_ITS_IDENTITY))
 LOG_IN_WITH_PASSWORD = LOG_IN.where(
     exists().where(*_ITS_IDENTITY, identities.c.digest == bindparam("digest"))
 )
+
+ROW_ALONE = States()

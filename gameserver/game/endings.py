@@ -15,7 +15,7 @@ from gameserver.apps import App
 from gameserver.game import devices
 from gameserver.game.audit import Audit
 from gameserver.game.devices import DeviceSettings
-from gameserver.sessions import AllBut, AllOf, One, Selector, SessionStore
+from gameserver.sessions import AllBut, AllOf, One, Selector, Session, SessionStore
 from gameserver.storage import Database, StorageError, Transaction
 from gameserver.wire.clock import Clock
 
@@ -111,11 +111,12 @@ class Endings:
             await self._follow(app, selector, by)
         return ended
 
-    async def replaced(self, app: App, profile_id: str, digests: list[str], by: By) -> None:
+    async def replaced(self, app: App, profile_id: str, sessions: list[Session], by: By) -> None:
         """See to what follows when a login has ended older sessions of the player."""
-        for digest in digests:
-            one, by_login = One(digest=digest), By(by.face, by.address, profile_id)
-            self._tell(app, one, "replaced", by_login, [digest])
+        for session in sessions:
+            one = One(digest=session.digest)
+            by_login = By(by.face, by.address, profile_id, home_face=session.face)
+            self._tell(app, one, "replaced", by_login, [session.digest])
             await self._follow(app, one, by_login)
 
     async def forget_devices(self, selector: Selector) -> None:

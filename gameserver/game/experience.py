@@ -16,7 +16,7 @@ from gameserver.game.players import players
 from gameserver.game.rewards import Paid, Points, Rewards, Tally
 from gameserver.game.statistics import Changes, Planned, StatisticsSettings
 from gameserver.game.wallet import AMOUNT_MAX
-from gameserver.storage import Aborted, Json, Row, Transaction, excluded, metadata, upsert
+from gameserver.storage import Aborted, Json, Row, Transaction, excluded, json_rows, metadata, upsert
 from gameserver.wire.errors import NoSession
 
 TRIES_MAX = (
@@ -203,6 +203,14 @@ READ = (
     .where(players.c.profile_id == bindparam("profile"), players.c.app_id == bindparam("app"))
 )
 _CHANGED = ("statistics", "experience", "level", "paid", "round", "version")
+# The same as a column beside the player's own.
+STATE = (
+    select(json_rows(*(player_progress.c[name] for name in _CHANGED)))
+    .where(player_progress.c.profile_id == players.c.profile_id)
+    .correlate(players)
+    .scalar_subquery()
+    .label("progress")
+)
 SAVE = upsert(
     player_progress,
     ("profile_id",),
@@ -231,6 +239,16 @@ async def read(tx: Transaction, app: App, profile_id: str) -> Progress | None:
     """Return a player's progress; None when there is no such player."""
     row = await tx.one(READ, profile=profile_id, app=app.id)
     return None if row is None else _progress(app.section(PlayerStatisticsSettings), row)
+
+
+_read_state = msgspec.json.Decoder(list[tuple[dict[str, float], int, int, int, int, int]]).decode
+
+
+def from_state(app: App, stored: str | None) -> Progress:
+    """Return the progress that a value of the column `STATE` holds."""
+    settings = app.section(PlayerStatisticsSettings)
+    rows = _read_state(stored) if stored is not None else []
+    return Progress(settings, *rows[0]) if rows else Progress(settings, level=settings.reached(0))
 
 
 def _progress(settings: PlayerStatisticsSettings, row: Row) -> Progress:

@@ -49,7 +49,7 @@ players = Table(
     Index("players_by_app", "app_id", "created_ms"),
 )
 
-_PLAYER = (players.c.profile_id == bindparam("profile"), players.c.app_id == bindparam("app"))
+THIS_PLAYER = (players.c.profile_id == bindparam("profile"), players.c.app_id == bindparam("app"))
 
 # What a login and a read of the whole state answer with; attributes are asked for by themselves.
 STATE = tuple(column for column in players.c if column.name != "attributes")
@@ -81,17 +81,16 @@ CREATE = insert(players).values(
 # previous_login_ms takes the old last_login_ms: the right-hand sides of one UPDATE see the row as it was.
 LOG_IN = (
     update(players)
-    .where(*_PLAYER)
+    .where(*THIS_PLAYER)
     .values(
         previous_login_ms=players.c.last_login_ms,
         last_login_ms=bindparam("now_ms"),
         login_count=players.c.login_count + 1,
         **{name: bindparam(f"new_{name}") for name in _VALUES},
     )
-    .returning(*STATE)
 )
 
-READ = select(*STATE).where(*_PLAYER)
+READ = select(*STATE).where(*THIS_PLAYER)
 
 DELETE = (
     delete(players).where(players.c.profile_id == bindparam("profile")).returning(players.c.session_epoch)
@@ -99,14 +98,14 @@ DELETE = (
 
 RAISE_EPOCH = (
     update(players)
-    .where(*_PLAYER)
+    .where(*THIS_PLAYER)
     .values(session_epoch=players.c.session_epoch + 1)
     .returning(players.c.session_epoch)
 )
 
 # What may be set by itself, one statement for each column.
 SET = {
-    name: update(players).where(*_PLAYER).values({name: bindparam("value")})
+    name: update(players).where(*THIS_PLAYER).values({name: bindparam("value")})
     for name in (
         "name",
         "picture_url",
@@ -120,12 +119,12 @@ SET = {
         "attributes",
     )
 }
-READ_STATUSES = select(players.c.statuses).where(*_PLAYER)
-READ_ATTRIBUTES = select(players.c.attributes).where(*_PLAYER)
+READ_STATUSES = select(players.c.statuses).where(*THIS_PLAYER)
+READ_ATTRIBUTES = select(players.c.attributes).where(*THIS_PLAYER)
 LOCK_STATUSES = READ_STATUSES.with_for_update()
 LOCK_ATTRIBUTES = READ_ATTRIBUTES.with_for_update()
 
-RESET = update(players).where(*_PLAYER).values(summary_friend_data=None, statuses=None, attributes=None)
+RESET = update(players).where(*THIS_PLAYER).values(summary_friend_data=None, statuses=None, attributes=None)
 
 
 async def read(tx: Transaction, app_id: str, profile_id: str) -> Row | None:

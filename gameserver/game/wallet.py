@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, field
 from sqlalchemy import (
     BigInteger,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 from gameserver.apps import Settings
 from gameserver.apps.definition import Name
 from gameserver.game.players import players
-from gameserver.storage import Transaction, excluded, metadata, upsert
+from gameserver.storage import Transaction, excluded, json_rows, metadata, upsert
 from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Reply
 
@@ -165,6 +166,14 @@ async def balances(tx: Transaction, app_id: str, profile_id: str) -> dict[str, B
     }
 
 
+def from_state(stored: str | None) -> dict[str, Balance]:
+    """Return the balances that a value of the column `STATE` holds."""
+    rows = _read_state(stored) if stored is not None else []
+    return {
+        currency: Balance(**dict(zip(_COUNTERS, counts, strict=True))) for currency, *counts in sorted(rows)
+    }
+
+
 async def forget(tx: Transaction, profile_id: str) -> None:
     """Remove everything that is kept of a player."""
     await tx.run(_FORGET_ENTRIES, profile=profile_id)
@@ -256,6 +265,15 @@ _READ = (
     .where(players.c.profile_id == bindparam("profile"), players.c.app_id == bindparam("app"))
     .order_by(wallets.c.currency)
 )
+# The same as a column beside the player's own.
+STATE = (
+    select(json_rows(wallets.c.currency, *(wallets.c[name] for name in _COUNTERS)))
+    .where(wallets.c.profile_id == players.c.profile_id)
+    .correlate(players)
+    .scalar_subquery()
+    .label("balances")
+)
+_read_state = msgspec.json.Decoder(list[tuple[str, int, int, int, int, int]]).decode
 _FORGET_ENTRIES = delete(entries).where(entries.c.profile_id == bindparam("profile"))
 _FORGET_BALANCES = delete(wallets).where(_OF_PLAYER)
 

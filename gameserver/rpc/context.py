@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gameserver.apps import App
-from gameserver.game.accounts import Accounts
+from gameserver.game.accounts import Accounts, States
 from gameserver.game.audit import Audit
 from gameserver.game.endings import By, Endings
 from gameserver.game.leaderboards import Leaderboards
@@ -45,7 +45,6 @@ RESERVATION_SECONDS = (
 
 AnySection = TypeVar("AnySection", bound=msgspec.Struct)
 PlayerHook = Callable[["Context", str], Awaitable[None]]
-StateHook = Callable[["Context", str], Awaitable[dict[str, Any]]]
 
 
 class Caller(Enum):
@@ -86,16 +85,9 @@ class PlayerHooks:
     """What all services together keep of a player; each service adds its part."""
 
     def __init__(self) -> None:
-        self.state: list[StateHook] = []
+        self.states = States()
         self.reset: list[PlayerHook] = []
         self.delete: list[PlayerHook] = []
-
-    async def read_state(self, ctx: "Context", profile_id: str) -> dict[str, Any]:
-        """What every service has to say about a player, as keys of one object."""
-        state: dict[str, Any] = {}
-        for hook in self.state:
-            state |= await hook(ctx, profile_id)
-        return state
 
     async def reset_player(self, ctx: "Context", profile_id: str) -> None:
         """Remove the player's game data; the player and their identities stay."""

@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from gameserver.game import audit
+from gameserver.game.accounts import States
 from gameserver.rpc.context import PlayerHook, PlayerHooks
 from gameserver.rpc.service import Operation, Service
 
@@ -45,8 +46,8 @@ class Registry:
                     raise ValueError(f"two services declare {service.name}.{name}")
                 self.operations[service.name, name] = operation
         self.player_hooks = PlayerHooks()
+        self.player_hooks.states = States(part for service in self.services for part in service.state_parts)
         for service in self.services:
-            self.player_hooks.state += service.state_hooks
             self.player_hooks.reset += service.reset_hooks
             self.player_hooks.delete += service.delete_hooks
         for face in faces:

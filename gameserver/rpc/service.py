@@ -7,8 +7,11 @@ from enum import IntEnum, StrEnum
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
+from sqlalchemy.sql.elements import Label
 
-from gameserver.rpc.context import Context, PlayerHook, StateHook
+from gameserver.apps import App
+from gameserver.game.accounts import StatePart
+from gameserver.rpc.context import Context, PlayerHook
 from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Request, RequestReader
 
@@ -34,7 +37,7 @@ Handler = Callable[[Context, Any], Awaitable[Any]]
 Prepare = Callable[[Context, Any], Awaitable[Any]]
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 AnyPlayerHook = TypeVar("AnyPlayerHook", bound=PlayerHook)
-AnyStateHook = TypeVar("AnyStateHook", bound=StateHook)
+AnyShow = TypeVar("AnyShow", bound=Callable[[App, Any], dict[str, Any]])
 
 _NAME = re.compile(r"^[A-Z][A-Z0-9_]*$")
 
@@ -84,7 +87,7 @@ class Service:
 
     - `section`: the type of the service's part of `app.toml`, under the service's name; `sample` is the
       commented text that shows it in the sample app.
-    - `on_state` hooks add keys to the player's state (login answer, READ), `on_reset` hooks remove what a
+    - `on_state` adds keys to the player's state (login answer, READ), `on_reset` hooks remove what a
       data reset removes, `on_delete` hooks remove everything that is kept of a player.
     """
 
@@ -93,7 +96,7 @@ class Service:
         self.section = section
         self.sample = sample
         self.operations: dict[str, Operation] = {}
-        self.state_hooks: list[StateHook] = []
+        self.state_parts: list[StatePart] = []
         self.reset_hooks: list[PlayerHook] = []
         self.delete_hooks: list[PlayerHook] = []
 
@@ -123,10 +126,14 @@ class Service:
 
         return declare
 
-    def on_state(self, hook: AnyStateHook) -> AnyStateHook:
-        """Register a hook that adds keys to a player's state."""
-        self.state_hooks.append(hook)
-        return hook
+    def on_state(self, column: Label[Any]) -> Callable[[AnyShow], AnyShow]:
+        """Add keys to a player's state: a column of the statement that reads it, and who shows its value."""
+
+        def declare(show: AnyShow) -> AnyShow:
+            self.state_parts.append(StatePart(column, show))
+            return show
+
+        return declare
 
     def on_reset(self, hook: AnyPlayerHook) -> AnyPlayerHook:
         """Register a hook that removes a player's game data."""

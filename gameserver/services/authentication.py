@@ -207,9 +207,10 @@ async def authenticate(ctx: Context, request: Authenticate) -> dict[str, Any]:
     previous session as it was.
     """
     ready: Ready = ctx.prepared
+    states = ctx.core.player_hooks.states
     try:
         player, created = await accounts.log_in(
-            ctx.tx, ctx.app, ready.login, ready.verified, ctx.now_ms, ctx.core.new_id
+            ctx.tx, ctx.app, ready.login, ready.verified, ctx.now_ms, ctx.core.new_id, states
         )
         profile_id: str = player["profile_id"]
         session_id = await ctx.log_in(profile_id, ready.facts, player["session_epoch"])
@@ -217,7 +218,7 @@ async def authenticate(ctx: Context, request: Authenticate) -> dict[str, Any]:
         ctx.refusals.append((ready.verified.profile_id or "", error))
         raise
     clients = ctx.app.clients
-    state = accounts.whole_state(player, ctx.now_ms, await ctx.core.player_hooks.read_state(ctx, profile_id))
+    state = states.show(ctx.app, player, ctx.now_ms, is_new=created)
     if ready.verified.type == "SettopHandoff":
         state["handoffJson"] = ready.verified.handoff_data
     return {

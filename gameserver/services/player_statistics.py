@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from gameserver.apps import App
 from gameserver.game import experience, statistics
 from gameserver.game.experience import Deed, PlayerStatisticsSettings, Progress
 from gameserver.game.rewards import Rewards
@@ -334,11 +335,10 @@ async def sys_reset_experience_of(ctx: Context, request: ResetExperienceOf) -> E
 # A player's life
 
 
-@service.on_state
-async def tell_progress(ctx: Context, profile_id: str) -> dict[str, Any]:
+@service.on_state(experience.STATE)
+def tell_progress(app: App, stored: str | None) -> dict[str, Any]:
     """Add the player's statistics, points and level to their state."""
-    progress = await experience.read(ctx.tx, ctx.app, profile_id)
-    return {} if progress is None else progress.shown()
+    return experience.from_state(app, stored).shown()
 
 
 @service.on_reset

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, field
 
+from gameserver.apps import App
 from gameserver.game import wallet
 from gameserver.game.wallet import (
     AMOUNT_MAX,
@@ -258,11 +259,10 @@ async def reset_peer(ctx: Context, request: ResetPeerCurrency) -> None:
 # A player's life. A data reset leaves what a player owns.
 
 
-@service.on_state
-async def tell_balances(ctx: Context, profile_id: str) -> dict[str, Any]:
+@service.on_state(wallet.STATE)
+def tell_balances(app: App, stored: str | None) -> dict[str, Any]:
     """Add the player's balances to their state."""
-    stored = await wallet.balances(ctx.tx, ctx.app.id, profile_id)
-    return {"currency": ctx.section(CurrencySettings).shown(stored or {})}
+    return {"currency": app.section(CurrencySettings).shown(wallet.from_state(stored))}
 
 
 @service.on_delete

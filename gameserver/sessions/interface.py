@@ -79,11 +79,11 @@ UNLIMITED = LoginLimit(most=SESSIONS_PER_PLAYER_MAX)
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """The session is open; `dropped` are the digests of those that had to yield."""
+    """The session is open; `dropped` are those that had to yield, as they were."""
 
     session_id: str
     session: Session
-    dropped: list[str]
+    dropped: list[Session]
 
 
 class Full(msgspec.Struct, frozen=True):

@@ -155,14 +155,14 @@ class MemorySessions:
         fence = self._fences.get((new.app_id, new.profile_id))
         if new.epoch is not None and fence is not None and now < fence.until_ms and new.epoch < fence.epoch:
             return Ended("revoked")
-        dropped: list[str] = []
+        dropped: list[Session] = []
         if isinstance(known, Ended):
             alive = self._alive(new.app_id, new.profile_id, now)
             most = min(limit.most, SESSIONS_PER_PLAYER_MAX)
             if len(alive) >= most and limit.when_full == "refuse_newest":
                 return Full()
-            dropped = alive[: max(0, len(alive) - most + 1)]
-            for digest in dropped:
+            for digest in alive[: max(0, len(alive) - most + 1)]:
+                dropped.append(self._records[digest].copy())
                 self._bury(digest, "replaced", now, None)
         life_ms = new.life_seconds * 1000
         if isinstance(known, Ended) or now + life_ms < known.expires_ms:

@@ -138,8 +138,9 @@ class Sessions:
         if opened[0] != b"S":
             await self._forget_members(new.app_id, [_member(session)])
             return Full() if opened[0] == b"F" else _ended(opened)
-        dropped = [digest.decode() for digest in opened[1]]
-        await self._forget_members(new.app_id, [f"{digest}:{new.profile_id}" for digest in dropped])
+        parts = opened[1]
+        dropped = [_session(parts[i], parts[i + 1]) for i in range(0, len(parts), 2)]
+        await self._forget_members(new.app_id, [_member(each) for each in dropped])
         return Opened(session_id, session, dropped)
 
     async def confirm(self, session_id: str, life_seconds: int) -> Session | Ended:

@@ -11,7 +11,7 @@ from gameserver.storage.errors import (
     Unavailable,
 )
 from gameserver.storage.plans import Statement
-from gameserver.storage.tables import Json, Upsert, excluded, metadata, upsert
+from gameserver.storage.tables import Json, Upsert, excluded, json_rows, metadata, upsert
 from gameserver.storage.transaction import Database, Row, Transaction
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Unavailable",
     "Upsert",
     "excluded",
+    "json_rows",
     "metadata",
     "open_database",
     "upsert",

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import ColumnElement, KeyedColumnElement
+from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
@@ -56,6 +57,33 @@ def _json_on_postgresql(*_: Any, **__: Any) -> str:
 @compiles(Json, "sqlite")
 def _json_on_sqlite(*_: Any, **__: Any) -> str:
     return "TEXT"
+
+
+class json_rows(FunctionElement[str]):  # noqa: N801 - used like a function of SQL
+    """`select(json_rows(a, b, …))`: the columns of all rows as one JSON text, a list of lists.
+
+    Null or an empty list when there are no rows. As a scalar subquery it reads the rows of another table
+    together with a row of its own table, in one statement, and always by key.
+    """
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(json_rows, "sqlite")
+def _json_rows_on_sqlite(element: Any, compiler: Any, **words: Any) -> str:
+    parts = [
+        f"json({compiler.process(clause, **words)})"
+        if isinstance(clause.type, Json)
+        else compiler.process(clause, **words)
+        for clause in element.clauses
+    ]
+    return f"json_group_array(json_array({', '.join(parts)}))"
+
+
+@compiles(json_rows, "postgresql")
+def _json_rows_on_postgresql(element: Any, compiler: Any, **words: Any) -> str:
+    return f"json_agg(json_build_array({compiler.process(element.clauses, **words)}))"
 
 
 @dataclass(frozen=True, eq=False)

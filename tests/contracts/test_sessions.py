@@ -137,7 +137,7 @@ async def test_the_oldest_yields(store: SessionStore, clock: FixedClock) -> None
     for _ in range(3):
         opened.append(await log_in(store, limit=LoginLimit(most=2)))
         clock.advance(1)
-    assert [each.dropped for each in opened] == [[], [], [opened[0].session.digest]]
+    assert [[old.digest for old in each.dropped] for each in opened] == [[], [], [opened[0].session.digest]]
     assert await store.admit(opened[0].session_id, 1, "h", APP) == Ended("replaced")
     assert [session.digest for session in await store.list(APP, "ada")] == [
         each.session.digest for each in opened[1:]
@@ -617,7 +617,7 @@ async def test_racing_logins_leave_one_session(redis_url: str, clock: FixedClock
     stores = await two_processes(redis_url, clock)
     opened = await asyncio.gather(*(log_in(store, "racer", ONE) for store in stores * 10))
     [survivor] = await stores[0].list(APP, "racer")
-    dropped = [digest for each in opened for digest in each.dropped]
+    dropped = [old.digest for each in opened for old in each.dropped]
     assert len(dropped) == len(set(dropped)) == 19
     assert survivor.digest not in dropped
     alive = [each for each in opened if isinstance(await stores[1].peek(each.session_id), Session)]

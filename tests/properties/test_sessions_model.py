@@ -90,7 +90,7 @@ class Model(RuleBasedStateMachine):
         assert outcomes == self.loop.run_until_complete(in_memory())
         for outcome in outcomes:
             if isinstance(outcome, Opened):
-                self.ended.update(outcome.dropped)
+                self.ended.update(each.digest for each in outcome.dropped)
         return outcomes[-1]
 
     def pick(self, which: int) -> str:

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from gameserver.apps import is_mail_address
 from gameserver.game import accounts, links, players, tokens
 from gameserver.game.accounts import InvalidEmail
-from gameserver.game.players import Status, active_statuses
+from gameserver.game.players import Status
 from gameserver.game.tokens import Kind
 from gameserver.rpc import Access, Context, Service, Tx
 from gameserver.services.player_state.rules import (
@@ -88,12 +88,10 @@ async def forget_game_data(ctx: Context, profile_id: str) -> None:
 @service.operation("READ", tx=Tx.READ)
 async def read(ctx: Context, request: Nothing) -> dict[str, Any]:
     """Read the whole state of the caller: profile, statuses, levels, statistics, currencies."""
-    player = await players.read(ctx.tx, ctx.app.id, ctx.player_id)
-    if player is None:
+    state = await ctx.core.player_hooks.states.read(ctx.tx, ctx.app, ctx.player_id, ctx.now_ms)
+    if state is None:
         raise gone()
-    statuses = active_statuses(player["statuses"], ctx.now_ms)
-    hooked = await ctx.core.player_hooks.read_state(ctx, ctx.player_id)
-    return accounts.whole_state(player, ctx.now_ms, {"statuses": statuses, **hooked})
+    return state
 
 
 # Operations on the profile

@@ -34,9 +34,9 @@ if why or not before[1] then
   end
   if #alive >= most and ARGV[11] == 'refuse_newest' then return {'F'} end
   for i = 1, #alive - most + 1 do
+    for _, part in ipairs(redis.call('HMGET', ARGV[4] .. alive[i], 'c', 'm')) do dropped[#dropped + 1] = part end
     bury(ARGV[4] .. alive[i], {digest = alive[i], reason = 'replaced', now = now, tombstone = tombstone,
       channel = ARGV[3], packet = '', hash = ''})
-    dropped[#dropped + 1] = alive[i]
   end
 end
 
