@@ -186,7 +186,11 @@ class Login(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Credentials that hold, or an identity that nobody has yet and that the client wants made."""
+    """Credentials that hold, or an identity that nobody has yet and that the client wants made.
+
+    Where knowing the identity is all it takes, nobody has looked for it yet: `log_in` does, in the statement
+    that notes the login.
+    """
 
     type: str
     key: str
@@ -196,6 +200,7 @@ class Verified:
     renewed_digest: str | None = None  # the same password at today's cost
     handoff: str | None = None  # the token that the login uses up
     handoff_data: Any = None
+    looked_up: bool = True
 
 
 def canonical_type(name: str) -> str:
@@ -277,7 +282,7 @@ class Accounts:
             case Proof.HANDOFF:
                 return await self._verify_handoff(app, login, type_, address, now_ms)
             case _:
-                pass
+                return Verified(type_, key, login.external_id, None, looked_up=False)
         identity = await self._find(app.id, type_, key)
         return _claim(login, type_, key, identity)
 
@@ -400,7 +405,7 @@ def _claim(
             raise _unknown(login)
         return Verified(type_, key, login.external_id, None)
     if login.profile_id and login.profile_id != identity["profile_id"]:
-        raise SwitchingProfiles("the identity belongs to another profile than the one it came with")
+        raise _switching()
     return Verified(type_, key, login.external_id, identity["profile_id"], digest, renewed)
 
 
@@ -408,6 +413,14 @@ def _unknown(login: Login) -> GameError:
     if login.profile_id:
         return MissingIdentity("the identity is unknown, and the profile it came with is not its own")
     return MissingProfile("the identity is unknown, and the login does not ask for a new profile")
+
+
+def _switching() -> SwitchingProfiles:
+    return SwitchingProfiles("the identity belongs to another profile than the one it came with")
+
+
+def _disabled() -> AccountDisabled:
+    return AccountDisabled("this account is disabled")
 
 
 async def log_in(
@@ -430,6 +443,23 @@ async def log_in(
         "new_country_code": login.country_code,
         "new_time_zone_offset": login.time_zone_offset,
     }
+    if not verified.looked_up:
+        player = await tx.one(
+            states.log_in_by_identity,
+            app=app.id,
+            type_=verified.type,
+            key=verified.key,
+            now_ms=now_ms,
+            **said,
+        )
+        if player is not None:
+            if login.profile_id and login.profile_id != player["profile_id"]:
+                raise _switching()
+            if player["is_disabled"]:
+                raise _disabled()
+            return player, False
+        if login.profile_id or not login.force_create:
+            raise _unknown(login)
     if verified.profile_id is None:
         return await _create(tx, app, login, verified, now_ms, new_id()), True
     if verified.handoff is not None:
@@ -454,7 +484,7 @@ async def log_in(
             raise MissingIdentity("the identity's profile is gone")
         raise Aborted("the identity has changed since it was verified")
     if player["is_disabled"]:
-        raise AccountDisabled("this account is disabled")
+        raise _disabled()
     if verified.renewed_digest is not None:
         await set_digest(tx, app.id, verified.type, verified.key, verified.renewed_digest)
     return player, False
@@ -533,6 +563,7 @@ class States:
         columns = (*players.STATE, *(part.column for part in self._parts))
         self._read = select(*columns).where(*players.THIS_PLAYER)
         self.log_in = LOG_IN.returning(*columns)
+        self.log_in_by_identity = LOG_IN_BY_IDENTITY.returning(*columns)
         self.log_in_with_identity = LOG_IN_WITH_IDENTITY.returning(*columns)
         self.log_in_with_password = LOG_IN_WITH_PASSWORD.returning(*columns)
 
@@ -613,14 +644,15 @@ async def set_validated(tx: Transaction, app_id: str, type_: str, key: str) -> b
 CREATE_PLAYER = players.CREATE.values(login_count=1, contact_email=bindparam("contact_email")).returning(
     *players.STATE
 )
-LOG_IN = players.LOG_IN.values(
-    {
-        name: func.coalesce(
-            bindparam(f"new_{name}", type_=players.players.c[name].type), players.players.c[name]
-        )
-        for name in ("language_code", "country_code", "time_zone_offset")
-    }
-)
+_KEPT_UNLESS_SAID = {
+    name: func.coalesce(bindparam(f"new_{name}", type_=players.players.c[name].type), players.players.c[name])
+    for name in ("language_code", "country_code", "time_zone_offset")
+}
+LOG_IN = players.LOG_IN.where(*players.THIS_PLAYER).values(_KEPT_UNLESS_SAID)
+LOG_IN_BY_IDENTITY = players.LOG_IN.where(
+    players.players.c.profile_id == select(identities.c.profile_id).where(*_THIS_IDENTITY).scalar_subquery(),
+    players.players.c.app_id == bindparam("app"),
+).values(_KEPT_UNLESS_SAID)
 _ITS_IDENTITY = (
     *_THIS_IDENTITY,
     identities.c.profile_id == bindparam("profile"),

@@ -79,15 +79,11 @@ CREATE = insert(players).values(
 )
 
 # previous_login_ms takes the old last_login_ms: the right-hand sides of one UPDATE see the row as it was.
-LOG_IN = (
-    update(players)
-    .where(*THIS_PLAYER)
-    .values(
-        previous_login_ms=players.c.last_login_ms,
-        last_login_ms=bindparam("now_ms"),
-        login_count=players.c.login_count + 1,
-        **{name: bindparam(f"new_{name}") for name in _VALUES},
-    )
+LOG_IN = update(players).values(
+    previous_login_ms=players.c.last_login_ms,
+    last_login_ms=bindparam("now_ms"),
+    login_count=players.c.login_count + 1,
+    **{name: bindparam(f"new_{name}") for name in _VALUES},
 )
 
 READ = select(*STATE).where(*THIS_PLAYER)

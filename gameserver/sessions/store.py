@@ -136,11 +136,11 @@ class Sessions:
             self._calls.command("ZADD", _app_key(new.app_id), now + life_ms, _member(session)),
         )
         if opened[0] != b"S":
-            await self._forget_members(new.app_id, [_member(session)])
+            self._forget_members(new.app_id, [_member(session)])
             return Full() if opened[0] == b"F" else _ended(opened)
         parts = opened[1]
         dropped = [_session(parts[i], parts[i + 1]) for i in range(0, len(parts), 2)]
-        await self._forget_members(new.app_id, [_member(each) for each in dropped])
+        self._forget_members(new.app_id, [_member(each) for each in dropped])
         return Opened(session_id, session, dropped)
 
     async def confirm(self, session_id: str, life_seconds: int) -> Session | Ended:
@@ -271,7 +271,7 @@ class Sessions:
             *packet,
         )
         digests = [digest.decode() for digest in ended]
-        await self._forget_members(app_id, [f"{digest}:{profile_id}" for digest in digests])
+        self._forget_members(app_id, [f"{digest}:{profile_id}" for digest in digests])
         return digests
 
     async def _end_one(self, digest: str | None, reason: str, packet: list[Arg]) -> list[str]:
@@ -283,7 +283,7 @@ class Sessions:
         if not player_key:
             return []
         app_id, profile_id = _home(player_key)
-        await self._forget_members(app_id, [f"{digest}:{profile_id}"])
+        self._forget_members(app_id, [f"{digest}:{profile_id}"])
         return [digest]
 
     async def _end_app(self, app_id: str, reason: str, by: str, packet: list[Arg]) -> list[str]:
@@ -344,10 +344,10 @@ class Sessions:
             if cursor == b"0":
                 return
 
-    async def _forget_members(self, app_id: str, members: list[str]) -> None:
+    def _forget_members(self, app_id: str, members: list[str]) -> None:
+        """Take ended sessions off the app's list. Nobody waits: the sweep finds what stays behind."""
         if members:
-            with suppress(SessionsUnavailable):  # the sessions have ended; the sweep finds what stays behind
-                await self._calls.command("ZREM", _app_key(app_id), *members)
+            self._calls.command("ZREM", _app_key(app_id), *members).add_done_callback(_unheeded)
 
     # Counters
 
@@ -458,6 +458,11 @@ class _RedisWatch:
             callback(*args)
         except Exception:
             log.exception("a callback for ended sessions failed")
+
+
+def _unheeded(reply: "asyncio.Future[Any]") -> None:
+    if not reply.cancelled():
+        reply.exception()
 
 
 # Keys. What is in braces decides the slot.
