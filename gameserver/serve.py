@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
+import gc
 import ipaddress
 import json
 import multiprocessing
@@ -227,8 +228,45 @@ def _is_loopback(host: str) -> bool:
 # One process
 
 
+class _OneWrite:
+    """A transport that sends what is written in one turn of the event loop at once.
+
+    uvicorn writes the head of an answer and its body one after the other. Each write is a system call that
+    wakes the other side: together they cost as much as everything else in a small packet.
+    """
+
+    __slots__ = ("_loop", "_transport", "_waiting")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._waiting:
+            self._loop.call_soon(self._flush)
+        self._waiting.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            data = b"".join(self._waiting)
+            self._waiting.clear()
+            if not self._transport.is_closing():
+                self._transport.write(data)
+
+
 class _Protocol(HttpToolsProtocol):
-    """HTTP as uvicorn speaks it, plus a way to drop a connection without an answer."""
+    """HTTP as uvicorn speaks it, with answers in one piece, and a way to drop a connection without any."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in its base
+        super().connection_made(_OneWrite(transport))  # type: ignore[arg-type]  # looks like one
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -295,6 +333,8 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[l
                 await stack.enter_async_context(link.listen(server, settings.data))
             except RuntimeError as error:
                 raise CannotServe(str(error)) from None
+        gc.collect()
+        gc.freeze()  # what a server begins with lives as long: nobody needs to look for garbage in it
         await _web(settings, server, lambda: ready(list(server.apps))).serve([listener])
 
 
