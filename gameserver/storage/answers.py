@@ -23,6 +23,8 @@ from sqlalchemy import (
 from gameserver.storage.tables import excluded, metadata, upsert
 from gameserver.storage.transaction import Transaction
 
+HOUR_MS = 3600 * 1000
+
 packet_answers = Table(
     "packet_answers",
     metadata,
@@ -31,7 +33,7 @@ packet_answers = Table(
     Column("body_hash", Text, nullable=False),
     Column("answer", LargeBinary, nullable=False),
     Column("note", Text),
-    Column("stored_at", BigInteger, nullable=False),
+    Column("stored_at", BigInteger, nullable=False),  # the end of the hour: see `store`
     Index(None, "stored_at"),
 )
 
@@ -95,7 +97,8 @@ async def store(
             body_hash=body_hash,
             answer=answer,
             note=note,
-            stored_at=now_ms,
+            # Rarely another value, so that PostgreSQL can change the row without touching its indexes.
+            stored_at=now_ms - now_ms % HOUR_MS + HOUR_MS,
         )
         > 0
     )
@@ -113,5 +116,5 @@ async def note_done(tx: Transaction, session: str, packet_id: int) -> None:
 
 
 async def forget_before(tx: Transaction, ms: int, limit: int) -> int:
-    """Delete answers stored before a time, at most `limit` and the oldest first; return how many."""
+    """Delete answers of the hours before a time, at most `limit`, the oldest first; return how many."""
     return await tx.run(_FORGET_BEFORE, before=ms, at_most=limit)

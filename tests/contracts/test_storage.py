@@ -651,12 +651,12 @@ async def test_of_two_runs_of_a_packet_one_commits(db: Database) -> None:
 async def test_old_answers_are_forgotten_the_oldest_first(db: Database) -> None:
     async with db.write() as tx:
         for number in range(5):
-            await answers.store(tx, f"s{number}", 0, "h", b"", None, number * 10)
+            await answers.store(tx, f"s{number}", 0, "h", b"", None, number * answers.HOUR_MS)
     async with db.write() as tx:
-        assert await answers.forget_before(tx, 30, 2) == 2
+        assert await answers.forget_before(tx, 4 * answers.HOUR_MS, 2) == 2
     async with db.write() as tx:
         assert await answers.find(tx, "s2", 0) is not None
-        assert await answers.forget_before(tx, 30, 100) == 1
+        assert await answers.forget_before(tx, 4 * answers.HOUR_MS, 100) == 1
         assert await answers.find(tx, "s3", 0) is not None
 
 
