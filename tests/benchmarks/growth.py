@@ -79,8 +79,7 @@ def fill(server: Running, first: int, last: int) -> None:
                 asyncio.run(_copy(server.database, table, chunk))
             else:
                 _insert(server.folder / "data" / "gameserver.db", table, chunk)
-    if server.database:
-        asyncio.run(_analyze(server.database))
+    server.settle()
 
 
 def _insert(path: Path, table: Table, chunk: list[tuple[Any, ...]]) -> None:
@@ -95,14 +94,6 @@ async def _copy(url: str, table: Table, chunk: list[tuple[Any, ...]]) -> None:
     try:
         names = [column.name for column in table.columns]
         await connection.copy_records_to_table(table.name, records=chunk, columns=names)
-    finally:
-        await connection.close()
-
-
-async def _analyze(url: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute("VACUUM ANALYZE")
     finally:
         await connection.close()
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 import httpx
 import redis as redis_client
 
@@ -71,12 +72,30 @@ class Running:
         """Memory of the server process."""
         return int(Path(f"/proc/{self.pids['server']}/statm").read_text().split()[1]) * PAGE_BYTES
 
+    def settle(self) -> None:
+        """Let the database count its rows, as it does by itself within minutes of its first players."""
+        if self.database:
+            asyncio.run(_analyze(self.database))
+
+    def complaints(self) -> list[str]:
+        """What the server has logged so far above information."""
+        lines = (self.folder / "server-0.log").read_text().splitlines()
+        return [line for line in lines if '"level": "warning"' in line or '"level": "error"' in line]
+
     def redis_bytes(self) -> int:
         """Memory that Redis says its data takes."""
         if not self.redis:
             return 0
         with redis_client.Redis.from_url(self.redis) as client:
             return int(client.info("memory")["used_memory"])
+
+
+async def _analyze(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("VACUUM ANALYZE")
+    finally:
+        await connection.close()
 
 
 def cpu_seconds(pid: int) -> float:

@@ -23,6 +23,7 @@ PLAYERS = 500
 SESSIONS = 4000  # for what a session weighs, and to be logged out one by one
 WARM_UP_SECONDS = 1
 IDS_APART = 1_000_000
+COMPLAINTS_MAX = 10
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,7 @@ def main() -> None:
     ):
         bench = Bench(server, chosen.seconds)
         memory = bench.weigh()
+        server.settle()
         write(HEAD)
         results = []
         for case in [None, *cases()]:
@@ -169,6 +171,8 @@ def main() -> None:
             write(line(results[-1]))
         memory = Memory(**asdict(memory) | {"loaded_bytes": server.resident_bytes()})
         write(f"{memory}")
+        for complaint in server.complaints()[:COMPLAINTS_MAX]:
+            write(f"logged: {complaint}")
     if chosen.markdown:
         write(markdown(results, memory))
     if chosen.json:
