@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 READY_SECONDS = 30
+START_SECONDS_MAX = 90  # a machine that does much else at the same time is slow
 ROOT = Path(__file__).parent.parent
 
 
@@ -71,8 +73,14 @@ def serve(
 
 def _ready_url(popen: subprocess.Popen[str], log: str) -> str:
     assert popen.stdout is not None
-    for line in popen.stdout:
-        if line.startswith("ready "):
-            return line.split()[1]
-    popen.wait()
-    raise AssertionError(f"the server did not start: {Path(log).read_text()}")
+    timer = threading.Timer(START_SECONDS_MAX, popen.kill)
+    timer.start()
+    try:
+        for line in popen.stdout:
+            if line.startswith("ready "):
+                return line.split()[1]
+    finally:
+        timer.cancel()
+    code = popen.wait()
+    popen.stdout.close()
+    raise AssertionError(f"the server did not start, it ended with {code}: {Path(log).read_text()}")

@@ -459,13 +459,20 @@ class Packets:
                 await self._settle(session.digest, ctx.packet_id)
             if session.digest not in ended:
                 kept = None if in_sql and len(answer) > ANSWER_BYTES_IN_REDIS else answer
-                await self.core.sessions.finish(session, ctx.packet_id, kept)
+                finished = await self.core.sessions.finish(session, ctx.packet_id, kept)
+                if not finished and not in_sql and not await self._is_passed(session, ctx.packet_id):
+                    raise PacketFailed("another copy of the packet was answered first")
         for effect in ctx.outbox:
             try:
                 await effect()
             except Exception:
                 log.exception("effect_failed", effect=getattr(effect, "__qualname__", "effect"))
         return answer
+
+    async def _is_passed(self, session: Session, packet_id: int) -> bool:
+        """Tell whether the session has gone on to a later packet; copies of this one get no other answer then."""
+        found = await self.core.sessions.peek_digest(session.digest)
+        return isinstance(found, Session) and found.last_packet_id > packet_id
 
     async def _open(self, ctx: Context, opening: NewSession) -> GameError | None:
         """Open the session of a login; tells why not when all sessions of the player have ended meanwhile."""

@@ -6,9 +6,12 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoPermissionError
 
 TIMEOUT_SECONDS = 2.0
 HEALTH_CHECK_SECONDS = 10  # a subscription hears nothing for long; this notices a server that vanished
@@ -82,8 +85,24 @@ def _sentinel(parts: SplitResult, options: dict[str, Any]) -> AnyRedis:
         name: query[f"sentinel_{name}"] for name in ("username", "password") if f"sentinel_{name}" in query
     }
     sentinel = Sentinel(_hosts(parts, SENTINEL_PORT), sentinel_kwargs=watchers)  # type: ignore[no-untyped-call]
-    client: Redis = sentinel.master_for(service, db=int(db), **options)
+    client: Redis = sentinel.master_for(service, db=int(db), redis_connect_func=_greet_master, **options)
     return client
+
+
+async def _greet_master(connection: AbstractConnection) -> None:
+    """Let a new connection only be used when it leads to a master.
+
+    While a Sentinel makes up its mind, it still names the old master, which may be back as a replica with nothing
+    in it; what a replica does not have would be taken for sessions that nobody knows.
+    """
+    await connection.on_connect()
+    await connection.send_command("ROLE")
+    try:
+        role = await connection.read_response()
+    except NoPermissionError:  # a user who may not ask has to trust the Sentinel
+        return
+    if role[0] not in {b"master", "master"}:
+        raise RedisConnectionError("the Sentinel has named a server that is no master")
 
 
 def _cluster(parts: SplitResult, options: dict[str, Any]) -> AnyRedis:

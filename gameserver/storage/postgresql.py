@@ -32,8 +32,7 @@ CONNECT_SECONDS_MAX = 10.0
 SERVER_SETTINGS = {
     "application_name": "gameserver",
     "jit": "off",  # compiling costs more than the short statements of a game take
-    "statement_timeout": "3s",  # nothing a packet asks for takes longer, unless it means harm
-    "lock_timeout": "10s",
+    "statement_timeout": "3s",  # nothing a packet asks for takes longer, unless it means harm or waits for a lock
     "idle_in_transaction_session_timeout": "60s",
 }
 
@@ -198,13 +197,15 @@ class _PostgresTransaction(Transaction):
         plan = self._plans[statement]
         sql, arguments = plan.bind(params)
         await self._prepare(plan)
-        return cast("Row | None", await self._call("one", self._connection.fetchrow, sql, *arguments))
+        reply = await self._call("one", self._connection.fetchrow, sql, *arguments, locks=plan.locks)
+        return cast("Row | None", reply)
 
     async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
         plan = self._plans[statement]
         sql, arguments = plan.bind(params)
         await self._prepare(plan)
-        return cast("Sequence[Row]", await self._call("all", self._connection.fetch, sql, *arguments))
+        reply = await self._call("all", self._connection.fetch, sql, *arguments, locks=plan.locks)
+        return cast("Sequence[Row]", reply)
 
     async def _prepare(self, plan: Plan) -> None:
         raise NotImplementedError
@@ -214,7 +215,9 @@ class _PostgresTransaction(Transaction):
             raise RuntimeError("the transaction has ended")
         self._connection = await self._database.acquire()
 
-    async def _call(self, kind: str, call: Callable[..., Awaitable[Any]], *words: Any) -> Any:
+    async def _call(
+        self, kind: str, call: Callable[..., Awaitable[Any]], *words: Any, locks: bool = False
+    ) -> Any:
         observe = self._database.observe
         if observe is not None:
             started = perf_counter()
@@ -226,6 +229,9 @@ class _PostgresTransaction(Transaction):
                 self._connection.terminate()
             if isinstance(error, ValueError):  # asyncpg's word for a value that does not fit its column
                 raise
+            if locks and isinstance(error, asyncpg.QueryCanceledError):
+                # It waited for another's lock: no fault of the query, so it is worth another try.
+                raise Aborted(f"a statement that locks rows took too long: {error}") from error
             raise _translated(error) from error
         finally:
             if observe is not None:
@@ -307,7 +313,7 @@ class PostgresWrite(_PostgresTransaction):
         plan = self._plans[statement]
         sql, arguments = plan.bind(params)
         await self._prepare_write()
-        return _row_count(await self._call("run", self._connection.execute, sql, *arguments))
+        return _row_count(await self._call("run", self._connection.execute, sql, *arguments, locks=True))
 
     async def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]], /) -> None:
         if not rows:
@@ -315,7 +321,7 @@ class PostgresWrite(_PostgresTransaction):
         bound = [self._plans[statement].bind(row) for row in rows]
         await self._prepare_write()
         arguments = [arguments for _, arguments in bound]
-        await self._call("run_many", self._connection.executemany, bound[0][0], arguments)
+        await self._call("run_many", self._connection.executemany, bound[0][0], arguments, locks=True)
 
     async def unless_taken(self, statement: Statement, /, **params: Any) -> bool:
         plan = self._plans[statement]
@@ -323,7 +329,8 @@ class PostgresWrite(_PostgresTransaction):
             sql, arguments = plan.bind(params)
             await self._prepare_write()
             sql += " ON CONFLICT DO NOTHING"  # one round trip, where a savepoint takes three
-            inserted = _row_count(await self._call("run", self._connection.execute, sql, *arguments)) > 0
+            status = await self._call("run", self._connection.execute, sql, *arguments, locks=True)
+            inserted = _row_count(status) > 0
             self.writes -= not inserted
             return inserted
         try:

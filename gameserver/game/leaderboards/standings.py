@@ -97,8 +97,13 @@ class Index:
         return list(latest.values())
 
     async def change(self, name: str, changes: Sequence[Change]) -> None:
-        """Change a list; build it when it is lost."""
-        if not await self.ranks.change(name, changes):
+        """Change a list; build it when it is lost. Upkeep makes up for what the index did not get to know."""
+        try:
+            whole = await self.ranks.change(name, changes)
+        except RanksAway as error:
+            log.warning("ranks_not_changed", list=name, reason=str(error))
+            return
+        if not whole:
             self.start_build(name)
 
     def start_build(self, name: str) -> None:

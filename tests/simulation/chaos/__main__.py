@@ -1,4 +1,4 @@
-"""`python -m tests.simulation.chaos --seconds 1800 --seed 7 [--services | --embedded]`: ends with 1 if a promise broke."""
+"""`python -m tests.simulation.chaos --seconds 1800 --seed 7 [--services]`: ends with 1 if a promise broke."""
 
 import argparse
 import asyncio
@@ -16,11 +16,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="how long things go wrong")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--services", action="store_true", help="three processes over PostgreSQL and Redis (default)"
+    parser.add_argument(
+        "--services",
+        action="store_true",
+        help="several processes over PostgreSQL and Redis, instead of one that is embedded",
     )
-    where.add_argument("--embedded", action="store_true", help="one process alone")
     parser.add_argument("--players", type=int, default=24)
     parser.add_argument("--servers", type=int, default=3)
     parser.add_argument(
@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("--broken", choices=BREAKS, help="break the server on purpose; the run must notice")
     chosen = parser.parse_args()
     plan = Plan(
-        services=not chosen.embedded,
+        services=chosen.services,
         seconds=chosen.seconds,
         seed=chosen.seed,
         players=chosen.players,

@@ -8,7 +8,8 @@ Promises that are checked here, on every copy of every packet, answered to the p
 - a failure is an HTTP 503 or 504 that clients may repeat on, never a fault of the server.
 """
 
-from collections import Counter
+import time
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.simulation.chaos.fleet import Fleet, Server
 FAULT, OUTDATED, RATE_LIMITED = 50000, 40566, 40823
 SESSION_CODES = {40303, 40304, 40356}
 VIOLATIONS_MAX = 20
+MISHAPS_TOLD = 12
 
 
 @dataclass(eq=False)
@@ -71,11 +73,18 @@ class Ledger:
         self.violations: list[str] = []
         self.log: list[str] = []  # what the servers complained of, when a promise was broken
         self.counts: Counter[str] = Counter()
+        self.mishaps: deque[str] = deque(maxlen=MISHAPS_TOLD)  # the latest, with the second they began
+        self._began = time.monotonic()
+
+    def befell(self, what: str) -> None:
+        """Note a mishap of the fleet."""
+        self.counts[what] += 1
+        self.mishaps.append(f"{time.monotonic() - self._began:.1f} s: {what}")
 
     def violation(self, text: str) -> None:
         """Note a broken promise."""
         if len(self.violations) < VIOLATIONS_MAX:
-            self.violations.append(text)
+            self.violations.append(f"{time.monotonic() - self._began:.1f} s: {text}")
 
     def packet(self, body: bytes) -> Sent:
         """Return what is known of a packet."""

@@ -13,6 +13,7 @@ from tests.simulation.chaos.ledger import Copy, Ledger, Sent
 
 NOBODY = "no server runs"
 DELAY_SECONDS_MAX = 4.0
+HELD_SECONDS_MAX = 1.5  # how long a request is held back while no server runs
 COPY_SECONDS_MAX = 10.0  # how long a copy nobody waits for may take
 
 
@@ -27,9 +28,10 @@ class Rates:
     doubled: float = 0.05
     copied_later: float = 0.05
     asked_again: float = 0.05  # right after its answer
+    held_up: float = 0.03  # its repeat overtakes it
 
 
-CALM = Rates(0, 0, 0, 0, 0, 0, 0)
+CALM = Rates(0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class Network:
@@ -58,9 +60,11 @@ class Network:
 
     async def exchange(self, request: httpx.Request, sent: Sent) -> httpx.Response:
         """Send a packet as a client does, maybe with a mishap."""
-        server = self.ledger.fleet.any(self.chance)
+        fleet = self.ledger.fleet
+        if not fleet.servers:
+            await fleet.wait_for_server(HELD_SECONDS_MAX)
+        server = fleet.any(self.chance)
         if server is None:
-            await asyncio.sleep(0.05)
             raise httpx.ConnectError(NOBODY)
         dice, rates = self.chance.random(), self.rates
         for name, mishap in (
@@ -71,10 +75,11 @@ class Network:
             ("doubled", self._double),
             ("copied_later", self._copy_later),
             ("asked_again", self._ask_again),
+            ("held_up", self._hold_up),
         ):
             dice -= getattr(rates, name)
             if dice < 0:
-                if sent.is_login and name in {"doubled", "copied_later", "asked_again"}:
+                if sent.is_login and name in {"doubled", "copied_later", "asked_again", "held_up"}:
                     break  # a login is not replayed: a copy is another login
                 self.ledger.counts[name] += 1
                 return await mishap(request, sent, server)
@@ -155,6 +160,10 @@ class Network:
             with contextlib.suppress(httpx.HTTPError):
                 await self.deliver(request, sent, other)
         return response
+
+    async def _hold_up(self, request: httpx.Request, sent: Sent, server: Server) -> httpx.Response:
+        self._stray(request, sent, self.chance.uniform(0, DELAY_SECONDS_MAX))
+        raise httpx.ReadTimeout("held up")
 
     def _stray(self, request: httpx.Request, sent: Sent, delay: float) -> None:
         """Let a copy arrive later, when nobody waits for it."""

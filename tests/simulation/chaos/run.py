@@ -19,7 +19,9 @@ from tests.simulation.chaos.network import CALM, Network, Rates
 from tests.simulation.chaos.players import Player
 
 PROGRESS_SECONDS = 30
-LOG_LINES_MAX = 10
+LOG_LINES_MAX = 3  # of each server
+CLOCK_SECONDS_MAX = 60.0
+COMMIT_SECONDS_MAX = 0.1  # more is not to be had from PostgreSQL
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,11 @@ class Mishaps:
         self.chance.shuffle(first)
         weights = [weight for _, weight in kinds]
         for number in itertools.count():
+            pause_seconds = self.chance.uniform(0.3, self.plan.pause_seconds_max)
+            if not self.plan.services:  # where starting takes long, the only server also gets time to work
+                pause_seconds += self.fleet.slots[0].start_seconds
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.chance.uniform(0.3, self.plan.pause_seconds_max)):
+                async with asyncio.timeout(pause_seconds):
                     await stop.wait()
             if stop.is_set():
                 return
@@ -62,14 +67,22 @@ class Mishaps:
                 if number < len(first)
                 else self.chance.choices([k for k, _ in kinds], weights)[0]
             )
-            self.ledger.counts[kind.__name__] += 1
-            await kind()
+            self.ledger.befell(kind.__name__)
+            try:
+                await kind()
+            except (AssertionError, TimeoutError) as error:
+                self.ledger.violation(f"{kind.__name__} cannot be mended: {error}")
+                return
 
     def _kinds(self) -> Iterator[tuple[Callable[[], Awaitable[None]], int]]:
         yield self.kill_server, 10
+        yield self.step_clock, 3
+        yield self.slow_disk, 3
         if self.plan.services:
             yield self.freeze_server, 5
             yield self.restart_redis, 2
+            yield self.fail_over_redis, 2
+            yield self.switch_over_redis, 1
             yield self.freeze_redis, 2
             yield self.crash_database, 1
             yield self.restart_database, 1
@@ -86,14 +99,45 @@ class Mishaps:
         await asyncio.sleep(self.chance.uniform(0.1, 1.5 * self.plan.lease_seconds))
         server.signal(signal.SIGCONT)
 
+    async def step_clock(self) -> None:
+        """Set the clock of one server wrong, ahead or behind, or right again."""
+        controls = self.chance.choice(self.fleet.slots).controls
+        wrong = self.chance.uniform(-CLOCK_SECONDS_MAX, CLOCK_SECONDS_MAX)
+        controls.set(clock_seconds=0 if self.chance.random() < 0.2 else wrong)
+
+    async def slow_disk(self) -> None:
+        """Let every commit take long for a while."""
+        seconds = self.chance.uniform(0.01, COMMIT_SECONDS_MAX)
+        postgres, duration = self.fleet.postgres, self.chance.uniform(0.5, 4)
+        if postgres is not None:
+            await postgres.delay_commits(seconds)
+            await asyncio.sleep(duration)
+            await postgres.delay_commits(0)
+            return
+        for slot in self.fleet.slots:
+            slot.controls.set(commit_seconds=seconds)
+        await asyncio.sleep(duration)
+        for slot in self.fleet.slots:
+            slot.controls.set(commit_seconds=0)
+
     async def restart_redis(self) -> None:
         await self.fleet.lose_sessions(self.chance.uniform(0, 1))
 
     async def freeze_redis(self) -> None:
         assert self.fleet.redis is not None
-        self.fleet.redis.signal(signal.SIGSTOP)
+        self.fleet.redis.master.signal(signal.SIGSTOP)
         await asyncio.sleep(self.chance.uniform(0.1, 3))
-        self.fleet.redis.signal(signal.SIGCONT)
+        self.fleet.redis.master.signal(signal.SIGCONT)
+
+    async def fail_over_redis(self) -> None:
+        """Kill the master; the replica takes over with all sessions."""
+        if not await self.fleet.fail_over(crash=True):
+            self.ledger.counts["no replica to fail over to"] += 1
+
+    async def switch_over_redis(self) -> None:
+        """Let master and replica change places, as for an upgrade."""
+        if not await self.fleet.fail_over(crash=False):
+            self.ledger.counts["no replica to fail over to"] += 1
 
     async def crash_database(self) -> None:
         assert self.fleet.postgres is not None
@@ -185,6 +229,8 @@ async def _verify(players: list[Player], ledger: Ledger) -> None:
 def report(ledger: Ledger) -> str:
     """Tell what was seen, and the broken promises."""
     lines = [f"{name:<18}{count:>9}" for name, count in sorted(ledger.counts.items())]
+    if ledger.violations:
+        lines += [f"mishap: {text}" for text in ledger.mishaps]
     lines += [f"BROKEN: {text}" for text in ledger.violations]
     lines += [f"log: {text}" for text in ledger.log]
     return "\n".join([*lines, "every promise was kept" if not ledger.violations else ""])

@@ -1,15 +1,22 @@
 """The real server for chaos runs: `python -m tests.simulation.chaos.server serve …`.
 
-CHAOS_LEASE_SECONDS shortens the lease of a packet's claim, so that a run sees many lapse. CHAOS_BREAK names a way to
-break the server on purpose: whoever counts its effects must notice.
+CHAOS_LEASE_SECONDS shortens the lease of a packet's claim, so that a run sees many lapse; CHAOS_HOUSEKEEPING_SECONDS
+says how often the server tidies up. CHAOS_CONTROLS names a file that sets its clock wrong and makes its disk slow.
+CHAOS_BREAK names a way to break the server on purpose: whoever counts its effects must notice.
 """
 
 import os
+import time
+from pathlib import Path
 from typing import Any
 
+from gameserver import app
 from gameserver.__main__ import main
 from gameserver.rpc import packets
 from gameserver.sessions import memory, store
+from gameserver.storage import sqlite
+from gameserver.wire import clock
+from tests.simulation.chaos.controls import Controls
 
 STORES: tuple[Any, ...] = (store.Sessions, memory.MemorySessions)
 
@@ -19,6 +26,21 @@ def lease(seconds: int) -> None:
     for kind in STORES:
         kind.__init__.__kwdefaults__["lease_seconds"] = seconds
     packets.CLAIM_RENEWAL_SECONDS = seconds / 4  # type: ignore[assignment]
+
+
+def obey(controls: Controls) -> None:
+    """Go by a wrong clock, and commit as slowly as told."""
+    right, commit = clock.SystemClock.ms, sqlite.Writer._commit
+
+    def wrong(self: clock.SystemClock) -> int:
+        return right(self) + round(controls.clock_seconds * 1000)
+
+    def commit_slowly(self: sqlite.Writer) -> Any:
+        time.sleep(controls.commit_seconds)
+        return commit(self)
+
+    clock.SystemClock.ms = wrong  # type: ignore[method-assign]
+    sqlite.Writer._commit = commit_slowly  # type: ignore[method-assign]
 
 
 def lift_fence() -> None:
@@ -62,6 +84,10 @@ BREAKS = {"fence": lift_fence, "ends": forget_ends, "commit": split_commit}
 
 if seconds := os.environ.get("CHAOS_LEASE_SECONDS"):
     lease(int(seconds))
+if seconds := os.environ.get("CHAOS_HOUSEKEEPING_SECONDS"):
+    app.HOUSEKEEPING_SECONDS = float(seconds)  # type: ignore[assignment]
+if path := os.environ.get("CHAOS_CONTROLS"):
+    obey(Controls(Path(path)))
 if broken := os.environ.get("CHAOS_BREAK"):
     BREAKS[broken]()
 
