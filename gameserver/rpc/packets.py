@@ -470,7 +470,7 @@ class Packets:
         return answer
 
     async def _is_passed(self, session: Session, packet_id: int) -> bool:
-        """Tell whether the session has gone on to a later packet; copies of this one get no other answer then."""
+        """Tell whether the session has gone on to a later packet: no copy of this one is answered any more."""
         found = await self.core.sessions.peek_digest(session.digest)
         return isinstance(found, Session) and found.last_packet_id > packet_id
 

@@ -92,8 +92,8 @@ def _sentinel(parts: SplitResult, options: dict[str, Any]) -> AnyRedis:
 async def _greet_master(connection: AbstractConnection) -> None:
     """Let a new connection only be used when it leads to a master.
 
-    While a Sentinel makes up its mind, it still names the old master, which may be back as a replica with nothing
-    in it; what a replica does not have would be taken for sessions that nobody knows.
+    While a Sentinel makes up its mind, it still names the old master, which may be back as a replica with
+    nothing in it; what a replica does not have would be taken for sessions that nobody knows.
     """
     await connection.on_connect()
     await connection.send_command("ROLE")

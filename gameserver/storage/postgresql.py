@@ -32,7 +32,7 @@ CONNECT_SECONDS_MAX = 10.0
 SERVER_SETTINGS = {
     "application_name": "gameserver",
     "jit": "off",  # compiling costs more than the short statements of a game take
-    "statement_timeout": "3s",  # nothing a packet asks for takes longer, unless it means harm or waits for a lock
+    "statement_timeout": "3s",  # nothing a packet asks for takes longer, unless it means harm or waits
     "idle_in_transaction_session_timeout": "60s",
 }
 

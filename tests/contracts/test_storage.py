@@ -990,12 +990,16 @@ async def test_of_two_transactions_in_a_deadlock_one_is_aborted(postgres_db: Dat
 async def test_waiting_too_long_for_a_lock_is_no_slow_query(postgres_db: Database) -> None:
     async with postgres_db.write() as tx:
         await tx.run(ADD, id="a", name="a")
+
+    async def wait() -> None:
+        async with postgres_db.write() as tx:
+            await tx.all(select(func.set_config("statement_timeout", "20ms", True)))
+            await tx.run(EARN, player="a", sum=1)
+
     async with postgres_db.write() as holder:
         await holder.run(EARN, player="a", sum=1)
         with pytest.raises(Aborted):
-            async with postgres_db.write() as tx:
-                await tx.all(select(func.set_config("statement_timeout", "20ms", True)))
-                await tx.run(EARN, player="a", sum=1)
+            await wait()
     async with postgres_db.read() as tx:
         row = await tx.one(GET, id="a")
     assert row is not None

@@ -25,8 +25,20 @@ LINE_LENGTH = 700
 REPLY_SECONDS_MAX = 2.0
 SWITCH_SECONDS_MAX = 30.0
 SERVICE = "chaos"  # what the Sentinel calls the master
-FORGETFUL = ("--save", "", "--appendonly", "no", "--rdb-del-sync-files", "yes", "--repl-diskless-sync-delay", "0")
-DURABLE = {"fsync": "on", "full_page_writes": "on"}  # a crash of the database must find everything on the disk
+FORGETFUL = (
+    "--save",
+    "",
+    "--appendonly",
+    "no",
+    "--rdb-del-sync-files",
+    "yes",
+    "--repl-diskless-sync-delay",
+    "0",
+)
+DURABLE = {
+    "fsync": "on",
+    "full_page_writes": "on",
+}  # a crash of the database must find everything on the disk
 SERVER = "tests.simulation.chaos.server"
 APP_ID, SECRET = "10001", "a-secret-for-chaos-0123456789"
 APP_TOML = f"""\

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -44,6 +45,7 @@ class Network:
         self._http = httpx.AsyncHTTPTransport(
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64)
         )
+        self.seconds: list[float] = []  # what each delivery took
         self._strays: set[asyncio.Task[None]] = set()
 
     async def settle(self) -> None:
@@ -100,12 +102,14 @@ class Network:
             content=request.content,
             extensions=request.extensions,
         )
+        began = time.perf_counter()
         try:
             response = await self._http.handle_async_request(again)
             body = await response.aread()
         except httpx.ConnectError:
             copy.is_open = False  # it never got there
             raise
+        self.seconds.append(time.perf_counter() - began)
         self.ledger.answered(sent, copy, response.status_code, response.content)
         kept = {name: value for name, value in response.headers.items() if name.lower() == "content-type"}
         return httpx.Response(response.status_code, headers=kept, content=body)
