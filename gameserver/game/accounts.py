@@ -300,8 +300,8 @@ class Accounts:
         if type_ == "Email" and not is_mail_address(key):
             raise InvalidEmail("externalId: not an e-mail address")
         attempt = self.attempt(app, type_, key, address)
+        identity = await self._find(app.id, type_, key)  # first: a database that is away is nobody's failure
         await attempt.enter(charge=True)
-        identity = await self._find(app.id, type_, key)
         if identity is None and login.force_create and not login.profile_id:
             verified = Verified(
                 type_, key, login.external_id.strip(), None, await self.new_digest(app, login.token)

@@ -325,9 +325,9 @@ async def verify_password(call: Call) -> dict[str, bool]:
         return {"valid": False}
     key = identity_key(type_, identity)
     attempt = call.core.accounts.attempt(call.app, type_, key, "")
-    await attempt.enter(charge=True)
     async with call.core.database.read() as tx:
         found = await accounts.find_identity(tx, call.app.id, type_, key)
+    await attempt.enter(charge=True)
     try:
         valid = await call.core.passwords.verify(found["digest"] if found is not None else None, password)
     except UnusablePassword:
