@@ -22,12 +22,12 @@ from gameserver.game.endings import By, Endings, Follower
 from gameserver.game.leaderboards import Leaderboards
 from gameserver.game.mail import Mail
 from gameserver.game.passwords import Passwords
-from gameserver.ranks import MemoryRanks, RedisRanks
+from gameserver.ranks import MemoryRanks, RanksAway, RedisRanks
 from gameserver.rpc import Core, Packets, Registry
-from gameserver.sessions import One, Selector, connect, session_store
+from gameserver.sessions import One, Selector, SessionsUnavailable, connect, session_store
 from gameserver.sessions.coalescer import Coalescer
 from gameserver.settings import Settings
-from gameserver.storage import answers, open_database
+from gameserver.storage import StorageError, answers, open_database
 from gameserver.storage.schema import check_schema, migrate
 from gameserver.wire.clock import Clock, SystemClock
 
@@ -81,6 +81,8 @@ class GameServer:
                     await refresh_tokens.forget_expired(tx, self.core.clock.ms())
                 for app in self.apps:
                     await self.core.audit.forget(app)
+            except (SessionsUnavailable, RanksAway, StorageError) as error:
+                log.warning("housekeeping_postponed", reason=str(error))
             except Exception:
                 log.exception("housekeeping_failed")
 

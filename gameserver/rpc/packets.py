@@ -163,15 +163,14 @@ class Packets:
                     return await self._join(session, packet, waiter), session
                 if (
                     resumed
-                    and (stored := await self._stored_answer(ctx, session.digest, packet, body_hash))
-                    is not None
+                    and (stored := await self._stored_answer(ctx, session.digest, body_hash)) is not None
                 ):
-                    return await self._replay_stored(session, packet, stored), session
+                    return await self._replay_stored(session, ctx.packet_id, stored), session
                 return await self._run_claimed(ctx, plan, packet, session, body_hash, waiter), session
             case Replay(session=session, answer=answer) if answer is not None:
                 return answer, session
             case Replay(session=session):
-                stored = await self._stored_answer(ctx, session.digest, packet, body_hash)
+                stored = await self._stored_answer(ctx, session.digest, body_hash)
                 if stored is None:
                     raise PacketFailed("the stored answer is out of reach")
                 return stored.answer, session
@@ -271,7 +270,7 @@ class Packets:
             digest = self.core.sessions.digest(packet.session_id)
             if (
                 digest is not None
-                and (stored := await self._stored_answer(ctx, digest, packet, body_hash)) is not None
+                and (stored := await self._stored_answer(ctx, digest, body_hash)) is not None
             ):
                 return stored.answer
         ctx.session_error = session_error(reason)
@@ -315,9 +314,11 @@ class Packets:
                 savepoints = True
                 continue
             except (_Fenced, CommitUnknown) as error:
-                stored = await self._find(session, ctx.packet_id) if session is not None else None
-                if stored is not None:
-                    return stored.answer
+                stored = None
+                if session is not None:  # whoever committed may have died before it ended what it had to
+                    stored = await self._stored_answer(ctx, session.digest, body_hash)
+                if session is not None and stored is not None:
+                    return await self._replay_stored(session, ctx.packet_id, stored)
                 if isinstance(error, _Fenced) or not left:
                     raise Aborted("the packet was run twice, and its answer is gone") from error
                 stale = True
@@ -470,7 +471,7 @@ class Packets:
         return answer
 
     async def _is_passed(self, session: Session, packet_id: int) -> bool:
-        """Tell whether the session has gone on to a later packet: no copy of this one is answered any more."""
+        """Tell whether the session has gone on to a later packet: no copy of this one is answered now."""
         found = await self.core.sessions.peek_digest(session.digest)
         return isinstance(found, Session) and found.last_packet_id > packet_id
 
@@ -531,27 +532,21 @@ class Packets:
 
     # Repeats
 
-    async def _find(self, session: Session, packet_id: int) -> answers.StoredAnswer | None:
-        async with self.core.database.read() as tx:
-            return await answers.find(tx, session.digest, packet_id)
-
-    async def _stored_answer(
-        self, ctx: Context, digest: str, packet: Packet, body_hash: str
-    ) -> answers.StoredAnswer | None:
+    async def _stored_answer(self, ctx: Context, digest: str, body_hash: str) -> answers.StoredAnswer | None:
         """The committed answer of this very packet, after doing what its note still asks for."""
         async with self.core.database.read() as tx:
-            stored = await answers.find(tx, digest, packet.packet_id)
+            stored = await answers.find(tx, digest, ctx.packet_id)
         if stored is None or stored.body_hash != body_hash:
             return None
         if stored.note is not None:
             await self._end(ctx, _read_note(stored.note), digest, body_hash, stored.answer)
-            await self._settle(digest, packet.packet_id)
+            await self._settle(digest, ctx.packet_id)
         return stored
 
-    async def _replay_stored(self, session: Session, packet: Packet, stored: answers.StoredAnswer) -> bytes:
+    async def _replay_stored(self, session: Session, packet_id: int, stored: answers.StoredAnswer) -> bytes:
         if stored.note is None:
             kept = stored.answer if len(stored.answer) <= ANSWER_BYTES_IN_REDIS else None
-            await self.core.sessions.finish(session, packet.packet_id, kept)
+            await self.core.sessions.finish(session, packet_id, kept)
         return stored.answer
 
     # Long packets

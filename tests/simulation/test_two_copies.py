@@ -1,0 +1,65 @@
+"""Two copies of a packet that both ran, and commits whose outcome nobody was told: one answer, and what it promised."""
+
+from types import TracebackType
+from typing import Any
+
+import pytest
+
+from gameserver.sessions import Session
+from gameserver.storage import CommitUnknown, Transaction
+from tests.conftest import Game
+
+
+class CommittedUnheard:
+    """A transaction that is committed while the connection breaks."""
+
+    def __init__(self, real: Any) -> None:
+        self.real = real
+
+    async def __aenter__(self) -> Transaction:
+        entered: Transaction = await self.real.__aenter__()
+        return entered
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.real.__aexit__(kind, error, trace)
+        if error is None and self.real.writes:
+            raise CommitUnknown("the connection broke during the commit")
+
+
+async def test_a_logout_whose_commit_was_not_heard_of_ends_the_session(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player = await game.player()
+    write = game.core.database.write
+    with monkeypatch.context() as patch:
+        patch.setattr(game.core.database, "write", lambda: CommittedUnheard(write()))
+        body = player.body(
+            ("playerState", "UPDATE_NAME", {"playerName": "Ada"}), ("playerState", "LOGOUT", {})
+        )
+        first = await player.send(body)
+    again = await player.send(body)
+    assert [entry["status"] for entry in again.json()["responses"]] == [200, 200]
+    assert first.status_code == 503 or first.content == again.content
+    refused = await player.refused("playerState", "READ")
+    assert refused.reason_code == 40304
+
+
+async def test_of_two_copies_that_only_read_the_first_answer_counts(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player = await game.player()
+    finish = game.core.sessions.finish
+    others = b'{"packetId":1,"responses":[{"status":200,"data":"of the other copy"}]}'
+
+    async def finish_second(session: Session, packet_id: int, answer: bytes | None) -> bool:
+        await finish(session, packet_id, others)
+        return await finish(session, packet_id, answer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(game.core.sessions, "finish", finish_second)
+        body = player.body(("playerState", "READ", {}))
+        first = await player.send(body)
+    assert first.status_code == 503
+    assert (await player.send(body)).content == others
