@@ -1,56 +1,75 @@
-"""How cost grows with what is stored: `python -m tests.benchmarks.growth [--services] [--sizes 1000 … 1000000] [--svg FILE]`.
+"""How cost grows with what is stored: rows of players that nobody plays, and a picture of what packets cost then."""
 
-Fills the database with players, their identities and entities, and measures the same packets at each size. The bare
-server is measured at each size, too: a machine that got slower is not a database that grew. For leaderboards see
-`tests.benchmarks.leaderboard`.
-"""
-
-import argparse
 import asyncio
 import json
 import sqlite3
-import sys
-import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-from sqlalchemy import JSON, Boolean, Float, Integer, Table
+import httpx
+from sqlalchemy import JSON, Boolean, Float, Integer, LargeBinary, Table
 
 from gameserver.services import ALL
-from gameserver.storage import metadata
-from tests.benchmarks.measure import Running, running
-from tests.benchmarks.packets import ADDRESS, APP_ID, cases
-from tests.benchmarks.run import Bench
+from gameserver.storage import Json, metadata
+from tests.benchmarks.measure import Running
+from tests.benchmarks.packets import ADDRESS, APP_ID, AROUND, BOARD, encode
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-NAMES = ("log in, new", "log in, existing", "read state", "write name", "read an entity", "write an entity")
+NAMES = (
+    "log in, new",
+    "log in, existing",
+    "read state",
+    "read an entity",
+    "write an entity",
+    "count a statistic",
+    "post a score",
+    "top 10",
+    "around me",
+    "match ends",
+)
+TABLES = ("players", "identities", "entities", "player_progress", "packet_answers", "leaderboard_entries")
 CHUNK = 20_000
-WIDTH, HEIGHT, MARGIN = 760, 420, 60
-COLOURS = ("#1b6ca8", "#c0392b", "#27803b", "#8e44ad", "#b9770e", "#117a65", "#555555")
+WIDTH, HEIGHT, MARGIN, NAMES_WIDTH = 760, 380, 60, 200
+COLOURS = (
+    "#1b6ca8",
+    "#c0392b",
+    "#27803b",
+    "#8e44ad",
+    "#b9770e",
+    "#117a65",
+    "#555555",
+    "#d35400",
+    "#2c3e50",
+    "#7f8c00",
+)
+COLOURS += ("#a03070",)
 
 assert ALL, "importing the services declares their tables"
 
 
-def rows(table: Table, first: int, last: int) -> Iterator[tuple[Any, ...]]:
+def rows(table: Table, board_uid: str, first: int, last: int) -> Iterator[tuple[Any, ...]]:
     """Rows of players that nobody plays: every column its simplest value, but for what tells them apart."""
     plain = {column.name: _plain(column) for column in table.columns}
+    plain |= {
+        "app_id": APP_ID,
+        "type": "Anonymous",
+        "entity_type": "address",
+        "data": json.dumps(ADDRESS),
+        "version": 1,
+        "board_uid": board_uid,
+        "stored_at": time.time_ns() // 1_000_000,  # not yet to be forgotten
+    }
+    names = [column.name for column in table.columns]
     for number in range(first, last):
         profile = f"{number:08x}-0000-4000-8000-000000000000"
-        own = {
-            "profile_id": profile,
-            "owner_id": profile,
-            "entity_id": f"{number:08x}-0000-4000-8000-000000000001",
-            "app_id": APP_ID,
-            "type": "Anonymous",
-            "external_key": f"seed-{number}",
-            "external_id": f"seed-{number}",
-            "entity_type": "address",
-            "data": json.dumps(ADDRESS),
-            "version": 1,
-        }
-        yield tuple(own.get(name, value) for name, value in plain.items())
+        plain["profile_id"] = plain["owner_id"] = plain["entry_id"] = plain["member_id"] = profile
+        plain["entity_id"] = f"{number:08x}-0000-4000-8000-000000000001"
+        plain["external_key"] = plain["external_id"] = plain["session"] = f"seed-{number}"
+        plain["rank_key"], plain["seq"] = -(number * 7919 % 1_000_003), number + 1
+        yield tuple(plain[name] for name in names)
 
 
 def _plain(column: Any) -> Any:
@@ -63,23 +82,57 @@ def _plain(column: Any) -> Any:
             return 0
         case Float():
             return 0.0
-        case JSON():
+        case LargeBinary():
+            return b""
+        case JSON() | Json():
             return "{}"
         case _:
             return ""
 
 
 def fill(server: Running, first: int, last: int) -> None:
-    """Add players, with all that a player has."""
-    for name in ("players", "identities", "entities"):
+    """Add players, with all that a player has, and start the server anew: it knows nothing of the new rows."""
+    uid = asyncio.run(_board_uid(server))
+    server.stop()
+    for name in TABLES:
         table = metadata.tables[name]
         for start in range(first, last, CHUNK):
-            chunk = list(rows(table, start, min(start + CHUNK, last)))
+            chunk = list(rows(table, uid, start, min(start + CHUNK, last)))
             if server.database:
                 asyncio.run(_copy(server.database, table, chunk))
             else:
-                _insert(server.folder / "data" / "gameserver.db", table, chunk)
+                _insert(_file(server), table, chunk)
     server.settle()
+    server.restart()
+
+
+def rank_all(server: Running, sessions: Path) -> None:
+    """Ask for a rank, so that the index of the board is built, and wait until it is."""
+    session = sessions.read_text().split()[0]
+    body = f'{{"packetId":1,"sessionId":"{session}","gameId":"{APP_ID}","messages":[{encode(AROUND)}]}}'
+    httpx.post(f"{server.url}/dispatcherv2", content=body, timeout=60)
+    server.wait_until_idle()
+
+
+def _file(server: Running) -> Path:
+    return server.folder / "data" / "gameserver.db"
+
+
+async def _board_uid(server: Running) -> str:
+    """The server has made the board when it was ready, or does so within a moment."""
+    sql = f"SELECT uid FROM leaderboards WHERE app_id = '{APP_ID}' AND board_id = '{BOARD}'"
+    while True:
+        if server.database:
+            connection = await asyncpg.connect(server.database)
+            uid = await connection.fetchval(sql)
+            await connection.close()
+        else:
+            with sqlite3.connect(_file(server)) as file:
+                uid = (file.execute(sql).fetchone() or [None])[0]
+            file.close()
+        if uid is not None:
+            return str(uid)
+        await asyncio.sleep(0.05)
 
 
 def _insert(path: Path, table: Table, chunk: list[tuple[Any, ...]]) -> None:
@@ -98,30 +151,21 @@ async def _copy(url: str, table: Table, chunk: list[tuple[Any, ...]]) -> None:
         await connection.close()
 
 
-def measure(server: Running, sizes: list[int], seconds: int) -> dict[str, list[float]]:
-    """CPU microseconds of each packet at each size, and of the bare server."""
-    bench = Bench(server, seconds)
-    bench.prepare()
-    chosen = [case for case in cases() if case.name in NAMES]
-    curves: dict[str, list[float]] = {name: [] for name in ["bare uvicorn", *(case.name for case in chosen)]}
-    filled = 0
-    for size in sizes:
-        fill(server, filled, size)
-        filled = size
-        results = [bench.floor(), *(bench.case(case) for case in chosen)]
-        for each in results:
-            curves[each.name].append(each.total)
-        sys.stdout.write(
-            f"{size:>9,} " + "  ".join(f"{each.name} {each.total:.0f}" for each in results) + "\n"
-        )
-        sys.stdout.flush()
-    return curves
+def picture(sizes: list[int], panels: dict[str, dict[str, list[float]]]) -> str:
+    """The curves of each set-up as SVG, one below the other: rows on a logarithmic axis, microseconds on a straight one."""
+    height = HEIGHT * len(panels)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
+        f'font-size="12"><rect width="{WIDTH}" height="{height}" fill="white"/>'
+    ]
+    for number, (title, curves) in enumerate(panels.items()):
+        parts += [f'<g transform="translate(0 {number * HEIGHT})">', *_panel(sizes, curves, title), "</g>"]
+    return "\n".join([*parts, "</svg>\n"])
 
 
-def picture(sizes: list[int], curves: dict[str, list[float]], title: str) -> str:
-    """The curves as SVG: rows on a logarithmic axis, microseconds on a straight one."""
+def _panel(sizes: list[int], curves: dict[str, list[float]], title: str) -> Iterator[str]:
     top = max(max(values) for values in curves.values()) * 1.1
-    step = (WIDTH - 3 * MARGIN) / max(1, len(sizes) - 1)
+    step = (WIDTH - MARGIN - NAMES_WIDTH - 20) / max(1, len(sizes) - 1)
 
     def x(index: int) -> float:
         return MARGIN + index * step
@@ -129,56 +173,19 @@ def picture(sizes: list[int], curves: dict[str, list[float]], title: str) -> str
     def y(value: float) -> float:
         return HEIGHT - MARGIN - value / top * (HEIGHT - 2 * MARGIN)
 
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
-        f'font-size="12"><rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        f'<text x="{MARGIN}" y="24" font-size="15">{title}</text>',
-        f'<text x="{MARGIN}" y="44" fill="#555">CPU µs a packet, by rows of each table</text>',
-    ]
+    yield f'<text x="{MARGIN}" y="24" font-size="15">Cost of a packet as the game grows: {title}</text>'
+    yield f'<text x="{MARGIN}" y="44" fill="#555">CPU µs a packet, by rows of each table</text>'
     for index, size in enumerate(sizes):
-        parts.append(
-            f'<text x="{x(index):.0f}" y="{HEIGHT - MARGIN + 20}" text-anchor="middle">{size:,}</text>'
-        )
+        yield f'<text x="{x(index):.0f}" y="{HEIGHT - MARGIN + 20}" text-anchor="middle">{size:,}</text>'
     for tick in range(5):
         value = top * tick / 4
-        parts.append(
-            f'<line x1="{MARGIN}" x2="{x(len(sizes) - 1):.0f}" y1="{y(value):.0f}" y2="{y(value):.0f}" stroke="#ddd"/>'
-            f'<text x="{MARGIN - 8}" y="{y(value) + 4:.0f}" text-anchor="end">{value:.0f}</text>'
-        )
+        yield f'<line x1="{MARGIN}" x2="{x(len(sizes) - 1):.0f}" y1="{y(value):.0f}" y2="{y(value):.0f}" stroke="#ddd"/>'
+        yield f'<text x="{MARGIN - 8}" y="{y(value) + 4:.0f}" text-anchor="end">{value:.0f}</text>'
     for number, (name, values) in enumerate(sorted(curves.items(), key=lambda each: -each[1][-1])):
         colour = COLOURS[number % len(COLOURS)]
         points = " ".join(f"{x(index):.0f},{y(value):.1f}" for index, value in enumerate(values))
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(
-            f'<text x="{x(len(sizes) - 1) + 10:.0f}" y="{MARGIN + 20 * number}" fill="{colour}">'
+        yield f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
+        yield (
+            f'<text x="{x(len(sizes) - 1) + 10:.0f}" y="{MARGIN + 22 * number}" fill="{colour}">'
             f"{name}: {values[0]:.0f} → {values[-1]:.0f}</text>"
         )
-    return "\n".join([*parts, "</svg>\n"])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--services", action="store_true", help="over PostgreSQL and Redis instead of embedded"
-    )
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
-    parser.add_argument("--seconds", type=int, default=3, help="length of each measurement")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the curves")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the curves")
-    chosen = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        running(Path(folder), services=chosen.services) as server,
-    ):
-        curves = measure(server, chosen.sizes, chosen.seconds)
-    if chosen.json:
-        chosen.json.write_text(json.dumps({"sizes": chosen.sizes, "cpu_us": curves}, indent=1) + "\n")
-    if chosen.svg:
-        where = "PostgreSQL and Redis" if chosen.services else "embedded"
-        chosen.svg.write_text(picture(chosen.sizes, curves, f"Cost of a packet as the game grows ({where})"))
-
-
-if __name__ == "__main__":
-    main()

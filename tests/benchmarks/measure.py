@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
@@ -21,6 +22,8 @@ from tests.benchmarks.packets import APP, APP_ID, CREATE, encode, login
 from tests.processes import serve
 
 CONNECTIONS, THREADS = 32, 2
+DURATION_MAX = "1h"  # of wrk, which is interrupted long before
+IDLE_SECONDS, IDLE_SHARE = 0.5, 0.1
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "shared_buffers": "128MB"}
@@ -53,12 +56,40 @@ class Load:
 class Running:
     """A server under test. `database` and `redis` are empty when it is embedded."""
 
-    url: str
     folder: Path
-    pids: dict[str, int]
-    start_seconds: float
     database: str = ""
     redis: str = ""
+    pids: dict[str, int] = field(default_factory=dict)
+    url: str = ""
+    start_seconds: float = 0
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def start(self) -> None:
+        options = ["--database", self.database, "--redis", self.redis] if self.database else []
+        started = time.perf_counter()
+        process = self._stack.enter_context(serve(self.folder, *options))
+        self.start_seconds = time.perf_counter() - started
+        self.url, self.pids["server"] = process.url, process.popen.pid
+
+    def stop(self) -> None:
+        self._stack.close()
+
+    def restart(self) -> None:
+        """Start the server anew, with nothing but its database."""
+        self.stop()
+        if self.redis:
+            with redis_client.Redis.from_url(self.redis) as client:
+                client.flushall()
+        self.start()
+
+    def wait_until_idle(self) -> None:
+        """Return when nothing goes on in the background any more."""
+        while True:
+            before = self.cost()
+            time.sleep(IDLE_SECONDS)
+            cost = self.cost().since(before)
+            if cost.server + cost.redis + cost.sql < IDLE_SHARE * IDLE_SECONDS:
+                return
 
     def cost(self) -> Cost:
         return Cost(
@@ -79,7 +110,8 @@ class Running:
 
     def complaints(self) -> list[str]:
         """What the server has logged so far above information."""
-        lines = (self.folder / "server-0.log").read_text().splitlines()
+        logs = sorted(self.folder.glob("server-*.log"))
+        lines = [line for log in logs for line in log.read_text().splitlines()]
         return [line for line in lines if '"level": "warning"' in line or '"level": "error"' in line]
 
     def redis_bytes(self) -> int:
@@ -112,22 +144,18 @@ def running(folder: Path, *, services: bool) -> Iterator[Running]:
     (folder / "apps" / "bench").mkdir(parents=True)
     (folder / "apps" / "bench" / "app.toml").write_text(APP)
     with contextlib.ExitStack() as stack:
-        database = redis = ""
-        options: list[str] = []
-        pids: dict[str, int] = {}
+        server = Running(folder)
         if services:
-            database = stack.enter_context(servers.postgresql(DURABLE))
-            redis = stack.enter_context(servers.redis())
-            migrate(database)
-            options = ["--database", database, "--redis", redis]
-            data = Path(database.partition("host=")[2], "data")
-            pids["sql"] = int((data / "postmaster.pid").read_text().split()[0])
-            with redis_client.Redis.from_url(redis) as client:
-                pids["redis"] = int(client.info("server")["process_id"])
-        started = time.perf_counter()
-        process = stack.enter_context(serve(folder, *options))
-        pids["server"] = process.popen.pid
-        yield Running(process.url, folder, pids, time.perf_counter() - started, database, redis)
+            server.database = stack.enter_context(servers.postgresql(DURABLE))
+            server.redis = stack.enter_context(servers.redis())
+            migrate(server.database)
+            data = Path(server.database.partition("host=")[2], "data")
+            server.pids["sql"] = int((data / "postmaster.pid").read_text().split()[0])
+            with redis_client.Redis.from_url(server.redis) as client:
+                server.pids["redis"] = int(client.info("server")["process_id"])
+        server.start()
+        stack.callback(server.stop)
+        yield server
 
 
 @contextlib.contextmanager
@@ -168,7 +196,7 @@ def players(url: str, path: Path, names: list[str], *, entities: bool = False) -
     path.write_text("\n".join(found) + "\n")
 
 
-def wrk(url: str, seconds: int, lines: Path, messages: str, first_id: int, *, once: bool = False) -> Load:
+def wrk(url: str, seconds: float, lines: Path, messages: str, first_id: int, *, once: bool = False) -> Load:
     """Send packets over keep-alive connections."""
     script = str(Path(__file__).with_name("load.lua"))
     command = [
@@ -178,23 +206,30 @@ def wrk(url: str, seconds: int, lines: Path, messages: str, first_id: int, *, on
         "-c",
         str(CONNECTIONS),
         "-d",
-        f"{seconds}s",
+        DURATION_MAX,
         "--latency",
         "-s",
         script,
     ]
     command += [f"{url}/dispatcherv2", "--", str(lines), APP_ID, messages, str(THREADS), str(first_id)]
     command += ["once" if once else "on"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    requests = re.search(r"(\d+) requests in", done.stdout)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
-    latency = re.search(r"Latency Distribution.*?50%\s+(\S+).*?99%\s+(\S+)", done.stdout, re.DOTALL)
-    assert requests, done.stdout
-    assert rate, done.stdout
-    assert latency, done.stdout
-    errors = done.stderr.splitlines()
-    sys.stderr.writelines(f"{line}\n" for line in errors[:3])
-    return Load(int(requests[1]), float(rate[1]), _ms(latency[1]), _ms(latency[2]), len(errors))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)  # its own -d takes whole seconds only
+            out, err = process.communicate()
+    requests = re.search(r"(\d+) requests in", out)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", out)
+    latency = re.search(r"Latency Distribution.*?50%\s+(\S+).*?99%\s+(\S+)", out, re.DOTALL)
+    assert requests, out + err
+    assert rate, out
+    assert latency, out
+    refused = err.splitlines()
+    sys.stderr.writelines(f"{line}\n" for line in refused[:3])
+    broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)
+    errors = len(refused) + (sum(map(int, broken.groups())) if broken else 0)
+    return Load(int(requests[1]), float(rate[1]), _ms(latency[1]), _ms(latency[2]), errors)
 
 
 def _ms(text: str) -> float:

@@ -1,16 +1,17 @@
-"""The packets that are measured. Those whose operations do not exist are left out."""
+"""The packets that are measured."""
 
 import json
 from dataclasses import dataclass
 
 APP_ID = "10001"
+BOARD = "high"
 APP = f"""\
 id = "{APP_ID}"
 secret = "a-secret-for-benchmarks"
 signature = "optional"
 [playerStatistics]
 create_unknown = true
-[leaderboard.boards.high]
+[leaderboard.boards.{BOARD}]
 type = "HIGH_VALUE"
 rotation = "NEVER"
 """
@@ -50,9 +51,9 @@ FIVE: Message = (
 POST: Message = (
     "leaderboard",
     "POST_SCORE",
-    {"leaderboardId": "high", "score": "%N", "data": {"car": "red"}},
+    {"leaderboardId": BOARD, "score": "%N", "data": {"car": "red"}},
 )
-_BOARD = {"leaderboardId": "high", "sort": "HIGH_TO_LOW"}
+_BOARD = {"leaderboardId": BOARD, "sort": "HIGH_TO_LOW"}
 TOP: Message = ("leaderboard", "GET_GLOBAL_LEADERBOARD_PAGE", _BOARD | {"startIndex": 0, "endIndex": 9})
 AROUND: Message = ("leaderboard", "GET_GLOBAL_LEADERBOARD_VIEW", _BOARD | {"beforeCount": 5, "afterCount": 5})
 RANK: Message = ("leaderboard", "GET_GLOBAL_LEADERBOARD_VIEW", _BOARD | {"beforeCount": 0, "afterCount": 0})
@@ -94,14 +95,7 @@ def encode(message: Message) -> str:
 
 
 def cases() -> list[Case]:
-    """All packets whose operations the server has."""
-    from gameserver.services import ALL  # noqa: PLC0415 - growth curves are drawn without the server
-
-    known = {(service.name, name) for service in ALL for name in service.operations}
-    return [case for case in _cases() if all((message[0], message[1]) in known for message in case.messages)]
-
-
-def _cases() -> list[Case]:
+    """All packets, each alone and ten to a packet."""
     alone = {
         "no-op": NO_OP,
         "read state": READ_STATE,
@@ -115,13 +109,15 @@ def _cases() -> list[Case]:
     }
     return [
         Case("log in, new", (login("new-%R-%N"),), "nobody"),
+        Case("log in, new ×10", tuple(login(f"new-%R-%N-{n}") for n in range(10)), "nobody"),
         Case("log in, existing", (login("again-%P"),), "nobody"),
+        Case("log in, existing ×10", (login("again-%P"),) * 10, "nobody"),
         *(
             case
             for name, message in alone.items()
             for case in (Case(name, (message,)), Case(f"{name} ×10", (message,) * 10))
         ),
         Case("match ends", (POST, FIVE, UPDATE, RANK, TOP)),
-        Case("match ends, no board", (FIVE, UPDATE, READ_STATE)),
         Case("log out", (LOG_OUT,), "once"),
+        Case("no-op ×9, log out", (*(NO_OP,) * 9, LOG_OUT), "once"),
     ]

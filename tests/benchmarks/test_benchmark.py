@@ -1,0 +1,49 @@
+"""The benchmark in a form short enough for every test run: nothing is timed, and every packet must be answered."""
+
+import json
+import shutil
+from pathlib import Path
+
+from tests import servers
+from tests.benchmarks import growth
+from tests.benchmarks.packets import cases
+from tests.benchmarks.run import BEGIN, END, FLOOR, Scale, measure, measure_growth, report
+from tests.conftest import BACKENDS
+
+SCALE = Scale(
+    players=100,
+    sessions=1000,
+    seconds=0.2,
+    warm_up_seconds=0,
+    once_seconds=0.1,
+    growth_seconds=0.1,
+    sizes=(1000, 3000),
+)
+
+
+def test_every_packet_is_answered_and_told_of(tmp_path: Path) -> None:
+    if shutil.which("wrk") is None:
+        servers.missing("wrk")
+    setup = "services" if BACKENDS == "services" else "embedded"
+    measured = measure(setup, SCALE, [""])
+    measured.growth, failed = measure_growth(setup, SCALE)
+    assert [each.name for each in measured.packets] == [FLOOR, *(case.name for case in cases())]
+    assert {each.name: each.errors for each in measured.packets if each.errors} == {}
+    assert failed == 0
+    assert measured.complaints == []
+    assert all(each.rate for each in measured.packets)
+    assert measured.memory.session_bytes > 0 or setup == "services"
+    assert measured.memory.session_redis_bytes > 0 or setup == "embedded"
+    assert set(measured.growth) == {FLOOR, *growth.NAMES}
+    assert all(len(curve) == len(SCALE.sizes) for curve in measured.growth.values())
+
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{BEGIN}old\n{END}after\n")
+    report({setup: measured}, SCALE, tmp_path, page)
+    assert page.read_text().startswith(f"before\n{BEGIN}")
+    assert page.read_text().endswith(f"{END}after\n")
+    assert "| match ends |" in page.read_text()
+    assert "old" not in page.read_text()
+    told = json.loads((tmp_path / "results.json").read_text())
+    assert told["setups"][setup]["packets"][0]["name"] == FLOOR
+    assert (tmp_path / "growth.svg").read_text().count("<polyline") == len(measured.growth)
