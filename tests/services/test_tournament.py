@@ -337,6 +337,20 @@ async def test_places_are_paid_once(game: Game) -> None:
     assert over["tournamentTimetable"]["tState"] == "COMPLETE"
 
 
+async def test_the_status_of_a_period_goes_on_while_its_results_are_made(game: Game) -> None:
+    player = await game.player()
+    await join(player)
+    await post(player, 7)
+    version = (await status(player))["versionId"]
+    game.clock.advance(DAY)
+    for rank in (0, 1):
+        told = await status(player, version=version)
+        assert (told["enrolled"], told["tournamentTimetable"]["tState"]) == (True, "COMPLETE")
+        assert (told["leaderboardEnrollment"]["score"], told["leaderboardEnrollment"]["tRank"]) == (7, rank)
+        assert (await status(player))["enrolled"] is False
+        await tick(game)
+
+
 async def test_claims_at_once_are_paid_once(game: Game) -> None:
     player = await game.player()
     await join(player)

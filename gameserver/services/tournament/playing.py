@@ -143,8 +143,7 @@ async def status(
         state = period.state(ctx.now_ms)
     else:
         period = await _ended(ctx, board, wanted)
-        result = await ctx.tx.one(storage.RESULT, uid=board.uid, member=member_id, of_version=wanted)
-        part = None if result is None else result_shown(result)
+        part = await _ended_part(ctx, board, wanted, member_id)
         state = "COMPLETE"
     found = await templates.of_period(
         ctx.tx, ctx.app, period.codes, period, now_ms=ctx.now_ms, over=wanted != board.version
@@ -166,13 +165,30 @@ async def status(
 
 
 async def _ended(ctx: Context, board: Board, version: int) -> Period:
-    """Return a period that is over. Raises `NoTournament`."""
-    for ended in await ctx.core.leaderboards.boards.ended_versions(ctx.tx, board):
+    """Return a period that is over, also one whose end nobody has stored yet. Raises `NoTournament`."""
+    boards = ctx.core.leaderboards.boards
+    stored = await boards.find(ctx, board.board_id)
+    unstored = [] if stored is None else stored.at(ctx.now_ms)[1]
+    for ended in (*unstored, *await boards.ended_versions(ctx.tx, board)):
         if ended.version == version:
             found = period_of(board, version, ended.started_ms, ended.ended_ms, ended.t_period)
             if found is not None:
                 return found
     raise NoTournament("this version was no tournament, or is no longer retained")
+
+
+async def _ended_part(ctx: Context, board: Board, version: int, member_id: str) -> dict[str, Any] | None:
+    """Return a member's part in a period that is over; without a rank while the results are not there yet."""
+
+    async def read(board: Board) -> Row | None:
+        return await read_part(ctx.tx, board, version, member_id)
+
+    # In this order: the results take the place of what players entered at a moment in between.
+    row = await ctx.core.leaderboards.reading(ctx, board.board_id, read)
+    if row is not None:
+        return part_shown(board, row)
+    result = await ctx.tx.one(storage.RESULT, uid=board.uid, member=member_id, of_version=version)
+    return None if result is None else result_shown(result)
 
 
 # Posting
