@@ -15,8 +15,8 @@ SAMPLE = """\
 [globalGameStatistics]
 #create_unknown = false
 
-#[globalGameStatistics.statistics.rounds_played]
-#category = "rounds"
+[globalGameStatistics.statistics.rounds_played]
+category = "rounds"
 """
 
 service = Service("globalGameStatistics", section=GlobalStatisticsSettings, sample=SAMPLE)

@@ -23,23 +23,24 @@ SAMPLE = """\
 # Experience points end here.
 #experience_maximum = 100000
 
-#[playerStatistics.statistics.wins]
-#[playerStatistics.statistics.lives]
-#initial = 3
-#minimum = 0
-#maximum = 9
-#category = "round"
+[playerStatistics.statistics.wins]
+
+[playerStatistics.statistics.lives]
+initial = 3
+minimum = 0
+maximum = 9
+category = "round"
 
 # Levels from 1 upwards: the points that reach them, and what players get then.
-#[[playerStatistics.levels]]
-#experience = 100
-#title = "Squire"
-#rewards = { currency = { coins = 10 }, statistics = { lives = "INC_TO_LIMIT#1#5" } }
+[[playerStatistics.levels]]
+experience = 100
+title = "Squire"
+rewards = { currency = { coins = 10 }, statistics = { lives = "INC_TO_LIMIT#1#5" } }
 
-#[[playerStatistics.levels]]
-#experience = 250
-#title = "Knight"
-#rewards = { currency = { coins = 25 }, experience = 5 }
+[[playerStatistics.levels]]
+experience = 250
+title = "Knight"
+rewards = { currency = { coins = 25 }, experience = 5 }
 """
 
 service = Service("playerStatistics", section=PlayerStatisticsSettings, sample=SAMPLE)

@@ -25,11 +25,11 @@ SAMPLE = """\
 # the player gets besides are rewards. A client may say how many times an event has happened.
 [playerStatisticsEvent]
 
-#[playerStatisticsEvent.events.round_won]
-#statistics = { wins = 1 }
-#global_statistics = { rounds_played = 1 }
-#experience = 10
-#rewards = { currency = { coins = 1 } }
+[playerStatisticsEvent.events.round_won]
+statistics = { wins = 1 }
+global_statistics = { rounds_played = 1 }
+experience = 10
+rewards = { currency = { coins = 5 } }
 """
 
 

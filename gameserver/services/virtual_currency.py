@@ -24,8 +24,8 @@ SAMPLE = """\
 [virtualCurrency]
 #clients_may_change = false
 
-#[virtualCurrency.currencies.coins]
-#title = "Coins"
+[virtualCurrency.currencies.coins]
+title = "Coins"
 """
 
 service = Service("virtualCurrency", section=CurrencySettings, sample=SAMPLE)

@@ -30,14 +30,14 @@ SAMPLE = """\
 # What a further score does: HIGH_VALUE and LOW_VALUE keep the best, LAST_VALUE the last, CUMULATIVE adds,
 # ARCADE_HIGH and ARCADE_LOW keep all. This board begins anew every Monday; the scores of this week and of the
 # three weeks before can be read. Also: DAILY, MONTHLY, YEARLY, DAYS with days = 2 to 14, or NEVER.
-#[leaderboard.boards.high_scores]
-#type = "HIGH_VALUE"
-#rotation = "WEEKLY"
-#reset = 2026-01-05T00:00:00Z
-#retained = 4
+[leaderboard.boards.high_scores]
+type = "HIGH_VALUE"
+rotation = "WEEKLY"
+reset = 2026-01-05T00:00:00Z
+retained = 4
 # "GROUP": groups have scores, not players.
 #entries = "PLAYER"
-#data = { title = "High scores" }
+data = { title = "High scores" }
 """
 
 service = Service("leaderboard", section=LeaderboardSettings, sample=SAMPLE)

@@ -22,24 +22,29 @@ INSTANCE_PREFIX = "^D^"  # what the ids of instances of divisions begin with
 
 SAMPLE = """\
 # Templates of tournaments: what it costs to enter, and what the best get. A board carries tournaments when it
-# says so (below), and then every period of the board is one. At its end players claim their rewards, or are
-# paid without asking. Phases are parts of the period.
+# says so (below), and then every period of the board is one, and only who has entered posts scores. At its
+# end players claim their rewards, or are paid without asking. Phases are parts of the period.
 [tournament]
 
-#[tournament.templates.weekly_cup]
-#title = "Weekly cup"
-#entry_fee = { coins = 10 }
+[tournament.templates.weekly_cup]
+title = "Weekly cup"
+entry_fee = { coins = 10 }
 # The first line that fits decides: a place (equal scores share one), all places up to one, a share of the
 # players, or everybody else.
-#payouts = [
-#  { rank = 1, rewards = { currency = { coins = 100 }, experience = 50 } },
-#  { up_to = 3, rewards = { currency = { coins = 50 } } },
-#  { percent = 10, rewards = { currency = { coins = 20 } } },
-#  { rest = true, rewards = { experience = 5 } },
-#]
+payouts = [
+  { rank = 1, rewards = { currency = { coins = 100 }, experience = 50 } },
+  { up_to = 3, rewards = { currency = { coins = 50 } } },
+  { percent = 10, rewards = { currency = { coins = 20 } } },
+  { rest = true, rewards = { experience = 5 } },
+]
 
-#[leaderboard.boards.high_scores.tournament]
-#codes = ["weekly_cup"]
+[leaderboard.boards.weekly_cup]
+rotation = "WEEKLY"
+reset = 2026-01-05T00:00:00Z
+retained = 4
+
+[leaderboard.boards.weekly_cup.tournament]
+codes = ["weekly_cup"]
 #auto_join = false
 #auto_claim = false
 # Minutes: when nobody can enter yet; when players enter, but scores do not count yet; when, before the end of
