@@ -13,10 +13,10 @@ globalThis.localStorage = {
 
 const { BrainCloudWrapper } = require("braincloud");
 
-// Make a client for the server under test; every method of it calls back with the message's answer.
-exports.client = function client(name = "test") {
+// Make a client for the server under test. What it stores, it stores under `name`.
+exports.client = function client(name, { secret = process.env.APP_SECRET } = {}) {
   const wrapper = new BrainCloudWrapper(name);
-  wrapper.initialize(process.env.APP_ID, process.env.APP_SECRET, "1.0.0");
+  wrapper.initialize(process.env.APP_ID, secret, "1.0.0");
   const core = wrapper.brainCloudClient;
   core.setServerUrl(process.env.SERVER_URL);
   core.enableLogging(process.env.DEBUG === "1");

@@ -1,0 +1,51 @@
+"""A server in a process of its own for the tests of clients, with the app of `app.toml` or with none."""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.processes import serve
+
+APP_TOML = Path(__file__).parent / "app.toml"
+
+
+class Server:
+    """A running server, and what its clients have to know of it."""
+
+    def __init__(
+        self,
+        stack: contextlib.ExitStack,
+        folder: Path,
+        services: Mapping[str, str],
+        module: str = "gameserver",
+    ) -> None:
+        folder.mkdir(exist_ok=True)
+        options = [part for name, url in services.items() for part in (f"--{name}", url)]
+        self.url = stack.enter_context(serve(folder, *options, module=module)).url
+        [file] = (folder / "apps").glob("*/app.toml")
+        app = tomllib.loads(file.read_text())
+        self.app_id, self.secret = app["id"], app["secret"]
+        places = ["--apps", str(folder / "apps"), "--data", str(folder / "data"), *options]
+        self.command = [sys.executable, "-m", module, "call", *places]
+
+    def call(self, operation: str, data: Any, profile_id: str = "") -> Any:
+        """Run an operation as an operator does, with a server's authority."""
+        words = [*self.command, self.app_id, operation, json.dumps(data)]
+        if profile_id:
+            words += ["--profile", profile_id]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+def declare_app(folder: Path) -> Path:
+    """Put the app into a server's folder; returns the folder."""
+    (folder / "apps" / "game").mkdir(parents=True)
+    shutil.copy(APP_TOML, folder / "apps" / "game" / "app.toml")
+    return folder

@@ -1,0 +1,135 @@
+const { expect, player, time, unique } = require("../helper");
+
+const VERSION = 1;
+
+module.exports = {
+  async "posting to a board that is declared, and reading it"() {
+    const [ada, bob] = [await player(), await player()];
+    const board = ada.socialLeaderboard;
+    await ada.playerState.updateUserName("Ada").gives({ playerName: "Ada" });
+    await board.postScoreToLeaderboard("best", 1_000_000, { car: "red" }).gives(null);
+    await board.postScoreToLeaderboard("best", 5, null).gives(null); // the board keeps the best
+    await bob.socialLeaderboard.postScoreToLeaderboard("best", 999_999, null).gives(null);
+
+    const adas = {
+      playerId: ada.id,
+      score: 1_000_000,
+      index: 0,
+      rank: 1,
+      data: { car: "red" },
+      name: "Ada",
+      updatedAt: time,
+    };
+    const bobs = { playerId: bob.id, score: 999_999, index: 1, rank: 2 };
+    const both = { leaderboardId: "best", leaderboard: [adas, bobs], moreBefore: false, server_time: time };
+    await board.getGlobalLeaderboardPage("best", board.sortOrder.HIGH_TO_LOW, 0, 1).gives(both);
+    await board.getGlobalLeaderboardPageByVersion("best", board.sortOrder.HIGH_TO_LOW, 0, 1, VERSION).gives(both);
+    await board.getGlobalLeaderboardView("best", board.sortOrder.HIGH_TO_LOW, 3, 1).gives({ leaderboard: [adas, bobs] });
+    await bob.socialLeaderboard
+      .getGlobalLeaderboardViewByVersion("best", board.sortOrder.LOW_TO_HIGH, 0, 1, VERSION)
+      .gives({ versionId: VERSION, leaderboard: [{ playerId: bob.id }, { playerId: ada.id }] });
+    await board.getGlobalLeaderboardEntryCount("best").gives({ entryCount: 2 });
+    await board.getGlobalLeaderboardEntryCountByVersion("best", VERSION).gives({ entryCount: 2 });
+    await board.getGlobalLeaderboardVersions("best").gives({ leaderboardId: "best", versions: [{ versionId: VERSION }] });
+    const { leaderboardList } = await board.listAllLeaderboards().gives({ leaderboardList: Array.isArray });
+    expect(
+      leaderboardList.find((found) => found.leaderboardId === "best"),
+      { leaderboardType: "HIGH_VALUE" },
+      "listed",
+    );
+
+    await board
+      .getPlayerScore("best", -1)
+      .gives({ score: { score: 1_000_000, leaderboardId: "best", data: { car: "red" } } });
+    await board
+      .getPlayerScoresFromLeaderboards(["best", "none"])
+      .gives({ scores: [{ leaderboardId: "best", score: 1_000_000 }] });
+    await board.removePlayerScore("best", -1).gives({ numScoresRemoved: 1 });
+    await board.getPlayerScore("best", -1).refused(400, 40528);
+    await bob.socialLeaderboard.removePlayerScore("best", VERSION).gives({ numScoresRemoved: 1 });
+  },
+
+  async "boards among friends and among players by name"() {
+    const [ada, bob] = [await player(), await player()];
+    const board = ada.socialLeaderboard;
+    await board.postScoreToLeaderboard("best", 10, null).gives(null);
+    await bob.socialLeaderboard.postScoreToLeaderboard("best", 20, null).gives(null);
+
+    const alone = { social_leaderboard: [{ playerId: ada.id, name: "You", score: 10 }] };
+    await board.getSocialLeaderboard("best", true).gives(alone);
+    await board.getSocialLeaderboardByVersion("best", true, VERSION).gives(alone);
+    await board
+      .getMultiSocialLeaderboard(["best", "none"], 5, false)
+      .gives({ leaderboards: [{ leaderboardId: "best", selfIndex: 0, self: { score: 10 } }] });
+    const both = {
+      leaderboard: [
+        { playerId: bob.id, score: 20 },
+        { playerId: ada.id, score: 10 },
+      ],
+    };
+    await board.getPlayersSocialLeaderboard("best", [ada.id, bob.id, "nobody"]).gives(both);
+    await board.getPlayersSocialLeaderboardByVersion("best", [ada.id, bob.id], VERSION).gives(both);
+    await board.getSocialLeaderboard("none", true).refused(500, 40499);
+  },
+
+  async "boards that the first score makes"() {
+    const { socialLeaderboard: board } = await player();
+    const { CUMULATIVE, LOW_VALUE } = board.leaderboardType;
+    const reset = new Date(Date.now() + 3_600_000);
+    const made = [
+      [
+        "postScoreToDynamicLeaderboard",
+        LOW_VALUE,
+        ["WEEKLY", reset, 2],
+        { rotationType: "WEEKLY", resetAt: reset.getTime() },
+      ],
+      ["postScoreToDynamicLeaderboardUTC", CUMULATIVE, ["NEVER", reset, 1], { rotationType: "NEVER" }],
+      ["postScoreToDynamicLeaderboardDays", LOW_VALUE, [reset, 2, 3], { rotationType: "DAYS", resetAt: reset.getTime() }],
+      ["postScoreToDynamicLeaderboardDaysUTC", CUMULATIVE, [reset, 2, 5], { rotationType: "DAYS", maxRetainedCount: 2 }],
+    ];
+    for (const [method, leaderboardType, how, expected] of made) {
+      const id = unique("dynamic");
+      for (const score of [7, 4]) await board[method](id, score, { lap: 1 }, leaderboardType, ...how).gives(null);
+      const score = leaderboardType === LOW_VALUE ? 4 : 11;
+      await board.getPlayerScore(id, -1).gives({ score: { score, data: { lap: 1 } } });
+      const { leaderboardList } = await board.listAllLeaderboards().gives({});
+      expect(
+        leaderboardList.find((found) => found.leaderboardId === id),
+        { leaderboardType, ...expected },
+        method,
+      );
+    }
+    await board
+      .postScoreToDynamicLeaderboard(unique("dynamic"), 1, null, "SIDEWAYS", "WEEKLY", reset, 2)
+      .refused(400, 40660);
+  },
+
+  async "an arcade board keeps all scores"() {
+    const { socialLeaderboard: board } = await player();
+    for (const score of [3, 9, 6]) await board.postScoreToLeaderboard("arcade", score, null).gives(null);
+    await board.getPlayerScores("arcade", -1, 2).gives({ leaderboardId: "arcade", scores: [{ score: 9 }, { score: 6 }] });
+    await board.postScoreToLeaderboard("none", 1, null).refused(500, 40499);
+  },
+
+  // Nobody has groups yet: the client hears that there is no such group.
+  async "boards of groups"() {
+    const { socialLeaderboard: board } = await player();
+    const { HIGH_VALUE } = board.leaderboardType;
+    const reset = new Date();
+    await board.postScoreToGroupLeaderboard("teams", "no group", 1, null).refused(400, 40345);
+    await board
+      .postScoreToDynamicGroupLeaderboard("clans", "no group", 1, null, HIGH_VALUE, "WEEKLY", reset.getTime(), 2)
+      .refused(400, 40345);
+    await board
+      .postScoreToDynamicGroupLeaderboardUTC("clans", "no group", 1, null, HIGH_VALUE, "WEEKLY", reset.getTime(), 2)
+      .refused(400, 40345);
+    await board
+      .postScoreToDynamicGroupLeaderboardDaysUTC("clans", "no group", 1, null, HIGH_VALUE, reset, 2, 3)
+      .refused(400, 40345);
+    await board.removeGroupScore("teams", "no group", -1).refused(400, 40345);
+    await board.getGroupSocialLeaderboard("best", "no group").refused(400, 40345);
+    await board.getGroupSocialLeaderboardByVersion("best", "no group", VERSION).refused(400, 40345);
+    await board.getGroupLeaderboardView("teams", "no group", "HIGH_TO_LOW", 1, 1).refused(400, 40345);
+    await board.getGroupLeaderboardViewByVersion("teams", "no group", VERSION, "HIGH_TO_LOW", 1, 1).refused(400, 40345);
+  },
+};

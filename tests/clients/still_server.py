@@ -1,0 +1,13 @@
+"""The real server with a clock that stands still: `python -m tests.clients.still_server serve …`.
+
+`POST /_clock` moves it, as with `--ephemeral`; but this one takes `--redis` and `--database` too.
+"""
+
+import gameserver.app
+from gameserver.__main__ import main
+from gameserver.wire.clock import FixedClock
+
+gameserver.app.SystemClock = FixedClock  # type: ignore[assignment, misc]
+
+if __name__ == "__main__":
+    main()
