@@ -1,0 +1,437 @@
+"""The Python client against a server in a process of its own: every typed method of every service.
+
+A scenario for each service; the test that runs it fails when a method of the service's class is left out.
+"""
+
+import contextlib
+import inspect
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from gameserver_client import Client, GameServerError, Settings, services
+
+from tests.clients.game import Server, declare_app
+
+READ, WRITE = {"other": 1}, {"other": 2}
+HIGH_TO_LOW = "HIGH_TO_LOW"
+
+
+class Players:
+    """Makes players, and closes their clients at the end."""
+
+    def __init__(self, stack: contextlib.ExitStack, server: Server) -> None:
+        self._stack, self.server = stack, server
+
+    def client(self) -> Client:
+        """A client that has not logged in."""
+        client = Client(
+            self.server.url, self.server.app_id, self.server.secret, settings=Settings(heartbeats=False)
+        )
+        return self._stack.enter_context(client)
+
+    def __call__(self) -> Client:
+        """A client that is logged in as a new player."""
+        client = self.client()
+        assert client.authenticate_anonymous()["newUser"] == "true"
+        return client
+
+
+@pytest.fixture(scope="module")
+def players(tmp_path_factory: pytest.TempPathFactory, migrated: dict[str, str]) -> Iterator[Players]:
+    """Players of a server on the backends of the test run."""
+    with contextlib.ExitStack() as stack:
+        folder = declare_app(tmp_path_factory.mktemp("python") / "server")
+        yield Players(stack, Server(stack, folder, migrated))
+
+
+def holds(actual: Any, **expected: Any) -> Any:
+    """Check that an answer has at least these keys; returns it."""
+    assert {key: actual.get(key) for key in expected} == expected
+    return actual
+
+
+def refused(call: Callable[..., Any], status: int, reason: int, **data: Any) -> None:
+    """Check that a call is refused."""
+    with pytest.raises(GameServerError) as refusal:
+        call(**data)
+    assert (refusal.value.status, refusal.value.reason_code) == (status, reason)
+    assert refusal.value.message
+
+
+def unique(name: str) -> str:
+    """A text that no other test uses."""
+    return f"{name}-{uuid.uuid4()}"
+
+
+# Scenarios
+
+
+def authentication_v2(players: Players) -> None:
+    client, name = players.client(), unique("ada")
+    auth = client.authentication_v2
+    assert auth.get_server_version()["serverVersion"]
+    login = {"authentication_type": "Universal", "external_id": name, "profile_id": "", "anonymous_id": ""}
+    refused(auth.authenticate, 202, 40208, **login, authentication_token="secret", force_create=False)
+    made = auth.authenticate(**login, authentication_token="secret", force_create=True)
+    holds(made, newUser="true")
+    mail = {"fromAddress": "game@example.com"}
+    for reset in (auth.reset_email_password, auth.reset_email_password_advanced):
+        reset(email_address=f"{name}@example.com", service_params=mail)
+    for reset in (
+        auth.reset_email_password_with_expiry,
+        auth.reset_email_password_advanced_with_expiry,
+    ):
+        reset(email_address=f"{name}@example.com", service_params=mail, token_ttl_in_minutes=5)
+    for reset in (auth.reset_universal_id_password, auth.reset_universal_id_password_advanced):
+        reset(universal_id=name, service_params=mail)
+    for reset in (
+        auth.reset_universal_id_password_with_expiry,
+        auth.reset_universal_id_password_advanced_with_expiry,
+    ):
+        reset(universal_id=name, service_params=mail, token_ttl_in_minutes=5)
+    # The client's own ways lead to the same operation.
+    holds(players.client().authenticate_universal(name, "secret"), profileId=made["profileId"])
+    handoff = players.server.call("identity.CREATE_HANDOFF_ID", {}, made["profileId"])
+    tablet = players.client()
+    holds(
+        tablet.authenticate_handoff(handoff["handoffId"], handoff["securityToken"]),
+        profileId=made["profileId"],
+        newUser="false",
+    )
+    refused(
+        players.client().authenticate_handoff,
+        403,
+        40307,
+        handoff_id=handoff["handoffId"],
+        security_token=handoff["securityToken"],
+    )
+
+
+def entity(players: Players) -> None:
+    ada, bob = players(), players()
+    mine, others = ada.entity, bob.entity
+    made = holds(mine.create(entity_type="book", data={"visits": 1}, acl=WRITE), version=1, acl=WRITE)
+    key = {"entity_id": made["entityId"]}
+    holds(mine.read(**key), data={"visits": 1})
+    holds(mine.update(**key, data={"visits": 2}, entity_type="book", acl=WRITE, version=1), version=2)
+    holds(mine.increment_user_entity_data(**key, data={"visits": 1}), data={"visits": 3}, version=3)
+    holds(mine.read_by_type(entity_type="book"), entityListCount=1)
+    found = mine.get_list(where={"data.visits": 3}, order_by={"createdAt": 1}, max_return=5)
+    assert [listed["entityId"] for listed in found["entityList"]] == [made["entityId"]]
+    holds(mine.get_list_count(where={"entityType": "book"}), entityListCount=1)
+    page = mine.get_page(context={"pagination": {"rowsPerPage": 5, "pageNumber": 1}, "searchCriteria": {}})
+    assert page["results"]["count"] == 1
+    assert mine.get_page_by_offset(context=page["context"], page_offset=1)["results"]["items"] == []
+
+    owner = {"target_profile_id": ada.session.profile_id}
+    holds(others.read_shared_entity(**key, **owner), version=3)
+    holds(others.read_shared(**owner), entityListCount=1)
+    holds(others.read_shared_entities_list(**owner, where={"entityType": "book"}), entityListCount=1)
+    holds(others.update_shared(**key, **owner, data={"visits": 4}, version=3), version=4)
+    holds(others.increment_shared_user_entity_data(**key, **owner, data={"visits": 1}), version=5)
+    refused(others.update, 404, 40332, **key, data={})
+
+    assert mine.read_singleton(entity_type="settings") == {}
+    holds(mine.update_singleton(entity_type="settings", data={"sound": True}, version=-1), version=1)
+    refused(mine.update_singleton, 400, 40344, entity_type="settings", data={}, version=7)
+    assert mine.delete_singleton(entity_type="settings", version=1) == {}
+    assert mine.delete(**key, version=5) == {}
+    refused(mine.read, 400, 40345, **key)
+
+
+def global_entity(players: Players) -> None:
+    ada, bob = players(), players()
+    mine, others = ada.global_entity, bob.global_entity
+    kind, region = unique("island"), unique("region")
+    made = mine.create(entity_type=kind, time_to_live=-1, acl=READ, data={"trees": 1})
+    key = {"entity_id": made["entityId"]}
+    holds(others.read(**key), data={"trees": 1}, ownerId=ada.session.profile_id)
+    holds(mine.update(**key, version=1, data={"trees": 2}), version=2)
+    holds(mine.increment_global_entity_data(**key, data={"trees": 5}), version=3, data={"trees": 7})
+    holds(mine.update_time_to_live(**key, version=3, time_to_live=60_000), version=4, timeToLive=60_000)
+    holds(mine.update_indexed_id(**key, version=4, entity_indexed_id=region), version=5)
+    holds(mine.update_acl(**key, version=5, acl=WRITE), version=6, acl=WRITE)
+    new = mine.create_with_indexed_id(entity_type=kind, entity_indexed_id=region, acl=READ, data={"trees": 1})
+    holds(new, version=1)
+
+    both = {"entityType": kind}
+    for count in (
+        mine.get_list(where=both, max_return=5, order_by={"data.trees": 1}),
+        mine.get_list_with_hint(where=both, max_return=5, hint_json={}),
+        mine.get_list_by_indexed_id(entity_indexed_id=region, max_return=5),
+        mine.get_list_count(where=both),
+        mine.get_list_count_with_hint(where=both, hint_json={}),
+        mine.get_random_entities_matching(where=both, max_return=5),
+        mine.get_random_entities_matching_with_hint(where=both, max_return=5, hint_json={}),
+    ):
+        holds(count, entityListCount=2)
+    holds(mine.get_system_entity_list_with_hint(where=both, max_return=5, hint_json={}), entityListCount=0)
+    page = mine.get_page(context={"pagination": {"rowsPerPage": 1, "pageNumber": 1}, "searchCriteria": both})
+    assert mine.get_page_by_offset(context=page["context"], page_offset=1)["results"]["page"] == 2
+
+    owner = bob.session.profile_id
+    holds(mine.update_entity_owner_and_acl(**key, version=6, owner_id=owner, acl=READ), ownerId=owner)
+    refused(mine.update, 403, 40346, **key, data={})
+    holds(others.make_system_entity(**key, version=7, acl=WRITE), ownerId=None)
+    holds(mine.get_system_entity_list_count_with_hint(where=both, hint_json={}), entityListCount=1)
+    assert mine.delete(**key, version=8) == {}
+    refused(mine.read, 400, 40345, **key)
+
+
+def global_game_statistics(players: Players) -> None:
+    shared = players().global_game_statistics
+    before = shared.read()["statistics"]["monsters"]
+    holds(shared.process_statistics(statistics={"monsters": "INC#2"}), statistics={"monsters": before + 2})
+    holds(shared.update_increment(statistics={"monsters": 1}), statistics={"monsters": before + 3})
+    holds(shared.read_subset(statistics=["monsters"]), statistics={"monsters": before + 3})
+    assert set(shared.read_for_category(category="rounds")["statistics"]) == {"rounds"}
+    refused(shared.update_increment, 400, 40369, statistics={"typos": 1})
+
+
+def heartbeat(players: Players) -> None:
+    client = players()
+    assert client.heartbeat.read() == {}
+    assert client.heartbeat.heartbeat() == {}
+    client.logout()
+    refused(client.heartbeat.read, 403, 40304)
+
+
+def leaderboard(players: Players) -> None:
+    ada, bob, board = players(), players(), unique("board")
+    mine, others, on = ada.leaderboard, bob.leaderboard, {"leaderboard_id": board}
+    reset = int(time.time() * 1000) + 3_600_000
+    mine.post_score_dynamic(
+        **on, score=10, data={"lap": 1}, leaderboard_type="HIGH_VALUE", rotation_type="WEEKLY",
+        rotation_reset_time=reset, retained_count=2,
+    )  # fmt: skip
+    mine.post_score(**on, score=30)
+    others.post_score_dynamic_using_config(**on, score=20, score_data={"lap": 2}, config_json={})
+    adas, bobs = {"playerId": ada.session.profile_id}, {"playerId": bob.session.profile_id}
+
+    page = {"start_index": 0, "end_index": 9, "sort": HIGH_TO_LOW}
+    view = {"before_count": 1, "after_count": 1, "sort": HIGH_TO_LOW}
+    names = {"profile_ids": [adas["playerId"], bobs["playerId"], "nobody"]}
+    for found in (
+        mine.get_global_leaderboard_page(**on, **page),
+        mine.get_global_leaderboard_page_if_exists(**on, **page),
+        mine.get_global_leaderboard_page_by_version_if_exists(**on, **page, version_id=1),
+        mine.get_global_leaderboard_view(**on, **view),
+        mine.get_global_leaderboard_view_if_exists(**on, **view),
+        mine.get_global_leaderboard_view_by_version_if_exists(**on, **view, version_id=1),
+        mine.get_players_social_leaderboard(**on, **names),
+        mine.get_players_social_leaderboard_if_exists(**on, **names),
+        mine.get_players_social_leaderboard_by_version(**on, **names, version_id=1),
+        mine.get_players_social_leaderboard_by_version_if_exists(**on, **names, version_id=1),
+    ):
+        holds(found, leaderboardId=board, versionId=1)
+        assert [(e["playerId"], e["score"]) for e in found["leaderboard"]] == [
+            (adas["playerId"], 30),
+            (bobs["playerId"], 20),
+        ]
+    for found in (
+        mine.get_social_leaderboard(**on, replace_name=True),
+        mine.get_social_leaderboard_if_exists(**on, replace_name=True),
+        mine.get_social_leaderboard_by_version(**on, replace_name=True, version_id=1),
+        mine.get_social_leaderboard_by_version_if_exists(**on, replace_name=True, version_id=1),
+    ):
+        [alone] = found["social_leaderboard"]
+        holds(alone, **adas, name="You", score=30)
+    several = mine.get_multi_social_leaderboard(leaderboard_ids=[board, "none"], leaderboard_result_count=3)
+    assert [found["leaderboardId"] for found in several["leaderboards"]] == [board]
+    nowhere = {"leaderboard_id": "none"}
+    assert mine.get_global_leaderboard_page_if_exists(**nowhere, **page) == {}
+    refused(mine.get_global_leaderboard_page, 500, 40499, **nowhere, **page)
+
+    holds(mine.get_global_leaderboard_entry_count(**on, version_id=1), entryCount=2)
+    assert [v["versionId"] for v in mine.get_global_leaderboard_versions(**on)["versions"]] == [1]
+    assert board in [b["leaderboardId"] for b in mine.list_all_leaderboards()["leaderboardList"]]
+    holds(mine.get_player_score(**on)["score"], score=30, data={"lap": 1})
+    holds(mine.get_player_scores(**on, max_results=5)["scores"][0], score=30)
+    [score] = mine.get_player_scores_from_leaderboards(leaderboard_ids=[board])["scores"]
+    holds(score, leaderboardId=board, score=30)
+    holds(mine.remove_player_score(**on), numScoresRemoved=1)
+    refused(mine.get_player_score, 400, 40528, **on)
+
+    # Nobody has groups yet.
+    teams = {"leaderboard_id": "teams", "group_id": "no group"}
+    for call, data in (
+        (mine.post_group_score, {"score": 1}),
+        (mine.post_group_score_dynamic, {"score": 1, "leaderboard_type": "HIGH_VALUE"}),
+        (mine.post_group_score_dynamic_using_config, {"score": 1, "config_json": {}}),
+        (mine.remove_group_score, {}),
+        (mine.get_group_leaderboard_view, view),
+        (mine.get_group_social_leaderboard, {}),
+        (mine.get_group_social_leaderboard_by_version, {"version_id": 1}),
+    ):
+        refused(call, 400, 40345, **teams, **data)
+
+
+def player_state(players: Players) -> None:
+    client = players()
+    me = client.player_state
+    holds(me.update_name(player_name="Ada 🚀 \\"), playerName="Ada 🚀 \\")
+    holds(me.update_picture_url(player_picture_url="https://example.com/a.png"))
+    holds(me.update_contact_email(contact_email="ada@example.com"), contactEmail="ada@example.com")
+    holds(me.update_language_code(language_code="fr"), languageCode="fr")
+    holds(me.update_timezone_offset(time_zone_offset=5.5), timeZoneOffset=5.5)
+    assert me.update_summary(summary_friend_data={"badge": "gold"}) == {}
+    holds(
+        me.read(), playerName="Ada 🚀 \\", emailAddress="ada@example.com", summaryFriendData={"badge": "gold"}
+    )
+    refused(me.update_contact_email, 400, 40221, contact_email="no address")
+
+    me.update_attributes(attributes={"colour": "red", "size": 4}, wipe_existing=True)
+    me.remove_attributes(attributes=["size"])
+    assert me.get_attributes() == {"attributes": {"colour": "red"}}
+    me.set_user_status(status_name="boost", duration_secs=60, details={"power": 2})
+    holds(me.extend_user_status(status_name="boost", additional_secs=60, details={}), details={"power": 2})
+    me.extend_user_status_with_max(status_name="boost", additional_secs=60, max_active_secs=100)
+    assert set(me.get_user_status(status_name="boost")) == {"boost"}
+    assert me.clear_user_status(status_name="boost") == {}
+    assert me.get_user_status() == {}
+    assert me.game_data_reset() == {}
+    assert me.get_attributes() == {"attributes": {}}
+    assert me.logout() == {}
+    refused(me.read, 403, 40304)
+    client.reconnect()
+    assert me.full_player_reset() == {}
+    refused(client.reconnect, 202, 40208)  # the client has forgotten the profile
+
+
+def player_statistics(players: Players) -> None:
+    mine = players().player_statistics
+    holds(mine.read(), statistics={"wins": 0, "lives": 3})
+    holds(mine.process_statistics(statistics={"wins": 2}), statistics={"wins": 2})
+    holds(mine.update(statistics={"wins": 1}, xp_points=40), experiencePoints=40)
+    levelled = mine.update_increment(statistics={"wins": 1}, xp_points=60)
+    holds(levelled, experienceLevel=1, rewards={"experienceLevels": [1], "currency": {"coins": 10}})
+    holds(mine.read_subset(statistics=["wins"]), statistics={"wins": 4})
+    holds(mine.read_for_category(category="round"), statistics={"lives": 3})
+    holds(mine.read_next_xplevel()["xp_level"], numericLevel=2, statusTitle="Knight")
+    assert mine.set_xppoints(xp_points=250) == {}
+    assert mine.read_next_xplevel() == {"xp_level": None}
+    holds(mine.reset(), statistics={"wins": 0, "lives": 3}, experiencePoints=250)
+    refused(mine.update, 400, 40369, statistics={"typos": 1})
+
+
+def player_statistics_event(players: Players) -> None:
+    client = players()
+    events = client.player_statistics_event
+    holds(events.trigger(event_name="found", event_multiplier=2), rewards={"currency": {"gems": 4}})
+    several = [{"eventName": "won", "eventMultiplier": 1}, {"eventName": "found", "eventMultiplier": 1}]
+    holds(events.trigger_multiple(events=several), rewards={"currency": {"gems": 2}})
+    holds(client.player_state.read(), statistics={"wins": 1, "lives": 3}, experiencePoints=60)
+    refused(events.trigger, 400, 40321, event_name="unheard of")
+
+
+def push_notification(players: Players) -> None:
+    mine, device = players().push_notification, {"device_type": "IOS", "device_token": unique("device")}
+    assert mine.register(**device) == {}
+    assert mine.deregister(**device) == {}
+    assert mine.deregister_all() == {}
+    refused(mine.register, 400, 40419, device_type="IOS", device_token="")
+
+
+def time_(players: Players) -> None:
+    client = players()
+    assert abs(client.time.read()["server_time"] - time.time() * 1000) < 60_000
+    client.logout()
+    refused(client.time.read, 403, 40304)
+
+
+def tournament(players: Players) -> None:
+    client, set_id = players(), unique("gold")
+    mine, arena = client.tournament, {"leaderboard_id": "arena"}
+    refused(mine.join_tournament, 400, 40507, **arena, tournament_code="cup")
+    client.virtual_currency.award_vc(vc_id="coins", vc_amount=10)
+    holds(mine.get_tournament_status(**arena), enrolled=False)
+    holds(mine.join_tournament(**arena, tournament_code="cup", initial_score=0), enrolled=True)
+    began = int(time.time() * 1000)
+    holds(mine.post_tournament_score(**arena, score=7, data={"lap": 1}, round_started_epoch=began), score=7)
+    around = {"sort": HIGH_TO_LOW, "before_count": 0, "after_count": 0}
+    posted = mine.post_tournament_score_with_results(**arena, score=9, **around)
+    holds(posted["postScore"], score=9, previousScore=7)
+    holds(mine.view_current_reward(**arena), score=9, tCode="cup")
+    refused(mine.view_reward, 400, 40505, **arena)
+    refused(mine.claim_tournament_reward, 400, 40505, **arena, version_id=-1)
+    holds(mine.leave_tournament(**arena), numScoresRemoved=1)
+
+    config = {"divSetId": set_id, "configJson": {"templateLeaderboardId": "model", "maxPlayers": 2}}
+    players.server.call("tournament.SYS_CREATE_DIVISION_SET_CONFIG", config)
+    holds(mine.get_division_info(div_set_id=set_id), enrolled=False)
+    board = mine.join_division(div_set_id=set_id, tournament_code="cup", initial_score=3)["leaderboardId"]
+    holds(mine.get_my_divisions(), ACTIVE={set_id: [board]})
+    holds(mine.leave_division_instance(leaderboard_id=board), numScoresRemoved=1)
+
+    # Nobody has groups yet.
+    group = {"group_id": "no group"}
+    for call, data in (
+        (mine.join_group_tournament, {**arena, "tournament_code": "cup"}),
+        (mine.leave_group_tournament, arena),
+        (mine.get_group_tournament_status, arena),
+        (mine.post_group_tournament_score, {**arena, "score": 1}),
+        (mine.post_group_tournament_score_with_results, {**arena, "score": 1}),
+        (mine.join_group_division, {"div_set_id": set_id, "tournament_code": "cup"}),
+        (mine.leave_group_division_instance, {"leaderboard_id": board}),
+        (mine.get_group_division_info, {"div_set_id": set_id}),
+        (mine.get_group_divisions, {}),
+    ):
+        refused(call, 400, 40345, **group, **data)
+
+
+def virtual_currency(players: Players) -> None:
+    mine = players().virtual_currency
+    assert mine.award_vc(vc_id="coins", vc_amount=30)["currencyMap"]["coins"]["balance"] == 30
+    assert mine.consume_vc(vc_id="coins", vc_amount=12)["currencyMap"]["coins"]["balance"] == 18
+    assert set(mine.get_player_vc(vc_id="coins")["currencyMap"]) == {"coins"}
+    assert set(mine.get_player_vc()["currencyMap"]) == {"coins", "gems"}
+    refused(mine.consume_vc, 400, 40660, vc_id="coins", vc_amount=19)
+    assert mine.reset_player_vc() == {}
+    # This app has no parent and no peers.
+    refused(mine.get_parent_vc, 400, 40380, vc_id="coins", level_name="Master")
+    refused(mine.get_peer_vc, 400, 40519, vc_id="coins", peer_code="peer")
+
+
+SCENARIOS = {
+    services.AuthenticationV2: authentication_v2,
+    services.Entity: entity,
+    services.GlobalEntity: global_entity,
+    services.GlobalGameStatistics: global_game_statistics,
+    services.Heartbeat: heartbeat,
+    services.Leaderboard: leaderboard,
+    services.PlayerState: player_state,
+    services.PlayerStatistics: player_statistics,
+    services.PlayerStatisticsEvent: player_statistics_event,
+    services.PushNotification: push_notification,
+    services.Time: time_,
+    services.Tournament: tournament,
+    services.VirtualCurrency: virtual_currency,
+}
+
+
+def test_every_service_has_a_scenario() -> None:
+    made = {kind for _, kind in inspect.getmembers(services, inspect.isclass) if "wire_name" in vars(kind)}
+    assert made == set(SCENARIOS)
+
+
+@pytest.mark.parametrize("service", SCENARIOS, ids=lambda service: service.wire_name)
+def test_every_method_of_a_service(
+    service: type[services.Service[Any]], players: Players, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    methods = {name: method for name, method in vars(service).items() if inspect.isfunction(method)}
+    called = set()
+
+    def noted(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **data: Any) -> Any:
+            called.add(name)
+            return method(*args, **data)
+
+        return call
+
+    for name, method in methods.items():
+        monkeypatch.setattr(service, name, noted(name, method))
+    SCENARIOS[service](players)
+    assert methods.keys() - called == set()
