@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.benchmarks import growth
 from tests.benchmarks.measure import Cost, Load, Running, bare, cpu_seconds, players, running, wrk
-from tests.benchmarks.packets import NO_OP, Case, cases, encode
+from tests.benchmarks.packets import NO_OP, Case, cases
 
 HERE = Path(__file__).parent
 README = HERE.parents[1] / "README.md"
