@@ -44,8 +44,10 @@ end
 
 function response(status, headers, body)
   local id = tonumber(body:match('^{"packetId":(%d+)'))
-  if id and line_of[id] then
+  if line_of[id] then
     waiting[line_of[id]], line_of[id] = nil, nil
+  else  -- the floor answers everything alike
+    waiting, line_of = {}, {}
   end
   if status ~= 200 or body:find('"reason_code"', 1, true) then
     refused = (refused or 0) + 1

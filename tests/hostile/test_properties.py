@@ -1,15 +1,13 @@
 """Whatever arrives, the answer is one that every client can read, and it is never our fault."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gameserver.protocol_export import export
-from gameserver.rpc import Registry
-from gameserver.services import ALL
 from gameserver.wire import json as wire_json
 from tests.conftest import APP_ID, Client, Game, Refusal
 from tests.protocol.dialect import check_bundle, check_text
@@ -120,7 +118,8 @@ async def test_a_packet_with_a_few_bytes_changed(
     await answered(game.client(), good[:place] + change + good[place + cut :])
 
 
-METHODS = {method["name"]: method for method in export(Registry(ALL))["methods"]}
+SPECIFICATION = json.loads(Path(__file__).parents[2].joinpath("protocol", "operations.json").read_text())
+METHODS = {method["name"]: method for method in SPECIFICATION["methods"]}
 FOR_SERVERS = {name for name, method in METHODS.items() if method["x-access"] == "server"}
 
 
@@ -128,9 +127,15 @@ FOR_SERVERS = {name for name, method in METHODS.items() if method["x-access"] ==
 @given(data=st.data())
 @settings(parent=in_one_game, max_examples=40)
 async def test_any_data_for_an_operation(game: Game, name: str, data: st.DataObject) -> None:
-    """Fields with their real names, and values of which some have the type that is wanted."""
-    fields = {param["name"]: of_schema(param["schema"]) | sendable for param in METHODS[name]["params"]}
-    sent = data.draw(st.fixed_dictionaries({}, optional=fields) | sendable)
+    """Fields with their real names, and values of which all, some or none have the type that is wanted."""
+    wanted = {param["name"]: of_schema(param["schema"]) for param in METHODS[name]["params"]}
+    required = {param["name"] for param in METHODS[name]["params"] if param["required"]}
+    as_told = st.fixed_dictionaries(
+        {key: values for key, values in wanted.items() if key in required},
+        optional={key: values for key, values in wanted.items() if key not in required},
+    )
+    about = st.fixed_dictionaries({}, optional={key: values | sendable for key, values in wanted.items()})
+    sent = data.draw(as_told | about | sendable)
     player = await game.player()
     service, _, operation = name.partition(".")
     if name in FOR_SERVERS:
@@ -147,14 +152,21 @@ async def test_any_data_for_an_operation(game: Game, name: str, data: st.DataObj
 
 
 def of_schema(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Values of about the right kind."""
+    """Values as the schema wants them, its finer points aside."""
+    if "$ref" in schema:
+        _, *path = schema["$ref"].split("/")
+        found = SPECIFICATION
+        for part in path:
+            found = found[part]
+        return st.deferred(lambda: of_schema(found))
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
     if "anyOf" in schema:
         return st.one_of([of_schema(option) for option in schema["anyOf"]])
     match schema.get("type"):
         case "string":
-            return texts
+            least, most = schema.get("minLength", 0), schema.get("maxLength", 40)
+            return texts.filter(lambda text: least <= len(text) <= most)
         case "integer":
             return st.integers(schema.get("minimum", -5), schema.get("maximum", 2**53))
         case "number":
@@ -166,7 +178,14 @@ def of_schema(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         case "array":
             return st.lists(of_schema(schema.get("items", {})), max_size=4)
         case "object":
-            return st.dictionaries(texts, sendable, max_size=4)
+            properties = {key: of_schema(value) for key, value in schema.get("properties", {}).items()}
+            if not properties:
+                return st.dictionaries(texts, sendable, max_size=4)
+            required = set(schema.get("required", ()))
+            return st.fixed_dictionaries(
+                {key: values for key, values in properties.items() if key in required},
+                optional={key: values for key, values in properties.items() if key not in required},
+            )
         case _:
             return sendable
 
