@@ -11,12 +11,13 @@ if v[3] ~= ARGV[5] then return {'O', v[2], v[1]} end
 if now - window >= tonumber(ARGV[8]) then window, packets = now, 0 end
 if packets >= tonumber(ARGV[7]) then return {'L', v[2], v[1]} end
 
+-- A lease that ends too late was given by a clock far ahead; whoever holds it may be long dead.
 local outcome
 if packet == last then
   if state == 'b' or hash ~= last_hash then outcome = 'U'
   elseif state == 'd' then outcome = 'P'
   elseif state == 'q' then outcome = 'Q'
-  elseif state == 'r' and now < tonumber(lease) then outcome = 'B'
+  elseif state == 'r' and now < tonumber(lease) and tonumber(lease) <= now + 2 * tonumber(ARGV[6]) then outcome = 'B'
   else outcome = 'R' end
 elseif tonumber(packet) > tonumber(last) then outcome = 'A'
 else outcome = 'T' end
