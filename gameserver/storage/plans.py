@@ -8,6 +8,7 @@ from weakref import ref
 
 from sqlalchemy import BindParameter, Boolean, Executable, Insert, LargeBinary
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as AsyncpgDialect  # noqa: N812 - it is a class
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.dialects.sqlite.pysqlite import dialect as PysqliteDialect  # noqa: N812 - it is a class
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.cache_key import CacheKey
@@ -20,7 +21,25 @@ Params = Mapping[str, Any]
 Bind = Callable[[Params], tuple[str, Sequence[Any]]]
 RowFactory = Callable[[sqlite3.Cursor, tuple[Any, ...]], sqlite3.Row]
 
-SQLITE: Dialect = PysqliteDialect(paramstyle="qmark")
+
+class _SqliteCompiler(SQLiteCompiler):
+    """Names the table of every column in a query inside RETURNING.
+
+    SQLAlchemy leaves the tables' names out of RETURNING, and of queries in it, where `profile_id = profile_id`
+    compares a column with itself and finds the rows of everybody.
+    """
+
+    def visit_select(self, *arguments: Any, **words: Any) -> str:  # noqa: D102 - as inherited
+        words.pop("include_table", None)
+        return str(super().visit_select(*arguments, **words))  # type: ignore[no-untyped-call]
+
+
+class _SqliteDialect(PysqliteDialect):
+    statement_compiler = _SqliteCompiler
+    supports_statement_cache = True
+
+
+SQLITE: Dialect = _SqliteDialect(paramstyle="qmark")
 POSTGRESQL: Dialect = AsyncpgDialect()  # type: ignore[no-untyped-call]
 
 SHAPES_MAX = 500

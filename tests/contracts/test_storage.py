@@ -987,6 +987,15 @@ async def test_of_two_transactions_in_a_deadlock_one_is_aborted(postgres_db: Dat
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Aborted", "NoneType"]
 
 
+async def test_a_query_inside_returning_finds_what_belongs_to_the_row(db: Database) -> None:
+    count = select(func.count()).select_from(items).where(items.c.id == players.c.id).scalar_subquery()
+    async with db.write() as tx:
+        await tx.run_many(ADD, [{"id": each, "name": each} for each in "abc"])
+        await tx.run_many(ADD_ITEM, [{"id": each, "owner": each} for each in "ab"])
+        told = [await tx.one(RENAME.returning(count), player=each, new_name=f"new {each}") for each in "abc"]
+    assert [row[0] for row in told if row is not None] == [1, 1, 0]
+
+
 async def test_waiting_too_long_for_a_lock_is_no_slow_query(postgres_db: Database) -> None:
     async with postgres_db.write() as tx:
         await tx.run(ADD, id="a", name="a")
