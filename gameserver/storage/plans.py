@@ -25,11 +25,11 @@ RowFactory = Callable[[sqlite3.Cursor, tuple[Any, ...]], sqlite3.Row]
 class _SqliteCompiler(SQLiteCompiler):
     """Names the table of every column in a query inside RETURNING.
 
-    SQLAlchemy leaves the tables' names out of RETURNING, and of queries in it, where `profile_id = profile_id`
-    compares a column with itself and finds the rows of everybody.
+    SQLAlchemy leaves the tables' names out of RETURNING, and of queries in it, where `profile_id =
+    profile_id` compares a column with itself and finds the rows of everybody.
     """
 
-    def visit_select(self, *arguments: Any, **words: Any) -> str:  # noqa: D102 - as inherited
+    def visit_select(self, *arguments: Any, **words: Any) -> str:
         words.pop("include_table", None)
         return str(super().visit_select(*arguments, **words))  # type: ignore[no-untyped-call]
 
