@@ -7,40 +7,17 @@ from typing import Any
 from weakref import ref
 
 from sqlalchemy import BindParameter, Boolean, Executable, Insert, LargeBinary
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as AsyncpgDialect  # noqa: N812 - it is a class
-from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
-from sqlalchemy.dialects.sqlite.pysqlite import dialect as PysqliteDialect  # noqa: N812 - it is a class
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.cache_key import CacheKey
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from gameserver.storage.dialects import SQLITE
 from gameserver.storage.tables import Upsert
 
 Statement = Executable | Upsert
 Params = Mapping[str, Any]
 Bind = Callable[[Params], tuple[str, Sequence[Any]]]
 RowFactory = Callable[[sqlite3.Cursor, tuple[Any, ...]], sqlite3.Row]
-
-
-class _SqliteCompiler(SQLiteCompiler):
-    """Names the table of every column in a query inside RETURNING.
-
-    SQLAlchemy leaves the tables' names out of RETURNING, and of queries in it, where `profile_id =
-    profile_id` compares a column with itself and finds the rows of everybody.
-    """
-
-    def visit_select(self, *arguments: Any, **words: Any) -> str:
-        words.pop("include_table", None)
-        return str(super().visit_select(*arguments, **words))  # type: ignore[no-untyped-call]
-
-
-class _SqliteDialect(PysqliteDialect):
-    statement_compiler = _SqliteCompiler
-    supports_statement_cache = True
-
-
-SQLITE: Dialect = _SqliteDialect(paramstyle="qmark")
-POSTGRESQL: Dialect = AsyncpgDialect()  # type: ignore[no-untyped-call]
 
 SHAPES_MAX = 500
 """Compiled statements kept beyond the life of the statement they were compiled from."""
@@ -52,9 +29,7 @@ class Shape:
     __slots__ = (
         "binds",
         "compiled",
-        "expands",
         "locks",
-        "names",
         "pick",
         "plain_insert",
         "processors",
@@ -66,11 +41,10 @@ class Shape:
     def __init__(self, statement: Executable, dialect: Dialect) -> None:
         compiled = self.compiled = _compile(statement, dialect)
         self.sql = str(compiled)
-        self.expands = bool(compiled.post_compile_params or compiled.literal_execute_params)
         self.binds = {name: bind.key for name, bind in compiled.binds.items()}
-        self.names = () if self.expands else tuple(compiled.positiontup or ())
-        self.pick = _picker(self.names)
-        types = [compiled.binds[name].type.dialect_impl(dialect) for name in self.names]
+        names = tuple(compiled.positiontup or ())
+        self.pick = _picker(names)
+        types = [compiled.binds[name].type.dialect_impl(dialect) for name in names]
         self.processors = [kind.bind_processor(dialect) for kind in types]
         self.writes: bool = statement.is_dml
         self.locks = self.writes or " FOR " in self.sql  # FOR UPDATE, FOR SHARE; a false alarm does no harm
@@ -99,7 +73,7 @@ class Plan:
                 needed.add(name)
             else:
                 known[name] = bind.effective_value
-        self.bind = (_expanding if shape.expands else _fixed)(shape, known, needed)
+        self.bind = _binder(shape, known, needed)
         self.writes = shape.writes
         self.locks = shape.locks
         self.plain_insert = shape.plain_insert
@@ -154,6 +128,8 @@ def _compile(statement: Executable, dialect: Dialect) -> SQLCompiler:
         statement = statement.inline()  # or PostgreSQL's dialect adds a RETURNING of the primary key
     compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # every executable has it
     assert isinstance(compiled, SQLCompiler)
+    if compiled.post_compile_params or compiled.literal_execute_params:
+        raise TypeError(f"its text would depend on its values: {statement}")
     computed = [*compiled.insert_prefetch, *compiled.update_prefetch] if statement.is_dml else []
     if computed:
         names = ", ".join(str(column) for column in computed)
@@ -163,43 +139,27 @@ def _compile(statement: Executable, dialect: Dialect) -> SQLCompiler:
     return compiled
 
 
-def _fixed(shape: Shape, known: Params, needed: set[str]) -> Bind:
-    """Bind for a statement whose text is always the same: what nearly every statement is."""
-    sql, names, pick, processors = shape.sql, shape.names, shape.pick, shape.processors
-    if known or any(processors):
-        convert = any(processors)
-
-        def bind_beside_known(params: Params) -> tuple[str, Sequence[Any]]:
-            values = {**known, **_check(sql, needed, known, params)}
-            return sql, _arguments(names, processors, values) if convert else pick(values)
-
-        return bind_beside_known
-
-    count = len(needed)
+def _binder(shape: Shape, known: Params, needed: set[str]) -> Bind:
+    sql, pick, count = shape.sql, shape.pick, len(needed)
+    processors = [(at, process) for at, process in enumerate(shape.processors) if process is not None]
 
     def bind(params: Params) -> tuple[str, Sequence[Any]]:
         if len(params) != count:
             _check(sql, needed, known, params)
         try:
-            return sql, pick(params)
+            return sql, pick({**known, **params} if known else params)
         except KeyError:
             _check(sql, needed, known, params)
             raise
 
-    return bind
+    def bind_converted(params: Params) -> tuple[str, Sequence[Any]]:
+        _, picked = bind(params)
+        arguments = list(picked)
+        for at, process in processors:
+            arguments[at] = process(arguments[at])
+        return sql, arguments
 
-
-def _expanding(shape: Shape, known: Params, needed: set[str]) -> Bind:
-    """Bind for a statement with `IN (…)` lists, whose text depends on their lengths."""
-
-    def bind(params: Params) -> tuple[str, Sequence[Any]]:
-        values = {**known, **_check(shape.sql, needed, known, params)}
-        state = shape.compiled.construct_expanded_state(values)
-        names = tuple(state.positiontup or ())
-        processors = [state.processors.get(name) for name in names]
-        return state.statement, _arguments(names, processors, state.parameters)
-
-    return bind
+    return bind_converted if processors else bind
 
 
 def _picker(names: tuple[str, ...]) -> Callable[[Params], tuple[Any, ...]]:
@@ -209,13 +169,6 @@ def _picker(names: tuple[str, ...]) -> Callable[[Params], tuple[Any, ...]]:
         (name,) = names
         return lambda params: (params[name],)
     return itemgetter(*names)
-
-
-def _arguments(names: tuple[str, ...], processors: Sequence[Any], values: Params) -> tuple[Any, ...]:
-    return tuple(
-        values[name] if process is None else process(values[name])
-        for name, process in zip(names, processors, strict=True)
-    )
 
 
 def _check(sql: str, needed: set[str], known: Params, params: Params) -> Params:

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self, cast
 
 import asyncpg
 
+from gameserver.storage.dialects import POSTGRESQL
 from gameserver.storage.errors import (
     Aborted,
     CommitUnknown,
@@ -24,7 +25,7 @@ from gameserver.storage.errors import (
     StorageError,
     Unavailable,
 )
-from gameserver.storage.plans import POSTGRESQL, Plan, Plans, Statement
+from gameserver.storage.plans import Plan, Plans, Statement
 from gameserver.storage.transaction import READ_ONLY, Database, Row, Transaction
 
 ACQUIRE_SECONDS_MAX = 10.0

@@ -25,6 +25,7 @@ from typing import Any, Literal, Self, cast
 
 from sqlalchemy import make_url
 
+from gameserver.storage.dialects import SQLITE
 from gameserver.storage.errors import (
     Aborted,
     CommitUnknown,
@@ -33,7 +34,7 @@ from gameserver.storage.errors import (
     StorageError,
     Unavailable,
 )
-from gameserver.storage.plans import SQLITE, Plan, Plans, Statement
+from gameserver.storage.plans import Plan, Plans, Statement
 from gameserver.storage.transaction import READ_ONLY, Database, Row, Transaction
 
 GROUP_WRITERS_MAX = 64

@@ -45,7 +45,7 @@ class Transaction(ABC):
 
     @abstractmethod
     async def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]], /) -> None:
-        """Run a statement once per row of parameters. It must not have `IN` lists."""
+        """Run a statement once per row of parameters."""
 
     @abstractmethod
     async def unless_taken(self, statement: Statement, /, **params: Any) -> bool:

@@ -51,7 +51,7 @@ from gameserver.storage import (
     open_database,
     upsert,
 )
-from gameserver.storage.plans import POSTGRESQL, SQLITE
+from gameserver.storage.dialects import POSTGRESQL, SQLITE
 from tests.servers import postgresql
 
 tables = MetaData()

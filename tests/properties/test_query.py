@@ -21,7 +21,7 @@ from sqlalchemy.schema import CreateTable
 from gameserver.game import patterns
 from gameserver.game.query import Fields, InvalidFieldInWhere, InvalidWhere, order, where
 from gameserver.storage import Database, Json, open_database
-from gameserver.storage.plans import POSTGRESQL, SQLITE
+from gameserver.storage.dialects import POSTGRESQL, SQLITE
 from gameserver.wire.errors import GameError
 from tests import servers
 

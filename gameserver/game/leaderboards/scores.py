@@ -9,11 +9,13 @@ from sqlalchemy import (
     Select,
     String,
     Text,
+    Tuple,
     bindparam,
     case,
     delete,
     desc,
     func,
+    literal_column,
     select,
     tuple_,
 )
@@ -145,10 +147,31 @@ def _beside_board(source: Any) -> Select[Any]:
 _in_order = {False: _ORDER, True: tuple(desc(column) for column in _ORDER)}
 _columns = (entries.c.board_uid, *_ENTRY)
 
-BY_ID = _beside_board(
-    select(*_columns)
-    .where(*_OF_VERSION, entries.c.entry_id.in_(bindparam("ids", expanding=True)))
-    .subquery("e")
+
+def _at(prefix: str = "") -> Tuple:
+    return tuple_(
+        bindparam(f"{prefix}rank_key", type_=BigInteger()),
+        bindparam(f"{prefix}seq", type_=BigInteger()),
+        bindparam(f"{prefix}entry_id", type_=Text()),
+    )
+
+
+def _from_place(most: int) -> Select[Any]:
+    capped = (
+        select(*_columns)
+        .where(*_OF_VERSION, tuple_(*_ORDER) >= _at())
+        .order_by(*_ORDER)
+        .limit(literal_column(str(most)))
+        .subquery("f")
+    )
+    return _beside_board(select(capped).limit(bindparam("most")).subquery("e"))
+
+
+# So many entries from a place on, by the most there can be: for a number that it does not know PostgreSQL
+# expects a tenth of all there is, and goes through all players instead of looking up ten.
+FROM_PLACE = {most: _from_place(most) for most in (16, 128, 1024)}
+ONE = _beside_board(
+    select(*_columns).where(*_OF_VERSION, entries.c.entry_id == bindparam("entry_id")).subquery("e")
 )
 _best_of_members = (
     select(
@@ -181,17 +204,12 @@ SLICE = {
     for backwards, order in _in_order.items()
 }
 SIZE = select(func.count()).select_from(entries).where(*_OF_VERSION)
-_place = tuple_(
-    bindparam("rank_key", type_=BigInteger()),
-    bindparam("seq", type_=BigInteger()),
-    bindparam("entry_id", type_=Text()),
-)
 AHEAD = (
     select(func.count())
     .select_from(entries)
     .where(
         *_OF_VERSION,
-        tuple_(*_ORDER) < _place,
+        tuple_(*_ORDER) < _at(),
     )
 )
 _best_of_versions = (
@@ -212,7 +230,7 @@ BEST_ON_BOARDS = select(_best_of_versions).where(_best_of_versions.c.nth == 1)
 # For the index of ranks
 CHUNK = (
     select(entries.c.entry_id, entries.c.seq, entries.c.rank_key)
-    .where(*_OF_VERSION, tuple_(*_ORDER) > _place)
+    .where(*_OF_VERSION, tuple_(*_ORDER) > _at())
     .order_by(*_ORDER)
     .limit(bindparam("most"))
 )

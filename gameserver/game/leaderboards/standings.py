@@ -8,7 +8,7 @@ import asyncio
 import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
@@ -230,7 +230,7 @@ class Index:
         if found is not None:
             return found
         size = await self._size(work.tx, board, version)
-        rows = await scores.read(work.tx, scores.BY_ID, board, version, ids=[entry_id])
+        rows = await scores.read(work.tx, scores.ONE, board, version, entry_id=entry_id)
         if not rows:
             return Standings(size, [])
         [row] = rows
@@ -278,14 +278,8 @@ class Index:
             if page is None:
                 self.start_build(name)
                 return None
-            ids = [place.id for place in page.places]
-            if wanted is not None and wanted not in ids:
-                ids.append(wanted)  # SQL may know better
-            rows = {
-                row["entry_id"]: row
-                for row in await scores.read(work.tx, scores.BY_ID, board, version, ids=ids)
-            }
-            wrong = _differences(page, rows, wanted)
+            rows = await _rows_of(work.tx, board, version, page.places, wanted)
+            wrong = _differences(page.places, rows)
             if not wrong:
                 standings = [Standing(page.first + i, rows[place.id]) for i, place in enumerate(page.places)]
                 return Standings(page.size, standings)
@@ -293,15 +287,39 @@ class Index:
         return None
 
 
-def _differences(page: Page, rows: dict[str, Any], wanted: str | None) -> Seen:
+async def _rows_of(
+    tx: Transaction, board: Board, version: int, places: list[Place], wanted: str | None
+) -> dict[str, Row]:
+    """Return as many entries as there are places, from the first one on, by id; of no places, the one wanted.
+
+    Neighbours stand together in SQL's own index, where a list of ids would be scattered; and an entry that
+    the index of ranks lacks shows, because it pushes another one out. Raises `Stale`.
+    """
+    if places:
+        most = len(places)
+        first = min(places[0], places[-1], key=_in_order)
+        statement = next(s for most_known, s in scores.FROM_PLACE.items() if most <= most_known)
+        place = {"rank_key": first.key, "seq": first.seq, "entry_id": first.id}
+        rows = await scores.read(tx, statement, board, version, most=most, **place)
+    else:
+        rows = await scores.read(tx, scores.ONE, board, version, entry_id=wanted or "")
+    return {row["entry_id"]: row for row in rows}
+
+
+def _in_order(place: Place) -> tuple[int, int, str]:
+    return place.key, place.seq, place.id
+
+
+def _differences(places: list[Place], rows: dict[str, Row]) -> Seen:
     """Return the places that are not what SQL says, with what the index said of them."""
     wrong: Seen = {}
-    for place in page.places:
+    for place in places:
         row = rows.get(place.id)
-        if row is None or (row["seq"], row["rank_key"]) != (place.seq, place.key):
+        if row is None or row["seq"] != place.seq or row["rank_key"] != place.key:
             wrong[place.id] = place
-    if wanted is not None and wanted in rows and all(place.id != wanted for place in page.places):
-        wrong[wanted] = None
+    if len(rows) > len(places) - len(wrong):  # among them are some that the index does not know
+        known = {place.id for place in places}
+        wrong |= {entry_id: None for entry_id in rows if entry_id not in known}
     return wrong
 
 
