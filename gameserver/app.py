@@ -24,8 +24,7 @@ from gameserver.game.mail import Mail
 from gameserver.game.passwords import Passwords
 from gameserver.ranks import MemoryRanks, RanksAway, RedisRanks
 from gameserver.rpc import Core, Packets, Registry
-from gameserver.sessions import One, Selector, SessionsUnavailable, connect, session_store
-from gameserver.sessions.coalescer import Coalescer
+from gameserver.sessions import One, Selector, Sessions, SessionsUnavailable, session_store
 from gameserver.settings import Settings
 from gameserver.storage import StorageError, answers, open_database
 from gameserver.storage.schema import check_schema, migrate
@@ -142,7 +141,7 @@ async def open_server(
         stack.callback(mailer.close)
         accounts = Accounts(database, sessions, passwords, audit)
         stack.push_async_callback(accounts.close)
-        ranks = RedisRanks(Coalescer(await connect(settings.redis))) if settings.redis else MemoryRanks()
+        ranks = RedisRanks(sessions.calls) if isinstance(sessions, Sessions) else MemoryRanks()
         leaderboards = Leaderboards(database, ranks, clock, lambda: str(uuid.uuid4()))
         stack.push_async_callback(leaderboards.close)
         core = Core(

@@ -95,6 +95,3 @@ class Ranks(Protocol):
 
     async def identity(self) -> str:
         """Return what changes when the index may have lost something: the run of the server that keeps it."""
-
-    async def close(self) -> None:
-        """Let go of connections."""

@@ -141,9 +141,6 @@ class MemoryRanks:
     async def identity(self) -> str:
         return self._identity
 
-    async def close(self) -> None:
-        self._lists.clear()
-
     def _whole(self, name: str) -> _List | None:
         found = self._lists.get(name)
         return found if found is not None and found.whole else None

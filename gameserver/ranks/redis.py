@@ -17,13 +17,11 @@ Arg = str | bytes | int
 
 
 class Commands(Protocol):
-    """What sends commands to Redis, many callers' in one pipeline."""
+    """What sends commands to Redis, many callers' in one pipeline. Whoever opened it closes it."""
 
     def command(self, *command: Arg) -> "asyncio.Future[Any]": ...
 
     def script(self, script: Any, keys: tuple[str, ...], *args: Arg) -> "asyncio.Future[Any]": ...
-
-    async def close(self) -> None: ...
 
 
 class _Script:
@@ -86,9 +84,6 @@ class RedisRanks:
     async def identity(self) -> str:
         facts = await _reached(self._commands.command("INFO", "server"))
         return str(facts["run_id"]) if isinstance(facts, dict) else _run_id(facts)
-
-    async def close(self) -> None:
-        await self._commands.close()
 
     async def _run(self, name: str, *words: Arg) -> Any:
         return await _reached(self._commands.script(_SCRIPT, _keys(name), *words))

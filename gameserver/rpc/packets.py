@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import time
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
@@ -460,14 +461,13 @@ class Packets:
                 await self._settle(session.digest, ctx.packet_id)
             if session.digest not in ended:
                 kept = None if in_sql and len(answer) > ANSWER_BYTES_IN_REDIS else answer
-                finished = await self.core.sessions.finish(session, ctx.packet_id, kept)
-                if not finished and not in_sql and not await self._is_passed(session, ctx.packet_id):
+                finish = self.core.sessions.finish(session, ctx.packet_id, kept)
+                if in_sql and ctx.outbox:  # effects that go to Redis as well travel with it
+                    await asyncio.gather(finish, _set_off(ctx.outbox))
+                    return answer
+                if not await finish and not in_sql and not await self._is_passed(session, ctx.packet_id):
                     raise PacketFailed("another copy of the packet was answered first")
-        for effect in ctx.outbox:
-            try:
-                await effect()
-            except Exception:
-                log.exception("effect_failed", effect=getattr(effect, "__qualname__", "effect"))
+        await _set_off(ctx.outbox)
         return answer
 
     async def _is_passed(self, session: Session, packet_id: int) -> bool:
@@ -568,6 +568,14 @@ class Packets:
 
 
 _read_note = msgspec.json.Decoder(list[Ending]).decode
+
+
+async def _set_off(effects: list[Callable[[], Awaitable[None]]]) -> None:
+    for effect in effects:
+        try:
+            await effect()
+        except Exception:
+            log.exception("effect_failed", effect=getattr(effect, "__qualname__", "effect"))
 
 
 def _logs_in_first(plan: list[tuple[Operation | None, Message]]) -> bool:

@@ -72,6 +72,7 @@ class Coalescer:
         self._flights: set[asyncio.Task[None]] = set()
         self._due = False
         self._texts: dict[str, str] = {}
+        self._idle: list[AbstractConnection] = []
 
     def command(self, *command: Arg) -> "asyncio.Future[Any]":
         """Return the raw reply to a command. Raises `SessionsUnavailable`, or Redis's own refusal."""
@@ -137,8 +138,7 @@ class Coalescer:
                 pipeline.execute_command(*command)
             return await pipeline.execute(raise_on_error=False)
         # Straight to a connection: the client's pipeline costs several times what packing and reading do.
-        pool = self._redis.connection_pool
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        connection = await self._take_connection(self._redis)
         try:
             await connection.send_packed_command(b"".join(_pack(command) for command in commands))
             return [await _reply(connection) for _ in commands]
@@ -146,7 +146,19 @@ class Coalescer:
             await connection.disconnect(nowait=True)  # replies that nobody read must not be the next caller's
             raise
         finally:
+            self._idle.append(connection)
+
+    async def _take_connection(self, redis: Redis) -> AbstractConnection:
+        """Return an open connection. They are kept: lending one costs the pool a third of a command."""
+        pool = redis.connection_pool
+        while self._idle:
+            connection = self._idle.pop()
+            reader = connection._reader  # noqa: SLF001 - nothing else tells
+            if reader is not None and not reader.at_eof():
+                return connection
             await pool.release(connection)
+        taken: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        return taken
 
     def _spelled_out(self, command: Command) -> Command:
         return ("EVAL", self._texts[str(command[1])], *command[2:])

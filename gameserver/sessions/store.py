@@ -91,7 +91,7 @@ class Sessions:
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._redis = redis
-        self._calls = Coalescer(redis)
+        self.calls = Coalescer(redis)  # of others, too, so that they share round trips
         self._clock = clock
         self._lease_ms = lease_seconds * 1000
         self._tombstone_ms = tombstone_seconds * 1000
@@ -111,7 +111,7 @@ class Sessions:
         session_id, session = make_session(new, now, self._random)
         life_ms = new.life_seconds * 1000
         opened, _ = await asyncio.gather(
-            self._calls.script(
+            self.calls.script(
                 _OPEN,
                 (
                     _session_key(session.digest),
@@ -133,7 +133,7 @@ class Sessions:
             ),
             # The index lives in another slot, so the two are not one step. An entry without a session is
             # swept; a session without an entry is one whose opening nobody was told of.
-            self._calls.command("ZADD", _app_key(new.app_id), now + life_ms, _member(session)),
+            self.calls.command("ZADD", _app_key(new.app_id), now + life_ms, _member(session)),
         )
         if opened[0] != b"S":
             self._forget_members(new.app_id, [_member(session)])
@@ -149,7 +149,7 @@ class Sessions:
         if isinstance(found, Session):
             expires = found.last_used_ms + life_seconds * 1000
             with suppress(SessionsUnavailable):  # the sweep would find out
-                await self._calls.command("ZADD", _app_key(found.home_app_id), "XX", expires, _member(found))
+                await self.calls.command("ZADD", _app_key(found.home_app_id), "XX", expires, _member(found))
         return found
 
     # Packets
@@ -159,7 +159,7 @@ class Sessions:
         digest = digest_of(session_id)
         if digest is None:
             return Ended("unknown")
-        reply = await self._calls.script(
+        reply = await self.calls.script(
             _ADMIT,
             (_session_key(digest),),
             self._clock.ms(),
@@ -185,7 +185,7 @@ class Sessions:
         now = self._clock.ms()
         key = _session_key(session.digest)
         return bool(
-            await self._calls.script(_SETTLE, (key,), now, self._tombstone_ms, packet_id, state, answer)
+            await self.calls.script(_SETTLE, (key,), now, self._tombstone_ms, packet_id, state, answer)
         )
 
     async def keep_claims(self, claims: Iterable[tuple[Session, int]]) -> list[bool]:
@@ -193,7 +193,7 @@ class Sessions:
         now = self._clock.ms()
         until = now + self._lease_ms
         kept = [
-            self._calls.script(
+            self.calls.script(
                 _KEEP, (_session_key(session.digest),), now, self._tombstone_ms, packet_id, until
             )
             for session, packet_id in claims
@@ -218,7 +218,7 @@ class Sessions:
         if digest is None:
             return Ended("unknown")
         return _found(
-            await self._calls.script(
+            await self.calls.script(
                 _LOOK, (_session_key(digest),), self._clock.ms(), self._tombstone_ms, renewal
             )
         )
@@ -229,7 +229,7 @@ class Sessions:
         key = _session_key(session.digest)
         now = self._clock.ms()
         return _found(
-            await self._calls.script(_SWITCH, (key,), now, self._tombstone_ms, _encode(changed), app_id)
+            await self.calls.script(_SWITCH, (key,), now, self._tombstone_ms, _encode(changed), app_id)
         )
 
     # Ending
@@ -259,7 +259,7 @@ class Sessions:
             case AllBut(app_id=app_id, profile_id=profile_id, keep=keep):
                 pass
         tag = tag_of(profile_id)
-        ended = await self._calls.script(
+        ended = await self.calls.script(
             _END_PLAYER,
             (_player_key(app_id, profile_id), _fence_key(app_id, profile_id)),
             *self._ending(reason),
@@ -277,7 +277,7 @@ class Sessions:
     async def _end_one(self, digest: str | None, reason: str, packet: list[Arg]) -> list[str]:
         if digest is None:
             return []
-        player_key: bytes = await self._calls.script(
+        player_key: bytes = await self.calls.script(
             _END_ONE, (_session_key(digest),), *self._ending(reason), digest, *packet
         )
         if not player_key:
@@ -310,21 +310,21 @@ class Sessions:
     async def count(self, app_id: str) -> int:
         """Count the sessions of an app that are alive."""
         await self.sweep(app_id)
-        return int(await self._calls.command("ZCARD", _app_key(app_id)))
+        return int(await self.calls.command("ZCARD", _app_key(app_id)))
 
     async def sweep(self, app_id: str) -> int:
         """Forget lapsed sessions in the app's index; returns how many."""
         gone = 0
         for _ in range(SWEEP_PAGES_MAX):
             now = self._clock.ms()
-            due = await self._calls.script(_DUE, (_app_key(app_id),), now, PAGE)
+            due = await self.calls.script(_DUE, (_app_key(app_id),), now, PAGE)
             members = {due[i].decode(): due[i + 1] for i in range(0, len(due), 2)}
             expiries = await asyncio.gather(*(self._recheck(app_id, member, now) for member in members))
             news: list[Arg] = []
             for (member, score), expires in zip(members.items(), expiries, strict=True):
                 news += [member, score, expires]
             if news:
-                gone += int(await self._calls.script(_REINDEX, (_app_key(app_id),), *news))
+                gone += int(await self.calls.script(_REINDEX, (_app_key(app_id),), *news))
             if len(members) < PAGE:
                 break
         return gone
@@ -332,13 +332,13 @@ class Sessions:
     async def _recheck(self, app_id: str, member: str, now: int) -> bytes:
         digest, _, profile_id = member.partition(":")
         keys = (_session_key(digest), _player_key(app_id, profile_id))
-        expires: bytes = await self._calls.script(_RECHECK, keys, now, digest)
+        expires: bytes = await self.calls.script(_RECHECK, keys, now, digest)
         return expires
 
     async def _pages(self, app_id: str) -> AsyncIterator[list[str]]:
         cursor = b"0"
         while True:
-            cursor, page = await self._calls.script(_PAGE, (_app_key(app_id),), cursor, PAGE)
+            cursor, page = await self.calls.script(_PAGE, (_app_key(app_id),), cursor, PAGE)
             if page:
                 yield [member.decode() for member in page[::2]]
             if cursor == b"0":
@@ -347,7 +347,7 @@ class Sessions:
     def _forget_members(self, app_id: str, members: list[str]) -> None:
         """Take ended sessions off the app's list. Nobody waits: the sweep finds what stays behind."""
         if members:
-            self._calls.command("ZREM", _app_key(app_id), *members).add_done_callback(_unheeded)
+            self.calls.command("ZREM", _app_key(app_id), *members).add_done_callback(_unheeded)
 
     # Counters
 
@@ -355,12 +355,12 @@ class Sessions:
         """Count `cost` hits on a key; False, uncounted, when that exceeds `limit` in the window."""
         window_ms = positive(window_seconds) * 1000
         return bool(
-            await self._calls.script(_HIT, (_rate_key(key),), self._clock.ms(), limit, window_ms, cost)
+            await self.calls.script(_HIT, (_rate_key(key),), self._clock.ms(), limit, window_ms, cost)
         )
 
     async def forget_hits(self, key: str) -> None:
         """Start the key's count again."""
-        await self._calls.command("DEL", _rate_key(key))
+        await self.calls.command("DEL", _rate_key(key))
 
     # The rest of the world
 
@@ -374,19 +374,19 @@ class Sessions:
 
     async def ping(self) -> None:
         """Return when the store answers."""
-        await self._calls.script(_DUE, (_app_key(""),), 0, 1)
+        await self.calls.script(_DUE, (_app_key(""),), 0, 1)
 
     async def close(self) -> None:
         """Let go of connections."""
         for watch in list(self._watches):
             await watch.close()
-        await self._calls.close()
+        await self.calls.close()
 
     # Last, because from here on its name hides the type.
 
     async def list(self, app_id: str, profile_id: str) -> list[Session]:
         """Return the player's live sessions, oldest first."""
-        reply = await self._calls.script(
+        reply = await self.calls.script(
             _LIST, (_player_key(app_id, profile_id),), self._clock.ms(), _prefix(tag_of(profile_id))
         )
         return [_session(reply[i], reply[i + 1]) for i in range(0, len(reply), 2)]

@@ -23,7 +23,6 @@ JSON_NULL = b"null"
 _ASTRAL = 0x10000  # characters from here on are escaped as a pair
 
 _encode = msgspec.json.Encoder().encode
-_AWKWARD = re.compile(rb"[\x80-\xff]|\\\\")
 _ESCAPE = re.compile(r"\\\\|[^\x00-\x7f]|\\.")
 # What can hide trouble in JSON text: a NUL, half a surrogate pair, a number of 16 digits or a large exponent.
 _SUSPECT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]|[0-9]{16}|[0-9][eE]\+?[0-9]{2}")
@@ -33,7 +32,7 @@ _BRACKET_OR_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 def encode(value: Any) -> bytes:
     """Encode a value the way every client reads it."""
     text = _encode(value)
-    return text if _AWKWARD.search(text) is None else _ESCAPE.sub(_escape, text.decode()).encode()
+    return text if text.isascii() and b"\\\\" not in text else _ESCAPE.sub(_escape, text.decode()).encode()
 
 
 def _escape(match: re.Match[str]) -> str:

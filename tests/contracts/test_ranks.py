@@ -9,6 +9,7 @@ from fakeredis import FakeAsyncRedis
 from gameserver.ranks import Change, MemoryRanks, Page, Place, Ranks, RanksAway, RedisRanks
 from gameserver.sessions import connect
 from gameserver.sessions.coalescer import Coalescer
+from gameserver.sessions.connection import AnyRedis
 from tests import servers
 
 KEY_MAX = 2**53
@@ -22,17 +23,17 @@ def redis_url():
 
 @pytest.fixture(params=["memory", "fake", "redis"])
 async def ranks(request: pytest.FixtureRequest) -> AsyncIterator[Ranks]:
-    made: Ranks
     if request.param == "memory":
-        made = MemoryRanks()
-    elif request.param == "fake":
-        made = RedisRanks(Coalescer(FakeAsyncRedis()))
+        yield MemoryRanks()
+        return
+    client: AnyRedis
+    if request.param == "fake":
+        client = FakeAsyncRedis()
     else:
         client = await connect(request.getfixturevalue("redis_url"))
         await client.flushall()
-        made = RedisRanks(Coalescer(client))
-    yield made
-    await made.close()
+    yield RedisRanks(Coalescer(client))
+    await client.aclose()
 
 
 async def built(ranks: Ranks, *places: tuple[str, int, int], name: str = "b.1") -> None:
@@ -214,7 +215,7 @@ async def test_a_builder_that_is_gone_is_replaced(redis_url: str) -> None:
     assert await ranks.begin("b.1", "next", 60)
     assert not await ranks.extend("b.1", "dead", 60)
     assert await ranks.finish("b.1", "next")
-    await ranks.close()
+    await client.aclose()
 
 
 @pytest.mark.parametrize("lost", ["set", "hash"])
@@ -227,21 +228,23 @@ async def test_half_a_list_is_no_list(redis_url: str, lost: str) -> None:
     assert await ranks.page("b.1", 0, 9) is None
     await built(ranks, ("bob", 1, 1))
     assert ids(await ranks.page("b.1", 0, 9)) == ["bob"]
-    await ranks.close()
+    await client.aclose()
 
 
 async def test_identity_stays_while_the_server_runs(redis_url: str) -> None:
-    ranks = RedisRanks(Coalescer(await connect(redis_url)))
+    client = await connect(redis_url)
+    ranks = RedisRanks(Coalescer(client))
     identity = await ranks.identity()
     assert identity
     assert await ranks.identity() == identity
-    await ranks.close()
+    await client.aclose()
 
 
 async def test_without_redis_everything_says_so(tmp_path) -> None:
-    ranks = RedisRanks(Coalescer(await connect(f"unix://{tmp_path}/nobody.sock")))
+    client = await connect(f"unix://{tmp_path}/nobody.sock")
+    ranks = RedisRanks(Coalescer(client))
     with pytest.raises(RanksAway):
         await ranks.page("b.1", 0, 9)
     with pytest.raises(RanksAway):
         await ranks.identity()
-    await ranks.close()
+    await client.aclose()

@@ -186,7 +186,6 @@ class Index:
         for task in builds:
             task.cancel()
         await asyncio.gather(*builds, return_exceptions=True)
-        await self.ranks.close()
 
     # Reading
 

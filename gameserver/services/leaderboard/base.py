@@ -163,40 +163,41 @@ def check_page(first: int, last: int) -> tuple[int, int]:
 
 async def show(ctx: Context, board: Board, found: Standings) -> list[Entry] | list[GroupEntry]:
     """Return standings as clients see them."""
+    sign = board.key(1)
     if board.entry_type is EntryType.PLAYER:
-        return [_player(board, standing) for standing in found.entries]
+        return [_player(sign, standing) for standing in found.entries]
     ids = [standing.row["member_id"] for standing in found.entries]
     groups = await social.groups(ctx.tx, ctx.app.id, ids) if ids else {}
-    return [_group(board, standing, groups) for standing in found.entries]
+    return [_group(sign, standing, groups) for standing in found.entries]
 
 
-def _player(board: Board, standing: Standing) -> Entry:
-    row = standing.row
+def _player(sign: int, standing: Standing) -> Entry:
+    place, row = standing
     return Entry(
         player_id=row["member_id"],
-        score=score_of(board, row),
+        score=sign * row["rank_key"],
         data=json_out(row["data"]),
         created_at=row["created_ms"],
         updated_at=row["updated_ms"],
-        index=standing.place,
-        rank=standing.place + 1,
+        index=place,
+        rank=place + 1,
         name=row["name"] or "",
         summary_friend_data=json_out(row["summary_friend_data"]),
         picture_url=row["picture_url"],
     )
 
 
-def _group(board: Board, standing: Standing, groups: dict[str, social.Group]) -> GroupEntry:
-    row = standing.row
+def _group(sign: int, standing: Standing, groups: dict[str, social.Group]) -> GroupEntry:
+    place, row = standing
     group = groups.get(row["member_id"])
     return GroupEntry(
         group_id=row["member_id"],
-        score=score_of(board, row),
+        score=sign * row["rank_key"],
         data=json_out(row["data"]),
         created_at=row["created_ms"],
         updated_at=row["updated_ms"],
-        index=standing.place,
-        rank=standing.place + 1,
+        index=place,
+        rank=place + 1,
         group_name="" if group is None else group.name,
     )
 
