@@ -137,9 +137,14 @@ class Coalescer:
             for command in commands:
                 pipeline.execute_command(*command)
             return await pipeline.execute(raise_on_error=False)
-        # Straight to a connection: the client's pipeline costs several times what packing and reading do.
-        connection = await self._take_connection(self._redis)
+        # Straight to a connection: the client's pipeline costs several times what packing and reading do. And
+        # the connection stays here, because its pool takes a third of a command to lend it.
+        if self._idle:
+            connection = self._idle.pop()
+        else:
+            connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
         try:
+            await _reconnect_if_closed(connection)
             await connection.send_packed_command(b"".join(_pack(command) for command in commands))
             return [await _reply(connection) for _ in commands]
         except BaseException:
@@ -147,18 +152,6 @@ class Coalescer:
             raise
         finally:
             self._idle.append(connection)
-
-    async def _take_connection(self, redis: Redis) -> AbstractConnection:
-        """Return an open connection. They are kept: lending one costs the pool a third of a command."""
-        pool = redis.connection_pool
-        while self._idle:
-            connection = self._idle.pop()
-            reader = connection._reader  # noqa: SLF001 - nothing else tells
-            if reader is not None and not reader.at_eof():
-                return connection
-            await pool.release(connection)
-        taken: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
-        return taken
 
     def _spelled_out(self, command: Command) -> Command:
         return ("EVAL", self._texts[str(command[1])], *command[2:])
@@ -173,6 +166,13 @@ class Coalescer:
 def _pack(command: Command) -> bytes:
     packed: bytes = pack_command(command)  # type: ignore[arg-type]  # its hint speaks of one word only
     return packed
+
+
+async def _reconnect_if_closed(connection: AbstractConnection) -> None:
+    reader = connection._reader  # noqa: SLF001 - nothing else tells
+    if reader is None or reader.at_eof():
+        await connection.disconnect(nowait=True)
+        await connection.connect()  # type: ignore[no-untyped-call]
 
 
 async def _reply(connection: AbstractConnection) -> Any:

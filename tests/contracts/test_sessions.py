@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakeredis import FakeAsyncRedis
+from redis.asyncio.connection import AbstractConnection
 from redis.crc import key_slot
 
 from gameserver.sessions import (
@@ -683,16 +684,29 @@ async def test_scripts_are_loaded_again_when_redis_forgot_them(redis_url: str, c
     await store.close()
 
 
-async def test_calls_of_one_turn_share_a_pipeline(redis_url: str, clock: FixedClock) -> None:
-    client = await connect(redis_url)
-    store = Sessions(client, clock)
+async def test_calls_of_one_turn_share_a_pipeline(
+    redis_url: str, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Sessions(await connect(redis_url), clock)
     opened = [await log_in(store, f"p{n}") for n in range(32)]
-    borrowed = []
-    borrow = client.connection_pool.get_connection
-    client.connection_pool.get_connection = lambda: borrowed.append(1) or borrow()
+    sent = []
+    send = AbstractConnection.send_packed_command
+    monkeypatch.setattr(
+        AbstractConnection, "send_packed_command", lambda *words: sent.append(1) or send(*words)
+    )
     await asyncio.gather(*(claim(store, each) for each in opened))
-    assert len(borrowed) == 1
+    assert len(sent) == 1
     await store.close()
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_not_used_again(tmp_path: Path) -> None:
+    socket = tmp_path / "r"
+    calls = Coalescer(await connect(f"unix://{socket}"))
+    for _ in range(2):
+        with redis("--unixsocket", str(socket)):
+            assert await calls.command("ECHO", "x") == b"x"
+        await asyncio.sleep(0)  # the loop hears of the end
+    await calls.close()
 
 
 async def test_one_bad_command_hurts_nobody_else(redis_url: str) -> None:
