@@ -21,7 +21,7 @@ from gameserver.cli.reach import do
 from gameserver.cli.roles import roles
 from gameserver.settings import PREFIX, Settings
 from gameserver.storage import StorageError
-from gameserver.storage.schema import migrate, schema_version
+from gameserver.storage.schema import migrate, schema_version, write_step
 
 _DEFAULT = Settings()
 _TYPER: dict[str, Any] = {
@@ -225,6 +225,22 @@ def migrate_tables(*, data: options.Data = _DEFAULT.data, database: options.Data
         fail(f"--database: {error}", Exit.USAGE)
     done = f"migrated from {before or 'an empty database'} to {after}"
     say([f"the tables are up to date ({after})" if before == after else done])
+
+
+@app.command("dev-migration", epilog=_examples("gameserver dev-migration 'Add guilds'", "ruff format"))
+def dev_migration(
+    title: Annotated[str, typer.Argument(help="What it does, in a few words.", show_default=False)],
+) -> None:
+    """Write the next migration, for who changes the server: from the last one to the tables declared now.
+
+    It goes into the source tree that this command runs from. Read it before it is committed: conditions of
+    indexes and checks are not compared, and a renamed column looks like one dropped and one added.
+    """
+    try:
+        path = write_step(title)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    say(["no table has changed" if path is None else f"written: {path}"])
 
 
 @app.command(

@@ -4,32 +4,48 @@ Everything here blocks; from a coroutine, call it through `asyncio.to_thread`.
 """
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from textwrap import dedent, indent
+from typing import Any, Literal, TypeVar
 
 import asyncpg
 from alembic import command
-from alembic.autogenerate import compare_metadata
+from alembic.autogenerate import compare_metadata, produce_migrations, render_python_code
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from gameserver.storage.database import backend
 from gameserver.storage.errors import SchemaMismatch, Unavailable
-from gameserver.storage.tables import metadata
+from gameserver.storage.tables import Json, metadata
 
 T = TypeVar("T")
 Progress = Callable[[int, int, str], None]
 
 LOCK_SECONDS_MAX = 300
 """How long a process waits for another one that migrates the same database."""
+_COMPARED = {"compare_type": True, "compare_server_default": True}
+_FOLDER = Path(__file__).parent / "migrations"
+_STEP = '''"""{title}."""
+
+import sqlalchemy as sa
+from alembic import op
+{imports}
+revision = "{number}"
+down_revision = "{last}"
+
+
+def upgrade() -> None:
+    """Take the step."""
+{body}'''
 _LOCK_KEY = 0x67616D65  # any number that nobody else locks in this database
 
 
@@ -63,6 +79,45 @@ def check_schema(url: str) -> None:
     raise _newer(version, steps[-1])
 
 
+def write_step(title: str, folder: Path | None = None) -> Path | None:
+    """Write the next step: from the tables of the last one to those that are declared now.
+
+    Returns its file, to be read before it is kept: checks and conditions of indexes are not compared, and a
+    column that was renamed looks like one dropped and one added. None when there is nothing to do.
+    `folder` is where steps lie. Raises `ValueError` for a title that gives no name to a file.
+    """
+    name = "_".join(re.findall(r"[a-z0-9]+", title.lower()))
+    if not name:
+        raise ValueError("expected a title of some words, such as 'Add guilds'")
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    with engine.begin() as connection:
+        _migrate(None, connection)
+        context = MigrationContext.configure(connection, opts=_COMPARED)
+        changes = produce_migrations(context, metadata).upgrade_ops
+        assert changes is not None, "comparing has always a result"
+        if changes.is_empty():
+            return None
+        body = render_python_code(
+            changes, render_as_batch=True, render_item=_render_item, migration_context=context
+        )
+    last = _steps()[-1]
+    number = f"{int(last) + 1:04}"
+    code = [line for line in body.splitlines() if not line.lstrip().startswith("#")]
+    lines = indent(dedent("\n".join(code)).strip("\n"), "    ") + "\n"
+    path = (folder or _FOLDER / "versions") / f"{number}_{name}.py"
+    path.write_text(
+        _STEP.format(
+            title=title.strip().rstrip("."),
+            imports="\nfrom gameserver.storage.tables import Json\n" if "Json()" in lines else "",
+            number=number,
+            last=last,
+            body=lines,
+        ),
+        "utf-8",
+    )
+    return path
+
+
 def schema_differences(url: str) -> list[str]:
     """Compare a database with the tables that are declared now; return what a migration would have to do."""
     return _on_connection(url, _differences)
@@ -94,10 +149,13 @@ def _version(connection: Connection) -> str | None:
 
 
 def _differences(connection: Connection) -> list[str]:
-    context = MigrationContext.configure(
-        connection, opts={"compare_type": True, "compare_server_default": True}
-    )
+    context = MigrationContext.configure(connection, opts=_COMPARED)
     return [repr(difference) for difference in compare_metadata(context, metadata)]
+
+
+def _render_item(kind: str, item: object, _context: object) -> str | Literal[False]:
+    """Alembic asks how to write a type: ours is imported by its name."""
+    return "Json()" if kind == "type" and isinstance(item, Json) else False
 
 
 def _newer(version: str, known: str) -> SchemaMismatch:
@@ -115,7 +173,7 @@ def _steps() -> list[str]:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     return config
 
 

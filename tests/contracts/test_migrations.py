@@ -1,16 +1,18 @@
 """Migrations: an upgraded database equals the declared tables, on both engines, whoever starts first."""
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import CheckConstraint, Column, Index, MetaData, String, Table, Text, text
 
-import gameserver.services  # noqa: F401 - declares every table
-from gameserver.storage import SchemaMismatch, Unavailable, answers, open_database
+import gameserver.app  # noqa: F401 - declares every table
+from gameserver import storage
+from gameserver.storage import SchemaMismatch, Unavailable, answers, open_database, schema, tables
 from gameserver.storage.schema import check_schema, migrate, schema_differences, schema_version
 from tests.servers import postgresql
 
@@ -133,3 +135,51 @@ def test_what_cannot_be_migrated_says_why(tmp_path: Path) -> None:
         migrate("sqlite://")
     with pytest.raises(ValueError, match="starts with"):
         migrate("mysql://x/y")
+
+
+def test_a_step_is_written_from_what_was_declared(url: str, tmp_path: Path) -> None:
+    """Tables of the server itself, as if one were new and one had got a column, an index and a default."""
+    folder = Path(storage.__file__).parent / "migrations"
+    copy = tmp_path / "migrations"
+    shutil.copytree(folder, copy)
+    declared = MetaData(naming_convention=tables.metadata.naming_convention)
+    for table in tables.metadata.sorted_tables:
+        table.to_metadata(declared)
+    Table(
+        "guilds",
+        declared,
+        Column("guild_id", String(36), primary_key=True),
+        Column("data", tables.Json, nullable=False),
+        CheckConstraint("guild_id <> ''", name="named"),
+        Index("guilds_open", "guild_id", unique=True),
+    )
+    changed = declared.tables["player_roles"]
+    changed.append_column(Column("why", Text, server_default="because"))
+    Index("player_roles_why", changed.c.why)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schema, "metadata", declared)
+        path = schema.write_step("Add guilds, and why.", copy / "versions")
+        assert path is not None
+        last = schema._steps()[-1]
+        assert path.name == f"{int(last) + 1:04}_add_guilds_and_why.py"
+        assert path.read_text().startswith('"""Add guilds, and why."""\n')
+        patch.setattr(schema, "_FOLDER", copy)
+        migrate(url)
+        assert schema_differences(url) == []
+        assert schema_version(url) == f"{int(last) + 1:04}"
+        assert schema.write_step("Nothing", copy / "versions") is None
+
+
+def test_a_step_needs_a_title_of_words(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Add guilds"):
+        schema.write_step(" …! ", tmp_path)
+
+
+def test_the_declared_tables_need_no_further_step(tmp_path: Path) -> None:
+    """If this fails: `gameserver dev-migration 'What is new'`."""
+    assert schema.write_step("Forgotten", tmp_path) is None
+
+
+def test_steps_are_numbered_in_turn() -> None:
+    steps = schema._steps()
+    assert steps == [f"{number:04}" for number in range(1, len(steps) + 1)]
