@@ -18,15 +18,17 @@ from gameserver.game.accounts import identities
 from gameserver.game.endings import By
 from gameserver.game.leaderboards.boards import boards as leaderboards
 from gameserver.game.players import players
-from gameserver.rpc import Origin
+from gameserver.rpc import Context, Origin
 from gameserver.sessions import AllOf, AllOfApp, Ended, One, Selector, Session
 from gameserver.storage import Aborted, Transaction
 from gameserver.wire import json
+from gameserver.wire.errors import GameError
 from gameserver.wire.packet import Message
 
 LIMIT_MAX = 500
 TRIES_MAX = 5  # of a change that the database aborts
 FACE = "cli"
+ORIGIN = Origin(FACE, "")
 AUDIT_FILTERS = frozenset({"profile_id", "kind", "session", "face", "address", "reason"})
 
 _p = players
@@ -87,7 +89,7 @@ Action = Callable[..., Awaitable[Any]]
 T = TypeVar("T")
 
 
-async def user_list(server: GameServer, app: str, limit: int, after: str = "") -> list[dict[str, Any]]:
+async def player_list(server: GameServer, app: str, limit: int, after: str = "") -> list[dict[str, Any]]:
     """Return players of an app, the oldest first; `after` is the id of the last one already seen."""
     _app(server, app)
     most = _limit(limit)
@@ -100,7 +102,7 @@ async def user_list(server: GameServer, app: str, limit: int, after: str = "") -
     return [{column.name: row[column.name] for column in _LISTED} for row in rows]
 
 
-async def user_show(server: GameServer, app: str, profile: str) -> dict[str, Any]:
+async def player_show(server: GameServer, app: str, profile: str) -> dict[str, Any]:
     """Return a player with identities and open sessions."""
     _app(server, app)
     async with server.core.database.read() as tx:
@@ -115,7 +117,7 @@ async def user_show(server: GameServer, app: str, profile: str) -> dict[str, Any
     return shown
 
 
-async def user_disable(server: GameServer, app: str, profile: str) -> dict[str, Any]:
+async def player_disable(server: GameServer, app: str, profile: str) -> dict[str, Any]:
     """Refuse a player's logins, and end their sessions on every process."""
     definition = _app(server, app)
     epoch = await _set_disabled(server, app, profile, disabled=True)
@@ -125,14 +127,89 @@ async def user_disable(server: GameServer, app: str, profile: str) -> dict[str, 
     return {"profile_id": profile, "is_disabled": True, "sessions_ended": len(ended)}
 
 
-async def user_enable(server: GameServer, app: str, profile: str) -> dict[str, Any]:
+async def player_enable(server: GameServer, app: str, profile: str) -> dict[str, Any]:
     """Allow a disabled player's logins again."""
     _app(server, app)
     await _set_disabled(server, app, profile, disabled=False)
     return {"profile_id": profile, "is_disabled": False}
 
 
-async def user_role_list(server: GameServer, app: str, profile: str) -> list[str]:
+async def player_export(server: GameServer, app: str, profile: str) -> dict[str, Any]:
+    """Return everything that is kept of a player, sessions too, under the names clients know."""
+    definition, core = _app(server, app), server.core
+    await core.audit.flush()
+    async with core.database.read() as tx:
+        await _player(tx, app, profile)
+        services = await core.player_hooks.export_player(tx, app, profile)
+    sessions = [
+        {
+            "face": session.face,
+            "createdAt": session.created_ms,
+            "lastUsedAt": session.last_used_ms,
+            "facts": session.facts,
+        }
+        for session in await core.sessions.list(app, profile)
+    ]
+    _note(server, definition, profile, "exported")
+    return {
+        "appId": app,
+        "profileId": profile,
+        "exportedAt": core.clock.ms(),
+        "services": services,
+        "sessions": sessions,
+    }
+
+
+async def player_reset(server: GameServer, app: str, profile: str) -> dict[str, Any]:
+    """Remove a player's game data, as the client's own reset does."""
+
+    async def work(ctx: Context) -> None:
+        await _player(ctx.tx, app, profile)
+        await server.core.player_hooks.reset_player(ctx, profile)
+
+    await server.packets.run(work, _app(server, app), ORIGIN)
+    return {"profile_id": profile, "is_reset": True}
+
+
+async def player_delete(server: GameServer, app: str, profile: str) -> dict[str, Any]:
+    """Remove everything that is kept of a player, and end their sessions on every process."""
+
+    async def work(ctx: Context) -> None:
+        if not await server.core.player_hooks.delete_player(ctx, profile):
+            raise Refused(f"app {app} has no player {profile}")
+
+    definition = _app(server, app)
+    # Before and after: packets that still come in would write what nobody removes any more.
+    await server.core.endings.end(definition, AllOf(app, profile), "revoked", By(FACE, why="deleted"))
+    await server.packets.run(work, definition, ORIGIN)
+    return {"profile_id": profile, "is_deleted": True}
+
+
+async def player_merge(server: GameServer, app: str, profile: str, target: str) -> dict[str, Any]:
+    """Give what is kept of a player to another one, and delete the first."""
+    if profile == target:
+        raise Refused("a player cannot be merged with themself")
+
+    async def work(ctx: Context) -> None:
+        try:
+            merged = await server.core.player_hooks.merge_players(ctx, profile, target)
+        except GameError as error:
+            raise Refused(f"the two players cannot be merged: {error}") from error
+        if not merged:
+            await _player(ctx.tx, app, target)
+            raise Refused(f"app {app} has no player {profile}")
+
+    definition = _app(server, app)
+    async with server.core.database.read() as tx:
+        await _player(tx, app, target)
+        is_gone = await tx.one(FIND_USER, profile=profile, app=app) is None
+    if is_gone:  # an earlier command may have been cut short before it ended their sessions
+        await server.core.endings.end(definition, AllOf(app, profile), "revoked", By(FACE, why="merged_into"))
+    await server.packets.run(work, definition, ORIGIN)
+    return {"profile_id": target, "merged": profile}
+
+
+async def player_role_list(server: GameServer, app: str, profile: str) -> list[str]:
     """Return the roles that a player was given."""
     _app(server, app)
     async with server.core.database.read() as tx:
@@ -140,7 +217,7 @@ async def user_role_list(server: GameServer, app: str, profile: str) -> list[str
         return await roles.of_player(tx, app, profile)
 
 
-async def user_role_add(server: GameServer, app: str, profile: str, role: str) -> list[str]:
+async def player_role_add(server: GameServer, app: str, profile: str, role: str) -> list[str]:
     """Give a player a role that the app declares; returns all they have then."""
     declared = _app(server, app).section(BackendlessSettings).roles
     if role not in declared:
@@ -155,7 +232,7 @@ async def user_role_add(server: GameServer, app: str, profile: str, role: str) -
     return await _write(server, change)
 
 
-async def user_role_remove(server: GameServer, app: str, profile: str, role: str) -> list[str]:
+async def player_role_remove(server: GameServer, app: str, profile: str, role: str) -> list[str]:
     """Take a role from a player, also one that is not declared any more; returns those they keep."""
     _app(server, app)
 
@@ -258,9 +335,7 @@ async def call(
         async with server.core.database.read() as tx:
             await _player(tx, app, profile)
     message = Message(service, name, msgspec.Raw(json.encode(data)))
-    answer = await server.packets.answer_server(
-        [message], definition, Origin(FACE, "127.0.0.1"), profile or None
-    )
+    answer = await server.packets.answer_server([message], definition, ORIGIN, profile or None)
     entry: dict[str, Any] = msgspec.json.decode(answer)["responses"][0]
     return entry
 
@@ -268,13 +343,17 @@ async def call(
 ACTIONS: Mapping[str, Action] = {
     action.__name__: action
     for action in (
-        user_list,
-        user_show,
-        user_disable,
-        user_enable,
-        user_role_list,
-        user_role_add,
-        user_role_remove,
+        player_list,
+        player_show,
+        player_disable,
+        player_enable,
+        player_export,
+        player_reset,
+        player_delete,
+        player_merge,
+        player_role_list,
+        player_role_add,
+        player_role_remove,
         session_list,
         session_end,
         audit_list,
@@ -335,6 +414,10 @@ async def _set_disabled(server: GameServer, app: str, profile: str, *, disabled:
         return epoch
 
     return await _write(server, change)
+
+
+def _note(server: GameServer, app: App, profile: str, reason: str) -> None:
+    server.core.audit.note(app, "player", reason, face=FACE, address="", profile_id=profile)
 
 
 def _shown(session: Session) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`gameserver audit`: who got in, who was refused, whose sessions ended and why."""
+"""`gameserver audit`: who got in, who was refused, whose sessions ended and why, what was done to players."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -24,7 +24,9 @@ _COLUMNS = {
     "id": "ID",
 }
 
-audit = typer.Typer(help="Logins, refused logins and ended sessions.", no_args_is_help=True)
+audit = typer.Typer(
+    help="Logins, refused logins, ended sessions, and what was done to players.", no_args_is_help=True
+)
 
 
 @audit.callback()
@@ -47,7 +49,8 @@ def audit_list(
         typer.Option(
             "--reason",
             help="The type of a login, the reason code of a refusal, or why a session ended, such as "
-            "logged_out, replaced, revoked, disabled, deleted, password_reset.",
+            "logged_out, replaced, revoked, disabled, deleted, password_reset; of a player: exported, reset, "
+            "deleted, merged_into:ID, merged_from:ID.",
         ),
     ] = "",
     face: Annotated[str, typer.Option("--face", help="Only through this face, such as dispatcher.")] = "",

@@ -16,9 +16,9 @@ from gameserver.apps import load_apps
 from gameserver.cli import certificate, options
 from gameserver.cli.audit import audit
 from gameserver.cli.leaderboards import leaderboards
-from gameserver.cli.output import EXIT_CODES, Exit, fail, say, show_json, show_more, show_record, show_rows
+from gameserver.cli.output import EXIT_CODES, Exit, fail, say, show_json, show_more, show_rows
+from gameserver.cli.players import players
 from gameserver.cli.reach import do
-from gameserver.cli.roles import roles
 from gameserver.settings import PREFIX, Settings
 from gameserver.storage import StorageError
 from gameserver.storage.schema import migrate, schema_version, write_step
@@ -37,12 +37,10 @@ app = typer.Typer(
     **_TYPER,
 )
 apps = typer.Typer(help="App definitions.", **_TYPER)
-users = typer.Typer(help="Players: find, inspect, lock out.", **_TYPER)
 sessions = typer.Typer(help="Open sessions: see and end them.", **_TYPER)
 protocol = typer.Typer(help="The description of every operation, for client teams.", **_TYPER)
 app.add_typer(apps, name="app")
-app.add_typer(users, name="user")
-users.add_typer(roles, name="role")
+app.add_typer(players, name="player")
 app.add_typer(sessions, name="session")
 app.add_typer(audit, name="audit")
 app.add_typer(leaderboards, name="leaderboard")
@@ -307,86 +305,6 @@ def app_list(*, apps: options.Apps = _DEFAULT.apps, as_json: options.AsJson = Fa
     show_rows(rows, columns, as_json=as_json, none=f"no apps in {apps}")
     if loaded.problems and not as_json:
         sys.stderr.write(f"{_count(len(loaded.problems), 'mistake')}: see `gameserver check`\n")
-
-
-# Players
-
-_USER_COLUMNS = {
-    "profile_id": "PROFILE",
-    "name": "NAME",
-    "created_ms": "CREATED",
-    "last_login_ms": "LAST LOGIN",
-    "login_count": "LOGINS",
-    "is_disabled": "DISABLED",
-}
-
-
-@users.command(
-    "list", epilog=_examples("gameserver user list 10001", "gameserver user list 10001 --limit 500 --json")
-)
-def user_list(
-    app_id: options.AppId,
-    *,
-    limit: options.Limit = 50,
-    after: Annotated[str, typer.Option("--after", help="Profile id of the last player already seen.")] = "",
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
-    as_json: options.AsJson = False,
-) -> None:
-    """List the players of an app, the oldest first."""
-    rows = do(_settings(apps, data, redis, database), "user_list", app=app_id, limit=limit, after=after)
-    show_rows(rows, _USER_COLUMNS, as_json=as_json, none="no players")
-    show_more(rows, "profile_id", limit, as_json=as_json)
-
-
-@users.command("show", epilog=_examples("gameserver user show 10001 4f0c6a0e-…"))
-def user_show(
-    app_id: options.AppId,
-    profile_id: options.ProfileId,
-    *,
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
-    as_json: options.AsJson = False,
-) -> None:
-    """Show a player with identities and open sessions."""
-    settings = _settings(apps, data, redis, database)
-    show_record(do(settings, "user_show", app=app_id, profile=profile_id), as_json=as_json)
-
-
-@users.command("disable", epilog=_examples("gameserver user disable 10001 4f0c6a0e-…"))
-def user_disable(
-    app_id: options.AppId,
-    profile_id: options.ProfileId,
-    *,
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
-    as_json: options.AsJson = False,
-) -> None:
-    """Lock a player out: logins are refused, and open sessions end at once on every process."""
-    settings = _settings(apps, data, redis, database)
-    show_record(do(settings, "user_disable", app=app_id, profile=profile_id), as_json=as_json)
-
-
-@users.command("enable", epilog=_examples("gameserver user enable 10001 4f0c6a0e-…"))
-def user_enable(
-    app_id: options.AppId,
-    profile_id: options.ProfileId,
-    *,
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
-    as_json: options.AsJson = False,
-) -> None:
-    """Let a disabled player log in again."""
-    settings = _settings(apps, data, redis, database)
-    show_record(do(settings, "user_enable", app=app_id, profile=profile_id), as_json=as_json)
 
 
 # Sessions

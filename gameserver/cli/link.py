@@ -141,7 +141,7 @@ async def ask(data: Path, action: str, arguments: dict[str, Any]) -> Any:
         async with asyncio.timeout(ASK_SECONDS_MAX):
             writer.write(msgspec.json.encode(Ask(place.token, action, arguments)) + b"\n")
             await writer.drain()
-            answer = _read_answer(await reader.readline())
+            answer = _read_answer(await reader.read())  # of any length: an export holds all of a player
     except (OSError, TimeoutError, ValueError, msgspec.DecodeError):
         raise NotRunning("the server went away, or is too busy to answer") from None
     finally:

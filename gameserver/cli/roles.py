@@ -1,4 +1,4 @@
-"""`gameserver user role`: which roles a player has."""
+"""`gameserver player role`: which roles a player has."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ roles = typer.Typer(help="Roles of players, as `[backendless]` declares them.", 
 Role = Annotated[str, typer.Argument(help="The role, such as Moderator.", show_default=False)]
 
 
-@roles.command("list", epilog="Examples:\n\n`gameserver user role list 10001 4f0c6a0e-…`")
+@roles.command("list", epilog="Examples:\n\n`gameserver player role list 10001 4f0c6a0e-…`")
 def role_list(
     app_id: options.AppId,
     profile_id: options.ProfileId,
@@ -29,10 +29,10 @@ def role_list(
     as_json: options.AsJson = False,
 ) -> None:
     """List the roles a player was given. Those of logged-in users and of guests come by themselves."""
-    _do("user_role_list", apps, data, redis, database, as_json=as_json, app=app_id, profile=profile_id)
+    _do("player_role_list", apps, data, redis, database, as_json=as_json, app=app_id, profile=profile_id)
 
 
-@roles.command("add", epilog="Examples:\n\n`gameserver user role add 10001 4f0c6a0e-… Moderator`")
+@roles.command("add", epilog="Examples:\n\n`gameserver player role add 10001 4f0c6a0e-… Moderator`")
 def role_add(
     app_id: options.AppId,
     profile_id: options.ProfileId,
@@ -46,7 +46,7 @@ def role_add(
 ) -> None:
     """Give a player a role, from their next request on. Prints the roles they have then."""
     _do(
-        "user_role_add",
+        "player_role_add",
         apps,
         data,
         redis,
@@ -58,7 +58,7 @@ def role_add(
     )
 
 
-@roles.command("remove", epilog="Examples:\n\n`gameserver user role remove 10001 4f0c6a0e-… Moderator`")
+@roles.command("remove", epilog="Examples:\n\n`gameserver player role remove 10001 4f0c6a0e-… Moderator`")
 def role_remove(
     app_id: options.AppId,
     profile_id: options.ProfileId,
@@ -72,7 +72,7 @@ def role_remove(
 ) -> None:
     """Take a role from a player, from their next request on. Prints the roles they keep."""
     _do(
-        "user_role_remove",
+        "player_role_remove",
         apps,
         data,
         redis,

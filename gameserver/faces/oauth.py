@@ -24,7 +24,7 @@ from gameserver.game.refresh_tokens import (
     RefreshTokens,
     TokenAnswer,
 )
-from gameserver.rpc import Context, Core, Face, Packets
+from gameserver.rpc import Core, Face, Packets
 from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import StorageError
 from gameserver.wire import json
@@ -62,15 +62,11 @@ def routes(core: Core, apps: LiveApps, packets: Packets) -> list[Route]:  # noqa
     ]
 
 
-async def _forget_player(ctx: Context, profile_id: str) -> None:
-    await refresh_tokens.revoke_all(ctx.tx, ctx.app.id, profile_id)
-
-
 face = Face(
     FACE,
     routes,
     section=("oauth", RefreshSettings, refresh_tokens.SAMPLE),
-    delete_hooks=(_forget_player,),
+    keeps=(refresh_tokens.KEPT,),
 )
 
 

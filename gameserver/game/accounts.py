@@ -22,7 +22,6 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
-    delete,
     exists,
     func,
     insert,
@@ -35,6 +34,7 @@ from gameserver.apps import App, is_mail_address
 from gameserver.game import players, tokens
 from gameserver.game.audit import Audit
 from gameserver.game.external import ExternalLogins, UnableToValidate, UnknownExternalLogin
+from gameserver.game.keeping import Kept
 from gameserver.game.lockout import Attempt, LockedOut
 from gameserver.game.passwords import Busy, Passwords, UnusablePassword
 from gameserver.game.tokens import Kind
@@ -595,6 +595,16 @@ identities = Table(
     Column("is_validated", Boolean, nullable=False),
     Index("identities_by_profile", "profile_id"),
 )
+KEPT = Kept(
+    identities,
+    "profile_id",
+    {
+        "authenticationType": identities.c.type,
+        "externalId": identities.c.external_id,
+        "isValidated": identities.c.is_validated,
+        "createdAt": identities.c.created_ms,
+    },
+)
 
 _THIS_IDENTITY = (
     identities.c.app_id == bindparam("app"),
@@ -617,7 +627,6 @@ FIND_CONTACT = (
 ADD_IDENTITY = insert(identities).values({column.name: bindparam(column.name) for column in identities.c})
 SET_DIGEST = update(identities).where(*_THIS_IDENTITY).values(digest=bindparam("new_digest"))
 SET_VALIDATED = update(identities).where(*_THIS_IDENTITY).values(is_validated=True)
-DELETE_OF_PROFILE = delete(identities).where(identities.c.profile_id == bindparam("profile"))
 
 
 async def find_identity(tx: Transaction, app_id: str, type_: str, key: str) -> Row | None:
@@ -653,10 +662,7 @@ LOG_IN_BY_IDENTITY = players.LOG_IN.where(
     players.players.c.profile_id == select(identities.c.profile_id).where(*_THIS_IDENTITY).scalar_subquery(),
     players.players.c.app_id == bindparam("app"),
 ).values(_KEPT_UNLESS_SAID)
-_ITS_IDENTITY = (
-    *_THIS_IDENTITY,
-    identities.c.profile_id == bindparam("profile"),
-)
+_ITS_IDENTITY = (*_THIS_IDENTITY, identities.c.profile_id == bindparam("profile"))
 LOG_IN_WITH_IDENTITY = LOG_IN.where(exists().where(*_ITS_IDENTITY))
 LOG_IN_WITH_PASSWORD = LOG_IN.where(
     exists().where(*_ITS_IDENTITY, identities.c.digest == bindparam("digest"))

@@ -19,6 +19,7 @@ from prometheus_client import Counter
 from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, bindparam, delete, select
 
 from gameserver.apps import App, Settings
+from gameserver.game.keeping import Kept
 from gameserver.storage import Database, Row, StorageError, Transaction, metadata, upsert
 from gameserver.wire.clock import Clock
 
@@ -33,8 +34,8 @@ DAY_MS = 24 * 3600 * 1000
 
 LOST = Counter("gameserver_audit_lost", "Audit events that could not be written.")
 
-Kind = Literal["login", "refusal", "logout", "revocation"]
-KINDS: tuple[Kind, ...] = ("login", "refusal", "logout", "revocation")
+Kind = Literal["login", "refusal", "logout", "revocation", "player"]
+KINDS: tuple[Kind, ...] = ("login", "refusal", "logout", "revocation", "player")
 
 
 class AuditSettings(Settings, kw_only=True):
@@ -81,9 +82,10 @@ class Audit:
     ) -> None:
         """Remember an event that happened now. Never waits and never fails.
 
-        `reason` is the type of a login, the reason code of a refusal, and why a session ended; `session` a
-        digest. `times` is how many sessions ended. A refusal like one that is not written yet only raises
-        that one's count, so that somebody who guesses passwords does not fill the table.
+        `reason` is the type of a login, the reason code of a refusal, why a session ended, and what happened
+        to all that is kept of a player; `session` a digest. `times` is how many sessions ended. A refusal
+        like one that is not written yet only raises that one's count, so that somebody who guesses passwords
+        does not fill the table.
         """
         if app.section(AuditSettings).keep_days == 0:
             return
@@ -203,6 +205,19 @@ audit_events = Table(
     Column("times", Integer, nullable=False),
     Index("audit_events_by_app", "app_id", "id"),
     Index("audit_events_by_profile", "app_id", "profile_id", "id"),
+)
+KEPT = Kept(
+    audit_events,
+    "profile_id",
+    {
+        "at": audit_events.c.at_ms,
+        "event": audit_events.c.kind,
+        "reason": audit_events.c.reason,
+        "face": audit_events.c.face,
+        "address": audit_events.c.address,
+        "times": audit_events.c.times,
+    },
+    stays="who got in, and what was done, can be looked up until [audit] keep_days are over",
 )
 
 # A batch whose commit ended in doubt is written again.

@@ -7,6 +7,7 @@ from msgspec import Meta, field
 from sqlalchemy import BigInteger, Column, Index, String, Table, Text, bindparam, delete, select
 
 from gameserver.apps import Settings
+from gameserver.game.keeping import Kept
 from gameserver.sessions import AllBut, AllOf, AllOfApp, One, Selector
 from gameserver.storage import Transaction, metadata, upsert
 
@@ -103,6 +104,15 @@ devices = Table(
     Index("devices_by_player", "app_id", "profile_id"),
     Index("devices_by_session", "session"),
     Index("devices_by_age", "app_id", "registered_ms"),
+)
+KEPT = Kept(
+    devices,
+    "profile_id",
+    {
+        "deviceType": devices.c.kind,
+        "deviceToken": devices.c.token,
+        "registeredAt": devices.c.registered_ms,
+    },
 )
 
 ADD = upsert(devices, ["app_id", "device"], ["profile_id", "session", "registered_ms"])

@@ -8,13 +8,14 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import BigInteger, Column, Integer, String, Table, bindparam, delete, select, update
+from sqlalchemy import BigInteger, Column, Integer, String, Table, bindparam, select, update
 
 from gameserver.apps import App, Mistake, Settings
 from gameserver.game import statistics
+from gameserver.game.keeping import Kept
 from gameserver.game.players import players
 from gameserver.game.rewards import Paid, Points, Rewards, Tally
-from gameserver.game.statistics import Changes, Planned, StatisticsSettings
+from gameserver.game.statistics import Change, Changes, Planned, StatisticsSettings
 from gameserver.game.wallet import AMOUNT_MAX
 from gameserver.storage import Aborted, Json, Row, Transaction, excluded, json_rows, metadata, upsert
 from gameserver.wire.errors import NoSession
@@ -119,6 +120,18 @@ class Progress:
                 self.paid = self.level
                 self.round += 1
 
+    def join(self, other: "Progress") -> None:
+        """Take over the progress of a player who turned out to be the same person."""
+        for name, value in other.values.items():
+            rule = self.settings.own_rule(name)
+            if name not in self.values:
+                self.values[name] = value
+            elif rule.when_merged == "sum":
+                beyond = Change(1, value - rule.initial)
+                self.values[name], _ = beyond.apply(self.values[name], rule)
+        self.set_experience(self.experience + other.experience)
+        self.paid = max(self.paid, other.paid)
+
     def gain(self, points: int, app: App, tally: Tally) -> None:
         """Add points and rise as many levels as they reach; rewards of levels may be points again."""
         settings = self.settings
@@ -196,6 +209,16 @@ player_progress = Table(
     Column("round", Integer, nullable=False),
     Column("version", BigInteger, nullable=False),
 )
+KEPT = Kept(
+    player_progress,
+    "profile_id",
+    {
+        "statistics": player_progress.c.statistics,
+        "experiencePoints": player_progress.c.experience,
+        "experienceLevel": player_progress.c.level,
+    },
+    moves=False,
+)
 
 READ = (
     select(*(column for column in player_progress.c if column.name != "profile_id"))
@@ -230,7 +253,6 @@ RESET = (
         version=player_progress.c.version + 1,
     )
 )
-DELETE = delete(player_progress).where(player_progress.c.profile_id == bindparam("profile"))
 
 AnyResult = TypeVar("AnyResult")
 
@@ -300,6 +322,12 @@ async def reset(tx: Transaction, app: App, profile_id: str) -> None:
     await tx.run(RESET, profile=profile_id, nothing="{}", first=first)
 
 
-async def forget(tx: Transaction, profile_id: str) -> None:
-    """Remove everything that is kept of a player."""
-    await tx.run(DELETE, profile=profile_id)
+async def merge(tx: Transaction, app: App, profile_id: str, target: str) -> None:
+    """Add a player's progress to another's, whose levels follow.
+
+    Nobody is rewarded for that, and a level that one of the two was paid for is not paid again. Raises
+    `NoSession` when the target is gone.
+    """
+    other = await read(tx, app, profile_id)
+    if other is not None and other.version:
+        await change(tx, app, target, lambda progress: progress.join(other))

@@ -14,12 +14,12 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
-    delete,
     insert,
     select,
     update,
 )
 
+from gameserver.game.keeping import Kept
 from gameserver.storage import Json, Row, Transaction, metadata
 from gameserver.wire.shapes import Reply
 
@@ -47,6 +47,31 @@ players = Table(
     Column("statuses", Json),  # here and not in a table of their own: every login answers with them
     Column("attributes", Json),
     Index("players_by_app", "app_id", "created_ms"),
+)
+_c = players.c
+KEPT = Kept(
+    players,
+    "profile_id",
+    {
+        "profileId": _c.profile_id,
+        "playerName": _c.name,
+        "pictureUrl": _c.picture_url,
+        "contactEmail": _c.contact_email,
+        "languageCode": _c.language_code,
+        "countryCode": _c.country_code,
+        "timeZoneOffset": _c.time_zone_offset,
+        "createdAt": _c.created_ms,
+        "lastLogin": _c.last_login_ms,
+        "previousLogin": _c.previous_login_ms,
+        "loginCount": _c.login_count,
+        "isTester": _c.is_tester,
+        "isDisabled": _c.is_disabled,
+        "abTestingId": _c.ab_testing_id,
+        "summaryFriendData": _c.summary_friend_data,
+        "statuses": _c.statuses,
+        "attributes": _c.attributes,
+    },
+    moves=False,
 )
 
 THIS_PLAYER = (players.c.profile_id == bindparam("profile"), players.c.app_id == bindparam("app"))
@@ -88,8 +113,8 @@ LOG_IN = update(players).values(
 
 READ = select(*STATE).where(*THIS_PLAYER)
 
-DELETE = (
-    delete(players).where(players.c.profile_id == bindparam("profile")).returning(players.c.session_epoch)
+ELSEWHERE = select(players.c.app_id).where(
+    players.c.profile_id == bindparam("profile"), players.c.app_id != bindparam("app")
 )
 
 RAISE_EPOCH = (
@@ -137,10 +162,9 @@ async def raise_epoch(tx: Transaction, app_id: str, profile_id: str) -> int | No
     return None if row is None else row["session_epoch"]
 
 
-async def remove(tx: Transaction, profile_id: str) -> int | None:
-    """Delete a player; returns the epoch after their last one, or None when there was no such player."""
-    row = await tx.one(DELETE, profile=profile_id)
-    return None if row is None else row["session_epoch"] + 1
+async def is_elsewhere(tx: Transaction, app_id: str, profile_id: str) -> bool:
+    """Tell whether a player is one of another app."""
+    return await tx.one(ELSEWHERE, profile=profile_id, app=app_id) is not None
 
 
 async def set_value(tx: Transaction, app_id: str, profile_id: str, column: str, value: Any) -> bool:

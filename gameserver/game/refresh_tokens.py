@@ -31,6 +31,7 @@ from sqlalchemy import (
 
 from gameserver.apps import App, LiveApps, Settings
 from gameserver.game.endings import By, Endings
+from gameserver.game.keeping import Kept
 from gameserver.game.players import players
 from gameserver.sessions import (
     AllBut,
@@ -381,6 +382,16 @@ families = Table(
     Index("refresh_families_by_profile", "app_id", "profile_id"),
     Index("refresh_families_by_session", "session_digest"),
     Index("refresh_families_by_expiry", "expires_ms"),
+)
+KEPT = Kept(
+    families,
+    "profile_id",
+    {
+        "createdAt": families.c.created_ms,
+        "usedAt": families.c.used_ms,
+        "expiresAt": families.c.expires_ms,
+    },
+    moves=False,
 )
 
 _OF_PLAYER = (families.c.app_id == bindparam("app"), families.c.profile_id == bindparam("profile"))

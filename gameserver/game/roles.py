@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import BigInteger, Column, Index, String, Table, bindparam, delete, select
 
 from gameserver.game import users
+from gameserver.game.keeping import Kept
 from gameserver.game.players import players
 from gameserver.storage import Row, Transaction, metadata, upsert
 
@@ -42,11 +43,6 @@ async def of_players(tx: Transaction, app_id: str, profile_ids: Sequence[str]) -
     return found
 
 
-async def forget(tx: Transaction, profile_id: str) -> None:
-    """Remove the roles of a deleted player."""
-    await tx.run(DELETE, profile=profile_id)
-
-
 # Storage
 
 player_roles = Table(
@@ -58,6 +54,7 @@ player_roles = Table(
     Column("created_ms", BigInteger, nullable=False),
     Index("player_roles_by_profile", "profile_id"),
 )
+KEPT = Kept(player_roles, "profile_id", {"role": player_roles.c.role, "createdAt": player_roles.c.created_ms})
 
 _r = player_roles
 ADD = upsert(player_roles, ["app_id", "role", "profile_id"], None)
@@ -84,4 +81,3 @@ USERS_WITH = (
     .limit(bindparam("most"))
     .offset(bindparam("skipped"))
 )
-DELETE = delete(player_roles).where(_r.c.profile_id == bindparam("profile"))

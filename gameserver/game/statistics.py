@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -60,6 +60,14 @@ class Rule(Settings, kw_only=True):
     category: Annotated[
         str, Meta(max_length=NAME_MAX, description="Lets clients read it together with its like.")
     ] = ""
+
+    when_merged: Annotated[
+        Literal["sum", "keep"],
+        Meta(
+            description="When two players become one: sum adds the values up, keep leaves the value of the "
+            "player who stays. Says nothing where all players share the statistic."
+        ),
+    ] = "sum"
 
     def mistakes(self, folder: Path) -> Iterator[Mistake]:
         """Yield limits that leave no place for the initial value."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, String, Table, Text, bindparam, delete, insert, select
 
+from gameserver.game.keeping import Kept
 from gameserver.storage import Json, Row, Transaction, metadata
 from gameserver.wire import json
 
@@ -103,11 +104,6 @@ async def revoke(tx: Transaction, kind: Kind, app_id: str, subject: str) -> int:
     return await tx.run(REVOKE, kind=kind.value, app=app_id, subject=subject)
 
 
-async def revoke_all(tx: Transaction, app_id: str, subject: str) -> int:
-    """Make the tokens of a subject worthless, whatever they are good for; returns how many there were."""
-    return await tx.run(REVOKE_ALL, app=app_id, subject=subject)
-
-
 async def forget_expired(tx: Transaction, now_ms: int, most: int = PURGE_ROWS) -> int:
     """Delete expired tokens, at most `most` at a time; returns how many."""
     return await tx.run(FORGET_EXPIRED, now_ms=now_ms, most=most)
@@ -141,6 +137,12 @@ one_time_tokens = Table(
     Index("one_time_tokens_by_subject", "app_id", "subject"),
     Index("one_time_tokens_by_expiry", "expires_ms"),
 )
+KEPT = Kept(  # of somebody who is another player now, links and handoffs lead nowhere
+    one_time_tokens,
+    "subject",
+    {"kind": one_time_tokens.c.kind, "expiresAt": one_time_tokens.c.expires_ms},
+    moves=False,
+)
 
 _columns = (
     one_time_tokens.c.app_id,
@@ -151,10 +153,11 @@ _columns = (
 ADD = insert(one_time_tokens).values({column.name: bindparam(column.name) for column in one_time_tokens.c})
 FIND = select(*_columns).where(one_time_tokens.c.digest == bindparam("digest"))
 TAKE = delete(one_time_tokens).where(one_time_tokens.c.digest == bindparam("digest")).returning(*_columns)
-REVOKE_ALL = delete(one_time_tokens).where(
-    one_time_tokens.c.app_id == bindparam("app"), one_time_tokens.c.subject == bindparam("subject")
+REVOKE = delete(one_time_tokens).where(
+    one_time_tokens.c.app_id == bindparam("app"),
+    one_time_tokens.c.subject == bindparam("subject"),
+    one_time_tokens.c.kind == bindparam("kind"),
 )
-REVOKE = REVOKE_ALL.where(one_time_tokens.c.kind == bindparam("kind"))
 FORGET_EXPIRED_ONE = delete(one_time_tokens).where(
     one_time_tokens.c.digest == bindparam("digest"), one_time_tokens.c.expires_ms <= bindparam("now_ms")
 )

@@ -14,7 +14,6 @@ from sqlalchemy import (
     String,
     Table,
     bindparam,
-    delete,
     exists,
     or_,
     select,
@@ -23,6 +22,7 @@ from sqlalchemy import (
 
 from gameserver.game import accounts
 from gameserver.game.accounts import identities
+from gameserver.game.keeping import Kept
 from gameserver.game.players import players
 from gameserver.storage import Json, Row, Transaction, metadata, upsert
 from gameserver.wire import json
@@ -120,11 +120,6 @@ async def set_disabled(tx: Transaction, app_id: str, profile_id: str, *, disable
     return None if row is None else row["session_epoch"]
 
 
-async def forget(tx: Transaction, profile_id: str) -> None:
-    """Remove the properties of a deleted player."""
-    await tx.run(DELETE, profile=profile_id)
-
-
 # Storage
 
 user_properties = Table(
@@ -133,6 +128,11 @@ user_properties = Table(
     Column("profile_id", String(36), primary_key=True),
     Column("properties", Json, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
+)
+KEPT = Kept(
+    user_properties,
+    "profile_id",
+    {"properties": user_properties.c.properties, "updated": user_properties.c.updated_ms},
 )
 
 _PLAYER = (players.c.profile_id == bindparam("profile"), players.c.app_id == bindparam("app"))
@@ -201,4 +201,3 @@ SET_DISABLED = (
     .values(is_disabled=bindparam("disabled"), session_epoch=players.c.session_epoch + 1)
     .returning(players.c.session_epoch)
 )
-DELETE = delete(user_properties).where(user_properties.c.profile_id == bindparam("profile"))

@@ -13,8 +13,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     bindparam,
-    delete,
     insert,
     literal,
     select,
@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from gameserver.apps import Settings
 from gameserver.apps.definition import Name
+from gameserver.game.keeping import Kept
 from gameserver.game.players import players
 from gameserver.storage import Transaction, excluded, json_rows, metadata, upsert
 from gameserver.wire.errors import GameError
@@ -87,6 +88,7 @@ class Kind(StrEnum):
     CONSUMED = "consumed"
     REVOKED = "revoked"
     RESET = "reset"
+    MERGED = "merged"
 
 
 class Balance(Reply):
@@ -149,7 +151,8 @@ async def reset(tx: Transaction, profile_id: str, key: str, now_ms: int) -> None
 
     Balances for which the entry `key` exists are left alone.
     """
-    for currency, balance in await tx.all(_LOCK, profile=profile_id):
+    for row in await tx.all(_LOCK, profile=profile_id):
+        currency, balance = row["currency"], row["balance"]
         if await _enter(tx, profile_id, currency, -balance, f"{key}/{currency}", Kind.RESET, now_ms):
             await tx.run(_CLEAR, profile=profile_id, currency_=currency)
 
@@ -174,10 +177,21 @@ def from_state(stored: str | None) -> dict[str, Balance]:
     }
 
 
-async def forget(tx: Transaction, profile_id: str) -> None:
-    """Remove everything that is kept of a player."""
-    await tx.run(_FORGET_ENTRIES, profile=profile_id)
-    await tx.run(_FORGET_BALANCES, profile=profile_id)
+async def merge(tx: Transaction, profile_id: str, target: str, now_ms: int) -> None:
+    """Add a player's balances, and what they were added up from, to another's.
+
+    One entry in the target's ledger for each currency, whose key names the player: a second time adds
+    nothing. Raises `BalanceOutOfRange` beyond 2^53.
+    """
+    for row in await tx.all(_LOCK, profile=profile_id):
+        counts = {name: row[name] for name in _COUNTERS}
+        currency, key = row["currency"], f"merge/{profile_id}/{row['currency']}"
+        if not any(counts.values()) or not await _enter(
+            tx, target, currency, row["balance"], key, Kind.MERGED, now_ms
+        ):
+            continue
+        if not await tx.run(_MERGE, profile_id=target, currency=currency, **counts):
+            raise BalanceOutOfRange(f"{currency}: a balance ends at 2^53")
 
 
 # Storage
@@ -206,6 +220,27 @@ wallets = Table(
     CheckConstraint("balance >= 0 OR revoked > 0", name="covered"),
 )
 _COUNTERS = ("purchased", "balance", "consumed", "awarded", "revoked")
+# Of a merged player the ledger stays behind: what it added up to is one entry in the other's.
+KEPT = (
+    Kept(
+        wallets,
+        "profile_id",
+        {"currency": wallets.c.currency, **{name: wallets.c[name] for name in _COUNTERS}},
+        moves=False,
+    ),
+    Kept(
+        entries,
+        "profile_id",
+        {
+            "currency": entries.c.currency,
+            "kind": entries.c.kind,
+            "amount": entries.c.amount,
+            "at": entries.c.at_ms,
+            "key": entries.c.key,
+        },
+        moves=False,
+    ),
+)
 _amount = bindparam("amount", type_=BigInteger())
 _none = literal(0, BigInteger())
 
@@ -245,6 +280,17 @@ _REVOKE = upsert(
     },
     where=wallets.c.revoked <= AMOUNT_MAX - excluded(wallets).revoked,
 )
+_MERGE = upsert(
+    wallets,
+    ("profile_id", "currency"),
+    {name: wallets.c[name] + excluded(wallets)[name] for name in _COUNTERS},
+    where=and_(
+        wallets.c.awarded + wallets.c.purchased
+        <= AMOUNT_MAX - excluded(wallets).awarded - excluded(wallets).purchased,
+        wallets.c.consumed <= AMOUNT_MAX - excluded(wallets).consumed,
+        wallets.c.revoked <= AMOUNT_MAX - excluded(wallets).revoked,
+    ),
+)
 _OF_PLAYER = wallets.c.profile_id == bindparam("profile")
 _THIS = (_OF_PLAYER, wallets.c.currency == bindparam("currency_"))
 _TAKE = (
@@ -253,7 +299,7 @@ _TAKE = (
     .values(balance=wallets.c.balance - _amount, consumed=wallets.c.consumed + _amount)
 )
 _LOCK = (
-    select(wallets.c.currency, wallets.c.balance)
+    select(wallets.c.currency, *(wallets.c[name] for name in _COUNTERS))
     .where(_OF_PLAYER)
     .order_by(wallets.c.currency)
     .with_for_update()
@@ -274,8 +320,6 @@ STATE = (
     .label("balances")
 )
 _read_state = msgspec.json.Decoder(list[tuple[str, int, int, int, int, int]]).decode
-_FORGET_ENTRIES = delete(entries).where(entries.c.profile_id == bindparam("profile"))
-_FORGET_BALANCES = delete(wallets).where(_OF_PLAYER)
 
 
 async def _enter(

@@ -7,7 +7,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gameserver.apps import LiveApps
-from gameserver.rpc.context import Core, PlayerHook
+from gameserver.game.keeping import Kept
+from gameserver.rpc.context import Core
 from gameserver.rpc.packets import Packets
 from gameserver.rpc.registry import Section
 
@@ -20,10 +21,10 @@ class Face:
     """One contract. `mount` is called once, at start.
 
     `section` is the face's part of `app.toml`: its name, its type, and the commented text that shows it in
-    the sample app. `delete_hooks` remove what the face keeps of a player.
+    the sample app. `keeps` are the tables that the face keeps of players.
     """
 
     name: str
     mount: Callable[[Core, LiveApps, Packets], Mounted]
     section: Section | None = None
-    delete_hooks: tuple[PlayerHook, ...] = ()
+    keeps: tuple[Kept, ...] = ()

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -56,6 +56,8 @@ from gameserver.wire.errors import GameError
 from gameserver.wire.packet import Message, Packet, bundle, refusal, refuse_all, success
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 RUN_SECONDS_MAX = 60  # after this the waiting client is told 504, and its repeats 503
 TRIES_MAX = 5  # of a packet that the database aborts
@@ -203,6 +205,22 @@ class Packets:
         ctx = Context(self.core, app, origin, caller=Caller.SERVER)
         ctx.profile_id = profile_id
         return await self._run_unclaimed(ctx, self._plan(messages))
+
+    async def run(self, work: Callable[[Context], Awaitable[T]], app: App, origin: Origin) -> T:
+        """Do what is no operation, with a server's authority: all of it, again if aborted, or nothing."""
+        ctx = Context(self.core, app, origin, caller=Caller.SERVER)
+        for left in range(TRIES_MAX - 1, -1, -1):
+            ctx.begin()
+            try:
+                async with self.core.database.write() as ctx._tx:  # noqa: SLF001  # see _run_messages
+                    done = await work(ctx)
+            except Aborted:
+                if not left:
+                    raise
+            else:
+                await self._finish(ctx, None, [], "", in_sql=True)
+                return done
+        raise AssertionError("the last try returns or raises")
 
     def _plan(self, messages: list[Message]) -> list[tuple[Operation | None, Message]]:
         operations = self.registry.operations

@@ -7,29 +7,34 @@ import msgspec
 
 from gameserver.game import audit
 from gameserver.game.accounts import States
-from gameserver.rpc.context import PlayerHook, PlayerHooks
+from gameserver.game.keeping import Kept
+from gameserver.rpc.context import PlayerHooks
 from gameserver.rpc.service import Operation, Service
 
 Section = tuple[str, type[msgspec.Struct], str]
 """A part of `app.toml`: its name, its type, and the commented text that shows it in the sample app."""
 
 
-class DeclaresSection(Protocol):
+class Declares(Protocol):
     """What a registry needs to know of a face."""
+
+    @property
+    def name(self) -> str:
+        """What the face is called."""
 
     @property
     def section(self) -> Section | None:
         """The face's part of `app.toml`."""
 
     @property
-    def delete_hooks(self) -> Sequence[PlayerHook]:
-        """What removes all that the face keeps of a player."""
+    def keeps(self) -> Sequence[Kept]:
+        """The tables that the face keeps of players."""
 
 
 class Registry:
     """All services of a server, and what its faces declare. Built once at start."""
 
-    def __init__(self, services: Iterable[Service], faces: Iterable[DeclaresSection] = ()) -> None:
+    def __init__(self, services: Iterable[Service], faces: Iterable[Declares] = ()) -> None:
         self.services = tuple(services)
         faces = tuple(faces)
         self._sections: list[Section] = [
@@ -45,13 +50,16 @@ class Registry:
                 if (service.name, name) in self.operations:
                     raise ValueError(f"two services declare {service.name}.{name}")
                 self.operations[service.name, name] = operation
-        self.player_hooks = PlayerHooks()
-        self.player_hooks.states = States(part for service in self.services for part in service.state_parts)
+        self.player_hooks = hooks = PlayerHooks()
+        hooks.states = States(part for service in self.services for part in service.state_parts)
         for service in self.services:
-            self.player_hooks.reset += service.reset_hooks
-            self.player_hooks.delete += service.delete_hooks
+            hooks.reset += service.reset_hooks
+            hooks.delete += service.delete_hooks
+            hooks.merge += service.merge_hooks
+            hooks.keep(service.name, service.kept)
         for face in faces:
-            self.player_hooks.delete += face.delete_hooks
+            hooks.keep(face.name, face.keeps)
+        hooks.keep(audit.SECTION, [audit.KEPT])
 
     def __iter__(self) -> Iterator[Operation]:
         return iter(self.operations.values())

@@ -11,7 +11,8 @@ from sqlalchemy.sql.elements import Label
 
 from gameserver.apps import App
 from gameserver.game.accounts import StatePart
-from gameserver.rpc.context import Context, PlayerHook
+from gameserver.game.keeping import Kept
+from gameserver.rpc.context import Context, MergeHook, PlayerHook
 from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Request, RequestReader
 
@@ -38,6 +39,7 @@ Prepare = Callable[[Context, Any], Awaitable[Any]]
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 AnyPlayerHook = TypeVar("AnyPlayerHook", bound=PlayerHook)
 AnyShow = TypeVar("AnyShow", bound=Callable[[App, Any], dict[str, Any]])
+AnyMergeHook = TypeVar("AnyMergeHook", bound=MergeHook)
 
 _NAME = re.compile(r"^[A-Z][A-Z0-9_]*$")
 
@@ -87,8 +89,9 @@ class Service:
 
     - `section`: the type of the service's part of `app.toml`, under the service's name; `sample` is the
       commented text that shows it in the sample app.
-    - `on_state` adds keys to the player's state (login answer, READ), `on_reset` hooks remove what a
-      data reset removes, `on_delete` hooks remove everything that is kept of a player.
+    - `keeps` declares the tables in which players have rows: these are deleted, exported and merged with
+      their players. Hooks are for what rows cannot tell: `on_state` adds keys to the player's state (login
+      answer, READ), `on_reset`, `on_delete` and `on_merge` run before the rows are seen to.
     """
 
     def __init__(self, name: str, *, section: type[msgspec.Struct] | None = None, sample: str = "") -> None:
@@ -99,6 +102,8 @@ class Service:
         self.state_parts: list[StatePart] = []
         self.reset_hooks: list[PlayerHook] = []
         self.delete_hooks: list[PlayerHook] = []
+        self.merge_hooks: list[MergeHook] = []
+        self.kept: list[Kept] = []
 
     def operation(
         self,
@@ -136,11 +141,23 @@ class Service:
         return declare
 
     def on_reset(self, hook: AnyPlayerHook) -> AnyPlayerHook:
-        """Register a hook that removes a player's game data."""
+        """Register a hook that a reset of a player's game data needs beside the rows it deletes."""
         self.reset_hooks.append(hook)
         return hook
 
     def on_delete(self, hook: AnyPlayerHook) -> AnyPlayerHook:
-        """Register a hook that removes all that is kept of a player."""
+        """Register a hook that the end of a player needs beside the rows that are deleted.
+
+        After a merge it sees to what is left of the player who goes.
+        """
         self.delete_hooks.append(hook)
         return hook
+
+    def on_merge(self, hook: AnyMergeHook) -> AnyMergeHook:
+        """Register a hook that gives what is kept of a player to another, where moving rows is not enough."""
+        self.merge_hooks.append(hook)
+        return hook
+
+    def keeps(self, *kept: Kept) -> None:
+        """Take on tables in which players have rows."""
+        self.kept += kept

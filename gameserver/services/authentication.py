@@ -262,10 +262,9 @@ async def _mail_validation(ctx: Context, key: str) -> None:
     )
 
 
-@service.on_delete
-async def forget_tokens(ctx: Context, profile_id: str) -> None:
-    """Links and handoffs of a deleted player lead nowhere."""
-    await tokens.revoke_all(ctx.tx, ctx.app.id, profile_id)
+# A player's life
+
+service.keeps(accounts.KEPT, tokens.KEPT)
 
 
 # The server

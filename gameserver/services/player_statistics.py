@@ -30,6 +30,8 @@ initial = 3
 minimum = 0
 maximum = 9
 category = "round"
+# What becomes of it when `gameserver player merge` makes one player of two: "sum", or "keep" the target's.
+#when_merged = "keep"
 
 # Levels from 1 upwards: the points that reach them, and what players get then.
 [[playerStatistics.levels]]
@@ -348,10 +350,13 @@ async def reset_progress(ctx: Context, profile_id: str) -> None:
     await experience.reset(ctx.tx, ctx.app, profile_id)
 
 
-@service.on_delete
-async def forget_progress(ctx: Context, profile_id: str) -> None:
-    """Remove what is kept of the player."""
-    await experience.forget(ctx.tx, profile_id)
+@service.on_merge
+async def merge_progress(ctx: Context, profile_id: str, target: str) -> None:
+    """Add the player's progress to the target's."""
+    await experience.merge(ctx.tx, ctx.app, profile_id, target)
+
+
+service.keeps(experience.KEPT)
 
 
 # Rules

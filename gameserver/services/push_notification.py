@@ -86,10 +86,9 @@ async def deregister_all(ctx: Context, request: Nothing) -> None:
     await devices.forget_all(ctx.tx, ctx.app.id, ctx.player_id)
 
 
-@service.on_delete
-async def forget_devices(ctx: Context, profile_id: str) -> None:
-    """A deleted player has no devices."""
-    await devices.forget_all(ctx.tx, ctx.app.id, profile_id)
+# A player's life
+
+service.keeps(devices.KEPT)
 
 
 # Rules

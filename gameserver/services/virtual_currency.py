@@ -265,10 +265,13 @@ def tell_balances(app: App, stored: str | None) -> dict[str, Any]:
     return {"currency": app.section(CurrencySettings).shown(wallet.from_state(stored))}
 
 
-@service.on_delete
-async def forget_wallet(ctx: Context, profile_id: str) -> None:
-    """Remove what is kept of the player."""
-    await wallet.forget(ctx.tx, profile_id)
+@service.on_merge
+async def merge_wallet(ctx: Context, profile_id: str, target: str) -> None:
+    """Add the player's balances to the target's."""
+    await wallet.merge(ctx.tx, profile_id, target, ctx.now_ms)
+
+
+service.keeps(*wallet.KEPT)
 
 
 # Rules

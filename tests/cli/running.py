@@ -34,14 +34,14 @@ class Done:
     stderr: str
 
 
-def command(folder: Path, *words: str) -> Done:
-    """Run a command in this process, as if in a terminal that stands in `folder`."""
+def command(folder: Path, *words: str, typed: str = "") -> Done:
+    """Run a command in this process, as if in a terminal that stands in `folder`; `typed` answers it."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:
         with contextlib.chdir(folder):
             result = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1"}).invoke(
-                app, list(words), prog_name="gameserver"
+                app, list(words), input=typed, prog_name="gameserver"
             )
     finally:
         root.handlers[:] = handlers

@@ -25,25 +25,25 @@ def ask(server: Running, *words: str) -> Any:
 def test_a_player_is_found_locked_out_and_let_in_again(embedded: Running) -> None:
     login = embedded.log_in("ada")["data"]
     profile = login["profileId"]
-    assert profile in [user["profile_id"] for user in ask(embedded, "user", "list", "10001")]
-    shown = ask(embedded, "user", "show", "10001", profile)
+    assert profile in [user["profile_id"] for user in ask(embedded, "player", "list", "10001")]
+    shown = ask(embedded, "player", "show", "10001", profile)
     assert shown["identities"][0]["external_id"] == "ada"
     assert len(shown["sessions"]) == 1
-    disabled = ask(embedded, "user", "disable", "10001", profile)
+    disabled = ask(embedded, "player", "disable", "10001", profile)
     assert disabled == {"profile_id": profile, "is_disabled": True, "sessions_ended": 1}
     assert embedded.call(login["sessionId"], 1, "playerState", "READ")["reason_code"] == 40356
     assert embedded.log_in("ada")["reason_code"] == 40790
-    assert ask(embedded, "user", "enable", "10001", profile)["is_disabled"] is False
+    assert ask(embedded, "player", "enable", "10001", profile)["is_disabled"] is False
     assert embedded.log_in("ada")["status"] == 200
 
 
 def test_players_come_in_pages(embedded: Running) -> None:
     for name in ("page-1", "page-2", "page-3"):
         embedded.log_in(name)
-    everyone = [user["profile_id"] for user in ask(embedded, "user", "list", "10001")]
+    everyone = [user["profile_id"] for user in ask(embedded, "player", "list", "10001")]
     paged: list[str] = []
     while page := ask(
-        embedded, "user", "list", "10001", "--limit", "2", *(("--after", paged[-1]) if paged else ())
+        embedded, "player", "list", "10001", "--limit", "2", *(("--after", paged[-1]) if paged else ())
     ):
         assert len(page) <= 2
         paged += [user["profile_id"] for user in page]
@@ -91,13 +91,13 @@ def test_the_way_to_the_server_is_the_owners_alone(embedded: Running) -> None:
 
 
 def test_an_unknown_app_or_player_is_not_found(embedded: Running) -> None:
-    missing = command(embedded.folder, "user", "list", "99999")
+    missing = command(embedded.folder, "player", "list", "99999")
     assert (missing.returncode, missing.stderr) == (
         1,
         "there is no app 99999; `gameserver app list` names them\n",
     )
-    assert command(embedded.folder, "user", "disable", "10001", "nobody").returncode == 1
-    assert command(embedded.folder, "user", "list", "10001", "--limit", "0").returncode == 2
+    assert command(embedded.folder, "player", "disable", "10001", "nobody").returncode == 1
+    assert command(embedded.folder, "player", "list", "10001", "--limit", "0").returncode == 2
 
 
 def test_without_a_server_its_sessions_are_unknown_but_its_players_are_not(tmp_path: Path) -> None:
@@ -107,16 +107,16 @@ def test_without_a_server_its_sessions_are_unknown_but_its_players_are_not(tmp_p
     assert gone.returncode == 4
     assert gone.stderr.startswith("no server is running on the data folder data")
     assert not (tmp_path / "data/server.json").exists()
-    users = json_of(command(tmp_path, "user", "list", "10001", "--json"))
+    users = json_of(command(tmp_path, "player", "list", "10001", "--json"))
     assert [user["profile_id"] for user in users] == [profile]
-    assert json_of(command(tmp_path, "user", "disable", "10001", profile, "--json"))["is_disabled"] is True
+    assert json_of(command(tmp_path, "player", "disable", "10001", profile, "--json"))["is_disabled"] is True
     with running(tmp_path) as server:
         assert server.log_in()["reason_code"] == 40790
 
 
 def test_a_command_in_the_wrong_folder_makes_nothing(tmp_path: Path) -> None:
     write_sample(tmp_path / "apps")
-    done = command(tmp_path, "user", "list", "10001")
+    done = command(tmp_path, "player", "list", "10001")
     assert done.returncode == 1
     assert "--data names another" in done.stderr
     assert not (tmp_path / "data").exists()
@@ -135,7 +135,7 @@ def test_with_redis_commands_need_no_server_of_their_own(tmp_path: Path) -> None
             [session] = json_of(command(tmp_path, "session", "list", "10001", "--json", *where))
             assert session["profile_id"] == login["profileId"]
             ended = json_of(
-                command(tmp_path, "user", "disable", "10001", login["profileId"], "--json", *where)
+                command(tmp_path, "player", "disable", "10001", login["profileId"], "--json", *where)
             )
             assert ended["sessions_ended"] == 1
             assert server.call(login["sessionId"], 1, "playerState", "READ")["reason_code"] == 40356

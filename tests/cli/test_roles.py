@@ -26,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def ask(server: Running, *words: str) -> Any:
-    return json_of(command(server.folder, "user", "role", *words, "--json"))
+    return json_of(command(server.folder, "player", "role", *words, "--json"))
 
 
 def test_roles_are_given_and_taken(server: Running) -> None:
@@ -35,7 +35,7 @@ def test_roles_are_given_and_taken(server: Running) -> None:
     assert ask(server, "add", "10001", profile, "Moderator") == ["Moderator"]
     assert ask(server, "add", "10001", profile, "Guard") == ["Guard", "Moderator"]
     assert ask(server, "add", "10001", profile, "Guard") == ["Guard", "Moderator"]
-    assert command(server.folder, "user", "role", "list", "10001", profile).stdout == "Guard\nModerator\n"
+    assert command(server.folder, "player", "role", "list", "10001", profile).stdout == "Guard\nModerator\n"
     assert ask(server, "remove", "10001", profile, "Guard") == ["Moderator"]
     assert ask(server, "list", "10001", profile) == ["Moderator"]
 
@@ -53,13 +53,13 @@ def test_roles_are_given_and_taken(server: Running) -> None:
 )
 def test_what_cannot_be_done_is_said(server: Running, words: tuple[str, ...], said: str) -> None:
     profile = server.log_in("bob")["data"]["profileId"]
-    done = command(server.folder, "user", "role", *(word.format(profile=profile) for word in words))
+    done = command(server.folder, "player", "role", *(word.format(profile=profile) for word in words))
     assert done.returncode == 1
     assert said in done.stderr
 
 
 def test_without_a_database_nothing_is_made(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    done = command(tmp_path, "user", "role", "list", "10001", "nobody")
+    done = command(tmp_path, "player", "role", "list", "10001", "nobody")
     assert done.returncode == 1
     assert "no database" in done.stderr

@@ -36,7 +36,7 @@ COOKIE = "test_session"
 
 
 async def disable(game: Game, profile_id: str, user: str, session_id: str) -> None:
-    await actions.user_disable(game.server_app, APP_ID, profile_id)
+    await actions.player_disable(game.server_app, APP_ID, profile_id)
 
 
 async def reset_password(game: Game, profile_id: str, user: str, session_id: str) -> None:
@@ -145,7 +145,7 @@ async def test_what_a_login_that_came_too_late_is_answered(
         )
     )
     await gate.reached.wait()
-    await actions.user_disable(game.server_app, APP_ID, old.profile_id)
+    await actions.player_disable(game.server_app, APP_ID, old.profile_id)
     gate.open.set()
     before, refused, after = await packet
     assert (before["reason_code"], after["status"]) == (40304, 200)
@@ -330,7 +330,7 @@ class World:
 
     async def disable(self, which: int) -> None:
         known, tokens_known, enabled = list(self.sessions), list(self.refresh_tokens), self.enabled
-        await actions.user_disable(self.game.server_app, APP_ID, self.profile_id)
+        await actions.player_disable(self.game.server_app, APP_ID, self.profile_id)
         self.is_locked_out = self.enabled == enabled
         self.dead_sessions.update(self.sessions if self.is_locked_out else known)
         self.dead_tokens.update(self.refresh_tokens if self.is_locked_out else tokens_known)
@@ -338,7 +338,7 @@ class World:
     async def enable(self, which: int) -> None:
         self.enabled += 1
         self.is_locked_out = False
-        await actions.user_enable(self.game.server_app, APP_ID, self.profile_id)
+        await actions.player_enable(self.game.server_app, APP_ID, self.profile_id)
 
     async def wait(self, which: int) -> None:
         self.game.clock.advance(which)
@@ -411,9 +411,9 @@ async def play(game: Game, acts: list[Act], seed: int) -> None:
             raise outcome
     for session_id in world.dead_sessions:
         assert not await world.is_accepted(session_id), "an ended session came back"
-    await actions.user_disable(game.server_app, APP_ID, profile_id)
+    await actions.player_disable(game.server_app, APP_ID, profile_id)
     assert await game.core.sessions.list(APP_ID, profile_id) == []
-    await actions.user_enable(game.server_app, APP_ID, profile_id)
+    await actions.player_enable(game.server_app, APP_ID, profile_id)
     for token in world.refresh_tokens:
         assert (await world._exchange(token)).status_code == 400, (
             "a refresh token outlived its player's lock-out"

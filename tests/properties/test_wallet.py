@@ -33,7 +33,7 @@ class Action:
     key: int
 
 
-kinds = st.sampled_from([*Kind, Kind.AWARDED, Kind.CONSUMED])
+kinds = st.sampled_from([*(kind for kind in Kind if kind != Kind.MERGED), Kind.AWARDED, Kind.CONSUMED])
 actions = st.builds(
     Action,
     kind=kinds,
@@ -178,3 +178,52 @@ def test_what_is_purchased_and_awarded_ends_together_at_2_to_the_53(database_url
 
     with opened(database_url) as (runner, database):
         runner.run(check(database))
+
+
+async def merge(database: Database, source: str, target: str) -> bool:
+    """Merge two wallets in a transaction of its own; False when their sum is more than a number can hold."""
+    try:
+        async with database.write() as tx:
+            await wallet.merge(tx, source, target, 1)
+    except BalanceOutOfRange:
+        return False
+    return True
+
+
+async def play_merge(database: Database, players: tuple[str, str], sequences: list[list[Action]]) -> None:
+    for player, actions_ in zip(players, sequences, strict=True):
+        await make_player(database, player)
+        for action in actions_:
+            await do(database, player, action)
+    source, target = players
+    theirs, before = [(await state(database, player))[0] for player in players]
+    merged = await merge(database, source, target)
+    after, entries = await state(database, target)
+    for name in {*theirs, *before}:
+        one, two = theirs.get(name, Balance()), before.get(name, Balance())
+        total = {field: getattr(one, field) + getattr(two, field) for field in Balance.__struct_fields__}
+        fits = max(total["purchased"] + total["awarded"], total["consumed"], total["revoked"]) <= 2**53
+        assert fits or not merged
+        expected = Balance(**total) if merged else two
+        assert after.get(name, Balance()) == expected
+        assert sum(entry["amount"] for entry in entries if entry["currency"] == name) == expected.balance
+    assert await merge(database, source, target) is merged
+    assert (await state(database, target))[0] == after
+
+
+def test_merged_wallets_hold_what_the_two_held_and_once(database_url: str) -> None:
+    examples = itertools.count()
+    plays = st.lists(actions, max_size=8)
+
+    with opened(database_url) as (runner, database):
+
+        @settings(
+            max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+        )
+        @given(st.tuples(plays, plays))
+        def check(sequences: tuple[list[Action], list[Action]]) -> None:
+            number = next(examples)
+            pair = f"merge-from-{number}", f"merge-into-{number}"
+            runner.run(play_merge(database, pair, list(sequences)))
+
+        check()

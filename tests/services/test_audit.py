@@ -71,7 +71,7 @@ async def test_why_a_login_was_refused(game: Game) -> None:
         data = {**login, "authenticationToken": token}
         if token == "wrong":
             await client.refused(AUTH, "AUTHENTICATE", **data)
-    await actions.user_disable(game.server_app, APP_ID, player.profile_id)
+    await actions.player_disable(game.server_app, APP_ID, player.profile_id)
     refusal = await client.refused(AUTH, "AUTHENTICATE", **{**login, "authenticationToken": "secret"})
     assert refusal.reason_code == 40790
     assert await of_player(game, player.profile_id, "kind", "reason", "times") == [
@@ -85,7 +85,7 @@ async def test_why_a_login_was_refused(game: Game) -> None:
 async def test_a_refusal_counts_once_when_the_packet_runs_again(game: Game) -> None:
     name = game.unique("u")
     player = await game.player(type_="Anonymous", external_id=name)
-    await actions.user_disable(game.server_app, APP_ID, player.profile_id)
+    await actions.player_disable(game.server_app, APP_ID, player.profile_id)
     login = {"authenticationType": "Anonymous", "externalId": name, "authenticationToken": ""}
     entries = await game.client().packet(
         (AUTH, "AUTHENTICATE", login), (AUTH, "GET_SERVER_VERSION", {}), (PLAYER, "READ", {})
@@ -124,11 +124,17 @@ async def test_ends_by_operators_and_deletions(game: Game) -> None:
     await actions.session_end(game.server_app, APP_ID, profile=by_player.profile_id)
     await deleted.call(PLAYER, "FULL_PLAYER_RESET")
     columns = ("kind", "reason", "face", "address", "session")
-    ends = [(await of_player(game, p.profile_id, *columns))[-1] for p in (by_id, by_player, deleted)]
-    assert ends == [
+    address, ended = (
+        "127.0.0.1",
+        [(await of_player(game, p.profile_id, *columns)) for p in (by_id, by_player)],
+    )
+    assert [events[-1] for events in ended] == [
         ("revocation", "revoked", "cli", "", digest),
         ("revocation", "revoked", "cli", "", game.core.sessions.digest(by_player.session_id)),
-        ("logout", "deleted", "dispatcher", "127.0.0.1", game.core.sessions.digest(deleted.session_id)),
+    ]
+    assert (await of_player(game, deleted.profile_id, *columns))[-2:] == [
+        ("logout", "deleted", "dispatcher", address, game.core.sessions.digest(deleted.session_id)),
+        ("player", "deleted", "dispatcher", address, ""),
     ]
 
 

@@ -171,7 +171,7 @@ async def tx(game: Game) -> AsyncIterator[Transaction]:
     """A transaction that sees `COUNT` entities; entity `n` is the n-th in the default order."""
     database = game.core.database
     async with database.write() as writing:
-        await writing.run(storage.DELETE_OF_OWNER, owner="walker")
+        await storage.KEPT.remove(writing, APP, "walker")
         for number in random.Random(5).sample(ORDERED, COUNT):
             await writing.one(
                 storage.CREATE,

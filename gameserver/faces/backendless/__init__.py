@@ -8,15 +8,8 @@ from gameserver.faces.backendless.call import FACE
 from gameserver.faces.backendless.rest import routes
 from gameserver.faces.backendless.settings import SAMPLE, BackendlessSettings
 from gameserver.game import roles, users
-from gameserver.rpc import Context, Face
+from gameserver.rpc import Face
 
 __all__ = ["BackendlessSettings", "face"]
 
-
-async def forget(ctx: Context, profile_id: str) -> None:
-    """Remove the properties and the roles of a deleted player."""
-    await users.forget(ctx.tx, profile_id)
-    await roles.forget(ctx.tx, profile_id)
-
-
-face = Face(FACE, routes, (FACE, BackendlessSettings, SAMPLE), (forget,))
+face = Face(FACE, routes, (FACE, BackendlessSettings, SAMPLE), keeps=(users.KEPT, roles.KEPT))

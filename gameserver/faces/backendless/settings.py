@@ -291,7 +291,7 @@ SAMPLE = """
 #restore_mail = true
 # false drops properties that are not declared below.
 #dynamic_properties = true
-# Roles that may be given to users; see `gameserver user role add`.
+# Roles that may be given to users; see `gameserver player role add`.
 #roles = ["Moderator"]
 
 # Without this table nobody can log in.

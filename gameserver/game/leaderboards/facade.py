@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-from gameserver.game.leaderboards import removals, scores
+from gameserver.game.leaderboards import merging, removals, scores
 from gameserver.game.leaderboards.boards import Board, BoardConfig, BoardType, read_board
 from gameserver.game.leaderboards.hooks import before_post
 from gameserver.game.leaderboards.sequence import Sequence as Numbers
@@ -132,6 +132,17 @@ class Leaderboards:
     async def remove_member(self, work: Work, member_id: str) -> None:
         """Remove all scores of a member, from all boards."""
         await self._note_removed(work, await work.tx.all(scores.REMOVE_MEMBER, member=member_id))
+
+    async def merge_member(self, work: Work, member_id: str, target: str) -> None:
+        """Give all scores of a member to another one, as the types of the boards want it."""
+        rows = await merging.of_member(work.tx, member_id)
+        await self.remove_member(work, member_id)
+        for row in rows:
+            joined = await merging.join(work.tx, row, target, self._numbers.next(self._clock.ms()))
+            if joined is not None:
+                place, entry = joined
+                change = Change(place, entry["seq"], entry["rank_key"])
+                self.index.queue(work, list_name(row["board_uid"], row["version"]), change)
 
     async def _note_removed(self, work: Work, rows: Sequence[Row]) -> None:
         noted = []

@@ -407,11 +407,7 @@ async def increment_shared(ctx: Context, request: IncrementShared) -> Incremente
 # A player's life
 
 
-@service.on_reset
-@service.on_delete
-async def forget(ctx: Context, profile_id: str) -> None:
-    """Remove all entities of a player."""
-    await ctx.tx.run(storage.DELETE_ALL, owner=profile_id)
+service.keeps(storage.KEPT)
 
 
 # What several operations do

@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from gameserver.game.documents import VERSION_ANY, WRITABLE, version_fits
+from gameserver.game.keeping import Kept
 from gameserver.game.query import Fields
 from gameserver.services.entity.rules import ALL_MAX
 from gameserver.storage import Json, excluded, metadata, upsert
@@ -70,6 +71,9 @@ FIELDS = Fields(
     documents={"data": _c.data},
     unique=_c.entity_id,
     default_order=(("createdAt", 1),),
+)
+KEPT = Kept(
+    entities, "owner_id", {**FIELDS.columns, "acl.other": _c.acl_other, **FIELDS.documents}, reset=True
 )
 
 _STATE = (
@@ -120,7 +124,6 @@ UPDATE_SHARED = (
     .returning(*_STATE)
 )
 DELETE = delete(entities).where(_ONE, _FITS)
-DELETE_ALL = delete(entities).where(_c.owner_id == bindparam("owner"))
 
 # Of several entities of a type, the one that was made as a singleton is the singleton, or else the oldest.
 _SINGLETON_FIRST = (_c.is_singleton.desc(), *_OLDEST_FIRST)

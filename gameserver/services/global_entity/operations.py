@@ -305,13 +305,9 @@ async def delete_entity(ctx: Context, request: Change) -> None:
         raise await _why_not(ctx, request.entity_id, version, storage.SEE_WRITE)
 
 
-# A player's life
+# A player's life. A data reset leaves these entities: others use them too.
 
-
-@service.on_delete
-async def forget(ctx: Context, profile_id: str) -> None:
-    """Remove the entities that belong to a player. A data reset leaves them: others use them too."""
-    await ctx.tx.run(storage.DELETE_OF_OWNER, owner=profile_id)
+service.keeps(storage.KEPT)
 
 
 # What operations have in common

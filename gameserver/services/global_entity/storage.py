@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from gameserver.game.documents import READABLE, WRITABLE, version_fits
+from gameserver.game.keeping import Kept
 from gameserver.game.players import players
 from gameserver.game.query import Fields
 from gameserver.services.global_entity.rules import NEVER_MS, Authority
@@ -73,6 +74,7 @@ FIELDS = Fields(
     unique=_c.entity_id,
     default_order=(("createdAt", 1),),
 )
+KEPT = Kept(entities, "owner_id", {**FIELDS.columns, **FIELDS.documents})
 
 _NOW = bindparam("now_ms", type_=BigInteger)
 _PLAYER = bindparam("player", type_=String)
@@ -159,7 +161,6 @@ IS_PLAYER = select(players.c.profile_id).where(_NEW_OWNER)
 LOCK = select(*COLUMNS).where(_KEY, _c.expires_ms > _NOW, _MAY_WRITE).with_for_update()
 SET_SUM = update(entities).where(_KEY).values(_CHANGED | {"data": bindparam("new_data")}).returning(*COLUMNS)
 
-DELETE_OF_OWNER = delete(entities).where(_c.owner_id == bindparam("owner"))
 SWEEP = delete(entities).where(
     _c.entity_id.in_(select(_c.entity_id).where(_c.expires_ms <= _NOW).limit(SWEPT_MAX))
 )

@@ -15,6 +15,7 @@ from gameserver.game.leaderboards import (
     Standing,
     Standings,
 )
+from gameserver.game.leaderboards.merging import KEPT
 from gameserver.rpc import Context, Service
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, InvalidParameterType, InvalidParameterValue
@@ -208,5 +209,14 @@ def _group(sign: int, standing: Standing, groups: dict[str, social.Group]) -> Gr
 @service.on_reset
 @service.on_delete
 async def forget_player(ctx: Context, profile_id: str) -> None:
-    """Remove the player's scores from all boards."""
+    """Remove the player's scores from all boards, and from the index of ranks."""
     await ctx.core.leaderboards.remove_member(ctx, profile_id)
+
+
+@service.on_merge
+async def merge_scores(ctx: Context, profile_id: str, target: str) -> None:
+    """Give the player's scores to the target, as if the target had posted them."""
+    await ctx.core.leaderboards.merge_member(ctx, profile_id, target)
+
+
+service.keeps(KEPT)

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.apps import is_mail_address
-from gameserver.game import accounts, links, players, tokens
+from gameserver.game import links, players, tokens
 from gameserver.game.accounts import InvalidEmail
 from gameserver.game.players import Status
 from gameserver.game.tokens import Kind
@@ -62,11 +62,7 @@ async def delete_player(ctx: Context, request: Nothing) -> None:
 
     The identities are free again: the next login with one of them may make a new player.
     """
-    profile_id = ctx.player_id
-    await ctx.core.player_hooks.delete_player(ctx, profile_id)
-    await ctx.tx.run(accounts.DELETE_OF_PROFILE, profile=profile_id)
-    epoch = await players.remove(ctx.tx, profile_id)
-    ctx.end_sessions(AllOf(ctx.app.id, profile_id), "logged_out", epoch=epoch, why="deleted")
+    await ctx.core.player_hooks.delete_player(ctx, ctx.player_id, reason="logged_out")
     leave(ctx, others_end_too=True)
 
 
@@ -83,6 +79,9 @@ async def reset_player(ctx: Context, request: Nothing) -> None:
 async def forget_game_data(ctx: Context, profile_id: str) -> None:
     """Remove what this service keeps of a player beyond the profile."""
     await ctx.tx.run(players.RESET, profile=profile_id, app=ctx.app.id)
+
+
+service.keeps(players.KEPT)
 
 
 @service.operation("READ", tx=Tx.READ)

@@ -365,12 +365,6 @@ async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> dict[str, 
     return shown_post(*await post_for(ctx, request, request.profile_id, EntryType.PLAYER, create=create))
 
 
-# A player's life
+# A player's life. Rewards that nobody has claimed go with the player.
 
-
-@service.on_reset
-@service.on_delete
-async def forget_player(ctx: Context, profile_id: str) -> None:
-    """Take the player out of all tournaments, with the rewards they have not claimed."""
-    await ctx.tx.run(storage.FORGET_ENROLMENTS, member=profile_id)
-    await ctx.tx.run(storage.FORGET_RESULTS, member=profile_id)
+service.keeps(*storage.KEPT)

@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from gameserver.game.keeping import Kept
 from gameserver.game.leaderboards.boards import boards, entries
 from gameserver.storage import Json, metadata
 
@@ -67,6 +68,36 @@ results = Table(
     Index("tournament_results_by_member", "member_id", "board_uid", "version"),
     Index("tournament_results_to_pay", "pay_ms"),
     Index("tournament_results_by_end", "ended_ms"),
+)
+
+KEPT = (
+    Kept(
+        enrolments,
+        "member_id",
+        {
+            "leaderboardId": enrolments.c.board_id,
+            "divSetId": enrolments.c.div_set_id,
+            "tCode": enrolments.c.code,
+            "joinedAt": enrolments.c.joined_ms,
+        },
+        reset=True,
+    ),
+    Kept(
+        results,
+        "member_id",
+        {
+            "leaderboardId": results.c.board_id,
+            "divSetId": results.c.div_set_id,
+            "tCode": results.c.code,
+            "startedAt": results.c.started_ms,
+            "endedAt": results.c.ended_ms,
+            "score": results.c.score,
+            "data": results.c.data,
+            "rank": results.c.rank,
+            "tClaimedAt": results.c.claimed_ms,
+        },
+        reset=True,
+    ),
 )
 
 templates = Table(  # every version of a template stays: results are paid by the one of their period
@@ -149,7 +180,6 @@ IS_ENROLLED = select(_E.code).where(*_THIS)
 CODES = select(_E.member_id, _E.code).where(
     _E.board_uid == _uid, _E.version == _version, _E.member_id.in_(bindparam("members", expanding=True))
 )
-FORGET_ENROLMENTS = delete(enrolments).where(_E.member_id == _member)
 ORPHANS = delete(enrolments).where(~exists().where(boards.c.uid == _E.board_uid))
 
 _bests = (
@@ -238,7 +268,6 @@ CLAIM = (
 )
 TO_PAY = select(results).where(_R.pay_ms.is_not(None)).order_by(_R.pay_ms).limit(bindparam("most"))
 NOT_PAID = update(results).where(*_OWN, _R.version == _version).values(pay_ms=None)
-FORGET_RESULTS = delete(results).where(_R.member_id == _member)
 OLD_RESULTS = delete(results).where(_R.ended_ms < bindparam("before"))
 
 # Templates

@@ -1,0 +1,93 @@
+"""Every table says whose its rows are, so that no service forgets a player's data."""
+
+from sqlalchemy import Column
+from sqlalchemy.sql import visitors
+
+from gameserver.app import registry
+from gameserver.storage import metadata
+
+PAGE = 'see "Adding a service" in gameserver/README.md'
+
+# Tables in which no row is a player's.
+OF_NOBODY = {
+    "global_statistics": "all players of an app share them",
+    "leaderboards": "boards are the app's",
+    "leaderboard_versions": "boards are the app's",
+    "leaderboard_chores": "a lease of the server",
+    "leaderboard_removals": "emptied by the server as soon as the index of ranks has followed",
+    "packet_answers": "belong to sessions, and are forgotten after a day",
+    "tournament_templates": "templates are the app's",
+    "tournament_division_sets": "sets are the app's",
+    "tournament_division_instances": "count players, and do not name them",
+}
+
+# Columns that an export does not tell, of any table or of one.
+UNTOLD = {
+    "app_id": "the export is of one app",
+    "digest": "of a secret",
+    "audit_events.id": "orders events",
+    "audit_events.session": "of a session",
+    "devices.device": "digest of kind and token",
+    "devices.session": "of a session",
+    "entities.is_singleton": "no client sees it",
+    "identities.external_key": "external_id, as it is looked up",
+    "leaderboard_entries.board_uid": "told as the board's id",
+    "leaderboard_entries.entry_id": "the player, and on some boards a number",
+    "leaderboard_entries.seq": "decides ties",
+    "one_time_tokens.data": "which identity a link is for",
+    "player_progress.paid": "which levels were paid",
+    "player_progress.round": "which levels were paid",
+    "player_progress.version": "orders changes",
+    "players.session_epoch": "orders logins",
+    "refresh_families.epoch": "orders logins",
+    "refresh_families.family": "digest of a token",
+    "refresh_families.session_digest": "of a session",
+    "tournament_enrolments.board_uid": "told as the board's id",
+    "tournament_enrolments.posted": "told by the score",
+    "tournament_enrolments.version": "the running period",
+    "tournament_results.board_uid": "told as the board's id",
+    "tournament_results.created_ms": "of the score",
+    "tournament_results.pay_ms": "when the server pays",
+    "tournament_results.posted": "told by the score",
+    "tournament_results.size": "of the tournament",
+    "tournament_results.updated_ms": "of the score",
+    "tournament_results.version": "told as the time of the period",
+}
+
+
+def test_every_table_is_kept_by_somebody_or_holds_no_players() -> None:
+    kept = {one.table.name for one in registry().player_hooks.tables()}
+    unclear = metadata.tables.keys() - kept - OF_NOBODY.keys()
+    assert not unclear, f"whose are the rows of {', '.join(sorted(unclear))}? {PAGE}"
+    assert not kept & OF_NOBODY.keys()
+    assert metadata.tables.keys() >= OF_NOBODY.keys(), "a table is gone"
+
+
+def test_an_export_tells_every_column_or_there_is_a_reason() -> None:
+    missing, needed = [], set[str]()
+    for one in registry().player_hooks.tables():
+        told = {
+            element
+            for shown in one.shown.values()
+            for element in visitors.iterate(shown)
+            if isinstance(element, Column)
+        }
+        for column in one.table.c:
+            reasons = UNTOLD.keys() & {column.name, f"{one.table.name}.{column.name}"}
+            if column not in told | {one.player}:
+                needed |= reasons
+                missing += [] if reasons else [f"{one.table.name}.{column.name}"]
+    assert not missing, f"an export does not tell {', '.join(missing)}; {PAGE}"
+    assert needed == UNTOLD.keys(), "a reason is not needed any more"
+
+
+def test_a_players_rows_are_found_by_an_index() -> None:
+    """Or deleting one player would read the rows of all others."""
+    slow = []
+    for one in registry().player_hooks.tables():
+        keys = [one.table.primary_key, *one.table.indexes]
+        names = [[column.name for column in key.columns] for key in keys]
+        starts = ([one.player.name], ["app_id", one.player.name])
+        if not any(columns[: len(start)] == start for columns in names for start in starts):
+            slow.append(one.table.name)
+    assert not slow, f"no index begins with the player (or app_id and the player): {', '.join(slow)}"
