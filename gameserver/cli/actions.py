@@ -14,8 +14,8 @@ from gameserver.app import GameServer
 from gameserver.apps import App
 from gameserver.faces.backendless import BackendlessSettings
 from gameserver.game import audit, roles, users
-from gameserver.game.accounts import identities
 from gameserver.game.endings import By
+from gameserver.game.identities import identities
 from gameserver.game.leaderboards.boards import boards as leaderboards
 from gameserver.game.players import players
 from gameserver.rpc import Context, Origin

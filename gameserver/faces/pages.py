@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from gameserver.apps import App, LiveApps
-from gameserver.game import accounts, links, players, tokens
+from gameserver.game import identities, links, players, tokens
 from gameserver.game.accounts import WeakPassword
 from gameserver.game.endings import By
 from gameserver.game.passwords import PASSWORD_BYTES_MAX
@@ -137,10 +137,10 @@ class Pages:
         type_, key = token.data["type"], token.data["key"]
         if await tokens.redeem(tx, Kind.PASSWORD_RESET, text, self.core.clock.ms()) is None:
             return None
-        if not await accounts.set_digest(tx, token.app_id, type_, key, digest):
+        if not await identities.set_digest(tx, token.app_id, type_, key, digest):
             return None
         if type_ == "Email":  # whoever got the mail owns the address
-            await accounts.set_validated(tx, token.app_id, type_, key)
+            await identities.set_validated(tx, token.app_id, type_, key)
         await tokens.revoke(tx, Kind.PASSWORD_RESET, token.app_id, token.subject)
         return await players.raise_epoch(tx, token.app_id, token.subject)
 
@@ -167,7 +167,7 @@ class Pages:
             if token is None:
                 return False
             await tokens.revoke(tx, Kind.EMAIL_VALIDATION, token.app_id, token.subject)
-            return await accounts.set_validated(tx, token.app_id, token.data["type"], token.data["key"])
+            return await identities.set_validated(tx, token.app_id, token.data["type"], token.data["key"])
 
     async def _look(self, kind: Kind, request: Request) -> tuple[Token, App] | None:
         async with self.core.database.read() as tx:

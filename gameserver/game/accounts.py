@@ -5,41 +5,25 @@ password digest or a call to another server and so happens before any lock is he
 the player inside the packet's transaction, if what was verified still holds.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Index,
-    String,
-    Table,
-    Text,
-    bindparam,
-    exists,
-    func,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.sql.elements import Label
 
 from gameserver.apps import App, is_mail_address
-from gameserver.game import players, tokens
+from gameserver.game import identities, players, tokens
 from gameserver.game.audit import Audit
 from gameserver.game.external import ExternalLogins, UnableToValidate, UnknownExternalLogin
-from gameserver.game.keeping import Kept
 from gameserver.game.lockout import Attempt, LockedOut
 from gameserver.game.passwords import Busy, Passwords, UnusablePassword
+from gameserver.game.states import CREATE_PLAYER, ROW_ALONE, States
 from gameserver.game.tokens import Kind
 from gameserver.sessions import SessionStore
-from gameserver.storage import Aborted, Database, Row, Transaction, metadata
+from gameserver.storage import Aborted, Database, Row, Transaction
 from gameserver.wire.errors import DisabledApp, GameError, RateLimited
 
 # Errors. The 202s are what the reference answers; every client takes them for refusals.
@@ -184,12 +168,12 @@ class Login(msgspec.Struct, kw_only=True):
     time_zone_offset: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verified:
     """Credentials that hold, or an identity that nobody has yet and that the client wants made.
 
     Where knowing the identity is all it takes, nobody has looked for it yet: `log_in` does, in the statement
-    that notes the login.
+    that notes the login, and sets `profile_id`.
     """
 
     type: str
@@ -292,7 +276,7 @@ class Accounts:
 
     async def _find(self, app_id: str, type_: str, key: str) -> Row | None:
         async with self._database.read() as tx:
-            return await find_identity(tx, app_id, type_, key)
+            return await identities.find(tx, app_id, type_, key)
 
     async def _verify_password(
         self, app: App, login: Login, type_: str, key: str, address: str, known: list[str]
@@ -430,14 +414,13 @@ async def log_in(
     verified: Verified,
     now_ms: int,
     new_id: Callable[[], str],
-    states: "States | None" = None,
+    states: States = ROW_ALONE,
 ) -> tuple[Row, bool]:
     """Find or make the player of verified credentials; returns their row and whether they are new.
 
     With `states` the row holds what their `show` needs. Raises `Aborted` when what was verified has changed
     meanwhile: verify again.
     """
-    states = states or ROW_ALONE
     said = {
         "new_language_code": login.language_code,
         "new_country_code": login.country_code,
@@ -453,6 +436,7 @@ async def log_in(
             **said,
         )
         if player is not None:
+            verified.profile_id = player["profile_id"]
             if login.profile_id and login.profile_id != player["profile_id"]:
                 raise _switching()
             if player["is_disabled"]:
@@ -460,7 +444,7 @@ async def log_in(
             return player, False
         if login.profile_id or not login.force_create:
             raise _unknown(login)
-    if verified.profile_id is None:
+    if verified.profile_id is None or not verified.looked_up:
         return await _create(tx, app, login, verified, now_ms, new_id()), True
     if verified.handoff is not None:
         kind = Kind.SETTOP_CODE if verified.type == "SettopHandoff" else Kind.HANDOFF
@@ -486,7 +470,7 @@ async def log_in(
     if player["is_disabled"]:
         raise _disabled()
     if verified.renewed_digest is not None:
-        await set_digest(tx, app.id, verified.type, verified.key, verified.renewed_digest)
+        await identities.set_digest(tx, app.id, verified.type, verified.key, verified.renewed_digest)
     return player, False
 
 
@@ -494,7 +478,7 @@ async def _create(
     tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, profile_id: str
 ) -> Row:
     made = await tx.unless_taken(
-        ADD_IDENTITY,
+        identities.ADD,
         app_id=app.id,
         type=verified.type,
         external_key=verified.key,
@@ -524,148 +508,3 @@ async def _create(
 def _ab_testing_id(profile_id: str) -> int:
     """A number from 1 to 100 that stays with the player."""
     return 1 + int.from_bytes(blake2b(profile_id.encode(), digest_size=4).digest()) % 100
-
-
-# What clients read at login and with READ, as long as no service has something to say about it.
-STATE_DEFAULTS: Mapping[str, Any] = {
-    "parentProfileId": None,
-    "experiencePoints": 0,
-    "experienceLevel": 0,
-    "xpCapped": False,
-    "currency": {},
-    "statistics": {},
-    "amountSpent": 0,
-    "refundCount": 0,
-    "vcPurchased": 0,
-    "vcClaimed": 0,
-    "incoming_events": [],
-    "sent_events": [],
-    "rewards": {"rewards": {}, "rewardDetails": {}, "currency": {}},
-}
-
-
-class StatePart(NamedTuple):
-    """What a service adds to a player's state.
-
-    `column` is a labelled scalar subquery on `players`, so that the state takes one statement however many
-    services there are. `show` makes the keys of the answer from its value, which is None for a new player.
-    """
-
-    column: Label[Any]
-    show: Callable[[App, Any], dict[str, Any]]
-
-
-class States:
-    """Players' whole states, as the login answer and READ hold them. `parts` are what services add."""
-
-    def __init__(self, parts: Iterable[StatePart] = ()) -> None:
-        self._parts = tuple(parts)
-        columns = (*players.STATE, *(part.column for part in self._parts))
-        self._read = select(*columns).where(*players.THIS_PLAYER)
-        self.log_in = LOG_IN.returning(*columns)
-        self.log_in_by_identity = LOG_IN_BY_IDENTITY.returning(*columns)
-        self.log_in_with_identity = LOG_IN_WITH_IDENTITY.returning(*columns)
-        self.log_in_with_password = LOG_IN_WITH_PASSWORD.returning(*columns)
-
-    async def read(self, tx: Transaction, app: App, profile_id: str, now_ms: int) -> dict[str, Any] | None:
-        """Return a player's state; None when there is no such player."""
-        row = await tx.one(self._read, profile=profile_id, app=app.id)
-        return None if row is None else self.show(app, row, now_ms)
-
-    def show(self, app: App, row: Row, now_ms: int, *, is_new: bool = False) -> dict[str, Any]:
-        """Return the state in a row of a login. The row of a new player has nothing of the services' yet."""
-        state = {**STATE_DEFAULTS, **players.state(row, now_ms), "server_time": now_ms}
-        for part in self._parts:
-            state |= part.show(app, None if is_new else row[part.column.name])
-        return state
-
-
-# Storage
-
-identities = Table(
-    "identities",
-    metadata,
-    Column("app_id", String(64), primary_key=True),
-    Column("type", String(32), primary_key=True),
-    Column("external_key", Text, primary_key=True),
-    Column("external_id", Text, nullable=False),
-    Column("profile_id", String(36), nullable=False),
-    Column("digest", Text),
-    Column("created_ms", BigInteger, nullable=False),
-    Column("is_validated", Boolean, nullable=False),
-    Index("identities_by_profile", "profile_id"),
-)
-KEPT = Kept(
-    identities,
-    "profile_id",
-    {
-        "authenticationType": identities.c.type,
-        "externalId": identities.c.external_id,
-        "isValidated": identities.c.is_validated,
-        "createdAt": identities.c.created_ms,
-    },
-)
-
-_THIS_IDENTITY = (
-    identities.c.app_id == bindparam("app"),
-    identities.c.type == bindparam("type_"),
-    identities.c.external_key == bindparam("key"),
-)
-FIND_IDENTITY = select(identities.c.profile_id, identities.c.digest, identities.c.is_validated).where(
-    *_THIS_IDENTITY
-)
-FIND_CONTACT = (
-    select(
-        identities.c.profile_id,
-        identities.c.external_id,
-        players.players.c.contact_email,
-        players.players.c.language_code,
-    )
-    .join(players.players, players.players.c.profile_id == identities.c.profile_id)
-    .where(*_THIS_IDENTITY)
-)
-ADD_IDENTITY = insert(identities).values({column.name: bindparam(column.name) for column in identities.c})
-SET_DIGEST = update(identities).where(*_THIS_IDENTITY).values(digest=bindparam("new_digest"))
-SET_VALIDATED = update(identities).where(*_THIS_IDENTITY).values(is_validated=True)
-
-
-async def find_identity(tx: Transaction, app_id: str, type_: str, key: str) -> Row | None:
-    """The `profile_id`, `digest` and `is_validated` of an identity; None when nobody has it."""
-    return await tx.one(FIND_IDENTITY, app=app_id, type_=type_, key=key)
-
-
-async def find_contact(tx: Transaction, app_id: str, type_: str, key: str) -> Row | None:
-    """Where mail about an identity goes: `profile_id`, `external_id`, `contact_email`, `language_code`."""
-    return await tx.one(FIND_CONTACT, app=app_id, type_=type_, key=key)
-
-
-async def set_digest(tx: Transaction, app_id: str, type_: str, key: str, digest: str) -> bool:
-    """Give an identity another password digest; False when there is no such identity."""
-    return await tx.run(SET_DIGEST, app=app_id, type_=type_, key=key, new_digest=digest) > 0
-
-
-async def set_validated(tx: Transaction, app_id: str, type_: str, key: str) -> bool:
-    """Note that the owner of an identity has proven its address; False when there is no such identity."""
-    return await tx.run(SET_VALIDATED, app=app_id, type_=type_, key=key) > 0
-
-
-# A login keeps what the client does not say. previous_login_ms is null until the second login.
-CREATE_PLAYER = players.CREATE.values(login_count=1, contact_email=bindparam("contact_email")).returning(
-    *players.STATE
-)
-_KEPT_UNLESS_SAID = {
-    name: func.coalesce(bindparam(f"new_{name}", type_=players.players.c[name].type), players.players.c[name])
-    for name in ("language_code", "country_code", "time_zone_offset")
-}
-LOG_IN = players.LOG_IN.where(*players.THIS_PLAYER).values(_KEPT_UNLESS_SAID)
-LOG_IN_BY_IDENTITY = players.LOG_IN.where(
-    players.players.c.profile_id == select(identities.c.profile_id).where(*_THIS_IDENTITY).scalar_subquery(),
-    players.players.c.app_id == bindparam("app"),
-).values(_KEPT_UNLESS_SAID)
-_ITS_IDENTITY = (*_THIS_IDENTITY, identities.c.profile_id == bindparam("profile"))
-LOG_IN_WITH_IDENTITY = LOG_IN.where(exists().where(*_ITS_IDENTITY))
-LOG_IN_WITH_PASSWORD = LOG_IN.where(
-    exists().where(*_ITS_IDENTITY, identities.c.digest == bindparam("digest"))
-)
-
-ROW_ALONE = States()

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from gameserver.game import accounts
-from gameserver.game.accounts import identities
+from gameserver.game.identities import ADD, identities
 from gameserver.game.keeping import Kept
 from gameserver.game.players import players
 from gameserver.storage import Json, Row, Transaction, metadata, upsert
@@ -84,7 +84,7 @@ async def add_identity(
 ) -> bool:
     """Let a player log in with a password as well; False when somebody has that identity already."""
     return await tx.unless_taken(
-        accounts.ADD_IDENTITY,
+        ADD,
         app_id=app_id,
         type=type_,
         external_key=accounts.identity_key(type_, external_id),

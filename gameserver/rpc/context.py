@@ -10,16 +10,18 @@ from itertools import chain
 from typing import Any, TypeVar
 
 import msgspec
+import structlog
 
 from gameserver.apps import App
 from gameserver.game import players, users
-from gameserver.game.accounts import Accounts, States
+from gameserver.game.accounts import Accounts
 from gameserver.game.audit import Audit
 from gameserver.game.endings import By, Endings
 from gameserver.game.keeping import Kept
 from gameserver.game.leaderboards import Leaderboards
 from gameserver.game.mail import Mailer
 from gameserver.game.passwords import Passwords
+from gameserver.game.states import States
 from gameserver.sessions import (
     AllOf,
     Ended,
@@ -42,6 +44,8 @@ from gameserver.wire.errors import (
     SessionLimitReached,
     SessionReplaced,
 )
+
+log = structlog.get_logger(__name__)
 
 SERVER_PROFILE_ID = "s"  # stands in a server's session where a player's has the player
 RESERVATION_SECONDS = (
@@ -271,6 +275,14 @@ class Context:
     def after_commit(self, effect: Callable[[], Awaitable[None]]) -> None:
         """Queue an effect outside SQL. A crash may lose it or make it happen twice; both must be harmless."""
         self.outbox.append(effect)
+
+    async def set_off_effects(self) -> None:
+        """Do what waits for the commit. What fails is logged: the packet has taken place."""
+        for effect in self.outbox:
+            try:
+                await effect()
+            except Exception:
+                log.exception("effect_failed", effect=getattr(effect, "__qualname__", "effect"))
 
     def note_player(self, profile_id: str, reason: str) -> None:
         """Let the audit know, once the packet is committed, what happened to all that is kept of a player."""

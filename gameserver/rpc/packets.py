@@ -481,11 +481,11 @@ class Packets:
                 kept = None if in_sql and len(answer) > ANSWER_BYTES_IN_REDIS else answer
                 finish = self.core.sessions.finish(session, ctx.packet_id, kept)
                 if in_sql and ctx.outbox:  # effects that go to Redis as well travel with it
-                    await asyncio.gather(finish, _set_off(ctx.outbox))
+                    await asyncio.gather(finish, ctx.set_off_effects())
                     return answer
                 if not await finish and not in_sql and not await self._is_passed(session, ctx.packet_id):
                     raise PacketFailed("another copy of the packet was answered first")
-        await _set_off(ctx.outbox)
+        await ctx.set_off_effects()
         return answer
 
     async def _is_passed(self, session: Session, packet_id: int) -> bool:
@@ -586,14 +586,6 @@ class Packets:
 
 
 _read_note = msgspec.json.Decoder(list[Ending]).decode
-
-
-async def _set_off(effects: list[Callable[[], Awaitable[None]]]) -> None:
-    for effect in effects:
-        try:
-            await effect()
-        except Exception:
-            log.exception("effect_failed", effect=getattr(effect, "__qualname__", "effect"))
 
 
 def _logs_in_first(plan: list[tuple[Operation | None, Message]]) -> bool:

@@ -6,8 +6,8 @@ from typing import Protocol
 import msgspec
 
 from gameserver.game import audit
-from gameserver.game.accounts import States
 from gameserver.game.keeping import Kept
+from gameserver.game.states import States
 from gameserver.rpc.context import PlayerHooks
 from gameserver.rpc.service import Operation, Service
 

@@ -10,8 +10,8 @@ import msgspec
 from sqlalchemy.sql.elements import Label
 
 from gameserver.apps import App
-from gameserver.game.accounts import StatePart
 from gameserver.game.keeping import Kept
+from gameserver.game.states import StatePart
 from gameserver.rpc.context import Context, MergeHook, PlayerHook
 from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Request, RequestReader

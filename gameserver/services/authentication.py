@@ -10,7 +10,7 @@ from msgspec import Meta
 
 import gameserver
 from gameserver.apps import App, is_mail_address
-from gameserver.game import accounts, links, tokens
+from gameserver.game import accounts, identities, links, tokens
 from gameserver.game.accounts import (
     LOGIN_ERRORS,
     EmailNotValidated,
@@ -239,7 +239,7 @@ async def _mail_validation(ctx: Context, key: str) -> None:
         return
     settings = app.mail.validation
     async with core.database.write() as tx:
-        contact = await accounts.find_contact(tx, app.id, "Email", key)
+        contact = await identities.find_contact(tx, app.id, "Email", key)
         if contact is None:
             return
         token = await tokens.issue(
@@ -264,7 +264,7 @@ async def _mail_validation(ctx: Context, key: str) -> None:
 
 # A player's life
 
-service.keeps(accounts.KEPT, tokens.KEPT)
+service.keeps(identities.KEPT, tokens.KEPT)
 
 
 # The server
@@ -430,7 +430,7 @@ async def _reset(ctx: Context, params: ServiceParams | None) -> None:
     if not asked.allowed:
         return
     core, app = ctx.core, ctx.app
-    contact = await accounts.find_contact(ctx.tx, app.id, asked.type, asked.key)
+    contact = await identities.find_contact(ctx.tx, app.id, asked.type, asked.key)
     to: str | None = None
     if contact is not None:
         to = contact["external_id"] if asked.type == "Email" else contact["contact_email"]

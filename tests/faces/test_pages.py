@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from gameserver.apps import load_apps
-from gameserver.game import accounts, tokens
+from gameserver.game import identities, tokens
 from gameserver.game.tokens import Kind
 from gameserver.sessions import SessionsUnavailable
 from tests.conftest import APP_ID, APP_TOML, Client, Game, Refusal
@@ -243,7 +243,7 @@ async def test_proving_an_address(game: Game) -> None:
 
     async def is_validated() -> bool:
         async with game.core.database.read() as tx:
-            row = await accounts.find_identity(tx, APP_ID, "Email", address)
+            row = await identities.find(tx, APP_ID, "Email", address)
         assert row is not None
         return bool(row["is_validated"])
 
@@ -289,7 +289,7 @@ async def test_a_reset_by_mail_proves_the_address(game: Game) -> None:
         )
     assert (await game.http.post(f"/reset/{token}", data={"password": NEW})).status_code == 200
     async with game.core.database.read() as tx:
-        row = await accounts.find_identity(tx, APP_ID, "Email", address)
+        row = await identities.find(tx, APP_ID, "Email", address)
     assert row is not None
     assert row["is_validated"] is True
 

@@ -14,7 +14,7 @@ from sqlalchemy import update
 
 import gameserver
 from gameserver.apps import load_apps
-from gameserver.game import accounts, links
+from gameserver.game import accounts, identities, links
 from gameserver.game.mail import Letter
 from gameserver.game.passwords import Busy, Passwords
 from gameserver.services import authentication
@@ -481,7 +481,7 @@ async def test_an_outdated_digest_is_renewed_at_login(game: Game, monkeypatch: p
 
         async def digest() -> str:
             async with game.core.database.read() as tx:
-                row = await accounts.find_identity(tx, APP_ID, "Universal", id_)
+                row = await identities.find(tx, APP_ID, "Universal", id_)
             assert row is not None
             return str(row["digest"])
 
@@ -507,7 +507,7 @@ async def test_a_password_changed_during_the_login_is_the_one_that_counts(
             changed.set()
             new = await self.hash("new")
             async with game.core.database.write() as tx:
-                assert await accounts.set_digest(tx, APP_ID, "Universal", id_, new)
+                assert await identities.set_digest(tx, APP_ID, "Universal", id_, new)
         return right
 
     monkeypatch.setattr(Passwords, "verify", overtaken)

@@ -10,7 +10,7 @@ from gameserver.faces.backendless.call import FACE, TRIES_MAX, Call, LoggedIn
 from gameserver.faces.backendless.errors import Code, Refused
 from gameserver.faces.backendless.objects import keep_properties
 from gameserver.faces.backendless.settings import LoginPolicy, is_locale
-from gameserver.game import accounts, links, players, tokens, users
+from gameserver.game import accounts, identities, links, players, tokens, users
 from gameserver.game.accounts import Login, Verified, WeakPassword, identity_key
 from gameserver.game.endings import By
 from gameserver.game.passwords import Busy, UnusablePassword
@@ -89,7 +89,7 @@ async def register(call: Call) -> dict[str, Any]:
     key = identity_key(type_, identity)
 
     async def check_free(tx: Transaction) -> None:
-        if await accounts.find_identity(tx, app.id, type_, key) is not None:
+        if await identities.find(tx, app.id, type_, key) is not None:
             raise Refused(
                 Code.USER_EXISTS, f"A user with this value of '{settings.identity}' exists already."
             )
@@ -326,7 +326,7 @@ async def verify_password(call: Call) -> dict[str, bool]:
     key = identity_key(type_, identity)
     attempt = call.core.accounts.attempt(call.app, type_, key, "")
     async with call.core.database.read() as tx:
-        found = await accounts.find_identity(tx, call.app.id, type_, key)
+        found = await identities.find(tx, call.app.id, type_, key)
     await attempt.enter(charge=True)
     try:
         valid = await call.core.passwords.verify(found["digest"] if found is not None else None, password)
@@ -351,7 +351,7 @@ async def restore_password(call: Call) -> None:
     link = app.mail.reset
 
     async def store(tx: Transaction) -> tuple[Row | None, str]:
-        contact = await accounts.find_contact(tx, app.id, type_, key)
+        contact = await identities.find_contact(tx, app.id, type_, key)
         if not allowed:
             return contact, ""
         token = await tokens.issue(
@@ -409,7 +409,7 @@ async def _confirmation(call: Call, identity: str) -> tuple[Row, str] | None:
     key = identity_key("Email", identity)
 
     async def store(tx: Transaction) -> tuple[Row, str] | None:
-        contact = await accounts.find_contact(tx, app.id, "Email", key)
+        contact = await identities.find_contact(tx, app.id, "Email", key)
         if contact is None:
             return None
         token = await tokens.issue(

@@ -9,7 +9,7 @@ from gameserver.faces.backendless import properties
 from gameserver.faces.backendless.call import Call, LoggedIn
 from gameserver.faces.backendless.errors import Code, Refused
 from gameserver.faces.backendless.settings import AUTHENTICATED, NOT_AUTHENTICATED, SYSTEM_ROLES
-from gameserver.game import accounts, players, roles, users
+from gameserver.game import accounts, identities, players, roles, users
 from gameserver.game.accounts import WeakPassword
 from gameserver.sessions import AllBut, AllOf, Selector
 from gameserver.storage import Row, Transaction
@@ -161,7 +161,7 @@ async def _change_logins(
             raise Refused(Code.IDENTITY_TAKEN, f"Another user has this value of '{settings.identity}'.")
         old = new
     if digest is not None:
-        await accounts.set_digest(tx, app.id, type_, accounts.identity_key(type_, old), digest)
+        await identities.set_digest(tx, app.id, type_, accounts.identity_key(type_, old), digest)
     email = new if settings.identity == "email" else properties.read_email(given, Code.CANNOT_UPDATE)
     if email and email != row["contact_email"]:
         await players.set_value(tx, app.id, profile_id, "contact_email", email)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Select, bindparam, select
 
-from gameserver.game import accounts, players
+from gameserver.game import identities, players
 from gameserver.game.players import Status, active_statuses
 from gameserver.rpc import Context
 from gameserver.services.player_state.rules import (
@@ -18,7 +18,7 @@ from gameserver.services.player_state.rules import (
 )
 from gameserver.wire.errors import NoSession
 
-_identities = accounts.identities.c
+_identities = identities.identities.c
 FIND_EMAIL = (
     select(_identities.external_key, _identities.external_id, players.players.c.language_code)
     .join(players.players, players.players.c.profile_id == _identities.profile_id)
