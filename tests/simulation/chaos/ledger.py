@@ -2,7 +2,7 @@
 
 Promises that are checked here, on every copy of every packet, answered to the player or lost on the way:
 
-- all answers to one packet are identical, byte for byte;
+- all answers to one packet are identical, byte for byte, even when its session was lost after it wrote something;
 - a session that nobody ended and nothing lost is never refused;
 - a session whose end was answered is never accepted again, by any process;
 - a failure is an HTTP 503 or 504 that clients may repeat on, never a fault of the server.
@@ -19,6 +19,7 @@ from tests.simulation.chaos.fleet import Fleet, Server
 
 FAULT, OUTDATED, RATE_LIMITED = 50000, 40566, 40823
 SESSION_CODES = {40303, 40304, 40356}
+WRITES = {("playerStatistics", "UPDATE"), ("virtualCurrency", "AWARD_VC"), ("leaderboard", "POST_SCORE")}
 VIOLATIONS_MAX = 20
 MISHAPS_TOLD = 12
 
@@ -43,6 +44,8 @@ class Sent:
     packet_id: int
     is_login: bool
     ends_session: bool
+    names: list[tuple[str, str]] = field(default_factory=list)
+    wrote: bool = False  # as its answer tells: then the answer outlives the session
     answer: bytes | None = None
     copies: list[Copy] = field(default_factory=list)
     sendings: int = 0
@@ -98,6 +101,7 @@ class Ledger:
                 envelope["packetId"],
                 is_login=names[0] == ("authenticationV2", "AUTHENTICATE"),
                 ends_session=("playerState", "LOGOUT") in names,
+                names=names,
             )
         return sent
 
@@ -153,6 +157,12 @@ class Ledger:
         session = self.sessions[sent.session_id]
         if sent.answer is None:
             sent.refused_cleanly = copy.is_clean
+        elif (
+            sent.wrote
+            and sent.packet_id == session.last_packet_id
+            and not (session.may_be_gone or session.is_over)
+        ):
+            self.violation(f"answered at first, refused later: {sent.body!r} got {body!r}")
         if not (session.may_be_gone or session.is_over or session.epoch != self.fleet.epoch):
             self.violation(f"a live session was refused: {sent.body!r} got {body!r}")
 
@@ -173,6 +183,9 @@ class Ledger:
             self.violation(f"refused at first, run later: {sent.body!r} got {body!r}")
         self.counts["packets"] += 1
         sent.answer = body
+        sent.wrote = any(
+            entry["status"] == 200 and name in WRITES for entry, name in zip(entries, sent.names, strict=True)
+        )
         if sent.ends_session and entries[-1]["status"] == 200:
             self.sessions[sent.session_id].is_over = True
 

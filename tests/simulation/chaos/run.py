@@ -19,6 +19,7 @@ from tests.simulation.chaos.network import CALM, Network, Rates
 from tests.simulation.chaos.players import Player
 
 PROGRESS_SECONDS = 30
+FORGETFUL = Rates(lost_answer=0.25)  # makes players ask again, which is what breaks a broken server
 LOG_LINES_MAX = 3  # of each server
 CLOCK_SECONDS_MAX = 60.0
 COMMIT_SECONDS_MAX = 0.1  # more is not to be had from PostgreSQL
@@ -55,7 +56,9 @@ class Mishaps:
         weights = [weight for _, weight in kinds]
         for number in itertools.count():
             pause_seconds = self.chance.uniform(0.3, self.plan.pause_seconds_max)
-            if not self.plan.services:  # where starting takes long, the only server also gets time to work
+            if not (
+                self.plan.services or self.plan.broken
+            ):  # where starting takes long, the only server also gets time to work
                 pause_seconds += self.fleet.slots[0].start_seconds
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_seconds):
@@ -76,6 +79,8 @@ class Mishaps:
 
     def _kinds(self) -> Iterator[tuple[Callable[[], Awaitable[None]], int]]:
         yield self.kill_server, 10
+        if self.plan.broken:  # what was broken is what kills bring to light
+            return
         yield self.step_clock, 3
         yield self.slow_disk, 3
         if self.plan.services:
@@ -156,7 +161,7 @@ async def run(plan: Plan, folder: Path, out: TextIO | None = None, rates: Rates 
             await asyncio.to_thread(migrate, all_of_it.database)
         await all_of_it.start()
         try:
-            return await _run(plan, all_of_it, out, rates or Rates())
+            return await _run(plan, all_of_it, out, rates or (FORGETFUL if plan.broken else Rates()))
         finally:
             for slot in all_of_it.slots:
                 if slot.server is not None:

@@ -28,21 +28,25 @@ WARM_UP_SHARE = 0.4  # of the time: caches fill, code is imported late
 SERVER_SECONDS = 3600
 HOUSEKEEPING_SECONDS = 60  # of the server
 GROWTH_MAX = 0.05
-SLOWER_MAX = 1.5  # the median at the end by that after the warm-up
-SLOWER_SECONDS_FREE = 0.005  # a machine that is busy otherwise
+DEARER_MAX = 1.5  # CPU of a packet in the last third by that in the first after the warm-up
+SLOWER_MAX = 4.0  # likewise the median time; a machine that does other things, too, makes it waver
+SLOWER_SECONDS_FREE = 0.05
 GROWTH_BYTES_FREE = 4 << 20
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass
 class Outcome:
-    """What came of it: resident bytes of all server processes, median seconds of a packet."""
+    """What came of it: resident bytes of all server processes, median seconds and CPU seconds of a packet."""
 
     packets: int = 0
     warm_bytes: int = 0
     end_bytes: int = 0
     early_seconds: float = 0
     late_seconds: float = 0
+    early_cpu: float = 0
+    late_cpu: float = 0
     complaints: list[str] = field(default_factory=list)
 
 
@@ -72,7 +76,8 @@ async def _soak(fleet: Fleet, seconds: float, seed: int, count: int) -> Outcome:
     stop = asyncio.Event()
     playing = [asyncio.create_task(player.play_on(stop)) for player in players]
     begin = time.monotonic()
-    warm = 0  # how many deliveries were warm-up
+    samples = [(0, 0.0)]  # deliveries and CPU seconds so far
+    warm = 0  # how many samples were warm-up
     while (now := time.monotonic() - begin) < seconds:
         await asyncio.sleep(SAMPLE_SECONDS)
         for slot in fleet.slots:
@@ -80,8 +85,10 @@ async def _soak(fleet: Fleet, seconds: float, seed: int, count: int) -> Outcome:
         used = sum(resident_bytes(server.pid) for server in fleet.servers)
         if now < seconds * WARM_UP_SHARE:
             outcome.warm_bytes = max(outcome.warm_bytes, used)
-            warm = len(network.seconds)
+            warm = len(samples)
         outcome.end_bytes = used
+        spent = sum(cpu_seconds(server.pid) for server in fleet.servers)
+        samples.append((len(network.seconds), spent))
         ledger.forget_answers()
     taken = network.seconds.copy()
     stop.set()
@@ -90,12 +97,16 @@ async def _soak(fleet: Fleet, seconds: float, seed: int, count: int) -> Outcome:
         await player.verify()
         await player.close()
     await network.close()
-    third = (len(taken) - warm) // 3
-    outcome.early_seconds = statistics.median(taken[warm : warm + third])
-    outcome.late_seconds = statistics.median(taken[-third:])
+    third = (len(samples) - 1 - warm) // 3
+    outcome.early_seconds, outcome.early_cpu = _cost(taken, samples[warm], samples[warm + third])
+    outcome.late_seconds, outcome.late_cpu = _cost(taken, samples[-1 - third], samples[-1])
     if outcome.late_seconds > outcome.early_seconds * SLOWER_MAX + SLOWER_SECONDS_FREE:
         outcome.complaints.append(
             f"packets took {outcome.early_seconds:.4f} s, and {outcome.late_seconds:.4f} s at the end"
+        )
+    if outcome.late_cpu > outcome.early_cpu * DEARER_MAX:
+        outcome.complaints.append(
+            f"packets cost {outcome.early_cpu:.6f} s of CPU, and {outcome.late_cpu:.6f} s at the end"
         )
     outcome.packets = ledger.counts["packets"]
     if outcome.end_bytes > outcome.warm_bytes * (1 + GROWTH_MAX) + GROWTH_BYTES_FREE:
@@ -105,6 +116,17 @@ async def _soak(fleet: Fleet, seconds: float, seed: int, count: int) -> Outcome:
     for slot in fleet.slots:
         outcome.complaints += [f"logged: {line}" for line in slot.complaints("warning", "error")]
     return outcome
+
+
+def _cost(taken: list[float], begin: tuple[int, float], end: tuple[int, float]) -> tuple[float, float]:
+    """Median seconds, and CPU seconds a packet, between two samples."""
+    return statistics.median(taken[begin[0] : end[0]]), (end[1] - begin[1]) / (end[0] - begin[0])
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
 def resident_bytes(pid: int) -> int:
@@ -127,8 +149,10 @@ def main() -> int:
             soak(Path(folder), services=chosen.services, seconds=chosen.seconds, seed=chosen.seed)
         )
     print(
-        f"{outcome.packets} packets; {outcome.warm_bytes >> 10} KiB and {outcome.early_seconds * 1000:.1f} ms when warm, "
-        f"{outcome.end_bytes >> 10} KiB and {outcome.late_seconds * 1000:.1f} ms at the end"
+        f"{outcome.packets} packets; {outcome.warm_bytes >> 10} KiB and {outcome.early_seconds * 1000:.1f} ms "
+        f"({outcome.early_cpu * 1e6:.0f} µs of CPU) when warm, "
+        f"{outcome.end_bytes >> 10} KiB and {outcome.late_seconds * 1000:.1f} ms "
+        f"({outcome.late_cpu * 1e6:.0f} µs of CPU) at the end"
     )
     for complaint in outcome.complaints:
         print(f"COMPLAINT: {complaint}")
