@@ -19,6 +19,7 @@ OF_NOBODY = {
     "tournament_templates": "templates are the app's",
     "tournament_division_sets": "sets are the app's",
     "tournament_division_instances": "count players, and do not name them",
+    "tournament_closings": "say how far the server is; the last one counted means nothing afterwards",
 }
 
 # Columns that an export does not tell, of any table or of one.

@@ -10,11 +10,14 @@ PostHook = Callable[[Transaction, Board, str, int], Awaitable[None]]
 """Transaction, board, member, time: before a score is stored on a board with tournaments; may refuse it."""
 RotationHook = Callable[[Transaction, Board, Sequence[Version]], Awaitable[None]]
 """Transaction, board as it is now, versions that ended: in the transaction that stores the rotation, once."""
+NeededHook = Callable[[Transaction, str, int], Awaitable[bool]]
+"""Transaction, uid of a board, version: whether scores are needed that nobody can read any more."""
 TickHook = Callable[[Database, Iterable[App], int], Awaitable[None]]
 """Database, apps, time: every second, in every process."""
 
 post_hooks: list[PostHook] = []
 rotation_hooks: list[RotationHook] = []
+needed_hooks: list[NeededHook] = []
 tick_hooks: list[TickHook] = []
 
 
@@ -29,3 +32,11 @@ async def after_rotation(tx: Transaction, board: Board, ended: Sequence[Version]
     """Tell that versions of a board have ended."""
     for hook in rotation_hooks:
         await hook(tx, board, ended)
+
+
+async def is_needed(tx: Transaction, uid: str, version: int) -> bool:
+    """Ask whether the scores of a version must stay."""
+    for hook in needed_hooks:
+        if await hook(tx, uid, version):
+            return True
+    return False

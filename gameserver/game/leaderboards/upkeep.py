@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, Column, String, Table, Text, bindparam, delet
 from gameserver.apps import App
 from gameserver.game.leaderboards import removals, scores
 from gameserver.game.leaderboards.boards import boards, entries, read_board, versions
-from gameserver.game.leaderboards.hooks import tick_hooks
+from gameserver.game.leaderboards.hooks import is_needed, tick_hooks
 from gameserver.game.leaderboards.sequence import seq_at
 from gameserver.game.leaderboards.standings import Index, list_name
 from gameserver.game.leaderboards.store import FIND, Boards, Stale, declared
@@ -232,8 +232,9 @@ class Upkeep:
     async def sweep(self) -> None:
         """Remove the scores of versions that nobody can read any more, a few rows at a time."""
         async with self._database.read() as tx:
-            rows = await tx.all(FORGOTTEN)
-        for uid, version in rows:
+            rows = [tuple(row) for row in await tx.all(FORGOTTEN)]
+            gone = [(uid, version) for uid, version in rows if not await is_needed(tx, uid, version)]
+        for uid, version in gone:
             await self._index.ranks.forget(list_name(uid, version))
             swept = SWEEP_ROWS
             while swept == SWEEP_ROWS:

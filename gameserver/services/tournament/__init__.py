@@ -1,6 +1,6 @@
 """tournament: boards that players enter, and that pay those who did well."""
 
-from gameserver.services.tournament import configs, divisions, groups, payouts, playing, rewards
+from gameserver.services.tournament import closing, configs, divisions, groups, payouts, playing, rewards
 from gameserver.services.tournament.base import service
 
-__all__ = ["configs", "divisions", "groups", "payouts", "playing", "rewards", "service"]
+__all__ = ["closing", "configs", "divisions", "groups", "payouts", "playing", "rewards", "service"]

@@ -1,21 +1,20 @@
-"""What happens when a period ends: its results, and rewards that are paid without asking.
+"""Rewards: what a result brings, and rewards that are paid without asking.
 
-The results are written in the transaction that stores the rotation, which happens once. A reward is paid in
-the transaction that marks the result as claimed; the ledger's key would stop a second payment as well.
+A reward is paid in the transaction that marks the result as claimed; the ledger's key would stop a second
+payment as well.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import structlog
 
 from gameserver.apps import App
 from gameserver.game import experience
 from gameserver.game.experience import Deed, Progress
-from gameserver.game.leaderboards import Board, EntryType, Version, rotation_hooks, tick_hooks
+from gameserver.game.leaderboards import tick_hooks
 from gameserver.game.leaderboards.periods import DAY_MS
-from gameserver.game.leaderboards.tournaments import read_settings
 from gameserver.game.rewards import Paid, Rewards
-from gameserver.services.tournament import storage, templates
+from gameserver.services.tournament import closing, storage, templates
 from gameserver.services.tournament.base import AlreadyClaimed
 from gameserver.storage import Aborted, Database, Row, Transaction
 from gameserver.wire.errors import GameError
@@ -33,28 +32,6 @@ class _Ended:
     def __init__(self, row: Row) -> None:
         self.started_ms: int = row["started_ms"]
         self.ended_ms: int = row["ended_ms"]
-
-
-async def write_results(tx: Transaction, board: Board, ended: Sequence[Version]) -> None:
-    """Make results of the enrolments in versions that have ended."""
-    for version in ended:
-        settings = read_settings(version.t_period)
-        if settings is None:
-            continue
-        automatic = settings.t_auto_claim and board.entry_type is EntryType.PLAYER
-        of_version = {"uid": board.uid, "of_version": version.version}
-        await tx.run(
-            storage.RESULTS,
-            **of_version,
-            started=version.started_ms,
-            ended=version.ended_ms,
-            sign=board.key(1),
-            pay=version.ended_ms if automatic else None,
-        )
-        await tx.run(storage.CLEAR, **of_version)
-
-
-rotation_hooks.append(write_results)
 
 
 async def reward_of(tx: Transaction, app: App, row: Row, now_ms: int) -> Rewards:
@@ -77,13 +54,14 @@ async def claim(tx: Transaction, app: App, row: Row, now_ms: int) -> tuple[Rewar
 
 
 class Payer:
-    """Pays what is to be paid without asking, and forgets what is old. One for each process."""
+    """Makes results, pays what is to be paid without asking, forgets what is old. One for each process."""
 
     def __init__(self) -> None:
         self._swept = 0
 
     async def __call__(self, database: Database, apps: Iterable[App], now_ms: int) -> None:
         """Do what is due now."""
+        await closing.go_on(database)
         await self.pay(database, apps, now_ms)
         if now_ms // _HOUR_MS != self._swept:
             self._swept = now_ms // _HOUR_MS

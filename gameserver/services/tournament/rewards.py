@@ -108,14 +108,19 @@ async def _result(ctx: Context, request: OfVersion) -> Row:
         row = await ctx.tx.one(storage.LATEST, **of_player)
     else:
         row = await ctx.tx.one(storage.RESULT, **of_player, of_version=wanted)
-    if row is not None:
+    if row is not None and not (wanted == CURRENT and row["claimed_ms"]):
         return row
     await _explain(ctx, board, wanted)
+    if row is not None:
+        return row
     raise not_enrolled()
 
 
 async def _explain(ctx: Context, board: Board, wanted: int) -> None:
     """Raise `NotProcessed` for a version without results yet, `InvalidVersion` for one that never was."""
+    awaited = await ctx.tx.one(storage.AWAITED, uid=board.uid, member=ctx.player_id)
+    if awaited is not None and wanted in {CURRENT, awaited["version"]}:
+        raise NotProcessed("the tournament is over, but its results are not there yet")
     if wanted == CURRENT:
         return
     fresh = await ctx.core.leaderboards.boards.find(ctx, board.board_id, fresh=True)

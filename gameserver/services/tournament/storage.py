@@ -5,6 +5,7 @@ from sqlalchemy import (
     BindParameter,
     Boolean,
     Column,
+    ColumnElement,
     Index,
     Integer,
     String,
@@ -18,16 +19,18 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     null,
     or_,
     select,
+    tuple_,
     union_all,
     update,
 )
 
 from gameserver.game.keeping import Kept
 from gameserver.game.leaderboards.boards import boards, entries
-from gameserver.storage import Json, metadata
+from gameserver.storage import Json, metadata, upsert
 
 enrolments = Table(  # of periods that run; those of a period that has ended become results
     "tournament_enrolments",
@@ -98,6 +101,18 @@ KEPT = (
         },
         reset=True,
     ),
+)
+
+closings = Table(  # periods that have ended and whose results are being made
+    "tournament_closings",
+    metadata,
+    Column("board_uid", String(36), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger, nullable=False),
+    Column("sign", Integer, nullable=False),  # what makes a score of what entries are sorted by
+    Column("pays", Boolean, nullable=False),  # without asking
+    Column("reached", Json, nullable=False),
 )
 
 templates = Table(  # every version of a template stays: results are paid by the one of their period
@@ -180,7 +195,10 @@ IS_ENROLLED = select(_E.code).where(*_THIS)
 CODES = select(_E.member_id, _E.code).where(
     _E.board_uid == _uid, _E.version == _version, _E.member_id.in_(bindparam("members", expanding=True))
 )
-ORPHANS = delete(enrolments).where(~exists().where(boards.c.uid == _E.board_uid))
+ORPHANS = delete(enrolments).where(
+    ~exists().where(boards.c.uid == _E.board_uid),
+    ~exists().where(closings.c.board_uid == _E.board_uid, closings.c.version == _E.version),
+)
 
 _bests = (
     select(func.min(_S.rank_key).label("rank_key"))
@@ -200,62 +218,61 @@ STANDING = select(
     func.count(),
 ).select_from(_bests)
 
-# Results
+# Results, so many at a time
 
-_best = (
-    select(
-        _E.board_uid,
-        _E.version,
-        _E.member_id,
-        _E.app_id,
-        _E.board_id,
-        _E.div_set_id,
-        _E.code,
-        _E.posted,
-        _S.rank_key,
-        _S.data,
-        _S.created_ms,
-        _S.updated_ms,
-        func.row_number()
-        .over(partition_by=_E.member_id, order_by=(_S.rank_key, _S.seq, _S.entry_id))
-        .label("nth"),
-    )
-    .select_from(
-        enrolments.join(
-            entries,
-            and_(_S.board_uid == _E.board_uid, _S.version == _E.version, _S.member_id == _E.member_id),
-        )
-    )
-    .where(_E.board_uid == _uid, _E.version == _version)
-    .subquery("b")
+CHUNK = 500
+_PERIOD = (_E.board_uid == _uid, _E.version == _version)
+_chunk: ColumnElement[int] = literal_column(str(CHUNK))
+_scored = exists().where(_S.member_id == _E.member_id, _S.board_uid == _uid, _S.version == _version)
+COUNTED = (
+    select(_E.member_id, _E.code, _scored.label("scored"))
+    .where(*_PERIOD, _E.member_id > bindparam("after"))
+    .order_by(_E.member_id)
+    .limit(_chunk)
 )
-_B = _best.c
-_number = BigInteger()
-# The result of a period in one statement, so that it is there as a whole or not at all.
-RESULTS = insert(results).from_select(
-    [c.name for c in results.c],
-    select(
-        _B.board_uid,
-        _B.version,
-        _B.member_id,
-        _B.app_id,
-        _B.board_id,
-        _B.div_set_id,
-        _B.code,
-        _B.posted,
-        bindparam("started", type_=_number),
-        bindparam("ended", type_=_number),
-        _B.rank_key * bindparam("sign", type_=_number),
-        _B.data,
-        _B.created_ms,
-        _B.updated_ms,
-        func.rank().over(partition_by=_B.code, order_by=_B.rank_key),
-        func.count().over(partition_by=_B.code),
-        literal(0, _number),
-        bindparam("pay", type_=_number),
-    ).where(_B.nth == 1),
+_place = (_S.rank_key, _S.seq, _S.entry_id)
+_after = tuple_(
+    bindparam("key", type_=BigInteger()),
+    bindparam("seq", type_=BigInteger()),
+    bindparam("entry_id", type_=Text()),
 )
-CLEAR = delete(enrolments).where(_E.board_uid == _uid, _E.version == _version)
+_next = (
+    select(*_place, _S.member_id, _S.data, _S.created_ms, _S.updated_ms)
+    .where(_S.board_uid == _uid, _S.version == _version, tuple_(*_place) > _after)
+    .order_by(*_place)
+    .limit(_chunk)
+    .subquery("n")
+)
+_N = _next.c
+# Scores in their order, each with who has entered and has no result yet, or nobody.
+RANKED = (
+    select(_next, _E.app_id, _E.board_id, _E.div_set_id, _E.code, _E.posted)
+    .select_from(_next.outerjoin(enrolments, and_(*_PERIOD, _E.member_id == _N.member_id)))
+    .order_by(_N.rank_key, _N.seq, _N.entry_id)
+)
+ADD_RESULT = upsert(results, ["board_uid", "version", "member_id"], None)
+DONE_WITH = delete(enrolments).where(*_PERIOD, _E.member_id.in_(bindparam("members", expanding=True)))
+CLEAR = delete(enrolments).where(
+    *_PERIOD, _E.member_id.in_(select(_E.member_id).where(*_PERIOD).limit(_chunk))
+)
+
+_C = closings.c
+_THIS_CLOSING = (_C.board_uid == _uid, _C.version == _version)
+ANY_CLOSING = select(_C.version).limit(1)
+IS_CLOSING = select(_C.version).where(*_THIS_CLOSING)
+ADD_CLOSING = insert(closings).values({c.name: bindparam(c.name) for c in closings.c})
+# Each process takes another one.
+NEXT_CLOSING = select(closings).order_by(_C.ended_ms).limit(1).with_for_update(skip_locked=True)
+REACHED = update(closings).where(*_THIS_CLOSING).values(reached=bindparam("now_reached"))
+CLOSED = delete(closings).where(*_THIS_CLOSING)
+# The last period of a board whose results a member waits for.
+AWAITED = (
+    select(_E.version)
+    .select_from(enrolments.join(closings, and_(_C.board_uid == _E.board_uid, _C.version == _E.version)))
+    .where(_E.board_uid == _uid, _E.member_id == _member)
+    .order_by(_E.version.desc())
+    .limit(1)
+)
 
 _R = results.c
 _OWN = (_R.board_uid == _uid, _R.member_id == _member)

@@ -1,0 +1,176 @@
+"""The results of a period that has ended: counted, ranked and written some hundred members at a time.
+
+Whoever stores the rotation begins, in the same transaction, and is mostly done there. What is left is noted,
+and upkeep goes on with it, each step in a transaction of its own: nobody waits long for the writer of SQLite,
+and a process that dies has lost nothing. A result is there as soon as it is right: first all members of each
+tournament are counted, then they get their ranks in the order of their scores.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from gameserver.game.leaderboards import Board, EntryType, Version, needed_hooks, rotation_hooks
+from gameserver.game.leaderboards.tournaments import read_settings
+from gameserver.services.tournament import storage
+from gameserver.storage import Database, Row, Transaction
+
+log = structlog.get_logger(__name__)
+
+STEPS_AT_ONCE = 3  # of the transaction that stores the rotation: all of a small tournament
+STEPS_A_TICK = 50
+KEY_LIMIT = 2**63 - 1
+
+
+class Ranks(msgspec.Struct):
+    """The ranks of a tournament given so far. Equal scores share one."""
+
+    given: int = 0
+    last_key: int = 0
+    last_rank: int = 0
+
+    def next(self, key: int) -> int:
+        """Return the rank of the next one in order."""
+        self.given += 1
+        if self.given == 1 or key != self.last_key:
+            self.last_key, self.last_rank = key, self.given
+        return self.last_rank
+
+
+class Reached(msgspec.Struct):
+    """How far the results of a period are."""
+
+    counted: bool = False
+    member: str = ""  # the last one counted
+    sizes: dict[str, int] = msgspec.field(default_factory=dict)  # of the tournaments, by code
+    ranked: bool = False
+    place: tuple[int, int, str] = (-KEY_LIMIT, 0, "")  # the last one ranked
+    ranks: dict[str, Ranks] = msgspec.field(default_factory=dict)
+
+
+class Closing(msgspec.Struct):
+    """A period whose results are being made, as it is stored."""
+
+    board_uid: str
+    version: int
+    started_ms: int
+    ended_ms: int
+    sign: int
+    pays: bool
+    reached: Reached
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What names it in statements."""
+        return {"uid": self.board_uid, "of_version": self.version}
+
+    async def step(self, tx: Transaction) -> bool:
+        """Do the next part; True when nothing is left."""
+        if not self.reached.counted:
+            await self._count(tx)
+        elif not self.reached.ranked:
+            await self._rank(tx)
+        else:  # who has entered and has no score any more
+            return await tx.run(storage.CLEAR, **self.key) < storage.CHUNK
+        return False
+
+    async def _count(self, tx: Transaction) -> None:
+        reached = self.reached
+        rows = await tx.all(storage.COUNTED, **self.key, after=reached.member)
+        for row in rows:
+            if row["scored"]:
+                reached.sizes[row["code"]] = reached.sizes.get(row["code"], 0) + 1
+            reached.member = row["member_id"]
+        reached.counted = len(rows) < storage.CHUNK
+        reached.ranked = reached.counted and not reached.sizes
+
+    async def _rank(self, tx: Transaction) -> None:
+        reached = self.reached
+        key, seq, entry_id = reached.place
+        rows = await tx.all(storage.RANKED, **self.key, key=key, seq=seq, entry_id=entry_id)
+        results: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            reached.place = row["rank_key"], row["seq"], row["entry_id"]
+            # Of the many scores of a member on an arcade board the best one comes first.
+            if row["code"] is not None and row["member_id"] not in results:
+                results[row["member_id"]] = self._result(row)
+        await tx.run_many(storage.ADD_RESULT, list(results.values()))
+        if results:
+            await tx.run(storage.DONE_WITH, **self.key, members=list(results))
+        reached.ranked = len(rows) < storage.CHUNK
+
+    def _result(self, row: Row) -> dict[str, Any]:
+        code, key = row["code"], row["rank_key"]
+        ranks = self.reached.ranks.setdefault(code, Ranks())
+        taken = ("member_id", "app_id", "board_id", "div_set_id", "code", "posted")
+        return {name: row[name] for name in (*taken, "data", "created_ms", "updated_ms")} | {
+            "board_uid": self.board_uid,
+            "version": self.version,
+            "started_ms": self.started_ms,
+            "ended_ms": self.ended_ms,
+            "score": self.sign * key,
+            "rank": ranks.next(key),
+            # Somebody may have got a score by a merge since all were counted.
+            "size": max(self.reached.sizes.get(code, 0), ranks.given),
+            "claimed_ms": 0,
+            "pay_ms": self.ended_ms if self.pays else None,
+        }
+
+
+async def begin(tx: Transaction, board: Board, ended: Sequence[Version]) -> None:
+    """Make results of the enrolments in versions that have ended, or begin to."""
+    for version in ended:
+        settings = read_settings(version.t_period)
+        if settings is None:
+            continue
+        closing = Closing(
+            board_uid=board.uid,
+            version=version.version,
+            started_ms=version.started_ms,
+            ended_ms=version.ended_ms,
+            sign=board.key(1),
+            pays=settings.t_auto_claim and board.entry_type is EntryType.PLAYER,
+            reached=Reached(),
+        )
+        for _ in range(STEPS_AT_ONCE):
+            if await closing.step(tx):
+                break
+        else:
+            values = msgspec.structs.asdict(closing) | {"reached": _encode(closing.reached)}
+            await tx.run(storage.ADD_CLOSING, **values)
+
+
+async def go_on(database: Database) -> None:
+    """Go on with what has been begun; any number of processes may do this."""
+    async with database.read() as tx:
+        if await tx.one(storage.ANY_CLOSING) is None:
+            return
+    for _ in range(STEPS_A_TICK):
+        async with database.write() as tx:
+            row = await tx.one(storage.NEXT_CLOSING)
+            if row is None:
+                return
+            values = {name: row[name] for name in Closing.__struct_fields__}
+            closing = Closing(**values | {"reached": _decode(row["reached"])})
+            if await closing.step(tx):
+                await tx.run(storage.CLOSED, **closing.key)
+                log.info("tournament_closed", board=closing.board_uid, version=closing.version)
+            else:
+                await tx.run(storage.REACHED, **closing.key, now_reached=_encode(closing.reached))
+
+
+async def is_closing(tx: Transaction, uid: str, version: int) -> bool:
+    """Tell whether the scores of a version are still needed."""
+    return await tx.one(storage.IS_CLOSING, uid=uid, of_version=version) is not None
+
+
+def _encode(reached: Reached) -> str:
+    return msgspec.json.encode(reached).decode()
+
+
+_decode = msgspec.json.Decoder(Reached).decode
+
+rotation_hooks.append(begin)
+needed_hooks.append(is_closing)
