@@ -22,6 +22,7 @@ from gameserver.game.endings import By, Endings, Follower
 from gameserver.game.leaderboards import Leaderboards
 from gameserver.game.mail import Mail
 from gameserver.game.passwords import Passwords
+from gameserver.game.tallies import Tallies, forget_unread
 from gameserver.ranks import MemoryRanks, RanksAway, RedisRanks
 from gameserver.rpc import Core, Packets, Registry
 from gameserver.sessions import One, Selector, Sessions, SessionsUnavailable, session_store
@@ -78,6 +79,7 @@ class GameServer:
                     await answers.forget_before(tx, oldest, ANSWERS_FORGOTTEN_AT_ONCE)
                     await tokens.forget_expired(tx, self.core.clock.ms())
                     await refresh_tokens.forget_expired(tx, self.core.clock.ms())
+                    await forget_unread(tx)
                 for app in self.apps:
                     await self.core.audit.forget(app)
             except (SessionsUnavailable, RanksAway, StorageError) as error:
@@ -144,6 +146,7 @@ async def open_server(
         ranks = RedisRanks(sessions.calls) if isinstance(sessions, Sessions) else MemoryRanks()
         leaderboards = Leaderboards(database, ranks, clock, lambda: str(uuid.uuid4()))
         stack.push_async_callback(leaderboards.close)
+        tallies = Tallies(database)
         core = Core(
             database=database,
             sessions=sessions,
@@ -154,6 +157,7 @@ async def open_server(
             audit=audit,
             endings=endings,
             leaderboards=leaderboards,
+            tallies=tallies,
             player_hooks=offered.player_hooks,
             public_url=settings.public_url or settings.listening_url,
             **(core_options or {}),
@@ -164,6 +168,7 @@ async def open_server(
             audit.keep_writing(),
             server.housekeeping(),
             leaderboards.upkeep.run(apps),
+            tallies.run(),
             watch(apps, settings.apps, offered.sections()),
         ):
             stack.push_async_callback(_cancel, asyncio.create_task(work))

@@ -5,29 +5,35 @@ base64url of JSON; the first request may send it as an object or as JSON text. A
 into it, so it never says whose rows are searched: `read_page` takes that from the operation, each time.
 
 Where the order is one of columns, a context also holds the place of the first and last row of its page, and
-the neighbouring pages are read from there instead of by counting through all rows before them.
+the neighbouring pages are read from there instead of by counting through all rows before them. A page
+that is far away is read from a mark of the list's tally (`gameserver.game.tallies`), which is exact, too:
+whether it is found by its number or from a page before it, it holds the rows that have its numbers now.
 """
 
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select, true, tuple_
 from sqlalchemy.types import Integer, Numeric
 
+from gameserver.game import tallies
 from gameserver.game.query import Fields, SortKey, directed, sort_keys, where
-from gameserver.storage import Row, Transaction
+from gameserver.game.tallies import LONG, MARK_EVERY, Listing, Measures
+from gameserver.storage import QueryTooSlow, Row, Transaction
 from gameserver.wire import json
 from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Reply
 
 ROWS_MAX = 500
 ROWS_DEFAULT = 50
-COUNT_MAX = 10_000
-"""A count goes no further: counting a million rows takes as long as reading them."""
+COUNT_MAX = LONG
+"""Without a tally a count goes no further: counting a million rows takes as long as reading them."""
+FAR = MARK_EVERY  # rows; as many are skipped behind a mark anyway
 CONTEXT_MAX = 64 << 10  # characters of a context as text
 _OFFSET_MAX = 2**62
 
@@ -63,7 +69,8 @@ class Page:
 class Results(Reply):
     """A page: its rows, its number from 1 on, whether others are around it.
 
-    `count`: all matches, as far as they were counted; left out when the context asks for no count.
+    `count`: all matches, of a search for no more than an `entityType` however many there are, of others up
+    to 10,000; left out when the context asks for no count.
     """
 
     items: list[Any]
@@ -204,57 +211,118 @@ def _a_list(value: Any) -> list[Any] | None:
 # Reading
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Stretch:
+    """Which rows to read: so many under a condition after some others, in the order or against it."""
+
+    condition: ColumnElement[bool] = field(default_factory=true)
+    skip: int
+    limit: int
+    backward: bool = False
+    more_after: bool = False  # it is known that rows follow; else one row too many is read to find out
+
+
 async def read_page(
     tx: Transaction,
     page: Page,
     columns: Sequence[ColumnElement[Any]],
     scope: ColumnElement[bool],
     fields: Fields,
+    listing: Listing | None = None,
 ) -> Found:
     """Read a page of the rows in `scope` that the search finds.
 
     One statement, and a second one that counts when the context asks for it and the page does not tell.
-    Raises what `query.where` and `query.order` raise.
+    With a `listing` that shows just these rows, a page far away in the order of creation, and a count, take
+    no longer than among `tallies.LONG` rows. Raises what `query.where` and `query.order` raise.
     """
     condition = and_(scope, where(page.search, fields, "data.context.searchCriteria"))
     keys = sort_keys(page.sort, fields, "data.context.sortCriteria")
     by_columns = all(_is_plain(key) for key in keys)
-    start = page.last if page.offset > 0 else page.first
-    backward = page.offset < 0
-    statement = select(*columns).where(condition)
+    stretch = _stretch(page, keys if by_columns else [])
+    measures = None
+    if listing is not None and stretch.skip > FAR and keys[0].expression is listing.columns.created_ms:
+        measures = await listing.measure(tx)
+        stretch = await _jump(tx, page, keys, measures) or stretch
+    statement = select(*columns).where(condition, stretch.condition)
     if by_columns:
         statement = statement.add_columns(
             *(key.expression.label(f"key_{index}") for index, key in enumerate(keys))
         )
-    if by_columns and start is not None and page.offset and _fit(start, keys):
-        statement = statement.where(_beyond(keys, start, backward=backward))
-        skip = (abs(page.offset) - 1) * page.rows
-    else:
-        backward = False
-        skip = (page.number - 1) * page.rows
-    ordering = [directed(key, backward=backward) for key in keys]
-    found = await tx.all(statement.order_by(*ordering).limit(page.rows + 1).offset(min(skip, _OFFSET_MAX)))
-    rows = list(found[: page.rows])
-    if backward:
-        rows.reverse()
-    more_after = backward or len(found) > page.rows
-    count = await _count(tx, page, condition, len(rows), more_after=more_after) if page.do_count else None
+    ordering = [directed(key, backward=stretch.backward) for key in keys]
+    statement = statement.order_by(*ordering).limit(stretch.limit).offset(min(stretch.skip, _OFFSET_MAX))
+    found = list(await tx.all(statement))
+    if stretch.backward:
+        found.reverse()
+    rows = found[: page.rows]
+    more_after = stretch.more_after or len(found) > page.rows
+    count = None
+    if page.do_count:
+        count = _known_count(page, len(rows), more_after=more_after)
+        if count is None:
+            count = await _count(tx, condition, listing, measures)
+        if more_after:
+            count = max(count, _number_of_first(page) + len(rows) + 1)
     first, last = (_place(rows[0], keys), _place(rows[-1], keys)) if rows and by_columns else (None, None)
     return Found(rows, replace(page, offset=0, count=count, first=first, last=last), more_after)
 
 
-async def _count(
-    tx: Transaction, page: Page, condition: ColumnElement[bool], rows: int, *, more_after: bool
-) -> int:
-    known = (page.number - 1) * page.rows + rows
+def _number_of_first(page: Page) -> int:
+    """Return how many rows are before a page."""
+    return (page.number - 1) * page.rows
+
+
+def _stretch(page: Page, keys: list[SortKey]) -> _Stretch:
+    """Return where a page is: counted from its neighbour if the context knows one, or from the first row."""
+    start = page.last if page.offset > 0 else page.first
+    if not page.offset or start is None or not keys or not _fit(start, keys):
+        return _Stretch(skip=_number_of_first(page), limit=page.rows + 1)
+    backward = page.offset < 0
+    return _Stretch(
+        condition=_beyond(keys, start, backward=backward),
+        skip=(abs(page.offset) - 1) * page.rows,
+        limit=page.rows + (not backward),
+        backward=backward,
+        more_after=backward,
+    )
+
+
+async def _jump(tx: Transaction, page: Page, keys: list[SortKey], measures: Measures) -> _Stretch | None:
+    """Return where a page is, counted from a place near it; None when the list cannot tell how long it is."""
+    count, listing = measures.count, measures.listing
+    if count is None:
+        return None
+    number, limit, descending = _number_of_first(page), page.rows + 1, keys[0].descending
+    if descending:  # marks are counted from the other end, so the page is read from there
+        behind = max(0, count - number)
+        limit = min(limit, behind)
+        number = behind - limit
+    order = (listing.columns.created_ms, listing.columns.entity_id)
+    by_place = len(keys) == len(order) and all(
+        key.expression is column and key.descending == descending
+        for key, column in zip(keys, order, strict=True)
+    )
+    place, before = await measures.find(tx, number, whole_ms=not by_place)
+    condition = tallies.behind(listing.columns, place)
+    return _Stretch(condition=condition, skip=max(0, number - before), limit=limit, backward=descending)
+
+
+def _known_count(page: Page, rows: int, *, more_after: bool) -> int | None:
+    """Return the number of all rows if the page itself or its context tells."""
     if not more_after and (rows or page.number == 1):
-        return known
-    counted = page.count
-    if counted is None:
-        matches = select(literal(1).label("one")).where(condition).limit(COUNT_MAX).subquery()
-        row = await tx.one(select(func.count()).select_from(matches))
-        counted = 0 if row is None else int(row[0])
-    return max(counted, known + 1) if more_after else counted
+        return _number_of_first(page) + rows
+    return page.count
+
+
+async def _count(
+    tx: Transaction, condition: ColumnElement[bool], listing: Listing | None, measures: Measures | None
+) -> int:
+    if listing is not None:
+        with suppress(QueryTooSlow):  # before its tally is made, a very long list may be too long to count
+            return await listing.count(tx, measures)
+    matches = select(literal(1).label("one")).where(condition).limit(COUNT_MAX).subquery()
+    row = await tx.one(select(func.count()).select_from(matches))
+    return 0 if row is None else int(row[0])
 
 
 def _is_plain(key: SortKey) -> bool:

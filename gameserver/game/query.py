@@ -106,6 +106,13 @@ def as_object(value: Any, name: str) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
+def asks_only(criteria: Mapping[str, Any], name: str) -> bool:
+    """Return whether a clause asks for nothing, or for some text in one field and for nothing else."""
+    return not criteria or (
+        list(criteria) == [name] and isinstance(criteria[name], str) and criteria[name] != ""
+    )
+
+
 # Orders
 
 

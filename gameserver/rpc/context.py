@@ -22,6 +22,7 @@ from gameserver.game.leaderboards import Leaderboards
 from gameserver.game.mail import Mailer
 from gameserver.game.passwords import Passwords
 from gameserver.game.states import States
+from gameserver.game.tallies import Tallies
 from gameserver.sessions import (
     AllOf,
     Ended,
@@ -84,6 +85,7 @@ class Core:
     passwords: Passwords
     mailer: Mailer
     leaderboards: Leaderboards
+    tallies: Tallies
     audit: Audit
     endings: Endings
     player_hooks: "PlayerHooks"

@@ -100,6 +100,7 @@ def cases() -> list[Case]:
         "no-op": NO_OP,
         "read state": READ_STATE,
         "write name": RENAME,
+        "create an entity": CREATE,
         "read an entity": READ_ENTITY,
         "write an entity": UPDATE,
         "count a statistic": INCREMENT,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from gameserver.game import query
+from gameserver.game import query, tallies
 from gameserver.game.documents import (
     READABLE,
     VERSION_ANY,
@@ -24,6 +24,7 @@ from gameserver.game.documents import (
 )
 from gameserver.game.paging import ROWS_MAX, InvalidContext, UnreadableContext, read_context, read_page
 from gameserver.game.query import InvalidFieldInWhere, InvalidWhere
+from gameserver.game.tallies import Listing
 from gameserver.rpc import Context, Service, Tx
 from gameserver.services.entity import storage
 from gameserver.services.entity.rules import (
@@ -278,8 +279,11 @@ async def get_list(ctx: Context, request: GetList) -> EntityList:
 @service.operation("GET_LIST_COUNT", tx=Tx.READ, errors=WHERE_ERRORS)
 async def get_list_count(ctx: Context, request: Criteria) -> EntityCount:
     """Count the caller's entities that match a where clause."""
-    statement = storage.COUNT.where(query.where(request.where, storage.FIELDS))
-    row = await ctx.tx.one(statement, owner=ctx.player_id, app=ctx.app.id)
+    condition = query.where(request.where, storage.FIELDS)
+    listing = _listing(ctx, query.as_object(request.where, "data.where"))
+    if listing is not None:
+        return EntityCount(entity_list_count=await listing.count(ctx.tx))
+    row = await ctx.tx.one(storage.COUNT.where(condition), owner=ctx.player_id, app=ctx.app.id)
     assert row is not None, "a count is always there"
     return EntityCount(entity_list_count=row[0])
 
@@ -407,6 +411,7 @@ async def increment_shared(ctx: Context, request: IncrementShared) -> Incremente
 # A player's life
 
 
+service.keeps(tallies.KEPT)
 service.keeps(storage.KEPT)
 
 
@@ -467,11 +472,18 @@ async def _list(ctx: Context, request: GetList, owner: str) -> Sequence[Row]:
 async def _page(ctx: Context, context: ContextField, offset: int) -> EntityPage:
     """Read a page. Whatever a context says, it can only choose among the caller's entities."""
     page = read_context(context, offset)
-    found = await read_page(
-        ctx.tx, page, storage.COLUMNS, storage.owned_by(ctx.app.id, ctx.player_id), storage.FIELDS
-    )
+    scope = storage.owned_by(ctx.app.id, ctx.player_id)
+    listing = _listing(ctx, query.as_object(page.search, "data.context.searchCriteria"))
+    found = await read_page(ctx.tx, page, storage.COLUMNS, scope, storage.FIELDS, listing)
     results = found.results([stored_entity(row) for row in found.rows])
     return EntityPage(results=results, context=found.context, server_time=ctx.now_ms)
+
+
+def _listing(ctx: Context, search: dict[str, Any]) -> Listing | None:
+    """Return the list of the caller's entities that a search finds, if it asks for no more than a type."""
+    if not query.asks_only(search, "entityType"):
+        return None
+    return Listing(ctx.core.tallies, [storage.part(ctx.player_id, search.get("entityType"))])
 
 
 def _key(ctx: Context, owner: str, entity_id: str) -> dict[str, str]:

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from gameserver.game.documents import VERSION_ANY, WRITABLE, version_fits
 from gameserver.game.keeping import Kept
 from gameserver.game.query import Fields
+from gameserver.game.tallies import Part
 from gameserver.services.entity.rules import ALL_MAX
 from gameserver.storage import Json, excluded, metadata, upsert
 
@@ -50,7 +51,8 @@ entities = Table(
 _c = entities.c
 # Spelled alike where the index is made and where it is meant, or the engines do not know it again.
 _IS_SINGLETON: ColumnElement[bool] = literal_column("is_singleton")
-Index("entities_by_type", _c.owner_id, _c.entity_type)
+Index("entities_by_age", _c.owner_id, _c.created_ms, _c.entity_id)
+Index("entities_by_type", _c.owner_id, _c.entity_type, _c.created_ms, _c.entity_id)
 Index(
     "entities_singletons",
     _c.owner_id,
@@ -152,3 +154,8 @@ CREATE_SINGLETON = upsert(
 def owned_by(app_id: str, owner: str) -> ColumnElement[bool]:
     """Return the condition for all entities of a player."""
     return and_(_c.owner_id == owner, _c.app_id == app_id)
+
+
+def part(owner: str, entity_type: str | None) -> Part:
+    """Return what the triggers count of a player's entities: those of a type, or all of them."""
+    return Part(entities, f"entities:{owner}", lambda c: c.owner_id == owner, owner, entity_type or "")

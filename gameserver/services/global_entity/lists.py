@@ -1,6 +1,8 @@
 """Operations on many entities: lists, counts, choices by chance, pages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
@@ -9,6 +11,7 @@ from gameserver.game import query
 from gameserver.game.documents import NOTHING, READABLE, Id
 from gameserver.game.paging import ROWS_MAX, InvalidContext, UnreadableContext, read_context, read_page
 from gameserver.game.query import InvalidFieldInWhere, InvalidWhere
+from gameserver.game.tallies import Listing, Part
 from gameserver.rpc import Access, Caller, Context, Tx
 from gameserver.services.global_entity import storage
 from gameserver.services.global_entity.rules import EntityCount, EntityList, EntityPage, entity, service
@@ -97,7 +100,8 @@ async def get_list_count_with_hint(ctx: Context, request: Hinted) -> EntityCount
 async def get_list_by_indexed_id(ctx: Context, request: ByIndexedId) -> EntityList:
     """List the entities with an indexed id that the caller may read, the oldest first."""
     of_id = storage.entities.c.indexed_id == request.entity_indexed_id
-    rows = await _rows(ctx, [_visible(ctx), of_id], query.order(None, storage.FIELDS), request.max_return)
+    conditions = [_visible(ctx).condition, of_id]
+    rows = await _rows(ctx, conditions, query.order(None, storage.FIELDS), request.max_return)
     return _listed(ctx, rows)
 
 
@@ -194,28 +198,50 @@ async def get_system_page_by_offset(ctx: Context, request: GetPageOffset) -> Ent
 # What operations have in common
 
 
-def _visible(ctx: Context) -> ColumnElement[bool]:
-    return storage.visible(ctx.app.id, ctx.profile_id, ctx.now_ms)
+@dataclass(frozen=True)
+class Scope:
+    """Which entities an operation is about. `parts`: those of a type, or all, in parts with tallies."""
+
+    condition: ColumnElement[bool]
+    parts: Callable[[str | None], list[Part]] | None = None
 
 
-def _of_system(ctx: Context) -> ColumnElement[bool]:
-    least = NOTHING if ctx.caller is Caller.SERVER else READABLE
-    return storage.of_system(ctx.app.id, ctx.now_ms, least)
+def _visible(ctx: Context) -> Scope:
+    return Scope(
+        storage.visible(ctx.app.id, ctx.profile_id, ctx.now_ms),
+        partial(storage.visible_parts, ctx.app.id, ctx.profile_id),
+    )
+
+
+def _of_system(ctx: Context) -> Scope:
+    if ctx.caller is not Caller.SERVER:
+        return Scope(storage.of_system(ctx.app.id, ctx.now_ms, READABLE))
+    return Scope(
+        storage.of_system(ctx.app.id, ctx.now_ms, NOTHING), partial(storage.system_parts, ctx.app.id)
+    )
+
+
+def _listing(ctx: Context, scope: Scope, search: dict[str, Any]) -> Listing | None:
+    """Return the list of the entities that a search finds, if it asks for no more than a type."""
+    if scope.parts is None or not query.asks_only(search, "entityType"):
+        return None
+    parts = scope.parts(search.get("entityType"))
+    return Listing(ctx.core.tallies, parts, storage.alive(ctx.now_ms), storage.expired(ctx.now_ms))
 
 
 def _check_hint(hint: Where) -> None:
     query.as_object(hint, "data.hintJson")
 
 
-async def _list(ctx: Context, request: GetList, scope: ColumnElement[bool]) -> EntityList:
+async def _list(ctx: Context, request: GetList, scope: Scope) -> EntityList:
     condition = query.where(request.where, storage.FIELDS)
     ordering = query.order(request.order_by, storage.FIELDS)
-    return _listed(ctx, await _rows(ctx, [scope, condition], ordering, request.max_return))
+    return _listed(ctx, await _rows(ctx, [scope.condition, condition], ordering, request.max_return))
 
 
 async def _random(ctx: Context, request: Some) -> EntityList:
     condition = query.where(request.where, storage.FIELDS)
-    rows = await _rows(ctx, [_visible(ctx), condition], [func.random()], request.max_return)
+    rows = await _rows(ctx, [_visible(ctx).condition, condition], [func.random()], request.max_return)
     return _listed(ctx, rows)
 
 
@@ -236,14 +262,20 @@ def _listed(ctx: Context, rows: Sequence[Row]) -> EntityList:
     return EntityList(entity_list=found, entity_list_count=len(found), server_time=ctx.now_ms)
 
 
-async def _count(ctx: Context, request: Criteria, scope: ColumnElement[bool]) -> EntityCount:
+async def _count(ctx: Context, request: Criteria, scope: Scope) -> EntityCount:
     condition = query.where(request.where, storage.FIELDS)
-    row = await ctx.tx.one(select(func.count()).select_from(storage.entities).where(scope, condition))
+    listing = _listing(ctx, scope, query.as_object(request.where, "data.where"))
+    if listing is not None:
+        return EntityCount(entity_list_count=await listing.count(ctx.tx))
+    statement = select(func.count()).select_from(storage.entities).where(scope.condition, condition)
+    row = await ctx.tx.one(statement)
     assert row is not None, "a count is always there"
     return EntityCount(entity_list_count=row[0])
 
 
-async def _page(ctx: Context, context: Where, offset: int, scope: ColumnElement[bool]) -> EntityPage:
-    found = await read_page(ctx.tx, read_context(context, offset), storage.COLUMNS, scope, storage.FIELDS)
+async def _page(ctx: Context, context: Where, offset: int, scope: Scope) -> EntityPage:
+    page = read_context(context, offset)
+    listing = _listing(ctx, scope, query.as_object(page.search, "data.context.searchCriteria"))
+    found = await read_page(ctx.tx, page, storage.COLUMNS, scope.condition, storage.FIELDS, listing)
     items = [entity(row) for row in found.rows]
     return EntityPage(results=found.results(items), context=found.context, server_time=ctx.now_ms)

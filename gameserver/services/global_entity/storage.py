@@ -1,6 +1,7 @@
 """The table of global entities and its statements: a change looks at rights and version by itself."""
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     Boolean,
     Column,
@@ -23,10 +24,11 @@ from sqlalchemy import (
     update,
 )
 
-from gameserver.game.documents import READABLE, WRITABLE, version_fits
+from gameserver.game.documents import NOTHING, READABLE, WRITABLE, version_fits
 from gameserver.game.keeping import Kept
 from gameserver.game.players import players
 from gameserver.game.query import Fields
+from gameserver.game.tallies import Columns, Part
 from gameserver.services.global_entity.rules import NEVER_MS, Authority
 from gameserver.storage import Json, metadata
 
@@ -50,10 +52,19 @@ entities = Table(
     Index("global_entities_by_age", "app_id", "created_ms", "entity_id"),
     Index("global_entities_by_type", "app_id", "entity_type", "created_ms", "entity_id"),
     Index("global_entities_by_indexed_id", "app_id", "indexed_id", "created_ms", "entity_id"),
-    Index("global_entities_by_owner", "owner_id"),
+    Index("global_entities_by_owner", "owner_id", "acl_other", "created_ms", "entity_id"),
     Index("global_entities_by_expiry", "expires_ms"),
 )
 _c = entities.c
+_IS_SYSTEM = _c.owner_id.is_(None)
+Index(
+    "global_entities_of_system",
+    _c.app_id,
+    _c.created_ms,
+    _c.entity_id,
+    sqlite_where=_IS_SYSTEM,
+    postgresql_where=_IS_SYSTEM,
+)
 COLUMNS = tuple(entities.c)
 
 FIELDS = Fields(
@@ -85,7 +96,8 @@ _IS_OWNER = or_(
     _authority == Authority.ALL.value,
     and_(_authority == Authority.SYSTEM.value, _c.owner_id.is_(None)),
 )
-_MAY_READ = or_(_c.owner_id == _PLAYER, _c.acl_other >= READABLE)
+_READABLE = _c.acl_other >= READABLE
+_MAY_READ = or_(_c.owner_id == _PLAYER, _READABLE)
 _MAY_WRITE = or_(_IS_OWNER, _c.acl_other >= WRITABLE)
 
 _FITS = and_(_KEY, _c.expires_ms > _NOW, version_fits(_c.version))
@@ -168,14 +180,50 @@ SWEEP = delete(entities).where(
 
 def visible(app_id: str, player: str | None, now_ms: int) -> ColumnElement[bool]:
     """Return the condition for the entities that a player may read; without a player, that everybody may."""
-    readable = _c.acl_other >= READABLE
     return and_(
         _c.app_id == app_id,
         _c.expires_ms > now_ms,
-        readable if player is None else or_(_c.owner_id == player, readable),
+        _READABLE if player is None else or_(_c.owner_id == player, _READABLE),
     )
 
 
 def of_system(app_id: str, now_ms: int, least: int) -> ColumnElement[bool]:
     """Return the condition for the system entities that allow others at least so much."""
     return and_(_c.app_id == app_id, _c.owner_id.is_(None), _c.expires_ms > now_ms, _c.acl_other >= least)
+
+
+def alive(now_ms: int) -> ColumnElement[bool]:
+    """Return the condition for entities that have not expired."""
+    return _c.expires_ms > now_ms
+
+
+def expired(now_ms: int) -> CTE:
+    """Return the entities that have expired, of all apps; they stay for a while, and are few."""
+    columns = (_c.app_id, _c.owner_id, _c.entity_type, _c.acl_other, _c.created_ms, _c.entity_id)
+    # Materialized, or the database looks for them among all entities that they are asked about.
+    return select(*columns).where(_c.expires_ms <= now_ms).cte("expired").prefix_with("MATERIALIZED")
+
+
+def visible_parts(app_id: str, player: str | None, entity_type: str | None) -> list[Part]:
+    """Return what the triggers count of the entities that a player may read, or those of a type."""
+
+    def readable(c: Columns) -> ColumnElement[bool]:
+        return and_(c.app_id == app_id, c.acl_other >= READABLE)
+
+    def private(c: Columns) -> ColumnElement[bool]:
+        return and_(c.owner_id == player, c.acl_other == NOTHING)
+
+    kind = entity_type or ""
+    parts = [Part(entities, f"global_entities:readable:{app_id}", readable, entity_type=kind)]
+    if player is not None:
+        parts.append(Part(entities, f"global_entities:private:{player}", private, player, kind))
+    return parts
+
+
+def system_parts(app_id: str, entity_type: str | None) -> list[Part]:
+    """Return what the triggers count of all system entities, or those of a type."""
+
+    def system(c: Columns) -> ColumnElement[bool]:
+        return and_(c.app_id == app_id, c.owner_id.is_(None))
+
+    return [Part(entities, f"global_entities:system:{app_id}", system, entity_type=entity_type or "")]
