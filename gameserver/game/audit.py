@@ -9,18 +9,18 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import Sequence
 from itertools import islice
 from typing import Annotated, Any, Literal
 
 import structlog
 from msgspec import Meta
 from prometheus_client import Counter
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, bindparam, delete, select
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table
 
 from gameserver.apps import App, Settings
 from gameserver.game.keeping import Kept
-from gameserver.storage import Database, Row, StorageError, Transaction, metadata, upsert
+from gameserver.game.timeline import DAY_MS, Timeline, first_id
+from gameserver.storage import Database, StorageError, metadata, upsert
 from gameserver.wire.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,6 @@ RETRY_SECONDS = 5.0
 BATCH_ROWS = 500
 WAITING_MAX = 20_000  # events kept in memory while SQL is away
 FORGOTTEN_AT_ONCE = 1000
-DAY_MS = 24 * 3600 * 1000
 
 LOST = Counter("gameserver_audit_lost", "Audit events that could not be written.")
 
@@ -153,39 +152,7 @@ class Audit:
         """Delete some events of an app that are older than it wants them kept; returns how many."""
         before = self._clock.ms() - app.section(AuditSettings).keep_days * DAY_MS
         async with self._database.write() as tx:
-            return await tx.run(FORGET, app=app.id, first=first_id(before), most=FORGOTTEN_AT_ONCE)
-
-
-def first_id(ms: int) -> str:
-    """What the ids of all events begin with that happened at a time; ids sort by time."""
-    return f"{max(ms, 0):012x}"
-
-
-async def find(
-    tx: Transaction,
-    app_id: str,
-    most: int,
-    *,
-    after: str = "",
-    since_ms: int | None = None,
-    until_ms: int | None = None,
-    **equal: str,
-) -> Sequence[Row]:
-    """Return events of an app, the newest first; `after` is the id of the last one already seen.
-
-    `equal` names columns and what must be in them, such as `profile_id` or `kind`.
-    """
-    columns = audit_events.c
-    statement = select(*columns).where(columns.app_id == app_id)
-    for name, value in equal.items():
-        statement = statement.where(columns[name] == value)
-    if since_ms is not None:
-        statement = statement.where(columns.id >= first_id(since_ms))
-    if until_ms is not None:
-        statement = statement.where(columns.id < first_id(until_ms))
-    if after:
-        statement = statement.where(columns.id < after)
-    return await tx.all(statement.order_by(columns.id.desc()).limit(most))
+            return await _timeline.forget(tx, app.id, before, FORGOTTEN_AT_ONCE)
 
 
 # Storage
@@ -222,11 +189,5 @@ KEPT = Kept(
 
 # A batch whose commit ended in doubt is written again.
 ADD = upsert(audit_events, ["id"], None)
-FORGET = delete(audit_events).where(
-    audit_events.c.id.in_(
-        select(audit_events.c.id)
-        .where(audit_events.c.app_id == bindparam("app"), audit_events.c.id < bindparam("first"))
-        .order_by(audit_events.c.id)
-        .limit(bindparam("most"))
-    )
-)
+_timeline = Timeline(audit_events)
+find = _timeline.find

@@ -1,0 +1,62 @@
+"""Tables that are read as a list of what happened: the newest first, page by page, the oldest forgotten.
+
+The ids of such a table begin with the time in 12 hexadecimal digits, so one index orders rows and pages.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Table, bindparam, delete, select
+
+from gameserver.storage import Row, Transaction
+
+DAY_MS = 24 * 3600 * 1000
+
+
+def first_id(ms: int) -> str:
+    """What the ids of all rows begin with that were written for a time; ids sort by time."""
+    return f"{max(ms, 0):012x}"
+
+
+class Timeline:
+    """A table with the columns `app_id` and `id`, and an index over the two."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        old = (
+            select(table.c.id)
+            .where(table.c.app_id == bindparam("app"), table.c.id < bindparam("first"))
+            .order_by(table.c.id)
+            .limit(bindparam("most"))
+        )
+        self._forget = delete(table).where(table.c.app_id == bindparam("app"), table.c.id.in_(old))
+
+    async def find(
+        self,
+        tx: Transaction,
+        app_id: str,
+        most: int,
+        *,
+        after: str = "",
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        **equal: str,
+    ) -> Sequence[Row]:
+        """Return rows of an app, the newest first; `after` is the id of the last one already seen.
+
+        `equal` names columns and what must be in them, such as `profile_id` or `kind`.
+        """
+        columns = self._table.c
+        statement = select(*columns).where(columns.app_id == app_id)
+        for name, value in equal.items():
+            statement = statement.where(columns[name] == value)
+        if since_ms is not None:
+            statement = statement.where(columns.id >= first_id(since_ms))
+        if until_ms is not None:
+            statement = statement.where(columns.id < first_id(until_ms))
+        if after:
+            statement = statement.where(columns.id < after)
+        return await tx.all(statement.order_by(columns.id.desc()).limit(most))
+
+    async def forget(self, tx: Transaction, app_id: str, before_ms: int, most: int) -> int:
+        """Delete rows of an app that are older than a time, at most so many; returns how many."""
+        return await tx.run(self._forget, app=app_id, first=first_id(before_ms), most=most)
