@@ -68,24 +68,30 @@ class GameServer:
         await self._pages(scope, receive, send)
 
     async def housekeeping(self) -> None:
-        """Forget what nobody will ask for again. Runs for ever."""
+        """Keep house once a minute. Runs for ever."""
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             try:
-                for app in self.apps:
-                    await self.core.sessions.sweep(app.id)
-                async with self.core.database.write() as tx:
-                    oldest = self.core.clock.ms() - ANSWERS_KEPT_MS
-                    await answers.forget_before(tx, oldest, ANSWERS_FORGOTTEN_AT_ONCE)
-                    await tokens.forget_expired(tx, self.core.clock.ms())
-                    await refresh_tokens.forget_expired(tx, self.core.clock.ms())
-                    await forget_unread(tx)
-                for app in self.apps:
-                    await self.core.audit.forget(app)
+                await self.keep_house()
             except (SessionsUnavailable, RanksAway, StorageError) as error:
                 log.warning("housekeeping_postponed", reason=str(error))
             except Exception:
                 log.exception("housekeeping_failed")
+
+    async def keep_house(self) -> None:
+        """Forget what nobody will ask for again."""
+        for app in self.apps:
+            await self.core.sessions.sweep(app.id)
+        async with self.core.database.write() as tx:
+            oldest = self.core.clock.ms() - ANSWERS_KEPT_MS
+            await answers.forget_before(tx, oldest, ANSWERS_FORGOTTEN_AT_ONCE)
+            await tokens.forget_expired(tx, self.core.clock.ms())
+            await refresh_tokens.forget_expired(tx, self.core.clock.ms())
+            await forget_unread(tx)
+        for app in self.apps:
+            await self.core.audit.forget(app)
+            for chore in self.registry.chores:
+                await chore(self.core, app)
 
 
 def _plain(path: str) -> str:

@@ -57,6 +57,8 @@ AnySection = TypeVar("AnySection", bound=msgspec.Struct)
 PlayerHook = Callable[["Context", str], Awaitable[None]]
 MergeHook = Callable[["Context", str, str], Awaitable[None]]
 """Context, the player whose data goes, the player who gets it."""
+Chore = Callable[["Core", App], Awaitable[None]]
+"""The floors, an app: once a minute, in every process."""
 
 
 class Caller(Enum):

@@ -50,6 +50,7 @@ class Registry:
                 if (service.name, name) in self.operations:
                     raise ValueError(f"two services declare {service.name}.{name}")
                 self.operations[service.name, name] = operation
+        self.chores = [chore for service in self.services for chore in service.chores]
         self.player_hooks = hooks = PlayerHooks()
         hooks.states = States(part for service in self.services for part in service.state_parts)
         for service in self.services:

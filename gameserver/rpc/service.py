@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import Label
 from gameserver.apps import App
 from gameserver.game.keeping import Kept
 from gameserver.game.states import StatePart
-from gameserver.rpc.context import Context, MergeHook, PlayerHook
+from gameserver.rpc.context import Chore, Context, MergeHook, PlayerHook
 from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Request, RequestReader
 
@@ -40,6 +40,7 @@ AnyHandler = TypeVar("AnyHandler", bound=Handler)
 AnyPlayerHook = TypeVar("AnyPlayerHook", bound=PlayerHook)
 AnyShow = TypeVar("AnyShow", bound=Callable[[App, Any], dict[str, Any]])
 AnyMergeHook = TypeVar("AnyMergeHook", bound=MergeHook)
+AnyChore = TypeVar("AnyChore", bound=Chore)
 
 _NAME = re.compile(r"^[A-Z][A-Z0-9_]*$")
 
@@ -92,6 +93,7 @@ class Service:
     - `keeps` declares the tables in which players have rows: these are deleted, exported and merged with
       their players. Hooks are for what rows cannot tell: `on_state` adds keys to the player's state (login
       answer, READ), `on_reset`, `on_delete` and `on_merge` run before the rows are seen to.
+    - `on_housekeeping` is for what gets old.
     """
 
     def __init__(self, name: str, *, section: type[msgspec.Struct] | None = None, sample: str = "") -> None:
@@ -103,6 +105,7 @@ class Service:
         self.reset_hooks: list[PlayerHook] = []
         self.delete_hooks: list[PlayerHook] = []
         self.merge_hooks: list[MergeHook] = []
+        self.chores: list[Chore] = []
         self.kept: list[Kept] = []
 
     def operation(
@@ -157,6 +160,14 @@ class Service:
         """Register a hook that gives what is kept of a player to another, where moving rows is not enough."""
         self.merge_hooks.append(hook)
         return hook
+
+    def on_housekeeping(self, chore: AnyChore) -> AnyChore:
+        """Register what is to be done once a minute for each app: forget what is old, in bounded steps.
+
+        It runs in every process, so two may do it at once. It opens transactions of its own, short ones.
+        """
+        self.chores.append(chore)
+        return chore
 
     def keeps(self, *kept: Kept) -> None:
         """Take on tables in which players have rows."""
