@@ -100,5 +100,5 @@ def _cell(key: str, value: Any) -> str:
             return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         case list() | dict():
             return msgspec.json.encode(value).decode()
-        case _:
-            return str(value)
+        case _:  # clients choose names and more of it: nothing that a terminal obeys, no line of its own
+            return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
