@@ -1,6 +1,5 @@
 """`gameserver audit`: who got in, who was refused, whose sessions ended and why, what was done to players."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -12,7 +11,6 @@ from gameserver.game.audit import KINDS
 from gameserver.settings import Settings
 
 _DEFAULT = Settings()
-_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
 _COLUMNS = {
     "at_ms": "WHEN",
     "kind": "EVENT",
@@ -56,12 +54,8 @@ def audit_list(
     face: Annotated[str, typer.Option("--face", help="Only through this face, such as dispatcher.")] = "",
     address: Annotated[str, typer.Option("--address", help="Only from this network address.")] = "",
     session: Annotated[str, typer.Option("--session", help="The session, as `session list` names it.")] = "",
-    since: Annotated[
-        datetime | None, typer.Option("--since", formats=_FORMATS, help="Only from this time on, UTC.")
-    ] = None,
-    until: Annotated[
-        datetime | None, typer.Option("--until", formats=_FORMATS, help="Only before this time, UTC.")
-    ] = None,
+    since: options.Since = None,
+    until: options.Until = None,
     limit: options.Limit = 50,
     after: Annotated[str, typer.Option("--after", help="Id of the last event already seen.")] = "",
     apps: options.Apps = _DEFAULT.apps,
@@ -91,13 +85,9 @@ def audit_list(
         app=app_id,
         limit=limit,
         after=after,
-        since_ms=_ms(since),
-        until_ms=_ms(until),
+        since_ms=options.in_ms(since),
+        until_ms=options.in_ms(until),
         equal={name: value for name, value in wanted.items() if value},
     )
     show_rows(rows, _COLUMNS, as_json=as_json, none="no events")
     show_more(rows, "id", limit, as_json=as_json)
-
-
-def _ms(time: datetime | None) -> int | None:
-    return None if time is None else int(time.replace(tzinfo=UTC).timestamp() * 1000)

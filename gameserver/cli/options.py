@@ -1,5 +1,6 @@
 """Options that several commands share. Each has an environment variable."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from gameserver.settings import PREFIX
 
 WHERE = "Where the server keeps things"
+_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
 
 Apps = Annotated[
     Path,
@@ -53,3 +55,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 Limit = Annotated[int, typer.Option("--limit", min=1, max=500, help="At most this many.")]
 AppId = Annotated[str, typer.Argument(help="App id, such as 10001.", show_default=False)]
 ProfileId = Annotated[str, typer.Argument(help="The player's profile id.", show_default=False)]
+Since = Annotated[
+    datetime | None, typer.Option("--since", formats=_FORMATS, help="Only from this time on, UTC.")
+]
+Until = Annotated[
+    datetime | None, typer.Option("--until", formats=_FORMATS, help="Only before this time, UTC.")
+]
+
+
+def in_ms(time: datetime | None) -> int | None:
+    """Return the time that an option names, in milliseconds since 1970."""
+    return None if time is None else int(time.replace(tzinfo=UTC).timestamp() * 1000)
