@@ -19,6 +19,7 @@ from gameserver.game.identities import identities
 from gameserver.game.leaderboards.boards import boards as leaderboards
 from gameserver.game.players import players
 from gameserver.rpc import Context, Origin
+from gameserver.services import data_stream
 from gameserver.sessions import AllOf, AllOfApp, Ended, One, Selector, Session
 from gameserver.storage import Aborted, Transaction
 from gameserver.wire import json
@@ -29,6 +30,7 @@ LIMIT_MAX = 500
 TRIES_MAX = 5  # of a change that the database aborts
 FACE = "cli"
 ORIGIN = Origin(FACE, "")
+REPORT_FILTERS = frozenset({"profile_id", "kind", "name", "platform", "game_version"})
 AUDIT_FILTERS = frozenset({"profile_id", "kind", "session", "face", "address", "reason"})
 
 _p = players
@@ -307,6 +309,33 @@ async def audit_list(
     return [{column.name: row[column.name] for column in audit.audit_events.c} for row in rows]
 
 
+async def datastream_list(
+    server: GameServer,
+    app: str,
+    limit: int,
+    after: str = "",
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    equal: dict[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return reports of an app's clients, the newest first; `after` is the id of the last one already seen.
+
+    `equal` says what must be in columns, such as `kind`.
+    """
+    _app(server, app)
+    most, equal = _limit(limit), equal or {}
+    if unknown := equal.keys() - REPORT_FILTERS:
+        raise Refused(f"reports cannot be picked by {', '.join(sorted(unknown))}")
+    async with server.core.database.read() as tx:
+        rows = await data_stream.timeline.find(
+            tx, app, most, after=after, since_ms=since_ms, until_ms=until_ms, **equal
+        )
+    columns = [column.name for column in data_stream.data_stream_reports.c]
+    return [
+        {name: row[name] for name in columns} | {"data": msgspec.json.decode(row["data"])} for row in rows
+    ]
+
+
 async def leaderboard_list(server: GameServer, app: str) -> list[str]:
     """Return the ids of all leaderboards of an app."""
     _app(server, app)
@@ -357,6 +386,7 @@ ACTIONS: Mapping[str, Action] = {
         session_list,
         session_end,
         audit_list,
+        datastream_list,
         leaderboard_list,
         leaderboard_rebuild,
         call,

@@ -15,6 +15,7 @@ from gameserver.app import registry
 from gameserver.apps import load_apps
 from gameserver.cli import certificate, options
 from gameserver.cli.audit import audit
+from gameserver.cli.datastream import datastream
 from gameserver.cli.leaderboards import leaderboards
 from gameserver.cli.output import EXIT_CODES, Exit, fail, say, show_json, show_more, show_rows
 from gameserver.cli.players import players
@@ -43,6 +44,7 @@ app.add_typer(apps, name="app")
 app.add_typer(players, name="player")
 app.add_typer(sessions, name="session")
 app.add_typer(audit, name="audit")
+app.add_typer(datastream, name="datastream")
 app.add_typer(leaderboards, name="leaderboard")
 app.add_typer(protocol, name="protocol")
 

@@ -3,6 +3,7 @@
 from gameserver.rpc import Service
 from gameserver.services import (
     authentication,
+    data_stream,
     entity,
     global_entity,
     global_game_statistics,
@@ -20,6 +21,7 @@ from gameserver.services import (
 
 ALL: tuple[Service, ...] = (
     authentication.service,
+    data_stream.service,
     entity.service,
     global_entity.service,
     global_game_statistics.service,

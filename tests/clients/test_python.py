@@ -110,6 +110,15 @@ def authentication_v2(players: Players) -> None:
     )
 
 
+def data_stream(players: Players) -> None:
+    mine = players().data_stream
+    for call in (mine.custom_page_event, mine.custom_screen_event, mine.custom_track_event):
+        assert call(event_name="Shop", event_properties={"price": 9.5}) == {}
+        refused(call, 400, 40660, event_name="")
+    assert mine.send_crash_report(crash_type="cpu", error_msg="Divide by zero error") == {}
+    refused(mine.send_crash_report, 400, 40660, crash_type="")
+
+
 def entity(players: Players) -> None:
     ada, bob = players(), players()
     mine, others = ada.entity, bob.entity
@@ -397,6 +406,7 @@ def virtual_currency(players: Players) -> None:
 
 SCENARIOS = {
     services.AuthenticationV2: authentication_v2,
+    services.DataStream: data_stream,
     services.Entity: entity,
     services.GlobalEntity: global_entity,
     services.GlobalGameStatistics: global_game_statistics,

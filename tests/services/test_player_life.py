@@ -132,6 +132,7 @@ async def _player(game: Game) -> Client:
     await player.call("globalEntity", "CREATE", entityType="wall", data={"x": 1}, timeToLive=-1, acl={})
     await player.call("playerStatistics", "UPDATE", statistics={"wins": 5}, xp_points=30)
     await game.server.call("virtualCurrency", "AWARD_VC", profile, vcId="coins", vcAmount=50)
+    await player.call("dataStream", "CUSTOM_TRACK_EVENT", eventName="filled")
     await join(player)
     await player.call("tournament", "POST_TOURNAMENT_SCORE", leaderboardId=DAILY, score=7)
     return player

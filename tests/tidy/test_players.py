@@ -29,6 +29,7 @@ UNTOLD = {
     "digest": "of a secret",
     "audit_events.id": "orders events",
     "audit_events.session": "of a session",
+    "data_stream_reports.id": "orders reports",
     "devices.device": "digest of kind and token",
     "devices.session": "of a session",
     "entities.is_singleton": "no client sees it",

@@ -298,6 +298,75 @@ class AuthenticationV2(Service[R]):
         )
 
 
+class DataStream(Service[R]):
+    wire_name = "dataStream"
+
+    def custom_page_event(self, *, event_name: str, event_properties: dict[str, Any] | None = None) -> R:
+        """Report that the caller has opened a page.
+
+        Refused: more events in a day than the app takes.
+        """
+        return self._call(
+            "CUSTOM_PAGE_EVENT",
+            {"eventName": event_name},
+            {"eventProperties": event_properties},
+        )
+
+    def custom_screen_event(self, *, event_name: str, event_properties: dict[str, Any] | None = None) -> R:
+        """Report that the caller has come to a screen.
+
+        Refused: more events in a day than the app takes.
+        """
+        return self._call(
+            "CUSTOM_SCREEN_EVENT",
+            {"eventName": event_name},
+            {"eventProperties": event_properties},
+        )
+
+    def custom_track_event(self, *, event_name: str, event_properties: dict[str, Any] | None = None) -> R:
+        """Report something else that the caller has done.
+
+        Refused: more events in a day than the app takes.
+        """
+        return self._call(
+            "CUSTOM_TRACK_EVENT",
+            {"eventName": event_name},
+            {"eventProperties": event_properties},
+        )
+
+    def send_crash_report(
+        self,
+        *,
+        crash_type: str,
+        error_msg: str | None = None,
+        crash_json: dict[str, Any] | None = None,
+        crash_log: str | None = None,
+        user_name: str | None = None,
+        user_email: str | None = None,
+        user_notes: str | None = None,
+        user_submitted: bool | None = None,
+    ) -> R:
+        """Report a crash.
+
+        The whole report has a size in bytes beyond which the app does not take it.
+
+        Refused: a larger one, and more reports in a day than the app takes.
+        """
+        return self._call(
+            "SEND_CRASH_REPORT",
+            {"crashType": crash_type},
+            {
+                "errorMsg": error_msg,
+                "crashJson": crash_json,
+                "crashLog": crash_log,
+                "userName": user_name,
+                "userEmail": user_email,
+                "userNotes": user_notes,
+                "userSubmitted": user_submitted,
+            },
+        )
+
+
 class Entity(Service[R]):
     wire_name = "entity"
 
@@ -1966,6 +2035,10 @@ class Services(Invoker[R], Generic[R]):
     @cached_property
     def authentication_v2(self) -> AuthenticationV2[R]:
         return AuthenticationV2(self._invoke)
+
+    @cached_property
+    def data_stream(self) -> DataStream[R]:
+        return DataStream(self._invoke)
 
     @cached_property
     def entity(self) -> Entity[R]:
