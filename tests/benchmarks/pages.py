@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -161,7 +161,7 @@ async def run(settings: Settings, sizes: list[int]) -> None:
         say(f"{name:36}{values}{last / first:8.2f}")
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -169,7 +169,7 @@ def main() -> None:
         "--services", action="store_true", help="over PostgreSQL and Redis instead of embedded"
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 1_000_000])
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         apps, data = Path(folder, "apps", "bench"), Path(folder, "data")
         apps.mkdir(parents=True)

@@ -4,8 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests import servers
-from tests.benchmarks import growth
+from tests.benchmarks import growth, pages
 from tests.benchmarks.packets import cases
 from tests.benchmarks.run import BEGIN, END, FLOOR, Scale, measure, measure_growth, report
 from tests.conftest import BACKENDS
@@ -47,3 +49,10 @@ def test_every_packet_is_answered_and_told_of(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "results.json").read_text())
     assert told["setups"][setup]["packets"][0]["name"] == FLOOR
     assert (tmp_path / "growth.svg").read_text().count("<polyline") == len(measured.growth)
+
+
+def test_pages_are_measured_at_each_size(capsys: pytest.CaptureFixture[str]) -> None:
+    pages.main(["--sizes", "100", "300", *(["--services"] if BACKENDS == "services" else [])])
+    told = capsys.readouterr().out
+    assert "300 entities done" in told
+    assert [told.count(f"{service}: ") for service in pages.SERVICES] == [10, 10]

@@ -314,6 +314,10 @@ async def test_counts_are_exact_while_others_write_and_tallies_are_made(app_id: 
         seen += [item["entityId"] for item in answer["results"]["items"]]
     assert len(seen) == len(wanted)
     assert set(seen) == wanted
+    for direction in (1, -1):
+        context = {"sortCriteria": {"createdAt": direction}, "pagination": {"pageNumber": 2**53}}
+        answer = await players[0].call("globalEntity", "GET_PAGE", context=context)
+        assert (answer["results"]["items"], answer["results"]["count"]) == ([], len(wanted))
 
 
 async def test_tallies_go_when_their_list_is_short_again_or_their_player_is_deleted(
