@@ -20,7 +20,7 @@ from gameserver.storage import Database, Row, Transaction
 log = structlog.get_logger(__name__)
 
 STEPS_AT_ONCE = 3  # of the transaction that stores the rotation: all of a small tournament
-STEPS_A_TICK = 50
+STEPS_A_TICK = 100
 KEY_LIMIT = 2**63 - 1
 
 
@@ -55,6 +55,8 @@ class Closing(msgspec.Struct):
 
     board_uid: str
     version: int
+    app_id: str
+    board_id: str
     started_ms: int
     ended_ms: int
     sign: int
@@ -104,12 +106,10 @@ class Closing(msgspec.Struct):
     def _result(self, row: Row) -> dict[str, Any]:
         code, key = row["code"], row["rank_key"]
         ranks = self.reached.ranks.setdefault(code, Ranks())
-        taken = ("member_id", "app_id", "board_id", "div_set_id", "code", "posted")
-        return {name: row[name] for name in (*taken, "data", "created_ms", "updated_ms")} | {
-            "board_uid": self.board_uid,
-            "version": self.version,
-            "started_ms": self.started_ms,
-            "ended_ms": self.ended_ms,
+        of_member = ("member_id", "div_set_id", "code", "posted", "data", "created_ms", "updated_ms")
+        of_period = ("board_uid", "version", "app_id", "board_id", "started_ms", "ended_ms")
+        return {name: row[name] for name in of_member} | {
+            **{name: getattr(self, name) for name in of_period},
             "score": self.sign * key,
             "rank": ranks.next(key),
             # Somebody may have got a score by a merge since all were counted.
@@ -128,6 +128,8 @@ async def begin(tx: Transaction, board: Board, ended: Sequence[Version]) -> None
         closing = Closing(
             board_uid=board.uid,
             version=version.version,
+            app_id=board.app_id,
+            board_id=board.board_id,
             started_ms=version.started_ms,
             ended_ms=version.ended_ms,
             sign=board.key(1),
@@ -156,7 +158,7 @@ async def go_on(database: Database) -> None:
             closing = Closing(**values | {"reached": _decode(row["reached"])})
             if await closing.step(tx):
                 await tx.run(storage.CLOSED, **closing.key)
-                log.info("tournament_closed", board=closing.board_uid, version=closing.version)
+                log.info("tournament_closed", board=closing.board_id, version=closing.version)
             else:
                 await tx.run(storage.REACHED, **closing.key, now_reached=_encode(closing.reached))
 

@@ -1,5 +1,7 @@
 """What is stored: who has entered, results, templates, division sets and their instances."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     BindParameter,
@@ -8,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Index,
     Integer,
+    Label,
     String,
     Table,
     Text,
@@ -108,6 +111,8 @@ closings = Table(  # periods that have ended and whose results are being made
     metadata,
     Column("board_uid", String(36), primary_key=True),
     Column("version", Integer, primary_key=True),
+    Column("app_id", String(64), nullable=False),
+    Column("board_id", Text, nullable=False),
     Column("started_ms", BigInteger, nullable=False),
     Column("ended_ms", BigInteger, nullable=False),
     Column("sign", Integer, nullable=False),  # what makes a score of what entries are sorted by
@@ -220,12 +225,21 @@ STANDING = select(
 
 # Results, so many at a time
 
-CHUNK = 500
+# Values are looked up one by one, not joined: as long as PostgreSQL has not counted the rows of a period,
+# it takes them for a handful, and would go through all of them for each. So it would through the scores of a
+# board to find those of one member, if they could be looked up by the board.
+
+CHUNK = 250
 _PERIOD = (_E.board_uid == _uid, _E.version == _version)
 _chunk: ColumnElement[int] = literal_column(str(CHUNK))
-_scored = exists().where(_S.member_id == _E.member_id, _S.board_uid == _uid, _S.version == _version)
+_score = (
+    select(literal(1))
+    .where(_S.member_id == _E.member_id, _S.board_uid.concat("") == _uid, _S.version == _version)
+    .limit(literal_column("1"))
+    .scalar_subquery()
+)
 COUNTED = (
-    select(_E.member_id, _E.code, _scored.label("scored"))
+    select(_E.member_id, _E.code, _score.label("scored"))
     .where(*_PERIOD, _E.member_id > bindparam("after"))
     .order_by(_E.member_id)
     .limit(_chunk)
@@ -244,11 +258,16 @@ _next = (
     .subquery("n")
 )
 _N = _next.c
-# Scores in their order, each with who has entered and has no result yet, or nobody.
-RANKED = (
-    select(_next, _E.app_id, _E.board_id, _E.div_set_id, _E.code, _E.posted)
-    .select_from(_next.outerjoin(enrolments, and_(*_PERIOD, _E.member_id == _N.member_id)))
-    .order_by(_N.rank_key, _N.seq, _N.entry_id)
+
+
+def _entered(column: Column[Any]) -> Label[Any]:
+    found = select(column).where(*_PERIOD, _E.member_id == _N.member_id)
+    return found.scalar_subquery().label(column.name)
+
+
+# Scores in their order, each with what its member has entered; null for who has not, or has a result.
+RANKED = select(_next, *map(_entered, (_E.code, _E.posted, _E.div_set_id))).order_by(
+    _N.rank_key, _N.seq, _N.entry_id
 )
 ADD_RESULT = upsert(results, ["board_uid", "version", "member_id"], None)
 DONE_WITH = delete(enrolments).where(*_PERIOD, _E.member_id.in_(bindparam("members", expanding=True)))

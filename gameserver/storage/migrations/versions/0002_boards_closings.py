@@ -15,6 +15,8 @@ def upgrade() -> None:
         "tournament_closings",
         sa.Column("board_uid", sa.String(length=36), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("app_id", sa.String(length=64), nullable=False),
+        sa.Column("board_id", sa.Text(), nullable=False),
         sa.Column("started_ms", sa.BigInteger(), nullable=False),
         sa.Column("ended_ms", sa.BigInteger(), nullable=False),
         sa.Column("sign", sa.Integer(), nullable=False),
