@@ -338,6 +338,8 @@ class Packets:
                     stored = await self._stored_answer(ctx, session.digest, body_hash)
                 if session is not None and stored is not None:
                     return await self._replay_stored(session, ctx.packet_id, stored)
+                if session is not None and await self._is_passed(session, ctx.packet_id):
+                    raise errors.OutdatedPacket("the session has gone on to a later packet") from error
                 if isinstance(error, _Fenced) or not left:
                     raise Aborted("the packet was run twice, and its answer is gone") from error
                 stale = True

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, thread_time
 from types import TracebackType
 from typing import Any, Literal, Self, cast
 
@@ -40,7 +40,7 @@ from gameserver.storage.transaction import READ_ONLY, Database, Row, Transaction
 GROUP_WRITERS_MAX = 64
 GROUP_SECONDS_MAX = 0.02
 QUERY_SECONDS_MAX = 0.25
-"""How long a query may hold the event loop. Only one that no index helps comes near it."""
+"""CPU time for which a query may hold the event loop. Only one that no index helps comes near it."""
 _STEPS_BETWEEN_LOOKS = 20_000  # of SQLite's machine, a millisecond or so
 BUSY_SECONDS_MAX = 5.0
 """How long a transaction waits for another process that writes to the same file."""
@@ -60,7 +60,7 @@ class Connection(sqlite3.Connection):
 
     def overdue(self) -> bool:
         """Tell SQLite, which asks every now and then, whether to give up."""
-        return bool(self.deadline) and perf_counter() > self.deadline
+        return bool(self.deadline) and thread_time() > self.deadline
 
 
 class SqliteDatabase(Database):
@@ -147,6 +147,7 @@ class _SqliteTransaction(Transaction):
             await self._begin()
         self._before_write()
         bound = [plan.bind(row) for row in rows]
+        self._connection.deadline = 0.0  # left behind by a query
         self._call(
             "run_many", self._connection.executemany, bound[0][0], [arguments for _, arguments in bound]
         )
@@ -170,7 +171,7 @@ class _SqliteTransaction(Transaction):
 
     def _execute(self, kind: str, plan: Plan, params: Mapping[str, Any]) -> sqlite3.Cursor:
         sql, arguments = plan.bind(params)
-        self._connection.deadline = 0.0 if plan.writes else perf_counter() + QUERY_SECONDS_MAX
+        self._connection.deadline = 0.0 if plan.writes else thread_time() + QUERY_SECONDS_MAX
         if self._database.observe is not None:
             cursor = self._call(kind, self._connection.execute, sql, arguments)
         else:
@@ -485,6 +486,7 @@ class Writer:
         self.connection.close()
 
     def _commit(self) -> sqlite3.Error | None:
+        self.connection.deadline = 0.0
         try:
             self.connection.execute("COMMIT")
         except sqlite3.Error as error:

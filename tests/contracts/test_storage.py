@@ -1070,6 +1070,18 @@ async def test_round_trips_are_made_only_where_they_are_needed(postgres_db: Data
     assert kinds == ["begin", "run", "savepoint", "one", "run", "commit"]
 
 
+async def test_the_time_of_a_query_does_not_count_for_what_follows(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gameserver.storage.sqlite.QUERY_SECONDS_MAX", 1e-9)
+    rows = [{"id": f"{number}", "name": f"{number}"} for number in range(20_000)]
+    async with db.write() as tx:
+        await tx.one(COUNT)  # short enough for nobody to look at the clock
+        await tx.run_many(ADD, rows)
+    async with db.read() as tx:
+        assert len(await tx.all(GET, id="19999")) == 1
+
+
 async def test_a_query_that_takes_too_long_is_given_up(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """On PostgreSQL the limit is part of the connection's settings; here only that it is told alike."""
     monkeypatch.setattr("gameserver.storage.sqlite.QUERY_SECONDS_MAX", 0.02)

@@ -1,5 +1,6 @@
 """Two copies of a packet that both ran, and commits whose outcome nobody was told: one answer, and what it promised."""
 
+import asyncio
 from types import TracebackType
 from typing import Any
 
@@ -63,3 +64,30 @@ async def test_of_two_copies_that_only_read_the_first_answer_counts(
         first = await player.send(body)
     assert first.status_code == 503
     assert (await player.send(body)).content == others
+
+
+async def test_a_packet_that_a_later_one_overtakes_is_outdated(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player = await game.player()
+    admit = game.core.sessions.admit
+    admitted, overtaken = asyncio.Event(), asyncio.Event()
+
+    async def admit_slowly(session_id: str, packet_id: int, body_hash: str, app_id: str) -> Any:
+        admission = await admit(session_id, packet_id, body_hash, app_id)
+        if packet_id == 1:
+            admitted.set()
+            await overtaken.wait()
+        return admission
+
+    monkeypatch.setattr(game.core.sessions, "admit", admit_slowly)
+    slow = asyncio.create_task(
+        player.packet(("playerState", "UPDATE_NAME", {"playerName": "Slow"}), packet_id=1)
+    )
+    await admitted.wait()
+    await player.packet(("playerState", "UPDATE_NAME", {"playerName": "Fast"}), packet_id=2)
+    overtaken.set()
+    [entry] = await slow
+    assert (entry["status"], entry["reason_code"]) == (403, 40566)
+    [state] = await player.packet(("playerState", "READ", {}), packet_id=3)
+    assert state["data"]["playerName"] == "Fast"
