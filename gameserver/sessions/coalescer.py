@@ -12,7 +12,7 @@ from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import AbstractConnection
 
-from gameserver.sessions.connection import TIMEOUT_SECONDS, AnyRedis
+from gameserver.sessions.connection import TIMEOUT_SECONDS, AnyRedis, disconnect
 from gameserver.sessions.interface import SessionsUnavailable
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class Coalescer:
         while self._waiting or self._flights:
             await asyncio.sleep(0)
             await asyncio.gather(*self._flights, return_exceptions=True)
-        await self._redis.aclose()
+        await disconnect(self._redis)
 
     def _depart(self) -> None:
         self._due = False

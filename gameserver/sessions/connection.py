@@ -8,7 +8,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError
@@ -41,6 +41,14 @@ async def connect(url: str | None) -> AnyRedis:
     raise ValueError(
         "a Redis URL begins with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
     )
+
+
+async def disconnect(redis: AnyRedis) -> None:
+    """Close all connections of a client, those to Sentinels too, which its own `aclose` forgets."""
+    await redis.aclose()
+    if isinstance(redis, Redis) and isinstance(redis.connection_pool, SentinelConnectionPool):
+        for sentinel in redis.connection_pool.sentinel_manager.sentinels:
+            await sentinel.aclose()
 
 
 def _options() -> dict[str, Any]:
