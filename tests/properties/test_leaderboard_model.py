@@ -7,11 +7,13 @@ the places around everybody are compared; now and then the ranks were lost befor
 import asyncio
 import shutil
 import tempfile
+import uuid
 from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -24,7 +26,7 @@ from gameserver.ranks import Place
 from gameserver.settings import Settings
 from gameserver.storage.schema import migrate
 from gameserver.wire.clock import FixedClock
-from tests.conftest import APP_TOML, Game
+from tests.conftest import APP_TOML, BACKENDS, Game
 
 BOARD = "leaderboard"
 KINDS = ["HIGH_VALUE", "LOW_VALUE", "CUMULATIVE", "LAST_VALUE", "ARCADE_HIGH", "ARCADE_LOW"]
@@ -32,6 +34,13 @@ PLAYERS = st.integers(0, 4)
 SCORES = st.integers(-4, 4) | st.sampled_from([2**53, -(2**53), 0])
 DAY = 86_400
 RETAINED = 3
+URLS: dict[str, str] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _backends(migrated: dict[str, str]) -> None:
+    """Let the model speak to the run's backends: its class cannot ask for fixtures."""
+    URLS.update(migrated)
 
 
 class Model(RuleBasedStateMachine):
@@ -46,9 +55,11 @@ class Model(RuleBasedStateMachine):
         (self.folder / "apps" / "test").mkdir(parents=True)
         (self.folder / "apps" / "test" / "app.toml").write_text(APP_TOML)
         (self.folder / "data").mkdir()
-        await asyncio.to_thread(migrate, f"sqlite:///{self.folder / 'data' / 'gameserver.db'}")
+        if not URLS:
+            await asyncio.to_thread(migrate, f"sqlite:///{self.folder / 'data' / 'gameserver.db'}")
         self.clock = FixedClock()
-        options = Settings(apps=self.folder / "apps", data=self.folder / "data")
+        self.board = f"b-{uuid.uuid4()}"  # the database is shared by the tests of a run
+        options = Settings(apps=self.folder / "apps", data=self.folder / "data", **URLS)
         server = await self.stack.enter_async_context(
             open_server(options, clock=self.clock, passwords=Passwords(memory_kib=8, passes=1))
         )
@@ -58,6 +69,7 @@ class Model(RuleBasedStateMachine):
         self.ids = [player.profile_id for player in players]
 
     def teardown(self) -> None:
+        self.do(self.game.server.call(BOARD, "DELETE_LEADERBOARDS", leaderboardIds=[self.board]))
         self.loop.run_until_complete(self.stack.aclose())
         self.loop.close()
         shutil.rmtree(self.folder)
@@ -67,7 +79,7 @@ class Model(RuleBasedStateMachine):
 
     def call(self, player: int | None, operation: str, **data: Any) -> Any:
         profile = None if player is None else self.ids[player]
-        return self.do(self.game.server.call(BOARD, operation, profile, leaderboardId="b", **data))
+        return self.do(self.game.server.call(BOARD, operation, profile, leaderboardId=self.board, **data))
 
     @initialize(kind=st.sampled_from(KINDS), rotates=st.booleans())
     def make(self, kind: str, rotates: bool) -> None:
@@ -107,7 +119,7 @@ class Model(RuleBasedStateMachine):
             if abs(new) > 2**53:
                 refusal = self.do(
                     self.game.server.refused(
-                        BOARD, "POST_SCORE", self.ids[player], leaderboardId="b", score=score
+                        BOARD, "POST_SCORE", self.ids[player], leaderboardId=self.board, score=score
                     )
                 )
                 assert refusal.reason_code == 40660
@@ -166,7 +178,7 @@ class Model(RuleBasedStateMachine):
         async def spoil() -> None:
             await self.builds()
             async with self.game.core.database.read() as tx:
-                row = await tx.one(FIND, app=self.game.app.id, board="b")
+                row = await tx.one(FIND, app=self.game.app.id, board=self.board)
             assert row is not None
             ranks, name = self.game.core.leaderboards.index.ranks, list_name(row["uid"], self.version)
             page = await ranks.page(name, 0, 99)
@@ -243,5 +255,8 @@ class Model(RuleBasedStateMachine):
 
 TestModel = Model.TestCase
 TestModel.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=25 if BACKENDS == "embedded" else 8,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
