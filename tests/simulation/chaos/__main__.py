@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import random
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -37,6 +38,7 @@ def main() -> int:
         lease_seconds=chosen.lease,
         broken=chosen.broken or "",
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers with it
     print(f"seed {plan.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         ledger = asyncio.run(run(plan, Path(folder), sys.stdout))
