@@ -23,7 +23,7 @@ from gameserver.services import data_stream
 from gameserver.sessions import AllOf, AllOfApp, Ended, One, Selector, Session
 from gameserver.storage import Aborted, Transaction
 from gameserver.wire import json
-from gameserver.wire.errors import GameError
+from gameserver.wire.errors import GameError, UnreadableJson
 from gameserver.wire.packet import Message
 
 LIMIT_MAX = 500
@@ -363,7 +363,12 @@ async def call(
     if profile:
         async with server.core.database.read() as tx:
             await _player(tx, app, profile)
-    message = Message(service, name, msgspec.Raw(json.encode(data)))
+    text = json.encode(data)
+    try:
+        json.check_text(text)  # as everybody's data is
+    except UnreadableJson as error:
+        raise Refused(str(error)) from None
+    message = Message(service, name, msgspec.Raw(text))
     answer = await server.packets.answer_server([message], definition, ORIGIN, profile or None)
     entry: dict[str, Any] = msgspec.json.decode(answer)["responses"][0]
     return entry

@@ -83,6 +83,8 @@ def test_an_operation_is_run_for_a_player(embedded: Running) -> None:
     assert unknown.returncode == 1
     assert unknown.stderr.startswith("400/40333: ")
     assert command(embedded.folder, "call", "10001", "time.READ", "[1]").returncode == 2
+    nul = command(embedded.folder, "call", "10001", "time.READ", '{"a": "\\u0000"}')
+    assert (nul.returncode, "NUL" in nul.stderr) == (1, True)
 
 
 def test_the_way_to_the_server_is_the_owners_alone(embedded: Running) -> None:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gameserver.wire import json as wire_json
+from gameserver.wire.errors import UnreadableJson
 from tests.conftest import APP_ID, Client, Game, Refusal
 from tests.protocol.dialect import check_bundle, check_text
 
@@ -193,6 +194,10 @@ def of_schema(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
 async def fault_of_server_call(game: Game, player: Client, service: str, operation: str, data: Any) -> Any:
     """Call with a server's authority; returns the refusal if it is a fault of ours."""
     if not isinstance(data, dict) or data.keys() & {"service", "operation", "profile_id", "self"}:
+        return None
+    try:
+        wire_json.check_text(json.dumps(data).encode())  # as every face does that servers speak to
+    except UnreadableJson:
         return None
     try:
         await game.server.call(service, operation, player.profile_id, **data)
