@@ -20,6 +20,7 @@ from tests.simulation.chaos.players import Player
 
 PROGRESS_SECONDS = 30
 FORGETFUL = Rates(lost_answer=0.25)  # makes players ask again, which is what breaks a broken server
+CANCEL_SECONDS = 1
 LOG_LINES_MAX = 3  # of each server
 CLOCK_SECONDS_MAX = 60.0
 COMMIT_SECONDS_MAX = 0.1  # more is not to be had from PostgreSQL
@@ -183,9 +184,12 @@ async def _run(plan: Plan, fleet: Fleet, out: TextIO | None, rates: Rates) -> Le
         if not ledger.violations:
             await asyncio.gather(mishaps, *playing)
     finally:
-        for task in playing:
-            task.cancel()
-        stop.set()  # not cancelled: it may be starting a server
+        stop.set()  # mishaps are not cancelled: one may be starting a server
+        going_on = {mishaps, *playing}
+        while going_on:  # a wish to cancel that comes at the very end of a wait is lost with it
+            for task in going_on - {mishaps}:
+                task.cancel()
+            _, going_on = await asyncio.wait(going_on, timeout=CANCEL_SECONDS)
         await asyncio.gather(mishaps, *playing, return_exceptions=True)
     network.rates = CALM
     if not ledger.violations:
