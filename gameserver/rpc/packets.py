@@ -338,9 +338,10 @@ class Packets:
                     stored = await self._stored_answer(ctx, session.digest, body_hash)
                 if session is not None and stored is not None:
                     return await self._replay_stored(session, ctx.packet_id, stored)
-                if session is not None and await self._is_passed(session, ctx.packet_id):
+                fenced = isinstance(error, _Fenced)
+                if fenced and session is not None and await self._is_passed(session, ctx.packet_id):
                     raise errors.OutdatedPacket("the session has gone on to a later packet") from error
-                if isinstance(error, _Fenced) or not left:
+                if fenced or not left:
                     raise Aborted("the packet was run twice, and its answer is gone") from error
                 stale = True
                 continue
@@ -491,9 +492,9 @@ class Packets:
         return answer
 
     async def _is_passed(self, session: Session, packet_id: int) -> bool:
-        """Tell whether the session has gone on to a later packet: no copy of this one is answered now."""
+        """Tell whether the session has gone on or has ended: no copy of this packet is answered now."""
         found = await self.core.sessions.peek_digest(session.digest)
-        return isinstance(found, Session) and found.last_packet_id > packet_id
+        return found.reason != "unknown" if isinstance(found, Ended) else found.last_packet_id > packet_id
 
     async def _open(self, ctx: Context, opening: NewSession) -> GameError | None:
         """Open the session of a login; tells why not when all sessions of the player have ended meanwhile."""

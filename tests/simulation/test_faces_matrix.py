@@ -221,7 +221,7 @@ def test_a_disabled_player_is_out_everywhere(servers: Servers, user: str) -> Non
     sessions = [log_in(servers.one, user) for log_in in LOGINS]
     profile_id = packet(servers.one, sessions[0], "playerState", "READ")["data"]["profileId"]
     for word in ("disable", "enable"):
-        done = command(servers.folder, "user", word, APP_ID, profile_id, *servers.options)
+        done = command(servers.folder, "player", word, APP_ID, profile_id, *servers.options)
         assert done.returncode == 0, done.stderr
         for session_id in sessions:
             for process in (servers.one, servers.other):
