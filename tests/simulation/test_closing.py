@@ -202,7 +202,8 @@ async def look(folder: Path, services: dict[str, str], board: str) -> tuple[Resu
     url = services.get("database") or f"sqlite:///{folder / 'data' / 'gameserver.db'}"
     database = await open_database(url)
     try:
-        return await stored(database, board), await left(database, board)
+        waiting = await left(database, board)  # first: none waiting then means that all results are there now
+        return await stored(database, board), waiting
     finally:
         await database.close()
 
