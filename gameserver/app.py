@@ -170,7 +170,7 @@ async def open_server(
         )
         server = GameServer(settings, core, apps, offered)
         for work in (
-            server.packets.keep_running(),
+            server.packets.runs.keep_running(),
             audit.keep_writing(),
             server.housekeeping(),
             leaderboards.upkeep.run(apps),

@@ -24,7 +24,7 @@ from gameserver.game.refresh_tokens import (
     RefreshTokens,
     TokenAnswer,
 )
-from gameserver.rpc import Core, Face, Packets
+from gameserver.rpc import Core, Face
 from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import StorageError
 from gameserver.wire import json
@@ -53,7 +53,7 @@ class OAuthError(Exception):
         self.status = status
 
 
-def routes(core: Core, apps: LiveApps, packets: Packets) -> list[Route]:  # noqa: ARG001 - as all faces
+def routes(core: Core, apps: LiveApps) -> list[Route]:
     """The two endpoints."""
     oauth = OAuth(core, apps)
     return [
@@ -64,7 +64,7 @@ def routes(core: Core, apps: LiveApps, packets: Packets) -> list[Route]:  # noqa
 
 face = Face(
     FACE,
-    routes,
+    lambda core, apps, _: routes(core, apps),
     section=("oauth", RefreshSettings, refresh_tokens.SAMPLE),
     keeps=(refresh_tokens.KEPT,),
 )

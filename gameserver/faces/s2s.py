@@ -18,7 +18,7 @@ from gameserver.apps import App, LiveApps
 from gameserver.game.accounts import WrongCredentials
 from gameserver.game.audit import Kind
 from gameserver.rpc import SERVER_PROFILE_ID, Caller, Face, Origin, Packets, metrics
-from gameserver.rpc.packets import PacketFailed, Superseded
+from gameserver.rpc.running import PacketFailed, Superseded
 from gameserver.sessions import NewSession, Opened, Session, SessionsUnavailable
 from gameserver.wire import errors, json
 from gameserver.wire.errors import GameError

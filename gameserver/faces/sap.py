@@ -18,7 +18,7 @@ from gameserver.apps import App, LiveApps
 from gameserver.game import cookies, players, refresh_tokens
 from gameserver.game.cookies import CookieSettings
 from gameserver.game.endings import By
-from gameserver.rpc import Core, Face, Packets
+from gameserver.rpc import Core, Face
 from gameserver.sessions import AllOf, Ended, One, Session, SessionsUnavailable
 from gameserver.storage import StorageError
 
@@ -34,7 +34,7 @@ End = Callable[[App, str, Session | Ended, By], Awaitable[None]]
 _retrying: set[asyncio.Task[None]] = set()  # the event loop alone would forget them
 
 
-def routes(core: Core, apps: LiveApps, packets: Packets) -> list[Route]:  # noqa: ARG001 - as all faces
+def routes(core: Core, apps: LiveApps) -> list[Route]:
     """The four ways to log out."""
     logout = Logout(core, apps)
     return [
@@ -45,7 +45,9 @@ def routes(core: Core, apps: LiveApps, packets: Packets) -> list[Route]:  # noqa
     ]
 
 
-face = Face(FACE, routes, section=("cookie", CookieSettings, cookies.SAMPLE))
+face = Face(
+    FACE, lambda core, apps, _: routes(core, apps), section=("cookie", CookieSettings, cookies.SAMPLE)
+)
 
 
 class Logout:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from gameserver.apps import Mistake, Settings
 from gameserver.sessions import digest_of
@@ -60,7 +60,7 @@ class CookieSettings(Settings, kw_only=True):
     origins: Annotated[
         list[WebOrigin],
         Meta(description="Origins, besides the server's own, whose pages may send requests with the cookie."),
-    ] = []  # noqa: RUF012 - msgspec copies defaults
+    ] = field(default_factory=list)
 
     def mistakes(self, folder: Path) -> Iterator[Mistake]:
         """Yield a name that browsers accept on secure cookies only."""

@@ -1,6 +1,6 @@
 """Ranks in this process's memory, for the server that runs alone."""
 
-# ruff: noqa: D102 - what the methods promise stands at `Ranks`
+# ruff: noqa: ARG002, D102 - what the methods promise stands at `Ranks`; rights end with this process, not in time
 
 import secrets
 from collections.abc import Sequence
@@ -117,14 +117,14 @@ class MemoryRanks:
             else:
                 found.put(place, truth.seq, truth.key)
 
-    async def begin(self, name: str, token: str, life_seconds: int) -> bool:  # noqa: ARG002
-        # No right ends here: a builder of this process that fails forgets the list.
+    async def begin(self, name: str, token: str, life_seconds: int) -> bool:
+        # A builder of this process that fails forgets the list.
         if name in self._lists:
             return False
         self._lists[name] = _List(token)
         return True
 
-    async def extend(self, name: str, token: str, life_seconds: int) -> bool:  # noqa: ARG002
+    async def extend(self, name: str, token: str, life_seconds: int) -> bool:
         found = self._lists.get(name)
         return found is not None and found.builder == token and not found.whole
 

@@ -259,6 +259,10 @@ class Context:
         self.opening, endings, events, outbox = wanted
         del self.endings[endings:], self.events[events:], self.outbox[outbox:]
 
+    def use(self, tx: Transaction | None) -> None:
+        """Hand out a transaction; for whoever runs the packet."""
+        self._tx = tx
+
     @property
     def tx(self) -> Transaction:
         """The packet's transaction, as strong as the operation has declared."""

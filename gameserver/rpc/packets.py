@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -27,6 +27,7 @@ from gameserver.rpc.context import (
     session_error,
 )
 from gameserver.rpc.registry import Registry
+from gameserver.rpc.running import PacketFailed, Runs, Superseded, Waiter
 from gameserver.rpc.service import Access, Operation, Tx
 from gameserver.sessions import (
     Admitted,
@@ -59,40 +60,9 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-RUN_SECONDS_MAX = 60  # after this the waiting client is told 504, and its repeats 503
 TRIES_MAX = 5  # of a packet that the database aborts
 BACKOFF_SECONDS = 0.01
 ANSWER_BYTES_IN_REDIS = 4096  # larger answers of packets that wrote are read back from SQL
-CLAIM_RENEWAL_SECONDS = 5
-
-
-class Waiter(Protocol):
-    """The connection that waits for a packet's answer."""
-
-    def close(self) -> None:
-        """A newer connection waits for the same packet: end this one without an answer."""
-
-    def time_out(self) -> None:
-        """The packet runs too long: answer 504 now; the real answer will not be sent here."""
-
-
-class PacketFailed(Exception):
-    """The packet could not be run and nothing happened; the client may repeat it."""
-
-
-class Superseded(Exception):
-    """The answer goes to another connection, or nowhere."""
-
-
-class _Run:
-    """A packet that is running in this process."""
-
-    def __init__(self, session: Session, packet_id: int, waiter: Waiter) -> None:
-        self.session = session
-        self.packet_id = packet_id
-        self.waiter: Waiter | None = waiter
-        self.started = time.monotonic()
-        self.done: asyncio.Future[bytes] | None = None  # made when a second connection waits
 
 
 class OtherAppNeeded(Exception):
@@ -125,7 +95,7 @@ class Packets:
     def __init__(self, core: Core, registry: Registry) -> None:
         self.core = core
         self.registry = registry
-        self._runs: dict[tuple[str, int], _Run] = {}
+        self.runs = Runs(core.sessions)
 
     # Admit
 
@@ -161,9 +131,9 @@ class Packets:
         admission = await self.core.sessions.admit(packet.session_id, packet.packet_id, body_hash, ctx.app.id)
         match admission:
             case Admitted(session=session, resumed=resumed):
-                if resumed and (session.digest, packet.packet_id) in self._runs:
+                if resumed and self.runs.has(session, packet.packet_id):
                     # The process was out cold and its lease lapsed, but the packet still runs here.
-                    return await self._join(session, packet, waiter), session
+                    return await self.runs.join(session, packet.packet_id, waiter), session
                 if (
                     resumed
                     and (stored := await self._stored_answer(ctx, session.digest, body_hash)) is not None
@@ -178,7 +148,7 @@ class Packets:
                     raise PacketFailed("the stored answer is out of reach")
                 return stored.answer, session
             case Running(session=session):
-                return await self._join(session, packet, waiter), session
+                return await self.runs.join(session, packet.packet_id, waiter), session
             case Ended(replay=answer) if answer is not None:
                 return answer, None
             case Ended(reason=reason):
@@ -212,7 +182,8 @@ class Packets:
         for left in range(TRIES_MAX - 1, -1, -1):
             ctx.begin()
             try:
-                async with self.core.database.write() as ctx._tx:  # noqa: SLF001  # see _run_messages
+                async with self.core.database.write() as tx:
+                    ctx.use(tx)
                     done = await work(ctx)
             except Aborted:
                 if not left:
@@ -226,19 +197,6 @@ class Packets:
         operations = self.registry.operations
         return [(operations.get((message.service, message.operation)), message) for message in messages]
 
-    async def _join(self, session: Session, packet: Packet, waiter: Waiter) -> bytes:
-        run = self._runs.get((session.digest, packet.packet_id))
-        if run is None or run.waiter is None:
-            raise errors.PacketInProgress("this packet is still running")
-        run.waiter.close()
-        run.waiter = waiter
-        if run.done is None:
-            run.done = asyncio.get_running_loop().create_future()
-        answer = await asyncio.shield(run.done)
-        if run.waiter is not waiter:
-            raise Superseded
-        return answer
-
     async def _run_claimed(
         self,
         ctx: Context,
@@ -250,22 +208,15 @@ class Packets:
     ) -> bytes:
         ctx.session = session
         ctx.profile_id = session.profile_id if session.profile_id != SERVER_PROFILE_ID else None
-        key = (session.digest, packet.packet_id)
-        run = self._runs[key] = _Run(session, packet.packet_id, waiter)
+        run = self.runs.begin(session, packet.packet_id, waiter)
         try:
             answer = await self._run(ctx, plan, body_hash)
         except BaseException:
             with contextlib.suppress(Exception):  # the claim lapses by itself
                 await self.core.sessions.release(session, packet.packet_id)
-            if run.done is not None:
-                run.done.set_exception(PacketFailed("the packet could not be run"))
-                run.done.exception()  # whoever waited may be gone
+            self.runs.fail(run)
             raise
-        finally:
-            if self._runs.get(key) is run:
-                del self._runs[key]
-        if run.done is not None:
-            run.done.set_result(answer)
+        self.runs.end(run, answer)
         if run.waiter is not waiter:
             raise Superseded
         return answer
@@ -381,7 +332,7 @@ class Packets:
         writing: bool = False,
         savepoints: bool = False,
     ) -> list[bytes]:
-        ctx._tx = tx  # noqa: SLF001  # the packet's runner is the one that hands out the transaction
+        ctx.use(tx)
         entries: list[bytes] = []
         for index, (operation, message) in enumerate(plan):
             ctx.prepared = prepared.get(index)
@@ -569,23 +520,6 @@ class Packets:
             kept = stored.answer if len(stored.answer) <= ANSWER_BYTES_IN_REDIS else None
             await self.core.sessions.finish(session, packet_id, kept)
         return stored.answer
-
-    # Long packets
-
-    async def keep_running(self) -> None:
-        """Renew the claims of running packets; tell clients that have waited long enough. Runs for ever."""
-        while True:
-            await asyncio.sleep(CLAIM_RENEWAL_SECONDS)
-            metrics.RUNNING.set(len(self._runs))
-            now = time.monotonic()
-            runs = [run for run in self._runs.values() if now - run.started >= CLAIM_RENEWAL_SECONDS]
-            for run in runs:
-                if now - run.started >= RUN_SECONDS_MAX and run.waiter is not None:
-                    run.waiter.time_out()
-                    run.waiter = None
-            if runs:
-                with contextlib.suppress(SessionsUnavailable):  # the next round tries again
-                    await self.core.sessions.keep_claims([(run.session, run.packet_id) for run in runs])
 
 
 _read_note = msgspec.json.Decoder(list[Ending]).decode

@@ -4,6 +4,8 @@ Spelled `IN (?, ?, …)`, each length of a list would be a statement of its own:
 planned by the database, and kept by both.
 """
 
+# ruff: noqa: ARG002 - hooks of SQLAlchemy, which decides what they are given
+
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +26,7 @@ class _JsonArray(UserDefinedType[Any]):
 
     cache_ok = True
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:  # noqa: ARG002 - SQLAlchemy's hook
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:
         return lambda values: msgspec.json.encode(values).decode()
 
 
@@ -35,18 +37,18 @@ class _SqliteCompiler(SQLiteCompiler):
         kw.pop("include_table", None)
         return str(super().visit_select(*arguments, **kw))  # type: ignore[no-untyped-call]
 
-    def visit_in_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:  # noqa: ARG002 - a hook, too
+    def visit_in_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
         return f"{self.process(binary.left, **kw)} IN {_values(self, binary, **kw)}"
 
-    def visit_not_in_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:  # noqa: ARG002
+    def visit_not_in_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
         return f"({self.process(binary.left, **kw)} NOT IN {_values(self, binary, **kw)})"
 
 
 class _PostgresCompiler(PGCompiler_asyncpg):
-    def visit_in_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:  # noqa: ARG002
+    def visit_in_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
         return f"{self.process(binary.left, **kw)} {_array(self, binary, '= ANY', 'IN', **kw)}"
 
-    def visit_not_in_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:  # noqa: ARG002
+    def visit_not_in_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
         return f"({self.process(binary.left, **kw)} {_array(self, binary, '<> ALL', 'NOT IN', **kw)})"
 
 

@@ -12,4 +12,9 @@ from gameserver.rpc import Face
 
 __all__ = ["BackendlessSettings", "face"]
 
-face = Face(FACE, routes, (FACE, BackendlessSettings, SAMPLE), keeps=(users.KEPT, roles.KEPT))
+face = Face(
+    FACE,
+    lambda core, apps, _: routes(core, apps),
+    section=(FACE, BackendlessSettings, SAMPLE),
+    keeps=(users.KEPT, roles.KEPT),
+)

@@ -15,7 +15,7 @@ from gameserver.faces.backendless import accounts, objects, settings
 from gameserver.faces.backendless.call import FACE, Call
 from gameserver.faces.backendless.errors import Code, Refused, from_game
 from gameserver.faces.backendless.settings import AppVersion, BackendlessSettings
-from gameserver.rpc import Core, Packets, metrics
+from gameserver.rpc import Core, metrics
 from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import StorageError
 from gameserver.wire import json
@@ -64,7 +64,7 @@ CALLS: tuple[tuple[str, str, Handler], ...] = (
 )
 
 
-def routes(core: Core, apps: LiveApps, packets: Packets) -> list[Route]:  # noqa: ARG001 - as all faces
+def routes(core: Core, apps: LiveApps) -> list[Route]:
     """Every call under both forms of address, and a precise answer to what is no call."""
     rest = Rest(core, apps)
     found: list[Route] = []

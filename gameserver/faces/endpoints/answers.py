@@ -33,7 +33,7 @@ from gameserver.game.lockout import LockedOut
 from gameserver.game.refresh_tokens import TokenAnswer
 from gameserver.rpc import SERVER_PROFILE_ID, Core, Packets, Tx
 from gameserver.rpc.context import session_error
-from gameserver.rpc.packets import PacketFailed
+from gameserver.rpc.running import PacketFailed
 from gameserver.sessions import PACKETS_PER_MINUTE_MAX, One, Session, SessionsUnavailable
 from gameserver.storage import StorageError
 from gameserver.wire import errors, json

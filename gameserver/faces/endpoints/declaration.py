@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from gameserver.apps import LOGIN_TYPES, Mistake, Settings
 from gameserver.faces.endpoints import values
@@ -218,7 +218,7 @@ class CallEvent(Settings, kw_only=True, tag_field="do", tag="call"):
     data: Annotated[
         dict[str, Any],
         Meta(description="What is sent; texts may take values: {path.x}, {query.x}, {body.x}."),
-    ] = {}  # noqa: RUF012 - msgspec copies defaults
+    ] = field(default_factory=dict)
 
 
 Event = LoginEvent | LogoutEvent | CallEvent
@@ -235,9 +235,15 @@ class Web(Settings, kw_only=True):
     """Endpoints that the operator declares."""
 
     openapi: Annotated[bool, Meta(description="Serve the OpenAPI document of the endpoints.")] = True
-    profiles: Annotated[dict[Name, Profile], Meta(description="Authentication profiles, by name.")] = {}  # noqa: RUF012 - msgspec copies defaults
-    endpoints: Annotated[dict[Name, Endpoint], Meta(description="Endpoints, by name.")] = {}  # noqa: RUF012 - msgspec copies defaults
-    actions: Annotated[dict[Name, Action], Meta(description="Actions, by name.")] = {}  # noqa: RUF012 - msgspec copies defaults
+    profiles: Annotated[dict[Name, Profile], Meta(description="Authentication profiles, by name.")] = field(
+        default_factory=dict
+    )
+    endpoints: Annotated[dict[Name, Endpoint], Meta(description="Endpoints, by name.")] = field(
+        default_factory=dict
+    )
+    actions: Annotated[dict[Name, Action], Meta(description="Actions, by name.")] = field(
+        default_factory=dict
+    )
 
     def mistakes(self, folder: Path) -> Iterator[Mistake]:
         """Yield paths and triggers that are claimed twice, at both places, and references to nothing."""

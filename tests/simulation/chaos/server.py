@@ -12,7 +12,7 @@ from typing import Any
 
 from gameserver import app
 from gameserver.__main__ import main
-from gameserver.rpc import packets
+from gameserver.rpc import packets, running
 from gameserver.sessions import memory, store
 from gameserver.storage import sqlite
 from gameserver.wire import clock
@@ -25,7 +25,7 @@ def lease(seconds: int) -> None:
     """A process that is silent for so long loses the packets it runs."""
     for kind in STORES:
         kind.__init__.__kwdefaults__["lease_seconds"] = seconds
-    packets.CLAIM_RENEWAL_SECONDS = seconds / 4  # type: ignore[assignment]
+    running.CLAIM_RENEWAL_SECONDS = seconds / 4  # type: ignore[assignment]
 
 
 def obey(controls: Controls) -> None:
