@@ -23,7 +23,7 @@ from gameserver.game.passwords import Busy, Passwords, UnusablePassword
 from gameserver.game.states import CREATE_PLAYER, ROW_ALONE, States
 from gameserver.game.tokens import Kind
 from gameserver.sessions import SessionStore
-from gameserver.storage import Aborted, Database, Row, Transaction
+from gameserver.storage import Aborted, ConstraintBroken, Database, Row, Transaction
 from gameserver.wire.errors import DisabledApp, GameError, RateLimited
 
 # Errors. The 202s are what the reference answers; every client takes them for refusals.
@@ -477,7 +477,16 @@ async def log_in(
 async def _create(
     tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, profile_id: str
 ) -> Row:
-    made = await tx.unless_taken(
+    try:
+        return await _add(tx, app, login, verified, now_ms, profile_id)
+    except ConstraintBroken as error:  # two first logins at once: verify again, and find the winner's profile
+        raise Aborted("another login has just made this identity") from error
+
+
+async def _add(
+    tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, profile_id: str
+) -> Row:
+    await tx.later(
         identities.ADD,
         app_id=app.id,
         type=verified.type,
@@ -488,8 +497,6 @@ async def _create(
         created_ms=now_ms,
         is_validated=False,
     )
-    if not made:  # two first logins at once: verify again, and find the winner's profile
-        raise Aborted("another login has just made this identity")
     player = await tx.one(
         CREATE_PLAYER,
         profile_id=profile_id,

@@ -17,12 +17,8 @@ from gameserver.game.players import players
 from gameserver.game.rewards import Paid, Points, Rewards, Tally
 from gameserver.game.statistics import Change, Changes, Planned, StatisticsSettings
 from gameserver.game.wallet import AMOUNT_MAX
-from gameserver.storage import Aborted, Json, Row, Transaction, excluded, json_rows, metadata, upsert
+from gameserver.storage import Json, Row, Transaction, excluded, guarded, json_rows, metadata, upsert
 from gameserver.wire.errors import NoSession
-
-TRIES_MAX = (
-    3  # of writing what another session of the player has changed meanwhile; the second holds the lock
-)
 
 # Settings
 
@@ -234,12 +230,13 @@ STATE = (
     .scalar_subquery()
     .label("progress")
 )
+_version, _new = player_progress.c.version, excluded(player_progress)
 SAVE = upsert(
     player_progress,
     ("profile_id",),
-    {name: excluded(player_progress)[name] for name in _CHANGED},
+    {name: _new[name] for name in _CHANGED}
+    | {"version": guarded(_version, _version == bindparam("seen"), _new.version)},
     values={name: bindparam(name) for name in ("profile_id", *_CHANGED)},
-    where=player_progress.c.version == bindparam("seen"),
 )
 RESET = (
     update(player_progress)
@@ -286,23 +283,22 @@ async def change(
 ) -> tuple[Progress, AnyResult]:
     """Read a player's progress, let `do` change it, and write it if that made a difference.
 
-    `do` runs again on newer values when another session of the player has written meanwhile. Raises
-    `NoSession` when the player is gone.
+    Others who change this player's progress wait until the transaction has ended. Raises `NoSession` when the
+    player is gone.
     """
-    for _ in range(TRIES_MAX):
-        progress = await read(tx, app, profile_id)
-        if progress is None:
-            raise NoSession("the player is gone")
-        before = replace(progress, values=dict(progress.values), cuts={})
-        result = do(progress)
-        if replace(progress, cuts={}) == before or await _save(tx, profile_id, progress):
-            return progress, result
-    raise Aborted("the player's progress changes too fast")
+    await tx.lock(f"progress/{profile_id}")
+    progress = await read(tx, app, profile_id)
+    if progress is None:
+        raise NoSession("the player is gone")
+    before = replace(progress, values=dict(progress.values), cuts={})
+    result = do(progress)
+    if replace(progress, cuts={}) != before:
+        await _save(tx, profile_id, progress)
+    return progress, result
 
 
-async def _save(tx: Transaction, profile_id: str, progress: Progress) -> bool:
-    """Write progress; False when it is not the progress that was read any more."""
-    written = await tx.run(
+async def _save(tx: Transaction, profile_id: str, progress: Progress) -> None:
+    await tx.later(
         SAVE,
         profile_id=profile_id,
         statistics=msgspec.json.encode(progress.values).decode(),
@@ -313,7 +309,6 @@ async def _save(tx: Transaction, profile_id: str, progress: Progress) -> bool:
         version=progress.version + 1,
         seen=progress.version,
     )
-    return written > 0
 
 
 async def reset(tx: Transaction, app: App, profile_id: str) -> None:

@@ -85,10 +85,6 @@ class _NeedsSavepoints(Exception):
     """A message was refused after it had written: run the packet again, with a savepoint for each message."""
 
 
-class _Fenced(Exception):
-    """Another run of this packet has committed."""
-
-
 class Packets:
     """Runs packets for every face that speaks in packets."""
 
@@ -264,9 +260,7 @@ class Packets:
         for left in range(TRIES_MAX - 1, -1, -1):
             ctx.begin()
             ctx.profile_id = profile_id
-            if (
-                stale
-            ):  # whoever made the database abort commits meanwhile, and may have changed what was prepared
+            if stale:  # whoever was faster commits meanwhile, and may have changed what was prepared
                 await asyncio.sleep(BACKOFF_SECONDS * (TRIES_MAX - left))
                 prepared = await self._prepare(ctx, plan)
             try:
@@ -283,20 +277,16 @@ class Packets:
             except _NeedsSavepoints:
                 savepoints = True
                 continue
-            except (_Fenced, CommitUnknown) as error:
-                stored = None
-                if session is not None:  # whoever committed may have died before it ended what it had to
+            except (Aborted, CommitUnknown) as error:
+                if session is not None and (answers.is_fenced(error) or isinstance(error, CommitUnknown)):
+                    # Whoever committed may have died before it ended what it had to.
                     stored = await self._stored_answer(ctx, session.digest, body_hash)
-                if session is not None and stored is not None:
-                    return await self._replay_stored(session, ctx.packet_id, stored)
-                fenced = isinstance(error, _Fenced)
-                if fenced and session is not None and await self._is_passed(session, ctx.packet_id):
-                    raise errors.OutdatedPacket("the session has gone on to a later packet") from error
-                if fenced or not left:
+                    if stored is not None:
+                        return await self._replay_stored(session, ctx.packet_id, stored)
+                if answers.is_fenced(error):
+                    if session is not None and await self._is_passed(session, ctx.packet_id):
+                        raise errors.OutdatedPacket("the session has gone on to a later packet") from error
                     raise Aborted("the packet was run twice, and its answer is gone") from error
-                stale = True
-                continue
-            except Aborted:
                 if not left:
                     raise
                 stale = True
@@ -404,8 +394,7 @@ class Packets:
         self, ctx: Context, tx: Transaction, session: Session, body_hash: str, answer: bytes
     ) -> None:
         note = json.encode(ctx.endings).decode() if ctx.endings else None
-        if not await answers.store(tx, session.digest, ctx.packet_id, body_hash, answer, note, ctx.now_ms):
-            raise _Fenced
+        await answers.store(tx, session.digest, ctx.packet_id, body_hash, answer, note, ctx.now_ms)
 
     async def _finish(
         self, ctx: Context, session: Session | None, entries: list[bytes], body_hash: str, *, in_sql: bool

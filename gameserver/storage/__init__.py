@@ -5,13 +5,14 @@ from gameserver.storage.errors import (
     Aborted,
     CommitUnknown,
     ConstraintBroken,
+    Overtaken,
     QueryTooSlow,
     SchemaMismatch,
     StorageError,
     Unavailable,
 )
 from gameserver.storage.plans import Statement
-from gameserver.storage.tables import Json, Upsert, excluded, json_rows, metadata, upsert
+from gameserver.storage.tables import Json, Upsert, excluded, guarded, json_rows, metadata, upsert
 from gameserver.storage.transaction import Database, Row, Transaction
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "ConstraintBroken",
     "Database",
     "Json",
+    "Overtaken",
     "QueryTooSlow",
     "Row",
     "SchemaMismatch",
@@ -29,6 +31,7 @@ __all__ = [
     "Unavailable",
     "Upsert",
     "excluded",
+    "guarded",
     "json_rows",
     "metadata",
     "open_database",

@@ -20,7 +20,8 @@ from sqlalchemy import (
     update,
 )
 
-from gameserver.storage.tables import excluded, metadata, upsert
+from gameserver.storage.errors import Overtaken
+from gameserver.storage.tables import excluded, guarded, metadata, upsert
 from gameserver.storage.transaction import Transaction
 
 HOUR_MS = 3600 * 1000
@@ -46,11 +47,14 @@ class StoredAnswer(NamedTuple):
     note: str | None
 
 
+_packet_id, _new = packet_answers.c.packet_id, excluded(packet_answers)
 _STORE = upsert(
     packet_answers,
     ["session"],
-    ["packet_id", "body_hash", "answer", "note", "stored_at"],
-    where=packet_answers.c.packet_id < excluded(packet_answers).packet_id,
+    {
+        "packet_id": guarded(_packet_id, _packet_id < _new.packet_id, _new.packet_id),
+        **{name: _new[name] for name in ("body_hash", "answer", "note", "stored_at")},
+    },
 )
 _FIND = select(packet_answers.c.body_hash, packet_answers.c.answer, packet_answers.c.note).where(
     packet_answers.c.session == bindparam("session"), packet_answers.c.packet_id == bindparam("packet_id")
@@ -83,25 +87,28 @@ async def store(
     answer: bytes,
     note: str | None,
     now_ms: int,
-) -> bool:
-    """Store the answer of a packet; False when this packet, or a later one of the session, is stored already.
+) -> None:
+    """Store the answer of a packet, as the last thing its transaction does.
 
-    That is the fence: of two runs of one packet only one gets True. The other must roll back and return the
-    answer that is there.
+    When this packet, or a later one of the session, is stored already, this or the end of the transaction
+    raises an `Overtaken` that `is_fenced` knows. So only one of two runs of a packet commits; the other has
+    to return the answer that is there.
     """
-    return (
-        await tx.run(
-            _STORE,
-            session=session,
-            packet_id=packet_id,
-            body_hash=body_hash,
-            answer=answer,
-            note=note,
-            # Rarely another value, so that PostgreSQL can change the row without touching its indexes.
-            stored_at=now_ms - now_ms % HOUR_MS + HOUR_MS,
-        )
-        > 0
+    await tx.later(
+        _STORE,
+        session=session,
+        packet_id=packet_id,
+        body_hash=body_hash,
+        answer=answer,
+        note=note,
+        # Rarely another value, so that PostgreSQL can change the row without touching its indexes.
+        stored_at=now_ms - now_ms % HOUR_MS + HOUR_MS,
     )
+
+
+def is_fenced(error: Exception) -> bool:
+    """Tell whether a transaction failed because the packet, or a later one of its session, is stored."""
+    return isinstance(error, Overtaken) and error.column == str(_packet_id)
 
 
 async def find(tx: Transaction, session: str, packet_id: int) -> StoredAnswer | None:

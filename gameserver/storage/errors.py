@@ -13,6 +13,17 @@ class Unavailable(Aborted):
     """The database cannot be reached, or has no free connection; nothing happened."""
 
 
+class Overtaken(Aborted):
+    """A row is not as a `guarded` statement needs it; nothing happened.
+
+    `column` is the table and the column that were guarded, such as `items.version`.
+    """
+
+    def __init__(self, column: str) -> None:
+        super().__init__(f"somebody was faster: {column}")
+        self.column = column
+
+
 class CommitUnknown(StorageError):
     """The connection broke while the commit was under way.
 

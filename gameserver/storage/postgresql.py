@@ -1,18 +1,20 @@
 """PostgreSQL through asyncpg.
 
 The pool is our own: asyncpg's spends as much time on lending a connection as on a query by primary key.
-Round trips are what costs here, so none is made before it is needed: a transaction begins with its first
-statement, and a savepoint is set only if there is something before it that must be kept.
+Round trips are what costs here, so none is made that is not needed: BEGIN travels with the first statement,
+statements that nobody waits for with the next one or with COMMIT, and a savepoint is set only if there is
+something before it that must be kept.
 """
 
 # ruff: noqa: D102 - what the methods promise stands at Database and Transaction
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from hashlib import blake2b
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self, TypeVar, cast
 
 import asyncpg
 
@@ -21,12 +23,17 @@ from gameserver.storage.errors import (
     Aborted,
     CommitUnknown,
     ConstraintBroken,
+    Overtaken,
     QueryTooSlow,
     StorageError,
     Unavailable,
 )
+from gameserver.storage.pipeline import COMMIT, ROLLBACK, Pipeline
 from gameserver.storage.plans import Plan, Plans, Statement
+from gameserver.storage.tables import is_guarded
 from gameserver.storage.transaction import READ_ONLY, Database, Row, Transaction
+
+T = TypeVar("T")
 
 ACQUIRE_SECONDS_MAX = 10.0
 CONNECT_SECONDS_MAX = 10.0
@@ -35,6 +42,12 @@ SERVER_SETTINGS = {
     "jit": "off",  # compiling costs more than the short statements of a game take
     "statement_timeout": "3s",  # nothing a packet asks for takes longer, unless it means harm or waits
     "idle_in_transaction_session_timeout": "60s",
+}
+
+# They return no row, so they can travel with what is to see the world as it is behind the lock.
+_LOCK = {
+    shared: f"SELECT FROM pg_advisory_xact_lock{'_shared' * shared}($1) AS lock WHERE lock IS NULL"
+    for shared in (False, True)
 }
 
 # The driver has lost its way, or writes to a socket that the event loop has closed already (uvloop's word for
@@ -70,10 +83,10 @@ class PostgresDatabase(Database):
         self.url = url
         self.plans = Plans(POSTGRESQL)
         self._pool_size = pool_size
-        self._idle: list[Any] = []
+        self._idle: list[Pipeline] = []
         self._open = 0
         self._closed = False
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._queue: deque[asyncio.Future[Pipeline | None]] = deque()
 
     @classmethod
     async def open(cls, url: str, pool_size: int) -> "PostgresDatabase":
@@ -95,14 +108,14 @@ class PostgresDatabase(Database):
                 self._open -= 1
                 connection = self._idle.pop()
                 try:
-                    await connection.close(timeout=CONNECT_SECONDS_MAX)
+                    await connection.close(CONNECT_SECONDS_MAX)
                 except _ERRORS:
                     connection.terminate()
-            if self._open and (connection := await self._wait()) is not None:
-                self._idle.append(connection)
+            if self._open and (handed_over := await self._wait()) is not None:
+                self._idle.append(handed_over)
         self._wake()
 
-    async def acquire(self) -> Any:
+    async def acquire(self) -> Pipeline:
         """Lend a connection; `Unavailable` when there is none and none can be made."""
         while True:
             if self._closed:
@@ -117,38 +130,32 @@ class PostgresDatabase(Database):
                 return await self._connect()
             try:
                 async with asyncio.timeout(ACQUIRE_SECONDS_MAX):
-                    connection = await self._wait()
+                    handed_over = await self._wait()
             except TimeoutError as error:
                 raise Unavailable(f"no free connection in {ACQUIRE_SECONDS_MAX:g} s") from error
-            if connection is not None:
-                self._idle.append(connection)  # and taken from there at once: nobody runs in between
+            if handed_over is not None:
+                self._idle.append(handed_over)  # and taken from there at once: nobody runs in between
 
-    def release(self, connection: Any) -> None:
+    def release(self, connection: Pipeline) -> None:
         """Take a connection back. It is outside of any transaction, or broken.
 
         It goes to the first who waits and not to whoever asks next: under load somebody always asks next.
         """
         if connection.is_closed():
             self._open -= 1
-            connection = None
-        if not self._wake(connection) and connection is not None:
+            self._wake()
+        elif not self._wake(connection):
             self._idle.append(connection)
 
-    def discard(self, connection: Any) -> None:
+    def discard(self, connection: Pipeline) -> None:
         """Take back a connection in an unknown state."""
         connection.terminate()
         self.release(connection)
 
-    async def _connect(self) -> Any:
+    async def _connect(self) -> Pipeline:
         self._open += 1
         try:
-            return await asyncpg.connect(
-                self.url,
-                timeout=CONNECT_SECONDS_MAX,
-                statement_cache_size=1000,
-                max_cached_statement_lifetime=0,
-                server_settings=SERVER_SETTINGS,
-            )
+            return await Pipeline.open(self.url, CONNECT_SECONDS_MAX, SERVER_SETTINGS)
         except BaseException as error:
             self._open -= 1
             self._wake()
@@ -156,9 +163,9 @@ class PostgresDatabase(Database):
                 raise Unavailable(f"cannot connect to the database: {error}") from error
             raise
 
-    async def _wait(self) -> Any:
+    async def _wait(self) -> Pipeline | None:
         """Wait for a connection, or for None: then there is a reason to look again."""
-        turn = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[Pipeline | None] = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
         try:
             return await turn
@@ -171,7 +178,7 @@ class PostgresDatabase(Database):
                 self._wake()
             raise
 
-    def _wake(self, connection: Any = None) -> bool:
+    def _wake(self, connection: Pipeline | None = None) -> bool:
         """Let the first who waits have this connection, or look again; False when nobody waits."""
         while self._queue:
             turn = self._queue.popleft()
@@ -187,7 +194,7 @@ class _PostgresTransaction(Transaction):
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         self._plans = database.plans
-        self._connection: Any = None
+        self._connection: Pipeline | None = None
         self._ended = False
         self.writes = 0
 
@@ -197,37 +204,40 @@ class _PostgresTransaction(Transaction):
     async def one(self, statement: Statement, /, **params: Any) -> Row | None:
         plan = self._plans[statement]
         sql, arguments = plan.bind(params)
-        await self._prepare(plan)
-        reply = await self._call("one", self._connection.fetchrow, sql, *arguments, locks=plan.locks)
+        connection = await self._prepare(plan)
+        reply = await self._call("one", connection.row(sql, arguments), locks=plan.locks)
         return cast("Row | None", reply)
 
     async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
         plan = self._plans[statement]
         sql, arguments = plan.bind(params)
-        await self._prepare(plan)
-        reply = await self._call("all", self._connection.fetch, sql, *arguments, locks=plan.locks)
+        connection = await self._prepare(plan)
+        reply = await self._call("all", connection.rows(sql, arguments), locks=plan.locks)
         return cast("Sequence[Row]", reply)
 
-    async def _prepare(self, plan: Plan) -> None:
+    async def _prepare(self, plan: Plan) -> Pipeline:
         raise NotImplementedError
 
-    async def _connect(self) -> None:
+    async def _connect(self) -> Pipeline:
         if self._ended:
             raise RuntimeError("the transaction has ended")
         self._connection = await self._database.acquire()
+        return self._connection
 
-    async def _call(
-        self, kind: str, call: Callable[..., Awaitable[Any]], *words: Any, locks: bool = False
-    ) -> Any:
-        observe = self._database.observe
+    async def _call(self, kind: str, reply: Coroutine[Any, Any, T], *, locks: bool = False) -> T:
+        observe, connection = self._database.observe, self._connection
+        assert connection is not None, "calls are made on the transaction's connection"
         if observe is not None:
             started = perf_counter()
+        locks = locks or connection.holds
         try:
-            return await call(*words)
+            return await reply
         except _ERRORS as error:
             self._failed()
             if isinstance(error, _UNUSABLE):
-                self._connection.terminate()
+                connection.terminate()
+            if isinstance(error, asyncpg.InvalidCachedStatementError):
+                connection.forget_statements()
             if isinstance(error, ValueError):  # asyncpg's word for a value that does not fit its column
                 raise
             if locks and isinstance(error, asyncpg.QueryCanceledError):
@@ -265,11 +275,16 @@ class PostgresRead(_PostgresTransaction):
     def savepoint(self) -> "Savepoint":
         raise TypeError(READ_ONLY)
 
-    async def _prepare(self, plan: Plan) -> None:
+    async def later(self, _statement: Statement, /, **_params: Any) -> None:
+        raise TypeError(READ_ONLY)
+
+    async def lock(self, _name: str, *, shared: bool = False) -> None:  # noqa: ARG002 - named by its callers
+        raise TypeError(READ_ONLY)
+
+    async def _prepare(self, plan: Plan) -> Pipeline:
         if plan.writes:
             raise TypeError(READ_ONLY)
-        if self._connection is None:
-            await self._connect()
+        return self._connection or await self._connect()
 
 
 class PostgresWrite(_PostgresTransaction):
@@ -299,38 +314,57 @@ class PostgresWrite(_PostgresTransaction):
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        if connection.begins and (error is not None or self._clean):  # PostgreSQL knows nothing of it
+            connection.drop()
+            self._database.release(connection)
+            return
+        if error is not None:
+            connection.drop()
         try:
-            status = await self._end(connection, "COMMIT" if error is None else "ROLLBACK")
+            status = await self._end(connection, COMMIT if error is None else ROLLBACK)
         except _LOST as failure:
             if error is None:
                 raise CommitUnknown(f"the connection broke during the commit: {failure}") from failure
+        except asyncpg.QueryCanceledError as failure:
+            raise Aborted(f"a statement that travelled with the commit took too long: {failure}") from failure
         except _ERRORS as failure:
             raise _translated(failure) from failure
         else:
-            if error is None and status != "COMMIT":
+            if error is None and status != COMMIT:
                 raise Aborted("a statement had failed, so the database rolled the transaction back")
 
     async def run(self, statement: Statement, /, **params: Any) -> int:
         plan = self._plans[statement]
         sql, arguments = plan.bind(params)
-        await self._prepare_write()
-        return _row_count(await self._call("run", self._connection.execute, sql, *arguments, locks=True))
+        connection = await self._prepare_write()
+        return _row_count(await self._call("run", connection.status(sql, arguments), locks=True))
+
+    async def later(self, statement: Statement, /, **params: Any) -> None:
+        plan = self._plans[statement]
+        sql, arguments = plan.bind(params)
+        connection = await self._prepare_write()
+        await self._call("later", connection.hold(sql, arguments), locks=True)
+
+    async def lock(self, name: str, *, shared: bool = False) -> None:
+        key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
+        connection = await self._prepare_write(counts=0)
+        await self._call("lock", connection.hold(_LOCK[shared], (key,)), locks=True)
 
     async def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]], /) -> None:
         if not rows:
             return
         bound = [self._plans[statement].bind(row) for row in rows]
-        await self._prepare_write()
+        connection = await self._prepare_write()
         arguments = [arguments for _, arguments in bound]
-        await self._call("run_many", self._connection.executemany, bound[0][0], arguments, locks=True)
+        await self._call("run_many", connection.many(bound[0][0], arguments), locks=True)
 
     async def unless_taken(self, statement: Statement, /, **params: Any) -> bool:
         plan = self._plans[statement]
         if plan.plain_insert:
             sql, arguments = plan.bind(params)
-            await self._prepare_write()
+            connection = await self._prepare_write()
             sql += " ON CONFLICT DO NOTHING"  # one round trip, where a savepoint takes three
-            status = await self._call("run", self._connection.execute, sql, *arguments, locks=True)
+            status = await self._call("run", connection.status(sql, arguments), locks=True)
             inserted = _row_count(status) > 0
             self.writes -= not inserted
             return inserted
@@ -346,10 +380,16 @@ class PostgresWrite(_PostgresTransaction):
     def savepoint(self) -> "Savepoint":
         return Savepoint(self)
 
-    async def _end(self, connection: Any, sql: str) -> str:
+    async def _end(self, connection: Pipeline, sql: str) -> str:
+        """Commit or roll back, and give the connection back in either case."""
         started = perf_counter()
         try:
-            status = await connection.execute(sql)
+            try:
+                status = await connection.status(sql)
+            except asyncpg.PostgresError:
+                if connection.is_in_transaction():  # what travelled with the commit failed: it was skipped
+                    await connection.status(ROLLBACK)
+                raise
         except asyncpg.PostgresError:
             self._database.release(connection)
             raise
@@ -360,28 +400,28 @@ class PostgresWrite(_PostgresTransaction):
             if self._database.observe is not None:
                 self._database.observe(sql.lower(), perf_counter() - started)
         self._database.release(connection)
-        return cast("str", status)
+        return status
 
-    async def _prepare(self, plan: Plan) -> None:
+    async def _prepare(self, plan: Plan) -> Pipeline:
         if plan.locks:
-            await self._prepare_write(counts=plan.writes)
-            return
-        if self._connection is None:
-            await self._begin()
+            return await self._prepare_write(counts=plan.writes)
+        connection = self._connection or await self._begin()
         if self._entered:
-            await self._set_savepoint()
+            await self._set_savepoint(connection)
+        return connection
 
-    async def _prepare_write(self, *, counts: int = 1) -> None:
-        if self._connection is None:
-            await self._begin()
+    async def _prepare_write(self, *, counts: int = 1) -> Pipeline:
+        connection = self._connection or await self._begin()
         if self._entered:
-            await self._set_savepoint()
+            await self._set_savepoint(connection)
         self._clean = False
         self.writes += counts
+        return connection
 
-    async def _begin(self) -> None:
-        await self._connect()
-        await self._call("begin", self._connection.execute, "BEGIN")
+    async def _begin(self) -> Pipeline:
+        connection = await self._connect()
+        connection.begin()
+        return connection
 
     def enter(self, savepoint: "Savepoint") -> None:
         self._entered.append(savepoint)
@@ -394,18 +434,26 @@ class PostgresWrite(_PostgresTransaction):
         nothing_to_undo = self._clean and self._set == savepoint.depth and not self._broken
         if not undo or nothing_to_undo:
             return
-        back_to = f"ROLLBACK TO s{savepoint.depth}" if savepoint.depth else "ROLLBACK AND CHAIN"
-        await self._call("savepoint", self._connection.execute, back_to)
+        connection = self._connection
+        assert connection is not None, "an active savepoint is on a connection"
+        begins = connection.begins
+        connection.drop()  # all of it was to come after the savepoint
+        if begins:
+            connection.begin()
+        else:
+            back_to = f"ROLLBACK TO s{savepoint.depth}" if savepoint.depth else "ROLLBACK AND CHAIN"
+            await self._call("savepoint", connection.status(back_to))
         self._set = savepoint.depth
         self._clean, self._broken = True, False
 
-    async def _set_savepoint(self) -> None:
+    async def _set_savepoint(self, connection: Pipeline) -> None:
         """See to it that all blocks that have been entered can be undone."""
         if not self._clean:
             needed = self._active[-1].depth if self._active else 0
             name = f"s{needed + 1}"
-            release = f"RELEASE {name}; " if self._set > needed else ""
-            await self._call("savepoint", self._connection.execute, f"{release}SAVEPOINT {name}")
+            if self._set > needed:
+                await connection.hold(f"RELEASE {name}")
+            await self._call("savepoint", connection.status(f"SAVEPOINT {name}"))
             self._set = needed + 1
             self._clean = True
         for savepoint in self._entered:
@@ -448,7 +496,8 @@ def _row_count(status: str) -> int:
 
 def _translated(error: Exception) -> StorageError:
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
-        return ConstraintBroken(str(error))
+        column = f"{error.table_name}.{error.column_name}"
+        return Overtaken(column) if is_guarded(column) else ConstraintBroken(str(error))
     if isinstance(error, asyncpg.QueryCanceledError):
         return QueryTooSlow(str(error))
     if isinstance(error, _LOST):

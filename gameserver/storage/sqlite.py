@@ -30,11 +30,13 @@ from gameserver.storage.errors import (
     Aborted,
     CommitUnknown,
     ConstraintBroken,
+    Overtaken,
     QueryTooSlow,
     StorageError,
     Unavailable,
 )
 from gameserver.storage.plans import Plan, Plans, Statement
+from gameserver.storage.tables import is_guarded
 from gameserver.storage.transaction import READ_ONLY, Database, Row, Transaction
 
 GROUP_WRITERS_MAX = 64
@@ -138,6 +140,17 @@ class _SqliteTransaction(Transaction):
             await self._begin()
         self._before_write()
         return self._execute("run", plan, params).rowcount
+
+    async def later(self, statement: Statement, /, **params: Any) -> None:
+        plan = self._plans[statement]
+        if not self._begun:
+            await self._begin()
+        self._before_write()
+        self._execute("later", plan, params)
+
+    async def lock(self, _name: str, *, shared: bool = False) -> None:  # noqa: ARG002 - a writer is alone
+        if not self._begun:
+            await self._begin()
 
     async def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]], /) -> None:
         if not rows:
@@ -541,7 +554,8 @@ def _translated(error: sqlite3.Error) -> StorageError:
     if _code(error) == sqlite3.SQLITE_INTERRUPT:
         return QueryTooSlow(f"a query may take {QUERY_SECONDS_MAX} s")
     if isinstance(error, sqlite3.IntegrityError):
-        return ConstraintBroken(str(error))
+        column = str(error).removeprefix("NOT NULL constraint failed: ")
+        return Overtaken(column) if is_guarded(column) else ConstraintBroken(str(error))
     if _is_busy(error):
         return Aborted(f"another process holds the database: {error}")
     return StorageError(str(error))

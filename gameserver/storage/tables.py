@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Executable, Integer, MetaData, Table, Text
+from sqlalchemy import Case, Column, Executable, Integer, MetaData, Table, Text, case
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
@@ -84,6 +84,25 @@ def _json_rows_on_sqlite(element: Any, compiler: Any, **words: Any) -> str:
 @compiles(json_rows, "postgresql")
 def _json_rows_on_postgresql(element: Any, compiler: Any, **words: Any) -> str:
     return f"json_agg(json_build_array({compiler.process(element.clauses, **words)}))"
+
+
+_guarded: set[str] = set()
+
+
+def guarded(column: Column[Any], condition: ColumnElement[bool], value: ColumnElement[Any]) -> Case[Any]:
+    """Return a new value for a column that may not be null, for statements that nobody waits for.
+
+    When the condition does not hold for the row that is there, the statement fails and its transaction ends
+    with `Overtaken`: the value is null then, which the column refuses.
+    """
+    assert not column.nullable, f"{column} would take null"
+    _guarded.add(str(column))
+    return case((condition, value))
+
+
+def is_guarded(column: str) -> bool:
+    """Tell whether null for a column, written `table.column`, means `Overtaken`."""
+    return column in _guarded
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,6 +44,22 @@ class Transaction(ABC):
         """Run a statement that writes; return how many rows it inserted, changed or deleted."""
 
     @abstractmethod
+    async def later(self, statement: Statement, /, **params: Any) -> None:
+        """Run a statement that writes, returns no rows, and whose outcome nobody waits for.
+
+        It costs no round trip of its own, for it may be sent together with what comes next. So what it breaks
+        may be raised by the next statement, or by the end of the transaction.
+        """
+
+    @abstractmethod
+    async def lock(self, name: str, *, shared: bool = False) -> None:
+        """Hold a lock of this name until the transaction ends; locks that are shared exclude no other such.
+
+        The statements that follow see what was committed before it was given. It costs no round trip of its
+        own. Cheaper than locking a row that many players share, which PostgreSQL notes in the row.
+        """
+
+    @abstractmethod
     async def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]], /) -> None:
         """Run a statement once per row of parameters."""
 

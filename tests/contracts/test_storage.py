@@ -43,11 +43,13 @@ from gameserver.storage import (
     ConstraintBroken,
     Database,
     Json,
+    Overtaken,
     QueryTooSlow,
     StorageError,
     Unavailable,
     answers,
     excluded,
+    guarded,
     open_database,
     upsert,
 )
@@ -75,6 +77,7 @@ items = Table(
 ADD = insert(players).values(id=bindparam("id"), name=bindparam("name"))
 ADD_FULL = insert(players)
 ADD_ITEM = insert(items)
+FULL = {"id": "full", "name": "Full", "coins": 0, "banned": None, "data": None, "blob": None}
 GET = select(players).where(players.c.id == bindparam("id"))
 COUNT = select(func.count()).select_from(players)
 NAMES = select(players.c.name).order_by(players.c.name)
@@ -83,6 +86,11 @@ EARN = (
     update(players)
     .where(players.c.id == bindparam("player"))
     .values(coins=players.c.coins + bindparam("sum"))
+)
+EARN_FIRST = (
+    update(players)
+    .where(players.c.id == bindparam("player"))
+    .values(coins=guarded(players.c.coins, players.c.coins == 0, bindparam("sum", type_=BigInteger())))
 )
 PUT = upsert(players, ["id"], ["name"], values={"id": bindparam("id"), "name": bindparam("name")})
 
@@ -606,7 +614,7 @@ async def test_operations_can_be_observed(db: Database) -> None:
 
 async def test_a_stored_answer_is_found_until_a_later_packet_replaces_it(db: Database) -> None:
     async with db.write() as tx:
-        assert await answers.store(tx, "s1", 0, "h0", b"{}", "end", 1000)
+        await answers.store(tx, "s1", 0, "h0", b"{}", "end", 1000)
     async with db.read() as tx:
         assert await answers.find(tx, "s1", 0) == ("h0", b"{}", "end")
         assert await answers.find(tx, "s1", 1) is None
@@ -616,10 +624,14 @@ async def test_a_stored_answer_is_found_until_a_later_packet_replaces_it(db: Dat
         found = await answers.find(tx, "s1", 0)
         assert found is not None
         assert found.note is None
-        assert await answers.store(tx, "s1", 1, "h1", b"[]", None, 2000)
+        await answers.store(tx, "s1", 1, "h1", b"[]", None, 2000)
         assert await answers.find(tx, "s1", 0) is None
-        assert not await answers.store(tx, "s1", 1, "h1", b"other", None, 3000)
-        assert not await answers.store(tx, "s1", 0, "h0", b"other", None, 3000)
+    for packet_id in (1, 0):
+        with pytest.raises(Overtaken) as fenced:
+            async with db.write() as tx:
+                await answers.store(tx, "s1", packet_id, f"h{packet_id}", b"other", None, 3000)
+        assert answers.is_fenced(fenced.value)
+    async with db.read() as tx:
         assert await answers.find(tx, "s1", 1) == ("h1", b"[]", None)
 
 
@@ -628,15 +640,14 @@ async def test_of_two_runs_of_a_packet_one_commits(db: Database) -> None:
         await tx.run(ADD, id="p1", name="Ada")
 
     async def run(answer: bytes) -> bool:
-        stored = False
-        with suppress(ZeroDivisionError):
+        try:
             async with db.write() as tx:
                 await tx.run(EARN, player="p1", sum=10)
                 await asyncio.sleep(0)
-                stored = await answers.store(tx, "s1", 3, "h", answer, None, 1)
-                if not stored:
-                    raise ZeroDivisionError
-        return stored
+                await answers.store(tx, "s1", 3, "h", answer, None, 1)
+        except Overtaken as error:
+            return not answers.is_fenced(error)
+        return True
 
     outcomes = await asyncio.gather(*(run(b"%d" % number) for number in range(5)))
     assert sum(outcomes) == 1
@@ -1067,7 +1078,202 @@ async def test_round_trips_are_made_only_where_they_are_needed(postgres_db: Data
             await tx.one(COUNT)
         async with tx.savepoint():
             await tx.run(ADD, id="p2", name="Bob")
-    assert kinds == ["begin", "run", "savepoint", "one", "run", "commit"]
+    assert kinds == ["run", "savepoint", "one", "run", "commit"]
+
+
+# Statements that travel together
+
+
+async def test_what_happens_later_happens_in_order(db: Database) -> None:
+    async with db.write() as tx:
+        await tx.later(ADD, id="p1", name="Ada")
+        await tx.later(EARN, player="p1", sum=5)
+        row = await tx.one(GET, id="p1")
+        assert row is not None
+        assert row["coins"] == 5
+        await tx.later(EARN, player="p1", sum=2)
+        assert tx.writes == 3
+    async with db.read() as tx:
+        row = await tx.one(GET, id="p1")
+        assert row is not None
+        assert row["coins"] == 7
+        with pytest.raises(TypeError):
+            await tx.later(EARN, player="p1", sum=5)
+
+
+async def test_what_fails_later_undoes_everything(db: Database) -> None:
+    async def at_the_end() -> None:
+        async with db.write() as tx:
+            await tx.run(ADD, id="p1", name="Ada")
+            await tx.later(ADD, id="p1", name="Bob")
+
+    async def before_another() -> None:
+        async with db.write() as tx:
+            await tx.later(ADD_FULL, **FULL | {"coins": -1})
+            await tx.run(ADD, id="p1", name="Ada")
+
+    for failing in (at_the_end, before_another):
+        with pytest.raises(ConstraintBroken):
+            await failing()
+    async with db.write() as tx:  # on the same connection
+        await tx.run(ADD, id="p2", name="Cyd")
+    assert await names(db) == ["Cyd"]
+
+
+async def test_a_block_that_raises_takes_along_what_was_to_happen_later(db: Database) -> None:
+    with suppress(ZeroDivisionError):
+        async with db.write() as tx:
+            await tx.later(ADD, id="p1", name="Ada")
+            raise ZeroDivisionError
+    async with db.write() as tx:
+        await tx.later(ADD, id="p2", name="Bob")
+        with suppress(ZeroDivisionError):
+            async with tx.savepoint():
+                await tx.later(ADD, id="p3", name="Cyd")
+                raise ZeroDivisionError
+        assert tx.writes == 1
+        await tx.later(ADD, id="p4", name="Dan")
+    assert await names(db) == ["Bob", "Dan"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"name": "Zoë 😀", "coins": 2**63 - 1, "banned": True, "data": '{"a":[1,"ü"]}', "blob": b"\0\xff"},
+        {"name": "", "coins": 0, "banned": False, "data": "null", "blob": b""},
+        {"name": None, "coins": 1, "banned": None, "data": None, "blob": None},
+    ],
+)
+async def test_values_travel_unchanged(db: Database, values: dict[str, Any]) -> None:
+    async with db.write() as tx:
+        await tx.run(ADD_FULL, **values | {"id": "now", "name": "other"})
+        await tx.later(ADD_FULL, id="later", **values)
+    async with db.read() as tx:
+        now, later = await tx.one(GET, id="now"), await tx.one(GET, id="later")
+    assert now is not None
+    assert later is not None
+    assert later["name"] == values["name"]
+    assert list(now)[2:] == list(later)[2:]
+
+
+async def test_values_that_do_not_fit_are_told_before_they_travel(postgres_db: Database) -> None:
+    for wrong in ({"coins": 2**63}, {"name": "\ud800"}, {"coins": 1.5}):
+        with pytest.raises(ValueError):  # noqa: PT011 - of several kinds
+            async with postgres_db.write() as tx:
+                await tx.later(ADD_FULL, **FULL | wrong)
+    with pytest.raises(StorageError):  # noqa: PT012 - one transaction
+        async with postgres_db.write() as tx:
+            await tx.later(ADD, id="p1", name="Ada")
+            await tx.run(ADD_FULL, **FULL | {"id": "p2", "coins": 2**63})
+    async with postgres_db.write() as tx:
+        await tx.run(ADD, id="p3", name="Cyd")
+    assert await names(postgres_db) == ["Cyd"]
+
+
+async def test_what_happens_later_costs_no_round_trip(postgres_db: Database) -> None:
+    async with postgres_db.write() as tx:  # PostgreSQL gets to know the statements
+        await tx.later(ADD, id="p0", name="nobody")
+        await tx.later(EARN, player="p1", sum=1)
+    [connection] = postgres_db._idle  # type: ignore[attr-defined]
+    async with postgres_db.write() as tx:
+        before = connection._raw._protocol.queries_count
+        await tx.later(ADD, id="p1", name="Ada")
+        await tx.later(EARN, player="p1", sum=1)
+        assert connection._raw._protocol.queries_count == before
+    assert connection._raw._protocol.queries_count == before + 1
+    assert await names(postgres_db) == ["Ada", "nobody"]
+
+
+async def test_a_guarded_value_lets_only_the_first_write(db: Database) -> None:
+    async with db.write() as tx:
+        await tx.later(ADD, id="p1", name="Ada")
+
+    async def earn_twice() -> None:
+        async with db.write() as tx:
+            await tx.later(EARN_FIRST, player="p1", sum=1)
+            await tx.later(EARN_FIRST, player="p1", sum=1)
+
+    with pytest.raises(Overtaken) as overtaken:
+        await earn_twice()
+    assert overtaken.value.column == "players.coins"
+    async with db.write() as tx:
+        await tx.later(EARN_FIRST, player="p1", sum=2)
+    async with db.read() as tx:
+        row = await tx.one(GET, id="p1")
+    assert row is not None
+    assert row["coins"] == 2
+
+
+async def test_a_lock_is_held_to_the_end(postgres_db: Database) -> None:
+    held, order = asyncio.Event(), list[str]()
+
+    async def alone() -> None:
+        async with postgres_db.write() as tx:
+            await tx.lock("door")
+            await tx.run(ADD, id="p1", name="Ada")
+            held.set()
+            for _ in range(10_000):
+                if await _waiting(postgres_db, 2) and "elsewhere" in order:
+                    break
+            order.append("alone")
+
+    async def together() -> None:
+        await held.wait()
+        async with postgres_db.write() as tx:
+            await tx.lock("door", shared=True)
+            assert await tx.one(GET, id="p1") is not None  # as it is behind the lock
+            order.append("together")
+
+    async def elsewhere() -> None:
+        await held.wait()
+        async with postgres_db.write() as tx:
+            await tx.lock("window")
+            assert await tx.one(GET, id="p1") is None
+            order.append("elsewhere")
+
+    await asyncio.gather(alone(), together(), together(), elsewhere())
+    assert order == ["elsewhere", "alone", "together", "together"]
+
+
+async def _waiting(db: Database, count: int) -> bool:
+    async with db.read() as tx:
+        row = await tx.one(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
+    return row is not None and row[0] == count
+
+
+async def test_statements_are_forgotten_the_oldest_first(
+    postgres_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [connection] = postgres_db._idle  # type: ignore[attr-defined]
+    known = len(connection._statements)
+    monkeypatch.setattr("gameserver.storage.pipeline.STATEMENTS_MAX", known)
+    for number in range(20):
+        async with postgres_db.write() as tx:
+            row = await tx.one(text(f"SELECT {number}"))
+            assert row is not None
+            assert row[0] == number
+            await tx.later(text(f"DELETE FROM players WHERE coins = {number}"))
+    assert len(connection._statements) == known
+    async with postgres_db.read() as tx:
+        row = await tx.one(text("SELECT count(*) FROM pg_prepared_statements"))
+    assert row is not None
+    assert row[0] <= known + 2  # what was forgotten last is about to be closed
+
+
+async def test_statements_live_through_a_migration(postgres_db: Database) -> None:
+    everything = text("SELECT * FROM players")
+    async with postgres_db.write() as tx:
+        await tx.run(ADD, id="p1", name="Ada")
+        await tx.one(everything)
+    async with postgres_db.write() as tx:
+        await tx.run(text("ALTER TABLE players ADD COLUMN age BIGINT"))
+    with pytest.raises(Aborted):  # which the packet's next try gets over
+        async with postgres_db.read() as tx:
+            await tx.one(everything)
+    async with postgres_db.read() as tx:
+        row = await tx.one(everything)
+    assert row is not None
+    assert row["age"] is None
 
 
 async def test_the_time_of_a_query_does_not_count_for_what_follows(

@@ -8,7 +8,15 @@ from gameserver.game.leaderboards.boards import Board, BoardConfig, BoardType, r
 from gameserver.game.leaderboards.hooks import before_post
 from gameserver.game.leaderboards.sequence import Sequence as Numbers
 from gameserver.game.leaderboards.standings import Index, Standings, list_name
-from gameserver.game.leaderboards.store import FIND, TRIES_MAX, Boards, Stale, Work, no_board
+from gameserver.game.leaderboards.store import (
+    FIND,
+    TRIES_MAX,
+    Boards,
+    Stale,
+    Work,
+    lock_name,
+    no_board,
+)
 from gameserver.game.leaderboards.upkeep import Upkeep
 from gameserver.ranks import Change, Ranks
 from gameserver.storage import Aborted, Database, Row
@@ -91,6 +99,7 @@ class Leaderboards:
     ) -> tuple[str, Row] | None:
         seq = self._numbers.next(self._clock.ms())
         place = f"{member_id}:{self._new_id()}" if board.board_type.is_arcade else member_id
+        await work.tx.lock(lock_name(board.uid), shared=True)
         row = await work.tx.one(
             scores.POST[board.board_type],
             board_uid=board.uid,

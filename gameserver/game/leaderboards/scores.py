@@ -27,8 +27,9 @@ from gameserver.game.leaderboards.store import Stale
 from gameserver.game.players import players
 from gameserver.storage import Json, Row, Transaction, Upsert, excluded
 
-# Posting. The statement stores nothing when the board has changed since it was read; on PostgreSQL it keeps
-# the board from rotating until the score is committed, so that no score comes into a version that has ended.
+# Posting. The statement stores nothing when the board has changed since it was read. The lock that it is
+# sent with keeps the board from rotating until the score is committed, so that no score comes into a version
+# that has ended.
 
 _old, _new = entries.c, excluded(entries)
 _PARAMS: dict[str, Any] = {
@@ -62,7 +63,6 @@ _SOURCE = (
     select(*(_value(name).label(name) for name in _COLUMNS[:7]), _value("now_ms"), _value("now_ms"))
     .select_from(boards)
     .where(boards.c.uid == _value("board_uid"), boards.c.stamp == bindparam("stamp", type_=BigInteger()))
-    .with_for_update(read=True)
 )
 _KEY = ["board_uid", "version", "entry_id"]
 # Of two changes of an entry the later one has the higher seq, whatever the clocks of processes say.

@@ -95,6 +95,15 @@ VERSIONS = (
 ANY_ENTRY = select(entries.c.entry_id).where(entries.c.board_uid == bindparam("uid")).limit(1)
 
 
+def lock_name(uid: str) -> str:
+    """Return the name of the lock that posts share and whoever changes the board has alone.
+
+    It is taken after the board's row is written, and before a score is: so posts that have seen the board as
+    it was are committed before the change is.
+    """
+    return f"leaderboard/{uid}"
+
+
 def declared(app: App) -> Mapping[str, BoardConfig]:
     """Return what the boards that the operator declared are made from, by id."""
     kind = LeaderboardSettings
@@ -223,6 +232,7 @@ class Boards:
         if not await tx.run(CHANGE, of_uid=before.uid, of_stamp=before.stamp, **changed):
             self.forget(before)
             raise Stale
+        await tx.lock(lock_name(before.uid))
         self.forget(before)
         for version in ended:
             await tx.run(END_VERSION, board_uid=before.uid, **version._asdict())
@@ -270,6 +280,7 @@ class Boards:
         ending = Version(board.version, board.started_ms, now_ms, None)
         await tx.run(END_VERSION, board_uid=board.uid, **ending._asdict())
         await tx.run(DELETE, of_uid=board.uid)
+        await tx.lock(lock_name(board.uid))
 
     async def ended_versions(self, tx: Transaction, board: Board) -> list[Version]:
         """Return the versions that have ended and can be read, the newest first."""

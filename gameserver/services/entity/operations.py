@@ -78,7 +78,7 @@ async def create(ctx: Context, request: Create) -> EntityHead:
         created_at=ctx.now_ms,
         updated_at=ctx.now_ms,
     )
-    await ctx.tx.run(
+    await ctx.tx.later(
         storage.CREATE,
         owner_id=ctx.player_id,
         entity_id=head.entity_id,
@@ -444,7 +444,7 @@ async def _increment(ctx: Context, owner: str, entity_id: str, by: Data) -> Incr
     if refusal := forbidden(ctx, owner, entity_id, row["acl_other"]):
         raise refusal
     text = incremented(row["data"], by)
-    await ctx.tx.run(storage.SET_DATA, **key, new_data=text, now_ms=ctx.now_ms)
+    await ctx.tx.later(storage.SET_DATA, **key, new_data=text, now_ms=ctx.now_ms)
     return incremented_entity(row, text, ctx)
 
 

@@ -1,0 +1,196 @@
+"""A connection to PostgreSQL on which statements travel together.
+
+What a short statement costs is its round trip: both processes go to sleep and are woken. asyncpg sends one
+statement and waits for its reply. PostgreSQL itself takes any number of them before the Sync that asks for
+replies; so a statement whose outcome nobody waits for is *held* here, and goes out in front of the next one.
+asyncpg reads over the replies of statements that it has not sent, as long as they return no rows. When a held
+statement fails, PostgreSQL skips what follows it up to the Sync, and the statement it travelled with fails in
+its place.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Self, cast
+
+import asyncpg
+
+STATEMENTS_MAX = 1000  # prepared on a connection; where-clauses of clients make ever new ones
+STATEMENT_CHARACTERS_MAX = 15_000  # longer ones are not kept
+
+BEGIN, COMMIT, ROLLBACK = "BEGIN", "COMMIT", "ROLLBACK"
+
+_EXECUTE = b"E" + struct.pack("!i", 9) + b"\0" + struct.pack("!i", 0)
+_NULL = struct.pack("!i", -1)
+_LENGTH = struct.Struct("!i").pack
+_COUNT = struct.Struct("!h").pack
+_ALL_BINARY = _COUNT(1) + _COUNT(1)
+_NO_RESULTS = _COUNT(0)
+
+Encoder = Callable[[Any], bytes]
+
+_ENCODERS: dict[str, Encoder] = {  # PostgreSQL's binary formats, by the name of the type
+    "bool": struct.Struct("!?").pack,
+    "bytea": bytes,
+    "float8": struct.Struct("!d").pack,
+    "int2": struct.Struct("!h").pack,
+    "int4": struct.Struct("!i").pack,
+    "int8": struct.Struct("!q").pack,
+    "jsonb": lambda text: b"\x01" + text.encode(),  # the format's version
+    "text": str.encode,
+    "varchar": str.encode,
+}
+
+
+class _Prepared(NamedTuple):
+    """A statement that PostgreSQL knows; `encoders` is None where one of its parameters cannot be held."""
+
+    statement: Any
+    encoders: tuple[Encoder, ...] | None
+    address: bytes
+
+    def message(self, arguments: Sequence[Any]) -> bytes:
+        """Return the messages that bind and execute it."""
+        assert self.encoders is not None
+        parts = [self.address, _ALL_BINARY, _COUNT(len(self.encoders))]
+        for encode, value in zip(self.encoders, arguments, strict=True):
+            if value is None:
+                parts.append(_NULL)
+            else:
+                encoded = encode(value)
+                parts += (_LENGTH(len(encoded)), encoded)
+        parts.append(_NO_RESULTS)
+        body = b"".join(parts)
+        return b"B" + _LENGTH(len(body) + 4) + body + _EXECUTE
+
+
+class Pipeline:
+    """One connection. Not for two tasks at a time."""
+
+    __slots__ = ("_begin", "_held", "_raw", "_statements")
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self._statements: dict[str, _Prepared] = {}
+        self._held: list[bytes] = []
+        self._begin = b""
+
+    @classmethod
+    async def open(cls, url: str, timeout_seconds: float, settings: dict[str, str]) -> Self:
+        """Connect; raises what asyncpg raises."""
+        raw = await asyncpg.connect(url, timeout=timeout_seconds, server_settings=settings)
+        pipeline = cls(raw)
+        try:
+            for sql in (BEGIN, COMMIT, ROLLBACK):
+                await pipeline._prepare(sql)
+            pipeline._begin = pipeline._statements[BEGIN].message(())
+        except BaseException:
+            raw.terminate()
+            raise
+        return pipeline
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Part from PostgreSQL in good order."""
+        await self._raw.close(timeout=timeout_seconds)
+
+    def terminate(self) -> None:
+        """Break the connection."""
+        self._raw.terminate()
+
+    def is_closed(self) -> bool:
+        """Tell whether the connection is of no more use."""
+        return cast("bool", self._raw.is_closed())
+
+    def forget_statements(self) -> None:
+        """Prepare all statements anew when they are needed: a migration has changed what they mean."""
+        for sql in self._statements.keys() - {BEGIN, COMMIT, ROLLBACK}:
+            del self._statements[sql]
+
+    def is_in_transaction(self) -> bool:
+        """Tell whether PostgreSQL has begun a transaction, be it a failed one, when it answered last."""
+        return cast("bool", self._raw.is_in_transaction())
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is anything that has not been sent yet."""
+        return bool(self._held)
+
+    @property
+    def begins(self) -> bool:
+        """Whether the transaction's BEGIN has not been sent yet."""
+        return bool(self._held) and self._held[0] is self._begin
+
+    def begin(self) -> None:
+        """Hold BEGIN."""
+        self._held.append(self._begin)
+
+    def drop(self) -> None:
+        """Forget what has not been sent."""
+        self._held.clear()
+
+    async def hold(self, sql: str, arguments: Sequence[Any] = ()) -> None:
+        """Let a statement that returns no rows travel with the next one.
+
+        Raises `ValueError` for an argument that does not fit. A statement with a parameter of a rare type
+        runs at once.
+        """
+        prepared = self._statements.get(sql) or await self._prepare(sql)
+        if prepared.encoders is None:
+            await self.status(sql, arguments)
+            return
+        try:
+            self._held.append(prepared.message(arguments))
+        except struct.error as error:
+            raise ValueError(f"an argument does not fit its column: {error}") from error
+
+    async def row(self, sql: str, arguments: Sequence[Any]) -> Any:
+        """Run a statement; returns its first row or None."""
+        prepared = self._statements.get(sql) or await self._prepare(sql)
+        if self._held:
+            self._send()
+        return await prepared.statement.fetchrow(*arguments)
+
+    async def rows(self, sql: str, arguments: Sequence[Any]) -> Any:
+        """Run a statement; returns its rows."""
+        prepared = self._statements.get(sql) or await self._prepare(sql)
+        if self._held:
+            self._send()
+        return await prepared.statement.fetch(*arguments)
+
+    async def status(self, sql: str, arguments: Sequence[Any] = ()) -> str:
+        """Run a statement; returns its command tag, such as `UPDATE 3`."""
+        prepared = self._statements.get(sql) or await self._prepare(sql)
+        if self._held:
+            self._send()
+        await prepared.statement.fetch(*arguments)
+        return cast("str", prepared.statement.get_statusmsg())
+
+    async def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run a statement once for each row of arguments."""
+        prepared = self._statements.get(sql) or await self._prepare(sql)
+        if self._held:
+            self._send()
+        await prepared.statement.executemany(rows)
+
+    def _send(self) -> None:
+        # Nothing is awaited between this and the messages that asyncpg writes, which end with the Sync. The
+        # event loop sends both in one system call.
+        self._raw._transport.write(b"".join(self._held))  # noqa: SLF001 - nothing public writes messages
+        self._held.clear()
+
+    async def _prepare(self, sql: str) -> _Prepared:
+        """Let PostgreSQL read a statement. What is held has not been sent then: its replies come later."""
+        statement = await self._raw.prepare(sql)
+        names = [parameter.name for parameter in statement.get_parameters()]
+        encoders = None
+        if not statement.get_attributes() and all(name in _ENCODERS for name in names):
+            encoders = tuple(_ENCODERS[name] for name in names)
+        prepared = _Prepared(statement, encoders, b"\0" + statement.get_name().encode() + b"\0")
+        if len(sql) <= STATEMENT_CHARACTERS_MAX:
+            if len(self._statements) >= STATEMENTS_MAX:
+                self._forget_oldest()
+            self._statements[sql] = prepared
+        return prepared
+
+    def _forget_oldest(self) -> None:
+        kept = (BEGIN, COMMIT, ROLLBACK)
+        del self._statements[next(sql for sql in self._statements if sql not in kept)]
