@@ -186,7 +186,8 @@ class Pipeline:
             encoders = tuple(_ENCODERS[name] for name in names)
         prepared = _Prepared(statement, encoders, b"\0" + statement.get_name().encode() + b"\0")
         if len(sql) <= STATEMENT_CHARACTERS_MAX:
-            if len(self._statements) >= STATEMENTS_MAX:
+            # Not while something is held besides BEGIN: PostgreSQL must still know it when it is sent.
+            if len(self._statements) >= STATEMENTS_MAX and len(self._held) <= self.begins:
                 self._forget_oldest()
             self._statements[sql] = prepared
         return prepared

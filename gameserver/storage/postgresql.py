@@ -452,7 +452,7 @@ class PostgresWrite(_PostgresTransaction):
             needed = self._active[-1].depth if self._active else 0
             name = f"s{needed + 1}"
             if self._set > needed:
-                await connection.hold(f"RELEASE {name}")
+                await self._call("savepoint", connection.hold(f"RELEASE {name}"))
             await self._call("savepoint", connection.status(f"SAVEPOINT {name}"))
             self._set = needed + 1
             self._clean = True
