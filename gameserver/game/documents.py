@@ -9,7 +9,13 @@ from msgspec import Meta
 from sqlalchemy import BigInteger, Column, ColumnElement, bindparam, or_
 
 from gameserver.wire import json
-from gameserver.wire.errors import GameError, InvalidParameterType, InvalidParameterValue, PacketTooLarge
+from gameserver.wire.errors import (
+    GameError,
+    InvalidParameterType,
+    InvalidParameterValue,
+    PacketTooLarge,
+    UnreadableJson,
+)
 
 DATA_BYTES_MAX = 100 << 10  # of JSON text, as it is stored
 DATA_DEPTH_MAX = 24  # a list of documents in an answer stays well within what any JSON reader allows
@@ -61,8 +67,8 @@ def read_acl(acl: AclField, where: str = "data.acl") -> int:
     found: Any = acl
     if isinstance(found, str) and found.strip():
         try:
-            found = msgspec.json.decode(found)
-        except msgspec.DecodeError:
+            found = json.decode_any(found.encode())
+        except UnreadableJson:
             raise InvalidParameterType(f"{where}: expected an object") from None
     if found is None or found == "":
         return NOTHING
@@ -162,7 +168,8 @@ def _sum(stored: Any, change: Any, place: str) -> float:
         raise InvalidParameterType(f"{place}: expected a number")
     if isinstance(stored, bool) or not isinstance(stored, int | float):
         raise InvalidParameterType(f"{place}: the stored value is no number")
-    result = stored + change
+    # Beyond 2^53 it was no whole number when it came, but PostgreSQL writes all of its digits.
+    result: float = (stored if abs(stored) <= json.INTEGER_MAX else float(stored)) + change
     if isinstance(result, int):
         if abs(result) > json.INTEGER_MAX:
             raise InvalidParameterValue(f"{place}: the sum is beyond 2^53")

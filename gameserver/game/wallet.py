@@ -114,6 +114,8 @@ async def add(
 
     Two statements. Raises `BalanceOutOfRange` beyond 2^53; the caller's message is then undone as a whole.
     """
+    if amount > AMOUNT_MAX:  # as many times of a reward are; it need not fit into the column
+        raise BalanceOutOfRange(f"{currency}: a balance ends at 2^53")
     if not await _enter(tx, profile_id, currency, amount, key, kind, now_ms):
         return False
     if not await tx.run(_ADD[kind], profile_id=profile_id, currency=currency, amount=amount):

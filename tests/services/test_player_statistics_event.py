@@ -27,6 +27,8 @@ statistics = { wins = 1 }
 statistics = { wins = "INC#2", lives = "SET#9" }
 global_statistics = { rounds = 1 }
 experience = 10
+[playerStatisticsEvent.events.hoard]
+rewards = { currency = { coins = 9007199254740992 } }
 [playerStatisticsEvent.events.chest]
 [playerStatisticsEvent.events.chest.rewards]
 experience = 60
@@ -81,6 +83,14 @@ async def test_a_multiplier_multiplies_what_adds_up(game: Game) -> None:
     await player.call(SERVICE, "TRIGGER", eventName="quiet")
     await trigger(player, "quiet", None)
     assert (await progress(player))["wins"] == 8
+
+
+@pytest.mark.parametrize("multiplier", [2, 1_000_000])
+async def test_a_reward_beyond_what_a_balance_can_hold_is_refused(game: Game, multiplier: int) -> None:
+    player = await game.player()
+    refusal = await player.refused(SERVICE, "TRIGGER", eventName="hoard", eventMultiplier=multiplier)
+    assert (refusal.status, refusal.reason_code) == (400, 40660)
+    assert (await trigger(player, "hoard"))["currency"]["coins"]["balance"] == 2**53
 
 
 async def test_an_event_pays_rewards(game: Game) -> None:
