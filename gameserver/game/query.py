@@ -45,7 +45,8 @@ from gameserver.wire import json
 from gameserver.wire.errors import GameError, UnreadableJson
 
 DEPTH_MAX = 8  # clauses within clauses
-TERMS_MAX = 64  # conditions of a clause; a value with an inner structure counts as many as it has parts
+TERMS_MAX = 64  # conditions; a value with an inner structure counts as many as it has parts
+NAMES_OF_TERM = 4  # a path of more names counts as several conditions, for all of it becomes SQL
 LIST_MAX = 500  # values of $in, $nin, $all
 PATH_MAX = 16  # names in a path
 # How deep SQLite's parser has to go; with all of these at once it is nearly full.
@@ -218,12 +219,14 @@ class _Translator:
         return any_of(clauses) if name == "$or" else not_so(any_of(clauses))
 
     def target(self, path: str, place: str, element: Node | None) -> Target:
-        if element is not None:
-            return InDocument(self.alias, element, _names(path, place))
         column = self.fields.columns.get(path)
-        if column is not None:
+        if element is None and column is not None:
             return OnColumn(self.alias, column)
-        head, *rest = _names(path, place)
+        names = _names(path, place)
+        self.count(place, (len(names) - 1) // NAMES_OF_TERM)
+        if element is not None:
+            return InDocument(self.alias, element, names)
+        head, *rest = names
         document = self.fields.documents.get(head)
         return Target(self.alias) if document is None else InDocument(self.alias, document, rest)
 
@@ -265,7 +268,9 @@ class _Translator:
                     raise InvalidWhere(f"{place}: expected true or false")
                 return target.exists() if operand else not_so(target.exists())
             case "$type":
-                return target.is_of(_kind(operand, place))
+                kinds = self.a_list(operand, place) if isinstance(operand, list) else [operand]
+                self.count(place, len(kinds[1:]))
+                return any_of([target.is_of(_kind(kind, place)) for kind in kinds])
             case "$regex":
                 return self.matches(target, operand, beside.get("$options", ""), place)
             case "$size":

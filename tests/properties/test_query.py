@@ -97,6 +97,8 @@ def compared(operator: str, left: Any, right: Any) -> bool:
 
 
 def of_type(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, list):
+        return any(of_type(value, one) for one in wanted)
     kind = kind_of(value)
     if wanted in (1, 16, 18):
         if kind != "number":
@@ -353,7 +355,7 @@ def operators(conditions: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.tuples(st.sampled_from(["$gt", "$gte", "$lt", "$lte"]), st.one_of(NUMBERS, TEXTS)),
         st.tuples(st.sampled_from(["$in", "$nin", "$all"]), st.lists(VALUES, max_size=3)),
         st.tuples(st.just("$exists"), st.booleans()),
-        st.tuples(st.just("$type"), st.sampled_from([1, 2, 3, 4, 8, 10, 16, 18])),
+        st.tuples(st.just("$type"), st.sampled_from([1, 2, 3, 4, 8, 10, 16, 18, [2, 10], [16, 1, 4], []])),
         st.tuples(st.just("$size"), st.integers(-1, 3)),
         st.tuples(st.just("$not"), conditions),
         st.tuples(st.just("$elemMatch"), conditions),
@@ -596,7 +598,9 @@ DEEPEST = {
         ({"data.a": {"$exists": "yes"}}, InvalidWhere),
         ({"data.a": {"$type": 99}}, InvalidWhere),
         ({"data.a": {"$type": True}}, InvalidWhere),
-        ({"data.a": {"$type": [2]}}, InvalidWhere),
+        ({"data.a": {"$type": [2, 99]}}, InvalidWhere),
+        ({"data.a": {"$type": [[2]]}}, InvalidWhere),
+        ({"data.a": {"$type": [2] * 65}}, InvalidWhere),
         ({"data.a": {"$size": "1"}}, InvalidWhere),
         ({"data.a": {"$size": True}}, InvalidWhere),
         ({"data.a": {"$not": 1}}, InvalidWhere),
@@ -624,6 +628,7 @@ DEEPEST = {
         ({"data.a.0.0.0.0.0": 1}, InvalidWhere),
         ({"data.a": {"$elemMatch": {"$elemMatch": {"$elemMatch": {"$gt": 1}}}}}, InvalidWhere),
         ({f"data.a{n}": 1 for n in range(65)}, InvalidWhere),
+        ({"data" + ".a" * 14 + f".a{n}": 1 for n in range(17)}, InvalidWhere),
         ({"data.a": list(range(65))}, InvalidWhere),
         ({"data.a": {"$in": [{"a": 1}] * 40}}, InvalidWhere),
         ({"$or": [{"data.a": {"$regex": "(a|b)(c|d)(e|f)(g|h)"}} for _ in range(5)]}, InvalidWhere),
@@ -643,6 +648,8 @@ def test_what_is_no_clause_is_refused(clause: Any, kind: type[GameError]) -> Non
         {"$nor": [{"$nor": [DEEPEST, {"data.b": 2}]}], "kind": "a"},
         {"$nor": [DEEPEST] * 2},
         {f"data.a{n}": 1 for n in range(64)},
+        {f"data.b.c.a{n}": 1 for n in range(64)},
+        {"data" + ".a" * 14 + f".a{n}": 1 for n in range(16)},
         {"data.a": {"$in": list(range(500))}},
         {"data.a": {"$in": [str(n) for n in range(500)]}},
         {"data" + ".a" * 15: 1},
