@@ -3,6 +3,7 @@
 A context says what was searched, in which order, and which page of how many rows. As text it is unpadded
 base64url of JSON; the first request may send it as an object or as JSON text. A client can write anything
 into it, so it never says whose rows are searched: `read_page` takes that from the operation, each time.
+Places and counts in it are used for the reader alone whom it was made for; to others it says what to search.
 
 Where the order is one of columns, a context also holds the place of the first and last row of its page, and
 the neighbouring pages are read from there instead of by counting through all rows before them. A page
@@ -60,8 +61,11 @@ class Page:
     rows: int = ROWS_DEFAULT
     number: int = 1
     do_count: bool = True
+    skip_recount: bool | None = None
+    reader: str = ""
     offset: int = 0
     count: int | None = None
+    count_is_exact: bool = True
     first: list[Any] | None = None
     last: list[Any] | None = None
 
@@ -69,8 +73,9 @@ class Page:
 class Results(Reply):
     """A page: its rows, its number from 1 on, whether others are around it.
 
-    `count`: all matches, of a search for no more than an `entityType` however many there are, of others up
-    to 10,000; left out when the context asks for no count.
+    `count`: all matches; left out when the context asks for no count. Where a search for more than an
+    `entityType` finds over 10,000 rows they are not counted to the end: `countIsExact` is there then, and
+    false, and `count` is a number that there are at least.
     """
 
     items: list[Any]
@@ -78,6 +83,7 @@ class Results(Reply):
     more_before: bool
     more_after: bool
     count: int | msgspec.UnsetType = msgspec.UNSET
+    count_is_exact: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True)
@@ -94,25 +100,27 @@ class Found:
             items=items,
             page=self.page.number,
             count=msgspec.UNSET if self.page.count is None else self.page.count,
+            count_is_exact=msgspec.UNSET if self.page.count_is_exact else False,
             more_before=self.page.number > 1,
             more_after=self.more_after,
         )
 
     @property
     def context(self) -> str:
-        """The context to hand back."""
+        """The context to hand back. Raises `InvalidContext` when it would be too long for that."""
         return context_text(self.page)
 
 
 # Contexts
 
 
-def read_context(context: Any, page_offset: int = 0) -> Page:
+def read_context(context: Any, page_offset: int = 0, reader: str = "") -> Page:
     """Return the page a context stands for, or the one so many pages after it (before it, if negative).
 
     The context is an object, JSON text, or the text of an answer; null is the same as {}. What it does not
-    say gets a default; more than `ROWS_MAX` rows become that many. Raises `UnreadableContext`,
-    `InvalidContext`.
+    say gets a default; more than `ROWS_MAX` rows become that many. `reader` names whose rows are read, and
+    in which of several ways; a context that was made for another tells neither places nor counts. Raises
+    `UnreadableContext`, `InvalidContext`.
     """
     parts = _decode(context) if isinstance(context, str) else context
     if parts is None:
@@ -127,23 +135,28 @@ def read_context(context: Any, page_offset: int = 0) -> Page:
     rows = _whole(pagination.get("rowsPerPage"), "rowsPerPage", ROWS_DEFAULT)
     if rows < 1:
         raise InvalidContext("data.context.pagination.rowsPerPage: expected 1 or more")
-    do_count = pagination.get("doCount")
+    do_count = pagination.get("doCount") is not False
+    skip_recount = pagination.get("skipRecount")
+    skip_recount = skip_recount if isinstance(skip_recount, bool) else None
     number = max(1, _whole(pagination.get("pageNumber"), "pageNumber", 1))
-    target = max(1, number + page_offset)
+    target = min(max(1, number + page_offset), json.INTEGER_MAX)
     page = Page(
         search=parts.get("searchCriteria"),
         sort=parts.get("sortCriteria"),
         options=parts.get("options"),
         rows=min(rows, ROWS_MAX),
         number=target,
-        do_count=do_count is not False,
+        do_count=do_count,
+        skip_recount=skip_recount,
+        reader=reader,
     )
-    if not page_offset:
+    if parts.get("reader", "") != reader:
         return page
     counted, position = parts.get("resultCount"), parts.get("position")
-    if isinstance(counted, int) and 0 <= counted <= json.INTEGER_MAX and page.do_count:
-        page = replace(page, count=counted)
-    if isinstance(position, dict) and target > 1:
+    counts_anew = not page_offset if skip_recount is None else not skip_recount
+    if isinstance(counted, int) and 0 <= counted <= json.INTEGER_MAX and do_count and not counts_anew:
+        page = replace(page, count=counted, count_is_exact=parts.get("resultCountIsExact") is not False)
+    if isinstance(position, dict) and page_offset and target > 1:
         page = replace(
             page,
             offset=target - number,
@@ -154,18 +167,28 @@ def read_context(context: Any, page_offset: int = 0) -> Page:
 
 
 def context_text(page: Page) -> str:
-    """Return the text of a page's context."""
+    """Return the text of a page's context, which `read_context` takes. Raises `InvalidContext`."""
+    pagination = {"rowsPerPage": page.rows, "pageNumber": page.number, "doCount": page.do_count}
+    if page.skip_recount is not None:
+        pagination["skipRecount"] = page.skip_recount
     parts: dict[str, Any] = {
         "searchCriteria": page.search,
         "sortCriteria": page.sort,
-        "pagination": {"rowsPerPage": page.rows, "pageNumber": page.number, "doCount": page.do_count},
+        "pagination": pagination,
         "options": page.options,
     }
+    if page.reader:
+        parts["reader"] = page.reader
     if page.count is not None:
         parts["resultCount"] = page.count
+        if not page.count_is_exact:
+            parts["resultCountIsExact"] = False
     if page.first is not None and page.last is not None:
         parts["position"] = {"first": page.first, "last": page.last}
-    return base64.urlsafe_b64encode(msgspec.json.encode(parts)).rstrip(b"=").decode()
+    text = base64.urlsafe_b64encode(msgspec.json.encode(parts)).rstrip(b"=").decode()
+    if len(text) > CONTEXT_MAX:
+        raise InvalidContext(f"data.context: as text it has more than {CONTEXT_MAX} characters")
+    return text
 
 
 def _decode(text: str) -> Any:
@@ -256,15 +279,18 @@ async def read_page(
         found.reverse()
     rows = found[: page.rows]
     more_after = stretch.more_after or len(found) > page.rows
-    count = None
+    page = replace(page, offset=0, first=None, last=None)
     if page.do_count:
-        count = _known_count(page, len(rows), more_after=more_after)
+        count, is_exact = _known_count(page, len(rows), more_after=more_after)
         if count is None:
-            count = await _count(tx, condition, listing, measures)
-        if more_after:
-            count = max(count, _number_of_first(page) + len(rows) + 1)
-    first, last = (_place(rows[0], keys), _place(rows[-1], keys)) if rows and by_columns else (None, None)
-    return Found(rows, replace(page, offset=0, count=count, first=first, last=last), more_after)
+            count, is_exact = await _count(tx, condition, listing, measures)
+        least = _number_of_first(page) + len(rows) + more_after
+        if more_after and count < least:
+            count, is_exact = least, False
+        page = replace(page, count=count, count_is_exact=is_exact)
+    if rows and by_columns:
+        page = replace(page, first=_place(rows[0], keys), last=_place(rows[-1], keys))
+    return Found(rows, page, more_after)
 
 
 def _number_of_first(page: Page) -> int:
@@ -307,30 +333,34 @@ async def _jump(tx: Transaction, page: Page, keys: list[SortKey], measures: Meas
     return _Stretch(condition=condition, skip=max(0, number - before), limit=limit, backward=descending)
 
 
-def _known_count(page: Page, rows: int, *, more_after: bool) -> int | None:
-    """Return the number of all rows if the page itself or its context tells."""
+def _known_count(page: Page, rows: int, *, more_after: bool) -> tuple[int | None, bool]:
+    """Return the number of all rows if the page itself or its context tells, and whether it is exact."""
     if not more_after and (rows or page.number == 1):
-        return _number_of_first(page) + rows
-    return page.count
+        return _number_of_first(page) + rows, True
+    return page.count, page.count_is_exact
 
 
 async def _count(
     tx: Transaction, condition: ColumnElement[bool], listing: Listing | None, measures: Measures | None
-) -> int:
+) -> tuple[int, bool]:
+    """Count the rows that a search finds, and tell whether these are all."""
     if listing is not None:
         with suppress(QueryTooSlow):  # before its tally is made, a very long list may be too long to count
-            return await listing.count(tx, measures)
-    matches = select(literal(1).label("one")).where(condition).limit(COUNT_MAX).subquery()
+            return await listing.count(tx, measures), True
+    matches = select(literal(1).label("one")).where(condition).limit(COUNT_MAX + 1).subquery()
     row = await tx.one(select(func.count()).select_from(matches))
-    return 0 if row is None else int(row[0])
+    count = 0 if row is None else int(row[0])
+    return min(count, COUNT_MAX), count <= COUNT_MAX
 
 
 def _is_plain(key: SortKey) -> bool:
     return key.name is not None and not key.nullable
 
 
-def _place(row: Row, keys: list[SortKey]) -> list[Any]:
-    return [row[f"key_{index}"] for index in range(len(keys))]
+def _place(row: Row, keys: list[SortKey]) -> list[Any] | None:
+    """Return the place of a row; None where no context can hold it, as of a time beyond 2^53."""
+    place = [row[f"key_{index}"] for index in range(len(keys))]
+    return place if _fit(place, keys) else None
 
 
 def _fit(place: list[Any], keys: list[SortKey]) -> bool:

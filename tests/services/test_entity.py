@@ -292,6 +292,8 @@ async def test_the_largest_and_the_deepest_data_fit(game: Game) -> None:
         ("CREATE", {"entityType": "t", "data": {}, "acl": {"other": "1"}}, 40359),
         ("CREATE", {"entityType": "t", "data": {}, "acl": [1]}, 40359),
         ("CREATE", {"entityType": "t", "data": {}, "acl": "{"}, 40359),
+        ("CREATE", {"entityType": "t", "data": {}, "acl": "[" * 100_000}, 40359),
+        ("CREATE", {"entityType": "t", "data": {}, "acl": '{"other":1e999}'}, 40359),
         ("READ", {}, 40358),
         ("READ", {"entityId": ""}, 40660),
         ("READ", {"entityId": {"$ne": ""}}, 40359),
@@ -618,6 +620,15 @@ async def test_an_increment_may_reach_the_largest_number(game: Game) -> None:
     assert answer["data"] == {"n": 2**53}
 
 
+async def test_an_increment_adds_to_a_number_beyond_what_whole_ones_may_be(game: Game) -> None:
+    player = await game.player()
+    entity_id = await make(player, n=1e20, least=-1e300)
+    answer = await player.call(
+        SERVICE, "INCREMENT_USER_ENTITY_DATA", entityId=entity_id, data={"n": 1e20, "least": 1}
+    )
+    assert {name: float(value) for name, value in answer["data"].items()} == {"n": 2e20, "least": -1e300}
+
+
 async def test_an_increment_does_not_grow_data_beyond_its_limit(game: Game) -> None:
     player = await game.player()
     entity_id = await make(player, x="x" * ((100 << 10) - 20))
@@ -690,6 +701,20 @@ async def test_a_listed_entity_names_its_owner(game: Game) -> None:
     read = await get(player, entity_id)
     del read["_serverTime"]
     assert answer["entityList"] == [read | {"gameId": player.app_id, "ownerId": player.profile_id}]
+
+
+async def test_a_clause_may_ask_for_all_that_a_listed_entity_shows(game: Game) -> None:
+    player, other = await pair(game)
+    await numbered(game, player, 2)
+    await make(player, "shown", acl={"other": 1}, number=7)
+    await make(other, "shown", acl={"other": 1}, number=8)
+    me = {"ownerId": player.profile_id, "gameId": player.app_id}
+    assert await numbers(player, where=me | {"acl.other": 0}) == [0, 1]
+    assert await numbers(player, where={"acl.other": {"$gte": 1}}, orderBy={"acl.other": -1}) == [7]
+    assert await numbers(player, where={"ownerId": other.profile_id}) == []
+    shared = {"targetPlayerId": other.profile_id, "where": {"ownerId": other.profile_id, "acl.other": 1}}
+    answer = await player.call(SERVICE, "READ_SHARED_ENTITIES_LIST", **shared)
+    assert [item["data"]["number"] for item in answer["entities"]] == [8]
 
 
 @pytest.mark.parametrize("empty", [{}, {"where": None}, {"where": ""}, {"where": {}}])
@@ -877,6 +902,54 @@ async def test_a_context_made_elsewhere_shows_the_callers_own(game: Game) -> Non
     theirs = await other.call(SERVICE, "GET_PAGE", context={"searchCriteria": {"entityType": "thing"}})
     answer = await player.call(SERVICE, "GET_PAGE_BY_OFFSET", context=theirs["context"], pageOffset=0)
     assert page_of(answer) == ([0, 1], 1, False, False)
+
+
+async def test_a_context_of_another_player_tells_neither_places_nor_counts(game: Game) -> None:
+    player, other = await pair(game)
+    await numbered(game, player, 5)
+    await numbered(game, other, 30)  # all of them behind the player's own
+    context = {"pagination": {"rowsPerPage": 2}, "searchCriteria": {"data.number": {"$gte": 0}}}
+    theirs = await other.call(SERVICE, "GET_PAGE", context=context)
+    answer = await player.call(SERVICE, "GET_PAGE_BY_OFFSET", context=theirs["context"], pageOffset=1)
+    assert page_of(answer) == ([2, 3], 2, True, True)
+    assert answer["results"]["count"] == 5
+
+
+async def test_a_context_of_the_reference_finds_the_callers_own(game: Game) -> None:
+    """It holds what the reference itself adds to the search."""
+    player, other = await pair(game)
+    await numbered(game, player, 2)
+    await make(other, "thing", acl={"other": 2}, number=77)
+    search = {
+        "entityType": "thing",
+        "gameId": player.app_id,
+        "$or": [{"ownerId": player.profile_id}, {"acl.other": {"$ne": 0}}],
+    }
+    context = {
+        "searchCriteria": search,
+        "sortCriteria": {"createdAt": 1, "updatedAt": -1},
+        "pagination": {"rowsPerPage": 50, "pageNumber": 1, "doCount": True, "skipRecount": False},
+        "options": None,
+        "resultCount": 3171,
+    }
+    answer = await player.call(SERVICE, "GET_PAGE_BY_OFFSET", context=encoded(context), pageOffset=0)
+    assert page_of(answer) == ([0, 1], 1, False, False)
+    assert answer["results"]["count"] == 2
+    assert decoded(answer["context"])["pagination"] == context["pagination"]
+
+
+@pytest.mark.parametrize(
+    ("skip", "counts"), [({}, [3, 3]), ({"skipRecount": True}, [3, 3]), ({"skipRecount": False}, [3, 4])]
+)
+async def test_pages_count_anew_as_the_context_says(
+    game: Game, skip: dict[str, bool], counts: list[int]
+) -> None:
+    player = await game.player()
+    await numbered(game, player, 3)
+    first = await player.call(SERVICE, "GET_PAGE", context={"pagination": {"rowsPerPage": 1, **skip}})
+    await numbered(game, player, 1)
+    second = await player.call(SERVICE, "GET_PAGE_BY_OFFSET", context=first["context"], pageOffset=1)
+    assert [first["results"]["count"], second["results"]["count"]] == counts
 
 
 @pytest.mark.parametrize(

@@ -260,11 +260,48 @@ async def test_without_a_count_there_is_none(tx: Transaction) -> None:
 async def test_a_count_stops_at_its_limit(tx: Transaction, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paging, "COUNT_MAX", 30)
     found = await read(tx, read_context({"pagination": {"rowsPerPage": 10}}))
-    assert found.page.count == 30
+    assert (found.page.count, told(found)) == (30, False)
+    found = await read(tx, read_context(found.context, 1))
+    assert (found.page.count, told(found)) == (30, False)
     found = await read(tx, read_context({"pagination": {"rowsPerPage": 10, "pageNumber": 5}}))
-    assert found.page.count == 51  # what the page itself proves
+    assert (found.page.count, told(found)) == (51, False)  # what the page itself proves
+    found = await read(tx, read_context(found.context, 2))
+    assert (found.rows, found.page.count, told(found)) == ([], 51, False)
     found = await read(tx, read_context({"pagination": {"rowsPerPage": 10, "pageNumber": 6}}))
-    assert found.page.count == COUNT
+    assert (found.page.count, told(found)) == (COUNT, None)
+    monkeypatch.setattr(paging, "COUNT_MAX", COUNT)
+    found = await read(tx, read_context({"pagination": {"rowsPerPage": 10}}))
+    assert (found.page.count, told(found)) == (COUNT, None)
+
+
+def told(found: paging.Found) -> bool | None:
+    """What the answer says of its count; nothing when it is exact."""
+    exact: bool | None = json.loads(paging.json.encode(found.results([]))).get("countIsExact")
+    return exact
+
+
+@pytest.mark.parametrize("sort", [{"expiresAt": -1}, {"expiresAt": 1}])
+async def test_times_that_no_context_can_hold_are_counted_through(
+    tx: Transaction, sort: dict[str, int]
+) -> None:
+    found = await read(tx, read_context({"sortCriteria": sort, "pagination": {"rowsPerPage": 10}}))
+    found = await read(tx, read_context(found.context, 1))
+    assert len(found.rows) == 10
+    assert numbers(found) == (ORDERED[10:20] if sort["expiresAt"] > 0 else ORDERED[::-1][10:20])
+
+
+async def test_a_page_is_refused_whose_context_would_be(tx: Transaction) -> None:
+    found = await read(tx, read_context({"searchCriteria": {"entityType": {"$in": ["x" * 500] * 99}}}))
+    with pytest.raises(InvalidContext):
+        _ = found.context
+    found = await read(tx, read_context({"searchCriteria": {"entityType": {"$in": ["x" * 480] * 99}}}))
+    assert read_context(found.context, 1).number == 2
+
+
+async def test_the_last_page_number_can_be_handed_back(tx: Transaction) -> None:
+    found = await read(tx, read_context({"pagination": {"pageNumber": 2**53}}, 2**53))
+    assert (found.rows, found.page.number) == ([], 2**53)
+    assert read_context(found.context, -(2**53)).number == 1
 
 
 async def test_the_next_page_follows_the_last_row_even_when_rows_before_it_are_gone(

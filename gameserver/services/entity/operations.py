@@ -257,7 +257,11 @@ WHERE_ERRORS = (InvalidWhere, InvalidFieldInWhere)
 
 
 class Criteria(Request):
-    """`where` may ask for `entityType`, `entityId`, `version`, `createdAt`, `updatedAt` and all of `data`."""
+    """What to look for.
+
+    `where` may ask for `entityType`, `createdAt`, `updatedAt`, `entityId`, `ownerId`, `gameId`, `version`,
+    `acl.other` and all of `data`.
+    """
 
     where: dict[str, Any] | str | None = None
 
@@ -471,7 +475,7 @@ async def _list(ctx: Context, request: GetList, owner: str) -> Sequence[Row]:
 
 async def _page(ctx: Context, context: ContextField, offset: int) -> EntityPage:
     """Read a page. Whatever a context says, it can only choose among the caller's entities."""
-    page = read_context(context, offset)
+    page = read_context(context, offset, ctx.player_id)
     scope = storage.owned_by(ctx.app.id, ctx.player_id)
     listing = _listing(ctx, query.as_object(page.search, "data.context.searchCriteria"))
     found = await read_page(ctx.tx, page, storage.COLUMNS, scope, storage.FIELDS, listing)

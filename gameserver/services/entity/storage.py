@@ -64,9 +64,12 @@ Index(
 
 FIELDS = Fields(
     columns={
+        "gameId": _c.app_id,
         "entityId": _c.entity_id,
+        "ownerId": _c.owner_id,
         "entityType": _c.entity_type,
         "version": _c.version,
+        "acl.other": _c.acl_other,
         "createdAt": _c.created_ms,
         "updatedAt": _c.updated_ms,
     },
@@ -74,9 +77,7 @@ FIELDS = Fields(
     unique=_c.entity_id,
     default_order=(("createdAt", 1),),
 )
-KEPT = Kept(
-    entities, "owner_id", {**FIELDS.columns, "acl.other": _c.acl_other, **FIELDS.documents}, reset=True
-)
+KEPT = Kept(entities, "owner_id", {**FIELDS.columns, **FIELDS.documents}, reset=True)
 
 _STATE = (
     _c.owner_id,

@@ -20,6 +20,7 @@ from gameserver.wire.errors import InvalidParameterValue
 from gameserver.wire.shapes import Request
 
 LISTED_DEFAULT = 50
+OF_SYSTEM = "system"  # whoever reads the entities that belong to nobody
 WHERE_ERRORS = (InvalidWhere, InvalidFieldInWhere)
 PAGE_ERRORS = (UnreadableContext, InvalidContext, *WHERE_ERRORS)
 
@@ -200,25 +201,29 @@ async def get_system_page_by_offset(ctx: Context, request: GetPageOffset) -> Ent
 
 @dataclass(frozen=True)
 class Scope:
-    """Which entities an operation is about. `parts`: those of a type, or all, in parts with tallies."""
+    """Which entities an operation is about, and who reads them.
+
+    `parts`: those of a type, or all, in parts with tallies.
+    """
 
     condition: ColumnElement[bool]
+    reader: str
     parts: Callable[[str | None], list[Part]] | None = None
 
 
 def _visible(ctx: Context) -> Scope:
     return Scope(
         storage.visible(ctx.app.id, ctx.profile_id, ctx.now_ms),
+        ctx.profile_id or "",
         partial(storage.visible_parts, ctx.app.id, ctx.profile_id),
     )
 
 
 def _of_system(ctx: Context) -> Scope:
     if ctx.caller is not Caller.SERVER:
-        return Scope(storage.of_system(ctx.app.id, ctx.now_ms, READABLE))
-    return Scope(
-        storage.of_system(ctx.app.id, ctx.now_ms, NOTHING), partial(storage.system_parts, ctx.app.id)
-    )
+        return Scope(storage.of_system(ctx.app.id, ctx.now_ms, READABLE), OF_SYSTEM)
+    parts = partial(storage.system_parts, ctx.app.id)
+    return Scope(storage.of_system(ctx.app.id, ctx.now_ms, NOTHING), OF_SYSTEM, parts)
 
 
 def _listing(ctx: Context, scope: Scope, search: dict[str, Any]) -> Listing | None:
@@ -274,7 +279,7 @@ async def _count(ctx: Context, request: Criteria, scope: Scope) -> EntityCount:
 
 
 async def _page(ctx: Context, context: Where, offset: int, scope: Scope) -> EntityPage:
-    page = read_context(context, offset)
+    page = read_context(context, offset, scope.reader)
     listing = _listing(ctx, scope, query.as_object(page.search, "data.context.searchCriteria"))
     found = await read_page(ctx.tx, page, storage.COLUMNS, scope.condition, storage.FIELDS, listing)
     items = [entity(row) for row in found.rows]
