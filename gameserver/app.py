@@ -25,6 +25,7 @@ from gameserver.game.passwords import Passwords
 from gameserver.game.tallies import Tallies, forget_unread
 from gameserver.ranks import MemoryRanks, RanksAway, RedisRanks
 from gameserver.rpc import Core, Packets, Registry
+from gameserver.rpc.leftovers import Leftovers
 from gameserver.sessions import One, Selector, Sessions, SessionsUnavailable, session_store
 from gameserver.settings import Settings
 from gameserver.storage import StorageError, answers, open_database
@@ -47,6 +48,7 @@ class GameServer:
         self.apps = apps
         self.registry = registry
         self.packets = Packets(core, registry)
+        self._leftovers = Leftovers(self.packets)
         # The hot paths are plain ASGI callables in front of the framework: see gameserver/README.md.
         self._mounted: dict[str, ASGIApp] = {}
         routes: list[Route] = []
@@ -92,6 +94,7 @@ class GameServer:
             await self.core.audit.forget(app)
             for chore in self.registry.chores:
                 await chore(self.core, app)
+            await self._leftovers.remove(app)
 
 
 def _plain(path: str) -> str:

@@ -15,6 +15,7 @@ from gameserver.cli import actions
 from gameserver.cli.actions import Refused
 from gameserver.game import wallet
 from gameserver.game.tallies import tallies
+from gameserver.services.entity import storage as entities
 from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import Aborted, metadata
 from gameserver.wire import json
@@ -255,6 +256,59 @@ async def test_what_a_late_packet_left_behind_goes_with_a_second_deletion(game: 
     assert await holding(game, player.profile_id) <= STAYS.keys()
     with pytest.raises(Refused, match="no player"):
         await by_operator(game, player)
+
+
+@asynccontextmanager
+async def late_packet(game: Game, player: Client) -> AsyncIterator[None]:
+    """Create an entity in a packet that commits after what is done meanwhile; SQLite lets it begin then."""
+    database = game.core.database
+    entity = {"owner_id": player.profile_id, "entity_id": game.core.new_id(), "app_id": APP_ID}
+    entity |= {"entity_type": "late", "acl_other": 0, "data": "{}", "now_ms": game.clock.ms()}
+    if database.dialect == "sqlite":
+        yield
+    async with database.write() as tx:
+        await tx.run(entities.CREATE, **entity)
+        if database.dialect == "postgresql":
+            yield
+
+
+async def pass_minutes(game: Game) -> None:
+    await game.core.audit.flush()
+    game.clock.advance(11 * 60)
+    await game.server_app.keep_house()
+
+
+@pytest.mark.parametrize("delete", [by_client, by_operator])
+async def test_what_a_late_packet_left_behind_goes_by_itself(game: Game, delete: Any) -> None:
+    player, bystander = await full_players(game, 2)
+    of_bystander = await export(game, bystander)
+    async with late_packet(game, player):
+        await delete(game, player)
+    await game.core.audit.flush()
+    await game.server_app.keep_house()  # another packet may still run
+    assert "entities.owner_id" in await holding(game, player.profile_id)
+    await pass_minutes(game)
+    assert await holding(game, player.profile_id) <= STAYS.keys()
+    assert (await export(game, bystander))["entity"] == of_bystander["entity"]
+
+
+async def test_what_a_late_packet_of_a_merged_player_left_behind_comes_along(game: Game) -> None:
+    player, target = await game.player(), await game.player()
+    async with late_packet(game, player):
+        await merge(game, player, target)
+    await pass_minutes(game)
+    assert await holding(game, player.profile_id) <= STAYS.keys() | {"audit_events.reason"}
+    kept = (await export(game, target))["entity"]["entities"]
+    assert [entity["entityType"] for entity in kept] == ["late"]
+
+
+async def test_what_came_late_goes_when_the_target_is_gone_too(game: Game) -> None:
+    player, target = await game.player(), await game.player()
+    async with late_packet(game, player):
+        await merge(game, player, target)
+    await by_operator(game, target)
+    await pass_minutes(game)
+    assert await holding(game, player.profile_id) <= STAYS.keys() | {"audit_events.reason"}
 
 
 async def test_a_player_of_another_app_is_none_of_this_one(game: Game) -> None:

@@ -62,22 +62,21 @@ Index(
     postgresql_where=_IS_SINGLETON,
 )
 
+_OF_OWNER = {
+    "entityId": _c.entity_id,
+    "entityType": _c.entity_type,
+    "version": _c.version,
+    "acl.other": _c.acl_other,
+    "createdAt": _c.created_ms,
+    "updatedAt": _c.updated_ms,
+}
 FIELDS = Fields(
-    columns={
-        "gameId": _c.app_id,
-        "entityId": _c.entity_id,
-        "ownerId": _c.owner_id,
-        "entityType": _c.entity_type,
-        "version": _c.version,
-        "acl.other": _c.acl_other,
-        "createdAt": _c.created_ms,
-        "updatedAt": _c.updated_ms,
-    },
+    columns={"gameId": _c.app_id, "ownerId": _c.owner_id, **_OF_OWNER},
     documents={"data": _c.data},
     unique=_c.entity_id,
     default_order=(("createdAt", 1),),
 )
-KEPT = Kept(entities, "owner_id", {**FIELDS.columns, **FIELDS.documents}, reset=True)
+KEPT = Kept(entities, "owner_id", {**_OF_OWNER, **FIELDS.documents}, reset=True)
 
 _STATE = (
     _c.owner_id,
