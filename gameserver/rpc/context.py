@@ -41,6 +41,7 @@ from gameserver.wire.clock import Clock
 from gameserver.wire.errors import (
     GameError,
     NoSession,
+    PacketTooLarge,
     SessionExpired,
     SessionLimitReached,
     SessionReplaced,
@@ -52,6 +53,8 @@ SERVER_PROFILE_ID = "s"  # stands in a server's session where a player's has the
 RESERVATION_SECONDS = (
     60  # a login that crashes between its reservation and its commit blocks the player no longer
 )
+
+ANSWER_MAX = 8 << 20  # characters of stored JSON that lists put into the answer of a packet
 
 AnySection = TypeVar("AnySection", bound=msgspec.Struct)
 PlayerHook = Callable[["Context", str], Awaitable[None]]
@@ -222,6 +225,7 @@ class Context:
         "prepared",
         "profile_id",
         "refusals",
+        "room",
         "session",
         "session_error",
     )
@@ -249,6 +253,7 @@ class Context:
         self.endings: list[Ending] = []
         self.events: list[bytes] = []
         self.outbox: list[Callable[[], Awaitable[None]]] = []
+        self.room = ANSWER_MAX
 
     def wanted(self) -> tuple[NewSession | None, int, int, int]:
         """How much is to happen after the commit so far."""
@@ -279,6 +284,15 @@ class Context:
     def section(self, shape: type[AnySection]) -> AnySection:
         """A service's part of the app's definition."""
         return self.app.section(shape)
+
+    def make_room(self, texts: Iterable[str]) -> None:
+        """Keep a packet's answer from growing without end. Raises `PacketTooLarge` where texts do not fit."""
+        size = sum(map(len, texts))
+        if size > self.room:
+            raise PacketTooLarge(
+                f"an answer holds at most {ANSWER_MAX} characters of data; ask for less at once"
+            )
+        self.room -= size
 
     def after_commit(self, effect: Callable[[], Awaitable[None]]) -> None:
         """Queue an effect outside SQL. A crash may lose it or make it happen twice; both must be harmless."""

@@ -1,9 +1,11 @@
 """Whatever arrives, the answer is one that every client can read, and it is never our fault."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -64,6 +66,23 @@ def test_what_is_encoded_reads_back_equal_for_both_kinds_of_reader(value: Any) -
     assert check_text(text) == json.loads(json.dumps(value))
     answer = b'{"packetId":0,"responses":[{"status":200,"data":%b}]}' % wire_json.encode({"sub": value})
     assert check_bundle(answer)["responses"][0]["data"] == {"sub": value}
+
+
+@given(sendable)
+@settings(max_examples=200, deadline=None)
+def test_text_that_was_stored_with_spaces_reads_back_equal(value: Any) -> None:
+    spaced = json.dumps([value, "é\\"], indent="\t", ensure_ascii=False).replace("\n", "\r\n")
+    text = wire_json.encode({"sub": msgspec.Raw(spaced.encode())})
+    assert text.isascii()
+    assert json.loads(text) == {"sub": [value, "é\\"]}
+
+
+def test_escaping_takes_no_step_for_each_character() -> None:
+    texts_ = ["é" * 1_000_000, "a😀" * 1_000_000, "\\a" * 1_000_000]
+    started = time.monotonic()
+    text = wire_json.encode(texts_)
+    assert time.monotonic() - started < 1  # a step for each took four
+    assert json.loads(text) == texts_
 
 
 @given(body=st.binary(max_size=300))

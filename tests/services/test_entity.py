@@ -717,6 +717,30 @@ async def test_a_clause_may_ask_for_all_that_a_listed_entity_shows(game: Game) -
     assert [item["data"]["number"] for item in answer["entities"]] == [8]
 
 
+@pytest.mark.parametrize(
+    ("operation", "request_"),
+    [
+        ("GET_LIST", {"where": {}}),
+        ("READ_BY_TYPE", {"entityType": "thing"}),
+        ("READ_SHARED", {"targetPlayerId": "$me"}),
+        ("READ_SHARED_ENTITIES_LIST", {"targetPlayerId": "$me", "where": {}}),
+        ("GET_PAGE", {"context": {}}),
+        ("GET_PAGE_BY_OFFSET", {"context": {}}),
+    ],
+)
+async def test_lists_hold_as_much_data_as_an_answer_may(
+    game: Game, monkeypatch: pytest.MonkeyPatch, operation: str, request_: dict[str, Any]
+) -> None:
+    player = await game.player()
+    request_ = {key: player.profile_id if value == "$me" else value for key, value in request_.items()}
+    for _ in range(2):
+        await make(player, "thing", x="x" * 100)
+    monkeypatch.setattr("gameserver.rpc.context.ANSWER_MAX", 500)
+    entries = await player.packet(*((SERVICE, operation, request_),) * 3, (SERVICE, "GET_LIST_COUNT", {}))
+    assert [entry["status"] for entry in entries] == [200, 200, 400, 200]
+    assert entries[2]["reason_code"] == 40600
+
+
 @pytest.mark.parametrize("empty", [{}, {"where": None}, {"where": ""}, {"where": {}}])
 async def test_without_a_clause_everything_matches(game: Game, empty: dict[str, Any]) -> None:
     player = await game.player()

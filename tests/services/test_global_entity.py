@@ -630,6 +630,42 @@ async def test_chance_chooses_each_but_none_twice(
     assert len(chosen) == 5
 
 
+@pytest.mark.parametrize(
+    ("operation", "asked"),
+    [
+        ("GET_LIST", {"where": {"entityType": "$kind"}}),
+        ("GET_LIST_WITH_HINT", {"where": {"entityType": "$kind"}}),
+        ("GET_LIST_BY_INDEXED_ID", {"entityIndexedId": "$kind"}),
+        ("GET_RANDOM_ENTITIES_MATCHING", {"where": {"entityType": "$kind"}}),
+        ("GET_RANDOM_ENTITIES_MATCHING_WITH_HINT", {"where": {"entityType": "$kind"}}),
+        ("GET_SYSTEM_ENTITY_LIST", {"where": {"entityType": "$kind"}}),
+        ("GET_SYSTEM_ENTITY_LIST_WITH_HINT", {"where": {"entityType": "$kind"}}),
+        ("GET_PAGE", {"context": {"searchCriteria": {"entityType": "$kind"}}}),
+        ("GET_PAGE_BY_OFFSET", {"context": {"searchCriteria": {"entityType": "$kind"}}}),
+        ("GET_SYSTEM_ENTITY_PAGE", {"context": {"searchCriteria": {"entityType": "$kind"}}}),
+        ("GET_SYSTEM_ENTITY_PAGE_BY_OFFSET", {"context": {"searchCriteria": {"entityType": "$kind"}}}),
+    ],
+)
+async def test_lists_hold_as_much_data_as_an_answer_may(
+    game: Game, monkeypatch: pytest.MonkeyPatch, operation: str, asked: dict[str, Any]
+) -> None:
+    kind = game.unique("kind")
+    asked = json.loads(json.dumps(asked).replace("$kind", kind))
+    for _ in range(2):
+        await game.server.call(
+            SERVICE,
+            "CREATE_SYSTEM_ENTITY_WITH_INDEXED_ID",
+            entityType=kind,
+            entityIndexedId=kind,
+            acl={"other": 1},
+            data={"x": "x" * 100},
+        )
+    await game.server.call(SERVICE, operation, **asked)
+    monkeypatch.setattr("gameserver.rpc.context.ANSWER_MAX", 200)
+    refusal = await game.server.refused(SERVICE, operation, **asked)
+    assert (refusal.status, refusal.reason_code) == (400, 40600)
+
+
 async def test_system_lists(game: Game) -> None:
     player, kind = await game.player(), game.unique("kind")
     await create(player, entityType=kind)

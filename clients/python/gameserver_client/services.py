@@ -453,14 +453,14 @@ class Entity(Service[R]):
     def read_by_type(self, *, entity_type: str) -> R:
         """Read all entities of a type that the caller has, the oldest first.
 
-        Refused when there are more than 1000; pages reach any number.
+        Refused when there are more than 1000, or more data than an answer holds; pages reach any number.
         """
         return self._call("READ_BY_TYPE", {"entityType": entity_type})
 
     def read_shared(self, *, target_player_id: str | None = None, target_profile_id: str | None = None) -> R:
         """Read all entities of a player that the caller may read, the oldest first.
 
-        Refused when there are more than 1000. A player nobody knows shares nothing.
+        Refused as in READ_BY_TYPE. A player nobody knows shares nothing.
         """
         return self._call(
             "READ_SHARED",

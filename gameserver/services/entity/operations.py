@@ -112,7 +112,7 @@ class OfType(Request):
 async def read_by_type(ctx: Context, request: OfType) -> Entities:
     """Read all entities of a type that the caller has, the oldest first.
 
-    Refused when there are more than 1000; pages reach any number.
+    Refused when there are more than 1000, or more data than an answer holds; pages reach any number.
     """
     rows = await ctx.tx.all(
         storage.READ_BY_TYPE, owner=ctx.player_id, app=ctx.app.id, type=request.entity_type
@@ -254,6 +254,7 @@ async def delete_singleton(ctx: Context, request: DeleteSingleton) -> None:
 # Lists and pages
 
 WHERE_ERRORS = (InvalidWhere, InvalidFieldInWhere)
+LIST_ERRORS = (*WHERE_ERRORS, PacketTooLarge)
 
 
 class Criteria(Request):
@@ -273,7 +274,7 @@ class GetList(Criteria):
     max_return: Annotated[int, Meta(ge=1)] | None = None
 
 
-@service.operation("GET_LIST", tx=Tx.READ, errors=WHERE_ERRORS)
+@service.operation("GET_LIST", tx=Tx.READ, errors=LIST_ERRORS)
 async def get_list(ctx: Context, request: GetList) -> EntityList:
     """List the caller's entities that match a where clause, in the order asked for or the oldest first."""
     found = [listed(row, ctx) for row in await _list(ctx, request, ctx.player_id)]
@@ -293,7 +294,7 @@ async def get_list_count(ctx: Context, request: Criteria) -> EntityCount:
 
 
 ContextField = dict[str, Any] | str | None
-PAGE_ERRORS = (UnreadableContext, InvalidContext, *WHERE_ERRORS)
+PAGE_ERRORS = (UnreadableContext, InvalidContext, *LIST_ERRORS)
 
 
 class GetPage(Request):
@@ -367,14 +368,14 @@ async def read_shared_entity(ctx: Context, request: TargetEntity) -> ReadEntity:
 async def read_shared(ctx: Context, request: Target) -> Entities:
     """Read all entities of a player that the caller may read, the oldest first.
 
-    Refused when there are more than 1000. A player nobody knows shares nothing.
+    Refused as in READ_BY_TYPE. A player nobody knows shares nothing.
     """
     owner = _target(request)
     rows = await ctx.tx.all(storage.READ_SHARED, owner=owner, app=ctx.app.id, least=least(ctx, owner))
     return all_of(rows, ctx)
 
 
-@service.operation("READ_SHARED_ENTITIES_LIST", tx=Tx.READ, errors=WHERE_ERRORS)
+@service.operation("READ_SHARED_ENTITIES_LIST", tx=Tx.READ, errors=LIST_ERRORS)
 async def read_shared_list(ctx: Context, request: TargetList) -> Entities:
     """List the entities of a player that the caller may read and that match a where clause."""
     return entities(await _list(ctx, request, _target(request)), ctx)
@@ -470,7 +471,9 @@ async def _list(ctx: Context, request: GetList, owner: str) -> Sequence[Row]:
         .order_by(*query.order(request.order_by, storage.FIELDS))
         .limit(min(request.max_return or ROWS_MAX, ROWS_MAX))
     )
-    return await ctx.tx.all(statement, owner=owner, app=ctx.app.id, least=least(ctx, owner))
+    rows = await ctx.tx.all(statement, owner=owner, app=ctx.app.id, least=least(ctx, owner))
+    ctx.make_room(row["data"] for row in rows)
+    return rows
 
 
 async def _page(ctx: Context, context: ContextField, offset: int) -> EntityPage:
@@ -479,6 +482,7 @@ async def _page(ctx: Context, context: ContextField, offset: int) -> EntityPage:
     scope = storage.owned_by(ctx.app.id, ctx.player_id)
     listing = _listing(ctx, query.as_object(page.search, "data.context.searchCriteria"))
     found = await read_page(ctx.tx, page, storage.COLUMNS, scope, storage.FIELDS, listing)
+    ctx.make_room(row["data"] for row in found.rows)
     results = found.results([stored_entity(row) for row in found.rows])
     return EntityPage(results=results, context=found.context, server_time=ctx.now_ms)
 

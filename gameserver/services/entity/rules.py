@@ -146,9 +146,10 @@ def entities(rows: Sequence[Row], ctx: Context) -> Entities:
 
 
 def all_of(rows: Sequence[Row], ctx: Context) -> Entities:
-    """Answer with all entities there are. Raises `PacketTooLarge` when there are too many for that."""
+    """Answer with all entities there are. Raises `PacketTooLarge` when there is too much for that."""
     if len(rows) > ALL_MAX:
         raise PacketTooLarge(f"there are more than {ALL_MAX} entities; read them in pages")
+    ctx.make_room(row["data"] for row in rows)
     return entities(rows, ctx)
 
 

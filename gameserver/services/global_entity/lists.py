@@ -16,13 +16,14 @@ from gameserver.rpc import Access, Caller, Context, Tx
 from gameserver.services.global_entity import storage
 from gameserver.services.global_entity.rules import EntityCount, EntityList, EntityPage, entity, service
 from gameserver.storage import Row
-from gameserver.wire.errors import InvalidParameterValue
+from gameserver.wire.errors import InvalidParameterValue, PacketTooLarge
 from gameserver.wire.shapes import Request
 
 LISTED_DEFAULT = 50
 OF_SYSTEM = "system"  # whoever reads the entities that belong to nobody
 WHERE_ERRORS = (InvalidWhere, InvalidFieldInWhere)
-PAGE_ERRORS = (UnreadableContext, InvalidContext, *WHERE_ERRORS)
+LIST_ERRORS = (*WHERE_ERRORS, PacketTooLarge)
+PAGE_ERRORS = (UnreadableContext, InvalidContext, *LIST_ERRORS)
 
 # Lists
 
@@ -68,7 +69,7 @@ class ByIndexedId(Request):
     max_return: int | None = None
 
 
-@service.operation("GET_LIST", tx=Tx.READ, access=Access.SIGNED_IN, errors=WHERE_ERRORS)
+@service.operation("GET_LIST", tx=Tx.READ, access=Access.SIGNED_IN, errors=LIST_ERRORS)
 async def get_list(ctx: Context, request: GetList) -> EntityList:
     """List the entities the caller may read that match a where clause.
 
@@ -77,7 +78,7 @@ async def get_list(ctx: Context, request: GetList) -> EntityList:
     return await _list(ctx, request, _visible(ctx))
 
 
-@service.operation("GET_LIST_WITH_HINT", tx=Tx.READ, access=Access.SIGNED_IN, errors=WHERE_ERRORS)
+@service.operation("GET_LIST_WITH_HINT", tx=Tx.READ, access=Access.SIGNED_IN, errors=LIST_ERRORS)
 async def get_list_with_hint(ctx: Context, request: HintedList) -> EntityList:
     """List like GET_LIST. The hint is checked and has no effect."""
     _check_hint(request.hint_json)
@@ -97,7 +98,7 @@ async def get_list_count_with_hint(ctx: Context, request: Hinted) -> EntityCount
     return await _count(ctx, request, _visible(ctx))
 
 
-@service.operation("GET_LIST_BY_INDEXED_ID", tx=Tx.READ, access=Access.SIGNED_IN)
+@service.operation("GET_LIST_BY_INDEXED_ID", tx=Tx.READ, access=Access.SIGNED_IN, errors=(PacketTooLarge,))
 async def get_list_by_indexed_id(ctx: Context, request: ByIndexedId) -> EntityList:
     """List the entities with an indexed id that the caller may read, the oldest first."""
     of_id = storage.entities.c.indexed_id == request.entity_indexed_id
@@ -106,14 +107,14 @@ async def get_list_by_indexed_id(ctx: Context, request: ByIndexedId) -> EntityLi
     return _listed(ctx, rows)
 
 
-@service.operation("GET_RANDOM_ENTITIES_MATCHING", tx=Tx.READ, access=Access.SIGNED_IN, errors=WHERE_ERRORS)
+@service.operation("GET_RANDOM_ENTITIES_MATCHING", tx=Tx.READ, access=Access.SIGNED_IN, errors=LIST_ERRORS)
 async def get_random(ctx: Context, request: Some) -> EntityList:
     """Choose by chance among the entities the caller may read that match a where clause; none comes twice."""
     return await _random(ctx, request)
 
 
 @service.operation(
-    "GET_RANDOM_ENTITIES_MATCHING_WITH_HINT", tx=Tx.READ, access=Access.SIGNED_IN, errors=WHERE_ERRORS
+    "GET_RANDOM_ENTITIES_MATCHING_WITH_HINT", tx=Tx.READ, access=Access.SIGNED_IN, errors=LIST_ERRORS
 )
 async def get_random_with_hint(ctx: Context, request: HintedSome) -> EntityList:
     """Choose like GET_RANDOM_ENTITIES_MATCHING. The hint is checked and has no effect."""
@@ -121,14 +122,14 @@ async def get_random_with_hint(ctx: Context, request: HintedSome) -> EntityList:
     return await _random(ctx, request)
 
 
-@service.operation("GET_SYSTEM_ENTITY_LIST", tx=Tx.READ, access=Access.SERVER, errors=WHERE_ERRORS)
+@service.operation("GET_SYSTEM_ENTITY_LIST", tx=Tx.READ, access=Access.SERVER, errors=LIST_ERRORS)
 async def get_system_list(ctx: Context, request: GetList) -> EntityList:
     """List the entities that belong to nobody and match a where clause, whatever their ACL."""
     return await _list(ctx, request, _of_system(ctx))
 
 
 @service.operation(
-    "GET_SYSTEM_ENTITY_LIST_WITH_HINT", tx=Tx.READ, access=Access.SIGNED_IN, errors=WHERE_ERRORS
+    "GET_SYSTEM_ENTITY_LIST_WITH_HINT", tx=Tx.READ, access=Access.SIGNED_IN, errors=LIST_ERRORS
 )
 async def get_system_list_with_hint(ctx: Context, request: HintedList) -> EntityList:
     """List the entities that belong to nobody; to clients, those that others may read.
@@ -263,6 +264,7 @@ async def _rows(
 
 
 def _listed(ctx: Context, rows: Sequence[Row]) -> EntityList:
+    ctx.make_room(row["data"] for row in rows)
     found = [entity(row) for row in rows]
     return EntityList(entity_list=found, entity_list_count=len(found), server_time=ctx.now_ms)
 
@@ -282,5 +284,6 @@ async def _page(ctx: Context, context: Where, offset: int, scope: Scope) -> Enti
     page = read_context(context, offset, scope.reader)
     listing = _listing(ctx, scope, query.as_object(page.search, "data.context.searchCriteria"))
     found = await read_page(ctx.tx, page, storage.COLUMNS, scope.condition, storage.FIELDS, listing)
+    ctx.make_room(row["data"] for row in found.rows)
     items = [entity(row) for row in found.rows]
     return EntityPage(results=found.results(items), context=found.context, server_time=ctx.now_ms)
