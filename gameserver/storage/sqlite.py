@@ -42,6 +42,7 @@ from gameserver.storage.transaction import READ_ONLY, Database, Row, Transaction
 GROUP_WRITERS_MAX = 64
 GROUP_SECONDS_MAX = 0.02
 QUERY_SECONDS_MAX = 0.25
+LONG_SECONDS = 0.01  # of a query, after which others have their turn
 """CPU time for which a query may hold the event loop. Only one that no index helps comes near it."""
 _STEPS_BETWEEN_LOOKS = 20_000  # of SQLite's machine, a millisecond or so
 BUSY_SECONDS_MAX = 5.0
@@ -217,6 +218,13 @@ class _SqliteTransaction(Transaction):
         return _translated(error)
 
 
+async def _give_way(started: float) -> None:
+    """After a query that took long, let others use the thread as long: a packet may hold fifty of them."""
+    spent = perf_counter() - started
+    if spent > LONG_SECONDS:
+        await asyncio.sleep(spent)
+
+
 class SqliteRead(_SqliteTransaction):
     """Statements on the connection that reads, each for itself."""
 
@@ -224,6 +232,20 @@ class SqliteRead(_SqliteTransaction):
 
     def __init__(self, database: SqliteDatabase) -> None:
         super().__init__(database, database.reader, begun=True)
+
+    async def one(self, statement: Statement, /, **params: Any) -> Row | None:
+        started = perf_counter()
+        try:
+            return await super().one(statement, **params)
+        finally:
+            await _give_way(started)
+
+    async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
+        started = perf_counter()
+        try:
+            return await super().all(statement, **params)
+        finally:
+            await _give_way(started)
 
     async def __aenter__(self) -> Self:
         return self

@@ -1288,6 +1288,32 @@ async def test_the_time_of_a_query_does_not_count_for_what_follows(
         assert len(await tx.all(GET, id="19999")) == 1
 
 
+async def test_queries_that_take_long_let_others_have_their_turn(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gameserver.storage.sqlite.QUERY_SECONDS_MAX", 0.05)
+    numbers = select(literal(1).label("n")).cte("numbers", recursive=True)
+    numbers = numbers.union_all(select(numbers.c.n + 1).where(numbers.c.n < 100_000_000))
+    long = select(func.count()).select_from(numbers)
+    if db.dialect == "postgresql":
+        long = select(func.pg_sleep(0.05))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0.001)
+            turns += 1
+
+    task = asyncio.create_task(others())
+    async with db.read() as tx:
+        for _ in range(4):
+            with suppress(QueryTooSlow):
+                await tx.all(long)
+    task.cancel()
+    assert turns > 40
+
+
 async def test_a_query_that_takes_too_long_is_given_up(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """On PostgreSQL the limit is part of the connection's settings; here only that it is told alike."""
     monkeypatch.setattr("gameserver.storage.sqlite.QUERY_SECONDS_MAX", 0.02)
