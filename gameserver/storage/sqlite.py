@@ -42,8 +42,8 @@ from gameserver.storage.transaction import READ_ONLY, Database, Row, Transaction
 GROUP_WRITERS_MAX = 64
 GROUP_SECONDS_MAX = 0.02
 QUERY_SECONDS_MAX = 0.25
-LONG_SECONDS = 0.01  # of a query, after which others have their turn
 """CPU time for which a query may hold the event loop. Only one that no index helps comes near it."""
+LONG_SECONDS = 0.01  # of a query, after which others have their turn
 _STEPS_BETWEEN_LOOKS = 20_000  # of SQLite's machine, a millisecond or so
 BUSY_SECONDS_MAX = 5.0
 """How long a transaction waits for another process that writes to the same file."""
@@ -218,15 +218,11 @@ class _SqliteTransaction(Transaction):
         return _translated(error)
 
 
-async def _give_way(started: float) -> None:
-    """After a query that took long, let others use the thread as long: a packet may hold fifty of them."""
-    spent = perf_counter() - started
-    if spent > LONG_SECONDS:
-        await asyncio.sleep(spent)
-
-
 class SqliteRead(_SqliteTransaction):
-    """Statements on the connection that reads, each for itself."""
+    """Statements on the connection that reads, each for itself.
+
+    After a query that took long others use the thread as long: a packet may hold fifty of them.
+    """
 
     __slots__ = ()
 
@@ -238,14 +234,16 @@ class SqliteRead(_SqliteTransaction):
         try:
             return await super().one(statement, **params)
         finally:
-            await _give_way(started)
+            if (spent := perf_counter() - started) > LONG_SECONDS:
+                await asyncio.sleep(spent)
 
     async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
         started = perf_counter()
         try:
             return await super().all(statement, **params)
         finally:
-            await _give_way(started)
+            if (spent := perf_counter() - started) > LONG_SECONDS:
+                await asyncio.sleep(spent)
 
     async def __aenter__(self) -> Self:
         return self
