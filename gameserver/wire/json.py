@@ -24,7 +24,9 @@ JSON_NULL = b"null"
 _encode = msgspec.json.Encoder().encode
 _ON_ONE_LINE = bytes.maketrans(b"\t\n\r", b"   ")  # JSON has them between values alone
 # What can hide trouble in JSON text: a NUL, half a surrogate pair, a number of 16 digits or a large exponent.
-_SUSPECT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]|[0-9]{16}|[0-9][eE]\+?[0-9]{2}")
+_SUSPECT_ESCAPE = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
+_SHAPE = bytes.maketrans(b"123456789E", b"000000000e")
+_LONG_NUMBER = b"0" * 16
 _BRACKET_OR_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
@@ -47,12 +49,22 @@ def _plain(text: bytes) -> bytes:
 def check_text(text: bytes) -> None:
     """Refuse JSON text that is deeper or larger in its numbers than any client sends.
 
-    Cheap for ordinary text: two counts and one scan. Raises `UnreadableJson`.
+    Cheap for ordinary text: searches for short texts, which take a tenth of what a pattern takes. Raises
+    `UnreadableJson`.
     """
     if text.count(b"{") + text.count(b"[") > DEPTH_MAX:
         _check_depth(text)
-    if _SUSPECT.search(text) is not None:
+    if _is_suspect(text):
         _check_values(text)
+
+
+def _is_suspect(text: bytes) -> bool:
+    shape = text.translate(_SHAPE)  # all digits alike
+    return (
+        _LONG_NUMBER in shape
+        or (b"0e" in shape and (b"0e00" in shape or b"0e+00" in shape))
+        or (b"\\u" in text and _SUSPECT_ESCAPE.search(text) is not None)
+    )
 
 
 def _check_depth(text: bytes) -> None:

@@ -68,6 +68,29 @@ def test_what_is_encoded_reads_back_equal_for_both_kinds_of_reader(value: Any) -
     assert check_bundle(answer)["responses"][0]["data"] == {"sub": value}
 
 
+number_texts = st.from_regex(r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
+string_texts = st.lists(
+    st.sampled_from(
+        ["\\u0000", "\\ud83d", "\\ude00", "\\uD800", "\\u0041", "\\\\", "e", "E+10", "9", "0" * 16]
+    ),
+    max_size=5,
+).map(lambda parts: f'"{"".join(parts)}"')
+
+
+@settings(deadline=None)
+@given(st.lists(number_texts | string_texts, min_size=1, max_size=4))
+def test_a_quick_look_finds_what_a_long_one_does(parts: list[str]) -> None:
+    """Text is looked at closely only when it may hide trouble; that must not let any pass."""
+    text = f"[{','.join(parts)}]".encode()
+    outcomes = []
+    for check in (wire_json._check_values, wire_json.check_text):
+        try:
+            outcomes.append(check(text))
+        except UnreadableJson as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
+
+
 @given(sendable)
 @settings(max_examples=200, deadline=None)
 def test_text_that_was_stored_with_spaces_reads_back_equal(value: Any) -> None:
