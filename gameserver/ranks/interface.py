@@ -1,8 +1,9 @@
 """What an index of ranks does, whatever keeps it.
 
 A list is sorted by `key`, ascending, then by `seq`, ascending, then by `id`. Who wants the highest first
-makes the key the negative score. `seq` numbers the changes of a place: of two changes of one place, the one
-with the higher number counts, in whichever order they arrive.
+makes the key the negative score. `seq` numbers the changes of a place, counting down: of two changes of one
+place, the one with the lower number counts, in whichever order they arrive, and of two places with equal keys
+the one that was changed last comes first.
 
 An index may lose everything at any time. It knows whether a list is whole: reads of one that is not
 answer None, until somebody has built it again between `begin` and `finish`. Changes go into a list that is
@@ -26,7 +27,7 @@ class Place(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A new key for a place; None removes it. Ignored when the list knows a change with a higher `seq`."""
+    """A new key for a place; None removes it. Ignored when the list knows a later change."""
 
     id: str
     seq: int

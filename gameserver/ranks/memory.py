@@ -28,7 +28,7 @@ class _List:
         """Apply a change; returns the place and the number that were there, None when it came too late."""
         place, seq, key = change
         old_seq, old_key = self.seqs.get(place), self.keys.get(place)
-        if old_seq is not None and old_seq >= seq:
+        if old_seq is not None and old_seq <= seq:
             return None
         self.put(place, seq, key)
         old = None if old_seq is None or old_key is None else Place(place, old_seq, old_key)

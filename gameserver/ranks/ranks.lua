@@ -24,7 +24,7 @@ local function change(at, count)
     local id, seq, key = ARGV[at], ARGV[at + 1], ARGV[at + 2]
     at = at + 3
     local old = redis.call('HGET', hash, id)
-    if not old or old < seq then
+    if not old or old > seq then
       local score = old and redis.call('ZSCORE', set, old .. id)
       undo[#undo + 1] = {id, old, score or ''}
       put(id, seq, key)

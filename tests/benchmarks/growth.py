@@ -12,6 +12,7 @@ import asyncpg
 import httpx
 from sqlalchemy import JSON, Boolean, Float, Integer, LargeBinary, Table
 
+from gameserver.game.leaderboards.sequence import seq_at
 from gameserver.services import ALL
 from gameserver.storage import Json, metadata
 from tests.benchmarks.measure import Running
@@ -68,7 +69,7 @@ def rows(table: Table, board_uid: str, first: int, last: int) -> Iterator[tuple[
         plain["profile_id"] = plain["owner_id"] = plain["entry_id"] = plain["member_id"] = profile
         plain["entity_id"] = f"{number:08x}-0000-4000-8000-000000000001"
         plain["external_key"] = plain["external_id"] = plain["session"] = f"seed-{number}"
-        plain["rank_key"], plain["seq"] = -(number * 7919 % 1_000_003), number + 1
+        plain["rank_key"], plain["seq"] = -(number * 7919 % 1_000_003), seq_at(0) - number
         yield tuple(plain[name] for name in names)
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import insert
 
 from gameserver.app import GameServer, open_server
 from gameserver.game.leaderboards.boards import entries
+from gameserver.game.leaderboards.sequence import seq_at
 from gameserver.game.leaderboards.standings import list_name
 from gameserver.game.leaderboards.store import FIND
 from gameserver.rpc import Origin
@@ -70,7 +71,7 @@ async def seed(server: GameServer, board: str, size: int) -> None:
                 "entry_id": profile_of(number),
                 "member_id": profile_of(number),
                 "rank_key": -chance.randrange(size * 10),
-                "seq": number + 1,
+                "seq": seq_at(0) - number,
                 "data": None,
                 "created_ms": 0,
                 "updated_ms": 0,

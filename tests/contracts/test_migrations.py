@@ -1,6 +1,7 @@
 """Migrations: an upgraded database equals the declared tables, on both engines, whoever starts first."""
 
 import asyncio
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -183,3 +184,38 @@ def test_the_declared_tables_need_no_further_step(tmp_path: Path) -> None:
 def test_steps_are_numbered_in_turn() -> None:
     steps = schema._steps()
     assert steps == [f"{number:04}" for number in range(1, len(steps) + 1)]
+
+
+def test_the_numbers_of_scores_are_turned_around(url: str, tmp_path: Path) -> None:
+    """Of equal scores the one posted last had the highest number, and has the lowest since step 5."""
+    older = tmp_path / "migrations"
+    shutil.copytree(Path(storage.__file__).parent / "migrations", older)
+    for step in schema._steps()[4:]:
+        [path] = (older / "versions").glob(f"{step}_*.py")
+        path.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schema, "_FOLDER", older)
+        migrate(url)
+    entry = "INSERT INTO leaderboard_entries VALUES ('b', 1, '{0}', '{0}', -5, {1}, NULL, 1, 1)"
+    reached = '{"counted": true, "place": [-5, 7, "ada"], "ranked": false}'
+    run(
+        url,
+        entry.format("ada", 7),
+        entry.format("bob", 8),
+        "INSERT INTO leaderboard_chores VALUES ('index', 0, 8, 'some run')",
+        f"INSERT INTO tournament_closings VALUES ('b', 1, 'a', 'b', 0, 1, -1, false, '{reached}')",
+    )
+    migrate(url)
+
+    async def main() -> None:
+        database = await open_database(url)
+        async with database.read() as tx:
+            rows = await tx.all(text("SELECT entry_id, seq FROM leaderboard_entries ORDER BY seq"))
+            assert [tuple(row) for row in rows] == [("bob", 2**63 - 9), ("ada", 2**63 - 8)]
+            chore = await tx.one(text("SELECT seq, identity FROM leaderboard_chores"))
+            assert tuple(chore or ()) == (2**63 - 9, "before 0005")
+            closing = await tx.one(text("SELECT reached FROM tournament_closings"))
+            assert json.loads((closing or ())[0])["place"] == [-5, 0, ""]
+        await database.close()
+
+    asyncio.run(main())

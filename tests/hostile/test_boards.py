@@ -139,7 +139,8 @@ async def test_scores_of_a_clock_that_came_back_keep_their_order(
     found = await game.server.call(
         BOARD, "GET_GLOBAL_LEADERBOARD_PAGE", leaderboardId=board, startIndex=0, endIndex=9
     )
-    assert [entry["playerId"] for entry in found["leaderboard"]] == [p.profile_id for p in players]
+    newest_first = [player.profile_id for player in reversed(players)]
+    assert [entry["playerId"] for entry in found["leaderboard"]] == newest_first
 
 
 async def test_a_thousand_packets_of_one_player_at_once(game: Game) -> None:

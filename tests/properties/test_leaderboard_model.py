@@ -126,7 +126,7 @@ class Model(RuleBasedStateMachine):
                 return
             if old is None:
                 self.scores.append((player, new))
-            elif new != old:
+            elif new != old or self.kind in {"LAST_VALUE", "CUMULATIVE"}:
                 self.scores.remove((player, old))
                 self.scores.append((player, new))
         self.call(player, "POST_SCORE", score=score)
@@ -204,7 +204,8 @@ class Model(RuleBasedStateMachine):
         if not hasattr(self, "versions"):
             return
         for version, scores in self.versions.items():
-            in_order = sorted(scores, key=lambda entry: entry[1] if self.low else -entry[1])
+            newest_first = reversed(scores)
+            in_order = sorted(newest_first, key=lambda entry: entry[1] if self.low else -entry[1])
             for backwards in (False, True):
                 wanted = in_order[::-1] if backwards else in_order
                 sort = "LOW_TO_HIGH" if self.low != backwards else "HIGH_TO_LOW"

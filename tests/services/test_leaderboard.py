@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gameserver.game import social
+from gameserver.game.leaderboards.sequence import seq_at
 from gameserver.game.leaderboards.standings import list_name
 from gameserver.game.leaderboards.store import FIND
 from gameserver.game.social import Group
@@ -222,15 +223,15 @@ async def test_a_thousand_posts_of_one_player_at_once(game: Game) -> None:
     assert await scores(player, "best") == [999]
 
 
-async def test_equal_scores_stand_in_the_order_they_were_reached(game: Game) -> None:
+async def test_of_equal_scores_the_one_posted_last_stands_first(game: Game) -> None:
     await create(game, kind="LAST_VALUE")
     players = [await game.player() for _ in range(4)]
     for player in players:
         await post(player, 5)
     await post(players[0], 6)
-    await post(players[0], 5)  # reached again, later than the others
-    await post(players[1], 5)  # nothing has changed
-    wanted = [players[i].profile_id for i in (1, 2, 3, 0)]
+    await post(players[0], 5)  # posted again, later than the others
+    await post(players[1], 5)
+    wanted = [players[i].profile_id for i in (1, 0, 3, 2)]
     for _ in range(2):
         found = (await page(players[0]))["leaderboard"]
         assert [entry["playerId"] for entry in found] == wanted
@@ -555,7 +556,7 @@ async def test_upkeep_puts_in_what_a_dead_process_did_not(
     before = await ranks.page(name, 0, 9)
     assert before is not None
     assert [place.key for place in before.places] == [-100, -99, -98]
-    await board.upkeep.repair_index(0, "")
+    await board.upkeep.repair_index(seq_at(0), "")
     after = await ranks.page(name, 0, 9)
     assert after is not None
     assert [place.key for place in after.places] == [-500, -100]
@@ -565,7 +566,7 @@ async def test_another_index_than_before_is_built_again(game: Game) -> None:
     await create(game)
     [player] = await fill(game, 1)
     name = await with_ranks(game, player)
-    await game.core.leaderboards.upkeep.repair_index(0, "another run of the server")
+    await game.core.leaderboards.upkeep.repair_index(seq_at(0), "another run of the server")
     assert await game.core.leaderboards.index.ranks.page(name, 0, 9) is None
 
 

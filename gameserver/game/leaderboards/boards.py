@@ -110,7 +110,7 @@ entries = Table(
     Column("entry_id", Text, primary_key=True),  # the member; on an arcade board a member has many
     Column("member_id", String(36), nullable=False),  # a player, or a group
     Column("rank_key", BigInteger, nullable=False),  # what is sorted by: the score, or its negative
-    Column("seq", BigInteger, nullable=False),  # when it was reached; decides ties
+    Column("seq", BigInteger, nullable=False),  # when it was reached, counting down; decides ties
     Column("data", Json),
     Column("created_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),

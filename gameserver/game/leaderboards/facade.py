@@ -156,8 +156,8 @@ class Leaderboards:
     async def _note_removed(self, work: Work, rows: Sequence[Row]) -> None:
         noted = []
         for row in rows:
-            # Higher than the post that is undone, lower than the next one.
-            seq = max(row["seq"] + 1, self._numbers.next(self._clock.ms()))
+            # Later than the post that is undone, earlier than the next one.
+            seq = min(row["seq"] - 1, self._numbers.next(self._clock.ms()))
             uid, version, place = row["board_uid"], row["version"], row["entry_id"]
             self.index.queue(work, list_name(uid, version), Change(place, seq, None))
             noted.append({"board_uid": uid, "version": version, "entry_id": place, "seq": seq})

@@ -37,8 +37,8 @@ OF_MEMBER = (
 _old, _new = entries.c, excluded(entries)
 _KEY = ("board_uid", "version", "entry_id")
 _TAKEN = {name: _new[name] for name in ("rank_key", "data", "created_ms", "updated_ms")}
-# As with posts: of two changes of an entry the later one has the higher seq.
-_NEXT = {"seq": case((_old.seq >= _new.seq, _old.seq + 1), else_=_new.seq)}
+# As with posts: of two changes of an entry the later one has the lower seq.
+_NEXT = {"seq": case((_old.seq <= _new.seq, _old.seq - 1), else_=_new.seq)}
 _SUM = _old.rank_key + _new.rank_key
 _RETURNED = (entries.c.rank_key, entries.c.seq)
 

@@ -65,8 +65,8 @@ _SOURCE = (
     .where(boards.c.uid == _value("board_uid"), boards.c.stamp == bindparam("stamp", type_=BigInteger()))
 )
 _KEY = ["board_uid", "version", "entry_id"]
-# Of two changes of an entry the later one has the higher seq, whatever the clocks of processes say.
-_NEXT_SEQ = case((_old.seq >= _new.seq, _old.seq + 1), else_=_new.seq)
+# Of two changes of an entry the later one has the lower seq, whatever the clocks of processes say.
+_NEXT_SEQ = case((_old.seq <= _new.seq, _old.seq - 1), else_=_new.seq)
 
 
 def _post(changes: dict[str, Any] | None, where: ColumnElement[bool] | None = None) -> Upsert:
@@ -82,13 +82,8 @@ def _post(changes: dict[str, Any] | None, where: ColumnElement[bool] | None = No
 
 _SUM = _old.rank_key + _new.rank_key
 _BEST = _post({"rank_key": _new.rank_key, "seq": _NEXT_SEQ}, _new.rank_key < _old.rank_key)
-_LAST = _post(
-    {"rank_key": _new.rank_key, "seq": case((_old.rank_key == _new.rank_key, _old.seq), else_=_NEXT_SEQ)}
-)
-_ADDED = _post(
-    {"rank_key": _SUM, "seq": case((_new.rank_key == 0, _old.seq), else_=_NEXT_SEQ)},
-    _SUM.between(-SCORE_MAX, SCORE_MAX),
-)
+_LAST = _post({"rank_key": _new.rank_key, "seq": _NEXT_SEQ})
+_ADDED = _post({"rank_key": _SUM, "seq": _NEXT_SEQ}, _SUM.between(-SCORE_MAX, SCORE_MAX))
 _EACH = _post(None)
 
 POST = {
@@ -240,8 +235,8 @@ TRUTH = select(entries.c.entry_id, entries.c.seq, entries.c.rank_key, entries.c.
 )
 RECENT = (
     select(entries.c.board_uid, entries.c.version, entries.c.entry_id, entries.c.seq, entries.c.rank_key)
-    .where(entries.c.seq > bindparam("above"))
-    .order_by(entries.c.seq)
+    .where(entries.c.seq < bindparam("below"))
+    .order_by(entries.c.seq.desc())
     .limit(bindparam("most"))
 )
 

@@ -17,7 +17,7 @@ from gameserver.apps import App
 from gameserver.game.leaderboards import removals, scores
 from gameserver.game.leaderboards.boards import boards, entries, read_board, versions
 from gameserver.game.leaderboards.hooks import is_needed, tick_hooks
-from gameserver.game.leaderboards.sequence import seq_at
+from gameserver.game.leaderboards.sequence import seq_at, seq_before
 from gameserver.game.leaderboards.standings import Index, list_name
 from gameserver.game.leaderboards.store import FIND, Boards, Stale, declared
 from gameserver.ranks import Change, RanksAway
@@ -186,10 +186,10 @@ class Upkeep:
         now_is = await self._index.ranks.identity()
         if identity and identity != now_is:
             await self.forget_all()
-        above = max(0, seq - seq_at(SLACK_MS))
+        below = seq_before(seq, SLACK_MS)
         while True:
             async with self._database.read() as tx:
-                rows = await tx.all(scores.RECENT, above=above, most=RECENT_MAX)
+                rows = await tx.all(scores.RECENT, below=below, most=RECENT_MAX)
             lists: dict[str, list[Change]] = defaultdict(list)
             for row in rows:
                 name = list_name(row["board_uid"], row["version"])
@@ -197,12 +197,12 @@ class Upkeep:
             for name, changes in lists.items():
                 await self._index.ranks.change(name, changes)
             if rows:
-                above = rows[-1]["seq"]
+                below = rows[-1]["seq"]
             if len(rows) < RECENT_MAX:
                 break
         await self._repair_removals()
         async with self._database.write() as tx:
-            await tx.run(FINISH, to_seq=max(above, seq), now_is=now_is)
+            await tx.run(FINISH, to_seq=min(below, seq), now_is=now_is)
 
     async def _repair_removals(self) -> None:
         async with self._database.read() as tx:

@@ -69,7 +69,7 @@ async def read_page(ctx: Context, request: GetPage) -> dict[str, Any] | None:
 async def get_page(ctx: Context, request: GetPage) -> dict[str, Any]:
     """Read the entries from one index to another, both from 0 and included; at most 500.
 
-    Among equal scores, who reached it first stands first. Version 0 and versions that are no longer retained
+    Among equal scores, the one posted last stands first. Version 0 and versions that are no longer retained
     are empty.
     """
     page = await read_page(ctx, request)
