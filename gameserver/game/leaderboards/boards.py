@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Tabl
 
 from gameserver.apps import Mistake, Settings
 from gameserver.apps.definition import Name
+from gameserver.game.leaderboards.pacers import PACERS_MAX, BoardName, Pacer, PacerSettings, pacer_on
 from gameserver.game.leaderboards.periods import RECURRING, Rotation, boundary, next_number, next_reset
 from gameserver.game.leaderboards.tournaments import (
     CONFIGS_MAX,
@@ -457,9 +458,6 @@ class BoardSettings(Settings):
         )
 
 
-BoardName = Annotated[str, Meta(min_length=1, max_length=ID_MAX)]
-
-
 class LeaderboardSettings(Settings):
     """Leaderboards that are there from the start, and limits for those that clients make."""
 
@@ -469,6 +467,17 @@ class LeaderboardSettings(Settings):
     boards_max: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Boards of the app, with those that clients have made.")
     ] = 10_000
+    pacers: Annotated[
+        dict[Name, PacerSettings],
+        Meta(
+            max_length=PACERS_MAX, description="Pretended friends by their ids, and their scores on boards."
+        ),
+    ] = msgspec.field(default_factory=dict)
+
+    def pacers_on(self, board_id: str) -> list[Pacer]:
+        """Return the pacers that have a score on a board."""
+        found = (pacer_on(name, pacer, board_id) for name, pacer in self.pacers.items())
+        return [pacer for pacer in found if pacer is not None]
 
     @property
     def configs(self) -> Mapping[str, BoardConfig]:

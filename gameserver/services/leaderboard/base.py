@@ -39,6 +39,16 @@ retained = 4
 # "GROUP": groups have scores, not players.
 #entries = "PLAYER"
 data = { title = "High scores" }
+
+# Pacers are pretended friends: they stand among the friends of every player, with scores that never change,
+# so that there is somebody to overtake. Their ids are what clients see as playerId.
+[leaderboard.pacers.rookie]
+name = "Rookie"
+#picture = "https://example.com/rookie.png"
+# Told to clients beside every score, and beside one.
+#tag = { team = "red" }
+#boards.high_scores.tag = { car = "kart" }
+boards.high_scores.score = 100
 """
 
 service = Service("leaderboard", section=LeaderboardSettings, sample=SAMPLE)

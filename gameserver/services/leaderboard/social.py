@@ -6,8 +6,9 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from gameserver.game import players, social
-from gameserver.game.leaderboards import CURRENT, Board, NoLeaderboard, no_board
+from gameserver.game.leaderboards import CURRENT, Board, LeaderboardSettings, NoLeaderboard, no_board
 from gameserver.game.leaderboards.boards import InvalidVersion
+from gameserver.game.leaderboards.pacers import Pacer
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.leaderboard.base import (
     IDS_MAX,
@@ -55,7 +56,8 @@ async def read_social(ctx: Context, request: GetSocial) -> dict[str, Any] | None
     async def read(board: Board) -> dict[str, Any]:
         version = version_of(board, request.version_id)
         rows = await bests(ctx, board, version, circle)
-        listed = [_friend(ctx, board, row, you=bool(request.replace_name)) for row in rows]
+        friends = [_friend(ctx, board, row, you=bool(request.replace_name)) for row in rows]
+        listed = _with_pacers(ctx, board, version, friends)
         if all(row["member_id"] != me for row in rows):
             own = await players.read(ctx.tx, ctx.app.id, me)
             listed.append(_without_score(me, own, you=bool(request.replace_name)))
@@ -85,6 +87,31 @@ def _friend(ctx: Context, board: Board, row: Row, *, you: bool) -> dict[str, Any
     }
 
 
+def _with_pacers(
+    ctx: Context, board: Board, version: int, friends: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return friends, and the pacers of the board at their places; of equal scores a pacer's comes last."""
+    if not board.retains(version):
+        return friends
+    pacers = [_pacer(pacer) for pacer in ctx.section(LeaderboardSettings).pacers_on(board.board_id)]
+    return sorted([*friends, *pacers], key=lambda entry: board.key(entry["score"]))
+
+
+def _pacer(pacer: Pacer) -> dict[str, Any]:
+    return {
+        "playerId": pacer.pacer_id,
+        "name": pacer.name,
+        "pictureUrl": pacer.picture_url,
+        "score": pacer.score,
+        "otherData": pacer.data,
+        "createdAt": None,
+        "updatedAt": None,
+        "authenticationType": None,
+        "externalId": pacer.pacer_id,
+        "summaryFriendData": None,
+    }
+
+
 def _without_score(profile_id: str, player: Row | None, *, you: bool) -> dict[str, Any]:
     return {
         "playerId": profile_id,
@@ -107,9 +134,10 @@ def _without_score(profile_id: str, player: Row | None, *, you: bool) -> dict[st
     errors=(NoLeaderboard, InvalidVersion, WrongEntryType),
 )
 async def get_social(ctx: Context, request: GetSocial) -> dict[str, Any]:
-    """Read the best scores of the caller and their friends, the best first.
+    """Read the best scores of the caller, their friends and the board's pacers, the best first.
 
-    The caller is always there, with nulls when there is no score. `replaceName` calls them "You".
+    Pacers are pretended friends that the operator declares; `externalId` is set for them alone. The caller is
+    always there, with nulls when there is no score. `replaceName` calls them "You".
     """
     answer = await read_social(ctx, request)
     if answer is None:
@@ -124,7 +152,7 @@ async def get_social(ctx: Context, request: GetSocial) -> dict[str, Any]:
     errors=(InvalidVersion, WrongEntryType),
 )
 async def get_social_if_exists(ctx: Context, request: GetSocial) -> dict[str, Any] | None:
-    """Read the best scores of the caller and their friends; null when there is no such board."""
+    """Read the best scores of the caller, their friends and pacers; null when there is no such board."""
     return await read_social(ctx, request)
 
 
@@ -136,24 +164,28 @@ class GetMultiSocial(Request):
 
 @service.operation("GET_MULTI_SOCIAL_LEADERBOARD", tx=Tx.READ)
 async def get_multi_social(ctx: Context, request: GetMultiSocial) -> dict[str, Any]:
-    """Read several boards among friends; of each so many entries, and the caller's own beside them.
+    """Read several boards among friends and pacers; of each so many entries, and the caller's own beside.
 
-    `selfIndex` is the caller's place among their friends, from 0, or -1 without a score. Ids without a board,
-    and boards of groups, are left out.
+    `selfIndex` is the caller's place among them, from 0, or -1 without a score. Ids without a board, and
+    boards of groups, are left out.
     """
     me, most = ctx.player_id, min(request.leaderboard_result_count, ROWS_MAX)
+    player = await players.read(ctx.tx, ctx.app.id, me)
     circle = [me, *await social.friends_of(ctx.tx, ctx.app.id, me)]
 
     async def read(board: Board) -> dict[str, Any] | None:
         if board.entry_type != "PLAYER":
             return None
+        you = bool(request.replace_name)
         rows = await bests(ctx, board, board.version, circle)
-        listed = [_entry(ctx, board, row, you=bool(request.replace_name)) for row in rows]
-        index = next((i for i, row in enumerate(rows) if row["member_id"] == me), -1)
+        friends = [_friend(ctx, board, row, you=you) for row in rows]
+        listed = _with_pacers(ctx, board, board.version, friends)
+        index = next((i for i, entry in enumerate(listed) if entry["playerId"] == me), -1)
+        own = listed[index] if index >= 0 else _without_score(me, player, you=you)
         return {
             "leaderboardId": board.board_id,
-            "leaderboard": listed[:most],
-            "self": listed[index] if index >= 0 else None,
+            "leaderboard": [_entry(entry) for entry in listed[:most]],
+            "self": _entry(own),
             "selfIndex": index,
         }
 
@@ -167,10 +199,8 @@ async def get_multi_social(ctx: Context, request: GetMultiSocial) -> dict[str, A
     }
 
 
-def _entry(ctx: Context, board: Board, row: Row, *, you: bool) -> dict[str, Any]:
-    shown = _friend(ctx, board, row, you=you)
-    shown["data"] = shown.pop("otherData")
-    return shown
+def _entry(friend: dict[str, Any]) -> dict[str, Any]:
+    return {"data" if name == "otherData" else name: value for name, value in friend.items()}
 
 
 # Players by name, members of a group
