@@ -186,16 +186,32 @@ def test_steps_are_numbered_in_turn() -> None:
     assert steps == [f"{number:04}" for number in range(1, len(steps) + 1)]
 
 
-def test_the_numbers_of_scores_are_turned_around(url: str, tmp_path: Path) -> None:
-    """Of equal scores the one posted last had the highest number, and has the lowest since step 5."""
-    older = tmp_path / "migrations"
+def before(step: int, url: str, folder: Path) -> None:
+    """Migrate a database up to the step before this one."""
+    older = folder / "migrations"
     shutil.copytree(Path(storage.__file__).parent / "migrations", older)
-    for step in schema._steps()[4:]:
-        [path] = (older / "versions").glob(f"{step}_*.py")
+    for number in schema._steps()[step - 1 :]:
+        [path] = (older / "versions").glob(f"{number}_*.py")
         path.unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schema, "_FOLDER", older)
         migrate(url)
+
+
+def read(url: str, statement: str) -> list[tuple[object, ...]]:
+    async def main() -> list[tuple[object, ...]]:
+        database = await open_database(url)
+        async with database.read() as tx:
+            rows = [tuple(row) for row in await tx.all(text(statement))]
+        await database.close()
+        return rows
+
+    return asyncio.run(main())
+
+
+def test_the_numbers_of_scores_are_turned_around(url: str, tmp_path: Path) -> None:
+    """Of equal scores the one posted last had the highest number, and has the lowest since step 5."""
+    before(5, url, tmp_path)
     entry = "INSERT INTO leaderboard_entries VALUES ('b', 1, '{0}', '{0}', -5, {1}, NULL, 1, 1)"
     reached = '{"counted": true, "place": [-5, 7, "ada"], "ranked": false}'
     run(
@@ -206,16 +222,28 @@ def test_the_numbers_of_scores_are_turned_around(url: str, tmp_path: Path) -> No
         f"INSERT INTO tournament_closings VALUES ('b', 1, 'a', 'b', 0, 1, -1, false, '{reached}')",
     )
     migrate(url)
+    scores = read(url, "SELECT entry_id, seq FROM leaderboard_entries ORDER BY seq")
+    assert scores == [("bob", 2**63 - 9), ("ada", 2**63 - 8)]
+    assert read(url, "SELECT seq, identity FROM leaderboard_chores") == [(2**63 - 9, "before 0005")]
+    [[closing]] = read(url, "SELECT reached FROM tournament_closings")
+    assert json.loads(str(closing))["place"] == [-5, 0, ""]
 
-    async def main() -> None:
-        database = await open_database(url)
-        async with database.read() as tx:
-            rows = await tx.all(text("SELECT entry_id, seq FROM leaderboard_entries ORDER BY seq"))
-            assert [tuple(row) for row in rows] == [("bob", 2**63 - 9), ("ada", 2**63 - 8)]
-            chore = await tx.one(text("SELECT seq, identity FROM leaderboard_chores"))
-            assert tuple(chore or ()) == (2**63 - 9, "before 0005")
-            closing = await tx.one(text("SELECT reached FROM tournament_closings"))
-            assert json.loads((closing or ())[0])["place"] == [-5, 0, ""]
-        await database.close()
 
-    asyncio.run(main())
+def test_boards_get_to_know_their_division_set(url: str, tmp_path: Path) -> None:
+    before(6, url, tmp_path)
+    fields = (
+        "uid, app_id, board_id, entry_type, board_type, rotation, days, retained, version, started_ms,"
+        " db_version, stamp, t_enabled, t_template_only, created_ms"
+    )
+    board = (
+        f"INSERT INTO leaderboards ({fields}) VALUES ('{{0}}', 'a', '{{1}}', 'PLAYER', 'HIGH_VALUE', 'ADHOC',"
+        " 0, 1, 1, 0, 1, 1, true, false, 0)"
+    )
+    run(
+        url,
+        board.format("u1", "^D^gold^1"),
+        board.format("u2", "^D^gold^2"),
+        "INSERT INTO tournament_division_instances VALUES ('a', 'gold', 1, '^D^gold^1', 'u1', 0, 0, 1, 1, 1)",
+    )
+    migrate(url)
+    assert read(url, "SELECT uid, div_set FROM leaderboards ORDER BY uid") == [("u1", "gold"), ("u2", None)]

@@ -179,7 +179,8 @@ async def test_leaving_and_entering_again(game: Game) -> None:
         assert (await status(player))["enrolled"] is False
     left = await player.call(SERVICE, "LEAVE_TOURNAMENT", leaderboardId="daily")
     assert left == {"numScoresRemoved": 0}
-    assert await refused(player, "LEAVE_TOURNAMENT", leaderboardId="none") == (500, 40499)
+    for board, refusal in (("none", (500, 40499)), ("plain", (400, 40495)), ("teams", (400, 40656))):
+        assert await refused(player, "LEAVE_TOURNAMENT", leaderboardId=board) == refusal
 
 
 async def test_where_nobody_can_enter(game: Game) -> None:
@@ -641,6 +642,7 @@ async def test_divisions_fill_up_one_after_the_other(game: Game) -> None:
     info = await ada.call(SERVICE, "GET_DIVISION_INFO", divSetId=set_id)
     assert (info["enrolled"], info["leaderboardEnrollment"]["score"]) == (True, 10)
     assert await my_divisions(ada) == {"ACTIVE": {set_id: [boards[0]]}}
+    assert await refused(bob, "LEAVE_TOURNAMENT", leaderboardId=boards[0]) == (400, 40638)
     left = await bob.call(SERVICE, "LEAVE_DIVISION_INSTANCE", leaderboardId=boards[0])
     assert left == {"numScoresRemoved": 1}
     assert await my_divisions(bob) == {}
@@ -712,6 +714,13 @@ async def test_a_group_in_a_division(game: Game, teams: dict[str, list[str]]) ->
     assert (await game.server.call(SERVICE, "SYS_GET_GROUP_DIVISIONS", **reds))["ACTIVE"] == found["ACTIVE"]
     unknown = await game.server.refused(SERVICE, "SYS_GET_GROUP_DIVISIONS", groupId="blues")
     assert unknown.reason_code == 40345
+    for other, reason in ((board, 40638), ("plain", 40656), ("teamless", 40495)):
+        await game.server.call("leaderboard", "DELETE_LEADERBOARDS", leaderboardIds=["teamless"])
+        config = {"entryType": "GROUP", "leaderboardType": "HIGH_VALUE", "rotationType": "NEVER"}
+        await game.server.call(
+            "leaderboard", "SYS_CREATE_LEADERBOARD_CONFIG", leaderboardId="teamless", configJson=config
+        )
+        assert await refused(player, "LEAVE_GROUP_TOURNAMENT", **reds, leaderboardId=other) == (400, reason)
     left = await player.call(SERVICE, "LEAVE_GROUP_DIVISION_INSTANCE", **reds, leaderboardId=board)
     assert left == {"numScoresRemoved": 1}
 
@@ -752,6 +761,79 @@ async def test_division_sets_live_and_die(game: Game) -> None:
     ):
         refusal = await game.server.refused(SERVICE, operation, **named, configJson={})
         assert refusal.reason_code == 40625
+
+
+async def test_boards_tell_their_division_set(game: Game) -> None:
+    set_id, other_set = await make_set(game), await make_set(game)
+    player = await game.player()
+    board = (await enter(player, set_id))["leaderboardId"]
+    other = (await enter(player, other_set))["leaderboardId"]
+
+    async def listed(**options: Any) -> list[str]:
+        found = await game.server.call("leaderboard", "SYS_LIST_LEADERBOARD_CONFIGS", optionsJson=options)
+        boards = found["leaderboardList"]
+        assert found["leaderboardListCount"] == len(boards)
+        return [
+            entry["leaderboardId"] for entry in boards if entry.get("divSet") in {None, set_id, other_set}
+        ]
+
+    config = await game.server.call("leaderboard", "SYS_GET_LEADERBOARD_CONFIG", leaderboardId=board)
+    assert (config[board]["divSet"], config[board]["tTemplateOnly"]) == (set_id, False)
+    assert (
+        "divSet"
+        not in (await game.server.call("leaderboard", "SYS_GET_LEADERBOARD_CONFIG", leaderboardId="model"))[
+            "model"
+        ]
+    )
+    for name in ("division", "divisions"):
+        assert await listed(filterType=name) == sorted([board, other])
+        assert await listed(filterType=name, divisionSetId=set_id) == [board]
+        assert await listed(filterType=name, divisionSetId="none") == []
+    assert "model" in await listed(filterType="templates")
+    tournaments = await listed(filterType="tournament")
+    assert "daily" in tournaments
+    assert not {"model", board, other} & set(tournaments)
+    context = {"searchCriteria": {"divSet": set_id}}
+    page = await game.server.call("leaderboard", "SYS_GET_LEADERBOARD_CONFIGS_PAGE", context=context)
+    assert [(item["leaderboardId"], item["divSet"]) for item in page["results"]["items"]] == [(board, set_id)]
+    game.clock.advance(DAY)
+    assert board in await listed(filterType="divisions")
+    assert await listed(filterType="divisions", divisionSetId=set_id) == []  # none runs any more
+
+
+async def test_the_model_of_a_division_set_stays(game: Game) -> None:
+    set_id = await make_set(game)
+    named = {"leaderboardId": "model", "forceDelete": True}
+    refusal = await game.server.refused("leaderboard", "SYS_DELETE_LEADERBOARD_CONFIG", **named)
+    assert (refusal.status, refusal.reason_code) == (400, 40847)
+    listed = await game.server.call(SERVICE, "SYS_LIST_DIVISION_SET_CONFIGS")
+    for config in listed["divSetConfigs"]:
+        if config["lbTemplate"] == "model":
+            of_set = {"divSetId": config["divSetId"], "force": True}
+            await game.server.call(SERVICE, "SYS_DELETE_DIVISION_SET_CONFIG", **of_set)
+    assert set_id in [config["divSetId"] for config in listed["divSetConfigs"]]
+    assert await game.server.call("leaderboard", "SYS_DELETE_LEADERBOARD_CONFIG", **named) == {}
+
+
+async def test_an_instance_whose_board_is_gone(game: Game) -> None:
+    set_id = await make_set(game)
+    player = await game.player()
+    board = (await enter(player, set_id))["leaderboardId"]
+    await game.server.call("leaderboard", "DELETE_LEADERBOARDS", leaderboardIds=[board])
+    assert await my_divisions(player) == {}
+    assert (await enter(player, set_id))["leaderboardId"] == f"^D^{set_id}^2"
+
+
+async def test_results_of_a_division_expire(game: Game) -> None:
+    set_id = await make_set(game, expireResultsAfterDays=1)
+    player = await game.player()
+    board = (await enter(player, set_id))["leaderboardId"]
+    game.clock.advance(DAY)
+    await tick(game)
+    assert await my_divisions(player) == {"CLAIMABLE": {set_id: [board]}}
+    game.clock.advance(DAY)
+    assert await my_divisions(player) == {}
+    assert await refused(player, "CLAIM_TOURNAMENT_REWARD", leaderboardId=board, versionId=1) == (500, 40499)
 
 
 async def test_a_template_board_without_tournaments(game: Game) -> None:

@@ -17,7 +17,13 @@ from gameserver.game.leaderboards.boards import (
     Version,
 )
 from gameserver.game.leaderboards.facade import Leaderboards, Posted
-from gameserver.game.leaderboards.hooks import needed_hooks, post_hooks, rotation_hooks, tick_hooks
+from gameserver.game.leaderboards.hooks import (
+    needed_hooks,
+    post_hooks,
+    reference_hooks,
+    rotation_hooks,
+    tick_hooks,
+)
 from gameserver.game.leaderboards.periods import RECURRING, Rotation
 from gameserver.game.leaderboards.standings import Index, Standing, Standings
 from gameserver.game.leaderboards.store import Stale, Work, no_board
@@ -44,6 +50,7 @@ __all__ = [
     "needed_hooks",
     "no_board",
     "post_hooks",
+    "reference_hooks",
     "rotation_hooks",
     "tick_hooks",
 ]

@@ -86,6 +86,7 @@ boards = Table(
     Column("t_settings", Json),  # of periods to come
     Column("t_period", Json),  # of the running one
     Column("t_schedule", Json),  # periods of an ADHOC board
+    Column("div_set", Text),  # the division set it is an instance of
     Column("declared", String(64)),  # digest of the declaration it was made from
     Column("created_ms", BigInteger, nullable=False),
     UniqueConstraint("app_id", "board_id"),
@@ -167,6 +168,7 @@ class BoardConfig(msgspec.Struct, frozen=True, kw_only=True):
     t_enabled: bool = False
     t_template_only: bool = False
     t_settings: str | None = None  # of a declared board: the tournaments of its periods
+    div_set: str | None = None
     declared: str | None = None
 
 
@@ -203,6 +205,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     t_settings: str | None
     t_period: str | None
     t_schedule: str | None
+    div_set: str | None
     declared: str | None
     created_ms: int
 
@@ -332,6 +335,7 @@ def new_board(uid: str, app_id: str, board_id: str, config: BoardConfig, now_ms:
         t_settings=config.t_settings,
         t_period=config.t_settings,
         t_schedule=None,
+        div_set=config.div_set,
         declared=config.declared,
         created_ms=now_ms,
     )

@@ -12,12 +12,15 @@ RotationHook = Callable[[Transaction, Board, Sequence[Version]], Awaitable[None]
 """Transaction, board as it is now, versions that ended: in the transaction that stores the rotation, once."""
 NeededHook = Callable[[Transaction, str, int], Awaitable[bool]]
 """Transaction, uid of a board, version: whether scores are needed that nobody can read any more."""
+ReferenceHook = Callable[[Transaction, Board], Awaitable[bool]]
+"""Transaction, board: whether something is made like the board, and needs it."""
 TickHook = Callable[[Database, Iterable[App], int], Awaitable[None]]
 """Database, apps, time: every second, in every process."""
 
 post_hooks: list[PostHook] = []
 rotation_hooks: list[RotationHook] = []
 needed_hooks: list[NeededHook] = []
+reference_hooks: list[ReferenceHook] = []
 tick_hooks: list[TickHook] = []
 
 
@@ -38,5 +41,13 @@ async def is_needed(tx: Transaction, uid: str, version: int) -> bool:
     """Ask whether the scores of a version must stay."""
     for hook in needed_hooks:
         if await hook(tx, uid, version):
+            return True
+    return False
+
+
+async def is_referred_to(tx: Transaction, board: Board) -> bool:
+    """Ask whether a board must stay because something is made like it."""
+    for hook in reference_hooks:
+        if await hook(tx, board):
             return True
     return False

@@ -1,10 +1,10 @@
 """How boards are stored: found, made, changed, rotated, deleted."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, true, update
 
 from gameserver.apps import App
 from gameserver.game.leaderboards.boards import (
@@ -53,6 +53,16 @@ class Stale(Exception):
     """The board has changed since it was read."""
 
 
+class Kind(NamedTuple):
+    """Some of an app's boards: a condition for those that are stored, and one for those only declared."""
+
+    stored: ColumnElement[bool]
+    declared: Callable[[Board], bool]
+
+
+ALL = Kind(true(), lambda _: True)
+
+
 class Work(Protocol):
     """What a packet's context offers to rules below it."""
 
@@ -78,7 +88,7 @@ PAGE = (
 )
 COUNT = select(func.count()).select_from(boards).where(boards.c.app_id == bindparam("app"))
 INSERT = insert(boards)
-_FIXED = {"uid", "app_id", "board_id", "created_ms"}
+_FIXED = {"uid", "app_id", "board_id", "div_set", "created_ms"}
 _CHANGED = [column.name for column in boards.c if column.name not in _FIXED]
 CHANGE = (
     update(boards)
@@ -167,17 +177,17 @@ class Boards:
                 found[board_id] = unstored
         return {board_id: found[board_id] for board_id in dict.fromkeys(board_ids) if board_id in found}
 
-    async def page(self, work: Work, most: int = PAGE_MAX) -> tuple[list[Board], int]:
-        """Return boards of the app by id, and how many there are."""
-        rows = await work.tx.all(PAGE, app=work.app.id, most=most)
+    async def page(self, work: Work, kind: Kind = ALL, most: int = PAGE_MAX) -> tuple[list[Board], int]:
+        """Return boards of the app by id, and how many there are, of one kind."""
+        rows = await work.tx.all(PAGE.where(kind.stored), app=work.app.id, most=most)
         found = _alive(rows, work.now_ms)
         count = len(found)
         if len(rows) == most:
-            counted = await work.tx.one(COUNT, app=work.app.id)
+            counted = await work.tx.one(COUNT.where(kind.stored), app=work.app.id)
             count = counted[0] if counted is not None else count
         missing = [board_id for board_id in declared(work.app) if board_id not in found]
         for board_id, board in (await self.find_many(work, missing)).items():
-            if not board.uid:
+            if not board.uid and kind.declared(board):
                 count += 1
                 found[board_id] = board
         return [found[board_id] for board_id in sorted(found)][:most], count

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
+from sqlalchemy import and_
 
 from gameserver.game import paging
 from gameserver.game.leaderboards import Board, NoLeaderboard, Rotation, Stale, no_board
@@ -12,7 +13,14 @@ from gameserver.game.leaderboards.boards import (
     boards,
     read_board,
 )
-from gameserver.game.leaderboards.store import DuplicateLeaderboard, ScoresExist, TooManyLeaderboards
+from gameserver.game.leaderboards.hooks import is_referred_to
+from gameserver.game.leaderboards.store import (
+    ALL,
+    DuplicateLeaderboard,
+    Kind,
+    ScoresExist,
+    TooManyLeaderboards,
+)
 from gameserver.game.leaderboards.tournaments import InvalidTournamentSettings, read_schedule
 from gameserver.game.query import Fields, InvalidWhere
 from gameserver.rpc import Access, Context, Tx
@@ -34,6 +42,12 @@ class DoesNotApply(GameError):
     """The board's rotation is not of the kind that the operation is for."""
 
     reason_code = 40845
+
+
+class ReferredTo(GameError):
+    """A division set makes its instances like the board."""
+
+    reason_code = 40847
 
 
 class InProgress(GameError):
@@ -225,11 +239,16 @@ class DeleteConfig(OfBoard):
     "SYS_DELETE_LEADERBOARD_CONFIG",
     tx=Tx.WRITE,
     access=Access.SERVER,
-    errors=(NoLeaderboard, InProgress),
+    errors=(NoLeaderboard, InProgress, ReferredTo),
 )
 async def delete_config(ctx: Context, request: DeleteConfig) -> dict[str, Any]:
-    """Delete a board with its scores. One whose tournament runs or is scheduled needs `forceDelete`."""
+    """Delete a board with its scores. One whose tournament runs or is scheduled needs `forceDelete`.
+
+    Refused in any case: the model of a division set, which would have nothing to go by.
+    """
     board = await locked(ctx, request.leaderboard_id)
+    if board.t_template_only and await is_referred_to(ctx.tx, board):
+        raise ReferredTo("a division set makes its instances like this leaderboard")
     current, _ = board.at(ctx.now_ms)
     busy = current.t_period is not None or read_schedule(current.t_schedule)
     if busy and not request.force_delete:
@@ -305,7 +324,7 @@ class ListConfigs(Request):
 
 
 class Summary(Reply):
-    """A board in short."""
+    """A board in short. `div_set` is there if it is an instance of a division set."""
 
     leaderboard_id: str
     entry_type: str
@@ -317,6 +336,7 @@ class Summary(Reply):
     t_enabled: bool
     t_template_only: bool
     data: Any
+    div_set: str | UnsetType = UNSET
 
 
 class ConfigListReply(Reply):
@@ -336,33 +356,41 @@ def _summary(board: Board) -> Summary:
         t_enabled=board.t_enabled,
         t_template_only=board.t_template_only,
         data=data_of(board),
+        div_set=board.div_set or UNSET,
     )
 
 
 @service.operation("SYS_LIST_LEADERBOARD_CONFIGS", tx=Tx.READ, access=Access.SERVER)
 async def list_configs(ctx: Context, request: ListConfigs) -> ConfigListReply:
-    """List boards by id: `standard` without tournaments (the default), `tournament`, `templates`, or `all`.
+    """List boards by id, up to 500; the count is that of all.
 
-    No board is part of a set of divisions, so `divisions` is empty.
+    `filterType`: `standard` without tournaments (the default), `tournament`, `templates` of divisions,
+    `divisions` for the instances of all division sets, with `divisionSetId` those of one set that still run,
+    or `all`.
     """
-    kind = (request.options_json or ListOptions()).filter_type
-    found, _ = await ctx.core.leaderboards.boards.page(ctx)
-    listed = [_summary(board.at(ctx.now_ms)[0]) for board in found if _is_listed(board, kind)]
-    return ConfigListReply(leaderboard_list=listed, leaderboard_list_count=len(listed))
+    options = request.options_json or ListOptions()
+    kind = KINDS[options.filter_type]
+    if kind is DIVISIONS and options.division_set_id:
+        runs = and_(boards.c.div_set == options.division_set_id, boards.c.reset_ms > ctx.now_ms)
+        kind = Kind(runs, kind.declared)
+    found, count = await ctx.core.leaderboards.boards.page(ctx, kind)
+    listed = [_summary(board.at(ctx.now_ms)[0]) for board in found]
+    return ConfigListReply(leaderboard_list=listed, leaderboard_list_count=count)
 
 
-def _is_listed(board: Board, kind: str) -> bool:
-    match kind:
-        case "all":
-            return True
-        case "standard":
-            return not board.t_enabled
-        case "tournament":
-            return board.t_enabled and not board.t_template_only
-        case "templates":
-            return board.t_template_only
-        case _:
-            return False
+_b = boards.c
+DIVISIONS = Kind(_b.div_set.is_not(None), lambda _: False)
+KINDS = {
+    "all": ALL,
+    "standard": Kind(_b.t_enabled.is_(False), lambda board: not board.t_enabled),
+    "tournament": Kind(
+        and_(_b.t_enabled.is_(True), _b.t_template_only.is_(False), _b.div_set.is_(None)),
+        lambda board: board.t_enabled and not board.t_template_only,
+    ),
+    "templates": Kind(_b.t_template_only.is_(True), lambda board: board.t_template_only),
+    "division": DIVISIONS,
+    "divisions": DIVISIONS,
+}
 
 
 FIELDS = Fields(
@@ -377,6 +405,7 @@ FIELDS = Fields(
         "resetAt": boards.c.reset_ms,
         "tEnabled": boards.c.t_enabled,
         "tTemplateOnly": boards.c.t_template_only,
+        "divSet": boards.c.div_set,
     },
     documents={"data": boards.c.data},
     unique=boards.c.board_id,

@@ -54,7 +54,10 @@ class CurrentPeriod(Reply):
 
 
 class Config(Reply):
-    """A board. `db_version` counts its edits; the tournament settings are those of periods to come."""
+    """A board. `db_version` counts its edits; the tournament settings are those of periods to come.
+
+    `div_set` is there if the board is an instance of a division set.
+    """
 
     leaderboard_id: str
     db_version: int
@@ -76,6 +79,7 @@ class Config(Reply):
     t_auto_join: bool | UnsetType = UNSET
     t_auto_claim: bool | UnsetType = UNSET
     t_scheduled: list[PeriodReply] | UnsetType = UNSET
+    div_set: str | UnsetType = UNSET
 
 
 def data_of(board: Board) -> Any:
@@ -102,6 +106,7 @@ def config_reply(board: Board) -> dict[str, Config]:
         current_period=_current(board),
         created_at=board.created_ms,
         t_scheduled=[_period(period) for period in read_schedule(board.t_schedule)] or UNSET,
+        div_set=board.div_set or UNSET,
     )
     settings = read_settings(board.t_settings)
     if settings is not None and board.reset_ms is not None and board.rotation in RECURRING:

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from gameserver.game.documents import VersionMismatch, version_wanted
-from gameserver.game.leaderboards import EntryType, NoLeaderboard, no_board
+from gameserver.game.leaderboards import Board, EntryType, NoLeaderboard, no_board, reference_hooks
 from gameserver.game.wallet import InvalidCurrency
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament import storage, templates
@@ -23,7 +23,7 @@ from gameserver.services.tournament.base import (
     service,
 )
 from gameserver.services.tournament.templates import Template, TemplateConfig
-from gameserver.storage import Aborted, Row
+from gameserver.storage import Aborted, Row, Transaction
 from gameserver.wire import json
 from gameserver.wire.errors import InvalidParameterValue
 from gameserver.wire.shapes import Request, explain
@@ -395,6 +395,14 @@ async def _check_board(ctx: Context, config: SetConfig) -> None:
         raise no_board(config.template_leaderboard_id)
     if not board.t_enabled or board.entry_type is not config.entry_type:
         raise NoTournament("the template board has no tournaments, or is for others")
+
+
+async def is_model(tx: Transaction, board: Board) -> bool:
+    """Tell whether a division set makes its instances like a board."""
+    return await tx.one(storage.USES_BOARD, app=board.app_id, board=board.board_id) is not None
+
+
+reference_hooks.append(is_model)
 
 
 def set_shown(ctx: Context, row: Row | dict[str, Any]) -> dict[str, Any]:

@@ -142,7 +142,7 @@ async def _make_instance(
     for number in range(last + 1, last + 1 + TRIES_MAX):
         board_id = f"{INSTANCE_PREFIX}{set_id}^{number}"
         try:
-            board = await _make_board(ctx, board_id, template, period, expires_ms)
+            board = await _make_board(ctx, set_id, board_id, template, period, expires_ms)
         except DuplicateLeaderboard:
             if await ctx.tx.one(storage.INSTANCE, app=ctx.app.id, board=board_id) is not None:
                 return number, board_id  # somebody else has made it meanwhile
@@ -165,7 +165,9 @@ async def _make_instance(
     raise Aborted("no instance could be made")
 
 
-async def _make_board(ctx: Context, board_id: str, template: Board, period: Period, expires_ms: int) -> Board:
+async def _make_board(
+    ctx: Context, set_id: str, board_id: str, template: Board, period: Period, expires_ms: int
+) -> Board:
     boards = ctx.core.leaderboards.boards
     made = await boards.create(
         ctx,
@@ -178,6 +180,7 @@ async def _make_board(ctx: Context, board_id: str, template: Board, period: Peri
             data=template.data,
             expires_ms=expires_ms,
             t_enabled=True,
+            div_set=set_id,
         ),
     )
     scheduled = Scheduled(
@@ -257,7 +260,7 @@ async def divisions_of(ctx: Context, member_id: str, *, claimable: bool) -> dict
         ("ACTIVE", "PENDING", "CLAIMABLE", "COMPLETE") if claimable else ("ACTIVE", "PENDING", "COMPLETE")
     )
     found: dict[str, dict[str, list[str]]] = {state: {} for state in states}
-    for row in await ctx.tx.all(storage.DIVISIONS, member=member_id):
+    for row in await ctx.tx.all(storage.DIVISIONS, member=member_id, now_ms=ctx.now_ms):
         state = _state(row, ctx.now_ms, claimable=claimable)
         found[state].setdefault(row["div_set_id"], []).append(row["board_id"])
     return found

@@ -11,8 +11,10 @@ from gameserver.services.tournament.base import (
     NoDivisionSet,
     NotADivision,
     NotEnrolled,
+    NoTournament,
     OfBoard,
     Score,
+    UseDivisions,
     VersionId,
     WrongEntryType,
     service,
@@ -23,12 +25,13 @@ from gameserver.services.tournament.playing import (
     LeftReply,
     PostScore,
     PostWithResults,
+    leave_board,
     post_for,
     shown_post,
     status,
     with_results,
 )
-from gameserver.services.tournament.rules import check_entry_type, enrol, find_mine, leave
+from gameserver.services.tournament.rules import check_entry_type, enrol, find_mine
 from gameserver.wire.shapes import Reply, Request
 
 
@@ -65,12 +68,15 @@ class OfGroupBoard(OfBoard, kw_only=True):
     group_id: str
 
 
-@service.operation("LEAVE_GROUP_TOURNAMENT", tx=Tx.WRITE, errors=(NoLeaderboard, UnknownGroup))
+@service.operation(
+    "LEAVE_GROUP_TOURNAMENT",
+    tx=Tx.WRITE,
+    errors=(NoLeaderboard, UnknownGroup, NoTournament, UseDivisions, WrongEntryType),
+)
 async def leave_group(ctx: Context, request: OfGroupBoard) -> LeftReply:
     """Take a group of the caller out of the tournament that runs on a board; its score is removed."""
     await check_member(ctx, request.group_id)
-    mine = await find_mine(ctx, request.leaderboard_id, request.group_id)
-    return LeftReply(num_scores_removed=await leave(ctx, mine.board, request.group_id))
+    return await leave_board(ctx, request.leaderboard_id, request.group_id, EntryType.GROUP)
 
 
 class GetGroupStatus(OfGroupBoard):

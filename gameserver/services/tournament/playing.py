@@ -39,7 +39,9 @@ from gameserver.services.tournament.rules import (
     Period,
     balances,
     check_entry_type,
+    check_no_instance,
     check_posting,
+    check_tournaments,
     enrol,
     find_mine,
     json_out,
@@ -107,14 +109,27 @@ class LeftReply(Reply):
     num_scores_removed: int
 
 
-@service.operation("LEAVE_TOURNAMENT", tx=Tx.WRITE, errors=(NoLeaderboard,))
+@service.operation(
+    "LEAVE_TOURNAMENT", tx=Tx.WRITE, errors=(NoLeaderboard, NoTournament, UseDivisions, WrongEntryType)
+)
 async def leave_tournament(ctx: Context, request: OfBoard) -> LeftReply:
     """Leave the tournament that runs on a board; the caller's score is removed, the entry fee is gone.
 
     Who has not entered leaves nothing. One may enter again, and pays again.
     """
-    mine = await find_mine(ctx, request.leaderboard_id, ctx.player_id)
-    return LeftReply(num_scores_removed=await leave(ctx, mine.board, ctx.player_id))
+    return await leave_board(ctx, request.leaderboard_id, ctx.player_id, EntryType.PLAYER)
+
+
+async def leave_board(ctx: Context, board_id: str, member_id: str, entry_type: EntryType) -> LeftReply:
+    """Take a member out of the tournament that runs on a board.
+
+    Raises `NoTournament` for a board without tournaments, `WrongEntryType`, `UseDivisions`.
+    """
+    board, _ = await find_mine(ctx, board_id, member_id)
+    check_entry_type(board, entry_type)
+    check_tournaments(board)
+    check_no_instance(board)
+    return LeftReply(num_scores_removed=await leave(ctx, board, member_id))
 
 
 # Status

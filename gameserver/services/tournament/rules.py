@@ -19,7 +19,6 @@ from gameserver.game.wallet import Balance, BalanceOutOfRange, CurrencySettings
 from gameserver.rpc import Context
 from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import (
-    INSTANCE_PREFIX,
     AlreadyEnrolled,
     NotEnoughToJoin,
     NotEnrolled,
@@ -90,6 +89,12 @@ def running(board: Board) -> Period:
     if found is None:
         raise NoTournament(f"no tournament runs on the leaderboard {board.board_id[:64]!r}")
     return found
+
+
+def check_tournaments(board: Board) -> None:
+    """Raise `NoTournament` for a board on which none ever runs."""
+    if not board.t_enabled:
+        raise NoTournament(f"the leaderboard {board.board_id[:64]!r} has no tournaments")
 
 
 def check_entry_type(board: Board, wanted: EntryType) -> None:
@@ -192,8 +197,13 @@ def check_open(board: Board, *, division: bool = False) -> None:
         return
     if board.t_template_only:
         raise TemplateOnly(f"leaderboard {board.board_id[:64]!r} is a model for divisions")
-    if board.board_id.startswith(INSTANCE_PREFIX):
-        raise UseDivisions(f"leaderboard {board.board_id[:64]!r} is joined through its division set")
+    check_no_instance(board)
+
+
+def check_no_instance(board: Board) -> None:
+    """Raise `UseDivisions` for an instance of a division set."""
+    if board.div_set is not None:
+        raise UseDivisions(f"leaderboard {board.board_id[:64]!r} is joined and left through its division set")
 
 
 async def find_template(ctx: Context, board: Board, period: Period, code: str) -> Template:

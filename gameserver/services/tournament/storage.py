@@ -342,6 +342,14 @@ DIVISION_SETS = (
     .order_by(_D.div_set_id)
     .limit(bindparam("most"))
 )
+USES_BOARD = (
+    select(_D.div_set_id)
+    .where(
+        _D.app_id == bindparam("app"),
+        _D.config.op("->>", return_type=Text())("templateLeaderboardId") == bindparam("board"),
+    )
+    .limit(1)
+)
 ADD_SET = insert(division_sets).values({c.name: bindparam(c.name) for c in division_sets.c})
 EDIT_SET = (
     update(division_sets)
@@ -361,6 +369,7 @@ ROOM = (
         _I.started_ms == bindparam("started"),
         _I.ended_ms > bindparam("now_ms"),
         _I.members < bindparam("most"),
+        exists().where(boards.c.uid == _I.board_uid),
     )
     .order_by(_I.number)
     .limit(1)
@@ -380,14 +389,19 @@ EXIT = (
 )
 ANY_INSTANCE = select(_I.number).where(*_OF_SET, or_(_I.expires_ms > bindparam("now_ms"))).limit(1)
 OLD_INSTANCES = delete(instances).where(_I.expires_ms <= bindparam("now_ms"))
-_in_division = enrolments.join(instances, _I.board_uid == _E.board_uid)
+# Boards of instances that a server has deleted are no divisions any more.
+_in_division = enrolments.join(boards, boards.c.uid == _E.board_uid).join(
+    instances,
+    and_(_I.app_id == _E.app_id, _I.board_id == _E.board_id, _I.board_uid == _E.board_uid),
+)
 ACTIVE_IN = (
     select(_I.board_id)
     .select_from(_in_division)
     .where(_E.member_id == _member, *_OF_SET, _I.ended_ms > bindparam("now_ms"))
     .limit(1)
 )
-# Divisions of a member: those that run first, then results. `claimed_ms` is null as long as it runs.
+# Divisions of a member: those that run first, then results until their board expires. `claimed_ms` is null as
+# long as it runs.
 DIVISIONS = union_all(
     select(
         _I.div_set_id,
@@ -398,7 +412,7 @@ DIVISIONS = union_all(
     )
     .select_from(_in_division)
     .where(_E.member_id == _member),
-    select(_R.div_set_id, _R.board_id, _R.started_ms, _R.ended_ms, _R.claimed_ms).where(
-        _R.member_id == _member, _R.div_set_id.is_not(null())
-    ),
+    select(_R.div_set_id, _R.board_id, _R.started_ms, _R.ended_ms, _R.claimed_ms)
+    .select_from(results.join(boards, boards.c.uid == _R.board_uid))
+    .where(_R.member_id == _member, _R.div_set_id.is_not(null()), boards.c.expires_ms > bindparam("now_ms")),
 )
