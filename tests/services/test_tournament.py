@@ -517,6 +517,77 @@ async def test_a_changed_template_holds_for_later_periods(game: Game) -> None:
     assert (await claim(player))["rewards"]["currency"] == {"coins": 100}  # promised is promised
 
 
+async def test_a_board_may_take_a_template_up_to_a_version(game: Game) -> None:
+    player = await game.player()
+    board, code = game.unique("b"), game.unique("t")
+    await create(game, code, payoutRules=[{"rank": {"rankAbs": 1}, "reward": {"currency": {"coins": 1}}}])
+    for coins_won in (2, 3):
+        await game.server.call(
+            SERVICE,
+            "SYS_EDIT_TOURNAMENT_TEMPLATE",
+            tournamentCode=code,
+            configJson={
+                "payoutRules": [{"rank": {"rankAbs": 1}, "reward": {"currency": {"coins": coins_won}}}]
+            },
+            applyChangesToLiveLeaderboards=True,
+        )
+    config = {"leaderboardType": "HIGH_VALUE", "rotationType": "DAILY", "tEnabled": True, "retainedCount": 2}
+    named = {"leaderboardId": board}
+    await game.server.call("leaderboard", "SYS_CREATE_LEADERBOARD_CONFIG", **named, configJson=config)
+    configs = {"a": {"tConfigCode": code, "activeUpUntil": 2}, "b": {"tConfigCode": "free"}}
+    settings = {"tTournament": {"tConfigs": configs}}
+    edited = await game.server.call(
+        "leaderboard",
+        "SYS_EDIT_TOURNAMENT_SETTINGS_INCLUDING_CURRENT_PERIOD",
+        **named,
+        tSettingsJson=settings,
+    )
+    assert edited[board]["currentPeriod"]["tConfigVers"] == {code: 2, "free": 1}
+    game.clock.advance(3 * DAY)  # it is not the board's versions that are counted
+    await join(player, code, board)
+    shown = (await status(player, board))["tournamentConfigs"][0]
+    assert shown["payoutRules"][0]["reward"] == {"currency": {"coins": 2}}
+    version = (await post(player, 1, board))["versionId"]
+    game.clock.advance(DAY)
+    await tick(game)
+    seen = await player.call(SERVICE, "VIEW_REWARD", **named, versionId=version)
+    assert seen["rewards"] == {"currency": {"coins": 2}}
+    answer = await claim(player, board, version)
+    assert answer["rewards"] == {"currency": {"coins": 2}}
+    assert answer["rewardDetails"]["tournaments"][0]["tCVersion"] == 2
+
+
+async def test_nobody_pays_who_did_not_ask(game: Game) -> None:
+    board, code = game.unique("b"), game.unique("t")
+    await create(game, code)
+    config = {"leaderboardType": "HIGH_VALUE", "rotationType": "DAILY", "tEnabled": True}
+    named = {"leaderboardId": board}
+    await game.server.call("leaderboard", "SYS_CREATE_LEADERBOARD_CONFIG", **named, configJson=config)
+
+    def settings(name: str) -> dict[str, Any]:
+        return {"tTournament": {"tConfigs": {"a": {"tConfigCode": name}}, "tAutoJoin": True}}
+
+    for periods in ("FOR_FUTURE_PERIODS_ONLY", "INCLUDING_CURRENT_PERIOD"):
+        edit = ("leaderboard", f"SYS_EDIT_TOURNAMENT_SETTINGS_{periods}")
+        refusal = await game.server.refused(*edit, **named, tSettingsJson=settings("paid"))
+        assert (refusal.status, refusal.reason_code) == (400, 40840)
+        await game.server.call(*edit, **named, tSettingsJson=settings(code))
+    player, other = await game.player(), await game.player()
+    await post(player, 1, board)
+    await game.server.call(
+        SERVICE,
+        "SYS_EDIT_TOURNAMENT_TEMPLATE",
+        tournamentCode=code,
+        configJson={"entryFee": {"currency": {"coins": 5}}},
+        applyChangesToLiveLeaderboards=True,
+    )
+    await game.server.call("virtualCurrency", "AWARD_VC", other.profile_id, vcId="coins", vcAmount=5)
+    assert await refused(other, "POST_TOURNAMENT_SCORE", leaderboardId=board, score=1) == (400, 40505)
+    assert await coins(other) == 5
+    await join(other, code, board)
+    assert await coins(other) == 0
+
+
 async def edit_fee(game: Game, amount: int, *, live: bool) -> None:
     await game.server.call(
         SERVICE,

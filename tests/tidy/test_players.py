@@ -57,6 +57,7 @@ UNTOLD = {
     "tournament_results.created_ms": "of the score",
     "tournament_results.pay_ms": "when the server pays",
     "tournament_results.posted": "told by the score",
+    "tournament_results.last_version": "of the template, for paying",
     "tournament_results.size": "of the tournament",
     "tournament_results.updated_ms": "of the score",
     "tournament_results.version": "told as the time of the period",

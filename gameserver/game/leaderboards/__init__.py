@@ -22,6 +22,8 @@ from gameserver.game.leaderboards.hooks import (
     post_hooks,
     reference_hooks,
     rotation_hooks,
+    settings_hooks,
+    templates_hooks,
     tick_hooks,
 )
 from gameserver.game.leaderboards.periods import RECURRING, Rotation
@@ -52,5 +54,7 @@ __all__ = [
     "post_hooks",
     "reference_hooks",
     "rotation_hooks",
+    "settings_hooks",
+    "templates_hooks",
     "tick_hooks",
 ]

@@ -1,9 +1,10 @@
 """What others hear of boards: tournaments decide who may post, and act when a version has ended."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from gameserver.apps import App
 from gameserver.game.leaderboards.boards import Board, Version
+from gameserver.game.leaderboards.tournaments import TournamentSettings
 from gameserver.storage import Database, Transaction
 
 PostHook = Callable[[Transaction, Board, str, int], Awaitable[None]]
@@ -14,6 +15,10 @@ NeededHook = Callable[[Transaction, str, int], Awaitable[bool]]
 """Transaction, uid of a board, version: whether scores are needed that nobody can read any more."""
 ReferenceHook = Callable[[Transaction, Board], Awaitable[bool]]
 """Transaction, board: whether something is made like the board, and needs it."""
+SettingsHook = Callable[[Transaction, App, TournamentSettings, int, str], Awaitable[None]]
+"""Transaction, app, settings, time, where they stand: before settings are stored; may refuse them."""
+TemplatesHook = Callable[[Transaction, App, Board, int], Awaitable[Mapping[str, int]]]
+"""Transaction, app, board, time: the versions of the templates that hold for the running period, by code."""
 TickHook = Callable[[Database, Iterable[App], int], Awaitable[None]]
 """Database, apps, time: every second, in every process."""
 
@@ -21,6 +26,8 @@ post_hooks: list[PostHook] = []
 rotation_hooks: list[RotationHook] = []
 needed_hooks: list[NeededHook] = []
 reference_hooks: list[ReferenceHook] = []
+settings_hooks: list[SettingsHook] = []
+templates_hooks: list[TemplatesHook] = []
 tick_hooks: list[TickHook] = []
 
 
@@ -51,3 +58,19 @@ async def is_referred_to(tx: Transaction, board: Board) -> bool:
         if await hook(tx, board):
             return True
     return False
+
+
+async def before_settings(
+    tx: Transaction, app: App, settings: TournamentSettings, now_ms: int, where: str
+) -> None:
+    """Ask whether settings can be as they are."""
+    for hook in settings_hooks:
+        await hook(tx, app, settings, now_ms, where)
+
+
+async def template_versions(tx: Transaction, app: App, board: Board, now_ms: int) -> dict[str, int]:
+    """Return the versions of the templates that hold for a board's running period, by code."""
+    found: dict[str, int] = {}
+    for hook in templates_hooks:
+        found |= await hook(tx, app, board, now_ms)
+    return found

@@ -29,7 +29,7 @@ Minutes = Annotated[int, Meta(ge=0, le=MINUTES_MAX)]
 
 
 class TournamentConfig(Reply):
-    """A tournament on the board. `active_up_until`: the last version of it to take, -1 for any."""
+    """A tournament on the board. `active_up_until`: the last version of its template to take, -1 for any."""
 
     t_config_code: Annotated[str, Meta(min_length=1, max_length=128)]
     active_up_until: int = -1
@@ -51,6 +51,17 @@ class TournamentSettings(Reply):
     t_auto_join: bool = False
     t_auto_claim: bool = False
     phases: Phases = msgspec.field(default_factory=Phases)
+
+    @property
+    def codes(self) -> list[str]:
+        """The codes of the tournaments."""
+        return [config.t_config_code for config in self.t_configs.values()]
+
+    @property
+    def last_versions(self) -> dict[str, int]:
+        """The last versions of templates to take, by code; those of which any will do are left out."""
+        found = self.t_configs.values()
+        return {c.t_config_code: c.active_up_until for c in found if c.active_up_until > 0}
 
 
 class Scheduled(TournamentSettings, kw_only=True):

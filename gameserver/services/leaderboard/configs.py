@@ -135,7 +135,7 @@ async def create_config(ctx: Context, request: WithConfig) -> dict[str, Config]:
     where = "data.configJson"
     config = read_config(object_of(request.config_json, where), ctx.now_ms, where)
     board = await ctx.core.leaderboards.boards.create(ctx, request.leaderboard_id, config)
-    return config_reply(board)
+    return await config_reply(ctx, board)
 
 
 # Changing
@@ -171,7 +171,8 @@ async def edit_config(ctx: Context, request: EditConfig) -> dict[str, Config]:
     """Change a board; what is left out stays. `dbVersion` is the version the caller has seen, -1 any."""
     board = await locked(ctx, request.leaderboard_id, request.db_version)
     where = "data.configJson"
-    return config_reply(await edit(ctx, board, object_of(request.config_json, where), where))
+    edited = await edit(ctx, board, object_of(request.config_json, where), where)
+    return await config_reply(ctx, edited)
 
 
 class ResetReply(Reply):
@@ -311,7 +312,7 @@ async def get_config(ctx: Context, request: OfBoard) -> dict[str, Config]:
     board = await ctx.core.leaderboards.boards.find(ctx, request.leaderboard_id, fresh=True)
     if board is None:
         raise no_board(request.leaderboard_id)
-    return config_reply(board.at(ctx.now_ms)[0])
+    return await config_reply(ctx, board.at(ctx.now_ms)[0])
 
 
 class ListOptions(Request):

@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from gameserver.game import documents
 from gameserver.game.leaderboards import RECURRING, Board
+from gameserver.game.leaderboards.hooks import template_versions
 from gameserver.game.leaderboards.periods import MINUTE_MS, boundary, period_minutes
 from gameserver.game.leaderboards.tournaments import (
     PhaseTimes,
@@ -19,6 +20,7 @@ from gameserver.game.leaderboards.tournaments import (
     read_settings,
     states,
 )
+from gameserver.rpc import Context
 from gameserver.wire.shapes import Reply
 
 
@@ -34,7 +36,10 @@ class PeriodReply(Reply):
 
 
 class CurrentPeriod(Reply):
-    """The running period; of one with a tournament, when its phases are."""
+    """The running period; of one with a tournament, when its phases are.
+
+    `t_config_vers`: the versions of the templates that hold for it, by code.
+    """
 
     version_id: int
     starting_at: int
@@ -42,6 +47,7 @@ class CurrentPeriod(Reply):
     rotation_type: str
     num_days_to_rotate: int
     t_configs: dict[str, TournamentConfig] | UnsetType = UNSET
+    t_config_vers: dict[str, int] | UnsetType = UNSET
     t_state: str | UnsetType = UNSET
     t_auto_join: bool | UnsetType = UNSET
     t_auto_claim: bool | UnsetType = UNSET
@@ -87,7 +93,7 @@ def data_of(board: Board) -> Any:
     return {} if board.data is None else documents.data_out(board.data)
 
 
-def config_reply(board: Board) -> dict[str, Config]:
+async def config_reply(ctx: Context, board: Board) -> dict[str, Config]:
     """Return a board under its id."""
     config = Config(
         leaderboard_id=board.board_id,
@@ -103,7 +109,7 @@ def config_reply(board: Board) -> dict[str, Config]:
         t_template_only=board.t_template_only,
         expiry=board.expires_ms,
         current_version_id=board.version,
-        current_period=_current(board),
+        current_period=await _current(ctx, board),
         created_at=board.created_ms,
         t_scheduled=[_period(period) for period in read_schedule(board.t_schedule)] or UNSET,
         div_set=board.div_set or UNSET,
@@ -125,7 +131,7 @@ def _settings(settings: TournamentSettings) -> dict[str, Any]:
     }
 
 
-def _current(board: Board) -> CurrentPeriod:
+async def _current(ctx: Context, board: Board) -> CurrentPeriod:
     current = CurrentPeriod(
         version_id=board.version,
         starting_at=board.started_ms,
@@ -141,6 +147,7 @@ def _current(board: Board) -> CurrentPeriod:
     return msgspec.structs.replace(
         current,
         t_state="ACTIVE",
+        t_config_vers=await template_versions(ctx.tx, ctx.app, board, ctx.now_ms),
         t_states=states(settings.phases, minutes),
         **_settings(settings),
         **{field: getattr(times, field) for field in PhaseTimes.__struct_fields__},

@@ -4,6 +4,7 @@ import msgspec
 
 from gameserver.game.leaderboards import Board, NoLeaderboard, Rotation, Stale
 from gameserver.game.leaderboards.boards import CURRENT
+from gameserver.game.leaderboards.hooks import before_settings
 from gameserver.game.leaderboards.tournaments import (
     InvalidTournamentSettings,
     Scheduled,
@@ -54,9 +55,10 @@ async def store(ctx: Context, before: Board, after: Board) -> dict[str, Config]:
     """Store an edited board and answer with it."""
     counted = msgspec.structs.replace(after, db_version=before.db_version + 1)
     try:
-        return config_reply(await ctx.core.leaderboards.boards.change(ctx.tx, before, counted))
+        stored = await ctx.core.leaderboards.boards.change(ctx.tx, before, counted)
     except Stale:
         raise Aborted("the board was changed at the same time") from None
+    return await config_reply(ctx, stored)
 
 
 @service.operation(
@@ -71,6 +73,7 @@ async def edit_future(ctx: Context, request: EditSettings) -> dict[str, Config]:
     if board.rotation is Rotation.ADHOC:
         raise DoesNotApply("the periods of an ADHOC leaderboard are scheduled one by one")
     settings = future_settings(board, read_fields(request.t_settings_json, WHERE), WHERE)
+    await before_settings(ctx.tx, ctx.app, settings, ctx.now_ms, WHERE)
     return await store(ctx, board, msgspec.structs.replace(board, t_settings=json.encode(settings).decode()))
 
 
@@ -90,6 +93,8 @@ async def edit_current(ctx: Context, request: EditSettings) -> dict[str, Config]
     if board.rotation is not Rotation.ADHOC:
         now = running_settings(board, fields, WHERE)
         later = future_settings(board, fields, WHERE)
+        for settings in (now, later):
+            await before_settings(ctx.tx, ctx.app, settings, ctx.now_ms, WHERE)
         texts = {"t_period": json.encode(now).decode(), "t_settings": json.encode(later).decode()}
         return await store(ctx, board, msgspec.structs.replace(board, **texts))
     if board.t_period is None or board.reset_ms is None:
@@ -102,6 +107,7 @@ async def edit_current(ctx: Context, request: EditSettings) -> dict[str, Config]
             raise InvalidTournamentSettings(f"{WHERE}.tPeriod: must end after now and before the next period")
     changed = msgspec.structs.replace(board, reset_ms=ending)
     settings = running_settings(changed, fields, WHERE)
+    await before_settings(ctx.tx, ctx.app, settings, ctx.now_ms, WHERE)
     period = Scheduled(
         starting_at=board.started_ms,
         ending_at=ending,
@@ -149,6 +155,7 @@ async def create_period(ctx: Context, request: EditSettings) -> dict[str, Config
     """Schedule a tournament on an ADHOC board. Periods lie in the future and do not overlap."""
     board = await adhoc(ctx, request.leaderboard_id, request.db_version)
     period = scheduled(read_fields(request.t_settings_json, WHERE), ctx.now_ms, WHERE)
+    await before_settings(ctx.tx, ctx.app, period, ctx.now_ms, WHERE)
     return await store_schedule(ctx, board, with_period(board, period, WHERE))
 
 
@@ -167,6 +174,7 @@ async def edit_period(ctx: Context, request: EditPeriod) -> dict[str, Config]:
     board = await adhoc(ctx, request.leaderboard_id, request.db_version)
     before = find_period(board, request.period_starting_at_utc_millis)
     period = scheduled(read_fields(request.t_settings_json, WHERE), ctx.now_ms, WHERE, before)
+    await before_settings(ctx.tx, ctx.app, period, ctx.now_ms, WHERE)
     return await store_schedule(ctx, board, with_period(board, period, WHERE, before.starting_at))
 
 

@@ -48,6 +48,7 @@ class Reached(msgspec.Struct):
     ranked: bool = False
     place: tuple[int, int, str] = (-KEY_LIMIT, 0, "")  # the last one ranked
     ranks: dict[str, Ranks] = msgspec.field(default_factory=dict)
+    last_versions: dict[str, int] = msgspec.field(default_factory=dict)  # of templates, by code
 
 
 class Closing(msgspec.Struct):
@@ -115,6 +116,7 @@ class Closing(msgspec.Struct):
             # Somebody may have got a score by a merge since all were counted.
             "size": max(self.reached.sizes.get(code, 0), ranks.given),
             "claimed_ms": 0,
+            "last_version": self.reached.last_versions.get(code),
             "pay_ms": self.ended_ms if self.pays else None,
         }
 
@@ -134,7 +136,7 @@ async def begin(tx: Transaction, board: Board, ended: Sequence[Version]) -> None
             ended_ms=version.ended_ms,
             sign=board.key(1),
             pays=settings.t_auto_claim and board.entry_type is EntryType.PLAYER,
-            reached=Reached(),
+            reached=Reached(last_versions=settings.last_versions),
         )
         for _ in range(STEPS_AT_ONCE):
             if await closing.step(tx):

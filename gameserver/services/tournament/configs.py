@@ -165,9 +165,8 @@ async def list_templates(ctx: Context, request: ListRequest) -> dict[str, Any]:
         if (template := templates.declared(ctx.app, code)) is not None
     }
     backwards = request.backwards
-    for row in await ctx.tx.all(storage.ALL_TEMPLATES, app=ctx.app.id, most=10 * LIST_MAX):
-        if row["code"] not in found:
-            found[row["code"]] = _shown(ctx, row)
+    for row in await ctx.tx.all(storage.ALL_TEMPLATES, app=ctx.app.id, most=LIST_MAX):
+        found.setdefault(row["code"], _shown(ctx, row))
     shown = [found[code] for code in sorted(found, reverse=backwards)][:LIST_MAX]
     return {"tournamentTemplatesCount": len(found), "tournamentTemplates": shown}
 

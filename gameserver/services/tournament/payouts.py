@@ -5,6 +5,7 @@ payment as well.
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import structlog
 
@@ -32,25 +33,34 @@ class _Ended:
     def __init__(self, row: Row) -> None:
         self.started_ms: int = row["started_ms"]
         self.ended_ms: int = row["ended_ms"]
+        last = row["last_version"]
+        self.last_versions: dict[str, int] = {} if last is None else {row["code"]: last}
 
 
-async def reward_of(tx: Transaction, app: App, row: Row, now_ms: int) -> Rewards:
+class Reward(NamedTuple):
+    """What a result brings, and the version of the template that says so."""
+
+    rewards: Rewards
+    version: int
+
+
+async def reward_of(tx: Transaction, app: App, row: Row, now_ms: int) -> Reward:
     """Return what a result brings. Raises `NoTemplate`."""
     period = _Ended(row)
     template = await templates.one_of_period(tx, app, row["code"], period, now_ms=now_ms, over=True)
-    return template.reward(row["rank"], row["size"], posted=row["posted"])
+    return Reward(template.reward(row["rank"], row["size"], posted=row["posted"]), template.version)
 
 
-async def claim(tx: Transaction, app: App, row: Row, now_ms: int) -> tuple[Rewards, Progress, Paid]:
+async def claim(tx: Transaction, app: App, row: Row, now_ms: int) -> tuple[Reward, Progress, Paid]:
     """Pay the reward of a result, once. Raises `AlreadyClaimed`, `NoTemplate`, `NoSession`."""
-    rewards = await reward_of(tx, app, row, now_ms)
+    reward = await reward_of(tx, app, row, now_ms)
     of_result = {"uid": row["board_uid"], "of_version": row["version"], "member": row["member_id"]}
     if not await tx.run(storage.CLAIM, **of_result, now_ms=now_ms):
         raise AlreadyClaimed("the reward has been claimed")
-    deed = Deed(name=row["code"], rewards=rewards)
+    deed = Deed(name=row["code"], rewards=reward.rewards)
     key = f"tournament/{row['board_uid']}/{row['version']}"
     progress, paid = await experience.advance(tx, app, row["member_id"], [deed], key, now_ms)
-    return rewards, progress, paid
+    return reward, progress, paid
 
 
 class Payer:

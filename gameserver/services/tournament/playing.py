@@ -231,7 +231,7 @@ async def post_score(ctx: Context, request: PostScore) -> dict[str, Any]:
     """Post a score to a tournament the caller has entered. The board's type says what becomes of it.
 
     `roundStartedEpoch` is when the round began (ms since 1970): it must have begun during play. A board with
-    automatic enrolment enters the caller first, for the usual fee.
+    automatic enrolment enters the caller first, if there is no fee.
     """
     return shown_post(*await post_for(ctx, request, ctx.player_id, EntryType.PLAYER))
 
@@ -280,7 +280,7 @@ async def _auto_join(
 ) -> Board:
     first = score if initial_score is None else initial_score
     [code] = period.codes
-    entered = await enrol(ctx, mine, member_id, code, first, data, posted=True)
+    entered = await enrol(ctx, mine, member_id, code, first, data, posted=True, asked=False)
     if initial_score is None:
         return entered.board
     return await post(ctx, entered.board, member_id, score, data)

@@ -59,8 +59,8 @@ class OfVersion(OfBoard):
 async def view_reward(ctx: Context, request: OfVersion) -> dict[str, Any]:
     """Read what the caller got, or can claim, for a tournament that is over; -1 is their latest one."""
     row = await _result(ctx, request)
-    rewards = await reward_of(ctx.tx, ctx.app, row, ctx.now_ms)
-    return result_shown(row) | {"rewards": rewards.shown()}
+    reward = await reward_of(ctx.tx, ctx.app, row, ctx.now_ms)
+    return result_shown(row) | {"rewards": reward.rewards.shown()}
 
 
 @service.operation(
@@ -69,18 +69,22 @@ async def view_reward(ctx: Context, request: OfVersion) -> dict[str, Any]:
     errors=(NoLeaderboard, NotEnrolled, NotProcessed, AlreadyClaimed, InvalidVersion),
 )
 async def claim_reward(ctx: Context, request: OfVersion) -> dict[str, Any]:
-    """Claim the caller's reward for a tournament that is over, once; -1 is their latest one."""
+    """Claim the caller's reward for a tournament that is over, once; -1 is their latest one.
+
+    `tCVersion` is the version of the template that promised it.
+    """
     row = await _result(ctx, request)
     if row["claimed_ms"]:
         raise AlreadyClaimed("the reward has been claimed")
-    rewards, progress, paid = await claim(ctx.tx, ctx.app, row, ctx.now_ms)
+    reward, progress, paid = await claim(ctx.tx, ctx.app, row, ctx.now_ms)
     tournament = {
         "leaderboardId": row["board_id"],
         "leaderboardVersion": row["version"],
         **result_shown(row),
+        "tCVersion": reward.version,
         "tClaimed": ctx.now_ms,
         "tClaimedAt": ctx.now_ms,
-        "rewards": rewards.shown(),
+        "rewards": reward.rewards.shown(),
     }
     return {
         "rewards": paid.rewards,

@@ -4,13 +4,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from gameserver.apps import App
 from gameserver.game import wallet
 from gameserver.game.documents import data_out
-from gameserver.game.leaderboards import Board, EntryType, Stale, no_board, post_hooks
+from gameserver.game.leaderboards import Board, EntryType, Stale, no_board, post_hooks, templates_hooks
 from gameserver.game.leaderboards.periods import period_minutes
 from gameserver.game.leaderboards.tournaments import (
     PhaseTimes,
-    TournamentConfig,
     TournamentSettings,
     phase_times,
     read_settings,
@@ -51,17 +51,12 @@ class Period(NamedTuple):
     @property
     def codes(self) -> list[str]:
         """The codes of its tournaments."""
-        return [config.t_config_code for config in self.configs]
+        return self.settings.codes
 
     @property
-    def configs(self) -> list[TournamentConfig]:
-        """Its tournaments; those that were for earlier versions are left out."""
-        found = self.settings.t_configs.values()
-        return [
-            config
-            for config in found
-            if config.active_up_until in {-1, 0} or config.active_up_until >= self.version
-        ]
+    def last_versions(self) -> dict[str, int]:
+        """The last versions of templates to take, by code, where not any will do."""
+        return self.settings.last_versions
 
     def state(self, now_ms: int) -> str:
         """Tell whether play is to come, goes on, or is over."""
@@ -126,6 +121,18 @@ def check_posting(period: Period, now_ms: int, round_started_ms: int | None) -> 
         raise OutOfTime("data.roundStartedEpoch: the round began before the tournament")
     if began >= times.t_play_end:
         raise PlayEnded("play is over")
+
+
+async def versions_of(tx: Transaction, app: App, board: Board, now_ms: int) -> dict[str, int]:
+    """Return the versions of the templates that hold for a board's running period, by code."""
+    period = period_of(board, board.version, board.started_ms, board.reset_ms, board.t_period)
+    if period is None:
+        return {}
+    found = await templates.of_period(tx, app, period.codes, period, now_ms=now_ms)
+    return {code: template.version for code, template in found.items()}
+
+
+templates_hooks.append(versions_of)
 
 
 def not_enrolled() -> NotEnrolled:
@@ -227,11 +234,13 @@ async def enrol(
     data: str | None = None,
     *,
     posted: bool = False,
+    asked: bool = True,
     div_set_id: str | None = None,
 ) -> Entered:
     """Enter a member with a first score, and collect the fee: all of it or nothing.
 
-    `posted`: the score is their own, not the initial one. What others share comes first and last only as far
+    `posted`: the score is their own, not the initial one. Who has not `asked` does not pay either: they are
+    not entered in a tournament that has a fee. What others share comes first and last only as far
     as scores do: the board is locked against rotation, not against others.
     """
     board = mine.board
@@ -241,6 +250,8 @@ async def enrol(
         raise AlreadyEnrolled("the player has entered a tournament on this leaderboard")
     check_joining(period, ctx.now_ms)
     template = await find_template(ctx, board, period, code)
+    if template.entry_fee and not asked:
+        raise not_enrolled()
     if template.entry_type is EntryType.PLAYER:
         await _pay_fee(ctx, member_id, template)
     stored = await post(ctx, board, member_id, score, data)

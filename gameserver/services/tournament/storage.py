@@ -70,6 +70,7 @@ results = Table(
     Column("rank", BigInteger, nullable=False),  # within the tournament; equal scores share one
     Column("size", BigInteger, nullable=False),  # of the tournament
     Column("claimed_ms", BigInteger, nullable=False),  # 0: not yet
+    Column("last_version", Integer),  # of its template to take; null: any
     Column("pay_ms", BigInteger),  # since when it waits to be paid without asking
     Index("tournament_results_by_member", "member_id", "board_uid", "version"),
     Index("tournament_results_to_pay", "pay_ms"),
@@ -318,10 +319,17 @@ TEMPLATES_OF = (
     .where(_OF_APP, _T.code.in_(bindparam("codes", expanding=True)))
     .order_by(_T.code, _T.version.desc())
 )
+_newer = templates.alias("newer")
 ALL_TEMPLATES = (
     select(templates)
-    .where(_OF_APP, _T.deleted.is_(False))
-    .order_by(_T.code, _T.version.desc())
+    .where(
+        _OF_APP,
+        _T.deleted.is_(False),
+        ~exists().where(
+            _newer.c.app_id == _T.app_id, _newer.c.code == _T.code, _newer.c.version > _T.version
+        ),
+    )
+    .order_by(_T.code)
     .limit(bindparam("most"))
 )
 ADD_TEMPLATE = insert(templates).values({c.name: bindparam(c.name) for c in templates.c})

@@ -1,15 +1,16 @@
 """Templates: what a tournament costs, and what the best get; declared by the operator or made by servers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Meta
 
 from gameserver.apps import App
-from gameserver.game.leaderboards import EntryType
+from gameserver.game.leaderboards import EntryType, settings_hooks
+from gameserver.game.leaderboards.tournaments import InvalidTournamentSettings, TournamentSettings
 from gameserver.game.rewards import Amount, Points, Rewards
 from gameserver.game.statistics import Changes
 from gameserver.game.wallet import CurrencySettings
@@ -120,6 +121,10 @@ class Period(Protocol):
     def ended_ms(self) -> int:
         """When it ends."""
 
+    @property
+    def last_versions(self) -> Mapping[str, int]:
+        """The last versions of templates to take, by code, where not any will do."""
+
 
 def _fits(payout: Payout, rank: int, size: int) -> bool:
     if payout.rank is not None:
@@ -221,7 +226,8 @@ async def of_period(
     """Return the templates of some codes as they hold for a period, by code; codes without one are left out.
 
     A template that has changed holds for periods that begin later, unless it was changed for running ones
-    too. Of a deleted one, periods that are `over` still know what they promised.
+    too. A version after the last one that the period takes never holds. Of a deleted template, periods that
+    are `over` still know what they promised.
     """
     found = {code: template for code in codes if (template := declared(app, code)) is not None}
     missing = [code for code in codes if code not in found]
@@ -234,6 +240,9 @@ async def of_period(
 
 
 def _holds(row: Row, period: Period, now_ms: int) -> bool:
+    last = period.last_versions.get(row["code"])
+    if last is not None and row["version"] > last:
+        return False
     if row["live"]:
         return bool(row["updated_ms"] <= min(period.ended_ms, now_ms))
     return bool(row["updated_ms"] <= period.started_ms)
@@ -248,6 +257,27 @@ async def one_of_period(
         raise NoTemplate(f"there is no tournament {code[:64]!r}")
     return found[code]
 
+
+class _Now(NamedTuple):
+    """A period that would begin now."""
+
+    started_ms: int
+    ended_ms: int
+    last_versions: Mapping[str, int]
+
+
+async def check_automatic(
+    tx: Transaction, app: App, settings: TournamentSettings, now_ms: int, where: str
+) -> None:
+    """Raise `InvalidTournamentSettings` for automatic enrolment in a tournament that has a fee."""
+    if settings.t_auto_join:
+        period = _Now(now_ms, now_ms, settings.last_versions)
+        found = await of_period(tx, app, settings.codes, period, now_ms=now_ms)
+        if any(template.entry_fee for template in found.values()):
+            raise InvalidTournamentSettings(f"{where}.tTournament.tAutoJoin: the tournament has an entry fee")
+
+
+settings_hooks.append(check_automatic)
 
 _decode = msgspec.json.Decoder(TemplateConfig).decode
 _NO_FOLDER = Path()
