@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gameserver.game import social
+from gameserver.game import notices, social
+from gameserver.game.notices import TournamentOver
 from gameserver.storage import Transaction
 from tests.conftest import Client, Game
 
@@ -352,6 +353,66 @@ async def test_the_status_of_a_period_goes_on_while_its_results_are_made(game: G
         await tick(game)
 
 
+OFF: dict[str, Any] = {"enabled": False, "pushId": None, "mail": {}}
+
+
+async def test_players_are_told_of_the_end(game: Game) -> None:
+    code, quiet = game.unique("t"), game.unique("t")
+    pushed = {"enabled": True, "pushId": 3, "mail": {"en": "m-1"}}
+    made = await create(game, code, notifications={"complete": pushed, "start": pushed})
+    assert made["notifications"] == {
+        "startingSoon": OFF,
+        "start": pushed,
+        "scorePassed": OFF,
+        "endingSoon": OFF,
+        "complete": pushed,
+    }
+    await create(game, quiet, notifications={"complete": {**pushed, "enabled": False}})
+    ada, bob, cyd, dan = [await game.player() for _ in range(4)]
+    board = game.unique("b")
+    config = {"leaderboardType": "HIGH_VALUE", "rotationType": "DAILY", "tEnabled": True, "retainedCount": 2}
+    await game.server.call(
+        "leaderboard", "SYS_CREATE_LEADERBOARD_CONFIG", leaderboardId=board, configJson=config
+    )
+    codes = {name: {"tConfigCode": name} for name in (code, quiet)}
+    await game.server.call(
+        "leaderboard",
+        "SYS_EDIT_TOURNAMENT_SETTINGS_INCLUDING_CURRENT_PERIOD",
+        leaderboardId=board,
+        tSettingsJson={"tTournament": {"tConfigs": codes}},
+    )
+    game.clock.advance(60)
+    for player, tournament in ((ada, code), (bob, code), (cyd, quiet)):
+        await join(player, tournament, board)
+    assert (await status(ada, board))["leaderboardEnrollment"]["tNotifiedAt"] == 0
+    version = (await status(ada, board))["versionId"]
+    told: list[TournamentOver] = []
+
+    async def tell(_: Transaction, over: TournamentOver) -> list[str]:
+        told.append(over)
+        return [ada.profile_id, cyd.profile_id, dan.profile_id]
+
+    notices.over_hooks.append(tell)
+    try:
+        game.clock.advance(DAY)
+        await tick(game)
+        await tick(game)
+    finally:
+        notices.over_hooks.remove(tell)
+    mine = [over for over in told if over.board_id == board]
+    assert {(over.code, over.version, over.push_id, *over.mail.values()) for over in mine} == {
+        (code, version, 3, "m-1"),
+        (quiet, version, None),
+    }
+    assert sorted(one for over in mine for one in over.member_ids) == sorted(
+        player.profile_id for player in (ada, bob, cyd)
+    )
+    for player, when in ((ada, game.clock.ms()), (bob, 0), (cyd, game.clock.ms())):
+        part = (await status(player, board, version))["leaderboardEnrollment"]
+        assert part["tNotifiedAt"] == when
+    assert (await ada.call(SERVICE, "VIEW_REWARD", leaderboardId=board, versionId=version))["tNotifiedAt"] > 0
+
+
 async def test_claims_at_once_are_paid_once(game: Game) -> None:
     player = await game.player()
     await join(player)
@@ -484,6 +545,9 @@ async def test_templates_that_are_none(game: Game, operation: str) -> None:
         ({"payoutRules": [{"rank": {}, "reward": {}}]}, 40660),
         ({"payoutRules": [{"rank": {"rankAbs": 0}, "reward": {}}]}, 40660),
         ({"payoutRules": [{"rank": {"rankAbs": 1}, "reward": {"achievement": "a"}}]}, 40660),
+        ({"notifications": {"midnight": {}}}, 40660),
+        ({"notifications": {"start": {"enabled": 1}}}, 40359),
+        ({"notifications": {"start": {"mail": {"en": 7}}}}, 40359),
         ({"payoutRules": 1}, 40359),
         ("[]", 40359),
     ):

@@ -18,11 +18,11 @@ _step = Closing.step
 _numbers = itertools.count(1)
 
 
-async def step(closing: Closing, tx: Transaction) -> bool:
+async def step(closing: Closing, tx: Transaction, now_ms: int) -> bool:
     number = next(_numbers)
     if os.environ["DIE_AT"] == "after_commit" and number > SIXTH:
         os.kill(os.getpid(), signal.SIGKILL)
-    done = await _step(closing, tx)
+    done = await _step(closing, tx, now_ms)
     if os.environ["DIE_AT"] == "before_commit" and number == SIXTH:
         os.kill(os.getpid(), signal.SIGKILL)
     return done

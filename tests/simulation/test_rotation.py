@@ -34,7 +34,7 @@ def rotations() -> AsyncIterator[list[tuple[str, int]]]:
     """The versions whose end was told of, by board."""
     told: list[tuple[str, int]] = []
 
-    async def hook(_tx: Transaction, board: Board, ended: Sequence[Version]) -> None:
+    async def hook(_tx: Transaction, board: Board, ended: Sequence[Version], _now_ms: int) -> None:
         told.extend((board.uid, version.version) for version in ended)
 
     rotation_hooks.append(hook)

@@ -9,8 +9,8 @@ from gameserver.storage import Database, Transaction
 
 PostHook = Callable[[Transaction, Board, str, int], Awaitable[None]]
 """Transaction, board, member, time: before a score is stored on a board with tournaments; may refuse it."""
-RotationHook = Callable[[Transaction, Board, Sequence[Version]], Awaitable[None]]
-"""Transaction, board as it is now, versions that ended: in the transaction that stores the rotation, once."""
+RotationHook = Callable[[Transaction, Board, Sequence[Version], int], Awaitable[None]]
+"""Transaction, board as it is now, versions that ended, time: where the rotation is stored, once."""
 NeededHook = Callable[[Transaction, str, int], Awaitable[bool]]
 """Transaction, uid of a board, version: whether scores are needed that nobody can read any more."""
 ReferenceHook = Callable[[Transaction, Board], Awaitable[bool]]
@@ -38,10 +38,10 @@ async def before_post(tx: Transaction, board: Board, member_id: str, now_ms: int
             await hook(tx, board, member_id, now_ms)
 
 
-async def after_rotation(tx: Transaction, board: Board, ended: Sequence[Version]) -> None:
+async def after_rotation(tx: Transaction, board: Board, ended: Sequence[Version], now_ms: int) -> None:
     """Tell that versions of a board have ended."""
     for hook in rotation_hooks:
-        await hook(tx, board, ended)
+        await hook(tx, board, ended, now_ms)
 
 
 async def is_needed(tx: Transaction, uid: str, version: int) -> bool:

@@ -233,9 +233,9 @@ class Boards:
             raise TooManyLeaderboards(f"the app has {most} leaderboards, as many as it may have")
 
     async def change(
-        self, tx: Transaction, before: Board, after: Board, ended: Sequence[Version] = ()
+        self, tx: Transaction, before: Board, after: Board, ended: Sequence[Version] = (), now_ms: int = 0
     ) -> Board:
-        """Store a changed board and the versions that ended. Raises `Stale` when somebody was faster."""
+        """Store a changed board, and versions that have ended. Raises `Stale` when somebody was faster."""
         stored = msgspec.structs.replace(after, stamp=self._new_stamp())
         values = row_of(stored)
         changed = {name: values[name] for name in _CHANGED}
@@ -247,7 +247,7 @@ class Boards:
         for version in ended:
             await tx.run(END_VERSION, board_uid=before.uid, **version._asdict())
         if ended:
-            await after_rotation(tx, stored, ended)
+            await after_rotation(tx, stored, ended, now_ms)
         return stored
 
     async def edit(self, tx: Transaction, board: Board, config: BoardConfig, now_ms: int) -> Board:
@@ -277,12 +277,12 @@ class Boards:
             db_version=current.db_version + 1,
         )
         await self.check_order(tx, current, after)
-        return await self.change(tx, board, after, ended)
+        return await self.change(tx, board, after, ended, now_ms)
 
     async def rotate(self, tx: Transaction, board: Board, now_ms: int) -> Board:
         """Store the rotations that are due. Of any number of callers one does, for others it is `Stale`."""
         after, ended = board.at(now_ms)
-        return await self.change(tx, board, after, ended) if ended else board
+        return await self.change(tx, board, after, ended, now_ms) if ended else board
 
     async def delete(self, tx: Transaction, board: Board, now_ms: int) -> None:
         """Delete a board. Its scores are out of reach at once, and removed by and by."""

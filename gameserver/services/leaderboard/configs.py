@@ -197,7 +197,7 @@ async def reset_never(ctx: Context, request: OfBoard) -> ResetReply:
     if board.rotation is not Rotation.NEVER:
         raise DoesNotApply("the leaderboard rotates by itself")
     after, ended = board.begun_anew(ctx.now_ms)
-    await ctx.core.leaderboards.boards.change(ctx.tx, board, after, [ended])
+    await ctx.core.leaderboards.boards.change(ctx.tx, board, after, [ended], ctx.now_ms)
     return ResetReply(
         leaderboard_id=after.board_id,
         leaderboard_type=after.board_type,

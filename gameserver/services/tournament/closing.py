@@ -14,7 +14,8 @@ import structlog
 
 from gameserver.game.leaderboards import Board, EntryType, Version, needed_hooks, rotation_hooks
 from gameserver.game.leaderboards.tournaments import read_settings
-from gameserver.services.tournament import storage
+from gameserver.game.notices import TournamentOver, over_hooks, tell_over
+from gameserver.services.tournament import storage, templates
 from gameserver.storage import Database, Row, Transaction
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ class Reached(msgspec.Struct):
     place: tuple[int, int, str] = (-KEY_LIMIT, 0, "")  # the last one ranked
     ranks: dict[str, Ranks] = msgspec.field(default_factory=dict)
     last_versions: dict[str, int] = msgspec.field(default_factory=dict)  # of templates, by code
+    of_groups: bool = False
 
 
 class Closing(msgspec.Struct):
@@ -69,12 +71,17 @@ class Closing(msgspec.Struct):
         """What names it in statements."""
         return {"uid": self.board_uid, "of_version": self.version}
 
-    async def step(self, tx: Transaction) -> bool:
+    @property
+    def last_versions(self) -> dict[str, int]:
+        """The last versions of templates to take, by code, where not any will do."""
+        return self.reached.last_versions
+
+    async def step(self, tx: Transaction, now_ms: int) -> bool:
         """Do the next part; True when nothing is left."""
         if not self.reached.counted:
             await self._count(tx)
         elif not self.reached.ranked:
-            await self._rank(tx)
+            await self._rank(tx, now_ms)
         else:  # who has entered and has no score any more
             return await tx.run(storage.CLEAR, **self.key) < storage.CHUNK
         return False
@@ -89,7 +96,7 @@ class Closing(msgspec.Struct):
         reached.counted = len(rows) < storage.CHUNK
         reached.ranked = reached.counted and not reached.sizes
 
-    async def _rank(self, tx: Transaction) -> None:
+    async def _rank(self, tx: Transaction, now_ms: int) -> None:
         reached = self.reached
         key, seq, entry_id = reached.place
         rows = await tx.all(storage.RANKED, **self.key, key=key, seq=seq, entry_id=entry_id)
@@ -99,10 +106,37 @@ class Closing(msgspec.Struct):
             # Of the many scores of a member on an arcade board the best one comes first.
             if row["code"] is not None and row["member_id"] not in results:
                 results[row["member_id"]] = self._result(row)
+        if over_hooks:
+            for member_id in await self._tell(tx, results, now_ms):
+                results[member_id]["notified_ms"] = now_ms
         await tx.run_many(storage.ADD_RESULT, list(results.values()))
         if results:
             await tx.run(storage.DONE_WITH, **self.key, members=list(results))
         reached.ranked = len(rows) < storage.CHUNK
+
+    async def _tell(self, tx: Transaction, results: dict[str, dict[str, Any]], now_ms: int) -> set[str]:
+        """Tell those who have got a result; returns whom somebody tells."""
+        of_code: dict[str, list[str]] = {}
+        for member_id, result in results.items():
+            of_code.setdefault(result["code"], []).append(member_id)
+        stored = await templates.stored(tx, self.app_id, list(of_code), self, now_ms=now_ms, over=True)
+        told: set[str] = set()
+        for code, member_ids in of_code.items():
+            how = templates.notification(stored.get(code), "complete")
+            told |= await tell_over(
+                tx,
+                TournamentOver(
+                    app_id=self.app_id,
+                    board_id=self.board_id,
+                    version=self.version,
+                    code=code,
+                    of_groups=self.reached.of_groups,
+                    member_ids=member_ids,
+                    push_id=how.push_id,
+                    mail=how.mail,
+                ),
+            )
+        return told & results.keys()
 
     def _result(self, row: Row) -> dict[str, Any]:
         code, key = row["code"], row["rank_key"]
@@ -116,12 +150,13 @@ class Closing(msgspec.Struct):
             # Somebody may have got a score by a merge since all were counted.
             "size": max(self.reached.sizes.get(code, 0), ranks.given),
             "claimed_ms": 0,
-            "last_version": self.reached.last_versions.get(code),
+            "last_version": self.last_versions.get(code),
+            "notified_ms": None,
             "pay_ms": self.ended_ms if self.pays else None,
         }
 
 
-async def begin(tx: Transaction, board: Board, ended: Sequence[Version]) -> None:
+async def begin(tx: Transaction, board: Board, ended: Sequence[Version], now_ms: int) -> None:
     """Make results of the enrolments in versions that have ended, or begin to."""
     for version in ended:
         settings = read_settings(version.t_period)
@@ -136,17 +171,19 @@ async def begin(tx: Transaction, board: Board, ended: Sequence[Version]) -> None
             ended_ms=version.ended_ms,
             sign=board.key(1),
             pays=settings.t_auto_claim and board.entry_type is EntryType.PLAYER,
-            reached=Reached(last_versions=settings.last_versions),
+            reached=Reached(
+                last_versions=settings.last_versions, of_groups=board.entry_type is EntryType.GROUP
+            ),
         )
         for _ in range(STEPS_AT_ONCE):
-            if await closing.step(tx):
+            if await closing.step(tx, now_ms):
                 break
         else:
             values = msgspec.structs.asdict(closing) | {"reached": _encode(closing.reached)}
             await tx.run(storage.ADD_CLOSING, **values)
 
 
-async def go_on(database: Database) -> None:
+async def go_on(database: Database, now_ms: int) -> None:
     """Go on with what has been begun; any number of processes may do this."""
     async with database.read() as tx:
         if await tx.one(storage.ANY_CLOSING) is None:
@@ -158,7 +195,7 @@ async def go_on(database: Database) -> None:
                 return
             values = {name: row[name] for name in Closing.__struct_fields__}
             closing = Closing(**values | {"reached": _decode(row["reached"])})
-            if await closing.step(tx):
+            if await closing.step(tx, now_ms):
                 await tx.run(storage.CLOSED, **closing.key)
                 log.info("tournament_closed", board=closing.board_id, version=closing.version)
             else:

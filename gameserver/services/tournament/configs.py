@@ -22,7 +22,7 @@ from gameserver.services.tournament.base import (
     object_of,
     service,
 )
-from gameserver.services.tournament.templates import Template, TemplateConfig
+from gameserver.services.tournament.templates import Notifications, Template, TemplateConfig
 from gameserver.storage import Aborted, Row, Transaction
 from gameserver.wire import json
 from gameserver.wire.errors import InvalidParameterValue
@@ -74,7 +74,8 @@ class CreateTemplate(OfTemplate):
 async def create_template(ctx: Context, request: CreateTemplate) -> dict[str, Any]:
     """Make a tournament template. What is left out of the configuration is empty or off.
 
-    Notifications and scripts are kept and told, and do nothing by themselves.
+    Notifications say how players are told, by the services that can reach them; of those kinds, `complete` is
+    told. Scripts are kept and shown, and do nothing by themselves.
     """
     code = templates.check_code(request.tournament_code)
     config = templates.read_config(object_of(request.config_json, WHERE), ctx.app, WHERE)
@@ -225,7 +226,8 @@ def _shown(ctx: Context, row: Row | dict[str, Any]) -> dict[str, Any]:
 
 def _declared_shown(ctx: Context, template: Template) -> dict[str, Any]:
     shown = {"gameId": ctx.app.id, "version": template.version, **template.shown()}
-    return {**shown, "notifications": {}, "createdAt": 0, "updatedAt": 0}
+    told = msgspec.to_builtins(Notifications())
+    return {**shown, "notifications": told, "createdAt": 0, "updatedAt": 0}
 
 
 # Division sets

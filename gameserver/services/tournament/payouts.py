@@ -71,7 +71,7 @@ class Payer:
 
     async def __call__(self, database: Database, apps: Iterable[App], now_ms: int) -> None:
         """Do what is due now."""
-        await closing.go_on(database)
+        await closing.go_on(database, now_ms)
         await self.pay(database, apps, now_ms)
         if now_ms // _HOUR_MS != self._swept:
             self._swept = now_ms // _HOUR_MS

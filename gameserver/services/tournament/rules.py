@@ -318,7 +318,7 @@ def part_shown(board: Board, row: Row) -> dict[str, Any]:
 
 
 def result_shown(row: Row) -> dict[str, Any]:
-    """Return a member's part in a period that is over."""
+    """Return a member's part in a period that is over. `tNotifiedAt` is 0 when nobody has told them."""
     return {
         "score": row["score"],
         "data": json_out(row["data"]),
@@ -328,7 +328,7 @@ def result_shown(row: Row) -> dict[str, Any]:
         "isInitialTScore": not row["posted"],
         "tRank": row["rank"],
         "tClaimedAt": row["claimed_ms"],
-        "tNotifiedAt": 0,
+        "tNotifiedAt": row["notified_ms"] or 0,
     }
 
 

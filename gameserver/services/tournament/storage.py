@@ -71,6 +71,7 @@ results = Table(
     Column("size", BigInteger, nullable=False),  # of the tournament
     Column("claimed_ms", BigInteger, nullable=False),  # 0: not yet
     Column("last_version", Integer),  # of its template to take; null: any
+    Column("notified_ms", BigInteger),  # null: nobody has told the player
     Column("pay_ms", BigInteger),  # since when it waits to be paid without asking
     Index("tournament_results_by_member", "member_id", "board_uid", "version"),
     Index("tournament_results_to_pay", "pay_ms"),
@@ -102,6 +103,7 @@ KEPT = (
             "data": results.c.data,
             "rank": results.c.rank,
             "tClaimedAt": results.c.claimed_ms,
+            "tNotifiedAt": results.c.notified_ms,
         },
         reset=True,
     ),

@@ -60,8 +60,26 @@ class Rule(Reply, forbid_unknown_fields=True):
     reward: Reward = msgspec.field(default_factory=Reward)
 
 
+class Notification(Reply, forbid_unknown_fields=True):
+    """How players are told of something: by a push template, by mail templates by language."""
+
+    enabled: bool = False
+    push_id: int | None = None
+    mail: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Notifications(Reply, forbid_unknown_fields=True):
+    """What players may be told of."""
+
+    starting_soon: Notification = msgspec.field(default_factory=Notification)
+    start: Notification = msgspec.field(default_factory=Notification)
+    score_passed: Notification = msgspec.field(default_factory=Notification)
+    ending_soon: Notification = msgspec.field(default_factory=Notification)
+    complete: Notification = msgspec.field(default_factory=Notification)
+
+
 class TemplateConfig(Request):
-    """A template as servers write it. Notifications and scripts are kept for the game to read."""
+    """A template as servers write it. Scripts are kept for the game to read."""
 
     entry_type: EntryType = EntryType.PLAYER
     description: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -171,6 +189,7 @@ def read_config(given: dict[str, Any], app: App, where: str) -> TemplateConfig:
         config = msgspec.convert(given, TemplateConfig)
     except msgspec.ValidationError as error:
         raise explain(error, where) from None
+    config.notifications = _notifications(config.notifications, f"{where}.notifications")
     payouts = [_payout(rule) for rule in config.payout_rules]
     if any(payout.conditions != 1 for payout in payouts):
         raise InvalidParameterValue(
@@ -184,6 +203,26 @@ def read_config(given: dict[str, Any], app: App, where: str) -> TemplateConfig:
         for name, mistake in payout.rewards.mistakes(_NO_FOLDER):
             raise InvalidParameterValue(f"{where}.payoutRules: {name}: {mistake}")
     return config
+
+
+def _notifications(given: dict[str, Any], where: str) -> dict[str, Any]:
+    try:
+        told: dict[str, Any] = msgspec.to_builtins(msgspec.convert(given, Notifications))
+    except msgspec.ValidationError as error:
+        raise explain(error, where) from None
+    return told
+
+
+def notification(row: Row | None, kind: str) -> Notification:
+    """Return how a stored template wants players to be told of something: not at all unless it says so."""
+    nothing = Notification()
+    if row is None:
+        return nothing
+    try:
+        found = msgspec.convert(_decode(row["config"]).notifications.get(kind, {}), Notification)
+    except msgspec.ValidationError:  # of a template that was made when anything was taken
+        return nothing
+    return found if found.enabled else nothing
 
 
 def from_row(row: Row) -> Template:
@@ -232,11 +271,21 @@ async def of_period(
     found = {code: template for code in codes if (template := declared(app, code)) is not None}
     missing = [code for code in codes if code not in found]
     if missing:
-        for row in await tx.all(storage.TEMPLATES_OF, app=app.id, codes=missing):
-            usable = over or not row["deleted"]
-            if usable and row["code"] not in found and _holds(row, period, now_ms):
-                found[row["code"]] = from_row(row)
+        rows = await stored(tx, app.id, missing, period, now_ms=now_ms, over=over)
+        found |= {code: from_row(row) for code, row in rows.items()}
     return {code: found[code] for code in codes if code in found}
+
+
+async def stored(
+    tx: Transaction, app_id: str, codes: Sequence[str], period: Period, *, now_ms: int, over: bool
+) -> dict[str, Row]:
+    """Return the versions of templates that servers made, as they hold for a period, by code."""
+    found: dict[str, Row] = {}
+    for row in await tx.all(storage.TEMPLATES_OF, app=app_id, codes=list(codes)):
+        usable = over or not row["deleted"]
+        if usable and row["code"] not in found and _holds(row, period, now_ms):
+            found[row["code"]] = row
+    return found
 
 
 def _holds(row: Row, period: Period, now_ms: int) -> bool:

@@ -1,0 +1,40 @@
+"""What players are to be told, for the services that can reach them: by push, by mail, by an event.
+
+These services add their hooks. Without any nobody is told, and nobody counts as told.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from gameserver.storage import Transaction
+
+
+class TournamentOver(NamedTuple):
+    """A tournament is over, and its results are there.
+
+    `member_ids` took part: players, or groups on a board of groups. `push_id` is the push template to use,
+    `mail` are mail templates by language; none unless the tournament wants its end to be pushed or mailed.
+    """
+
+    app_id: str
+    board_id: str
+    version: int
+    code: str
+    of_groups: bool
+    member_ids: Sequence[str]
+    push_id: int | None
+    mail: Mapping[str, str]
+
+
+OverHook = Callable[[Transaction, TournamentOver], Awaitable[Collection[str]]]
+"""Transaction, what is over: returns those it tells once the transaction is committed. Each comes once."""
+
+over_hooks: list[OverHook] = []
+
+
+async def tell_over(tx: Transaction, over: TournamentOver) -> set[str]:
+    """Tell of the end of a tournament; returns those who are told by somebody."""
+    told: set[str] = set()
+    for hook in over_hooks:
+        told |= set(await hook(tx, over))
+    return told
