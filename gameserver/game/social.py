@@ -23,10 +23,11 @@ class NotGroupMember(GameError):
 
 
 class Group(NamedTuple):
-    """A group as others see it."""
+    """A group as others see it. `summary_data` is the JSON text it shows beside its name."""
 
     group_id: str
     name: str
+    summary_data: str | None = None
 
 
 FriendsHook = Callable[[Transaction, str, str], Awaitable[Sequence[str]]]

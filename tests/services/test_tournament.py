@@ -254,11 +254,16 @@ async def test_posting_with_results(game: Game) -> None:
         afterCount=4,
         initialScore=0,
     )
-    assert answer["postScore"]["score"] == 20
-    assert [(e["playerId"], e["score"], e["rank"], e["tCode"]) for e in answer["scores"]] == [
-        (bob.profile_id, 20, 1, "free"),
-        (ada.profile_id, 10, 2, "free"),
-    ]
+    told = answer["postScore"]
+    assert (told["score"], told["previousScore"], told["rank"]) == (20, 0, 1)
+    assert told["isInitialTScore"] is False
+    before = told["previousLeaderboard"]
+    assert (before["playerId"], before["score"], before["index"], before["rank"]) == (bob.profile_id, 0, 1, 2)
+    assert (before["tCode"], before["isInitialTScore"]) == ("free", True)
+    assert [
+        (e["playerId"], e["score"], e["rank"], e["tCode"], e["isInitialTScore"]) for e in answer["scores"]
+    ] == [(bob.profile_id, 20, 1, "free", False), (ada.profile_id, 10, 2, "free", True)]
+    assert set(before) == set(answer["scores"][0])
 
 
 @pytest.mark.parametrize("operation", ["POST_TOURNAMENT_SCORE_WITH_RESULTS"])
@@ -444,6 +449,18 @@ async def test_initial_scores_may_be_worth_nothing(game: Game) -> None:
     assert (await claim(busy))["rewards"] == {"currency": {"coins": 1000}}
 
 
+async def test_a_score_counts_as_ones_own_whichever_service_took_it(game: Game) -> None:
+    player = await game.player()
+    await game.server.call("virtualCurrency", "AWARD_VC", player.profile_id, vcId="coins", vcAmount=30)
+    await join(player, "paid")
+    assert (await status(player))["leaderboardEnrollment"]["isInitialTScore"] is True
+    await player.call("leaderboard", "POST_SCORE", leaderboardId="daily", score=1)
+    assert (await status(player))["leaderboardEnrollment"]["isInitialTScore"] is False
+    game.clock.advance(DAY)
+    await tick(game)
+    assert (await claim(player))["rewards"] == {"currency": {"coins": 1000}}
+
+
 async def test_a_first_score_enters_and_the_end_pays(game: Game) -> None:
     first, second = await game.player(), await game.player()
     await post(first, 10, "automatic")
@@ -455,6 +472,8 @@ async def test_a_first_score_enters_and_the_end_pays(game: Game) -> None:
         initialScore=0,
     )
     assert [entry["score"] for entry in answer["scores"]] == [10, 5]
+    assert answer["postScore"]["rank"] == 2
+    assert "previousLeaderboard" not in answer["postScore"]  # they have just entered
     game.clock.advance(DAY)
     await tick(game)
     await tick(game)
@@ -676,7 +695,9 @@ def teams() -> Iterator[dict[str, list[str]]]:
     known: dict[str, list[str]] = {}
 
     async def groups(tx: Transaction, app_id: str, ids: Any) -> dict[str, social.Group]:
-        return {name: social.Group(name, name.title()) for name in ids if name in known}
+        return {
+            name: social.Group(name, name.title(), f'{{"motto":"{name}"}}') for name in ids if name in known
+        }
 
     async def members(tx: Transaction, app_id: str, group_id: str) -> list[str]:
         return known[group_id]
@@ -702,6 +723,14 @@ async def test_a_group_enters_posts_and_leaves(game: Game, teams: dict[str, list
     )
     [entry] = answer["scores"]
     assert (entry["groupId"], entry["groupName"], entry["score"], entry["rank"]) == ("reds", "Reds", 30, 1)
+    assert (entry["groupSummaryData"], entry["isInitialTScore"]) == ({"motto": "reds"}, False)
+    told = answer["postScore"]
+    assert (told["rank"], told["previousLeaderboard"]["score"]) == (1, 20)
+    assert told["previousLeaderboard"]["groupName"] == "Reds"
+    page = await player.call(
+        "leaderboard", "GET_GLOBAL_LEADERBOARD_PAGE", leaderboardId="teams", startIndex=0, endIndex=9
+    )
+    assert page["leaderboard"][0]["groupSummaryData"] == {"motto": "reds"}
     found = await player.call(SERVICE, "GET_GROUP_TOURNAMENT_STATUS", **reds, versionId=-1)
     assert (found["enrolled"], found["leaderboardEnrollment"]["score"]) == (True, 30)
     left = await player.call(SERVICE, "LEAVE_GROUP_TOURNAMENT", **reds)

@@ -112,6 +112,7 @@ class GroupEntry(Reply):
     index: int
     rank: int
     group_name: str
+    group_summary_data: Any
 
 
 # Rules
@@ -210,6 +211,7 @@ def _group(sign: int, standing: Standing, groups: dict[str, social.Group]) -> Gr
         index=place,
         rank=place + 1,
         group_name="" if group is None else group.name,
+        group_summary_data=(None if group is None else json_out(group.summary_data)) or {},
     )
 
 

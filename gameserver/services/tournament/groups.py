@@ -31,7 +31,7 @@ from gameserver.services.tournament.playing import (
     status,
     with_results,
 )
-from gameserver.services.tournament.rules import check_entry_type, enrol, find_mine
+from gameserver.services.tournament.rules import check_entry_type, enrol, find_mine, json_out
 from gameserver.wire.shapes import Reply, Request
 
 
@@ -117,15 +117,14 @@ class PostGroupWithResults(PostWithResults, kw_only=True):
 async def post_group_with_results(ctx: Context, request: PostGroupWithResults) -> dict[str, Any]:
     """Post a score of a group of the caller, and read the scores around it."""
     await check_member(ctx, request.group_id)
-    done = await post_for(
-        ctx, request, request.group_id, EntryType.GROUP, initial_score=request.initial_score
-    )
-    answer = await with_results(ctx, request, done)
-    ids = [entry["groupId"] for entry in answer["scores"]]
-    groups = await social.groups(ctx.tx, ctx.app.id, ids)
-    for entry in answer["scores"]:
+    answer = await with_results(ctx, request, request.group_id, EntryType.GROUP)
+    before = answer["postScore"].get("previousLeaderboard")
+    entries = [*answer["scores"], *([] if before is None else [before])]
+    groups = await social.groups(ctx.tx, ctx.app.id, [entry["groupId"] for entry in entries])
+    for entry in entries:
         group = groups.get(entry["groupId"])
         entry["groupName"] = "" if group is None else group.name
+        entry["groupSummaryData"] = (None if group is None else json_out(group.summary_data)) or {}
     return answer
 
 

@@ -306,40 +306,64 @@ class PostWithResults(PostScore, kw_only=True):
     after_count: Annotated[int, Meta(ge=0)] = 5
     initial_score: Score | None = None
 
+    def is_backwards(self, board: Board) -> bool:
+        """Tell whether the order that was asked for is the opposite of the board's own."""
+        return (self.sort == "LOW_TO_HIGH") != board.lowest_first
+
 
 @service.operation("POST_TOURNAMENT_SCORE_WITH_RESULTS", tx=Tx.WRITE, errors=POSTING)
 async def post_with_results(ctx: Context, request: PostWithResults) -> dict[str, Any]:
-    """Post a score, and read the scores around it. `initialScore` is for automatic enrolment."""
-    done = await post_for(ctx, request, ctx.player_id, EntryType.PLAYER, initial_score=request.initial_score)
-    return await with_results(ctx, request, done)
+    """Post a score, and read the scores around it. `initialScore` is for automatic enrolment.
+
+    `postScore` tells the new place as `rank`, and in `previousLeaderboard` where the caller stood before.
+    """
+    return await with_results(ctx, request, ctx.player_id, EntryType.PLAYER)
 
 
-async def with_results(ctx: Context, request: PostWithResults, done: Posted) -> dict[str, Any]:
-    """Return what is told after a post, with the scores around it."""
-    board, member_id, _, _ = done
+async def with_results(
+    ctx: Context, request: PostWithResults, member_id: str, entry_type: EntryType
+) -> dict[str, Any]:
+    """Post a score for a member, and return what is told after that, with the scores around it."""
+    boards = ctx.core.leaderboards
+
+    async def own(board: Board) -> Standings:
+        backwards = request.is_backwards(board)
+        return await boards.around(ctx, board, board.version, member_id, 0, 0, backwards=backwards)
+
+    stood = await boards.reading(ctx, request.leaderboard_id, own)
+    done = await post_for(ctx, request, member_id, entry_type, initial_score=request.initial_score)
+    board, _, now, earlier = done
     before = min(request.before_count, ROWS_MAX)
     after = min(request.after_count, ROWS_MAX - before)
-    backwards = (request.sort == "LOW_TO_HIGH") != board.lowest_first
-    found = await ctx.core.leaderboards.around(
-        ctx, board, board.version, member_id, before, after, backwards=backwards
-    )
+    backwards = request.is_backwards(board)
+    found = await boards.around(ctx, board, board.version, member_id, before, after, backwards=backwards)
     members = [standing.row["member_id"] for standing in found.entries]
     rows = await ctx.tx.all(
         storage.CODES, uid=board.uid, of_version=board.version, members=members or [member_id]
     )
-    codes = {row["member_id"]: row["code"] for row in rows}
-    return {"postScore": shown_post(*done), "scores": _scores(board, found, codes)}
+    shown = shown_post(*done)
+    for place, row in found.entries:
+        if row["entry_id"] == now["entry_id"]:
+            shown["rank"] = place + 1
+    if earlier is not None and stood is not None:
+        for entry in _scores(board, stood, {member_id: earlier}):
+            shown["previousLeaderboard"] = entry
+    parts = {row["member_id"]: row for row in rows}
+    return {"postScore": shown, "scores": _scores(board, found, parts)}
 
 
-def _scores(board: Board, found: Standings, codes: dict[str, str]) -> list[dict[str, Any]]:
+def _scores(board: Board, found: Standings, parts: dict[str, Row]) -> list[dict[str, Any]]:
+    """Return standings with what their members have entered: rows with `code` and `posted`."""
     shown = []
     for place, row in found.entries:
+        part = parts.get(row["member_id"])
         entry = {
             "score": board.key(row["rank_key"]),
             "data": json_out(row["data"]),
             "createdAt": row["created_ms"],
             "updatedAt": row["updated_ms"],
-            "tCode": codes.get(row["member_id"]),
+            "tCode": None if part is None else part["code"],
+            "isInitialTScore": part is not None and not part["posted"],
             "tRank": 0,
             "tNotifiedAt": 0,
             "index": place,

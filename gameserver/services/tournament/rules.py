@@ -180,9 +180,13 @@ async def may_post(tx: Transaction, board: Board, member_id: str, now_ms: int) -
     if board.t_period is None:
         return
     period = running(board)
-    if await tx.one(storage.IS_ENROLLED, uid=board.uid, of_version=period.version, member=member_id) is None:
+    this = {"uid": board.uid, "of_version": period.version, "member": member_id}
+    row = await tx.one(storage.IS_ENROLLED, **this)
+    if row is None:
         raise not_enrolled()
     check_posting(period, now_ms, None)
+    if not row["posted"]:
+        await tx.run(storage.POSTED, **this)
 
 
 post_hooks.append(may_post)

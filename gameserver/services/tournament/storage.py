@@ -179,6 +179,7 @@ MINE = (
         _E.code,
         _E.posted,
         _E.div_set_id,
+        _S.entry_id,
         _S.rank_key,
         _S.data,
         _S.created_ms,
@@ -199,8 +200,8 @@ MINE = (
 ENROL = insert(enrolments).values({c.name: bindparam(c.name) for c in enrolments.c})
 POSTED = update(enrolments).where(*_THIS, _E.posted.is_(False)).values(posted=True)
 LEAVE = delete(enrolments).where(*_THIS)
-IS_ENROLLED = select(_E.code).where(*_THIS)
-CODES = select(_E.member_id, _E.code).where(
+IS_ENROLLED = select(_E.posted).where(*_THIS)
+CODES = select(_E.member_id, _E.code, _E.posted).where(
     _E.board_uid == _uid, _E.version == _version, _E.member_id.in_(bindparam("members", expanding=True))
 )
 ORPHANS = delete(enrolments).where(
