@@ -690,6 +690,11 @@ async def test_boards_of_groups(game: Game) -> None:
             ("GET_PLAYERS_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS", {"profileIds": []}),
             ("GET_GROUP_SOCIAL_LEADERBOARD", {"groupId": "red"}),
             ("REMOVE_PLAYER_SCORE", {}),
+            ("GET_PLAYER_SCORE", {}),
+            ("GET_PLAYER_SCORES", {"maxResults": 1}),
+            ("GET_GLOBAL_LEADERBOARD_VIEW", around),
+            ("GET_GLOBAL_LEADERBOARD_VIEW_IF_EXISTS", around),
+            ("GET_GLOBAL_LEADERBOARD_VIEW_BY_VERSION_IF_EXISTS", around),
         ):
             assert (await ada.refused(BOARD, operation, leaderboardId="g", **data)).reason_code == 40656
 
@@ -867,6 +872,26 @@ async def test_an_expired_board_is_gone_and_may_be_made_again(game: Game) -> Non
     game.clock.advance(301)
     await game.core.leaderboards.upkeep.rotate_due()
     assert (await player.call(BOARD, "LIST_ALL_LEADERBOARDS"))["leaderboardList"] == []
+
+
+async def test_clients_make_no_boards_with_tournaments(game: Game) -> None:
+    player = await game.player()
+    config = {
+        "leaderboardType": "HIGH_VALUE",
+        "rotationType": "DAILY",
+        "retainedCount": 1,
+        "tEnabled": True,
+        "tTemplateOnly": True,
+        "data": {"a": 1},
+    }
+    await player.call(BOARD, "POST_SCORE_DYNAMIC_USING_CONFIG", leaderboardId="d", score=1, configJson=config)
+    made = (await game.server.call(BOARD, "SYS_GET_LEADERBOARD_CONFIG", leaderboardId="d"))["d"]
+    assert (made["tEnabled"], made["tTemplateOnly"], made["data"]) == (False, False, {})
+    adhoc = {**config, "rotationType": "ADHOC"}
+    refusal = await player.refused(
+        BOARD, "POST_SCORE_DYNAMIC_USING_CONFIG", leaderboardId="e", score=1, configJson=adhoc
+    )
+    assert refusal.reason_code == 40840
 
 
 async def test_groups_make_boards_too(game: Game) -> None:

@@ -486,8 +486,29 @@ async def test_a_first_score_enters_and_the_end_pays(game: Game) -> None:
 
 async def test_view_of_the_current_reward_needs_a_tournament(game: Game) -> None:
     player = await game.player()
-    for board, reason in (("daily", 40505), ("plain", 40495), ("none", 40499)):
+    for board, reason in (("daily", 40505), ("plain", 40495), ("none", 40499), ("teams", 40656)):
         assert (await refused(player, "VIEW_CURRENT_REWARD", leaderboardId=board))[1] == reason
+
+
+async def test_scores_of_tournaments_are_not_removed_like_others(
+    game: Game, teams: dict[str, list[str]]
+) -> None:
+    player = await game.player()
+    await join(player)
+    version = (await status(player))["versionId"]
+    removing = ("leaderboard", "REMOVE_PLAYER_SCORE")
+    assert (await player.refused(*removing, leaderboardId="daily")).reason_code == 40494
+    teams["reds"] = [player.profile_id]
+    reds = {"leaderboardId": "teams", "groupId": "reds"}
+    await player.call(SERVICE, "JOIN_GROUP_TOURNAMENT", **reds, tournamentCode="teams", initialScore=0)
+    assert (await player.refused("leaderboard", "REMOVE_GROUP_SCORE", **reds)).reason_code == 40494
+    game.clock.advance(DAY)
+    for _ in range(2):
+        refusal = await player.refused(*removing, leaderboardId="daily", versionId=version)
+        assert (refusal.status, refusal.reason_code) == (400, 40494)
+        await tick(game)
+    await player.call("leaderboard", "POST_SCORE", leaderboardId="plain", score=1)
+    assert await player.call(*removing, leaderboardId="plain") == {"numScoresRemoved": 1}
 
 
 async def test_a_reset_takes_the_player_out(game: Game) -> None:
@@ -908,6 +929,12 @@ async def test_division_sets_live_and_die(game: Game) -> None:
         ("SYS_CREATE_DIVISION_SET_CONFIG", {"configJson": {"templateLeaderboardId": "none"}}, 40499),
         ("SYS_CREATE_DIVISION_SET_CONFIG", {"configJson": {"templateLeaderboardId": "plain"}}, 40495),
         ("SYS_CREATE_DIVISION_SET_CONFIG", {"configJson": {}}, 40358),
+        (
+            "SYS_CREATE_DIVISION_SET_CONFIG",
+            {"configJson": {"templateLeaderboardId": "model", "scheduleType": "Later"}},
+            40633,
+        ),
+        ("SYS_EDIT_DIVISION_SET_CONFIG", {"configJson": {"scheduleType": "Later"}}, 40633),
         ("SYS_EDIT_DIVISION_SET_CONFIG", {"configJson": {}, "version": 1}, 40344),
         ("SYS_DELETE_DIVISION_SET_CONFIG", {"version": 1}, 40344),
         ("SYS_LIST_DIVISION_SET_CONFIGS", {"optionsJson": {"sort": "SIDEWAYS"}}, 40660),

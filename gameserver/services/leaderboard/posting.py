@@ -22,6 +22,12 @@ from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Reply
 
 
+class OfTournament(GameError):
+    """The score belongs to a tournament, which is left through its own service."""
+
+    reason_code = 40494
+
+
 class UnknownProfile(GameError):
     """There is no such player."""
 
@@ -103,15 +109,27 @@ async def post_dynamic(ctx: Context, request: PostDynamic) -> None:
     )
 
 
+CONFIG_FIELDS = (
+    "leaderboardType",
+    "rotationType",
+    "numDaysToRotate",
+    "resetAt",
+    "retainedCount",
+    "expireInMins",
+)
+
+
 class PostUsingConfig(OfBoard, kw_only=True):
     score: Score
     score_data: JsonObject = None
     config_json: JsonObject
 
     def config(self, now_ms: int, entry_type: EntryType) -> BoardConfig:
-        """Return what the board is made from."""
+        """Return what the board is made from. Only servers make boards with tournaments, or with data."""
         where = "data.configJson"
-        return read_config({**object_of(self.config_json, where), "entryType": entry_type}, now_ms, where)
+        given = object_of(self.config_json, where)
+        kept = {name: given[name] for name in CONFIG_FIELDS if name in given}
+        return read_config({**kept, "entryType": entry_type}, now_ms, where)
 
 
 @service.operation(
@@ -260,9 +278,22 @@ class RemovedReply(Reply):
 
 
 async def remove(ctx: Context, board: Board, version_id: int | None, member_id: str) -> RemovedReply:
-    """Remove a member's scores from a version."""
+    """Remove a member's scores from a version. Raises `InvalidVersion`, `OfTournament`."""
     version = version_of(board, version_id)
+    if board.t_enabled and await was_tournament(ctx, board, version):
+        raise OfTournament("the scores belong to a tournament, which is left by LEAVE_TOURNAMENT")
     return RemovedReply(num_scores_removed=await ctx.core.leaderboards.remove(ctx, board, version, member_id))
+
+
+async def was_tournament(ctx: Context, board: Board, version: int) -> bool:
+    """Tell whether a version that can be read is a tournament, or was one."""
+    if version == board.version:
+        return board.t_period is not None
+    boards = ctx.core.leaderboards.boards
+    stored = await boards.find(ctx, board.board_id)
+    unstored = [] if stored is None else stored.at(ctx.now_ms)[1]
+    ended = (*unstored, *await boards.ended_versions(ctx.tx, board))
+    return any(one.version == version and one.t_period is not None for one in ended)
 
 
 async def find(ctx: Context, board_id: str) -> Board:
@@ -273,9 +304,16 @@ async def find(ctx: Context, board_id: str) -> Board:
     return board.at(ctx.now_ms)[0]
 
 
-@service.operation("REMOVE_PLAYER_SCORE", tx=Tx.WRITE, errors=(NoLeaderboard, InvalidVersion, WrongEntryType))
+@service.operation(
+    "REMOVE_PLAYER_SCORE",
+    tx=Tx.WRITE,
+    errors=(NoLeaderboard, InvalidVersion, WrongEntryType, OfTournament),
+)
 async def remove_player_score(ctx: Context, request: RemoveScore) -> RemovedReply:
-    """Remove the caller's scores from a version of a board; none is no mistake."""
+    """Remove the caller's scores from a version of a board; none is no mistake.
+
+    Refused: scores of tournaments, also of those that are over.
+    """
     board = await find(ctx, request.leaderboard_id)
     check_players(board)
     return await remove(ctx, board, request.version_id, ctx.player_id)
@@ -289,7 +327,14 @@ class RemoveGroupScore(RemoveScore, kw_only=True):
     "REMOVE_GROUP_SCORE",
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
-    errors=(NoLeaderboard, InvalidVersion, WrongEntryType, social.UnknownGroup, social.NotGroupMember),
+    errors=(
+        NoLeaderboard,
+        InvalidVersion,
+        WrongEntryType,
+        OfTournament,
+        social.UnknownGroup,
+        social.NotGroupMember,
+    ),
 )
 async def remove_group_score(ctx: Context, request: RemoveGroupScore) -> RemovedReply:
     """Remove a group's scores from a version of a board. The caller is a member of the group."""

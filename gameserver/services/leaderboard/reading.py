@@ -1,5 +1,6 @@
 """Global boards: pages, views around somebody, counts, versions."""
 
+from collections.abc import Callable
 from typing import Any
 
 from gameserver.game import social
@@ -15,6 +16,7 @@ from gameserver.services.leaderboard.base import (
     WrongEntryType,
     check_groups,
     check_page,
+    check_players,
     is_backwards,
     seconds_left,
     service,
@@ -103,12 +105,15 @@ class GetView(OfBoard, kw_only=True):
     version_id: VersionId = CURRENT
 
 
-async def read_view(ctx: Context, request: GetView, member_id: str) -> dict[str, Any] | None:
-    """Read the entries around a member's best; None when there is no such board."""
+async def read_view(
+    ctx: Context, request: GetView, member_id: str, check: Callable[[Board], None] = check_players
+) -> dict[str, Any] | None:
+    """Read the entries around a member's best; None when there is no such board. `check` may refuse it."""
     before = min(request.before_count, ROWS_MAX)
     after = min(request.after_count, ROWS_MAX - before)
 
     async def read(board: Board) -> dict[str, Any]:
+        check(board)
         version = version_of(board, request.version_id)
         backwards = is_backwards(board, request.sort or request.sort_order)
         found = NOBODY
@@ -129,7 +134,9 @@ async def read_view(ctx: Context, request: GetView, member_id: str) -> dict[str,
     return await ctx.core.leaderboards.reading(ctx, request.leaderboard_id, read)
 
 
-@service.operation("GET_GLOBAL_LEADERBOARD_VIEW", tx=Tx.READ, errors=(NoLeaderboard, InvalidVersion))
+@service.operation(
+    "GET_GLOBAL_LEADERBOARD_VIEW", tx=Tx.READ, errors=(NoLeaderboard, InvalidVersion, WrongEntryType)
+)
 async def get_view(ctx: Context, request: GetView) -> dict[str, Any]:
     """Read the caller's best entry with so many before and after it; at most 500 in all.
 
@@ -145,7 +152,7 @@ async def get_view(ctx: Context, request: GetView) -> dict[str, Any]:
     "GET_GLOBAL_LEADERBOARD_VIEW_IF_EXISTS",
     "GET_GLOBAL_LEADERBOARD_VIEW_BY_VERSION_IF_EXISTS",
     tx=Tx.READ,
-    errors=(InvalidVersion,),
+    errors=(InvalidVersion, WrongEntryType),
 )
 async def get_view_if_exists(ctx: Context, request: GetView) -> dict[str, Any] | None:
     """Read the entries around the caller's best; null when there is no such board."""
@@ -165,10 +172,7 @@ class GetGroupView(GetView, kw_only=True):
 async def get_group_view(ctx: Context, request: GetGroupView) -> dict[str, Any]:
     """Read the entry of a group with so many before and after it."""
     await social.group(ctx.tx, ctx.app.id, request.group_id)
-    board = await ctx.core.leaderboards.boards.find(ctx, request.leaderboard_id)
-    if board is not None:
-        check_groups(board)
-    view = await read_view(ctx, request, request.group_id)
+    view = await read_view(ctx, request, request.group_id, check_groups)
     if view is None:
         raise no_board(request.leaderboard_id)
     return view

@@ -325,11 +325,14 @@ def _on_board(board: Board, version: int, row: Row) -> ScoreOnBoard:
     )
 
 
-@service.operation("GET_PLAYER_SCORE", tx=Tx.READ, errors=(NoLeaderboard, InvalidVersion, NoScore))
+@service.operation(
+    "GET_PLAYER_SCORE", tx=Tx.READ, errors=(NoLeaderboard, InvalidVersion, NoScore, WrongEntryType)
+)
 async def get_player_score(ctx: Context, request: GetPlayerScore) -> PlayerScoreReply:
     """Read the caller's score, on an arcade board the best. Refused when there is none."""
 
     async def read(board: Board) -> PlayerScoreReply:
+        check_players(board)
         version = version_of(board, request.version_id)
         found: list[Row] = []
         if board.retains(version):
@@ -355,11 +358,12 @@ class PlayerScoresReply(Reply):
     scores: list[ScoreReply]
 
 
-@service.operation("GET_PLAYER_SCORES", tx=Tx.READ, errors=(NoLeaderboard, InvalidVersion))
+@service.operation("GET_PLAYER_SCORES", tx=Tx.READ, errors=(NoLeaderboard, InvalidVersion, WrongEntryType))
 async def get_player_scores(ctx: Context, request: GetPlayerScores) -> PlayerScoresReply:
     """Read the caller's scores on an arcade board, the best first; at most 500."""
 
     async def read(board: Board) -> PlayerScoresReply:
+        check_players(board)
         version = version_of(board, request.version_id)
         most = min(request.max_results, ROWS_MAX)
         found: list[Row] = []

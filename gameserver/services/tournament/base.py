@@ -217,6 +217,12 @@ class NotADivision(GameError):
     reason_code = 40632
 
 
+class NoSuchSchedule(GameError):
+    """Division sets are not scheduled that way."""
+
+    reason_code = 40633
+
+
 class UseDivisions(GameError):
     """The board is an instance of a division set; the operations for divisions join it."""
 

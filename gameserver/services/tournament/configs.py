@@ -16,6 +16,7 @@ from gameserver.services.tournament.base import (
     InstancesExist,
     JsonObject,
     NoDivisionSet,
+    NoSuchSchedule,
     NoTemplate,
     NoTournament,
     TournamentsSettings,
@@ -33,6 +34,7 @@ LIST_MAX = 500
 SET_ID_MAX = 64  # characters
 MEMBERS_MAX = 10_000
 DAYS_MAX = 366
+SYNC = "Sync"  # instances run as long as the period of the template board
 
 Version = Annotated[int, Meta(ge=-1, description="What the caller has seen; -1 skips the check.")] | None
 
@@ -238,7 +240,7 @@ class SetConfig(Request, kw_only=True):
 
     entry_type: EntryType = EntryType.PLAYER
     desc: Annotated[str, Meta(max_length=1024)] = ""
-    schedule_type: Literal["Sync"] = "Sync"
+    schedule_type: str = SYNC
     template_leaderboard_id: str
     max_players: Annotated[int, Meta(ge=1, le=MEMBERS_MAX)] | None = None
     max_groups: Annotated[int, Meta(ge=1, le=MEMBERS_MAX)] | None = None
@@ -263,7 +265,7 @@ class CreateSet(OfSet):
     "SYS_CREATE_DIVISION_SET_CONFIG",
     tx=Tx.WRITE,
     access=Access.SERVER,
-    errors=(DuplicateDivisionSet, NoLeaderboard, NoTournament),
+    errors=(DuplicateDivisionSet, NoLeaderboard, NoTournament, NoSuchSchedule),
 )
 async def create_set(ctx: Context, request: CreateSet) -> dict[str, Any]:
     """Make a division set: its instances are boards like the template board, of `maxPlayers` players each.
@@ -296,7 +298,7 @@ class EditSet(CreateSet):
     "SYS_EDIT_DIVISION_SET_CONFIG",
     tx=Tx.WRITE,
     access=Access.SERVER,
-    errors=(NoDivisionSet, VersionMismatch),
+    errors=(NoDivisionSet, VersionMismatch, NoSuchSchedule),
 )
 async def edit_set(ctx: Context, request: EditSet) -> dict[str, Any]:
     """Change a division set; what is left out stays. Instances that exist keep their board and period."""
@@ -371,11 +373,14 @@ async def find_set(ctx: Context, set_id: str, version: int | None = None) -> Row
 
 
 def read_set(given: dict[str, Any]) -> SetConfig:
-    """Read how a division set is divided."""
+    """Read how a division set is divided. Raises `NoSuchSchedule`."""
     try:
-        return msgspec.convert(given, SetConfig)
+        config = msgspec.convert(given, SetConfig)
     except msgspec.ValidationError as error:
         raise explain(error, WHERE) from None
+    if config.schedule_type != SYNC:
+        raise NoSuchSchedule(f"{WHERE}.scheduleType: expected {SYNC}, the period of the template board")
+    return config
 
 
 def set_config(row: Row) -> SetConfig:

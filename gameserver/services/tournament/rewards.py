@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gameserver.game.leaderboards import CURRENT, Board, NoLeaderboard, no_board
+from gameserver.game.leaderboards import CURRENT, Board, EntryType, NoLeaderboard, no_board
 from gameserver.game.leaderboards.boards import InvalidVersion
 from gameserver.rpc import Context, Tx
 from gameserver.services.tournament import storage
@@ -13,11 +13,13 @@ from gameserver.services.tournament.base import (
     NotProcessed,
     OfBoard,
     VersionId,
+    WrongEntryType,
     service,
 )
 from gameserver.services.tournament.payouts import claim, reward_of
 from gameserver.services.tournament.rules import (
     balances,
+    check_entry_type,
     find_mine,
     not_enrolled,
     part_shown,
@@ -28,10 +30,13 @@ from gameserver.services.tournament.templates import one_of_period
 from gameserver.storage import Row
 
 
-@service.operation("VIEW_CURRENT_REWARD", tx=Tx.READ, errors=(NoLeaderboard, NoTournament, NotEnrolled))
+@service.operation(
+    "VIEW_CURRENT_REWARD", tx=Tx.READ, errors=(NoLeaderboard, NoTournament, NotEnrolled, WrongEntryType)
+)
 async def view_current(ctx: Context, request: OfBoard) -> dict[str, Any]:
     """Read what the caller would get if the tournament ended now."""
     board, row = await find_mine(ctx, request.leaderboard_id, ctx.player_id)
+    check_entry_type(board, EntryType.PLAYER)
     period = running(board)
     if row is None or row["rank_key"] is None:
         raise not_enrolled()
