@@ -939,7 +939,7 @@ class Leaderboard(Service[R]):
     ) -> R:
         """Read the entries from one index to another, both from 0 and included; at most 500.
 
-        Among equal scores, who reached it first stands first. Version 0 and versions that are no longer
+        Among equal scores, the one posted last stands first. Version 0 and versions that are no longer
         retained are empty.
         """
         return self._call(
@@ -1101,10 +1101,11 @@ class Leaderboard(Service[R]):
         leaderboard_result_count: int,
         replace_name: bool | None = None,
     ) -> R:
-        """Read several boards among friends; of each so many entries, and the caller's own beside them.
+        """Read several boards among friends and pacers; of each so many entries, and the caller's own
+        beside.
 
-        `selfIndex` is the caller's place among their friends, from 0, or -1 without a score. Ids without
-        a board, and boards of groups, are left out.
+        `selfIndex` is the caller's place among them, from 0, or -1 without a score. Ids without a board,
+        and boards of groups, are left out.
         """
         return self._call(
             "GET_MULTI_SOCIAL_LEADERBOARD",
@@ -1194,9 +1195,10 @@ class Leaderboard(Service[R]):
         replace_name: bool | None = None,
         version_id: int | None = None,
     ) -> R:
-        """Read the best scores of the caller and their friends, the best first.
+        """Read the best scores of the caller, their friends and the board's pacers, the best first.
 
-        The caller is always there, with nulls when there is no score. `replaceName` calls them "You".
+        Pacers are pretended friends that the operator declares; `externalId` is set for them alone. The
+        caller is always there, with nulls when there is no score. `replaceName` calls them "You".
         """
         return self._call(
             "GET_SOCIAL_LEADERBOARD",
@@ -1211,9 +1213,10 @@ class Leaderboard(Service[R]):
         replace_name: bool | None = None,
         version_id: int | None = None,
     ) -> R:
-        """Read the best scores of the caller and their friends, the best first.
+        """Read the best scores of the caller, their friends and the board's pacers, the best first.
 
-        The caller is always there, with nulls when there is no score. `replaceName` calls them "You".
+        Pacers are pretended friends that the operator declares; `externalId` is set for them alone. The
+        caller is always there, with nulls when there is no score. `replaceName` calls them "You".
         """
         return self._call(
             "GET_SOCIAL_LEADERBOARD_BY_VERSION",
@@ -1228,7 +1231,7 @@ class Leaderboard(Service[R]):
         replace_name: bool | None = None,
         version_id: int | None = None,
     ) -> R:
-        """Read the best scores of the caller and their friends; null when there is no such board."""
+        """Read the best scores of the caller, their friends and pacers; null when there is no such board."""
         return self._call(
             "GET_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS",
             {"leaderboardId": leaderboard_id},
@@ -1242,7 +1245,7 @@ class Leaderboard(Service[R]):
         replace_name: bool | None = None,
         version_id: int | None = None,
     ) -> R:
-        """Read the best scores of the caller and their friends; null when there is no such board."""
+        """Read the best scores of the caller, their friends and pacers; null when there is no such board."""
         return self._call(
             "GET_SOCIAL_LEADERBOARD_IF_EXISTS",
             {"leaderboardId": leaderboard_id},
@@ -1386,7 +1389,10 @@ class Leaderboard(Service[R]):
         )
 
     def remove_player_score(self, *, leaderboard_id: str, version_id: int | None = None) -> R:
-        """Remove the caller's scores from a version of a board; none is no mistake."""
+        """Remove the caller's scores from a version of a board; none is no mistake.
+
+        Refused: scores of tournaments, also of those that are over.
+        """
         return self._call("REMOVE_PLAYER_SCORE", {"leaderboardId": leaderboard_id}, {"versionId": version_id})
 
 
@@ -1729,7 +1735,10 @@ class Tournament(Service[R]):
     wire_name = "tournament"
 
     def claim_tournament_reward(self, *, leaderboard_id: str, version_id: int | None = None) -> R:
-        """Claim the caller's reward for a tournament that is over, once; -1 is their latest one."""
+        """Claim the caller's reward for a tournament that is over, once; -1 is their latest one.
+
+        `tCVersion` is the version of the template that promised it.
+        """
         return self._call(
             "CLAIM_TOURNAMENT_REWARD",
             {"leaderboardId": leaderboard_id},
@@ -1918,7 +1927,7 @@ class Tournament(Service[R]):
         The board's type says what becomes of it.
 
         `roundStartedEpoch` is when the round began (ms since 1970): it must have begun during play. A
-        board with automatic enrolment enters the caller first, for the usual fee.
+        board with automatic enrolment enters the caller first, if there is no fee.
         """
         return self._call(
             "POST_TOURNAMENT_SCORE",
@@ -1941,6 +1950,9 @@ class Tournament(Service[R]):
         """Post a score, and read the scores around it.
 
         `initialScore` is for automatic enrolment.
+
+        `postScore` tells the new place as `rank`, and in `previousLeaderboard` where the caller stood
+        before.
         """
         return self._call(
             "POST_TOURNAMENT_SCORE_WITH_RESULTS",
