@@ -72,6 +72,19 @@ module.exports = {
     await board.getSocialLeaderboard("none", true).refused(500, 40499);
   },
 
+  async "a pacer stands among friends"() {
+    const ada = await player();
+    const rollo = { playerId: "rollo", externalId: "rollo", name: "Rollo", score: 100, createdAt: null };
+    const tags = { pacerTag: null, pacerLeaderboardTag: {} };
+    await ada.socialLeaderboard.getSocialLeaderboard("paced", true).gives({
+      social_leaderboard: [{ ...rollo, otherData: tags }, { name: "You", score: null }],
+    });
+    await ada.socialLeaderboard.postScoreToLeaderboard("paced", 101, null).gives(null);
+    await ada.socialLeaderboard.getMultiSocialLeaderboard(["paced"], 5, true).gives({
+      leaderboards: [{ leaderboard: [{ name: "You" }, { ...rollo, data: tags }], self: { score: 101 }, selfIndex: 0 }],
+    });
+  },
+
   async "boards that the first score makes"() {
     const { socialLeaderboard: board } = await player();
     const { CUMULATIVE, LOW_VALUE } = board.leaderboardType;

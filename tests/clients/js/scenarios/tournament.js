@@ -20,7 +20,7 @@ module.exports = {
     await tournament
       .postTournamentScoreUTC("arena", 1_000_002, null, began)
       .gives({ score: 1_000_002, previousScore: 1_000_001 });
-    const posted = { postScore: { score: 1_000_003 }, scores: [{ score: 1_000_003, tCode: "cup" }] };
+    const posted = { postScore: { score: 1_000_003, rank: 1, previousLeaderboard: { rank: 1 } }, scores: [{ score: 1_000_003, tCode: "cup" }] };
     await tournament
       .postTournamentScoreWithResults("arena", 1_000_003, { lap: 2 }, began, HIGH_TO_LOW, 0, 0, 0)
       .gives(posted);
