@@ -106,7 +106,7 @@ class Closing(msgspec.Struct):
             # Of the many scores of a member on an arcade board the best one comes first.
             if row["code"] is not None and row["member_id"] not in results:
                 results[row["member_id"]] = self._result(row)
-        if over_hooks:
+        if over_hooks and results:
             for member_id in await self._tell(tx, results, now_ms):
                 results[member_id]["notified_ms"] = now_ms
         await tx.run_many(storage.ADD_RESULT, list(results.values()))
