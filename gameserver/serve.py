@@ -42,6 +42,7 @@ from gameserver.wire.clock import FixedClock
 log = structlog.get_logger(__name__)
 
 GRACE_SECONDS = 65  # a little more than the longest a packet runs
+KEEP_ALIVE_SECONDS = 75  # longer than balancers keep idle connections: who closes first must not be this end
 RESTART_PAUSE_SECONDS = 1.0
 WORKERS_MAX = 64
 
@@ -351,6 +352,7 @@ def _web(settings: Settings, server: GameServer, ready: Callable[[], None]) -> _
             ssl_keyfile=settings.tls_key or None,
             proxy_headers=bool(settings.proxies),
             forwarded_allow_ips=settings.proxies or None,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
         ),
         ready,
