@@ -8,11 +8,13 @@ statement fails, PostgreSQL skips what follows it up to the Sync, and the statem
 its place.
 """
 
+import asyncio
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Self, cast
 
 import asyncpg
+from asyncpg.protocol import Protocol
 
 STATEMENTS_MAX = 1000  # prepared on a connection; where-clauses of clients make ever new ones
 STATEMENT_CHARACTERS_MAX = 15_000  # longer ones are not kept
@@ -63,6 +65,67 @@ class _Prepared(NamedTuple):
         return b"B" + _LENGTH(len(body) + 4) + body + _EXECUTE
 
 
+class _Transport:
+    """A transport that sends `first` together with what is written next: each write is a system call."""
+
+    __slots__ = ("_transport", "first", "write")
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.first: list[bytes] = []
+        self.write = transport.write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def go_first(self, messages: list[bytes]) -> None:
+        self.first = messages
+        self.write = self._write_all
+
+    def _write_all(self, data: bytes) -> None:
+        self.write = self._transport.write
+        self.write(b"".join((*self.first, data)))
+
+
+class _Loop:
+    """The event loop as asyncpg is to see it: its connections get a `_Transport`, unless they speak TLS."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    async def create_connection(self, *words: Any, **named: Any) -> Any:
+        return await self._create(self._loop.create_connection, *words, **named)
+
+    async def create_unix_connection(self, *words: Any, **named: Any) -> Any:
+        return await self._create(self._loop.create_unix_connection, *words, **named)
+
+    async def _create(self, create: Any, factory: Any, *words: Any, **named: Any) -> Any:
+        def wrapped() -> Any:
+            protocol = factory()
+            return _Wrap(protocol) if isinstance(protocol, Protocol) else protocol
+
+        transport, protocol = await create(wrapped, *words, **named)
+        return (
+            (protocol.transport, protocol.protocol) if isinstance(protocol, _Wrap) else (transport, protocol)
+        )
+
+
+class _Wrap(asyncio.Protocol):
+    """Stands in for asyncpg's protocol until the connection is made."""
+
+    def __init__(self, protocol: Any) -> None:
+        self.protocol = protocol
+        self.transport: _Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = _Transport(transport)
+        transport.set_protocol(self.protocol)
+        self.protocol.connection_made(self.transport)
+
+
 class Pipeline:
     """One connection. Not for two tasks at a time."""
 
@@ -77,7 +140,8 @@ class Pipeline:
     @classmethod
     async def open(cls, url: str, timeout_seconds: float, settings: dict[str, str]) -> Self:
         """Connect; raises what asyncpg raises."""
-        raw = await asyncpg.connect(url, timeout=timeout_seconds, server_settings=settings)
+        loop = _Loop(asyncio.get_running_loop())
+        raw = await asyncpg.connect(url, loop=loop, timeout=timeout_seconds, server_settings=settings)
         pipeline = cls(raw)
         try:
             for sql in (BEGIN, COMMIT, ROLLBACK):
@@ -172,10 +236,13 @@ class Pipeline:
         await prepared.statement.executemany(rows)
 
     def _send(self) -> None:
-        # Nothing is awaited between this and the messages that asyncpg writes, which end with the Sync. The
-        # event loop sends both in one system call.
-        self._raw._transport.write(b"".join(self._held))  # noqa: SLF001 - nothing public writes messages
-        self._held.clear()
+        # Nothing is awaited between this and the messages that asyncpg writes, which end with the Sync.
+        transport = self._raw._transport  # noqa: SLF001 - nothing public writes messages
+        if type(transport) is _Transport:
+            transport.go_first(self._held)
+        else:
+            transport.write(b"".join(self._held))
+        self._held = []
 
     async def _prepare(self, sql: str) -> _Prepared:
         """Let PostgreSQL read a statement. What is held has not been sent then: its replies come later."""
