@@ -68,23 +68,25 @@ class _Prepared(NamedTuple):
 class _Transport:
     """A transport that sends `first` together with what is written next: each write is a system call."""
 
-    __slots__ = ("_transport", "first", "write")
+    __slots__ = ("_transport", "first")
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self.first: list[bytes] = []
-        self.write = transport.write
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
-    def go_first(self, messages: list[bytes]) -> None:
-        self.first = messages
-        self.write = self._write_all
+    def write(self, data: bytes) -> None:
+        if self.first:
+            self.writelines([data])
+        else:
+            self._transport.write(data)
 
-    def _write_all(self, data: bytes) -> None:
-        self.write = self._transport.write
-        self.write(b"".join((*self.first, data)))
+    def writelines(self, lines: Iterable[bytes]) -> None:
+        data = b"".join((*self.first, *lines))
+        self.first = []
+        self._transport.write(data)
 
 
 class _Loop:
@@ -239,7 +241,7 @@ class Pipeline:
         # Nothing is awaited between this and the messages that asyncpg writes, which end with the Sync.
         transport = self._raw._transport  # noqa: SLF001 - nothing public writes messages
         if type(transport) is _Transport:
-            transport.go_first(self._held)
+            transport.first = self._held
         else:
             transport.write(b"".join(self._held))
         self._held = []

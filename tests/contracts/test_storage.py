@@ -1170,6 +1170,27 @@ async def test_values_that_do_not_fit_are_told_before_they_travel(postgres_db: D
     assert await names(postgres_db) == ["Cyd"]
 
 
+async def test_a_statement_for_many_rows_is_part_of_its_transaction(db: Database) -> None:
+    rows = [{"id": f"{number}", "name": f"{number}"} for number in range(3)]
+    with suppress(ZeroDivisionError):
+        async with db.write() as tx:
+            await tx.run_many(ADD, rows)
+            raise ZeroDivisionError
+    with suppress(ZeroDivisionError):
+        async with db.write() as tx:
+            await tx.later(ADD, id="before", name="before")
+            await tx.run_many(ADD, rows)
+            raise ZeroDivisionError
+    assert await names(db) == []
+    async with db.write() as tx:
+        await tx.later(ADD, id="0", name="before")
+        with suppress(ConstraintBroken):  # in the order in which they were run
+            async with tx.savepoint():
+                await tx.run_many(ADD, rows)
+        await tx.run_many(ADD, rows[1:])
+    assert await names(db) == ["1", "2", "before"]
+
+
 async def test_what_happens_later_costs_no_round_trip(postgres_db: Database) -> None:
     async with postgres_db.write() as tx:  # PostgreSQL gets to know the statements
         await tx.later(ADD, id="p0", name="nobody")
