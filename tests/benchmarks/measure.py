@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import math
 import os
 import re
@@ -169,6 +170,16 @@ def bare() -> Iterator[tuple[str, int]]:
             yield process.stdout.readline().split()[1], process.pid
         finally:
             process.terminate()
+
+
+def bare_sql(server: Running, seconds: float) -> tuple[Load, Cost]:
+    """Upserts of asyncpg alone, one to a transaction, on the server's database: the floor of what writes there."""
+    command = [sys.executable, "-m", "tests.benchmarks.bare_sql", server.database, str(seconds)]
+    before = server.cost()
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    cost = server.cost().since(before)
+    load = Load(told["count"], told["count"] / seconds, told["p50"], told["p99"], 0)
+    return load, Cost(told["cpu_seconds"], 0, cost.sql)
 
 
 def players(url: str, path: Path, names: list[str], *, entities: bool = False) -> None:

@@ -3,7 +3,7 @@
 For each set-up, embedded and over PostgreSQL and Redis, the server is started the way it keeps every promise, fsync
 included. 500 players send packets over 32 keep-alive connections of wrk. CPU microseconds a packet of the server,
 Redis and the database come from /proc before and after. A bare uvicorn that answers the bytes of a no-op is measured
-in the same run: it tells how fast the machine is just now. Then the same at a thousand to a million rows: `growth`.
+in the same run, and bare asyncpg with one upsert to a transaction: they tell how fast the machine is just now. Then the same at a thousand to a million rows: `growth`.
 
 Writes results.json and growth.svg beside this file, and the tables of README.md; --dry writes nothing. --only and
 --setup measure a part, and write nothing either.
@@ -22,7 +22,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import growth
-from tests.benchmarks.measure import Cost, Load, Running, bare, cpu_seconds, players, running, wrk
+from tests.benchmarks.measure import (
+    Cost,
+    Load,
+    Running,
+    bare,
+    bare_sql,
+    cpu_seconds,
+    players,
+    running,
+    wrk,
+)
 from tests.benchmarks.packets import NO_OP, Case, cases
 
 HERE = Path(__file__).parent
@@ -31,7 +41,7 @@ BEGIN, END = "<!-- figures of the benchmark -->\n", "<!-- end of the figures -->
 SETUPS = {"embedded": "embedded", "services": "PostgreSQL and Redis"}
 IDS_APART = 1_000_000
 COMPLAINTS_MAX = 10
-FLOOR = "bare uvicorn"
+FLOOR, SQL_FLOOR = "bare uvicorn", "bare asyncpg, a write"
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,10 @@ class Bench:
             load = wrk(url, seconds, self.lines["players"], case.text, 0)
             return result(case, load, Cost(cpu_seconds(pid) - before, 0, 0))
 
+    def floor_of_writes(self, seconds: float) -> Result:
+        """Measure the driver of PostgreSQL alone, one upsert to a transaction."""
+        return result(Case(SQL_FLOOR, (NO_OP,)), *bare_sql(self.server, seconds))
+
     def case(self, case: Case, seconds: float) -> Result:
         """Warm up, then measure."""
         once, lines = case.sessions == "once", self.lines[case.sessions]
@@ -187,6 +201,9 @@ def measure(setup: str, scale: Scale, only: list[str]) -> Measured:
         server.settle()
         measured.packets.append(bench.floor(scale.seconds))
         write(line(measured.packets[-1]))
+        if server.database:
+            measured.packets.append(bench.floor_of_writes(scale.seconds))
+            write(line(measured.packets[-1]))
         for case in cases():
             if any(text in case.name for text in only):
                 measured.packets.append(bench.case(case, scale.seconds))
