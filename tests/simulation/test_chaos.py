@@ -18,14 +18,15 @@ SERVICES = BACKENDS != "embedded"
 def test_every_promise_is_kept(tmp_path: Path) -> None:
     ledger = asyncio.run(run(Plan(services=SERVICES, seconds=25, seed=SEED, players=16), tmp_path))
     assert not ledger.violations, f"seed {SEED}\n{report(ledger)}"
-    assert ledger.counts["packets"] > 200, f"hardly anything was tried\n{report(ledger)}"
+    assert ledger.counts["packets"] > 100, f"hardly anything was tried\n{report(ledger)}"
     assert ledger.counts["kill_server"], report(ledger)
 
 
-@pytest.mark.parametrize("broken", ["ends", "fence"])
-def test_a_broken_server_is_caught(tmp_path: Path, broken: str) -> None:
-    """It takes some seconds; the limit is for a machine that runs other tests beside and starts servers slowly."""
-    plan = Plan(services=SERVICES, seconds=180, seed=SEED, broken=broken, pause_seconds_max=0.8)
+# A fence is missed when servers are killed; ends of sessions are where sessions live long enough to be ended.
+@pytest.mark.parametrize(("broken", "pause_seconds_max"), [("ends", 8.0), ("fence", 0.8)])
+def test_a_broken_server_is_caught(tmp_path: Path, broken: str, pause_seconds_max: float) -> None:
+    """It takes some seconds; the limit is for machines that run other tests beside and start servers slowly."""
+    plan = Plan(services=SERVICES, seconds=180, seed=SEED, broken=broken, pause_seconds_max=pause_seconds_max)
     ledger = asyncio.run(run(plan, tmp_path))
     assert ledger.violations, f"seed {SEED}: nobody noticed\n{report(ledger)}"
 
