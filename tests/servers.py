@@ -3,9 +3,9 @@
     with postgresql() as url: ...     # postgresql://game@/game?host=<directory>
     with redis() as url: ...          # unix://<directory>/redis.sock
 
-Nothing listens on the network. When a program is missing the test is skipped; in CI (`CI=true`) that is an
-error, so that nothing is skipped there unnoticed. `PG_BIN` names the directory of PostgreSQL's programs
-when they are neither on the PATH nor where Debian puts them.
+Nothing listens on the network unless `settings` say so. When a program is missing the test is skipped; in
+CI (`CI=true`) that is an error, so that nothing is skipped there unnoticed. `PG_BIN` names the directory of
+PostgreSQL's programs when they are neither on the PATH nor where Debian puts them.
 """
 
 import os
@@ -52,14 +52,14 @@ def postgresql(settings: Mapping[str, str] | None = None) -> Iterator[str]:
                 )
 
         run("initdb", "-D", str(data), "-U", "game", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        options = {**POSTGRES_SETTINGS, **(settings or {})}
-        options |= {"listen_addresses": "", "unix_socket_directories": str(directory)}
+        options = {**POSTGRES_SETTINGS, "listen_addresses": "", **(settings or {})}
+        options["unix_socket_directories"] = str(directory)
         with (data / "postgresql.auto.conf").open("a") as conf:
             conf.writelines(f"{name} = '{value}'\n" for name, value in options.items())
         # A log file, not a pipe: the server would keep a pipe open and `run` would wait for its end.
         run("pg_ctl", "-D", str(data), "-w", "-l", str(directory / "log"), "start")
         try:
-            run("createdb", "-h", str(directory), "-U", "game", "game")
+            run("createdb", "-h", str(directory), "-p", options.get("port", "5432"), "-U", "game", "game")
             yield f"postgresql://game@/game?host={directory}"
         finally:
             run("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")

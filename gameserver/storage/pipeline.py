@@ -68,29 +68,33 @@ class _Prepared(NamedTuple):
 class _Transport:
     """A transport that sends `first` together with what is written next: each write is a system call."""
 
-    __slots__ = ("_transport", "first")
+    __slots__ = ("first", "inner")
 
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
         self.first: list[bytes] = []
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+        return getattr(self.inner, name)
 
     def write(self, data: bytes) -> None:
         if self.first:
             self.writelines([data])
         else:
-            self._transport.write(data)
+            self.inner.write(data)
 
     def writelines(self, lines: Iterable[bytes]) -> None:
         data = b"".join((*self.first, *lines))
         self.first = []
-        self._transport.write(data)
+        self.inner.write(data)
 
 
 class _Loop:
-    """The event loop as asyncpg is to see it: its connections get a `_Transport`, unless they speak TLS."""
+    """The event loop as asyncpg is to see it: what it makes has a `_Transport`.
+
+    Over TCP asyncpg first asks whether the server speaks TLS, with a protocol of its own, and gives the
+    transport to the real one afterwards.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -110,9 +114,12 @@ class _Loop:
             return _Wrap(protocol) if isinstance(protocol, Protocol) else protocol
 
         transport, protocol = await create(wrapped, *words, **named)
-        return (
-            (protocol.transport, protocol.protocol) if isinstance(protocol, _Wrap) else (transport, protocol)
-        )
+        if isinstance(protocol, _Wrap):
+            return protocol.transport, protocol.protocol
+        return _Transport(transport), protocol
+
+    async def start_tls(self, transport: _Transport, *words: Any, **named: Any) -> _Transport:
+        return _Transport(await self._loop.start_tls(transport.inner, *words, **named))
 
 
 class _Wrap(asyncio.Protocol):
@@ -238,12 +245,8 @@ class Pipeline:
         await prepared.statement.executemany(rows)
 
     def _send(self) -> None:
-        # Nothing is awaited between this and the messages that asyncpg writes, which end with the Sync.
-        transport = self._raw._transport  # noqa: SLF001 - nothing public writes messages
-        if type(transport) is _Transport:
-            transport.first = self._held
-        else:
-            transport.write(b"".join(self._held))
+        """Let what is held go out with the messages that asyncpg is about to write, which end with a Sync."""
+        self._raw._transport.first = self._held  # noqa: SLF001 - it is ours: see `_Loop`
         self._held = []
 
     async def _prepare(self, sql: str) -> _Prepared:

@@ -4,9 +4,12 @@ import asyncio
 import gc
 import os
 import random
+import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import trustme
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -51,6 +55,7 @@ from gameserver.storage import (
     excluded,
     guarded,
     open_database,
+    pipeline,
     upsert,
 )
 from gameserver.storage.dialects import POSTGRESQL, SQLITE
@@ -1260,6 +1265,60 @@ async def _waiting(db: Database, count: int) -> bool:
     async with db.read() as tx:
         row = await tx.one(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
     return row is not None and row[0] == count
+
+
+@pytest.fixture
+def certificate() -> Iterator[dict[str, str]]:
+    """Settings with which PostgreSQL speaks TLS. It reads its key only from where its own user may."""
+    with tempfile.TemporaryDirectory() as folder:
+        issued = trustme.CA().issue_cert("localhost")
+        key, chain = Path(folder, "key.pem"), Path(folder, "chain.pem")
+        issued.private_key_pem.write_to_path(key)
+        issued.cert_chain_pems[0].write_to_path(chain)
+        key.chmod(0o600)
+        if os.geteuid() == 0:
+            for path in (Path(folder), key, chain):
+                shutil.chown(path, "postgres", "postgres")
+        yield {"ssl": "on", "ssl_key_file": str(key), "ssl_cert_file": str(chain)}
+
+
+@pytest.mark.parametrize(
+    ("tls", "mode"), [(False, "disable"), (False, "prefer"), (True, "prefer"), (True, "require")]
+)
+async def test_statements_travel_together_over_tcp_and_tls(
+    certificate: dict[str, str], monkeypatch: pytest.MonkeyPatch, *, tls: bool, mode: str
+) -> None:
+    sent: list[bytes] = []
+    write_lines = pipeline._Transport.writelines
+
+    def note(transport: Any, lines: Any) -> None:
+        sent.append(b"".join(transport.first))
+        write_lines(transport, lines)
+
+    monkeypatch.setattr(pipeline._Transport, "writelines", note)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    reachable = {"listen_addresses": "127.0.0.1", "port": str(port)}
+    with postgresql(reachable | (certificate if tls else {})) as url:
+        host = url.partition("host=")[2]
+        database = await open_database(
+            url.replace("game@", f"game@127.0.0.1:{port}").replace(f"host={host}", f"sslmode={mode}")
+        )
+        try:
+            await create_tables(database)
+            sent.clear()
+            async with database.write() as tx:
+                await tx.later(ADD, id="p1", name="Ada")
+                row = await tx.one(text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"))
+                assert row is not None
+                assert row[0] is tls
+                await tx.later(EARN, player="p1", sum=1)
+                await tx.run_many(ADD, [{"id": "p2", "name": "Bob"}, {"id": "p3", "name": "Cyd"}])
+            assert len([held for held in sent if held]) == 2  # before the query, and before the rows
+            assert await names(database) == ["Ada", "Bob", "Cyd"]
+        finally:
+            await database.close()
 
 
 async def test_statements_are_forgotten_the_oldest_first(
