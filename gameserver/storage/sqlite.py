@@ -251,6 +251,9 @@ class SqliteRead(_SqliteTransaction):
     async def __aexit__(self, *_: object) -> None:
         return None
 
+    async def lock(self, _name: str, *, shared: bool = False) -> None:  # noqa: ARG002 - named by its callers
+        raise TypeError(READ_ONLY)
+
     def savepoint(self) -> "Savepoint":
         raise TypeError(READ_ONLY)
 

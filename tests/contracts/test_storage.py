@@ -390,7 +390,12 @@ async def test_readers_see_only_what_is_committed(db: Database) -> None:
 
 async def test_a_read_transaction_does_not_write(db: Database) -> None:
     async with db.read() as tx:
-        for refused in (tx.run(ADD, id="p1", name="a"), tx.unless_taken(ADD, id="p1", name="a")):
+        for refused in (
+            tx.run(ADD, id="p1", name="a"),
+            tx.later(ADD, id="p1", name="a"),
+            tx.unless_taken(ADD, id="p1", name="a"),
+            tx.lock("door"),
+        ):
             with pytest.raises(TypeError, match="read transaction"):
                 await refused
         with pytest.raises(TypeError, match="read transaction"):
