@@ -25,6 +25,7 @@ _encode = msgspec.json.Encoder().encode
 _ON_ONE_LINE = bytes.maketrans(b"\t\n\r", b"   ")  # JSON has them between values alone
 # What can hide trouble in JSON text: a NUL, half a surrogate pair, a number of 16 digits or a large exponent.
 _SUSPECT_ESCAPE = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
+_SUSPECT_NUMBER = re.compile(rb"(?:^|[\s\[:,])-?(?:\d{16}|\d+(?:\.\d*)?[eE]\+?\d\d)")
 _SHAPE = bytes.maketrans(b"123456789E", b"000000000e")
 _LONG_NUMBER = b"0" * 16
 _BRACKET_OR_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
@@ -59,12 +60,13 @@ def check_text(text: bytes) -> None:
 
 
 def _is_suspect(text: bytes) -> bool:
+    if b"\\u" in text and _SUSPECT_ESCAPE.search(text) is not None:
+        return True
     shape = text.translate(_SHAPE)  # all digits alike
+    # Ids are full of such digits, within quotes; fractions of JavaScript are long.
     return (
-        _LONG_NUMBER in shape
-        or (b"0e" in shape and (b"0e00" in shape or b"0e+00" in shape))
-        or (b"\\u" in text and _SUSPECT_ESCAPE.search(text) is not None)
-    )
+        _LONG_NUMBER in shape or (b"0e" in shape and (b"0e00" in shape or b"0e+00" in shape))
+    ) and _SUSPECT_NUMBER.search(text) is not None
 
 
 def _check_depth(text: bytes) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from gameserver.game import documents
 from gameserver.wire import json as wire_json
-from gameserver.wire.errors import UnreadableJson
+from gameserver.wire.errors import GameError, UnreadableJson
 from tests.conftest import APP_ID, Client, Game, Refusal
 from tests.protocol.dialect import check_bundle, check_text
 
@@ -87,6 +88,29 @@ def test_a_quick_look_finds_what_a_long_one_does(parts: list[str]) -> None:
         try:
             outcomes.append(check(text))
         except UnreadableJson as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
+
+
+tricky_names = st.text(alphabet='a":,$.\\{}[] é', max_size=6)
+tricky_data = st.recursive(
+    st.sampled_from([None, 1.5, -2]) | tricky_names,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(tricky_names, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(tricky_names, tricky_data, max_size=4))
+@example({"x": "v", ":a.b": 1})
+@example({'a.\\"b': 1})
+@settings(max_examples=300, deadline=None)
+def test_a_quick_look_at_names_finds_what_a_long_one_does(data: dict[str, Any]) -> None:
+    outcomes = []
+    for check in (documents.check_names, documents.data_text):
+        try:
+            check(data, "data.data")
+            outcomes.append("")
+        except GameError as error:
             outcomes.append(str(error))
     assert outcomes[0] == outcomes[1]
 
