@@ -2,14 +2,12 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable, Iterable
-from functools import wraps
-from typing import Any
+from functools import partial
 
 import msgspec
 import structlog
-from prometheus_client import REGISTRY, CollectorRegistry, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -19,8 +17,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gameserver.apps import App
-from gameserver.rpc import Core, Face
-from gameserver.sessions import SessionsUnavailable
+from gameserver.rpc import Core, Face, metrics
+from gameserver.sessions import Sessions, SessionsUnavailable
 from gameserver.wire.clock import FixedClock
 
 log = structlog.get_logger(__name__)
@@ -28,13 +26,6 @@ log = structlog.get_logger(__name__)
 READY_SECONDS_MAX = 2.0  # longest wait for Redis and for SQL; orchestrators ask every few seconds
 ADVANCE_SECONDS_MAX = 10 * 366 * 86400
 BODY_BYTES_MAX = 1024
-
-_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
-SQL_SECONDS = Histogram("gameserver_sql_seconds", "Time of SQL work, by kind.", ["kind"], buckets=_BUCKETS)
-SESSION_SECONDS = Histogram(
-    "gameserver_session_store_seconds", "Time of steps of the session store.", ["step"], buckets=_BUCKETS
-)
-OBSERVED_STEPS = ("admit", "finish", "open", "end", "peek", "touch")
 
 _ONE = select(literal(1).label("one"))
 
@@ -53,10 +44,10 @@ def routes(core: Core, apps: Iterable[App]) -> list[Route]:
         shown = {name: "ok" if answers else "away" for name, answers in parts.items()}
         return JSONResponse({"status": "ready" if ready else "not ready", **shown}, 200 if ready else 503)
 
-    async def metrics(_: Request) -> Response:
+    async def exposition(_: Request) -> Response:
         return Response(await _exposition(core, apps), media_type=CONTENT_TYPE_LATEST)
 
-    pages = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    pages = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", exposition)]
     if isinstance(core.clock, FixedClock):
         pages.append(_clock_route(core.clock))
     return pages
@@ -94,34 +85,15 @@ async def _answers(part: str, ask: Callable[[], Awaitable[None]]) -> bool:
 
 
 def observe(core: Core) -> None:
-    """Time the work of SQL and of the session store from now on."""
-    children: dict[str, Histogram] = {}
-
-    def sql(kind: str, seconds: float) -> None:
-        child = children.get(kind)
-        if child is None:
-            child = children[kind] = SQL_SECONDS.labels(kind)
-        child.observe(seconds)
-
-    core.database.observe = sql
-    for step in OBSERVED_STEPS:
-        setattr(core.sessions, step, _timed(getattr(core.sessions, step), SESSION_SECONDS.labels(step)))
-
-
-def _timed(step: Callable[..., Awaitable[Any]], histogram: Histogram) -> Callable[..., Awaitable[Any]]:
-    @wraps(step)
-    async def timed(*args: Any, **kwargs: Any) -> Any:
-        started = time.perf_counter()
-        try:
-            return await step(*args, **kwargs)
-        finally:
-            histogram.observe(time.perf_counter() - started)
-
-    return timed
+    """Time the work of SQL and of Redis from now on."""
+    core.database.observe = metrics.SQL_SECONDS.observe
+    if isinstance(core.sessions, Sessions):
+        core.sessions.calls.observe = partial(metrics.REDIS_SECONDS.observe, "")
 
 
 async def _exposition(core: Core, apps: Iterable[App]) -> bytes:
     """Everything counted: by this process, or by all worker processes together when there are several."""
+    metrics.settle()
     counted = REGISTRY
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         counted = CollectorRegistry()

@@ -1,46 +1,97 @@
-"""What the server counts about packets and messages."""
+"""What the server counts about packets and messages.
+
+Counting for real, behind a lock or in a file that all worker processes read, takes longer than many a message
+does. So it is added up here, and `settle` passes the sums on: every few seconds, and when somebody asks.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
 
-PACKETS = Counter("gameserver_packets", "Packets answered, by HTTP status.", ["status"])
-PACKET_SECONDS = Histogram(
-    "gameserver_packet_seconds",
-    "Time from the first byte of a packet to its answer.",
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+_MESSAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
+_PACKET_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_STORE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+
+
+class Seconds:
+    """A histogram of durations, with one label or none: "" stands for none."""
+
+    def __init__(self, name: str, words: str, bounds: tuple[float, ...], label: str = "") -> None:
+        self._histogram = Histogram(name, words, [label] if label else [], buckets=bounds)
+        self._bounds = bounds
+        self._counts: defaultdict[str, list[int]] = defaultdict(lambda: [0] * (len(bounds) + 1))
+        self._sums: defaultdict[str, float] = defaultdict(float)
+
+    def observe(self, label: str, seconds: float) -> None:
+        """Note one duration."""
+        self._counts[label][bisect_left(self._bounds, seconds)] += 1
+        self._sums[label] += seconds
+
+    def settle(self) -> None:
+        """Pass on what was noted."""
+        for label, counts in self._counts.items():
+            child: Any = self._histogram.labels(label) if label else self._histogram
+            for bucket, count in zip(child._buckets, counts, strict=True):  # noqa: SLF001 - only `observe` is public
+                if count:
+                    bucket.inc(count)
+            child._sum.inc(self._sums[label])  # noqa: SLF001
+        self._counts.clear()
+        self._sums.clear()
+
+
+class Counts:
+    """A counter whose labels are a tuple."""
+
+    def __init__(self, name: str, words: str, labels: list[str]) -> None:
+        self._counter = Counter(name, words, labels)
+        self._counts: defaultdict[tuple[str, ...], int] = defaultdict(int)
+
+    def count(self, labels: tuple[str, ...]) -> None:
+        """Count one."""
+        self._counts[labels] += 1
+
+    def settle(self) -> None:
+        """Pass on what was counted."""
+        for labels, count in self._counts.items():
+            self._counter.labels(*labels).inc(count)
+        self._counts.clear()
+
+
+PACKETS = Counts("gameserver_packets", "Packets answered, by HTTP status.", ["status"])
+PACKET_SECONDS = Seconds(
+    "gameserver_packet_seconds", "Time from the first byte of a packet to its answer.", _PACKET_BUCKETS
 )
-MESSAGES = Counter("gameserver_messages", "Messages run, by operation and outcome.", ["operation", "outcome"])
-MESSAGE_SECONDS = Histogram(
+MESSAGES = Counts("gameserver_messages", "Messages run, by operation and outcome.", ["operation", "outcome"])
+MESSAGE_SECONDS = Seconds(
     "gameserver_message_seconds",
     "Time an operation took, without the packet's commit.",
-    ["operation"],
-    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
+    _MESSAGE_BUCKETS,
+    "operation",
+)
+SQL_SECONDS = Seconds("gameserver_sql_seconds", "Time of SQL work, by kind.", _STORE_BUCKETS, "kind")
+REDIS_SECONDS = Seconds(
+    "gameserver_redis_seconds", "Time of round trips to Redis, each for many packets.", _STORE_BUCKETS
 )
 RUNNING = Gauge(
     "gameserver_packets_running", "Packets being run, sampled every few seconds.", multiprocess_mode="livesum"
 )
 
-_message_children: dict[tuple[str, str], Counter] = {}
-_second_children: dict[str, Histogram] = {}
 
-
-def message(operation: str, outcome: str, seconds: float) -> None:
-    """Count one message. Children are kept: looking them up by label costs more than counting."""
-    key = (operation, outcome)
-    counter = _message_children.get(key)
-    if counter is None:
-        counter = _message_children[key] = MESSAGES.labels(operation, outcome)
-        _second_children.setdefault(operation, MESSAGE_SECONDS.labels(operation))
-    counter.inc()
-    _second_children[operation].observe(seconds)
-
-
-_packet_children: dict[int, Counter] = {}
+def settle() -> None:
+    """Pass on everything that was noted since the last time."""
+    for each in (PACKETS, PACKET_SECONDS, MESSAGES, MESSAGE_SECONDS, SQL_SECONDS, REDIS_SECONDS):
+        each.settle()
 
 
 def packet(status: int, seconds: float) -> None:
     """Count one packet."""
-    counter = _packet_children.get(status)
-    if counter is None:
-        counter = _packet_children[status] = PACKETS.labels(str(status))
-    counter.inc()
-    PACKET_SECONDS.observe(seconds)
+    PACKETS.count((str(status),))
+    PACKET_SECONDS.observe("", seconds)
+
+
+def message(operation: str, outcome: str, seconds: float) -> None:
+    """Count one message."""
+    MESSAGES.count((operation, outcome))
+    MESSAGE_SECONDS.observe(operation, seconds)

@@ -2,26 +2,25 @@
 
 import asyncio
 import logging
-import math
+from collections.abc import Callable, Coroutine
+from functools import partial
 from hashlib import sha1
 from importlib import resources
+from time import perf_counter
 from typing import Any
 
-from hiredis import pack_command
 from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.connection import AbstractConnection
 
 from gameserver.sessions.connection import TIMEOUT_SECONDS, AnyRedis, disconnect
 from gameserver.sessions.interface import SessionsUnavailable
+from gameserver.sessions.link import Arg, Command, Link
 
 log = logging.getLogger(__name__)
 
 BATCH_MAX = 256
 FLIGHTS_MAX = 2
 
-Arg = str | bytes | int
-Command = tuple[Arg, ...]
 Call = tuple[Command, "asyncio.Future[Any]"]
 
 _AWAY = (
@@ -58,21 +57,27 @@ class Script:
 
 
 class Coalescer:
-    """Sends commands in pipelines. While `FLIGHTS_MAX` of them are under way, further commands gather."""
+    """Sends commands in pipelines. While `FLIGHTS_MAX` of them are under way, further commands gather.
+
+    `observe`, when it is set, is told how many seconds each flight took.
+    """
 
     def __init__(
         self, redis: AnyRedis, *, flights_max: int = FLIGHTS_MAX, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> None:
+        self.observe: Callable[[float], None] | None = None
         self._redis = redis
         self._is_cluster = isinstance(redis, RedisCluster)
         # A cluster client that lost a node is made to look again, with no other flight under way.
         self._flights_max = 1 if self._is_cluster else flights_max
         self._timeout_seconds = timeout_seconds
         self._waiting: list[Call] = []
-        self._flights: set[asyncio.Task[None]] = set()
+        self._flights = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._due = False
+        self._quiet: asyncio.Future[None] | None = None
         self._texts: dict[str, str] = {}
-        self._idle: list[AbstractConnection] = []
+        self._links: list[Link] = []  # those that no flight uses
 
     def command(self, *command: Arg) -> "asyncio.Future[Any]":
         """Return the raw reply to a command. Raises `SessionsUnavailable`, or Redis's own refusal."""
@@ -92,44 +97,76 @@ class Coalescer:
     async def close(self) -> None:
         """Wait for what is under way, then disconnect."""
         while self._waiting or self._flights:
-            await asyncio.sleep(0)
-            await asyncio.gather(*self._flights, return_exceptions=True)
+            self._quiet = asyncio.get_running_loop().create_future()
+            await self._quiet
+        for link in self._links:
+            link.close()
         await disconnect(self._redis)
 
     def _depart(self) -> None:
         self._due = False
-        while self._waiting and len(self._flights) < self._flights_max:
+        while self._waiting and self._flights < self._flights_max:
             batch = [call for call in self._waiting[:BATCH_MAX] if not call[1].done()]
             del self._waiting[:BATCH_MAX]
-            if batch:
-                flight = asyncio.create_task(self._fly(batch))
-                self._flights.add(flight)
-                flight.add_done_callback(self._landed)
+            if not batch:
+                continue
+            self._flights += 1
+            if self._links and self._links[-1].is_open:
+                link = self._links.pop()
+                landed = partial(self._landed, batch, link, perf_counter())
+                link.send([command for command, _ in batch], landed, self._timeout_seconds)
+            else:
+                self._start(self._fly(batch))
+        if self._quiet is not None and not self._flights and not self._quiet.done():
+            self._quiet.set_result(None)
 
-    def _landed(self, flight: "asyncio.Task[None]") -> None:
-        self._flights.discard(flight)
+    def _start(self, flight: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(flight)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _landed(
+        self, batch: list[Call], link: Link | None, started: float, replies: list[Any] | Exception
+    ) -> None:
+        if link is not None:
+            self._links.append(link)
+        if self.observe is not None:
+            self.observe(perf_counter() - started)
+        again: list[Call] = []
+        if isinstance(replies, Exception):
+            if _is_away(replies):  # who waits behind this flight would only wait as long again
+                batch = batch + self._waiting
+                self._waiting = []
+            for _, future in batch:
+                _settle(future, replies)
+        else:
+            for call, reply in zip(batch, replies, strict=True):
+                if isinstance(reply, exceptions.NoScriptError):
+                    again.append(call)
+                else:
+                    _settle(call[1], reply)
+        if again:  # EVAL runs a script and makes the server remember it, whichever node that is
+            self._start(self._fly([(self._spelled_out(command), future) for command, future in again]))
+            return
+        self._flights -= 1
         self._depart()
 
     async def _fly(self, batch: list[Call]) -> None:
+        """Let a batch go where there is no link that could take it at once."""
+        started = perf_counter()
+        replies: list[Any] | Exception
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 replies = await self._send([command for command, _ in batch])
-                unknown = [
-                    i for i, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)
-                ]
-                if unknown:  # EVAL runs a script and makes the server remember it, whichever node that is
-                    again = await self._send([self._spelled_out(batch[i][0]) for i in unknown])
-                    for i, reply in zip(unknown, again, strict=True):
-                        replies[i] = reply
         except Exception as error:  # noqa: BLE001 - it belongs to the callers
-            if _is_away(error):  # who waits behind this flight would only wait as long again
-                batch = batch + self._waiting
-                self._waiting = []
-            replies = [error] * len(batch)
-        if self._is_cluster and any(isinstance(reply, exceptions.ConnectionError) for reply in replies):
+            replies = error
+        if (
+            self._is_cluster
+            and isinstance(replies, list)
+            and any(isinstance(reply, exceptions.ConnectionError) for reply in replies)
+        ):
             await self._look_again()
-        for (_, future), reply in zip(batch, replies, strict=True):
-            _settle(future, reply)
+        self._landed(batch, None, started, replies)
 
     async def _send(self, commands: list[Command]) -> list[Any]:
         if type(self._redis) is not Redis:  # a cluster finds each command's node; the imitation has no wire
@@ -137,21 +174,24 @@ class Coalescer:
             for command in commands:
                 pipeline.execute_command(*command)
             return await pipeline.execute(raise_on_error=False)
-        # Straight to a connection: the client's pipeline costs several times what packing and reading do. And
-        # the connection stays here, because its pool takes a third of a command to lend it.
-        if self._idle:
-            connection = self._idle.pop()
-        else:
-            connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+        if not self._links:
+            pool = self._redis.connection_pool
+            self._links.append(Link(await pool.get_connection()))  # type: ignore[no-untyped-call]
+        link = self._links.pop()
         try:
-            await _reconnect_if_closed(connection)
-            await connection.send_packed_command(b"".join(_pack(command) for command in commands))
-            return [await _reply(connection) for _ in commands]
+            if not link.is_open:
+                link = await Link.again(link.connection)
+            arrived: asyncio.Future[list[Any] | Exception] = asyncio.get_running_loop().create_future()
+            link.send(commands, partial(_arrive, arrived), self._timeout_seconds)
+            replies = await arrived
         except BaseException:
-            await connection.disconnect(nowait=True)  # replies that nobody read must not be the next caller's
+            link.close()  # replies that nobody waits for any more must not be the next flight's
             raise
         finally:
-            self._idle.append(connection)
+            self._links.append(link)
+        if isinstance(replies, Exception):
+            raise replies
+        return replies
 
     def _spelled_out(self, command: Command) -> Command:
         return ("EVAL", self._texts[str(command[1])], *command[2:])
@@ -163,23 +203,9 @@ class Coalescer:
             log.debug("closing connections of a lost node failed", exc_info=True)
 
 
-def _pack(command: Command) -> bytes:
-    packed: bytes = pack_command(command)  # type: ignore[arg-type]  # its hint speaks of one word only
-    return packed
-
-
-async def _reconnect_if_closed(connection: AbstractConnection) -> None:
-    reader = connection._reader  # noqa: SLF001 - nothing else tells
-    if reader is None or reader.at_eof():
-        await connection.disconnect(nowait=True)
-        await connection.connect()  # type: ignore[no-untyped-call]
-
-
-async def _reply(connection: AbstractConnection) -> Any:
-    try:
-        return await connection.read_response(timeout=math.inf)  # the whole flight has a time limit
-    except exceptions.ResponseError as refusal:
-        return refusal
+def _arrive(future: "asyncio.Future[list[Any] | Exception]", replies: list[Any] | Exception) -> None:
+    if not future.done():
+        future.set_result(replies)
 
 
 def _is_away(error: BaseException) -> bool:

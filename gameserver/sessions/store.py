@@ -13,7 +13,7 @@ import msgspec
 from redis.asyncio import RedisCluster
 
 from gameserver.sessions.checks import check_end, make_session, positive
-from gameserver.sessions.coalescer import Arg, Coalescer, Script
+from gameserver.sessions.coalescer import Coalescer, Script
 from gameserver.sessions.connection import AnyRedis
 from gameserver.sessions.ids import TAG_LENGTH, digest_of, is_digest, tag_of
 from gameserver.sessions.interface import (
@@ -48,6 +48,7 @@ from gameserver.sessions.interface import (
     Session,
     SessionsUnavailable,
 )
+from gameserver.sessions.link import Arg
 from gameserver.wire.clock import Clock
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from fakeredis import FakeAsyncRedis
-from redis.asyncio.connection import AbstractConnection
 from redis.crc import key_slot
 
 from gameserver.sessions import (
@@ -38,6 +37,7 @@ from gameserver.sessions import (
 )
 from gameserver.sessions.coalescer import Coalescer, Script
 from gameserver.sessions.interface import FENCE_SECONDS
+from gameserver.sessions.link import Link
 from gameserver.wire.clock import FixedClock
 from tests.servers import redis
 
@@ -690,10 +690,8 @@ async def test_calls_of_one_turn_share_a_pipeline(
     store = Sessions(await connect(redis_url), clock)
     opened = [await log_in(store, f"p{n}") for n in range(32)]
     sent = []
-    send = AbstractConnection.send_packed_command
-    monkeypatch.setattr(
-        AbstractConnection, "send_packed_command", lambda *words: sent.append(1) or send(*words)
-    )
+    send = Link.send
+    monkeypatch.setattr(Link, "send", lambda *words: sent.append(1) or send(*words))
     await asyncio.gather(*(claim(store, each) for each in opened))
     assert len(sent) == 1
     await store.close()
