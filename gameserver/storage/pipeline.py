@@ -47,6 +47,7 @@ class _Prepared(NamedTuple):
     """A statement that PostgreSQL knows; `encoders` is None where one of its parameters cannot be held."""
 
     statement: Any
+    state: Any
     encoders: tuple[Encoder, ...] | None
     address: bytes
 
@@ -138,10 +139,11 @@ class _Wrap(asyncio.Protocol):
 class Pipeline:
     """One connection. Not for two tasks at a time."""
 
-    __slots__ = ("_begin", "_held", "_raw", "_statements")
+    __slots__ = ("_begin", "_held", "_protocol", "_raw", "_statements")
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
+        self._protocol = raw._protocol  # noqa: SLF001 - one of asyncpg's versions we know: see pyproject.toml
         self._statements: dict[str, _Prepared] = {}
         self._held: list[bytes] = []
         self._begin = b""
@@ -217,25 +219,27 @@ class Pipeline:
 
     async def row(self, sql: str, arguments: Sequence[Any]) -> Any:
         """Run a statement; returns its first row or None."""
-        prepared = self._statements.get(sql) or await self._prepare(sql)
-        if self._held:
-            self._send()
-        return await prepared.statement.fetchrow(*arguments)
+        rows, _ = await self._run(sql, arguments, 1)
+        return rows[0] if rows else None
 
     async def rows(self, sql: str, arguments: Sequence[Any]) -> Any:
         """Run a statement; returns its rows."""
-        prepared = self._statements.get(sql) or await self._prepare(sql)
-        if self._held:
-            self._send()
-        return await prepared.statement.fetch(*arguments)
+        rows, _ = await self._run(sql, arguments, 0)
+        return rows
 
     async def status(self, sql: str, arguments: Sequence[Any] = ()) -> str:
         """Run a statement; returns its command tag, such as `UPDATE 3`."""
+        _, status = await self._run(sql, arguments, 0)
+        return status.decode()
+
+    async def _run(self, sql: str, arguments: Sequence[Any], limit: int) -> tuple[list[Any], bytes]:
+        """Run a statement; returns at most `limit` rows, all if it is 0, and the command tag."""
         prepared = self._statements.get(sql) or await self._prepare(sql)
         if self._held:
             self._send()
-        await prepared.statement.fetch(*arguments)
-        return cast("str", prepared.statement.get_statusmsg())
+        # What the statement's own methods do at last, without the four calls and the lock around it.
+        rows, status, _ = await self._protocol.bind_execute(prepared.state, arguments, "", limit, True, None)
+        return rows, status
 
     async def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement once for each row of arguments."""
@@ -256,7 +260,8 @@ class Pipeline:
         encoders = None
         if not statement.get_attributes() and all(name in _ENCODERS for name in names):
             encoders = tuple(_ENCODERS[name] for name in names)
-        prepared = _Prepared(statement, encoders, b"\0" + statement.get_name().encode() + b"\0")
+        address = b"\0" + statement.get_name().encode() + b"\0"
+        prepared = _Prepared(statement, statement._state, encoders, address)  # noqa: SLF001 - as `_protocol`
         if len(sql) <= STATEMENT_CHARACTERS_MAX:
             # Not while something is held besides BEGIN: PostgreSQL must still know it when it is sent.
             if len(self._statements) >= STATEMENTS_MAX and len(self._held) <= self.begins:
