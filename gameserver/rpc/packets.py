@@ -422,13 +422,17 @@ class Packets:
                 await self._settle(session.digest, ctx.packet_id)
             if session.digest not in ended:
                 kept = None if in_sql and len(answer) > ANSWER_BYTES_IN_REDIS else answer
-                finish = self.core.sessions.finish(session, ctx.packet_id, kept)
+                finished = self.core.sessions.finish(session, ctx.packet_id, kept)
                 if in_sql and ctx.outbox:  # effects that go to Redis as well travel with it
-                    await asyncio.gather(finish, ctx.set_off_effects())
+                    try:
+                        await ctx.set_off_effects()
+                    finally:
+                        await finished
                     return answer
-                if not await finish and not in_sql and not await self._is_passed(session, ctx.packet_id):
+                if not await finished and not in_sql and not await self._is_passed(session, ctx.packet_id):
                     raise PacketFailed("another copy of the packet was answered first")
-        await ctx.set_off_effects()
+        if ctx.outbox:
+            await ctx.set_off_effects()
         return answer
 
     async def _is_passed(self, session: Session, packet_id: int) -> bool:

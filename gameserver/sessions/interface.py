@@ -1,6 +1,6 @@
 """What sessions are and what may be done with them, whichever store keeps them."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -231,8 +231,8 @@ class SessionStore(Protocol):
     async def touch(self, session_id: str) -> Session | Ended:
         """Find and renew the session: for faces without packetIds."""
 
-    async def finish(self, session: Session, packet_id: int, answer: bytes | None) -> bool:
-        """Release the claim and keep the answer; `None` says that SQL keeps it.
+    def finish(self, session: Session, packet_id: int, answer: bytes | None) -> Awaitable[bool]:
+        """Release the claim and keep the answer; `None` says that SQL keeps it. Wait for the outcome.
 
         False when the claim is no longer this packet's: another run of it was faster, a later packet came, or
         the session has ended. Then nothing changed.

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, Final
@@ -111,31 +111,32 @@ class Sessions:
         now = self._clock.ms()
         session_id, session = make_session(new, now, self._random)
         life_ms = new.life_seconds * 1000
-        opened, _ = await asyncio.gather(
-            self.calls.script(
-                _OPEN,
-                (
-                    _session_key(session.digest),
-                    _player_key(new.app_id, new.profile_id),
-                    _fence_key(new.app_id, new.profile_id),
-                ),
-                now,
-                self._tombstone_ms,
-                CHANNEL,
-                _prefix(session.digest),
-                session.digest,
-                _encode(session),
-                new.app_id,
-                f"{new.packet_id}:b:0:{now + life_ms}:{life_ms}:0:0:",
-                life_ms + self._tombstone_ms + GARBAGE_MS,
-                min(limit.most, SESSIONS_PER_PLAYER_MAX),
-                limit.when_full,
-                "" if new.epoch is None else new.epoch,
+        opening = self.calls.script(
+            _OPEN,
+            (
+                _session_key(session.digest),
+                _player_key(new.app_id, new.profile_id),
+                _fence_key(new.app_id, new.profile_id),
             ),
-            # The index lives in another slot, so the two are not one step. An entry without a session is
-            # swept; a session without an entry is one whose opening nobody was told of.
-            self.calls.command("ZADD", _app_key(new.app_id), now + life_ms, _member(session)),
+            now,
+            self._tombstone_ms,
+            CHANNEL,
+            _prefix(session.digest),
+            session.digest,
+            _encode(session),
+            new.app_id,
+            f"{new.packet_id}:b:0:{now + life_ms}:{life_ms}:0:0:",
+            life_ms + self._tombstone_ms + GARBAGE_MS,
+            min(limit.most, SESSIONS_PER_PLAYER_MAX),
+            limit.when_full,
+            "" if new.epoch is None else new.epoch,
         )
+        # The index lives in another slot, so the two are not one step. An entry without a session is
+        # swept; a session without an entry is one whose opening nobody was told of.
+        listing = self.calls.command("ZADD", _app_key(new.app_id), now + life_ms, _member(session))
+        listing.add_done_callback(_unheeded)  # when the opening fails, nobody asks for it
+        opened = await opening
+        await listing
         if opened[0] != b"S":
             self._forget_members(new.app_id, [_member(session)])
             return Full() if opened[0] == b"F" else _ended(opened)
@@ -174,20 +175,18 @@ class Sessions:
         )
         return _OUTCOMES[reply[0]](reply)
 
-    async def finish(self, session: Session, packet_id: int, answer: bytes | None) -> bool:
+    def finish(self, session: Session, packet_id: int, answer: bytes | None) -> Awaitable[bool]:
         """Release the claim and keep the answer; `None` says that SQL keeps it."""
-        return await self._settle(session, packet_id, "q" if answer is None else "d", answer or b"")
+        return self._settle(session, packet_id, "q" if answer is None else "d", answer or b"")
 
     async def release(self, session: Session, packet_id: int) -> bool:
         """Give the claim back unanswered, so that the repeat runs."""
         return await self._settle(session, packet_id, "f", b"")
 
-    async def _settle(self, session: Session, packet_id: int, state: str, answer: bytes) -> bool:
+    def _settle(self, session: Session, packet_id: int, state: str, answer: bytes) -> Awaitable[bool]:
         now = self._clock.ms()
         key = _session_key(session.digest)
-        return bool(
-            await self.calls.script(_SETTLE, (key,), now, self._tombstone_ms, packet_id, state, answer)
-        )
+        return self.calls.script(_SETTLE, (key,), now, self._tombstone_ms, packet_id, state, answer)
 
     async def keep_claims(self, claims: Iterable[tuple[Session, int]]) -> list[bool]:
         """Renew the leases of packets that still run."""

@@ -128,11 +128,7 @@ class PostgresDatabase(Database):
                 self._open -= 1
             if self._open < self._pool_size:
                 return await self._connect()
-            try:
-                async with asyncio.timeout(ACQUIRE_SECONDS_MAX):
-                    handed_over = await self._wait()
-            except TimeoutError as error:
-                raise Unavailable(f"no free connection in {ACQUIRE_SECONDS_MAX:g} s") from error
+            handed_over = await self._wait(ACQUIRE_SECONDS_MAX)
             if handed_over is not None:
                 self._idle.append(handed_over)  # and taken from there at once: nobody runs in between
 
@@ -163,20 +159,32 @@ class PostgresDatabase(Database):
                 raise Unavailable(f"cannot connect to the database: {error}") from error
             raise
 
-    async def _wait(self) -> Pipeline | None:
-        """Wait for a connection, or for None: then there is a reason to look again."""
-        turn: asyncio.Future[Pipeline | None] = asyncio.get_running_loop().create_future()
+    async def _wait(self, seconds_max: float | None = None) -> Pipeline | None:
+        """Wait for a connection, or for None: then there is a reason to look again. Raises `Unavailable`."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[Pipeline | None] = loop.create_future()
         self._queue.append(turn)
+        # asyncio.timeout would take as long as the packet's bookkeeping.
+        timer = None if seconds_max is None else loop.call_later(seconds_max, self._give_up, turn)
         try:
             return await turn
         except asyncio.CancelledError:
             if turn.cancelled():
                 self._queue.remove(turn)
-            elif (connection := turn.result()) is not None:
-                self.release(connection)
-            else:
-                self._wake()
+            elif turn.exception() is None:
+                if (connection := turn.result()) is not None:
+                    self.release(connection)
+                else:
+                    self._wake()
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _give_up(self, turn: "asyncio.Future[Pipeline | None]") -> None:
+        if not turn.done():
+            self._queue.remove(turn)
+            turn.set_exception(Unavailable(f"no free connection in {ACQUIRE_SECONDS_MAX:g} s"))
 
     def _wake(self, connection: Pipeline | None = None) -> bool:
         """Let the first who waits have this connection, or look again; False when nobody waits."""

@@ -68,6 +68,10 @@ class IndexUpdate:
 
     async def __call__(self) -> None:
         """Do it."""
+        if len(self.changes) == 1:
+            [(name, changes)] = self.changes.items()
+            await self._index.change(name, changes)
+            return
         await asyncio.gather(*(self._index.change(name, changes) for name, changes in self.changes.items()))
 
 
