@@ -35,6 +35,7 @@ from gameserver.app import GameServer, open_server, registry
 from gameserver.apps import App, load_apps, write_sample
 from gameserver.cli import link
 from gameserver.faces import ops
+from gameserver.rpc import metrics
 from gameserver.settings import Settings
 from gameserver.storage import StorageError
 from gameserver.wire.clock import FixedClock
@@ -42,6 +43,8 @@ from gameserver.wire.clock import FixedClock
 log = structlog.get_logger(__name__)
 
 GRACE_SECONDS = 65  # a little more than the longest a packet runs
+RECEIVE_SECONDS_MAX = 60  # from the first byte of a request, or from the connection on, to its last byte
+TICKS_PER_SECOND = 10  # of uvicorn's main loop
 KEEP_ALIVE_SECONDS = 75  # longer than balancers keep idle connections: who closes first must not be this end
 RESTART_PAUSE_SECONDS = 1.0
 WORKERS_MAX = 64
@@ -266,11 +269,24 @@ class _OneWrite:
 class _Protocol(HttpToolsProtocol):
     """HTTP as uvicorn speaks it, with answers in one piece, and a way to drop a connection without any."""
 
+    receiving_since = 0.0  # by the loop's clock; 0 while the server is to speak, or nobody
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in its base
         super().connection_made(_OneWrite(transport))  # type: ignore[arg-type]  # looks like one
+        self.receiving_since = self.loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        if not self.receiving_since:
+            self.receiving_since = self.loop.time()
+        super().data_received(data)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self.receiving_since = 0.0
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.receiving_since = self.receiving_since or self.loop.time()
         self.scope["extensions"] = {"gameserver.abort": self.transport.abort}  # type: ignore[dict-item]
 
 
@@ -285,6 +301,16 @@ class _Web(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Settle what was counted, and hang up on clients whose request never ends: they would stay."""
+        if counter % TICKS_PER_SECOND == 0:
+            metrics.settle()
+            begun_before = asyncio.get_running_loop().time() - RECEIVE_SECONDS_MAX
+            for connection in tuple(self.server_state.connections):
+                if isinstance(connection, _Protocol) and 0 < connection.receiving_since < begun_before:
+                    connection.transport.abort()
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -336,10 +362,11 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[l
                 raise CannotServe(str(error)) from None
         gc.collect()
         gc.freeze()  # what a server begins with lives as long: nobody needs to look for garbage in it
-        await _web(settings, server, lambda: ready(list(server.apps))).serve([listener])
+        await web_server(settings, server, lambda: ready(list(server.apps))).serve([listener])
 
 
-def _web(settings: Settings, server: GameServer, ready: Callable[[], None]) -> _Web:
+def web_server(settings: Settings, server: GameServer, ready: Callable[[], None]) -> uvicorn.Server:
+    """Make what speaks HTTP in front of a server."""
     return _Web(
         uvicorn.Config(
             logs.with_request_ids(server),
@@ -377,12 +404,12 @@ def _supervise(settings: Settings, listener: socket.socket, ready: Callable[[lis
     """Keep the wanted number of workers running until a signal comes. Raises `CannotServe`."""
     _run(_try_opening(settings))  # one clear sentence now, not one from every worker
     with contextlib.ExitStack() as stack:
-        metrics = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-        if not metrics:  # where workers add up what they count
-            metrics = stack.enter_context(tempfile.TemporaryDirectory(prefix="gameserver-metrics-"))
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
+        counters = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if not counters:  # where workers add up what they count
+            counters = stack.enter_context(tempfile.TemporaryDirectory(prefix="gameserver-metrics-"))
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = counters
             stack.callback(os.environ.pop, "PROMETHEUS_MULTIPROC_DIR")
-        _Workers(settings, listener, metrics).run(
+        _Workers(settings, listener, counters).run(
             lambda: ready(list(load_apps(settings.apps, registry().sections())))
         )
 
@@ -395,10 +422,10 @@ async def _try_opening(settings: Settings) -> None:
 class _Workers:
     """Worker processes that share a listening socket; one that dies is replaced."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, metrics: str) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, counters: str) -> None:
         self._settings = settings
         self._listener = listener
-        self._metrics = metrics
+        self._counters = counters
         self._spawn = multiprocessing.get_context("spawn")
         self._running: dict[multiprocessing.process.BaseProcess, multiprocessing.connection.Connection] = {}
         self._stopping = False
@@ -444,7 +471,7 @@ class _Workers:
     def _bury(self, process: multiprocessing.process.BaseProcess) -> None:
         process.join()
         self._running.pop(process).close()
-        mark_process_dead(process.pid, self._metrics)  # type: ignore[no-untyped-call]
+        mark_process_dead(process.pid, self._counters)  # type: ignore[no-untyped-call]
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         """Pass a wish to stop on; a second SIGINT makes workers drop what they do, as in a single process."""

@@ -1,7 +1,7 @@
 """What the server counts about packets and messages.
 
 Counting for real, behind a lock or in a file that all worker processes read, takes longer than many a message
-does. So it is added up here, and `settle` passes the sums on: every few seconds, and when somebody asks.
+does. So it is added up here, and `settle` passes the sums on: every second, and when somebody asks.
 """
 
 from bisect import bisect_left

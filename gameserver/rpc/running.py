@@ -98,7 +98,6 @@ class Runs:
         while True:
             await asyncio.sleep(CLAIM_RENEWAL_SECONDS)
             metrics.RUNNING.set(len(self._runs))
-            metrics.settle()
             now = time.monotonic()
             runs = [run for run in self._runs.values() if now - run.started >= CLAIM_RENEWAL_SECONDS]
             for run in runs:

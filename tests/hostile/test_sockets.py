@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,8 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from gameserver import serve as serving
 from gameserver.wire.http import BODY_BYTES_MAX
-from tests.conftest import APP_ID, APP_TOML, SECRET
+from tests.conftest import APP_ID, APP_TOML, SECRET, Game
 from tests.processes import Process, serve
 from tests.protocol.dialect import check_bundle
 
@@ -130,3 +132,29 @@ async def test_many_connections_that_say_nothing(server: Process) -> None:
             writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
+
+
+@pytest.mark.parametrize("first", [b"", GOOD], ids=["at once", "after a packet"])
+@pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET /" + b"a" * 10, HEAD, GOOD[:-1]])
+async def test_a_request_that_does_not_arrive_is_given_up(
+    game: Game, monkeypatch: pytest.MonkeyPatch, first: bytes, sent: bytes
+) -> None:
+    """Otherwise clients that begin and never end take all places there are."""
+    monkeypatch.setattr(serving, "RECEIVE_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(serving, "KEEP_ALIVE_SECONDS", 0.01 if not sent else 1000)
+    ready = asyncio.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        web = serving.web_server(game.server_app.settings, game.server_app, ready.set)
+        served = asyncio.create_task(web.serve([listener]))
+        await ready.wait()
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        async with asyncio.timeout(ANSWER_SECONDS):
+            if first:
+                writer.write(first)
+                assert packet_in(await reader.readuntil(b"}]}"))["packetId"] == 3
+            writer.write(sent)
+            with suppress(ConnectionError):
+                assert await reader.read() == b""  # returns when the server hangs up
+        writer.close()
+        web.should_exit = True
+        await served
