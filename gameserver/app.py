@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any
 
 import structlog
@@ -60,14 +60,13 @@ class GameServer:
                 routes += mounted
         self._pages = Starlette(routes=routes, exception_handlers={404: _not_found})
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Hand a request to the face that claims its path."""
         if scope["type"] == "http":
             mounted = self._mounted.get(scope["path"]) or self._mounted.get(_plain(scope["path"]))
             if mounted is not None:
-                await mounted(scope, receive, send)
-                return
-        await self._pages(scope, receive, send)
+                return mounted(scope, receive, send)
+        return self._pages(scope, receive, send)
 
     async def housekeeping(self) -> None:
         """Keep house once a minute. Runs for ever."""

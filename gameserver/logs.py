@@ -11,7 +11,7 @@ import re
 import secrets
 import sys
 import traceback
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Awaitable, Mapping, MutableMapping
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TextIO
@@ -92,9 +92,9 @@ def configure(level: str = "info", *, console: bool | None = None, stream: TextI
 def with_request_ids(app: ASGIApp) -> ASGIApp:
     """Give each request an id, which every line logged on its behalf carries."""
 
-    async def numbered(scope: Scope, receive: Receive, send: Send) -> None:
+    def numbered(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         _request.set(next(_ids))  # each request runs in a context of its own
-        await app(scope, receive, send)
+        return app(scope, receive, send)
 
     return numbered
 

@@ -370,6 +370,7 @@ def web_server(settings: Settings, server: GameServer, ready: Callable[[], None]
     return _Web(
         uvicorn.Config(
             logs.with_request_ids(server),
+            interface="asgi3",
             http=_Protocol,
             lifespan="off",
             log_config=None,

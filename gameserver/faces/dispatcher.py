@@ -89,7 +89,9 @@ class Dispatcher:
             body = await read_body(headers, receive)
             packet = read_packet(body)
             connection.packet_id, messages = packet.packet_id, len(packet.messages)
-            app = await self._app(packet, body, headers)
+            app = self.apps.find(packet.game_id) if isinstance(packet.game_id, str) else None
+            if app is None or not app.enabled or not _is_signed(app, body, headers):
+                app = await self._doubtful_app(packet, body, headers)
             body_hash = blake2b(body, digest_size=16).hexdigest()
             client = scope.get("client")
             origin = Origin("dispatcher", client[0] if client else "")
@@ -108,7 +110,7 @@ class Dispatcher:
             log.exception("packet_failed")
             return refuse_all(connection.packet_id, errors.InternalError("internal error"), messages), None
 
-    async def _app(self, packet: Packet, body: bytes, headers: dict[bytes, bytes]) -> App:
+    async def _doubtful_app(self, packet: Packet, body: bytes, headers: dict[bytes, bytes]) -> App:
         """The app whose secret signed the packet. One SDK corrupts its app id: a session settles doubts."""
         claimed = str(packet.game_id) if packet.game_id is not None else ""
         app = self.apps.find(claimed) or self.apps.find(headers.get(b"x-appid", b"").decode("latin-1"))

@@ -100,7 +100,11 @@ async def test_lines_of_one_request_carry_its_id(out: io.StringIO) -> None:
     import asyncio  # noqa: PLC0415
 
     numbered: Any = logs.with_request_ids(app)
+
+    async def request(say: str) -> None:
+        await numbered({"say": say}, None, None)
+
     for say in ("a", "b"):
-        await asyncio.create_task(numbered({"say": say}, None, None))
+        await asyncio.create_task(request(say))
     first, again, second, _ = lines(out)
     assert first["request_id"] == again["request_id"] != second["request_id"]
