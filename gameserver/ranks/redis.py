@@ -114,10 +114,10 @@ def _page(reply: Any) -> Page | None:
     if reply is None:
         return None
     size, first, rows = reply
-    places = []
-    for member, key in zip(rows[::2], rows[1::2], strict=True):
-        text = member.decode()
-        places.append(Place(text[SEQ_DIGITS:], int(text[:SEQ_DIGITS], 16), int(float(key))))
+    places = [
+        Place(member[SEQ_DIGITS:].decode(), int(member[:SEQ_DIGITS], 16), int(float(key)))
+        for member, key in zip(rows[::2], rows[1::2], strict=True)
+    ]
     return Page(size, first, places)
 
 

@@ -27,6 +27,8 @@ _LENGTH = struct.Struct("!i").pack
 _COUNT = struct.Struct("!h").pack
 _ALL_BINARY = _COUNT(1) + _COUNT(1)
 _NO_RESULTS = _COUNT(0)
+_NO_RESULTS_EXECUTE = _NO_RESULTS + _EXECUTE
+_FRAME_BYTES = 4 + len(_NO_RESULTS)  # what a length counts beside head and values: itself, and what follows
 
 Encoder = Callable[[Any], bytes]
 
@@ -44,26 +46,31 @@ _ENCODERS: dict[str, Encoder] = {  # PostgreSQL's binary formats, by the name of
 
 
 class _Prepared(NamedTuple):
-    """A statement that PostgreSQL knows; `encoders` is None where one of its parameters cannot be held."""
+    """A statement that PostgreSQL knows.
+
+    `encoders` is None where one of its parameters cannot be held; `head` is what comes before the values in
+    the message that binds them.
+    """
 
     statement: Any
     state: Any
     encoders: tuple[Encoder, ...] | None
-    address: bytes
+    head: bytes
 
     def message(self, arguments: Sequence[Any]) -> bytes:
         """Return the messages that bind and execute it."""
         assert self.encoders is not None
-        parts = [self.address, _ALL_BINARY, _COUNT(len(self.encoders))]
+        values = []
         for encode, value in zip(self.encoders, arguments, strict=True):
             if value is None:
-                parts.append(_NULL)
+                values.append(_NULL)
             else:
                 encoded = encode(value)
-                parts += (_LENGTH(len(encoded)), encoded)
-        parts.append(_NO_RESULTS)
-        body = b"".join(parts)
-        return b"B" + _LENGTH(len(body) + 4) + body + _EXECUTE
+                values.append(_LENGTH(len(encoded)))
+                values.append(encoded)
+        body = b"".join(values)
+        length = _LENGTH(len(self.head) + len(body) + _FRAME_BYTES)
+        return b"".join((b"B", length, self.head, body, _NO_RESULTS_EXECUTE))
 
 
 class _Transport:
@@ -260,8 +267,8 @@ class Pipeline:
         encoders = None
         if not statement.get_attributes() and all(name in _ENCODERS for name in names):
             encoders = tuple(_ENCODERS[name] for name in names)
-        address = b"\0" + statement.get_name().encode() + b"\0"
-        prepared = _Prepared(statement, statement._state, encoders, address)  # noqa: SLF001 - as `_protocol`
+        head = b"\0" + statement.get_name().encode() + b"\0" + _ALL_BINARY + _COUNT(len(names))
+        prepared = _Prepared(statement, statement._state, encoders, head)  # noqa: SLF001 - as `_protocol`
         if len(sql) <= STATEMENT_CHARACTERS_MAX:
             # Not while something is held besides BEGIN: PostgreSQL must still know it when it is sent.
             if len(self._statements) >= STATEMENTS_MAX and len(self._held) <= self.begins:
