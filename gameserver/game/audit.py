@@ -88,8 +88,9 @@ class Audit:
         """
         if app.section(AuditSettings).keep_days == 0:
             return
-        facts = (kind, app.id, profile_id[:36], session, face, address[:64], reason[:64])
-        if kind == "refusal" and (same := self._refusals.get(facts)) is not None:
+        profile_id, address, reason = profile_id[:36], address[:64], reason[:64]
+        refused = (app.id, profile_id, session, face, address, reason) if kind == "refusal" else None
+        if refused is not None and (same := self._refusals.get(refused)) is not None:
             same["times"] += times
             return
         if len(self._waiting) >= WAITING_MAX:
@@ -97,12 +98,21 @@ class Audit:
             return
         now = self._clock.ms()
         self._number = (self._number + 1) % (1 << 32)
-        names = ("kind", "app_id", "profile_id", "session", "face", "address", "reason")
-        event: dict[str, Any] = dict(zip(names, facts, strict=True))
-        event |= {"id": f"{first_id(now)}{self._process}{self._number:08x}", "at_ms": now, "times": times}
+        event = {
+            "id": f"{first_id(now)}{self._process}{self._number:08x}",
+            "app_id": app.id,
+            "kind": kind,
+            "profile_id": profile_id,
+            "session": session,
+            "face": face,
+            "address": address,
+            "reason": reason,
+            "at_ms": now,
+            "times": times,
+        }
         self._waiting.append(event)
-        if kind == "refusal":
-            self._refusals[facts] = event
+        if refused is not None:
+            self._refusals[refused] = event
         self._some.set()
         if len(self._waiting) >= BATCH_ROWS:
             self._many.set()

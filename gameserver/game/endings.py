@@ -7,6 +7,7 @@ as devices that get no further notifications, is done at once if SQL answers, an
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import structlog
 from prometheus_client import Counter
@@ -28,6 +29,7 @@ WAITING_MAX = 1000  # ends that SQL has not followed yet
 CLOSE_SECONDS_MAX = 5.0
 
 LOGOUTS = Counter("gameserver_logouts", "Sessions ended, by face and reason.", ["face", "reason"])
+_logouts = cache(LOGOUTS.labels)  # which takes longer than to count
 GIVEN_UP = Counter(
     "gameserver_ends_not_followed", "Ends of sessions that left devices or refresh tokens behind in SQL."
 )
@@ -158,7 +160,7 @@ class Endings:
             await asyncio.wait(late)
 
     def _tell(self, app: App, selector: Selector, reason: str, by: By, ended: list[str]) -> None:
-        LOGOUTS.labels(by.face, reason).inc(len(ended))
+        _logouts(by.face, reason).inc(len(ended))
         profile_id = by.profile_id
         if isinstance(selector, AllOf | AllBut):
             profile_id = selector.profile_id

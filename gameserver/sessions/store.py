@@ -5,6 +5,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -476,12 +477,17 @@ def _session_key(digest: str) -> str:
     return f"gs:{{{digest[:TAG_LENGTH]}}}:s:{digest}"
 
 
+@lru_cache(256)  # of the apps, of which there are few
+def _quoted(app_id: str) -> str:
+    return quote(app_id, safe="")
+
+
 def _player_key(app_id: str, profile_id: str) -> str:
-    return f"gs:{{{tag_of(profile_id)}}}:u:{quote(app_id, safe='')}:{profile_id}"
+    return f"gs:{{{tag_of(profile_id)}}}:u:{_quoted(app_id)}:{profile_id}"
 
 
 def _fence_key(app_id: str, profile_id: str) -> str:
-    return f"gs:{{{tag_of(profile_id)}}}:f:{quote(app_id, safe='')}:{profile_id}"
+    return f"gs:{{{tag_of(profile_id)}}}:f:{_quoted(app_id)}:{profile_id}"
 
 
 def _home(player_key: bytes) -> tuple[str, str]:
