@@ -2,10 +2,13 @@
 
 import asyncio
 import itertools
+import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import trustme
 from fakeredis import FakeAsyncRedis
 from redis.crc import key_slot
 
@@ -695,6 +698,52 @@ async def test_calls_of_one_turn_share_a_pipeline(
     await asyncio.gather(*(claim(store, each) for each in opened))
     assert len(sent) == 1
     await store.close()
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def guarded_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A Redis on a port, with a password; over TLS, too."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    options = ["--requirepass", "secret", "--bind", "127.0.0.1"]
+    if request.param == "tcp":
+        with redis(*options, "--port", port):
+            yield f"redis://:secret@127.0.0.1:{port}/1"
+        return
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    key, chain, root = (tmp_path / name for name in ("key.pem", "chain.pem", "root.pem"))
+    issued.private_key_pem.write_to_path(key)
+    issued.cert_chain_pems[0].write_to_path(chain)
+    authority.cert_pem.write_to_path(root)
+    options += ["--tls-key-file", str(key), "--tls-cert-file", str(chain), "--tls-ca-cert-file", str(root)]
+    with redis(*options, "--tls-port", port, "--tls-auth-clients", "no"):
+        yield f"rediss://:secret@localhost:{port}/1?ssl_ca_certs={root}"
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_replies_come_over_tcp_and_tls_whatever_their_size(guarded_url: str, protocol: int) -> None:
+    mark = "&" if "?" in guarded_url else "?"
+    calls = Coalescer(await connect(f"{guarded_url}{mark}protocol={protocol}"))
+    long = "x" * (3 << 20)  # arrives in many pieces
+    for _ in range(2):
+        replies = await asyncio.gather(*(calls.command("ECHO", text) for text in ("a", long, "b")))
+        assert replies == [b"a", long.encode(), b"b"]
+        with suppress(SessionsUnavailable):  # Redis hangs up; a new connection takes over
+            await calls.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no")
+    await calls.close()
+
+
+async def test_what_redis_says_of_its_own_accord_is_no_reply(redis_url: str) -> None:
+    calls, other = Coalescer(await connect(redis_url)), Coalescer(await connect(redis_url))
+    await calls.command("CLIENT", "TRACKING", "ON")
+    for number in range(3):
+        await calls.command("GET", "watched")
+        await other.command("SET", "watched", number)  # which `calls` is told of
+        assert await calls.command("ECHO", "x") == b"x"
+    await calls.close()
+    await other.close()
 
 
 async def test_a_connection_that_was_closed_meanwhile_is_not_used_again(tmp_path: Path) -> None:
