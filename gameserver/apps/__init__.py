@@ -1,5 +1,6 @@
 """What an operator declares: the definition of an app, its types, loading it and keeping it up to date."""
 
+from gameserver.apps.addresses import is_mail_address
 from gameserver.apps.definition import (
     LOGIN_TYPES,
     App,
@@ -18,7 +19,6 @@ from gameserver.apps.definition import (
     TokenLogin,
     WebhookLogin,
     file_inside,
-    is_mail_address,
     version_numbers,
 )
 from gameserver.apps.live import LiveApps, Reload, watch

@@ -17,23 +17,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from msgspec import Meta, Struct, field
 from msgspec.structs import fields
 
+from gameserver.apps.addresses import is_mail_address
+
 S = TypeVar("S", bound=Struct)
 
 Mistake = tuple[str | tuple[str | int, ...], str]
 """Where, as a key or a path of keys below the settings that yield it, and what is wrong there."""
 
 _END = r"$(?!\n)"  # a bare $ also matches before a last line feed, here and in JSON Schema
-
-_MAIL_ADDRESS = re.compile(
-    r"(?=.{3,254}\Z)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-    r"@(?:localhost|(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9]))"
-)
-_LOCAL_PART_MAX = 64
-
-
-def is_mail_address(text: str) -> bool:
-    """Tell whether text has the form of a mail address that mail servers everywhere accept (ASCII only)."""
-    return text.find("@") <= _LOCAL_PART_MAX and _MAIL_ADDRESS.fullmatch(text) is not None
 
 
 def file_inside(folder: Path, reference: str) -> Path:
@@ -62,6 +53,10 @@ class Settings(Struct, forbid_unknown_fields=True):
 
     def mistakes(self, folder: Path) -> Iterator[Mistake]:  # noqa: ARG002 - for those who override it
         """Yield what the types alone cannot say, for instance two settings that exclude each other."""
+        yield from ()
+
+    def mistakes_beside(self, app: "App") -> Iterator[Mistake]:  # noqa: ARG002 - as above
+        """Yield what does not fit other settings of the app, which are right by themselves."""
         yield from ()
 
     def claims(self) -> Iterator[tuple[tuple[str | int, ...], str]]:

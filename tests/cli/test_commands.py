@@ -162,6 +162,29 @@ def test_check_names_file_line_and_key_and_ends_with_3(tmp_path: Path) -> None:
     )
 
 
+def test_check_compares_the_parts_of_an_app(tmp_path: Path) -> None:
+    """Otherwise the first player who posts a score would find out."""
+    home = tmp_path / "apps/cup/app.toml"
+    home.parent.mkdir(parents=True)
+    home.write_text("""\
+id = "2"
+secret = "a-secret-that-is-long"
+[tournament.templates.cup]
+entry_fee = { coins = 1 }
+[leaderboard.boards.daily]
+rotation = "DAILY"
+reset = 2026-01-05T00:00:00Z
+[leaderboard.boards.daily.tournament]
+codes = ["cup"]
+auto_join = true
+""")
+    done = command(tmp_path, "check")
+    assert done.returncode == 3
+    assert done.stdout.startswith(
+        'apps/cup/app.toml:4 tournament.templates.cup.entry_fee: the board "daily" enrols players by itself '
+    )
+
+
 def test_apps_are_listed(tmp_path: Path) -> None:
     app = write_sample(tmp_path / "apps")
     assert json_of(command(tmp_path, "app", "list", "--json"))[0]["id"] == app.id

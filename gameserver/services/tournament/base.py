@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta, field
 
-from gameserver.apps import Mistake, Settings
+from gameserver.apps import App, Mistake, Settings
 from gameserver.apps.definition import Name
 from gameserver.game import documents
 from gameserver.game.leaderboards import SCORE_MAX, EntryType
+from gameserver.game.leaderboards.boards import LeaderboardSettings
 from gameserver.game.rewards import Amount, Rewards
 from gameserver.rpc import Service
 from gameserver.wire import json
@@ -108,6 +109,19 @@ class TournamentsSettings(Settings, kw_only=True):
     templates: Annotated[
         dict[Name, TemplateSettings], Meta(description="Templates by the codes that boards name.")
     ] = field(default_factory=dict)
+
+    def mistakes_beside(self, app: App) -> Iterator[Mistake]:
+        """Yield templates with a fee that a board would enrol players in without asking."""
+        if LeaderboardSettings not in app.sections:
+            return
+        for board_id, board in app.section(LeaderboardSettings).boards.items():
+            if board.tournament is not None and board.tournament.auto_join:
+                for code in board.tournament.codes:
+                    if code in self.templates and self.templates[code].entry_fee:
+                        words = (
+                            f'the board "{board_id}" enrols players by itself (auto_join), so there is no fee'
+                        )
+                        yield ("templates", code, "entry_fee"), words
 
 
 service = Service("tournament", section=TournamentsSettings, sample=SAMPLE)
