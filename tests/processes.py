@@ -1,6 +1,7 @@
 """The server as an operator runs it: a process of its own, started with the real command."""
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -10,9 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 READY_SECONDS = 30
 START_SECONDS_MAX = 90  # a machine that does much else at the same time is slow
 ROOT = Path(__file__).parent.parent
+
+request = functools.partial(httpx.request, timeout=30, verify=False)
+"""A request of its own connection. Without TLS: to load the authorities takes far longer than the request."""
 
 
 @dataclass

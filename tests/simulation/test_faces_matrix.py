@@ -17,7 +17,7 @@ from gameserver.sessions import digest_of
 from tests.cli.running import command
 from tests.conftest import APP_ID, BACKENDS, SECRET
 from tests.faces.web_app import PASSWORD, app_toml
-from tests.processes import Process, serve
+from tests.processes import Process, request, serve
 
 APPLICATION, KEY = "MATRIX-APP", "js-key"
 DEFINITION = f"""
@@ -73,7 +73,7 @@ def packet(server: Process, session_id: str, service: str, operation: str, **dat
         {"packetId": next(PACKET_IDS), "sessionId": session_id, "gameId": APP_ID, "messages": [message]}
     )
     headers = {"X-SIG": hashlib.md5(body + SECRET.encode()).hexdigest()}
-    response = httpx.post(f"{server.url}/dispatcherv2", content=body, headers=headers, timeout=30)
+    response = request("POST", f"{server.url}/dispatcherv2", content=body, headers=headers)
     [entry] = response.json()["responses"]
     return dict(entry)
 
@@ -84,9 +84,7 @@ def cookie(session_id: str) -> dict[str, str]:
 
 def backendless(server: Process, method: str, path: str, token: str = "", **more: Any) -> httpx.Response:
     headers = {"user-token": token} if token else {}
-    return httpx.request(
-        method, f"{server.url}/{APPLICATION}/{KEY}{path}", headers=headers, timeout=30, **more
-    )
+    return request(method, f"{server.url}/{APPLICATION}/{KEY}{path}", headers=headers, **more)
 
 
 # Logging in; each gives the id of the session, which is what every face carries in its own way
@@ -111,7 +109,7 @@ def by_backendless(server: Process, user: str) -> str:
 
 
 def by_endpoint(server: Process, user: str) -> str:
-    response = httpx.post(f"{server.url}/v1/login", json={"user": user, "secret": PASSWORD}, timeout=30)
+    response = request("POST", f"{server.url}/v1/login", json={"user": user, "secret": PASSWORD})
     return response.cookies.get("test_session", "")
 
 
@@ -135,7 +133,7 @@ def for_backendless(server: Process, session_id: str) -> bool:
 
 
 def for_endpoints(server: Process, session_id: str) -> bool:
-    status = httpx.get(f"{server.url}/v1/me", headers=cookie(session_id), timeout=30).status_code
+    status = request("GET", f"{server.url}/v1/me", headers=cookie(session_id)).status_code
     assert status in (200, 401)
     return status == 200
 
@@ -154,23 +152,23 @@ def end_by_backendless(servers: Servers, session_id: str) -> None:
 
 
 def end_by_endpoint(servers: Servers, session_id: str) -> None:
-    response = httpx.get(f"{servers.other.url}/v1/logout_user", headers=cookie(session_id), timeout=30)
+    response = request("GET", f"{servers.other.url}/v1/logout_user", headers=cookie(session_id))
     assert response.status_code == 200
 
 
 def end_by_sap(servers: Servers, session_id: str) -> None:
     url = f"{servers.other.url}/mobileservices/sessions/logout"
-    assert httpx.post(url, headers=cookie(session_id), timeout=30).status_code == 204
+    assert request("POST", url, headers=cookie(session_id)).status_code == 204
 
 
 def end_everything_by_sap(servers: Servers, session_id: str) -> None:
     url = f"{servers.other.url}/mobileservices/sessions/v2"
-    assert httpx.delete(url, headers=cookie(session_id), timeout=30).status_code == 204
+    assert request("DELETE", url, headers=cookie(session_id)).status_code == 204
 
 
 def end_by_revocation(servers: Servers, session_id: str) -> None:
     form = {"token": session_id}
-    assert httpx.post(f"{servers.other.url}/oauth2/revoke", data=form, timeout=30).status_code == 200
+    assert request("POST", f"{servers.other.url}/oauth2/revoke", data=form).status_code == 200
 
 
 def end_by_operator(servers: Servers, session_id: str) -> None:
@@ -193,7 +191,7 @@ ENDS = (
 @pytest.fixture
 def user(servers: Servers) -> str:
     name = f"matrix-{uuid.uuid4()}"
-    response = httpx.post(f"{servers.one.url}/v1/login", json={"user": name, "secret": PASSWORD}, timeout=30)
+    response = request("POST", f"{servers.one.url}/v1/login", json={"user": name, "secret": PASSWORD})
     assert response.status_code == 200, response.text
     return name
 

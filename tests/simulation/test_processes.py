@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tests.conftest import APP_ID, APP_TOML, BACKENDS, SECRET
-from tests.processes import Process, serve
+from tests.processes import Process, request, serve
 
 MORTAL = "tests.simulation.mortal_server"
 
@@ -39,9 +39,7 @@ class Player:
 
     def send(self, server: Process, body: bytes) -> httpx.Response:
         signature = hashlib.md5(body + SECRET.encode()).hexdigest()
-        return httpx.post(
-            f"{server.url}/dispatcherv2", content=body, headers={"X-SIG": signature}, timeout=30
-        )
+        return request("POST", f"{server.url}/dispatcherv2", content=body, headers={"X-SIG": signature})
 
     def call(self, server: Process, service: str, operation: str, **data: Any) -> dict[str, Any]:
         [entry] = self.send(server, self.body((service, operation, data))).json()["responses"]
