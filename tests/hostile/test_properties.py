@@ -1,5 +1,6 @@
 """Whatever arrives, the answer is one that every client can read, and it is never our fault."""
 
+import functools
 import json
 import time
 from pathlib import Path
@@ -195,14 +196,7 @@ FOR_SERVERS = {name for name, method in METHODS.items() if method["x-access"] ==
 @settings(parent=in_one_game, max_examples=40)
 async def test_any_data_for_an_operation(game: Game, name: str, data: st.DataObject) -> None:
     """Fields with their real names, and values of which all, some or none have the type that is wanted."""
-    wanted = {param["name"]: of_schema(param["schema"]) for param in METHODS[name]["params"]}
-    required = {param["name"] for param in METHODS[name]["params"] if param["required"]}
-    as_told = st.fixed_dictionaries(
-        {key: values for key, values in wanted.items() if key in required},
-        optional={key: values for key, values in wanted.items() if key not in required},
-    )
-    about = st.fixed_dictionaries({}, optional={key: values | sendable for key, values in wanted.items()})
-    sent = data.draw(as_told | about | sendable)
+    sent = data.draw(data_for(name))
     player = await game.player()
     service, _, operation = name.partition(".")
     if name in FOR_SERVERS:
@@ -216,6 +210,19 @@ async def test_any_data_for_an_operation(game: Game, name: str, data: st.DataObj
         }
     )
     await answered(player, text.encode())
+
+
+@functools.cache  # what a strategy finds out about itself is worth keeping from one example to the next
+def data_for(name: str) -> st.SearchStrategy[Any]:
+    """What is sent to an operation."""
+    wanted = {param["name"]: of_schema(param["schema"]) for param in METHODS[name]["params"]}
+    required = {param["name"] for param in METHODS[name]["params"] if param["required"]}
+    as_told = st.fixed_dictionaries(
+        {key: values for key, values in wanted.items() if key in required},
+        optional={key: values for key, values in wanted.items() if key not in required},
+    )
+    about = st.fixed_dictionaries({}, optional={key: values | sendable for key, values in wanted.items()})
+    return as_told | about | sendable
 
 
 def of_schema(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
