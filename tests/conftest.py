@@ -1,13 +1,16 @@
 """The `game` fixture: the real server in process, spoken to as a client would.
 
 `GAMESERVER_TEST_BACKENDS` picks what lies below it: `embedded` (the default: SQLite and sessions in memory)
-or `services` (PostgreSQL and Redis, started for the test run).
+or `services` (PostgreSQL and Redis, started for the test run). On `services` run only the tests that ask for
+the fixture of that name, be it through `game` or others: the rest does not depend on the choice.
 """
 
 import hashlib
+import importlib.util
 import itertools
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -26,9 +29,14 @@ from gameserver.wire.clock import FixedClock
 from gameserver.wire.packet import Message, Packet
 from tests import servers
 
+if importlib.util.find_spec("sniffio") is None:
+    # httpx imports it at every request, for which Python searches all folders anew: None tells it not to.
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
+
 BACKENDS = os.environ.get("GAMESERVER_TEST_BACKENDS", "embedded")
 APP_ID, SECRET = "10001", "a-secret-for-tests-0123456789"
 APP_TOML = f'id = "{APP_ID}"\nsecret = "{SECRET}"\ntitle = "Test"\n'
+DISPATCHER = httpx.URL("http://game.test/dispatcherv2")
 
 
 class Refusal(Exception):
@@ -68,10 +76,8 @@ class Client:
         """Send bytes, signed."""
         self.last_body = body
         signature = hashlib.md5(body + self.secret.encode()).hexdigest()
-        return await self.game.http.post(
-            "/dispatcherv2",
-            content=body,
-            headers={"X-SIG": signature, "Content-Type": "application/json", **headers},
+        return await self.game.packet(
+            body, **{"X-SIG": signature, "Content-Type": "application/json", **headers}
         )
 
     async def packet(
@@ -155,7 +161,8 @@ class Game:
         self.clock = clock
         self.core = server.core
         self.apps = server.apps
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(server), base_url="http://game.test")
+        self._transport = httpx.ASGITransport(server)
+        self.http = httpx.AsyncClient(transport=self._transport, base_url="http://game.test")
         self.server = Server(self)
         self._numbers = itertools.count(1)
 
@@ -180,7 +187,22 @@ class Game:
 
     async def packet(self, body: bytes, **headers: str) -> httpx.Response:
         """Send bytes as they are: no signature, no session, unless given."""
-        return await self.http.post("/dispatcherv2", content=body, headers=headers)
+        # Without the client, which takes longer than the server does: packets know no cookies and redirects.
+        request = httpx.Request("POST", DISPATCHER, content=body, headers=headers)
+        response = await self._transport.handle_async_request(request)
+        await response.aread()
+        response.request = request
+        return response
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of the run on services what does not ask for them: the other run has it."""
+    if BACKENDS == "embedded":
+        return
+    kept = [item for item in items if "services" in getattr(item, "fixturenames", ())]
+    rest = set(items) - set(kept)
+    config.hook.pytest_deselected(items=list(rest))
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")

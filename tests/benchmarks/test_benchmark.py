@@ -12,6 +12,7 @@ from tests.benchmarks.packets import cases
 from tests.benchmarks.run import BEGIN, END, FLOOR, SQL_FLOOR, Scale, measure, measure_growth, report
 from tests.conftest import BACKENDS
 
+pytestmark = pytest.mark.usefixtures("services")  # not the run's own, but of the same kind
 SCALE = Scale(
     players=100,
     sessions=1000,

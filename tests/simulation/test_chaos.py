@@ -13,6 +13,7 @@ from tests.simulation.chaos.soak import soak
 
 SEED = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
 SERVICES = BACKENDS != "embedded"
+pytestmark = pytest.mark.usefixtures("services")  # not the run's own, but of the same kind
 
 
 def test_every_promise_is_kept(tmp_path: Path) -> None:
