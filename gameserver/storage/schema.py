@@ -1,31 +1,32 @@
 """The tables of a database over time: which version it has, and the steps to the present one.
 
-Everything here blocks; from a coroutine, call it through `asyncio.to_thread`.
+Everything here blocks; from a coroutine, call it through `asyncio.to_thread`. What takes steps is imported
+where it is needed: a server whose tables are up to date, as they are at most starts, never needs it.
 """
+
+# ruff: noqa: PLC0415 - see above
 
 import asyncio
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from textwrap import dedent, indent
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import asyncpg
-from alembic import command
-from alembic.autogenerate import compare_metadata, produce_migrations, render_python_code
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy import Connection, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool, StaticPool
 
 from gameserver.storage.database import backend
 from gameserver.storage.errors import SchemaMismatch, Unavailable
 from gameserver.storage.tables import Json, metadata
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 T = TypeVar("T")
 Progress = Callable[[int, int, str], None]
@@ -46,6 +47,7 @@ down_revision = "{last}"
 def upgrade() -> None:
     """Take the step."""
 {body}'''
+_VERSION = text("SELECT version_num FROM alembic_version")
 _LOCK_KEY = 0x67616D65  # any number that nobody else locks in this database
 
 
@@ -61,7 +63,10 @@ def migrate(url: str, progress: Progress | None = None) -> None:
 
 def schema_version(url: str) -> str | None:
     """Return the number of the last step the database has taken; None for one without our tables."""
-    return _on_connection(url, _version)
+    if backend(url) == "sqlite":
+        return _on_connection(url, _version)
+    with _connecting():  # the driver alone: every start asks, and an engine asks much more
+        return asyncio.run(_version_in_postgresql(url))
 
 
 def check_schema(url: str) -> None:
@@ -89,6 +94,9 @@ def write_step(title: str, folder: Path | None = None) -> Path | None:
     name = "_".join(re.findall(r"[a-z0-9]+", title.lower()))
     if not name:
         raise ValueError("expected a title of some words, such as 'Add guilds'")
+    from alembic.autogenerate import produce_migrations, render_python_code
+    from alembic.runtime.migration import MigrationContext
+
     engine = create_engine("sqlite://", poolclass=StaticPool)
     with engine.begin() as connection:
         _migrate(None, connection)
@@ -129,6 +137,11 @@ def _migrate(progress: Progress | None, connection: Connection) -> None:
     version, steps = _version(connection), _steps()
     if version is not None and version not in steps:
         raise _newer(version, steps[-1])
+    if version == steps[-1]:
+        return
+
+    from alembic import command
+
     total = len(steps) - (0 if version is None else steps.index(version) + 1)
     done = 0
 
@@ -145,10 +158,27 @@ def _migrate(progress: Progress | None, connection: Connection) -> None:
 
 
 def _version(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version: str | None = connection.scalar(_VERSION)
+    return version
+
+
+async def _version_in_postgresql(url: str) -> str | None:
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        version: str | None = await connection.fetchval(_VERSION.text)
+    except asyncpg.UndefinedTableError:
+        return None
+    finally:
+        await connection.close()
+    return version
 
 
 def _differences(connection: Connection) -> list[str]:
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
     context = MigrationContext.configure(connection, opts=_COMPARED)
     return [repr(difference) for difference in compare_metadata(context, metadata)]
 
@@ -166,12 +196,13 @@ def _newer(version: str, known: str) -> SchemaMismatch:
 
 
 def _steps() -> list[str]:
-    """Return the numbers of all steps, the first one first."""
-    found = ScriptDirectory.from_config(_config()).walk_revisions()
-    return [script.revision for script in found][::-1]
+    """Return the numbers of all steps, the first one first: the names of their files begin with them."""
+    return sorted(path.name.partition("_")[0] for path in (_FOLDER / "versions").glob("[0-9]*_*.py"))
 
 
-def _config() -> Config:
+def _config() -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     return config
@@ -179,12 +210,20 @@ def _config() -> Config:
 
 def _on_connection(url: str, action: Callable[[Connection], T]) -> T:
     """Run an action in a transaction of its own."""
-    try:
+    with _connecting():
         if backend(url) == "sqlite":
             return _on_sqlite(url, action)
         return asyncio.run(_on_postgresql(url, action))
+
+
+@contextmanager
+def _connecting() -> Iterator[None]:
+    try:
+        yield
     except (OSError, asyncpg.PostgresConnectionError, asyncpg.InvalidCatalogNameError) as error:
         raise Unavailable(f"cannot connect to the database: {error}") from error
+    except asyncpg.PostgresError as error:
+        raise Unavailable(f"the database refused: {error}") from error
     except DBAPIError as error:
         raise Unavailable(f"the database refused: {error.orig}") from error
 
@@ -205,6 +244,8 @@ def _on_sqlite(url: str, action: Callable[[Connection], T]) -> T:
 
 
 async def _on_postgresql(url: str, action: Callable[[Connection], T]) -> T:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
     async def connect() -> Any:
         return await asyncpg.connect(url, timeout=10)
 

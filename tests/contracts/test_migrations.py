@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, Column, Index, MetaData, String, Table, Text, text
 
 import gameserver.app  # noqa: F401 - declares every table
@@ -184,6 +185,8 @@ def test_the_declared_tables_need_no_further_step(tmp_path: Path) -> None:
 def test_steps_are_numbered_in_turn() -> None:
     steps = schema._steps()
     assert steps == [f"{number:04}" for number in range(1, len(steps) + 1)]
+    scripts = ScriptDirectory.from_config(schema._config()).walk_revisions()
+    assert steps == [script.revision for script in scripts][::-1]
 
 
 def before(step: int, url: str, folder: Path) -> None:
