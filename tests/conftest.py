@@ -5,6 +5,7 @@ or `services` (PostgreSQL and Redis, started for the test run). On `services` ru
 the fixture of that name, be it through `game` or others: the rest does not depend on the choice.
 """
 
+import gc
 import hashlib
 import importlib.util
 import itertools
@@ -203,6 +204,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     rest = set(items) - set(kept)
     config.hook.pytest_deselected(items=list(rest))
     items[:] = kept
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage only in what the tests make, as a server does: most of what there is now stays."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
