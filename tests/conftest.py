@@ -5,6 +5,8 @@ or `services` (PostgreSQL and Redis, started for the test run). On `services` ru
 the fixture of that name, be it through `game` or others: the rest does not depend on the choice.
 """
 
+import asyncio
+import functools
 import gc
 import hashlib
 import importlib.util
@@ -25,6 +27,8 @@ from gameserver.app import GameServer, open_server
 from gameserver.game.passwords import Passwords
 from gameserver.rpc import Caller, Origin
 from gameserver.settings import Settings
+from gameserver.storage import postgresql, sqlite
+from gameserver.storage.plans import Plans
 from gameserver.storage.schema import migrate
 from gameserver.wire.clock import FixedClock
 from gameserver.wire.packet import Message, Packet
@@ -37,6 +41,7 @@ if importlib.util.find_spec("sniffio") is None:
 BACKENDS = os.environ.get("GAMESERVER_TEST_BACKENDS", "embedded")
 APP_ID, SECRET = "10001", "a-secret-for-tests-0123456789"
 APP_TOML = f'id = "{APP_ID}"\nsecret = "{SECRET}"\ntitle = "Test"\n'
+PLANS = functools.cache(Plans)  # by dialect: a run compiles a statement once, not for every test that runs it
 DISPATCHER = httpx.URL("http://game.test/dispatcherv2")
 
 
@@ -186,6 +191,18 @@ class Game:
         await client.log_in(**data)
         return client
 
+    def statements(self) -> list[str]:
+        """The kinds of the statements that run from here on, without those of the server's upkeep."""
+        seen: list[str] = []
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+
+        def observe(kind: str, _seconds: float) -> None:
+            if asyncio.current_task() not in others:
+                seen.append(kind)
+
+        self.core.database.observe = observe
+        return seen
+
     async def packet(self, body: bytes, **headers: str) -> httpx.Response:
         """Send bytes as they are: no signature, no session, unless given."""
         # Without the client, which takes longer than the server does: packets know no cookies and redirects.
@@ -260,10 +277,13 @@ async def game(
         shutil.copy(schema_template, data / "gameserver.db")
     clock = FixedClock()
     settings = Settings(apps=apps_folder, data=data, **migrated)
-    async with open_server(settings, clock=clock, passwords=Passwords(memory_kib=8, passes=1)) as server:
-        game = Game(server, clock)
-        yield game
-        await game.http.aclose()
+    with pytest.MonkeyPatch.context() as patch:
+        for engine in (sqlite, postgresql):
+            patch.setattr(engine, "Plans", PLANS)
+        async with open_server(settings, clock=clock, passwords=Passwords(memory_kib=8, passes=1)) as server:
+            game = Game(server, clock)
+            yield game
+            await game.http.aclose()
 
 
 __all__ = ["APP_ID", "SECRET", "Caller", "Client", "Game", "Packet", "Refusal", "Server"]

@@ -216,8 +216,7 @@ async def test_reading_all_some_and_a_category(game: Game) -> None:
 
 async def test_reading_is_one_statement(game: Game) -> None:
     player = await game.player()
-    seen: list[str] = []
-    game.core.database.observe = lambda kind, _: seen.append(kind)
+    seen = game.statements()
     for operation, data in (
         ("READ", {}),
         ("READ_SUBSET", {"statistics": ["wins"]}),
@@ -308,8 +307,7 @@ async def test_an_update_tells_the_whole_progress(game: Game) -> None:
 
 async def test_an_update_of_many_statistics_is_two_statements(game: Game) -> None:
     player = await game.player()
-    seen: list[str] = []
-    game.core.database.observe = lambda kind, _: seen.append(kind)
+    seen = game.statements()
     await player.call(SERVICE, "UPDATE", statistics={"wins": 1, "lives": 1, "best": 1})
     assert [kind for kind in seen if kind in {"one", "all", "run", "later"}][:2] == ["one", "later"]
     first = len(seen)

@@ -189,8 +189,7 @@ async def test_nothing_without_a_session(game: Game, operation: str) -> None:
 
 async def test_reading_is_one_statement(game: Game) -> None:
     player = await game.player()
-    seen: list[str] = []
-    game.core.database.observe = lambda kind, _: seen.append(kind)
+    seen = game.statements()
     await player.call(SERVICE, "GET_PLAYER_VC")
     assert seen == ["all"]
 
