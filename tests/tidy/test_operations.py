@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 import pytest
+from prometheus_client import REGISTRY
 
 from gameserver.rpc import Registry, metrics
 from gameserver.services import ALL
@@ -18,9 +19,10 @@ REFUSED_ONLY = {
 def outcomes() -> dict[str, set[str]]:
     """What the messages this process has run ended in, by operation: the server counts them anyway."""
     found: dict[str, set[str]] = defaultdict(set)
-    for family in metrics.MESSAGES.collect():
+    metrics.settle()  # what was counted is passed on once a second
+    for family in REGISTRY.collect():
         for sample in family.samples:
-            if sample.name.endswith("_total") and sample.value > 0:
+            if sample.name == "gameserver_messages_total" and sample.value > 0:
                 found[sample.labels["operation"]].add(sample.labels["outcome"])
     return found
 
