@@ -2,7 +2,6 @@
 
 # ruff: noqa: ARG002, D102 - what the methods promise stands at `Ranks`; rights end with this process, not in time
 
-import secrets
 from collections.abc import Sequence
 
 from sortedcontainers import SortedList
@@ -70,7 +69,6 @@ class MemoryRanks:
 
     def __init__(self) -> None:
         self._lists: dict[str, _List] = {}
-        self._identity = secrets.token_hex(8)
 
     async def page(
         self, name: str, first: int, last: int, *, backwards: bool = False, pending: Sequence[Change] = ()
@@ -139,7 +137,7 @@ class MemoryRanks:
         self._lists.pop(name, None)
 
     async def identity(self) -> str:
-        return self._identity
+        return "memory"  # what it knows goes with the process, so it is never older than that
 
     def _whole(self, name: str) -> _List | None:
         found = self._lists.get(name)

@@ -226,6 +226,8 @@ class SqliteRead(_SqliteTransaction):
 
     __slots__ = ()
 
+    holds_nothing = True
+
     def __init__(self, database: SqliteDatabase) -> None:
         super().__init__(database, database.reader, begun=True)
 

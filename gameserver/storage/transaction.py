@@ -31,6 +31,9 @@ class Transaction(ABC):
     writes: int
     """Statements that wrote so far; those of a savepoint that was undone do not count."""
 
+    holds_nothing = False
+    """Whether nobody waits for what this transaction has: a connection, or the right to write."""
+
     @abstractmethod
     async def one(self, statement: Statement, /, **params: Any) -> Row | None:
         """Run a statement and return its first row, or None when there is none."""

@@ -12,8 +12,8 @@ from gameserver.game.leaderboards.sequence import seq_at
 from gameserver.game.leaderboards.standings import list_name
 from gameserver.game.leaderboards.store import FIND
 from gameserver.game.social import Group
-from gameserver.ranks import Change, Place, RanksAway
-from tests.conftest import Client, Game
+from gameserver.ranks import Change, MemoryRanks, Place, RanksAway
+from tests.conftest import BACKENDS, Client, Game
 
 BOARD = "leaderboard"
 DAY_MS = 24 * 3600 * 1000
@@ -492,6 +492,46 @@ async def test_a_lost_index_is_built_again(game: Game) -> None:
     found = await game.core.leaderboards.index.ranks.page(name, 0, 9)
     assert found is not None
     assert [place.id for place in found.places] == [player.profile_id for player in players]
+
+
+@pytest.mark.skipif(BACKENDS != "embedded", reason="elsewhere a reader would hold a connection meanwhile")
+async def test_readers_wait_for_a_list_that_is_being_built(game: Game) -> None:
+    """Counting the rows for each of them would leave the builder no time."""
+    await create(game)
+    players = await fill(game, 3)
+    index = game.core.leaderboards.index
+    name = await with_ranks(game, players[0])
+    await index.ranks.forget(name)
+    assert [await scores(player) for player in players] == [[100, 99, 98]] * 3
+    assert await index.ranks.page(name, 0, 9) is not None
+    await index.ranks.forget(name)
+    count = await players[0].call("leaderboard", "GET_GLOBAL_LEADERBOARD_ENTRY_COUNT", leaderboardId="b")
+    assert count == {"entryCount": 3}
+    assert await index.ranks.page(name, 0, 9) is not None
+
+
+async def test_lists_that_were_built_since_the_index_began_anew_stay(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create(game)
+    players = await fill(game, 3)
+    leaderboards = game.core.leaderboards
+    await leaderboards.upkeep.tick(game.apps)
+    if BACKENDS == "embedded":
+        leaderboards.index.ranks = MemoryRanks()  # as after a restart
+    else:
+
+        async def another() -> str:
+            return "another Redis"
+
+        monkeypatch.setattr(leaderboards.index.ranks, "identity", another)
+        name = await with_ranks(game, players[0])
+        await leaderboards.upkeep.tick(game.apps)  # at once, though its turn is not over
+        assert await leaderboards.index.ranks.page(name, 0, 9) is None, "what the old one had is not trusted"
+    name = await with_ranks(game, players[0])
+    game.clock.advance(61)
+    await leaderboards.upkeep.tick(game.apps)
+    assert await leaderboards.index.ranks.page(name, 0, 9) is not None
 
 
 @pytest.mark.parametrize("wrong", ["missing", "stale", "ghost", "future"])

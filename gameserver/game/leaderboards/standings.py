@@ -24,6 +24,7 @@ READS_MAX = 3  # of a page that others are changing
 CHUNK_ROWS = 2000  # of a list that is being built, between two turns of everybody else
 CHUNK_ROWS_MIN = 50
 KEY_LIMIT = 2**63 - 1
+BUILD_PATIENCE_SECONDS = 15  # of readers; a million rows take less
 BUILDER_SECONDS = 60  # a builder that has died holds up the next one no longer
 Progress = Callable[[int], None]
 Seen = dict[str, Place | None]
@@ -249,16 +250,28 @@ class Index:
         name = list_name(board.uid, version)
         try:
             page = await self.ranks.page(name, 0, -1, pending=self.pending(work, name))
-        except RanksAway:
-            page = None
-        else:
             if page is None and board.uid:
                 self.start_build(name)
+                if await self._is_built(work.tx, name):
+                    page = await self.ranks.page(name, 0, -1, pending=self.pending(work, name))
+        except RanksAway:
+            page = None
         return await self._size(work.tx, board, version) if page is None else page.size
 
     async def _size(self, tx: Transaction, board: Board, version: int) -> int:
         counted = await tx.one(scores.SIZE, uid=board.uid, version=version)
         return 0 if counted is None else counted[0]
+
+    async def _is_built(self, tx: Transaction, name: str) -> bool:
+        """Wait for a list that this process builds, if nobody waits for the transaction meanwhile.
+
+        Without the list, SQL counts a million rows for every reader: the builder would hardly get a turn.
+        """
+        build = self._builds.get(name)
+        if build is None or not tx.holds_nothing:
+            return False
+        await asyncio.wait({build}, timeout=BUILD_PATIENCE_SECONDS)
+        return build.done()
 
     async def _checked(
         self,
@@ -280,6 +293,8 @@ class Index:
                 return None
             if page is None:
                 self.start_build(name)
+                if await self._is_built(work.tx, name):
+                    continue
                 return None
             rows = await _rows_of(work.tx, board, version, page.places, wanted)
             wrong = _differences(page.places, rows)

@@ -5,6 +5,7 @@ one process do it each minute.
 """
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -104,6 +105,7 @@ class Upkeep:
         self._database = database
         self._clock = clock
         self._declared: dict[str, Any] = {}
+        self._identity = ""  # of the index, as this process knows it
 
     async def run(self, apps: Iterable[App]) -> None:
         """Do what is due, for ever."""
@@ -120,7 +122,7 @@ class Upkeep:
         """Do what is due now."""
         await self.adopt_declarations(apps)
         await self.rotate_due()
-        taken = await self._take_lease()
+        taken = await self._take_lease(at_once=await self._is_another_index())
         if taken is not None:
             await self.repair_index(*taken)
             await self.sweep()
@@ -166,19 +168,30 @@ class Upkeep:
                     log.warning("declaration_not_adopted", app=app.id, board=board_id, reason=str(error))
             self._declared[app.id] = configs
 
-    async def _take_lease(self) -> tuple[int, str] | None:
+    async def _is_another_index(self) -> bool:
+        """Tell whether the index has begun anew: what is built from now on should not be forgotten later."""
+        before = self._identity
+        with contextlib.suppress(RanksAway):
+            self._identity = await self._index.ranks.identity()
+        return before not in ("", self._identity)
+
+    async def _take_lease(self, *, at_once: bool) -> tuple[int, str] | None:
+        """Become the one who repairs the index; `at_once`, because the index is another, also out of turn."""
         now_ms = self._clock.ms()
         async with self._database.read() as tx:
             held = await tx.one(LEASE)
+        ended_by = now_ms
         if held is not None and held["until_ms"] > now_ms:
-            return None
+            if not at_once:
+                return None
+            ended_by = held["until_ms"]
         async with self._database.write() as tx:
             if held is None:
                 first = seq_at(
                     max(0, now_ms - SLACK_MS)
                 )  # a list that nobody has begun will be read from SQL
                 await tx.run(START, name=_NAME, until_ms=0, seq=first, identity="")
-            row = await tx.one(TAKE, now_ms=now_ms, until=now_ms + LEASE_MS)
+            row = await tx.one(TAKE, now_ms=ended_by, until=now_ms + LEASE_MS)
         return None if row is None else (row["seq"], row["identity"])
 
     async def repair_index(self, seq: int, identity: str) -> None:
