@@ -106,7 +106,7 @@ class Running:
         return int(Path(f"/proc/{self.pids['server']}/statm").read_text().split()[1]) * PAGE_BYTES
 
     def settle(self) -> None:
-        """Let the database count its rows, as it does by itself within minutes of its first players."""
+        """Let the database count its rows, as it does by itself once a minute where there are many new ones."""
         if self.database:
             asyncio.run(_analyze(self.database))
 
@@ -127,17 +127,24 @@ class Running:
 async def _analyze(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute("VACUUM ANALYZE")
+        await connection.execute("ANALYZE")
     finally:
         await connection.close()
 
 
 def cpu_seconds(pid: int) -> float:
     """The CPU time of a process and its descendants, those that have ended included."""
+    while Path(f"/proc/{pid}").exists():
+        with contextlib.suppress(FileNotFoundError):  # one has ended meanwhile, and its parent has its time
+            return _cpu_seconds(pid)
+    raise ProcessLookupError(f"there is no process {pid}")
+
+
+def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     own = sum(int(field) for field in fields[11:15]) / TICKS_PER_SECOND
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return own + sum(cpu_seconds(int(child)) for child in children)
+    return own + sum(_cpu_seconds(int(child)) for child in children)
 
 
 @contextlib.contextmanager

@@ -142,6 +142,7 @@ class Bench:
             self._once_used = True
         else:
             self._warm_up(self.server.url, lines, text.replace("-%N", "-w%N"))
+        self.server.settle()
         before = self.server.cost()
         load = wrk(self.server.url, seconds, lines, text, self._id(), once=once)
         return result(case, load, self.server.cost().since(before))
