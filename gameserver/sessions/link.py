@@ -86,6 +86,8 @@ class Link(asyncio.Protocol):
             while (reply := self._parser.gets()) is not _MORE:
                 if type(reply) is not PushNotification:
                     replies.append(reply)
+                if isinstance(reply, exceptions.ReadOnlyError):
+                    self.close()  # it has become a replica: another connection leads to the new master
         except exceptions.RedisError as error:
             self._fail(error)
             return

@@ -735,6 +735,20 @@ async def test_replies_come_over_tcp_and_tls_whatever_their_size(guarded_url: st
     await calls.close()
 
 
+async def test_a_master_that_has_become_a_replica_is_left() -> None:
+    """A Sentinel hangs up on its clients, but not on those who come a moment too early."""
+    with redis() as url:
+        calls = Coalescer(await connect(url))
+        first = await calls.command("CLIENT", "ID")
+        await calls.command("REPLICAOF", "127.0.0.1", "1")
+        refused = [calls.command("SET", "a", "b"), calls.command("ECHO", "x")]
+        with pytest.raises(SessionsUnavailable):
+            await refused[0]
+        assert await refused[1] == b"x"
+        assert await calls.command("CLIENT", "ID") != first
+        await calls.close()
+
+
 async def test_what_redis_says_of_its_own_accord_is_no_reply(redis_url: str) -> None:
     calls, other = Coalescer(await connect(redis_url)), Coalescer(await connect(redis_url))
     await calls.command("CLIENT", "TRACKING", "ON")
