@@ -22,7 +22,7 @@ from gameserver.game.leaderboards.sequence import seq_at, seq_before
 from gameserver.game.leaderboards.standings import Index, list_name
 from gameserver.game.leaderboards.store import FIND, Boards, Stale, declared
 from gameserver.ranks import Change, RanksAway
-from gameserver.storage import Aborted, Database, Transaction, metadata, upsert
+from gameserver.storage import Aborted, CommitUnknown, Database, Transaction, metadata, upsert
 from gameserver.wire.clock import Clock
 from gameserver.wire.errors import GameError
 
@@ -112,7 +112,7 @@ class Upkeep:
         while True:
             try:
                 await self.tick(apps)
-            except (RanksAway, Aborted) as error:
+            except (RanksAway, Aborted, CommitUnknown) as error:
                 log.info("leaderboard_upkeep_later", reason=str(error))
             except Exception:
                 log.exception("leaderboard_upkeep_failed")
