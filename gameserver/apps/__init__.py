@@ -1,6 +1,5 @@
 """What an operator declares: the definition of an app, its types, loading it and keeping it up to date."""
 
-from gameserver.apps.addresses import is_mail_address
 from gameserver.apps.definition import (
     LOGIN_TYPES,
     App,
@@ -23,6 +22,7 @@ from gameserver.apps.definition import (
 )
 from gameserver.apps.live import LiveApps, Reload, watch
 from gameserver.apps.loading import Apps, Problem, Sections, load_apps
+from gameserver.apps.mail_addresses import is_mail_address
 from gameserver.apps.sample import SAMPLE_ID, sample_text, write_sample
 from gameserver.apps.schema import app_schema
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from msgspec import Meta, Struct, field
 from msgspec.structs import fields
 
-from gameserver.apps.addresses import is_mail_address
+from gameserver.apps.mail_addresses import is_mail_address
 
 S = TypeVar("S", bound=Struct)
 
@@ -55,8 +55,8 @@ class Settings(Struct, forbid_unknown_fields=True):
         """Yield what the types alone cannot say, for instance two settings that exclude each other."""
         yield from ()
 
-    def mistakes_beside(self, app: "App") -> Iterator[Mistake]:  # noqa: ARG002 - as above
-        """Yield what does not fit other settings of the app, which are right by themselves."""
+    def mistakes_beside(self, app: "App") -> Iterator[Mistake]:  # noqa: ARG002 - for sections that override it
+        """Yield what does not fit other sections; asked of a section when each is right by itself."""
         yield from ()
 
     def claims(self) -> Iterator[tuple[tuple[str | int, ...], str]]:

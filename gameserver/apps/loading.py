@@ -164,10 +164,11 @@ class _Loader:
             self.loaded.append((app, nearest_line(lines, ("id",))))
             for name, kind in self.sections.items():
                 section = app.section(kind)
-                for path, settings in _settings_in(section, (name,)):
-                    for key, message in settings.mistakes_beside(app):
-                        report((*path, *(key if isinstance(key, tuple) else (key,))), message)
-                for key, claim in section.claims() if isinstance(section, Settings) else ():
+                if not isinstance(section, Settings):
+                    continue
+                for key, message in section.mistakes_beside(app):
+                    report((name, *((key,) if isinstance(key, str) else key)), message)
+                for key, claim in section.claims():
                     place = (app, nearest_line(lines, (name, *key)), dotted((name, *key)))
                     self.claims.setdefault((name, claim), []).append(place)
 
@@ -212,23 +213,6 @@ class _Loader:
         parts = {kind: getattr(definition, f"section_{i}") for i, kind in enumerate(self.sections.values())}
         settings["title"] = settings["title"] or home.name
         return App(name=home.name, path=home, sections=parts, **settings)
-
-
-def _settings_in(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Settings]]:
-    """Yield settings and all settings in them, with the paths of their tables."""
-    if isinstance(value, Settings):
-        yield path, value
-    inner: list[tuple[str | int, Any]]
-    if isinstance(value, Struct):
-        inner = [(f.encode_name, getattr(value, f.name)) for f in fields(value)]
-    elif isinstance(value, dict):
-        inner = list(value.items())
-    elif isinstance(value, list):
-        inner = list(enumerate(value))
-    else:
-        return
-    for key, item in inner:
-        yield from _settings_in(item, (*path, key))
 
 
 def dotted(path: KeyPath) -> str:
