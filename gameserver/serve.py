@@ -35,7 +35,7 @@ from gameserver.app import GameServer, open_server, registry
 from gameserver.apps import App, load_apps, write_sample
 from gameserver.cli import link
 from gameserver.faces import ops
-from gameserver.rpc import metrics
+from gameserver.rpc.metrics import settle as settle_counts
 from gameserver.settings import Settings
 from gameserver.storage import StorageError
 from gameserver.wire.clock import FixedClock
@@ -286,7 +286,7 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.receiving_since = self.receiving_since or self.loop.time()
+        self.receiving_since = self.receiving_since or self.loop.time()  # it may follow another in one piece
         self.scope["extensions"] = {"gameserver.abort": self.transport.abort}  # type: ignore[dict-item]
 
 
@@ -305,7 +305,10 @@ class _Web(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Settle what was counted, and hang up on clients whose request never ends: they would stay."""
         if counter % TICKS_PER_SECOND == 0:
-            metrics.settle()
+            try:
+                settle_counts()
+            except Exception:  # a full disk under the files of several workers must not end the server
+                log.exception("counts_not_settled")
             begun_before = asyncio.get_running_loop().time() - RECEIVE_SECONDS_MAX
             for connection in tuple(self.server_state.connections):
                 if isinstance(connection, _Protocol) and 0 < connection.receiving_since < begun_before:
@@ -405,12 +408,12 @@ def _supervise(settings: Settings, listener: socket.socket, ready: Callable[[lis
     """Keep the wanted number of workers running until a signal comes. Raises `CannotServe`."""
     _run(_try_opening(settings))  # one clear sentence now, not one from every worker
     with contextlib.ExitStack() as stack:
-        counters = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-        if not counters:  # where workers add up what they count
-            counters = stack.enter_context(tempfile.TemporaryDirectory(prefix="gameserver-metrics-"))
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = counters
+        metrics = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if not metrics:  # where workers add up what they count
+            metrics = stack.enter_context(tempfile.TemporaryDirectory(prefix="gameserver-metrics-"))
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
             stack.callback(os.environ.pop, "PROMETHEUS_MULTIPROC_DIR")
-        _Workers(settings, listener, counters).run(
+        _Workers(settings, listener, metrics).run(
             lambda: ready(list(load_apps(settings.apps, registry().sections())))
         )
 
@@ -423,10 +426,10 @@ async def _try_opening(settings: Settings) -> None:
 class _Workers:
     """Worker processes that share a listening socket; one that dies is replaced."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, counters: str) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, metrics: str) -> None:
         self._settings = settings
         self._listener = listener
-        self._counters = counters
+        self._metrics = metrics
         self._spawn = multiprocessing.get_context("spawn")
         self._running: dict[multiprocessing.process.BaseProcess, multiprocessing.connection.Connection] = {}
         self._stopping = False
@@ -472,7 +475,7 @@ class _Workers:
     def _bury(self, process: multiprocessing.process.BaseProcess) -> None:
         process.join()
         self._running.pop(process).close()
-        mark_process_dead(process.pid, self._counters)  # type: ignore[no-untyped-call]
+        mark_process_dead(process.pid, self._metrics)  # type: ignore[no-untyped-call]
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         """Pass a wish to stop on; a second SIGINT makes workers drop what they do, as in a single process."""
