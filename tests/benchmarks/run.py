@@ -3,7 +3,8 @@
 For each set-up, embedded and over PostgreSQL and Redis, the server is started the way it keeps every promise, fsync
 included. 500 players send packets over 32 keep-alive connections of wrk. CPU microseconds a packet of the server,
 Redis and the database come from /proc before and after. A bare uvicorn that answers the bytes of a no-op is measured
-in the same run, and bare asyncpg with one upsert to a transaction: they tell how fast the machine is just now. Then the same at a thousand to a million rows: `growth`.
+in the same run, and bare asyncpg with one upsert to a transaction: they tell how fast the machine is just now. PostgreSQL
+counts its rows before each measurement, as it does by itself once a minute: without, its plans are chance. Then the same at a thousand to a million rows: `growth`.
 
 Writes results.json and growth.svg beside this file, and the tables of README.md; --dry writes nothing. --only and
 --setup measure a part, and write nothing either.
