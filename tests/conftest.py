@@ -36,7 +36,7 @@ from tests import servers
 
 if importlib.util.find_spec("sniffio") is None:
     # httpx imports it at every request, for which Python searches all folders anew: None tells it not to.
-    sys.modules["sniffio"] = None  # type: ignore[assignment]
+    sys.modules["sniffio"] = None  # type: ignore[assignment]  # the documented way to say so
 
 BACKENDS = os.environ.get("GAMESERVER_TEST_BACKENDS", "embedded")
 APP_ID, SECRET = "10001", "a-secret-for-tests-0123456789"

@@ -23,6 +23,10 @@ DATA_DEPTH_MAX = 24  # a list of documents in an answer stays well within what a
 TYPE_MAX = 256  # characters of an entity type or an indexed id
 VERSION_ANY = -1
 
+_NAME_IN_JSON = re.compile(
+    rb'"(?=([^"\\]*)":)'
+)  # looks ahead, so that text which ends like a name hides none
+
 NOTHING, READABLE, WRITABLE = 0, 1, 2  # what an ACL allows others
 
 # Types for requests
@@ -121,14 +125,11 @@ def data_text(data: Mapping[str, Any], where: str = "data.data", bytes_max: int 
     return text.decode()
 
 
-_NAME = re.compile(rb'"(?=([^"\\]*)":)')  # looks ahead, so that text which ends like a name hides none
-
-
 def _may_have_bad_names(text: bytes) -> bool:
     """Tell cheaply whether compact JSON is worth a look at each of its names and levels."""
     if b"\\" in text or text.count(b"{") + text.count(b"[") > DATA_DEPTH_MAX:
         return True
-    names = b"".join(_NAME.findall(text))
+    names = b"".join(_NAME_IN_JSON.findall(text))
     return b"$" in names or b"." in names
 
 

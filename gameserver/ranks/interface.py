@@ -95,4 +95,7 @@ class Ranks(Protocol):
         """Remove a list."""
 
     async def identity(self) -> str:
-        """Return what changes when the index may have lost something: the run of the server that keeps it."""
+        """Return what changes when lists may have missed something: the run of the server that keeps them.
+
+        An index that goes away with its lists always answers the same.
+        """

@@ -176,7 +176,7 @@ class Coalescer:
             return await pipeline.execute(raise_on_error=False)
         if not self._links:
             pool = self._redis.connection_pool
-            self._links.append(Link(await pool.get_connection()))  # type: ignore[no-untyped-call]
+            self._links.append(Link(await pool.get_connection()))  # type: ignore[no-untyped-call]  # the library says nothing of its types
         link = self._links.pop()
         try:
             if not link.is_open:

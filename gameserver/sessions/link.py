@@ -25,7 +25,7 @@ class Link(asyncio.Protocol):
 
     def __init__(self, connection: AbstractConnection) -> None:
         """Take over a connection that has been made."""
-        inner: Any = connection
+        inner: Any = connection  # what it holds is nobody else's to know; see pyproject.toml for the versions
         self.connection = connection
         self._parser = Reader(
             protocolError=exceptions.ConnectionError,
@@ -37,7 +37,7 @@ class Link(asyncio.Protocol):
         self._wanted = 0
         self._land: Land | None = None
         self._timer: asyncio.TimerHandle
-        self._transport: asyncio.Transport = inner._writer.transport  # noqa: SLF001
+        self._transport: asyncio.Transport = inner._writer.transport  # noqa: SLF001 - to be the one it talks to
         self._stream = cast("asyncio.Protocol", self._transport.get_protocol())
         self._transport.set_protocol(self)
         self.is_open = not self._transport.is_closing()
@@ -46,7 +46,7 @@ class Link(asyncio.Protocol):
     async def again(cls, connection: AbstractConnection) -> Self:
         """Make a connection that was lost anew. Raises what the client library raises."""
         await connection.disconnect(nowait=True)
-        await connection.connect()  # type: ignore[no-untyped-call]
+        await connection.connect()  # type: ignore[no-untyped-call]  # the library says nothing of it
         return cls(connection)
 
     def send(self, commands: Sequence[Command], land: Land, timeout_seconds: float) -> None:

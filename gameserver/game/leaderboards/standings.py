@@ -69,7 +69,7 @@ class IndexUpdate:
 
     async def __call__(self) -> None:
         """Do it."""
-        if len(self.changes) == 1:
+        if len(self.changes) == 1:  # nearly always, and without a task of its own
             [(name, changes)] = self.changes.items()
             await self._index.change(name, changes)
             return
