@@ -135,7 +135,8 @@ async def _analyze(url: str) -> None:
 def cpu_seconds(pid: int) -> float:
     """The CPU time of a process and its descendants, those that have ended included."""
     while Path(f"/proc/{pid}").exists():
-        with contextlib.suppress(FileNotFoundError):  # one has ended meanwhile, and its parent has its time
+        # One may end between two looks: its file is missing then, or can't be read any more. Its parent has its time.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             return _cpu_seconds(pid)
     raise ProcessLookupError(f"there is no process {pid}")
 

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests import servers
 from tests.benchmarks import growth, pages
+from tests.benchmarks.measure import cpu_seconds
 from tests.benchmarks.packets import cases
 from tests.benchmarks.run import BEGIN, END, FLOOR, SQL_FLOOR, Scale, measure, measure_growth, report
 from tests.conftest import BACKENDS
@@ -57,3 +59,13 @@ def test_pages_are_measured_at_each_size(capsys: pytest.CaptureFixture[str]) -> 
     pages.main(["--sizes", "100", "300", *(["--services"] if BACKENDS == "services" else [])])
     told = capsys.readouterr().out
     assert [told.count(f"{service}: ") for service in pages.SERVICES] == [10, 10]
+
+
+def test_the_cpu_time_of_a_process_is_told_while_its_children_come_and_go() -> None:
+    """As PostgreSQL's helpers do: one may end between two looks at it."""
+    script = "i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i+1)); done"
+    with subprocess.Popen(["/bin/sh", "-c", script]) as process:
+        spent = [cpu_seconds(process.pid)]
+        while process.poll() is None:
+            spent.append(cpu_seconds(process.pid))
+    assert spent[-1] > 0
