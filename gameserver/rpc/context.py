@@ -211,6 +211,7 @@ class Context:
     __slots__ = (
         "_reserved",
         "_tx",
+        "again",
         "app",
         "caller",
         "core",
@@ -241,6 +242,7 @@ class Context:
         self.session_error: GameError | None = None  # why there is no session, in the words the client needs
         self.profile_id: str | None = None
         self.prepared: Any = None
+        self.again = False  # the database gave up an earlier try: what is remembered may be old
         self._tx: Transaction | None = None
         self._reserved: NewSession | None = None
         self.begin()

@@ -184,6 +184,7 @@ class Packets:
             except Aborted:
                 if not left:
                     raise
+                ctx.again = True
             else:
                 await self._finish(ctx, None, [], "", in_sql=True)
                 return done
@@ -256,11 +257,11 @@ class Packets:
             else:
                 entries = await self._run_messages(ctx, plan, prepared, None)
             return await self._finish(ctx, session, entries, body_hash, in_sql=False)
-        savepoints, stale = False, False
+        savepoints = False
         for left in range(TRIES_MAX - 1, -1, -1):
             ctx.begin()
             ctx.profile_id = profile_id
-            if stale:  # whoever was faster commits meanwhile, and may have changed what was prepared
+            if ctx.again:  # whoever was faster commits meanwhile, and may have changed what was prepared
                 await asyncio.sleep(BACKOFF_SECONDS * (TRIES_MAX - left))
                 prepared = await self._prepare(ctx, plan)
             try:
@@ -289,7 +290,7 @@ class Packets:
                     raise Aborted("the packet was run twice, and its answer is gone") from error
                 if not left:
                     raise
-                stale = True
+                ctx.again = True
                 continue
             return await self._finish(ctx, session, entries, body_hash, in_sql=wrote)
         raise Aborted("the database aborted the packet again and again")

@@ -3,9 +3,10 @@
 What a short statement costs is its round trip: both processes go to sleep and are woken. asyncpg sends one
 statement and waits for its reply. PostgreSQL itself takes any number of them before the Sync that asks for
 replies; so a statement whose outcome nobody waits for is *held* here, and goes out in front of the next one.
-asyncpg reads over the replies of statements that it has not sent, as long as they return no rows. When a held
-statement fails, PostgreSQL skips what follows it up to the Sync, and the statement it travelled with fails in
-its place.
+asyncpg reads over the replies of statements that it has not sent, as long as they return no rows, or rows
+like those of the one it has sent. So where held statements return rows, asyncpg sends the last of these, in
+the midst of the others. When a held statement fails, PostgreSQL skips what follows it up to the Sync, and
+the statement it travelled with fails in its place.
 """
 
 import asyncio
@@ -27,8 +28,7 @@ _LENGTH = struct.Struct("!i").pack
 _COUNT = struct.Struct("!h").pack
 _ALL_BINARY = _COUNT(1) + _COUNT(1)
 _NO_RESULTS = _COUNT(0)
-_NO_RESULTS_EXECUTE = _NO_RESULTS + _EXECUTE
-_FRAME_BYTES = 4 + len(_NO_RESULTS)  # what a length counts beside head and values: itself, and what follows
+_SYNC = b"S" + struct.pack("!i", 4)
 
 Encoder = Callable[[Any], bytes]
 
@@ -43,50 +43,80 @@ _ENCODERS: dict[str, Encoder] = {  # PostgreSQL's binary formats, by the name of
     "text": str.encode,
     "varchar": str.encode,
 }
+_COLUMNS = {
+    "bool",
+    "float8",
+    "int2",
+    "int4",
+    "int8",
+    "text",
+    "varchar",
+}  # that asyncpg reads in these formats, too
 
 
 class _Prepared(NamedTuple):
     """A statement that PostgreSQL knows.
 
-    `encoders` is None where one of its parameters cannot be held; `head` is what comes before the values in
-    the message that binds them.
+    `encoders` is None where a parameter or a column of its rows is of a kind that cannot be held; `head` is
+    what comes before the values in the message that binds them, `tail` what follows there.
     """
 
     statement: Any
     state: Any
     encoders: tuple[Encoder, ...] | None
     head: bytes
+    tail: bytes
 
     def message(self, arguments: Sequence[Any]) -> bytes:
-        """Return the messages that bind and execute it."""
+        """Return the messages that bind and execute it. Raises `ValueError` for one that does not fit."""
         assert self.encoders is not None
         values = []
-        for encode, value in zip(self.encoders, arguments, strict=True):
-            if value is None:
-                values.append(_NULL)
-            else:
-                encoded = encode(value)
-                values.append(_LENGTH(len(encoded)))
-                values.append(encoded)
+        try:
+            for encode, value in zip(self.encoders, arguments, strict=True):
+                if value is None:
+                    values.append(_NULL)
+                else:
+                    encoded = encode(value)
+                    values.append(_LENGTH(len(encoded)))
+                    values.append(encoded)
+        except struct.error as error:
+            raise ValueError(f"an argument does not fit its column: {error}") from error
         body = b"".join(values)
-        length = _LENGTH(len(self.head) + len(body) + _FRAME_BYTES)
-        return b"".join((b"B", length, self.head, body, _NO_RESULTS_EXECUTE))
+        length = _LENGTH(4 + len(self.head) + len(body) + len(self.tail))
+        return b"".join((b"B", length, self.head, body, self.tail, _EXECUTE))
+
+
+class _Wanted(NamedTuple):
+    """A held statement with rows, as asyncpg is to send it and as it is held; `rows` gets what it returns."""
+
+    sql: str
+    state: Any
+    arguments: Sequence[Any]
+    message: bytes
+    rows: list[Any]
 
 
 class _Transport:
-    """A transport that sends `first` together with what is written next: each write is a system call."""
+    """A transport that sends `first` together with what is written next: each write is a system call.
 
-    __slots__ = ("first", "inner")
+    `last` follows what is written, in front of the Sync at its end.
+    """
+
+    __slots__ = ("first", "inner", "last")
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
         self.first: list[bytes] = []
+        self.last: list[bytes] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
     def write(self, data: bytes) -> None:
-        if self.first:
+        if self.last:
+            self.inner.write(b"".join((*self.first, data[: -len(_SYNC)], *self.last, _SYNC)))
+            self.first, self.last = [], []
+        elif self.first:
             self.writelines([data])
         else:
             self.inner.write(data)
@@ -146,13 +176,15 @@ class _Wrap(asyncio.Protocol):
 class Pipeline:
     """One connection. Not for two tasks at a time."""
 
-    __slots__ = ("_begin", "_held", "_protocol", "_raw", "_statements")
+    __slots__ = ("_begin", "_behind", "_held", "_protocol", "_raw", "_statements", "_wanted")
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self._protocol = raw._protocol  # noqa: SLF001 - one of asyncpg's versions we know: see pyproject.toml
         self._statements: dict[str, _Prepared] = {}
         self._held: list[bytes] = []
+        self._wanted: _Wanted | None = None  # is held, too, behind the others
+        self._behind: list[bytes] = []  # what is held behind that
         self._begin = b""
 
     @classmethod
@@ -194,7 +226,7 @@ class Pipeline:
     @property
     def holds(self) -> bool:
         """Whether there is anything that has not been sent yet."""
-        return bool(self._held)
+        return bool(self._held) or self._wanted is not None
 
     @property
     def begins(self) -> bool:
@@ -208,21 +240,56 @@ class Pipeline:
     def drop(self) -> None:
         """Forget what has not been sent."""
         self._held.clear()
+        self._behind.clear()
+        self._wanted = None
 
-    async def hold(self, sql: str, arguments: Sequence[Any] = ()) -> None:
-        """Let a statement that returns no rows travel with the next one.
+    async def hold(self, sql: str, arguments: Sequence[Any] = (), rows: list[Any] | None = None) -> None:
+        """Let a statement travel with the next one; `rows` gets what it returns, None stands for nothing.
 
-        Raises `ValueError` for an argument that does not fit. A statement with a parameter of a rare type
-        runs at once.
+        Raises `ValueError` for an argument that does not fit. A statement with a parameter or a column of a
+        rare type runs at once.
         """
         prepared = self._statements.get(sql) or await self._prepare(sql)
         if prepared.encoders is None:
-            await self.status(sql, arguments)
+            returned, _ = await self._run(sql, arguments, 0)
+            if rows is not None:
+                rows.extend(returned)
             return
+        message = prepared.message(arguments)
+        if rows is None:
+            (self._held if self._wanted is None else self._behind).append(message)
+            return
+        if self._wanted is not None:
+            if self._wanted.sql != sql or self._wanted.rows is not rows:  # could not be told apart
+                await self.settle()
+            else:
+                self._held += (self._wanted.message, *self._behind)
+                self._behind.clear()
+        self._wanted = _Wanted(sql, prepared.state, arguments, message, rows)
+
+    async def settle(self) -> str:
+        """Run what is held if it returns rows, and hand these out; returns the last command tag, or ''."""
+        wanted = self._wanted
+        if wanted is None:
+            return ""
+        transport = self._raw._transport  # noqa: SLF001 - it is ours: see `_Loop`
+        transport.first, transport.last = self._held, self._behind
+        self._held, self._behind, self._wanted = [], [], None
         try:
-            self._held.append(prepared.message(arguments))
-        except struct.error as error:
-            raise ValueError(f"an argument does not fit its column: {error}") from error
+            rows, status, _ = await self._protocol.bind_execute(
+                wanted.state, wanted.arguments, "", 0, True, None
+            )
+        finally:
+            transport.last = []  # not sent if the task was cancelled; must never come behind a ROLLBACK
+        wanted.rows.extend(rows)
+        return cast("bytes", status).decode()
+
+    async def end(self, sql: str) -> str:
+        """Run COMMIT or ROLLBACK behind what is held; returns its command tag."""
+        if self._wanted is None:
+            return await self.status(sql)
+        self._behind.append(self._statements[sql].message(()))
+        return await self.settle()
 
     async def row(self, sql: str, arguments: Sequence[Any]) -> Any:
         """Run a statement; returns its first row or None."""
@@ -242,6 +309,8 @@ class Pipeline:
     async def _run(self, sql: str, arguments: Sequence[Any], limit: int) -> tuple[list[Any], bytes]:
         """Run a statement; returns at most `limit` rows, all if it is 0, and the command tag."""
         prepared = self._statements.get(sql) or await self._prepare(sql)
+        if self._wanted is not None:
+            await self.settle()
         if self._held:
             self._send()
         # What the statement's own methods do at last, without the four calls and the lock around it.
@@ -251,6 +320,8 @@ class Pipeline:
     async def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement once for each row of arguments."""
         prepared = self._statements.get(sql) or await self._prepare(sql)
+        if self._wanted is not None:
+            await self.settle()
         if self._held:
             self._send()
         await prepared.statement.executemany(rows)
@@ -264,14 +335,17 @@ class Pipeline:
         """Let PostgreSQL read a statement. What is held has not been sent then: its replies come later."""
         statement = await self._raw.prepare(sql)
         names = [parameter.name for parameter in statement.get_parameters()]
+        returned = {attribute.type.name for attribute in statement.get_attributes()}
         encoders = None
-        if not statement.get_attributes() and all(name in _ENCODERS for name in names):
+        if returned <= _COLUMNS and _ENCODERS.keys() >= set(names):
             encoders = tuple(_ENCODERS[name] for name in names)
         head = b"\0" + statement.get_name().encode() + b"\0" + _ALL_BINARY + _COUNT(len(names))
-        prepared = _Prepared(statement, statement._state, encoders, head)  # noqa: SLF001 - as `_protocol`
+        tail = _ALL_BINARY if returned else _NO_RESULTS
+        prepared = _Prepared(statement, statement._state, encoders, head, tail)  # noqa: SLF001 - as `_protocol`
         if len(sql) <= STATEMENT_CHARACTERS_MAX:
             # Not while something is held besides BEGIN: PostgreSQL must still know it when it is sent.
-            if len(self._statements) >= STATEMENTS_MAX and len(self._held) <= self.begins:
+            holds_none = self._wanted is None and len(self._held) <= self.begins
+            if len(self._statements) >= STATEMENTS_MAX and holds_none:
                 self._forget_oldest()
             self._statements[sql] = prepared
         return prepared

@@ -283,8 +283,11 @@ class PostgresRead(_PostgresTransaction):
     def savepoint(self) -> "Savepoint":
         raise TypeError(READ_ONLY)
 
-    async def later(self, _statement: Statement, /, **_params: Any) -> None:
+    async def later(self, _statement: Statement, _rows: list[Row] | None = None, /, **_params: Any) -> None:
         raise TypeError(READ_ONLY)
+
+    async def settle(self) -> None:
+        return None
 
     async def lock(self, _name: str, *, shared: bool = False) -> None:  # noqa: ARG002 - named by its callers
         raise TypeError(READ_ONLY)
@@ -347,11 +350,15 @@ class PostgresWrite(_PostgresTransaction):
         connection = await self._prepare_write()
         return _row_count(await self._call("run", connection.status(sql, arguments), locks=True))
 
-    async def later(self, statement: Statement, /, **params: Any) -> None:
+    async def later(self, statement: Statement, rows: list[Row] | None = None, /, **params: Any) -> None:
         plan = self._plans[statement]
         sql, arguments = plan.bind(params)
         connection = await self._prepare_write()
-        await self._call("later", connection.hold(sql, arguments), locks=True)
+        await self._call("later", connection.hold(sql, arguments, rows), locks=True)
+
+    async def settle(self) -> None:
+        if self._connection is not None:
+            await self._call("later", self._connection.settle(), locks=True)
 
     async def lock(self, name: str, *, shared: bool = False) -> None:
         key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
@@ -393,8 +400,10 @@ class PostgresWrite(_PostgresTransaction):
         started = perf_counter()
         try:
             try:
-                status = await connection.status(sql)
-            except asyncpg.PostgresError:
+                status = await connection.end(sql)
+            except asyncpg.PostgresError as error:
+                if isinstance(error, asyncpg.InvalidCachedStatementError):
+                    connection.forget_statements()
                 if connection.is_in_transaction():  # what travelled with the commit failed: it was skipped
                     await connection.status(ROLLBACK)
                 raise

@@ -142,12 +142,17 @@ class _SqliteTransaction(Transaction):
         self._before_write()
         return self._execute("run", plan, params).rowcount
 
-    async def later(self, statement: Statement, /, **params: Any) -> None:
+    async def later(self, statement: Statement, rows: list[Row] | None = None, /, **params: Any) -> None:
         plan = self._plans[statement]
         if not self._begun:
             await self._begin()
         self._before_write()
-        self._execute("later", plan, params)
+        cursor = self._execute("later", plan, params)
+        if rows is not None:
+            rows += self._fetch(cursor.fetchall)
+
+    async def settle(self) -> None:
+        return None
 
     async def lock(self, _name: str, *, shared: bool = False) -> None:  # noqa: ARG002 - a writer is alone
         if not self._begun:

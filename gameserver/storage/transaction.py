@@ -47,12 +47,18 @@ class Transaction(ABC):
         """Run a statement that writes; return how many rows it inserted, changed or deleted."""
 
     @abstractmethod
-    async def later(self, statement: Statement, /, **params: Any) -> None:
-        """Run a statement that writes, returns no rows, and whose outcome nobody waits for.
+    async def later(self, statement: Statement, rows: list[Row] | None = None, /, **params: Any) -> None:
+        """Run a statement that writes, and whose outcome nobody waits for.
 
         It costs no round trip of its own, for it may be sent together with what comes next. So what it breaks
-        may be raised by the next statement, or by the end of the transaction.
+        may be raised by the next statement, or by the end of the transaction. What it returns is added to
+        `rows` by the end of the transaction, or of `settle`; without `rows` it returns nothing. Many travel
+        together if they are one statement with one list, in which their rows come in order.
         """
+
+    @abstractmethod
+    async def settle(self) -> None:
+        """Wait for the rows of what was to run `later`."""
 
     @abstractmethod
     async def lock(self, name: str, *, shared: bool = False) -> None:

@@ -49,6 +49,7 @@ from gameserver.storage import (
     Json,
     Overtaken,
     QueryTooSlow,
+    Row,
     StorageError,
     Unavailable,
     answers,
@@ -97,6 +98,12 @@ EARN_FIRST = (
     .where(players.c.id == bindparam("player"))
     .values(coins=guarded(players.c.coins, players.c.coins == 0, bindparam("sum", type_=BigInteger())))
 )
+EARNED = EARN.returning(players.c.id, players.c.coins)
+RENAMED = RENAME.returning(players.c.name)
+WITH_DATA = EARN.returning(
+    players.c.id, players.c.coins, players.c.data
+)  # JSON has a form of its own on the wire
+EARNED_FIRST = EARN_FIRST.returning(players.c.coins)
 PUT = upsert(players, ["id"], ["name"], values={"id": bindparam("id"), "name": bindparam("name")})
 
 
@@ -1213,6 +1220,171 @@ async def test_what_happens_later_costs_no_round_trip(postgres_db: Database) -> 
         assert connection._raw._protocol.queries_count == before
     assert connection._raw._protocol.queries_count == before + 1
     assert await names(postgres_db) == ["Ada", "nobody"]
+
+
+async def add_players(db: Database, *ids: str) -> None:
+    async with db.write() as tx:
+        for player in ids:
+            await tx.run(ADD, id=player, name=player)
+
+
+async def test_rows_come_with_the_end_or_when_they_are_asked_for(db: Database) -> None:
+    await add_players(db, "p1", "p2")
+    rows: list[Row] = []
+    async with db.write() as tx:
+        await tx.later(EARNED, rows, player="p1", sum=5)
+        await tx.later(RENAME, player="p1", new_name="Ada")
+        await tx.later(EARNED, rows, player="nobody", sum=5)
+        await tx.later(EARNED, rows, player="p2", sum=1)
+        await tx.settle()
+        assert [tuple(row) for row in rows] == [("p1", 5), ("p2", 1)]
+        await tx.settle()
+        await tx.later(EARNED, rows, player="p1", sum=2)
+        await tx.later(RENAME, player="p2", new_name="Bob")
+    assert [(row["id"], row["coins"]) for row in rows] == [("p1", 5), ("p2", 1), ("p1", 7)]
+    assert await names(db) == ["Ada", "Bob"]
+
+
+async def test_rows_of_different_statements_are_kept_apart(db: Database) -> None:
+    await add_players(db, "p1")
+    earned: list[Row] = []
+    others: list[Row] = []
+    async with db.write() as tx:
+        await tx.later(EARNED, earned, player="p1", sum=5)
+        await tx.later(RENAMED, others, player="p1", new_name="Ada")
+        await tx.later(WITH_DATA, others, player="p1", sum=1)
+        await tx.later(EARNED, earned, player="p1", sum=1)
+        await tx.later(EARNED, others, player="p1", sum=1)
+        counted = await tx.one(COUNT)
+        assert counted is not None
+        assert list(counted) == [1]
+    assert [tuple(row) for row in earned] == [("p1", 5), ("p1", 7)]
+    assert [tuple(row) for row in others] == [("Ada",), ("p1", 6, None), ("p1", 8)]
+
+
+async def test_statements_with_rows_fail_like_any_other(db: Database) -> None:
+    await add_players(db, "p1", "p2")
+    rows: list[Row] = []
+
+    async def at_the_end() -> None:
+        async with db.write() as tx:
+            await tx.later(EARNED_FIRST, rows, player="p1", sum=1)
+            await tx.later(EARNED_FIRST, rows, player="p2", sum=1)
+            await tx.later(EARNED_FIRST, rows, player="p1", sum=1)
+            await tx.later(RENAME, player="p1", new_name="Ada")
+
+    async def behind_the_rows() -> None:
+        async with db.write() as tx:
+            await tx.later(EARNED, rows, player="p1", sum=1)
+            await tx.later(EARN_FIRST, player="p1", sum=1)
+
+    async def before_another() -> None:
+        async with db.write() as tx:
+            await tx.later(EARNED, rows, player="p1", sum=1)
+            await tx.later(EARNED_FIRST, rows, player="p1", sum=1)
+            await tx.all(NAMES)
+
+    for failing in (at_the_end, behind_the_rows, before_another):
+        with pytest.raises(Overtaken):
+            await failing()
+    with suppress(ZeroDivisionError):
+        async with db.write() as tx:
+            await tx.later(EARNED, rows, player="p1", sum=1)
+            raise ZeroDivisionError
+    rows.clear()
+    async with db.write() as tx:  # on the same connection
+        await tx.later(EARNED, rows, player="p1", sum=3)
+    assert [tuple(row) for row in rows] == [("p1", 3)]
+    assert await names(db) == ["p1", "p2"]
+
+
+async def test_rows_cost_no_round_trip(postgres_db: Database) -> None:
+    await add_players(postgres_db, "p1")
+    rows: list[Row] = []
+    for trips in (None, 1):  # PostgreSQL gets to know the statements first
+        [connection] = postgres_db._idle  # type: ignore[attr-defined]
+        before = connection._raw._protocol.queries_count
+        async with postgres_db.write() as tx:
+            await tx.lock("players", shared=True)
+            for _ in range(10):
+                await tx.later(EARNED, rows, player="p1", sum=1)
+            await tx.later(EARN, player="p1", sum=1)
+        assert trips is None or connection._raw._protocol.queries_count == before + trips
+    assert [row["coins"] for row in rows] == [*range(1, 11), *range(12, 22)]
+
+
+async def test_a_writer_cancelled_on_the_way_leaves_nothing_behind(postgres_db: Database) -> None:
+    await add_players(postgres_db, "p1")
+
+    async def write(started: asyncio.Event) -> None:
+        async with postgres_db.write() as tx:
+            await tx.later(EARNED, [], player="p1", sum=1)
+            await tx.later(RENAME, player="p1", new_name="Ada")
+            started.set()
+            await tx.settle()
+            await asyncio.Event().wait()
+
+    for turns in range(4):
+        started = asyncio.Event()
+        task = asyncio.create_task(write(started))
+        await started.wait()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    async with postgres_db.read() as tx:
+        row = await tx.one(GET, id="p1")
+    assert row is not None
+    assert (row["coins"], row["name"]) == (0, "p1")
+
+
+@pytest.mark.parametrize("seed", range(25))
+async def test_any_mix_of_what_travels_together_is_as_if_each_ran_alone(db: Database, seed: int) -> None:
+    dice = random.Random(seed)
+    coins = {"p1": 0, "p2": 0}
+    await add_players(db, *coins)
+    lists: tuple[list[Row], list[Row]] = ([], [])
+    expected: tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]] = ([], [])
+
+    async def step(tx: Any, *, undone: bool = False) -> None:
+        player, which, total = dice.choice(["p1", "p2", "nobody"]), dice.randint(0, 1), dice.randint(1, 9)
+        rows, seen = ([], []) if undone else (lists[which], expected[which])
+        match dice.randint(0, 6):
+            case 0 | 1 | 2:
+                await tx.later(dice.choice([EARNED, EARNED, WITH_DATA]), rows, player=player, sum=total)
+                if player in coins:
+                    coins[player] += total
+                    seen.append((player, coins[player]))
+            case 3:
+                await tx.later(EARN, player=player, sum=total)
+                if player in coins:
+                    coins[player] += total
+            case 4:
+                row = await tx.one(GET, id=player)
+                assert (None if row is None else row["coins"]) == coins.get(player)
+            case 5:
+                await tx.settle()
+                assert undone or [len(rows) for rows in lists] == [len(rows) for rows in expected]
+            case 6:
+                await tx.lock("players", shared=True)
+
+    for _ in range(5):
+        async with db.write() as tx:
+            for _ in range(dice.randint(1, 8)):
+                if dice.random() < 0.2:
+                    before = dict(coins)
+                    with suppress(ZeroDivisionError):
+                        async with tx.savepoint():
+                            for _ in range(dice.randint(0, 3)):
+                                await step(tx, undone=True)
+                            raise ZeroDivisionError
+                    coins.clear()
+                    coins.update(before)
+                else:
+                    await step(tx)
+        for rows, seen in zip(lists, expected, strict=True):
+            assert [(row["id"], row["coins"]) for row in rows] == seen
 
 
 async def test_a_guarded_value_lets_only_the_first_write(db: Database) -> None:

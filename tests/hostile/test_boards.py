@@ -107,6 +107,64 @@ async def test_a_board_that_is_deleted_while_it_is_read(game: Game, monkeypatch:
     assert (refusal.status, refusal.reason_code) == (500, 40499)
 
 
+class Forgetful:
+    """Lets a process think that boards are as they were: what happens in between, another process did."""
+
+    def __init__(self, game: Game) -> None:
+        self._known = game.core.leaderboards.boards._known
+        self._then = dict(self._known)
+
+    def look_away(self) -> None:
+        self._known.update(self._then)
+
+
+async def test_a_score_for_a_version_that_ended_elsewhere_goes_to_the_next(game: Game) -> None:
+    board, total = await make(game, retainedCount=2), await make(game, leaderboardType="CUMULATIVE")
+    player = await game.player()
+    for each in (board, total):
+        await post(player, each, 7)
+    memory = Forgetful(game)
+    for each in (board, total):
+        await game.server.call(BOARD, "SYS_RESET_NEVER_LEADERBOARD", leaderboardId=each)
+    memory.look_away()
+    posts = [(BOARD, "POST_SCORE", {"leaderboardId": each, "score": 3}) for each in (board, total) * 2]
+    assert [entry["status"] for entry in await player.packet(*posts)] == [200] * 4
+    assert await page(player, board) == (2, [3])
+    assert await page(player, total) == (2, [6])
+    assert await page(player, board, 1) == (1, [7])
+
+
+async def test_a_score_for_a_board_that_was_deleted_elsewhere_is_refused_alone(game: Game) -> None:
+    gone, kept = await make(game), await make(game)
+    player = await game.player()
+    for each in (gone, kept):
+        await post(player, each, 7)
+    memory = Forgetful(game)
+    await game.server.call(BOARD, "DELETE_LEADERBOARDS", leaderboardIds=[gone])
+    for boards in ([kept, gone], [gone, kept], [gone]):
+        memory.look_away()
+        posts = [(BOARD, "POST_SCORE", {"leaderboardId": each, "score": 9}) for each in boards]
+        codes = [entry.get("reason_code") for entry in await player.packet(*posts)]
+        assert codes == [40499 if each == gone else None for each in boards]
+    assert await page(player, kept) == (1, [9])
+
+
+async def test_posts_wait_for_nothing_but_their_commit(game: Game) -> None:
+    board = await make(game)
+    player = await game.player()
+    await post(player, board, 1)
+    seen = game.statements()
+    posts = [(BOARD, "POST_SCORE", {"leaderboardId": board, "score": score}) for score in (5, 3, 8)]
+    assert [entry["status"] for entry in await player.packet(*posts)] == [200] * 3
+    assert set(seen) <= {"lock", "later", "commit"}
+    seen.clear()
+    entries = await player.packet(
+        (BOARD, "POST_SCORE", {"leaderboardId": board, "score": 9}),
+        (BOARD, "GET_GLOBAL_LEADERBOARD_PAGE", {"leaderboardId": board, "startIndex": 0, "endIndex": 9}),
+    )
+    assert [entry["score"] for entry in entries[1]["data"]["leaderboard"]] == [9]
+
+
 async def test_a_clock_that_jumps_and_comes_back(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
     started = game.clock.ms()
     board = await make(game, rotationType="DAILY", resetAt=started + DAY_MS, retainedCount=3)

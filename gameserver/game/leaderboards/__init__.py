@@ -16,7 +16,7 @@ from gameserver.game.leaderboards.boards import (
     NoLeaderboard,
     Version,
 )
-from gameserver.game.leaderboards.facade import Leaderboards, Posted
+from gameserver.game.leaderboards.facade import Leaderboards
 from gameserver.game.leaderboards.hooks import (
     needed_hooks,
     post_hooks,
@@ -42,7 +42,6 @@ __all__ = [
     "LeaderboardSettings",
     "Leaderboards",
     "NoLeaderboard",
-    "Posted",
     "Rotation",
     "Stale",
     "Standing",

@@ -1,7 +1,7 @@
 """Leaderboards as services use them: boards, scores and standings together."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from gameserver.game.leaderboards import merging, removals, scores
 from gameserver.game.leaderboards.boards import Board, BoardConfig, BoardType, read_board
@@ -15,7 +15,6 @@ from gameserver.game.leaderboards.store import (
     Stale,
     Work,
     lock_name,
-    no_board,
 )
 from gameserver.game.leaderboards.upkeep import Upkeep
 from gameserver.ranks import Change, Ranks
@@ -24,13 +23,6 @@ from gameserver.wire.clock import Clock
 from gameserver.wire.errors import InvalidParameterValue
 
 T = TypeVar("T")
-
-
-class Posted(NamedTuple):
-    """Where a score went, and whether it changed anything."""
-
-    board: Board
-    changed: bool
 
 
 class Leaderboards:
@@ -61,15 +53,15 @@ class Leaderboards:
         *,
         check: Callable[[Board], None],
         ask: bool = True,
-    ) -> Posted:
-        """Post a score of a member. `check` may refuse the board.
+    ) -> Board:
+        """Post a score of a member; returns the board it goes to. `check` may refuse the board.
 
         `data` is JSON text; None keeps what is there. Without `ask`, the caller has seen to who may post.
-        Raises `NoLeaderboard`, and `InvalidParameterValue` for
-        a sum out of range.
+        Raises `NoLeaderboard`, and `InvalidParameterValue` for a sum out of range. When the board has changed
+        since it was read, the packet runs again.
         """
         for attempt in range(TRIES_MAX):
-            board = await self.boards.find(work, board_id, fresh=attempt > 0)
+            board = await self.boards.find(work, board_id, fresh=work.again or attempt > 0)
             if board is None or not board.uid:
                 board = await self.boards.store(work, board_id)
             check(board)
@@ -79,40 +71,32 @@ class Leaderboards:
                 continue
             if ask:
                 await before_post(work.tx, board, member_id, work.now_ms)
-            stored = await self._store(work, board, member_id, score, data)
-            if stored is not None:
-                place, row = stored
-                change = Change(place, row["seq"], row["rank_key"])
-                self.index.queue(work, list_name(board.uid, board.version), change)
-                return Posted(board, changed=True)
-            now = await self.boards.find(work, board_id, fresh=True)
-            if now is None:
-                raise no_board(board_id)
-            if now.stamp == board.stamp:
-                if board.board_type is BoardType.CUMULATIVE:
-                    raise InvalidParameterValue("data.score: the sum is beyond 2^53")
-                return Posted(board, changed=False)
+            await self._store(work, board, member_id, score, data)
+            return board
         raise Aborted("the board changes all the time")
 
-    async def _store(
-        self, work: Work, board: Board, member_id: str, score: int, data: str | None
-    ) -> tuple[str, Row] | None:
-        seq = self._numbers.next(self._clock.ms())
-        place = f"{member_id}:{self._new_id()}" if board.board_type.is_arcade else member_id
+    async def _store(self, work: Work, board: Board, member_id: str, score: int, data: str | None) -> None:
+        placed = self.index.update(work).placed
         await work.tx.lock(lock_name(board.uid), shared=True)
-        row = await work.tx.one(
-            scores.POST[board.board_type],
-            board_uid=board.uid,
-            stamp=board.stamp,
-            version=board.version,
-            entry_id=place,
-            member_id=member_id,
-            rank_key=board.key(score),
-            seq=seq,
-            data=data,
-            now_ms=work.now_ms,
-        )
-        return None if row is None else (place, row)
+        statement = scores.POST[board.board_type]
+        params = {
+            "board_uid": board.uid,
+            "stamp": board.stamp,
+            "version": board.version,
+            "entry_id": f"{member_id}:{self._new_id()}" if board.board_type.is_arcade else member_id,
+            "member_id": member_id,
+            "rank_key": board.key(score),
+            "seq": self._numbers.next(self._clock.ms()),
+            "data": data,
+            "now_ms": work.now_ms,
+        }
+        if board.board_type is not BoardType.CUMULATIVE:
+            await work.tx.later(statement, placed, **params)
+            return
+        row = await work.tx.one(statement, **params)
+        if row is None:
+            raise InvalidParameterValue("data.score: the sum is beyond 2^53")
+        placed.append(row)
 
     async def post_or_create(
         self,
@@ -124,7 +108,7 @@ class Leaderboards:
         config: Callable[[], BoardConfig],
         *,
         check: Callable[[Board], None],
-    ) -> Posted:
+    ) -> Board:
         """Post a score; a board that does not exist is made first. `config` is asked only then."""
         if await self.boards.find(work, board_id) is None:
             await self.boards.create(work, board_id, config(), exist_ok=True)

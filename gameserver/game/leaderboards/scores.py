@@ -7,77 +7,49 @@ from sqlalchemy import (
     BigInteger,
     Integer,
     Select,
-    String,
     Text,
     Tuple,
     bindparam,
     case,
     delete,
     desc,
+    exists,
     func,
     literal_column,
     select,
     tuple_,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
 from gameserver.game.leaderboards.boards import SCORE_MAX, Board, BoardType, boards, entries
 from gameserver.game.leaderboards.store import Stale
 from gameserver.game.players import players
-from gameserver.storage import Json, Row, Transaction, Upsert, excluded
+from gameserver.storage import Row, Transaction, Upsert, excluded, guarded, upsert
 
-# Posting. The statement stores nothing when the board has changed since it was read. The lock that it is
-# sent with keeps the board from rotating until the score is committed, so that no score comes into a version
-# that has ended.
+# Posting. The statement fails when the board has changed since it was read. The lock that it is sent with
+# keeps the board from rotating until the score is committed, so that no score comes into a version that has
+# ended.
 
 _old, _new = entries.c, excluded(entries)
-_PARAMS: dict[str, Any] = {
-    "board_uid": String(36),
-    "version": Integer(),
-    "entry_id": Text(),
-    "member_id": String(36),
-    "rank_key": BigInteger(),
-    "seq": BigInteger(),
-    "data": Json(),
-    "now_ms": BigInteger(),
+_FIELDS = ("board_uid", "entry_id", "member_id", "rank_key", "seq", "data")
+_IS_CURRENT = exists().where(boards.c.uid == bindparam("board_uid"), boards.c.stamp == bindparam("stamp"))
+_VALUES = {
+    **{name: bindparam(name) for name in _FIELDS},
+    "version": guarded(entries.c.version, _IS_CURRENT, bindparam("version", type_=Integer())),
+    "created_ms": bindparam("now_ms"),
+    "updated_ms": bindparam("now_ms"),
 }
-
-
-def _value(name: str) -> ColumnElement[Any]:
-    return bindparam(name, type_=_PARAMS[name])
-
-
-_COLUMNS = [
-    "board_uid",
-    "version",
-    "entry_id",
-    "member_id",
-    "rank_key",
-    "seq",
-    "data",
-    "created_ms",
-    "updated_ms",
-]
-_SOURCE = (
-    select(*(_value(name).label(name) for name in _COLUMNS[:7]), _value("now_ms"), _value("now_ms"))
-    .select_from(boards)
-    .where(boards.c.uid == _value("board_uid"), boards.c.stamp == bindparam("stamp", type_=BigInteger()))
-)
 _KEY = ["board_uid", "version", "entry_id"]
+# What is returned of an entry that was stored: where its place is.
+PLACED = (entries.c.board_uid, entries.c.version, entries.c.entry_id, entries.c.seq, entries.c.rank_key)
 # Of two changes of an entry the later one has the lower seq, whatever the clocks of processes say.
 _NEXT_SEQ = case((_old.seq <= _new.seq, _old.seq - 1), else_=_new.seq)
 
 
 def _post(changes: dict[str, Any] | None, where: ColumnElement[bool] | None = None) -> Upsert:
-    on_sqlite = sqlite.insert(entries).from_select(_COLUMNS, _SOURCE)
-    on_postgresql = postgresql.insert(entries).from_select(_COLUMNS, _SOURCE)
     if changes is not None:
         changes = changes | {"data": func.coalesce(_new.data, _old.data), "updated_ms": _new.updated_ms}
-        on_sqlite = on_sqlite.on_conflict_do_update(_KEY, None, changes, where)
-        on_postgresql = on_postgresql.on_conflict_do_update(index_elements=_KEY, set_=changes, where=where)
-    returned = (entries.c.rank_key, entries.c.seq)
-    return Upsert(on_sqlite.returning(*returned), on_postgresql.returning(*returned))
+    return upsert(entries, _KEY, changes, values=_VALUES, where=where, returning=PLACED)
 
 
 _SUM = _old.rank_key + _new.rank_key
@@ -97,7 +69,6 @@ POST = {
 
 # Removing
 
-_REMOVED = (entries.c.board_uid, entries.c.version, entries.c.entry_id, entries.c.seq)
 REMOVE = (
     delete(entries)
     .where(
@@ -105,9 +76,9 @@ REMOVE = (
         entries.c.version == bindparam("of_version"),
         entries.c.member_id == bindparam("member"),
     )
-    .returning(*_REMOVED)
+    .returning(*PLACED)
 )
-REMOVE_MEMBER = delete(entries).where(entries.c.member_id == bindparam("member")).returning(*_REMOVED)
+REMOVE_MEMBER = delete(entries).where(entries.c.member_id == bindparam("member")).returning(*PLACED)
 
 # Reading. Every row carries the stamp of its board: who remembers a board sees when it has changed.
 

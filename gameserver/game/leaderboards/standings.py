@@ -61,19 +61,34 @@ def list_name(uid: str, version: int) -> str:
 
 
 class IndexUpdate:
-    """What a packet changes in the index once it is committed. One for each packet."""
+    """What a packet changes in the index once it is committed. One for each packet.
+
+    `placed` gets the rows of entries as they are stored.
+    """
 
     def __init__(self, index: "Index") -> None:
         self._index = index
-        self.changes: dict[str, list[Change]] = defaultdict(list)
+        self.placed: list[Row] = []
+        self._changes: dict[str, list[Change]] = defaultdict(list)
+
+    @property
+    def changes(self) -> dict[str, list[Change]]:
+        """By list, in order."""
+        for row in self.placed:
+            name = list_name(row["board_uid"], row["version"])
+            self._changes[name].append(Change(row["entry_id"], row["seq"], row["rank_key"]))
+        self.placed.clear()
+        return self._changes
 
     async def __call__(self) -> None:
         """Do it."""
-        if len(self.changes) == 1:  # nearly always, and without a task of its own
-            [(name, changes)] = self.changes.items()
+        lists = self.changes
+        if len(lists) == 1:  # nearly always, and without a task of its own
+            [(name, changes)] = lists.items()
             await self._index.change(name, changes)
             return
-        await asyncio.gather(*(self._index.change(name, changes) for name, changes in self.changes.items()))
+        if lists:
+            await asyncio.gather(*(self._index.change(name, changes) for name, changes in lists.items()))
 
 
 class Index:
@@ -84,16 +99,21 @@ class Index:
         self.database = database
         self._builds: dict[str, asyncio.Task[None]] = {}
 
-    def queue(self, work: Work, name: str, change: Change) -> None:
-        """Change the index when the packet is committed."""
+    def update(self, work: Work) -> IndexUpdate:
+        """Return what takes up the packet's changes of the index."""
         update = next((effect for effect in work.outbox if isinstance(effect, IndexUpdate)), None)
         if update is None:
             update = IndexUpdate(self)
             work.outbox.append(update)
-        update.changes[name].append(change)
+        return update
 
-    def pending(self, work: Work, name: str) -> list[Change]:
+    def queue(self, work: Work, name: str, change: Change) -> None:
+        """Change the index when the packet is committed."""
+        self.update(work).changes[name].append(change)
+
+    async def pending(self, work: Work, name: str) -> list[Change]:
         """Return what the packet has changed so far, in a form that can be applied in one go."""
+        await work.tx.settle()
         latest: dict[str, Change] = {}
         for effect in work.outbox:
             if isinstance(effect, IndexUpdate):
@@ -201,7 +221,7 @@ class Index:
         name = list_name(board.uid, version)
 
         async def ask() -> Page | None:
-            pending = self.pending(work, name)
+            pending = await self.pending(work, name)
             return await self.ranks.page(name, first, last, backwards=backwards, pending=pending)
 
         found = await self._checked(work, board, version, ask, None)
@@ -225,7 +245,7 @@ class Index:
         name = list_name(board.uid, version)
 
         async def ask() -> Page | None:
-            pending = self.pending(work, name)
+            pending = await self.pending(work, name)
             return await self.ranks.around(
                 name, entry_id, before, after, backwards=backwards, pending=pending
             )
@@ -249,11 +269,11 @@ class Index:
         """Return how many entries a version has."""
         name = list_name(board.uid, version)
         try:
-            page = await self.ranks.page(name, 0, -1, pending=self.pending(work, name))
+            page = await self.ranks.page(name, 0, -1, pending=await self.pending(work, name))
             if page is None and board.uid:
                 self.start_build(name)
                 if await self._is_built(work.tx, name):
-                    page = await self.ranks.page(name, 0, -1, pending=self.pending(work, name))
+                    page = await self.ranks.page(name, 0, -1, pending=await self.pending(work, name))
         except RanksAway:
             page = None
         return await self._size(work.tx, board, version) if page is None else page.size

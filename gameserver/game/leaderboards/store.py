@@ -64,10 +64,14 @@ ALL = Kind(true(), lambda _: True)
 
 
 class Work(Protocol):
-    """What a packet's context offers to rules below it."""
+    """What a packet's context offers to rules below it.
+
+    `again` is set when the database gave up an earlier try of the packet: what is remembered may be old.
+    """
 
     app: App
     now_ms: int
+    again: bool
     outbox: list[Callable[[], Awaitable[None]]]
 
     @property

@@ -94,6 +94,7 @@ class _Chore:
     now_ms: int
     tx: Transaction
     outbox: list[Callable[[], Awaitable[None]]]
+    again: bool = False
 
 
 class Upkeep:

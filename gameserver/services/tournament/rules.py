@@ -288,10 +288,10 @@ async def post(ctx: Context, board: Board, member_id: str, score: int, data: str
     """Post a score to the period that was looked at; returns the board as it is stored."""
     boards = ctx.core.leaderboards
     posted = await boards.post(ctx, board.board_id, member_id, score, data, check=lambda _: None, ask=False)
-    if (posted.board.uid, posted.board.version) != (board.uid or posted.board.uid, board.version):
+    if (posted.uid, posted.version) != (board.uid or posted.uid, board.version):
         boards.boards.forget(board)
         raise Aborted("the board has changed meanwhile")
-    return posted.board
+    return posted
 
 
 async def leave(ctx: Context, board: Board, member_id: str) -> int:
