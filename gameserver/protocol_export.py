@@ -11,14 +11,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from gameserver import __version__
 from gameserver.rpc import Access, Operation, Registry
 from gameserver.sessions import interface as sessions
 from gameserver.wire import errors, http, packet
 from gameserver.wire import json as wire_json
 from gameserver.wire.errors import GameError
+from gameserver.wire.shapes import json_schemas
 
 OPENRPC_VERSION = "1.3.2"
 DOCUMENT = "operations.json"
@@ -162,9 +161,7 @@ class _Shapes:
         operations = sorted(registry, key=lambda operation: operation.wire_name)
         requests = list(dict.fromkeys(operation.request for operation in operations))
         replies = _distinct(operation.reply for operation in operations if operation.reply is not None)
-        schemas, components = msgspec.json.schema_components(
-            [*requests, *replies], ref_template=_REFERENCE + "{name}"
-        )
+        schemas, components = json_schemas([*requests, *replies], _REFERENCE)
         self._requests = dict(zip(requests, schemas, strict=False))
         self._replies = list(zip(replies, schemas[len(requests) :], strict=True))
         self._all = components

@@ -2,18 +2,15 @@
 
 from typing import Any
 
-import msgspec
-
 from gameserver.apps.loading import Sections, definition_type
+from gameserver.wire.shapes import json_schemas
 
 SCHEMA_NAME = "app.schema.json"
 
 
 def app_schema(sections: Sections | None = None) -> dict[str, Any]:
     """Describe `app.toml`, with the parts that services declared, as JSON Schema 2020-12."""
-    (reference,), definitions = msgspec.json.schema_components(
-        [definition_type(sections or {})], ref_template="#/$defs/{name}"
-    )
+    (reference,), definitions = json_schemas([definition_type(sections or {})], "#/$defs/")
     for definition in definitions.values():
         _offer_environment(definition)
     return {

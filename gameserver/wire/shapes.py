@@ -1,6 +1,8 @@
-"""The base types of requests and replies, and how a request's mistakes are put into words."""
+"""The base types of requests and replies, their JSON Schemas, and a request's mistakes in words."""
 
 import re
+from collections.abc import Iterable
+from inspect import cleandoc
 from typing import Any, TypeVar
 
 import msgspec
@@ -69,6 +71,21 @@ class RequestReader:
             return msgspec.convert(_whole(json.decode_any(data)), self.shape)
         except msgspec.ValidationError as error:
             raise explain(error) from None
+
+
+def json_schemas(
+    kinds: Iterable[Any], reference: str
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Describe types as JSON Schema: one schema for each, and the definitions they refer to, by name.
+
+    `reference` is what a reference begins with. Docstrings become descriptions, without the indentation they
+    have in the code, whichever version of msgspec reads them.
+    """
+    schemas, definitions = msgspec.json.schema_components(list(kinds), ref_template=reference + "{name}")
+    for definition in definitions.values():
+        if "description" in definition:
+            definition["description"] = cleandoc(definition["description"])
+    return list(schemas), definitions
 
 
 def _whole(value: Any) -> Any:
