@@ -120,28 +120,33 @@ class Network:
         )
 
     async def _cut_request(self, request: httpx.Request, sent: Sent, server: Server) -> httpx.Response:
-        parts = urlsplit(server.url)
-        head = (
-            f"POST {request.url.path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(request.content)}\r\n\r\n"
-        )
-        body = head.encode() + request.content
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection(parts.hostname, parts.port)
-            writer.write(body[: self.chance.randrange(len(body))])
-            await writer.drain()
-            writer.close()
+        whole = _bytes(request)
+        await self._send_and_go(whole[: self.chance.randrange(len(whole))], server, 0)
         raise httpx.WriteError("cut")
+
+    async def _send_and_go(self, sent: bytes, server: Server, patience: float) -> bool:
+        """Send bytes, and close the connection after so many seconds; False when there was none."""
+        parts = urlsplit(server.url)
+        try:
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        except OSError:
+            return False
+        with contextlib.suppress(OSError):
+            try:
+                writer.write(sent)
+                await writer.drain()
+                await asyncio.sleep(patience)
+            finally:
+                writer.close()
+        return True
 
     async def _lose_answer(self, request: httpx.Request, sent: Sent, server: Server) -> httpx.Response:
         await self.deliver(request, sent, server)
         raise httpx.ReadError("lost on the way back")
 
     async def _hang_up(self, request: httpx.Request, sent: Sent, server: Server) -> httpx.Response:
-        delivery = asyncio.create_task(self.deliver(request, sent, server))
-        await asyncio.wait([delivery], timeout=self.chance.uniform(0, 0.01))
-        delivery.cancel()
-        with contextlib.suppress(asyncio.CancelledError, httpx.HTTPError):
-            await delivery
+        copy = self.ledger.send(sent, server)
+        copy.is_open = await self._send_and_go(_bytes(request), server, self.chance.uniform(0, 0.01))
         raise httpx.ReadError("hung up")
 
     async def _double(self, request: httpx.Request, sent: Sent, server: Server) -> httpx.Response:
@@ -183,6 +188,13 @@ class Network:
         task = asyncio.create_task(arrive())
         self._strays.add(task)
         task.add_done_callback(self._strays.discard)
+
+
+def _bytes(request: httpx.Request) -> bytes:
+    """Write a request as it travels."""
+    lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
+    lines += [b"%s: %s" % header for header in request.headers.raw]
+    return b"\r\n".join([*lines, b"", request.content])
 
 
 class Line(httpx.AsyncBaseTransport):
