@@ -61,7 +61,7 @@ class Leaderboards:
         since it was read, the packet runs again.
         """
         for attempt in range(TRIES_MAX):
-            board = await self.boards.find(work, board_id, fresh=work.again or attempt > 0)
+            board = await self.boards.find(work, board_id, fresh=attempt > 0)
             if board is None or not board.uid:
                 board = await self.boards.store(work, board_id)
             check(board)

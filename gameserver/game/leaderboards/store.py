@@ -162,7 +162,7 @@ class Boards:
 
         A declared board that is not stored yet has no `uid`.
         """
-        known = None if fresh else self._known.get((work.app.id, board_id))
+        known = None if fresh or work.again else self._known.get((work.app.id, board_id))
         if known is not None and not expired(known, work.now_ms):
             return known
         row = await work.tx.one(FIND, app=work.app.id, board=board_id)

@@ -55,6 +55,9 @@ clients_may_change = true
 [leaderboard.boards.steps]
 type = "CUMULATIVE"
 rotation = "NEVER"
+[leaderboard.boards.plays]
+type = "ARCADE_HIGH"
+rotation = "NEVER"
 """
 
 

@@ -271,6 +271,11 @@ class Player:
         answers = await self._call(("leaderboard", "GET_GLOBAL_LEADERBOARD_PAGE", page))
         return {entry["playerId"]: entry["score"] for entry in answers[0]["leaderboard"]} if answers else {}
 
+    async def count_plays(self) -> int:
+        """Return how many entries all players have on the board that takes every score."""
+        answers = await self._call(("leaderboard", "GET_GLOBAL_LEADERBOARD_ENTRY_COUNT", PLAYS))
+        return int(answers[0]["entryCount"]) if answers is not None else -1
+
     @property
     def profile_id(self) -> str:
         """Whose session it is."""
@@ -285,6 +290,7 @@ class Player:
 
 
 BOARD: dict[str, Any] = {"leaderboardId": "steps"}
+PLAYS: dict[str, Any] = {"leaderboardId": "plays"}  # each post is an entry more
 COUNTERS = {
     "statistic": lambda _: ("playerStatistics", "UPDATE", {"statistics": {"steps": 1}}),
     "coins": lambda _: ("virtualCurrency", "AWARD_VC", {"vcId": "coins", "vcAmount": 1}),
@@ -299,6 +305,7 @@ COUNTERS = {
         {"entityId": player.entity_id, "data": {"steps": 1}},
     ),
     "score": lambda _: ("leaderboard", "POST_SCORE", BOARD | {"score": 1}),
+    "plays": lambda player: ("leaderboard", "POST_SCORE", PLAYS | {"score": player.chance.randint(1, 1000)}),
     "shared": lambda _: ("globalGameStatistics", "PROCESS_STATISTICS", {"statistics": {"steps": 1}}),
 }
 READERS = {
