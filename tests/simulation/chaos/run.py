@@ -21,7 +21,7 @@ from tests.simulation.chaos.players import Player
 PROGRESS_SECONDS = 30
 FORGETFUL = Rates(lost_answer=0.25)  # makes players ask again, which is what breaks a broken server
 CANCEL_SECONDS = 1
-HEALING_SECONDS_MAX = 15  # of an index that a kill or a new Redis has left behind its rows
+HEALING_SECONDS_MAX = 90  # of an index that a kill left behind its rows: they are looked at once a minute
 LOG_LINES_MAX = 3  # of each server
 CLOCK_SECONDS_MAX = 60.0
 COMMIT_SECONDS_MAX = 0.1  # more is not to be had from PostgreSQL
