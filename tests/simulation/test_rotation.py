@@ -141,6 +141,47 @@ async def test_posts_at_the_moment_of_rotation_go_to_exactly_one_version(
     assert sorted(found) == list(range(60))
 
 
+async def test_scores_of_players_are_kept_once_however_often_their_board_begins_anew(
+    processes: list[Game],
+) -> None:
+    board, resets = processes[0].unique("reset"), 7  # as many versions are kept, and the running one
+    config = {
+        "entryType": "PLAYER",
+        "leaderboardType": "ARCADE_HIGH",
+        "rotationType": "NEVER",
+        "retainedCount": resets + 1,
+    }
+    await processes[0].server.call(
+        BOARD, "SYS_CREATE_LEADERBOARD_CONFIG", leaderboardId=board, configJson=config
+    )
+    players = [await game.player() for game in processes for _ in range(4)]
+
+    async def play(number: int) -> None:
+        for turn in range(10):
+            scores = [number * 100 + turn * 3 + i for i in range(3)]
+            posts = [(BOARD, "POST_SCORE", {"leaderboardId": board, "score": score}) for score in scores]
+            assert [entry["status"] for entry in await players[number].packet(*posts)] == [200] * 3
+
+    async def begin_anew() -> None:
+        for turn in range(resets):
+            game = processes[turn % 3]
+            await game.server.call(BOARD, "SYS_RESET_NEVER_LEADERBOARD", leaderboardId=board)
+
+    await asyncio.gather(begin_anew(), *(play(number) for number in range(len(players))))
+    found: list[int] = []
+    for version_id in await versions(processes[0], board):
+        page = await processes[1].server.call(
+            BOARD,
+            "GET_GLOBAL_LEADERBOARD_PAGE",
+            leaderboardId=board,
+            startIndex=0,
+            endIndex=499,
+            versionId=version_id,
+        )
+        found += [entry["score"] for entry in page["leaderboard"]]
+    assert sorted(found) == sorted(n * 100 + m for n in range(len(players)) for m in range(30))
+
+
 async def test_a_clock_that_is_behind_sees_what_the_others_have_done(processes: list[Game]) -> None:
     board = await make(processes[0])
     processes[1].clock.advance(DAY)
