@@ -44,7 +44,7 @@ async def register(
 ) -> None:
     """Bind a device to a player and a session (its digest, or nothing); it leaves whoever had it before."""
     device = _key(kind, token)
-    await tx.run(
+    await tx.later(
         ADD,
         app_id=app_id,
         device=device,
@@ -54,7 +54,7 @@ async def register(
         session=session,
         registered_ms=now_ms,
     )
-    await tx.run(FORGET_OLDEST, app=app_id, profile=profile_id, this=device)
+    await tx.later(FORGET_OLDEST, app=app_id, profile=profile_id, this=device)
 
 
 async def deregister(tx: Transaction, app_id: str, profile_id: str, kind: str, token: str) -> bool:

@@ -124,8 +124,8 @@ async def issue(
     `epoch` is the player's: whoever ends all of a player's sessions and raises it ends the family as well.
     """
     family, secret = random(FAMILY_BYTES).hex(), random(SECRET_BYTES).hex()
-    await tx.run(FORGET_OLD, app=app_id, profile=profile_id, now_ms=now_ms)
-    await tx.run(
+    await tx.later(FORGET_OLD, app=app_id, profile=profile_id, now_ms=now_ms)
+    await tx.later(
         ADD,
         family=_digest(family),
         app_id=app_id,

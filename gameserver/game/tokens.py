@@ -71,7 +71,7 @@ async def issue_as(
 ) -> bool:
     """Make a token of a given text, such as a code that people type. False when the text is a live token."""
     digest = _digest(kind, text)
-    await tx.run(FORGET_EXPIRED_ONE, digest=digest, now_ms=now_ms)
+    await tx.later(FORGET_EXPIRED_ONE, digest=digest, now_ms=now_ms)
     return await tx.unless_taken(
         ADD,
         digest=digest,

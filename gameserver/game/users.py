@@ -70,7 +70,7 @@ async def change_properties(
         raise TooManyProperties(
             f"a user has at most {PROPERTIES_MAX} properties and {PROPERTIES_BYTES_MAX} bytes of them"
         )
-    await tx.run(SET_PROPERTIES, profile_id=profile_id, properties=text, updated_ms=now_ms)
+    await tx.later(SET_PROPERTIES, profile_id=profile_id, properties=text, updated_ms=now_ms)
 
 
 def properties_of(stored: str | None) -> dict[str, Any]:

@@ -163,7 +163,7 @@ async def keep(ctx: Context, kind: Kind, name: str, text: str, most: int) -> Non
     facts = ctx.session.facts if ctx.session is not None else {}
     # Events of one packet have one time; the count keeps them in their order.
     report_id = f"{first_id(ctx.now_ms)}{counted['reports']:06x}{ctx.core.random_bytes(7).hex()}"
-    await ctx.tx.run(
+    await ctx.tx.later(
         ADD,
         id=report_id,
         app_id=ctx.app.id,

@@ -58,7 +58,8 @@ class _Prepared(NamedTuple):
     """A statement that PostgreSQL knows.
 
     `encoders` is None where a parameter or a column of its rows is of a kind that cannot be held; `head` is
-    what comes before the values in the message that binds them, `tail` what follows there.
+    what comes before the values in the message that binds them, `tail` what follows there; `returns` tells
+    whether it has columns.
     """
 
     statement: Any
@@ -66,6 +67,7 @@ class _Prepared(NamedTuple):
     encoders: tuple[Encoder, ...] | None
     head: bytes
     tail: bytes
+    returns: bool
 
     def message(self, arguments: Sequence[Any]) -> bytes:
         """Return the messages that bind and execute it. Raises `ValueError` for one that does not fit."""
@@ -247,10 +249,10 @@ class Pipeline:
         """Let a statement travel with the next one; `rows` gets what it returns, None stands for nothing.
 
         Raises `ValueError` for an argument that does not fit. A statement with a parameter or a column of a
-        rare type runs at once.
+        rare type runs at once, and so does one whose rows nobody wants.
         """
         prepared = self._statements.get(sql) or await self._prepare(sql)
-        if prepared.encoders is None:
+        if prepared.encoders is None or (prepared.returns and rows is None):
             returned, _ = await self._run(sql, arguments, 0)
             if rows is not None:
                 rows.extend(returned)
@@ -341,7 +343,8 @@ class Pipeline:
             encoders = tuple(_ENCODERS[name] for name in names)
         head = b"\0" + statement.get_name().encode() + b"\0" + _ALL_BINARY + _COUNT(len(names))
         tail = _ALL_BINARY if returned else _NO_RESULTS
-        prepared = _Prepared(statement, statement._state, encoders, head, tail)  # noqa: SLF001 - as `_protocol`
+        state = statement._state  # noqa: SLF001 - as `_protocol`
+        prepared = _Prepared(statement, state, encoders, head, tail, bool(returned))
         if len(sql) <= STATEMENT_CHARACTERS_MAX:
             # Not while something is held besides BEGIN: PostgreSQL must still know it when it is sent.
             holds_none = self._wanted is None and len(self._held) <= self.begins

@@ -215,7 +215,7 @@ async def leave_for(ctx: Context, board_id: str, member_id: str) -> LeftReply:
     if mine.row is None:
         return LeftReply(num_scores_removed=0)
     removed = await leave(ctx, mine.board, member_id)
-    await ctx.tx.run(
+    await ctx.tx.later(
         storage.EXIT,
         app=ctx.app.id,
         set_id=instance["div_set_id"],

@@ -263,7 +263,7 @@ async def post_for(
     else:
         stored = await post(ctx, mine.board, member_id, request.score, data)
         if not mine.row["posted"]:
-            await ctx.tx.run(storage.POSTED, uid=stored.uid, of_version=stored.version, member=member_id)
+            await ctx.tx.later(storage.POSTED, uid=stored.uid, of_version=stored.version, member=member_id)
     after = await read_part(ctx.tx, stored, stored.version, member_id)
     assert after is not None
     return stored, member_id, after, mine.row

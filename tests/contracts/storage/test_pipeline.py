@@ -202,6 +202,18 @@ async def test_rows_of_different_statements_are_kept_apart(db: Database) -> None
     assert [tuple(row) for row in others] == [("Ada",), ("p1", 6, None), ("p1", 8)]
 
 
+async def test_rows_that_nobody_wants_do_no_harm(db: Database) -> None:
+    await add_players(db, "p1")
+    rows: list[Row] = []
+    async with db.write() as tx:
+        await tx.later(EARNED, player="p1", sum=5)
+        await tx.later(EARNED, rows, player="p1", sum=1)
+        await tx.later(EARNED, player="p1", sum=5)
+        assert await tx.all(NAMES)
+        await tx.later(EARNED, player="p1", sum=1)
+    assert [tuple(row) for row in rows] == [("p1", 6)]
+
+
 async def test_statements_with_rows_fail_like_any_other(db: Database) -> None:
     await add_players(db, "p1", "p2")
     rows: list[Row] = []
