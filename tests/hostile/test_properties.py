@@ -126,11 +126,21 @@ def test_text_that_was_stored_with_spaces_reads_back_equal(value: Any) -> None:
 
 
 def test_escaping_takes_no_step_for_each_character() -> None:
-    texts_ = ["é" * 1_000_000, "a😀" * 1_000_000, "\\a" * 1_000_000]
-    started = time.monotonic()
-    text = wire_json.encode(texts_)
-    assert time.monotonic() - started < 1  # a step for each took four
+    texts_ = ["é" * 300_000, "a😀" * 300_000, "\\a" * 300_000]
+    taken = []
+    for _ in range(3):  # the first one has to get the memory
+        started = time.thread_time()
+        text = wire_json.encode(texts_)
+        taken.append(time.thread_time() - started)
     assert json.loads(text) == texts_
+    started = time.thread_time()
+    assert [json.loads('"' + "".join(map(_escaped, each)) + '"') for each in texts_] == texts_
+    assert min(taken) < (time.thread_time() - started) / 2  # a sixth of it
+
+
+def _escaped(character: str) -> str:
+    """Escape one character, as slowly as one can."""
+    return json.dumps(character)[1:-1]
 
 
 @given(body=st.binary(max_size=300))
