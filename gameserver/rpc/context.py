@@ -3,7 +3,7 @@
 import secrets
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from itertools import chain
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import structlog
+from sqlalchemy import Update
 
 from gameserver.apps import App
 from gameserver.game import players, users
@@ -23,6 +24,7 @@ from gameserver.game.mail import Mailer
 from gameserver.game.passwords import Passwords
 from gameserver.game.states import States
 from gameserver.game.tallies import Tallies
+from gameserver.rpc.blanks import CannotTell
 from gameserver.sessions import (
     AllOf,
     Ended,
@@ -56,12 +58,21 @@ RESERVATION_SECONDS = (
 
 ANSWER_MAX = 8 << 20  # characters of stored JSON that lists put into the answer of a packet
 
+AnyReply = TypeVar("AnyReply")
 AnySection = TypeVar("AnySection", bound=msgspec.Struct)
 PlayerHook = Callable[["Context", str], Awaitable[None]]
 MergeHook = Callable[["Context", str, str], Awaitable[None]]
 """Context, the player whose data goes, the player who gets it."""
+Conclude = Callable[
+    ["Context", Update, dict[str, Any], Callable[[Any], Any], Mapping[str, Any]], Awaitable[Any]
+]
+"""Runs the statement of `change` and stores the answer in one. Raises `CannotTell` before, `NoRow` after."""
 Chore = Callable[["Core", App], Awaitable[None]]
 """The floors, an app: once a minute, in every process."""
+
+
+class NoRow(Exception):
+    """There was no row to change, and nothing has happened."""
 
 
 class Caller(Enum):
@@ -214,6 +225,8 @@ class Context:
         "again",
         "app",
         "caller",
+        "conclude",
+        "concluded",
         "core",
         "endings",
         "events",
@@ -256,6 +269,8 @@ class Context:
         self.events: list[bytes] = []
         self.outbox: list[Callable[[], Awaitable[None]]] = []
         self.room = ANSWER_MAX
+        self.conclude: Conclude | None = None  # set where the packet may end with its message's statement
+        self.concluded: bytes | None = None  # the answer of a packet that has
 
     def wanted(self) -> tuple[NewSession | None, int, int, int]:
         """How much is to happen after the commit so far."""
@@ -275,6 +290,35 @@ class Context:
         """The packet's transaction, as strong as the operation has declared."""
         assert self._tx is not None, "the operation declares Tx.NONE"
         return self._tx
+
+    async def change(
+        self,
+        statement: Update,
+        params: dict[str, Any],
+        reply: Callable[[Any], AnyReply],
+        otherwise: Callable[[], Awaitable[GameError]],
+        *,
+        known: Mapping[str, Any],
+    ) -> AnyReply:
+        """Change one row, as the first and last thing a message does; returns its reply to the row.
+
+        Where there is no row, raises what `otherwise` finds out. `known` are the values of the row that do
+        not depend on what is stored: where the rest are whole numbers, the database can put them into the
+        answer (see `blanks`), and row and answer are stored in one round trip.
+        """
+        if self.conclude is not None:
+            try:
+                changed: AnyReply = await self.conclude(self, statement, params, reply, known)
+            except CannotTell:
+                pass
+            except NoRow:
+                raise await otherwise() from None
+            else:
+                return changed
+        row = await self.tx.one(statement, **params)
+        if row is None:
+            raise await otherwise()
+        return reply(row)
 
     @property
     def player_id(self) -> str:

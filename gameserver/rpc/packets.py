@@ -8,21 +8,25 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
+from sqlalchemy import Update
 
 from gameserver.apps import App
 from gameserver.game.audit import Kind
 from gameserver.rpc import metrics
+from gameserver.rpc.blanks import Blanks, CannotTell
 from gameserver.rpc.context import (
     SERVER_PROFILE_ID,
     Caller,
     Context,
     Core,
     Ending,
+    NoRow,
     Origin,
     session_error,
 )
@@ -258,6 +262,7 @@ class Packets:
                 entries = await self._run_messages(ctx, plan, prepared, None)
             return await self._finish(ctx, session, entries, body_hash, in_sql=False)
         savepoints = False
+        alone = session is not None and len(plan) == 1 and self.core.database.runs_alone
         for left in range(TRIES_MAX - 1, -1, -1):
             ctx.begin()
             ctx.profile_id = profile_id
@@ -266,11 +271,13 @@ class Packets:
                 prepared = await self._prepare(ctx, plan)
             try:
                 async with self.core.database.write() as tx:
+                    if alone and not ctx.again:
+                        ctx.conclude = partial(self._conclude, tx, body_hash)
                     entries = await self._run_messages(
                         ctx, plan, prepared, tx, writing=True, savepoints=savepoints
                     )
                     wrote = tx.writes > 0
-                    if wrote and session is not None:
+                    if wrote and session is not None and ctx.concluded is None:
                         answer = bundle(ctx.packet_id, entries, ctx.events)
                         await self._store(ctx, tx, session, body_hash, answer)
             except _RolledBack as refused:
@@ -397,6 +404,35 @@ class Packets:
         note = json.encode(ctx.endings).decode() if ctx.endings else None
         await answers.store(tx, session.digest, ctx.packet_id, body_hash, answer, note, ctx.now_ms)
 
+    async def _conclude(
+        self,
+        tx: Transaction,
+        body_hash: str,
+        ctx: Context,
+        statement: Update,
+        params: dict[str, Any],
+        reply: Callable[[Any], T],
+        known: Mapping[str, Any],
+    ) -> T:
+        """Run the only statement of a packet's only message together with the storing of its answer.
+
+        The reply it returns has blanks; what the client gets is in `ctx.concluded`. Raises `CannotTell` when
+        the answer needs more of the row, and `NoRow` when there was none: the packet goes on then.
+        """
+        ctx.conclude = None
+        row = Blanks(statement, known)
+        filled = reply(row)
+        assert ctx.session is not None, "a packet without a session has no answer to store"
+        if ctx.endings or ctx.events:
+            raise CannotTell
+        columns, texts = row.split(bundle(ctx.packet_id, [success(json.encode(filled))]))
+        ctx.concluded = await answers.store_with(
+            tx, statement, params, columns, texts, ctx.session.digest, ctx.packet_id, body_hash, ctx.now_ms
+        )
+        if ctx.concluded is None:
+            raise NoRow
+        return filled
+
     async def _finish(
         self, ctx: Context, session: Session | None, entries: list[bytes], body_hash: str, *, in_sql: bool
     ) -> bytes:
@@ -407,7 +443,7 @@ class Packets:
             ctx.refusals.append((ctx.opening.profile_id, too_late))
         for profile_id, error in ctx.refusals:
             self._note(ctx, "refusal", str(error.reason_code), profile_id)
-        answer = bundle(ctx.packet_id, entries, ctx.events)
+        answer = ctx.concluded or bundle(ctx.packet_id, entries, ctx.events)
         if session is None:
             for ending in ctx.endings:
                 await self.core.endings.end(

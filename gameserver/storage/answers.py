@@ -4,21 +4,30 @@ A packet that writes stores its answer in the same transaction. One row per sess
 its packets one after the other, and the row holds the last one.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
+    Executable,
     Index,
     LargeBinary,
     String,
     Table,
     Text,
+    Update,
     bindparam,
+    cast,
     delete,
+    func,
+    literal_column,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql
 
 from gameserver.storage.errors import Overtaken
 from gameserver.storage.tables import excluded, guarded, metadata, upsert
@@ -48,14 +57,11 @@ class StoredAnswer(NamedTuple):
 
 
 _packet_id, _new = packet_answers.c.packet_id, excluded(packet_answers)
-_STORE = upsert(
-    packet_answers,
-    ["session"],
-    {
-        "packet_id": guarded(_packet_id, _packet_id < _new.packet_id, _new.packet_id),
-        **{name: _new[name] for name in ("body_hash", "answer", "note", "stored_at")},
-    },
-)
+_REPLACED = {
+    "packet_id": guarded(_packet_id, _packet_id < _new.packet_id, _new.packet_id),
+    **{name: _new[name] for name in ("body_hash", "answer", "note", "stored_at")},
+}
+_STORE = upsert(packet_answers, ["session"], _REPLACED)
 _FIND = select(packet_answers.c.body_hash, packet_answers.c.answer, packet_answers.c.note).where(
     packet_answers.c.session == bindparam("session"), packet_answers.c.packet_id == bindparam("packet_id")
 )
@@ -101,9 +107,61 @@ async def store(
         body_hash=body_hash,
         answer=answer,
         note=note,
-        # Rarely another value, so that PostgreSQL can change the row without touching its indexes.
-        stored_at=now_ms - now_ms % HOUR_MS + HOUR_MS,
+        stored_at=_end_of_hour(now_ms),
     )
+
+
+async def store_with(
+    tx: Transaction,
+    change: Update,
+    params: dict[str, Any],
+    columns: tuple[str, ...],
+    texts: Sequence[str],
+    session: str,
+    packet_id: int,
+    body_hash: str,
+    now_ms: int,
+) -> bytes | None:
+    """Change one row and store the answer that tells of it, in one statement that is the whole transaction.
+
+    `texts` are the parts of the answer around the values of `columns`, which are numbers of the changed row.
+    Returns the answer; None when there was no row to change: then nothing has happened, and the transaction
+    goes on. Raises what `store` raises, and what the end of a transaction does. On PostgreSQL only.
+    """
+    row = await tx.only(
+        _changing(change, columns),
+        **params,
+        **{f"answer_{number}": text for number, text in enumerate(texts)},
+        answer_session=session,
+        answer_packet_id=packet_id,
+        answer_body_hash=body_hash,
+        answer_stored_at=_end_of_hour(now_ms),
+    )
+    return None if row is None else row[0]
+
+
+@lru_cache(maxsize=1000)
+def _changing(change: Update, columns: tuple[str, ...]) -> Executable:
+    changed = change.cte("changed")
+    parts: list[Any] = [bindparam("answer_0", type_=Text())]
+    for number, name in enumerate(columns, 1):
+        parts += [cast(changed.c[name], Text), bindparam(f"answer_{number}", type_=Text())]
+    values: dict[str, ColumnElement[Any]] = {
+        "session": bindparam("answer_session", type_=String(128)),
+        "packet_id": bindparam("answer_packet_id", type_=BigInteger()),
+        "body_hash": bindparam("answer_body_hash", type_=Text()),
+        "answer": func.convert_to(func.concat(*parts), literal_column("'UTF8'")),
+        "stored_at": bindparam("answer_stored_at", type_=BigInteger()),
+    }
+    row = select(*(value.label(name) for name, value in values.items())).select_from(changed)
+    insert = postgresql.insert(packet_answers).from_select(list(values), row)
+    stored = insert.on_conflict_do_update(index_elements=["session"], set_=_REPLACED)
+    return stored.returning(packet_answers.c.answer)
+
+
+def _end_of_hour(now_ms: int) -> int:
+    """Rarely another value, so that PostgreSQL can change the row without touching its indexes."""
+    return now_ms - now_ms % HOUR_MS + HOUR_MS
 
 
 def is_fenced(error: Exception) -> bool:

@@ -78,6 +78,7 @@ class PostgresDatabase(Database):
     """A pool of connections, opened when they are needed and kept."""
 
     dialect: Literal["sqlite", "postgresql"] = "postgresql"
+    runs_alone = True
 
     def __init__(self, url: str, pool_size: int) -> None:
         self.url = url
@@ -329,20 +330,18 @@ class PostgresWrite(_PostgresTransaction):
             connection.drop()
             self._database.release(connection)
             return
-        if error is not None:
-            connection.drop()
+        if error is None:
+            status = await self._commit(connection, "commit", connection.end(COMMIT))
+            if status != COMMIT:
+                raise Aborted("a statement had failed, so the database rolled the transaction back")
+            return
+        connection.drop()
         try:
-            status = await self._end(connection, COMMIT if error is None else ROLLBACK)
-        except _LOST as failure:
-            if error is None:
-                raise CommitUnknown(f"the connection broke during the commit: {failure}") from failure
-        except asyncpg.QueryCanceledError as failure:
-            raise Aborted(f"a statement that travelled with the commit took too long: {failure}") from failure
+            await self._end(connection, "rollback", connection.end(ROLLBACK))
+        except _LOST:
+            pass
         except _ERRORS as failure:
             raise _translated(failure) from failure
-        else:
-            if error is None and status != COMMIT:
-                raise Aborted("a statement had failed, so the database rolled the transaction back")
 
     async def run(self, statement: Statement, /, **params: Any) -> int:
         plan = self._plans[statement]
@@ -355,6 +354,19 @@ class PostgresWrite(_PostgresTransaction):
         sql, arguments = plan.bind(params)
         connection = await self._prepare_write()
         await self._call("later", connection.hold(sql, arguments, rows), locks=True)
+
+    async def only(self, statement: Statement, /, **params: Any) -> Row | None:
+        plan = self._plans[statement]
+        sql, arguments = plan.bind(params)
+        assert self._connection is None, "a statement is not the only one"
+        connection = await self._connect()
+        self._connection = None  # it is given back, whatever comes
+        rows = await self._commit(connection, "only", connection.rows(sql, arguments))
+        if not rows:
+            return None
+        self._ended = True
+        self.writes += 1
+        return cast("Row", rows[0])
 
     async def settle(self) -> None:
         if self._connection is not None:
@@ -395,12 +407,23 @@ class PostgresWrite(_PostgresTransaction):
     def savepoint(self) -> "Savepoint":
         return Savepoint(self)
 
-    async def _end(self, connection: Pipeline, sql: str) -> str:
-        """Commit or roll back, and give the connection back in either case."""
+    async def _commit(self, connection: Pipeline, kind: str, reply: Coroutine[Any, Any, T]) -> T:
+        """Wait for what commits the transaction, in the words of who waits for a commit."""
+        try:
+            return await self._end(connection, kind, reply)
+        except _LOST as failure:
+            raise CommitUnknown(f"the connection broke during the commit: {failure}") from failure
+        except asyncpg.QueryCanceledError as failure:
+            raise Aborted(f"a statement that travelled with the commit took too long: {failure}") from failure
+        except _ERRORS as failure:
+            raise _translated(failure) from failure
+
+    async def _end(self, connection: Pipeline, kind: str, reply: Coroutine[Any, Any, T]) -> T:
+        """Wait for what ends the transaction, and give the connection back in any case."""
         started = perf_counter()
         try:
             try:
-                status = await connection.end(sql)
+                outcome = await reply
             except asyncpg.PostgresError as error:
                 if isinstance(error, asyncpg.InvalidCachedStatementError):
                     connection.forget_statements()
@@ -415,9 +438,9 @@ class PostgresWrite(_PostgresTransaction):
             raise
         finally:
             if self._database.observe is not None:
-                self._database.observe(sql.lower(), perf_counter() - started)
+                self._database.observe(kind, perf_counter() - started)
         self._database.release(connection)
-        return status
+        return outcome
 
     async def _prepare(self, plan: Plan) -> Pipeline:
         if plan.locks:

@@ -56,6 +56,14 @@ class Transaction(ABC):
         together if they are one statement with one list, in which their rows come in order.
         """
 
+    async def only(self, statement: Statement, /, **params: Any) -> Row | None:
+        """Run a statement as the whole transaction; return its first row when it is committed.
+
+        Without a row nothing has happened, and the transaction goes on. Raises what the end of a transaction
+        does. To be asked only of a transaction that has done nothing yet, where `Database.runs_alone` is set.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     async def settle(self) -> None:
         """Wait for the rows of what was to run `later`."""
@@ -91,6 +99,8 @@ class Database(ABC):
     dialect: Literal["sqlite", "postgresql"]
     url: str
     """Where the database is; for a temporary one the place it was given, so that `migrate` finds it."""
+    runs_alone = False
+    """Whether a transaction of one statement is cheaper than one of several."""
     observe: Observer | None = None
     """Called with the kind of every operation and the seconds it took; costs nothing while it is None."""
 

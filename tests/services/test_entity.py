@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from gameserver.apps import load_apps
-from tests.conftest import Client, Game
+from gameserver.rpc import blanks
+from gameserver.sessions.interface import LEASE_SECONDS
+from tests.conftest import BACKENDS, Client, Game
 
 SERVICE = "entity"
 HEAD = {"entityId", "entityType", "version", "acl", "createdAt", "updatedAt"}
@@ -125,6 +127,80 @@ async def test_an_update_without_a_version_replaces_whatever_is_there(
         updated = await player.call(SERVICE, "UPDATE", entityId=entity_id, data={}, **version)
         assert updated["version"] == expected
     assert updated["entityType"] == "address"
+
+
+UPDATES: list[tuple[str, dict[str, Any]]] = [
+    ("UPDATE", {"entityType": "address", "acl": {"other": 2}, "version": -1}),
+    ("UPDATE", {"entityType": "home", "acl": None, "version": 1}),
+    ("UPDATE", {"version": -1}),  # the type is the database's to tell
+    ("UPDATE_SHARED", {"entityType": "home"}),
+    ("UPDATE_SHARED", {}),
+]
+
+
+async def start_update(game: Game, operation: str, more: dict[str, Any], data: Any) -> tuple[Client, bytes]:
+    """A player with an entity, and a packet that changes it."""
+    player = await game.player()
+    target = {"targetPlayerId": player.profile_id} if operation == "UPDATE_SHARED" else {}
+    given = {"entityId": await make(player, acl={"other": 2}), "data": data, **target, **more}
+    return player, player.body((SERVICE, operation, given))
+
+
+@pytest.mark.parametrize(("operation", "more"), UPDATES)
+async def test_the_answer_of_an_update_outlives_its_process(
+    game: Game, monkeypatch: pytest.MonkeyPatch, operation: str, more: dict[str, Any]
+) -> None:
+    """Its claim lapses; the next copy of the packet gets what the database kept."""
+    player, body = await start_update(game, operation, more, {"über": "\\", "n": [100000000000001, 2**53]})
+    with monkeypatch.context() as dying:
+        dying.setattr(game.core.sessions, "finish", lambda *_: asyncio.sleep(0, True))
+        first = await player.send(body)
+    [entry] = first.json()["responses"]
+    game.clock.advance(LEASE_SECONDS + 1)
+    again = await player.send(body)
+    assert again.content == first.content
+    shown = await get(player, entry["data"]["entityId"])
+    assert {name: value for name, value in shown.items() if name != "_serverTime"} == entry["data"]
+    assert entry["data"]["version"] == 2
+
+
+@pytest.mark.parametrize(("operation", "more"), UPDATES)
+async def test_data_that_looks_like_what_an_answer_leaves_blank(
+    game: Game, monkeypatch: pytest.MonkeyPatch, operation: str, more: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(blanks, "_BLANKS", tuple(range(100, 108)))
+    monkeypatch.setattr(blanks, "_AS_TEXT", tuple(b"%d" % number for number in range(100, 108)))
+    for data in ({"here": 100, "there": "1011"}, {"n": 1001}, {}):
+        player, body = await start_update(game, operation, more, data)
+        [entry] = (await player.send(body)).json()["responses"]
+        assert entry["data"]["data"] == data
+        assert entry["data"]["version"] == 2
+        shown = await get(player, entry["data"]["entityId"])
+        assert {name: value for name, value in shown.items() if name != "_serverTime"} == entry["data"]
+
+
+@pytest.mark.skipif(BACKENDS == "embedded", reason="round trips are what costs with services alone")
+async def test_an_update_is_one_statement(game: Game) -> None:
+    for operation, more in UPDATES:
+        player, body = await start_update(game, operation, more, {"n": 1})
+        seen = game.statements()
+        assert (await player.send(body)).json()["responses"][0]["status"] == 200
+        assert seen == (["only"] if "entityType" in more else ["one", "later", "commit"])
+
+
+async def test_an_update_beside_other_messages(game: Game) -> None:
+    player = await game.player()
+    entity_id = await make(player)
+    update = {"entityId": entity_id, "entityType": "address", "data": {"n": 1}, "acl": None}
+    entries = await player.packet(
+        (SERVICE, "UPDATE", update | {"version": -1}),
+        (SERVICE, "UPDATE", update | {"version": 1}),
+        (SERVICE, "UPDATE", update | {"version": 2}),
+        (SERVICE, "READ", {"entityId": entity_id}),
+    )
+    assert [entry["status"] for entry in entries] == [200, 400, 200, 200]
+    assert [entries[0]["data"]["version"], entries[2]["data"]["version"]] == [2, 3]
+    assert entries[3]["data"]["version"] == 3
 
 
 async def test_an_update_may_change_the_type(game: Game) -> None:

@@ -138,19 +138,23 @@ async def update_entity(ctx: Context, request: Update) -> Entity:
 
     `version` is the one the caller has seen; -1 replaces whatever is there.
     """
-    owner, text = ctx.player_id, data_text(request.data)
-    row = await ctx.tx.one(
-        storage.UPDATE,
+    owner, text, acl = ctx.player_id, data_text(request.data), read_acl(request.acl)
+    params = {
         **_key(ctx, owner, request.entity_id),
-        new_type=request.entity_type,
-        new_acl=read_acl(request.acl),
-        new_data=text,
-        version=version_wanted(request.version),
-        now_ms=ctx.now_ms,
+        "new_type": request.entity_type,
+        "new_acl": acl,
+        "new_data": text,
+        "version": version_wanted(request.version),
+        "now_ms": ctx.now_ms,
+    }
+    known = {"entity_id": request.entity_id, "acl_other": acl, "updated_ms": ctx.now_ms}
+    return await ctx.change(
+        storage.UPDATE,
+        params,
+        lambda row: entity(row, text),
+        lambda: _why_not(ctx, owner, request.entity_id),
+        known=known | _known_type(request.entity_type),
     )
-    if row is None:
-        raise await _why_not(ctx, owner, request.entity_id)
-    return entity(row, text)
 
 
 class Delete(Request):
@@ -389,18 +393,22 @@ async def read_shared_list(ctx: Context, request: TargetList) -> Entities:
 async def update_shared(ctx: Context, request: UpdateShared) -> Entity:
     """Replace the data of an entity of any player whose ACL lets others write. The ACL stays as it is."""
     owner, text = _target(request), data_text(request.data)
-    row = await ctx.tx.one(
-        storage.UPDATE_SHARED,
+    params = {
         **_key(ctx, owner, request.entity_id),
-        caller=ctx.player_id,
-        new_type=request.entity_type,
-        new_data=text,
-        version=version_wanted(request.version),
-        now_ms=ctx.now_ms,
+        "caller": ctx.player_id,
+        "new_type": request.entity_type,
+        "new_data": text,
+        "version": version_wanted(request.version),
+        "now_ms": ctx.now_ms,
+    }
+    known = {"entity_id": request.entity_id, "updated_ms": ctx.now_ms}
+    return await ctx.change(
+        storage.UPDATE_SHARED,
+        params,
+        lambda row: entity(row, text),
+        lambda: _why_not(ctx, owner, request.entity_id),
+        known=known | _known_type(request.entity_type),
     )
-    if row is None:
-        raise await _why_not(ctx, owner, request.entity_id)
-    return entity(row, text)
 
 
 @service.operation(
@@ -429,6 +437,11 @@ def _target(request: Target | TargetList) -> str:
     if owner is None:
         raise MissingParameter("data.targetPlayerId: required")
     return owner
+
+
+def _known_type(wanted: str | None) -> dict[str, str]:
+    """Return what an update makes of the type, where it does not leave it as it is."""
+    return {} if wanted is None else {"entity_type": wanted}
 
 
 async def _why_not(ctx: Context, owner: str, entity_id: str) -> GameError:

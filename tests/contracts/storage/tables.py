@@ -60,6 +60,7 @@ EARN_FIRST = (
     .values(coins=guarded(players.c.coins, players.c.coins == 0, bindparam("sum", type_=BigInteger())))
 )
 EARNED = EARN.returning(players.c.id, players.c.coins)
+EARNED_ALSO = EARN.returning(players.c.coins, (players.c.coins + 4).label("level"))
 RENAMED = RENAME.returning(players.c.name)
 WITH_DATA = EARN.returning(
     players.c.id, players.c.coins, players.c.data

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
@@ -11,11 +12,27 @@ from gameserver.storage import (
     CommitUnknown,
     ConstraintBroken,
     Database,
+    Overtaken,
     StorageError,
     Unavailable,
+    answers,
     open_database,
 )
-from tests.contracts.storage.tables import ADD, ADD_ITEM, COUNT, EARN, GET, RENAME, items, names, players
+from tests.contracts.storage.tables import (
+    ADD,
+    ADD_ITEM,
+    COUNT,
+    EARN,
+    EARNED,
+    EARNED_ALSO,
+    EARNED_FIRST,
+    GET,
+    RENAME,
+    add_players,
+    items,
+    names,
+    players,
+)
 
 KILL = text("SELECT pg_terminate_backend(pg_backend_pid())")
 
@@ -54,6 +71,91 @@ async def test_a_connection_lost_during_the_commit_is_not_known(postgres_db: Dat
         async with postgres_db.write() as tx:
             await tx.run(ADD, id="p1", name="Ada")
     assert await names(postgres_db) == []
+
+
+async def test_a_statement_may_be_the_whole_transaction(postgres_db: Database) -> None:
+    await add_players(postgres_db, "p1")
+    async with postgres_db.write() as tx:
+        row = await tx.only(EARNED, player="p1", sum=5)
+        assert row is not None
+        assert row["coins"] == 5
+        assert tx.writes == 1
+        async with postgres_db.read() as elsewhere:
+            assert await elsewhere.one(GET, id="p1") is not None
+        with pytest.raises(RuntimeError):
+            await tx.one(COUNT)
+    with suppress(ZeroDivisionError):  # it is committed whatever comes
+        async with postgres_db.write() as tx:
+            await tx.only(EARNED, player="p1", sum=1)
+            raise ZeroDivisionError
+    async with postgres_db.write() as tx:
+        assert await tx.only(EARNED, player="nobody", sum=5) is None
+        assert tx.writes == 0
+        await tx.run(EARN, player="p1", sum=1)  # without a row it goes on
+    async with postgres_db.read() as tx:
+        row = await tx.one(GET, id="p1")
+    assert row is not None
+    assert row["coins"] == 7
+
+
+async def test_a_statement_that_is_the_whole_transaction_and_fails(postgres_db: Database) -> None:
+    await add_players(postgres_db, "p1")
+
+    async def only(statement: Any, **params: Any) -> None:
+        async with postgres_db.write() as tx:
+            await tx.only(statement, **params)
+
+    await only(EARNED_FIRST, player="p1", sum=1)
+    with pytest.raises(Overtaken):
+        await only(EARNED_FIRST, player="p1", sum=1)
+    with pytest.raises(ConstraintBroken):
+        await only(EARNED, player="p1", sum=-5)
+    with pytest.raises(ConstraintBroken):  # found by the commit
+        await only(ADD_ITEM.returning(text("1")), id="i1", owner="nobody")
+    with pytest.raises(StorageError):
+        await only(EARNED, player="p1", sum=2**63)
+    async with postgres_db.write() as tx:
+        await tx.run(
+            text(
+                "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS "
+                "'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'"
+            )
+        )
+        await tx.run(
+            text(
+                "CREATE CONSTRAINT TRIGGER die AFTER UPDATE ON players DEFERRABLE INITIALLY DEFERRED "
+                "FOR EACH ROW EXECUTE FUNCTION die()"
+            )
+        )
+    with pytest.raises(CommitUnknown):
+        await only(EARNED, player="p1", sum=5)
+    assert await names(postgres_db) == ["p1"]
+
+
+async def test_an_answer_is_stored_with_what_it_tells_of(postgres_db: Database) -> None:
+    await add_players(postgres_db, "p1")
+    texts = ['{"before":', ',"é":"\\', '"}']
+
+    async def earn(player: str, packet_id: int) -> bytes | None:
+        async with postgres_db.write() as tx:
+            params = {"player": player, "sum": 5}
+            return await answers.store_with(
+                tx, EARNED_ALSO, params, ("coins", "level"), texts, "session", packet_id, "hash", 0
+            )
+
+    assert await earn("p1", 3) == '{"before":5,"é":"\\9"}'.encode()
+    for packet_id in (3, 2):
+        with pytest.raises(Overtaken) as overtaken:
+            await earn("p1", packet_id)
+        assert answers.is_fenced(overtaken.value)
+    assert await earn("nobody", 4) is None
+    async with postgres_db.read() as tx:
+        assert await answers.find(tx, "session", 4) is None
+        stored = await answers.find(tx, "session", 3)
+        row = await tx.one(GET, id="p1")
+    assert stored == ("hash", '{"before":5,"é":"\\9"}'.encode(), None)
+    assert row is not None
+    assert row["coins"] == 5
 
 
 async def test_a_constraint_found_broken_by_the_commit(postgres_db: Database) -> None:

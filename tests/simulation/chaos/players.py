@@ -45,6 +45,7 @@ class Player:
         self.sure: Counter[str] = Counter()
         self.maybe: Counter[str] = Counter()
         self.entity_id = ""
+        self.drawer_id = ""  # an entity whose versions count what was put into it
         self.score = 0  # as read in the end
         self.line = Line(network)
         self._logins: list[Sent] = []
@@ -95,23 +96,24 @@ class Player:
             self.ledger.replaced(before.id)
             await self.probe(before.id)
         if not self.entity_id:
-            await self._create_entity()
+            self.entity_id = await self._entity("chaos", {"steps": 0, "ballast": LARGE})
+        if not self.drawer_id:
+            self.drawer_id = await self._entity("drawer", {})
         return True
 
-    async def _create_entity(self) -> None:
+    async def _entity(self, kind: str, data: dict[str, Any]) -> str:
+        """Find or make the one entity of a type; returns its id, or nothing."""
         found = await self._call(
-            ("entity", "GET_LIST", {"where": {"entityType": "chaos"}, "orderBy": {}, "maxReturn": 1})
+            ("entity", "GET_LIST", {"where": {"entityType": kind}, "orderBy": {}, "maxReturn": 1})
         )
         if found is None:
-            return
+            return ""
         if entities := found[0]["entityList"]:
-            self.entity_id = entities[0]["entityId"]
-            return
-        data = {"steps": 0, "ballast": LARGE}
+            return str(entities[0]["entityId"])
         created = await self._call(
-            ("entity", "CREATE", {"entityType": "chaos", "data": data, "acl": {"other": 0}})
+            ("entity", "CREATE", {"entityType": kind, "data": data, "acl": {"other": 0}})
         )
-        self.entity_id = created[0]["entityId"] if created is not None else ""
+        return "" if created is None else str(created[0]["entityId"])
 
     async def _play_a_session(self, stop: asyncio.Event) -> None:
         for _ in range(self.chance.randint(2, 14)):
@@ -141,9 +143,10 @@ class Player:
 
     async def _step(self, *, also_log_out: bool) -> bool:
         """Send a packet that takes a step on some counters. False when it was refused for want of a session."""
-        chosen = [
-            name for name in COUNTERS if self.chance.random() < 0.6 and (name != "entity" or self.entity_id)
-        ]
+        missing = {"entity": not self.entity_id, "drawer": not self.drawer_id}
+        chosen = [name for name in COUNTERS if self.chance.random() < 0.6 and not missing.get(name)]
+        if self.drawer_id and not also_log_out and self.chance.random() < 0.15:
+            chosen = ["drawer"]  # alone it is stored together with its answer
         messages = [COUNTERS[name](self) for name in chosen]
         pitfall = None
         if chosen and not also_log_out and self.chance.random() < 0.3:  # nothing of a refused message stays
@@ -261,6 +264,9 @@ class Player:
         )
         if self.entity_id:
             self._check("entity", answers[4]["data"]["steps"])
+        if self.drawer_id:
+            drawer = await self._call(("entity", "READ", {"entityId": self.drawer_id}))
+            self._check("drawer", drawer[0]["version"] - 1 if drawer is not None else -1)
         scores = answers[3]["scores"]
         self.score = scores[0]["score"] if scores else 0
         self._check("score", self.score)
@@ -304,11 +310,17 @@ COUNTERS = {
         "INCREMENT_USER_ENTITY_DATA",
         {"entityId": player.entity_id, "data": {"steps": 1}},
     ),
+    "drawer": lambda player: (
+        "entity",
+        "UPDATE",
+        {"entityId": player.drawer_id, "entityType": "drawer", "data": {}, "acl": None, "version": -1},
+    ),
     "score": lambda _: ("leaderboard", "POST_SCORE", BOARD | {"score": 1}),
     "plays": lambda player: ("leaderboard", "POST_SCORE", PLAYS | {"score": player.chance.randint(1, 1000)}),
     "shared": lambda _: ("globalGameStatistics", "PROCESS_STATISTICS", {"statistics": {"steps": 1}}),
 }
 READERS = {
+    "drawer": lambda answer: answer["version"] - 1,
     "statistic": lambda answer: answer["statistics"]["steps"],
     "coins": lambda answer: answer["currencyMap"]["coins"]["balance"],
     "seconds": lambda answer: (answer["activeUntil"] - answer["activeStart"]) / 1000 / BOOST_SECONDS,
