@@ -302,9 +302,10 @@ class Context:
     ) -> AnyReply:
         """Change one row, as the first and last thing a message does; returns its reply to the row.
 
-        Where there is no row, raises what `otherwise` finds out. `known` are the values of the row that do
-        not depend on what is stored: where the rest are whole numbers, the database can put them into the
-        answer (see `blanks`), and row and answer are stored in one round trip.
+        `statement` is built at import and returns what the reply needs. Where there is no row, raises what
+        `otherwise` finds out. `known` are the values of the row that do not depend on what is stored: where
+        the rest are whole numbers, the database can put them into the answer (see `blanks`), and row and
+        answer are stored in one round trip.
         """
         if self.conclude is not None:
             try:
