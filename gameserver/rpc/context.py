@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import structlog
@@ -69,6 +69,13 @@ Conclude = Callable[
 """Runs the statement of `change` and stores the answer in one. Raises `CannotTell` before, `NoRow` after."""
 Chore = Callable[["Core", App], Awaitable[None]]
 """The floors, an app: once a minute, in every process."""
+
+
+class Concluded(NamedTuple):
+    """The answer of a packet that ended with `change`, and its message's reply, which has blanks."""
+
+    answer: bytes
+    reply: Any
 
 
 class NoRow(Exception):
@@ -270,7 +277,7 @@ class Context:
         self.outbox: list[Callable[[], Awaitable[None]]] = []
         self.room = ANSWER_MAX
         self.conclude: Conclude | None = None  # set where the packet may end with its message's statement
-        self.concluded: bytes | None = None  # the answer of a packet that has
+        self.concluded: Concluded | None = None  # a packet that has
 
     def wanted(self) -> tuple[NewSession | None, int, int, int]:
         """How much is to happen after the commit so far."""
@@ -300,12 +307,12 @@ class Context:
         *,
         known: Mapping[str, Any],
     ) -> AnyReply:
-        """Change one row, as the first and last thing a message does; returns its reply to the row.
+        """Change one row, as the last thing a message does; returns its reply, for the handler to return.
 
         `statement` is built at import and returns what the reply needs. Where there is no row, raises what
         `otherwise` finds out. `known` are the values of the row that do not depend on what is stored: where
-        the rest are whole numbers, the database can put them into the answer (see `blanks`), and row and
-        answer are stored in one round trip.
+        the rest are whole numbers, the database can put them into the answer (see `blanks`), and a packet
+        that does nothing else is one round trip.
         """
         if self.conclude is not None:
             try:

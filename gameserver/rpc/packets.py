@@ -23,6 +23,7 @@ from gameserver.rpc.blanks import Blanks, CannotTell
 from gameserver.rpc.context import (
     SERVER_PROFILE_ID,
     Caller,
+    Concluded,
     Context,
     Core,
     Ending,
@@ -262,7 +263,7 @@ class Packets:
                 entries = await self._run_messages(ctx, plan, prepared, None)
             return await self._finish(ctx, session, entries, body_hash, in_sql=False)
         savepoints = False
-        alone = session is not None and len(plan) == 1 and self.core.database.runs_alone
+        alone = session is not None and len(plan) == 1
         for left in range(TRIES_MAX - 1, -1, -1):
             ctx.begin()
             ctx.profile_id = profile_id
@@ -368,6 +369,8 @@ class Packets:
             if isinstance(ctx.prepared, GameError):
                 raise ctx.prepared  # noqa: TRY301 - as above
             reply = await operation.handler(ctx, operation.read(message.data))
+            if ctx.concluded is not None:
+                assert reply is ctx.concluded.reply, f"{operation.wire_name} goes on after its last statement"
             return success(json.encode(reply)) if reply is not None else success()
         except GameError as error:
             outcome = str(error.reason_code)
@@ -419,18 +422,18 @@ class Packets:
         The reply it returns has blanks; what the client gets is in `ctx.concluded`. Raises `CannotTell` when
         the answer needs more of the row, and `NoRow` when there was none: the packet goes on then.
         """
-        ctx.conclude = None
+        if not tx.takes_only or ctx.endings or ctx.events:
+            raise CannotTell
+        assert ctx.session is not None, "a packet without a session has no answer to store"
         row = Blanks(statement, known)
         filled = reply(row)
-        assert ctx.session is not None, "a packet without a session has no answer to store"
-        if ctx.endings or ctx.events:
-            raise CannotTell
         columns, texts = row.split(bundle(ctx.packet_id, [success(json.encode(filled))]))
-        ctx.concluded = await answers.store_with(
+        answer = await answers.store_with(
             tx, statement, params, columns, texts, ctx.session.digest, ctx.packet_id, body_hash, ctx.now_ms
         )
-        if ctx.concluded is None:
+        if answer is None:
             raise NoRow
+        ctx.concluded = Concluded(answer, filled)
         return filled
 
     async def _finish(
@@ -443,7 +446,7 @@ class Packets:
             ctx.refusals.append((ctx.opening.profile_id, too_late))
         for profile_id, error in ctx.refusals:
             self._note(ctx, "refusal", str(error.reason_code), profile_id)
-        answer = ctx.concluded or bundle(ctx.packet_id, entries, ctx.events)
+        answer = bundle(ctx.packet_id, entries, ctx.events) if ctx.concluded is None else ctx.concluded.answer
         if session is None:
             for ending in ctx.endings:
                 await self.core.endings.end(

@@ -78,7 +78,6 @@ class PostgresDatabase(Database):
     """A pool of connections, opened when they are needed and kept."""
 
     dialect: Literal["sqlite", "postgresql"] = "postgresql"
-    runs_alone = True
 
     def __init__(self, url: str, pool_size: int) -> None:
         self.url = url
@@ -355,10 +354,14 @@ class PostgresWrite(_PostgresTransaction):
         connection = await self._prepare_write()
         await self._call("later", connection.hold(sql, arguments, rows), locks=True)
 
+    @property
+    def takes_only(self) -> bool:
+        return self._connection is None and not self._entered and not self._ended
+
     async def only(self, statement: Statement, /, **params: Any) -> Row | None:
+        assert self.takes_only, "the transaction has begun"
         plan = self._plans[statement]
         sql, arguments = plan.bind(params)
-        assert self._connection is None, "a statement is not the only one"
         connection = await self._connect()
         self._connection = None  # it is given back, whatever comes
         rows = await self._commit(connection, "only", connection.rows(sql, arguments))

@@ -34,6 +34,11 @@ class Transaction(ABC):
     holds_nothing = False
     """Whether nobody waits for what this transaction has: a connection, or the right to write."""
 
+    @property
+    def takes_only(self) -> bool:
+        """Whether one statement may be all of this transaction, and that saves something."""
+        return False
+
     @abstractmethod
     async def one(self, statement: Statement, /, **params: Any) -> Row | None:
         """Run a statement and return its first row, or None when there is none."""
@@ -60,7 +65,7 @@ class Transaction(ABC):
         """Run a statement as the whole transaction; return its first row when it is committed.
 
         Without a row nothing has happened, and the transaction goes on. Raises what the end of a transaction
-        does. To be asked only of a transaction that has done nothing yet, where `Database.runs_alone` is set.
+        does. To be asked only of one that `takes_only`.
         """
         raise NotImplementedError
 
@@ -99,8 +104,6 @@ class Database(ABC):
     dialect: Literal["sqlite", "postgresql"]
     url: str
     """Where the database is; for a temporary one the place it was given, so that `migrate` finds it."""
-    runs_alone = False
-    """Whether a transaction of one statement is cheaper than one of several."""
     observe: Observer | None = None
     """Called with the kind of every operation and the seconds it took; costs nothing while it is None."""
 

@@ -12,8 +12,9 @@ from gameserver.apps import App, load_apps
 from gameserver.game.mail import Letter
 from gameserver.rpc import Caller, Origin
 from gameserver.sessions import digest_of
+from gameserver.sessions.interface import LEASE_SECONDS
 from gameserver.wire.packet import read_packet
-from tests.conftest import Client, Game
+from tests.conftest import BACKENDS, Client, Game
 
 MINUTE = 60
 SERVICE = "playerState"
@@ -380,6 +381,33 @@ async def test_a_hundred_attributes_are_allowed(game: Game) -> None:
     many = {f"{number:064}": "x" * 1024 for number in range(100)}
     await player.call(SERVICE, "UPDATE_ATTRIBUTES", attributes=many)
     assert await attributes_of(player) == many
+
+
+@pytest.mark.parametrize(
+    ("operation", "data", "answer"),
+    [
+        ("UPDATE_NAME", {"playerName": "Zoë"}, {"playerName": "Zoë"}),
+        ("UPDATE_LANGUAGE_CODE", {"languageCode": "fr"}, {"languageCode": "fr"}),
+        ("UPDATE_SUMMARY", {"summaryFriendData": {"level": 3}}, None),
+    ],
+)
+async def test_what_is_set_alone_is_answered_once_and_for_all(
+    game: Game, monkeypatch: pytest.MonkeyPatch, operation: str, data: Any, answer: Any
+) -> None:
+    player = await game.player()
+    body = player.body(("playerState", operation, data))
+    seen = game.statements()
+    with monkeypatch.context() as dying:  # before the session store learns of the answer
+        dying.setattr(game.core.sessions, "finish", lambda *_: asyncio.sleep(0, True))
+        first = await player.send(body)
+    assert first.json()["responses"] == [{"status": 200, "data": answer}]
+    assert seen == (["only"] if BACKENDS == "services" else ["one", "later", "commit"])
+    game.clock.advance(LEASE_SECONDS + 1)
+    assert (await player.send(body)).content == first.content
+    other = await player.packet(
+        ("playerState", operation, data), ("playerState", operation, data), ("playerState", "READ", {})
+    )
+    assert [entry.get("data") for entry in other[:2]] == [answer] * 2
 
 
 async def test_removing_attributes_needs_a_list_of_names(game: Game) -> None:

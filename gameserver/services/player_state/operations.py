@@ -36,6 +36,7 @@ from gameserver.services.player_state.storage import (
     read_attributes,
     read_statuses,
     store,
+    store_and_tell,
 )
 from gameserver.sessions import AllBut, AllOf, One, Selector, Session
 from gameserver.wire.errors import MissingParameter, NoSession, PacketTooLarge
@@ -116,8 +117,9 @@ async def update_name(ctx: Context, request: UpdateName) -> NameReply:
     name = request.player_name if request.player_name is not None else request.user_name
     if name is None:
         raise MissingParameter("data.playerName: required")
-    await store(ctx, "name", check_line("data.playerName", name, TEXT_MAX))
-    return NameReply(player_name=name)
+    return await store_and_tell(
+        ctx, "name", check_line("data.playerName", name, TEXT_MAX), NameReply(player_name=name)
+    )
 
 
 class UpdatePictureUrl(Request):
@@ -137,8 +139,12 @@ async def update_picture_url(ctx: Context, request: UpdatePictureUrl) -> Picture
     url = request.player_picture_url if request.player_picture_url is not UNSET else request.user_picture_url
     if url is UNSET:
         raise MissingParameter("data.playerPictureUrl: required")
-    await store(ctx, "picture_url", check_line("data.playerPictureUrl", url or "", URL_MAX) or None)
-    return PictureUrlReply(player_picture_url=url or "")
+    return await store_and_tell(
+        ctx,
+        "picture_url",
+        check_line("data.playerPictureUrl", url or "", URL_MAX) or None,
+        PictureUrlReply(player_picture_url=url or ""),
+    )
 
 
 class UpdateContactEmail(Request):
@@ -158,8 +164,7 @@ async def update_contact_email(ctx: Context, request: UpdateContactEmail) -> Con
     email = (request.contact_email or "").strip()
     if email and not is_mail_address(email):
         raise InvalidEmail("data.contactEmail: not an e-mail address")
-    await store(ctx, "contact_email", email or None)
-    return ContactEmailReply(contact_email=email)
+    return await store_and_tell(ctx, "contact_email", email or None, ContactEmailReply(contact_email=email))
 
 
 class UpdateLanguageCode(Request):
@@ -178,8 +183,9 @@ class LanguageCodeReply(Reply):
 @service.operation("UPDATE_LANGUAGE_CODE", tx=Tx.WRITE)
 async def update_language_code(ctx: Context, request: UpdateLanguageCode) -> LanguageCodeReply:
     """Set the caller's language. Refused: text that is no language code."""
-    await store(ctx, "language_code", request.language_code)
-    return LanguageCodeReply(language_code=request.language_code)
+    return await store_and_tell(
+        ctx, "language_code", request.language_code, LanguageCodeReply(language_code=request.language_code)
+    )
 
 
 class UpdateCountryCode(Request):
@@ -196,8 +202,9 @@ class CountryCodeReply(Reply):
 @service.operation("UPDATE_COUNTRY_CODE", tx=Tx.WRITE, access=Access.SERVER)
 async def update_country_code(ctx: Context, request: UpdateCountryCode) -> CountryCodeReply:
     """Set a player's country. Refused: text that is no country code."""
-    await store(ctx, "country_code", request.country_code)
-    return CountryCodeReply(country_code=request.country_code)
+    return await store_and_tell(
+        ctx, "country_code", request.country_code, CountryCodeReply(country_code=request.country_code)
+    )
 
 
 class UpdateTimezoneOffset(Request):
@@ -214,8 +221,12 @@ class TimezoneOffsetReply(Reply):
 @service.operation("UPDATE_TIMEZONE_OFFSET", tx=Tx.WRITE)
 async def update_timezone_offset(ctx: Context, request: UpdateTimezoneOffset) -> TimezoneOffsetReply:
     """Set the caller's distance from UTC in hours, from -14 to 14, such as -5 or 5.5."""
-    await store(ctx, "time_zone_offset", request.time_zone_offset)
-    return TimezoneOffsetReply(time_zone_offset=players.number(request.time_zone_offset))
+    return await store_and_tell(
+        ctx,
+        "time_zone_offset",
+        request.time_zone_offset,
+        TimezoneOffsetReply(time_zone_offset=players.number(request.time_zone_offset)),
+    )
 
 
 class UpdateIsTester(Request):
@@ -229,8 +240,9 @@ class IsTesterReply(Reply):
 @service.operation("UPDATE_IS_TESTER", tx=Tx.WRITE, access=Access.SERVER)
 async def update_is_tester(ctx: Context, request: UpdateIsTester) -> IsTesterReply:
     """Say whether a player is a tester."""
-    await store(ctx, "is_tester", request.is_tester)
-    return IsTesterReply(is_tester=request.is_tester)
+    return await store_and_tell(
+        ctx, "is_tester", request.is_tester, IsTesterReply(is_tester=request.is_tester)
+    )
 
 
 class UpdateSummary(Request):
@@ -242,7 +254,7 @@ async def update_summary(ctx: Context, request: UpdateSummary) -> None:
     """Replace what other players see beside the caller's name: an object of up to 10 KiB, or null."""
     data = request.summary_friend_data
     text = None if data is None else check_size("data.summaryFriendData", data, SUMMARY_BYTES_MAX)
-    await store(ctx, "summary_friend_data", text)
+    await store_and_tell(ctx, "summary_friend_data", text, None)
 
 
 class EmailIdentity(msgspec.Struct):

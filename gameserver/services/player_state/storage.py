@@ -1,7 +1,7 @@
 """How the service reads and writes the player's row."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Select, bindparam, select
@@ -17,6 +17,8 @@ from gameserver.services.player_state.rules import (
     to_text,
 )
 from gameserver.wire.errors import NoSession
+
+AnyReply = TypeVar("AnyReply")
 
 _identities = identities.identities.c
 FIND_EMAIL = (
@@ -37,10 +39,28 @@ def gone() -> NoSession:
     return NoSession("the player is gone")
 
 
+_SET = {
+    column: statement.returning(players.players.c.profile_id) for column, statement in players.SET.items()
+}
+
+
 async def store(ctx: Context, column: str, value: Any) -> None:
     """Set one column of the caller's row. Raises `NoSession` when the row is gone."""
     if not await players.set_value(ctx.tx, ctx.app.id, ctx.player_id, column, value):
         raise gone()
+
+
+async def store_and_tell(ctx: Context, column: str, value: Any, reply: AnyReply) -> AnyReply:
+    """Set one column of the caller's row, as all that a message does; returns its reply.
+
+    Raises `NoSession` when the row is gone.
+    """
+
+    async def missing() -> NoSession:
+        return gone()
+
+    params = {"profile": ctx.player_id, "app": ctx.app.id, "value": value}
+    return await ctx.change(_SET[column], params, lambda _: reply, missing, known={})
 
 
 async def read_text(ctx: Context, statement: Select[tuple[str | None]]) -> str | None:

@@ -76,6 +76,7 @@ async def test_a_connection_lost_during_the_commit_is_not_known(postgres_db: Dat
 async def test_a_statement_may_be_the_whole_transaction(postgres_db: Database) -> None:
     await add_players(postgres_db, "p1")
     async with postgres_db.write() as tx:
+        assert tx.takes_only
         row = await tx.only(EARNED, player="p1", sum=5)
         assert row is not None
         assert row["coins"] == 5
@@ -91,7 +92,9 @@ async def test_a_statement_may_be_the_whole_transaction(postgres_db: Database) -
     async with postgres_db.write() as tx:
         assert await tx.only(EARNED, player="nobody", sum=5) is None
         assert tx.writes == 0
+        assert tx.takes_only
         await tx.run(EARN, player="p1", sum=1)  # without a row it goes on
+        assert not tx.takes_only
     async with postgres_db.read() as tx:
         row = await tx.one(GET, id="p1")
     assert row is not None
