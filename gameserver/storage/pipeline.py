@@ -178,11 +178,12 @@ class _Wrap(asyncio.Protocol):
 class Pipeline:
     """One connection. Not for two tasks at a time."""
 
-    __slots__ = ("_begin", "_behind", "_held", "_protocol", "_raw", "_statements", "_wanted")
+    __slots__ = ("_begin", "_behind", "_held", "_protocol", "_raw", "_statements", "_transport", "_wanted")
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self._protocol = raw._protocol  # noqa: SLF001 - one of asyncpg's versions we know: see pyproject.toml
+        self._transport: _Transport = raw._transport  # noqa: SLF001 - it is ours: see `_Loop`
         self._statements: dict[str, _Prepared] = {}
         self._held: list[bytes] = []
         self._wanted: _Wanted | None = None  # is held, too, behind the others
@@ -274,7 +275,7 @@ class Pipeline:
         wanted = self._wanted
         if wanted is None:
             return ""
-        transport = self._raw._transport  # noqa: SLF001 - it is ours: see `_Loop`
+        transport = self._transport
         transport.first, transport.last = self._held, self._behind
         self._held, self._behind, self._wanted = [], [], None
         try:
@@ -330,7 +331,7 @@ class Pipeline:
 
     def _send(self) -> None:
         """Let what is held go out with the messages that asyncpg is about to write, which end with a Sync."""
-        self._raw._transport.first = self._held  # noqa: SLF001 - it is ours: see `_Loop`
+        self._transport.first = self._held
         self._held = []
 
     async def _prepare(self, sql: str) -> _Prepared:

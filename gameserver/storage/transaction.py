@@ -67,7 +67,7 @@ class Transaction(ABC):
         Without a row nothing has happened, and the transaction goes on. Raises what the end of a transaction
         does. To be asked only of one that `takes_only`.
         """
-        raise NotImplementedError
+        raise NotImplementedError("ask `takes_only` first")
 
     @abstractmethod
     async def settle(self) -> None:

@@ -73,6 +73,12 @@ async def versions(game: Game, board: str) -> list[int]:
     return [version["versionId"] for version in found["versions"]]
 
 
+async def scores(game: Game, board: str, version: int) -> list[int]:
+    page = {"leaderboardId": board, "startIndex": 0, "endIndex": 499, "versionId": version}
+    found = await game.server.call(BOARD, "GET_GLOBAL_LEADERBOARD_PAGE", **page)
+    return [entry["score"] for entry in found["leaderboard"]]
+
+
 async def stored_version(game: Game, board: str) -> tuple[str, int]:
     async with game.core.database.read() as tx:
         row = await tx.one(FIND, app=game.app.id, board=board)
@@ -129,15 +135,7 @@ async def test_posts_at_the_moment_of_rotation_go_to_exactly_one_version(
     assert [ended for told, ended in rotations if told == uid] == [1]
     found: list[int] = []
     for version_id in (1, 2):
-        page = await processes[0].server.call(
-            BOARD,
-            "GET_GLOBAL_LEADERBOARD_PAGE",
-            leaderboardId=board,
-            startIndex=0,
-            endIndex=99,
-            versionId=version_id,
-        )
-        found += [entry["score"] for entry in page["leaderboard"]]
+        found += await scores(processes[0], board, version_id)
     assert sorted(found) == list(range(60))
 
 
@@ -158,8 +156,8 @@ async def test_scores_of_players_are_kept_once_however_often_their_board_begins_
 
     async def play(number: int) -> None:
         for turn in range(10):
-            scores = [number * 100 + turn * 3 + i for i in range(3)]
-            posts = [(BOARD, "POST_SCORE", {"leaderboardId": board, "score": score}) for score in scores]
+            mine = [number * 100 + turn * 3 + i for i in range(3)]
+            posts = [(BOARD, "POST_SCORE", {"leaderboardId": board, "score": score}) for score in mine]
             assert [entry["status"] for entry in await players[number].packet(*posts)] == [200] * 3
 
     async def begin_anew() -> None:
@@ -170,15 +168,7 @@ async def test_scores_of_players_are_kept_once_however_often_their_board_begins_
     await asyncio.gather(begin_anew(), *(play(number) for number in range(len(players))))
     found: list[int] = []
     for version_id in await versions(processes[0], board):
-        page = await processes[1].server.call(
-            BOARD,
-            "GET_GLOBAL_LEADERBOARD_PAGE",
-            leaderboardId=board,
-            startIndex=0,
-            endIndex=499,
-            versionId=version_id,
-        )
-        found += [entry["score"] for entry in page["leaderboard"]]
+        found += await scores(processes[1], board, version_id)
     assert sorted(found) == sorted(n * 100 + m for n in range(len(players)) for m in range(30))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
+from sqlalchemy import Update as UpdateStatement
 
 from gameserver.game import query, tallies
 from gameserver.game.documents import (
@@ -138,23 +139,9 @@ async def update_entity(ctx: Context, request: Update) -> Entity:
 
     `version` is the one the caller has seen; -1 replaces whatever is there.
     """
-    owner, text, acl = ctx.player_id, data_text(request.data), read_acl(request.acl)
-    params = {
-        **_key(ctx, owner, request.entity_id),
-        "new_type": request.entity_type,
-        "new_acl": acl,
-        "new_data": text,
-        "version": version_wanted(request.version),
-        "now_ms": ctx.now_ms,
-    }
-    known = {"entity_id": request.entity_id, "acl_other": acl, "updated_ms": ctx.now_ms}
-    return await ctx.change(
-        storage.UPDATE,
-        params,
-        lambda row: entity(row, text),
-        lambda: _why_not(ctx, owner, request.entity_id),
-        known=known | _known_type(request.entity_type),
-    )
+    acl = read_acl(request.acl)
+    known = {"acl_other": acl}
+    return await _update(ctx, storage.UPDATE, ctx.player_id, request, {"new_acl": acl}, known)
 
 
 class Delete(Request):
@@ -392,23 +379,8 @@ async def read_shared_list(ctx: Context, request: TargetList) -> Entities:
 )
 async def update_shared(ctx: Context, request: UpdateShared) -> Entity:
     """Replace the data of an entity of any player whose ACL lets others write. The ACL stays as it is."""
-    owner, text = _target(request), data_text(request.data)
-    params = {
-        **_key(ctx, owner, request.entity_id),
-        "caller": ctx.player_id,
-        "new_type": request.entity_type,
-        "new_data": text,
-        "version": version_wanted(request.version),
-        "now_ms": ctx.now_ms,
-    }
-    known = {"entity_id": request.entity_id, "updated_ms": ctx.now_ms}
-    return await ctx.change(
-        storage.UPDATE_SHARED,
-        params,
-        lambda row: entity(row, text),
-        lambda: _why_not(ctx, owner, request.entity_id),
-        known=known | _known_type(request.entity_type),
-    )
+    caller = {"caller": ctx.player_id}
+    return await _update(ctx, storage.UPDATE_SHARED, _target(request), request, caller, {})
 
 
 @service.operation(
@@ -439,9 +411,29 @@ def _target(request: Target | TargetList) -> str:
     return owner
 
 
-def _known_type(wanted: str | None) -> dict[str, str]:
-    """Return what an update makes of the type, where it does not leave it as it is."""
-    return {} if wanted is None else {"entity_type": wanted}
+async def _update(
+    ctx: Context,
+    statement: UpdateStatement,
+    owner: str,
+    request: Update | UpdateShared,
+    params: dict[str, Any],
+    known: dict[str, Any],
+) -> Entity:
+    """Replace data, and what else `params` of the statement say; `known` is what that makes of the row."""
+    text, kind = data_text(request.data), request.entity_type
+    params = params | _key(ctx, owner, request.entity_id)
+    params |= {"new_type": kind, "new_data": text}
+    params |= {"version": version_wanted(request.version), "now_ms": ctx.now_ms}
+    known = known | {"entity_id": request.entity_id, "updated_ms": ctx.now_ms}
+    if kind is not None:
+        known["entity_type"] = kind
+    return await ctx.change(
+        statement,
+        params,
+        lambda row: entity(row, text),
+        lambda: _why_not(ctx, owner, request.entity_id),
+        known=known,
+    )
 
 
 async def _why_not(ctx: Context, owner: str, entity_id: str) -> GameError:

@@ -62,9 +62,8 @@ EARN_FIRST = (
 EARNED = EARN.returning(players.c.id, players.c.coins)
 EARNED_ALSO = EARN.returning(players.c.coins, (players.c.coins + 4).label("level"))
 RENAMED = RENAME.returning(players.c.name)
-WITH_DATA = EARN.returning(
-    players.c.id, players.c.coins, players.c.data
-)  # JSON has a form of its own on the wire
+# JSON travels in a form of its own.
+WITH_DATA = EARN.returning(players.c.id, players.c.coins, players.c.data)
 EARNED_FIRST = EARN_FIRST.returning(players.c.coins)
 PUT = upsert(players, ["id"], ["name"], values={"id": bindparam("id"), "name": bindparam("name")})
 

@@ -53,8 +53,9 @@ async def test_a_connection_lost_before_the_commit_aborts(postgres_db: Database)
     assert await names(postgres_db) == []
 
 
-async def test_a_connection_lost_during_the_commit_is_not_known(postgres_db: Database) -> None:
-    async with postgres_db.write() as tx:
+async def let_commits_die(db: Database, event: str) -> None:
+    """Let a commit break its connection where players were inserted, or updated."""
+    async with db.write() as tx:
         await tx.run(
             text(
                 "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS "
@@ -63,10 +64,14 @@ async def test_a_connection_lost_during_the_commit_is_not_known(postgres_db: Dat
         )
         await tx.run(
             text(
-                "CREATE CONSTRAINT TRIGGER die AFTER INSERT ON players DEFERRABLE INITIALLY DEFERRED "
+                f"CREATE CONSTRAINT TRIGGER die AFTER {event} ON players DEFERRABLE INITIALLY DEFERRED "
                 "FOR EACH ROW EXECUTE FUNCTION die()"
             )
         )
+
+
+async def test_a_connection_lost_during_the_commit_is_not_known(postgres_db: Database) -> None:
+    await let_commits_die(postgres_db, "INSERT")
     with pytest.raises(CommitUnknown):
         async with postgres_db.write() as tx:
             await tx.run(ADD, id="p1", name="Ada")
@@ -117,19 +122,7 @@ async def test_a_statement_that_is_the_whole_transaction_and_fails(postgres_db: 
         await only(ADD_ITEM.returning(text("1")), id="i1", owner="nobody")
     with pytest.raises(StorageError):
         await only(EARNED, player="p1", sum=2**63)
-    async with postgres_db.write() as tx:
-        await tx.run(
-            text(
-                "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS "
-                "'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'"
-            )
-        )
-        await tx.run(
-            text(
-                "CREATE CONSTRAINT TRIGGER die AFTER UPDATE ON players DEFERRABLE INITIALLY DEFERRED "
-                "FOR EACH ROW EXECUTE FUNCTION die()"
-            )
-        )
+    await let_commits_die(postgres_db, "UPDATE")
     with pytest.raises(CommitUnknown):
         await only(EARNED, player="p1", sum=5)
     assert await names(postgres_db) == ["p1"]

@@ -15,15 +15,19 @@ from gameserver.storage import Aborted, Database, StorageError, open_database
 from tests.contracts.storage.tables import ADD, ADD_ITEM, EARN, GET, names
 
 
+async def add_thirty_at_once(db: Database) -> None:
+    async def add(number: int) -> None:
+        async with db.write() as tx:
+            await tx.run(ADD, id=f"p{number}", name=f"n{number:02}")
+
+    await asyncio.gather(*(add(number) for number in range(30)))
+
+
 async def test_writers_who_come_together_share_a_commit(sqlite_db: Database) -> None:
     kinds: list[str] = []
     sqlite_db.observe = lambda kind, _: kinds.append(kind)
 
-    async def add(number: int) -> None:
-        async with sqlite_db.write() as tx:
-            await tx.run(ADD, id=f"p{number}", name=f"n{number:02}")
-
-    await asyncio.gather(*(add(number) for number in range(30)))
+    await add_thirty_at_once(sqlite_db)
     assert kinds.count("commit") == 2  # the first one alone, then all who arrived meanwhile
     assert len(await names(sqlite_db)) == 30
 
@@ -36,11 +40,7 @@ async def test_groups_are_bounded(
     kinds: list[str] = []
     sqlite_db.observe = lambda kind, _: kinds.append(kind)
 
-    async def add(number: int) -> None:
-        async with sqlite_db.write() as tx:
-            await tx.run(ADD, id=f"p{number}", name=f"n{number:02}")
-
-    await asyncio.gather(*(add(number) for number in range(30)))
+    await add_thirty_at_once(sqlite_db)
     assert kinds.count("commit") == commits
     assert len(await names(sqlite_db)) == 30
 

@@ -134,12 +134,12 @@ async def test_rows_can_be_locked_for_an_update(db: Database) -> None:
 
     async def double() -> None:
         async with db.write() as tx:
-            row = await tx.one(LOCK, id="p1")
+            row = await tx.one(locked, id="p1")
             assert row is not None
             await asyncio.sleep(0)
             await tx.run(EARN, player="p1", sum=row["coins"] + 1)
 
-    LOCK = GET.with_for_update()  # noqa: N806
+    locked = GET.with_for_update()
     await asyncio.gather(*(double() for _ in range(6)))
     async with db.read() as tx:
         row = await tx.one(GET, id="p1")

@@ -132,5 +132,5 @@ def test_the_sample_shows_settings_that_work(definition: Path) -> None:
     assert not loaded.problems
     app = loaded.find(APP_ID)
     assert app is not None
-    [version] = app.section(registry().sections()["backendless"]).versions.values()  # type: ignore[attr-defined]
+    [version] = app.section(registry().sections()["backendless"]).versions.values()
     assert version.kind_of("js-key") == "js"
