@@ -15,17 +15,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gameserver import faces, services
 from gameserver.apps import App, LiveApps, load_apps, watch
-from gameserver.game import refresh_tokens, tokens
-from gameserver.game.accounts import Accounts
-from gameserver.game.audit import Audit
-from gameserver.game.endings import By, Endings, Follower
-from gameserver.game.leaderboards import Leaderboards
-from gameserver.game.mail import Mail
-from gameserver.game.passwords import Passwords
-from gameserver.game.tallies import Tallies, forget_unread
+from gameserver.documents.list_counts import ListCounts, forget_unread
+from gameserver.domain.leaderboards import Leaderboards
+from gameserver.players import refresh_tokens, tokens
+from gameserver.players.accounts import Accounts
+from gameserver.players.audit import Audit
+from gameserver.players.mail import Mail
+from gameserver.players.passwords import Passwords
+from gameserver.players.termination import Actor, SessionTermination, TerminationListener
 from gameserver.ranks import MemoryRanks, RanksAway, RedisRanks
 from gameserver.rpc import Core, Packets, Registry
-from gameserver.rpc.leftovers import Leftovers
+from gameserver.rpc.orphans import OrphanSweeper
 from gameserver.sessions import One, Selector, Sessions, SessionsUnavailable, session_store
 from gameserver.settings import Settings
 from gameserver.storage import StorageError, answers, open_database
@@ -48,7 +48,7 @@ class GameServer:
         self.apps = apps
         self.registry = registry
         self.packets = Packets(core, registry)
-        self._leftovers = Leftovers(self.packets)
+        self._leftovers = OrphanSweeper(self.packets)
         # The hot paths are plain ASGI callables in front of the framework: see gameserver/README.md.
         self._mounted: dict[str, ASGIApp] = {}
         routes: list[Route] = []
@@ -110,7 +110,7 @@ def registry() -> Registry:
     return Registry(services.ALL, faces.ALL)
 
 
-def _may_have_tokens(_: App, selector: Selector, by: By) -> bool:
+def _may_have_tokens(_: App, selector: Selector, by: Actor) -> bool:
     """Only logins over web endpoints found families of refresh tokens; ends of others cost no SQL.
 
     Families stay valid while an app has them switched off, so that does not count.
@@ -142,8 +142,8 @@ async def open_server(
         stack.push_async_callback(sessions.close)
         audit = Audit(database, clock)
         stack.push_async_callback(audit.close)
-        tokens_follow = Follower(_may_have_tokens, refresh_tokens.forget_ended)
-        endings = Endings(sessions, database, audit, clock, [tokens_follow])
+        tokens_follow = TerminationListener(_may_have_tokens, refresh_tokens.forget_ended)
+        endings = SessionTermination(sessions, database, audit, clock, [tokens_follow])
         stack.push_async_callback(endings.close)
         passwords = passwords or Passwords()
         stack.callback(passwords.close)
@@ -154,7 +154,7 @@ async def open_server(
         ranks = RedisRanks(sessions.calls) if isinstance(sessions, Sessions) else MemoryRanks()
         leaderboards = Leaderboards(database, ranks, clock, lambda: str(uuid.uuid4()))
         stack.push_async_callback(leaderboards.close)
-        tallies = Tallies(database)
+        tallies = ListCounts(database)
         core = Core(
             database=database,
             sessions=sessions,

@@ -24,7 +24,7 @@ import msgspec
 import pytest
 
 from gameserver.app import GameServer, open_server
-from gameserver.game.passwords import Passwords
+from gameserver.players.passwords import Passwords
 from gameserver.rpc import Caller, Origin
 from gameserver.settings import Settings
 from gameserver.storage import postgresql, sqlite

@@ -12,12 +12,12 @@ from sqlalchemy import and_, bindparam, or_, select
 
 from gameserver.app import GameServer
 from gameserver.apps import App
+from gameserver.domain.leaderboards.boards import boards as leaderboards
 from gameserver.faces.backendless import BackendlessSettings
-from gameserver.game import audit, roles, users
-from gameserver.game.endings import By
-from gameserver.game.identities import identities
-from gameserver.game.leaderboards.boards import boards as leaderboards
-from gameserver.game.players import players
+from gameserver.players import audit, roles, users
+from gameserver.players.identities import identities
+from gameserver.players.profiles import players
+from gameserver.players.termination import Actor
 from gameserver.rpc import Context, Origin
 from gameserver.services import data_stream
 from gameserver.sessions import AllOf, AllOfApp, Ended, One, Selector, Session
@@ -124,7 +124,7 @@ async def player_disable(server: GameServer, app: str, profile: str) -> dict[str
     definition = _app(server, app)
     epoch = await _set_disabled(server, app, profile, disabled=True)
     ended = await server.core.endings.end(
-        definition, AllOf(app, profile), "revoked", By(FACE, why="disabled"), epoch=epoch
+        definition, AllOf(app, profile), "revoked", Actor(FACE, why="disabled"), epoch=epoch
     )
     return {"profile_id": profile, "is_disabled": True, "sessions_ended": len(ended)}
 
@@ -182,7 +182,7 @@ async def player_delete(server: GameServer, app: str, profile: str) -> dict[str,
 
     definition = _app(server, app)
     # Before and after: packets that still come in would write what nobody removes any more.
-    await server.core.endings.end(definition, AllOf(app, profile), "revoked", By(FACE, why="deleted"))
+    await server.core.endings.end(definition, AllOf(app, profile), "revoked", Actor(FACE, why="deleted"))
     await server.packets.run(work, definition, ORIGIN)
     return {"profile_id": profile, "is_deleted": True}
 
@@ -206,7 +206,9 @@ async def player_merge(server: GameServer, app: str, profile: str, target: str) 
         await _player(tx, app, target)
         is_gone = await tx.one(FIND_USER, profile=profile, app=app) is None
     if is_gone:  # an earlier command may have been cut short before it ended their sessions
-        await server.core.endings.end(definition, AllOf(app, profile), "revoked", By(FACE, why="merged_into"))
+        await server.core.endings.end(
+            definition, AllOf(app, profile), "revoked", Actor(FACE, why="merged_into")
+        )
     await server.packets.run(work, definition, ORIGIN)
     return {"profile_id": target, "merged": profile}
 
@@ -269,14 +271,14 @@ async def session_end(
     server: GameServer, app: str, session: str = "", profile: str = "", *, all_of_app: bool = False
 ) -> dict[str, Any]:
     """End one session (by digest), all of a player, or all of an app. From then on nobody accepts them."""
-    definition, by = _app(server, app), By(FACE)
+    definition, by = _app(server, app), Actor(FACE)
     selector: Selector
     if session:
         found = await server.core.sessions.peek_digest(session)
         if isinstance(found, Ended) or found.home_app_id != app:
             raise Refused(f"app {app} has no open session {session}")
         selector = One(digest=session)
-        by = By(FACE, profile_id=found.home_profile_id, home_face=found.face)
+        by = Actor(FACE, profile_id=found.home_profile_id, home_face=found.face)
     elif profile:
         selector = AllOf(app, profile)
     elif all_of_app:

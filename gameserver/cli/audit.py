@@ -7,7 +7,7 @@ import typer
 from gameserver.cli import options
 from gameserver.cli.output import show_more, show_rows
 from gameserver.cli.reach import do
-from gameserver.game.audit import KINDS
+from gameserver.players.audit import KINDS
 from gameserver.settings import Settings
 
 _DEFAULT = Settings()

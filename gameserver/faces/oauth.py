@@ -14,9 +14,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gameserver.apps import LiveApps
-from gameserver.game import cookies, refresh_tokens
-from gameserver.game.cookies import CookieSettings
-from gameserver.game.refresh_tokens import (
+from gameserver.players import cookies, refresh_tokens
+from gameserver.players.cookies import CookieSettings
+from gameserver.players.refresh_tokens import (
     FACE,
     InvalidToken,
     NotNow,

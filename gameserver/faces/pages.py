@@ -19,11 +19,11 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from gameserver.apps import App, LiveApps
-from gameserver.game import identities, links, players, tokens
-from gameserver.game.accounts import WeakPassword
-from gameserver.game.endings import By
-from gameserver.game.passwords import PASSWORD_BYTES_MAX
-from gameserver.game.tokens import Kind, Token
+from gameserver.players import identities, links, profiles, tokens
+from gameserver.players.accounts import WeakPassword
+from gameserver.players.passwords import PASSWORD_BYTES_MAX
+from gameserver.players.termination import Actor
+from gameserver.players.tokens import Kind, Token
 from gameserver.rpc import Core, Face
 from gameserver.sessions import AllOf, SessionsUnavailable
 from gameserver.storage import Aborted, CommitUnknown, Transaction
@@ -112,7 +112,7 @@ class Pages:
             digest = await self.core.accounts.new_digest(app, password)
         except WeakPassword as error:
             return _reset_form(app, f"{str(error)[0].upper()}{str(error)[1:]}.")
-        by = By(FACE, request.client.host if request.client else "", why="password_reset")
+        by = Actor(FACE, request.client.host if request.client else "", why="password_reset")
         everything = AllOf(token.app_id, token.subject)
 
         async def change() -> int | None:
@@ -142,7 +142,7 @@ class Pages:
         if type_ == "Email":  # whoever got the mail owns the address
             await identities.set_validated(tx, token.app_id, type_, key)
         await tokens.revoke(tx, Kind.PASSWORD_RESET, token.app_id, token.subject)
-        return await players.raise_epoch(tx, token.app_id, token.subject)
+        return await profiles.raise_epoch(tx, token.app_id, token.subject)
 
     async def show_validation(self, request: Request) -> Response:
         """Show the button that proves the address."""

@@ -15,8 +15,8 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from gameserver.apps import App, LiveApps
-from gameserver.game.accounts import WrongCredentials
-from gameserver.game.audit import Kind
+from gameserver.players.accounts import WrongCredentials
+from gameserver.players.audit import Kind
 from gameserver.rpc import SERVER_PROFILE_ID, Caller, Face, Origin, Packets, metrics
 from gameserver.rpc.running import PacketFailed, Superseded
 from gameserver.sessions import NewSession, Opened, Session, SessionsUnavailable

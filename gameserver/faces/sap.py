@@ -15,9 +15,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gameserver.apps import App, LiveApps
-from gameserver.game import cookies, players, refresh_tokens
-from gameserver.game.cookies import CookieSettings
-from gameserver.game.endings import By
+from gameserver.players import cookies, profiles, refresh_tokens
+from gameserver.players.cookies import CookieSettings
+from gameserver.players.termination import Actor
 from gameserver.rpc import Core, Face
 from gameserver.sessions import AllOf, Ended, One, Session, SessionsUnavailable
 from gameserver.storage import StorageError
@@ -29,7 +29,7 @@ PREFIX = "/mobileservices/sessions"
 RETRY_SECONDS = 5.0  # between tries to revoke tokens while the database is away
 SQL_SECONDS_MAX = 2.0  # how long an answer waits for it
 
-End = Callable[[App, str, Session | Ended, By], Awaitable[None]]
+End = Callable[[App, str, Session | Ended, Actor], Awaitable[None]]
 
 _retrying: set[asyncio.Task[None]] = set()  # the event loop alone would forget them
 
@@ -68,7 +68,7 @@ class Logout:
     async def _answer(self, request: Request, end: End) -> Response:
         response = Response(status_code=204, headers={"Cache-Control": "no-store"})
         tls = request.url.scheme == "https"
-        by = By(FACE, request.client.host if request.client else "")
+        by = Actor(FACE, request.client.host if request.client else "")
         done = set()
         try:
             for app in self.apps:
@@ -90,12 +90,12 @@ class Logout:
             return JSONResponse(body, 503, {"Retry-After": "1"})
         return response
 
-    async def _end_one(self, app: App, digest: str, session: Session | Ended, by: By) -> None:
+    async def _end_one(self, app: App, digest: str, session: Session | Ended, by: Actor) -> None:
         if isinstance(session, Session):
             by = replace(by, profile_id=session.home_profile_id)
         await self.core.endings.end(app, One(digest=digest), "logged_out", by)
 
-    async def _end_everything(self, app: App, digest: str, session: Session | Ended, by: By) -> None:
+    async def _end_everything(self, app: App, digest: str, session: Session | Ended, by: Actor) -> None:
         profile_id = await self._user(app, digest, session)
         if not profile_id:
             return
@@ -104,7 +104,7 @@ class Logout:
 
         async def revoke() -> None:
             async with self.core.database.write() as tx:
-                epoch = await players.raise_epoch(tx, app.id, profile_id)
+                epoch = await profiles.raise_epoch(tx, app.id, profile_id)
                 await refresh_tokens.revoke_all(tx, app.id, profile_id)
             # Again, for logins and refreshes that were on their way.
             await self.core.endings.end(app, everything, "logged_out", by, epoch=epoch)

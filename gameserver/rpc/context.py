@@ -14,16 +14,16 @@ import structlog
 from sqlalchemy import Update
 
 from gameserver.apps import App
-from gameserver.game import players, users
-from gameserver.game.accounts import Accounts
-from gameserver.game.audit import Audit
-from gameserver.game.endings import By, Endings
-from gameserver.game.keeping import Kept
-from gameserver.game.leaderboards import Leaderboards
-from gameserver.game.mail import Mailer
-from gameserver.game.passwords import Passwords
-from gameserver.game.states import States
-from gameserver.game.tallies import Tallies
+from gameserver.documents.list_counts import ListCounts
+from gameserver.domain.leaderboards import Leaderboards
+from gameserver.players import profiles, users
+from gameserver.players.accounts import Accounts
+from gameserver.players.audit import Audit
+from gameserver.players.lifecycle import PlayerTable
+from gameserver.players.mail import Mailer
+from gameserver.players.passwords import Passwords
+from gameserver.players.states import States
+from gameserver.players.termination import Actor, SessionTermination
 from gameserver.rpc.blanks import CannotTell
 from gameserver.sessions import (
     AllOf,
@@ -108,9 +108,9 @@ class Core:
     passwords: Passwords
     mailer: Mailer
     leaderboards: Leaderboards
-    tallies: Tallies
+    tallies: ListCounts
     audit: Audit
-    endings: Endings
+    endings: SessionTermination
     player_hooks: "PlayerHooks"
     public_url: str  # what links in mails begin with; never taken from a request, which could name any host
     new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
@@ -125,16 +125,16 @@ class PlayerHooks:
         self.reset: list[PlayerHook] = []
         self.delete: list[PlayerHook] = []
         self.merge: list[MergeHook] = []
-        self.kept: dict[str, tuple[Kept, ...]] = {}
+        self.kept: dict[str, tuple[PlayerTable, ...]] = {}
 
-    def keep(self, name: str, kept: Iterable[Kept]) -> None:
+    def keep(self, name: str, kept: Iterable[PlayerTable]) -> None:
         """Add what a service or a face keeps. Raises `ValueError` when somebody keeps a table already."""
         self.kept[name] = (*self.kept.get(name, ()), *kept)
         tables = Counter(one.table.name for one in self.tables())
         if twice := [table for table, count in tables.items() if count > 1]:
             raise ValueError(f"declared twice: what is kept of players in {', '.join(twice)}")
 
-    def tables(self) -> Iterator[Kept]:
+    def tables(self) -> Iterator[PlayerTable]:
         """All tables in which players have rows."""
         return chain.from_iterable(self.kept.values())
 
@@ -153,8 +153,8 @@ class PlayerHooks:
         `reason` is what clients are told of the end. What an earlier call has left behind, because a packet
         of the player was still running, goes as well.
         """
-        epoch = await players.raise_epoch(ctx.tx, ctx.app.id, profile_id)  # holds the row until the end
-        if epoch is None and await players.is_elsewhere(ctx.tx, ctx.app.id, profile_id):
+        epoch = await profiles.raise_epoch(ctx.tx, ctx.app.id, profile_id)  # holds the row until the end
+        if epoch is None and await profiles.is_elsewhere(ctx.tx, ctx.app.id, profile_id):
             return False
         return await self._remove(ctx, profile_id, epoch, reason, "deleted")
 
@@ -168,8 +168,8 @@ class PlayerHooks:
         there = {each: await users.lock(ctx.tx, ctx.app.id, each) for each in sorted((profile_id, target))}
         if not there[target]:
             return False
-        epoch = await players.raise_epoch(ctx.tx, ctx.app.id, profile_id)
-        if epoch is None and await players.is_elsewhere(ctx.tx, ctx.app.id, profile_id):
+        epoch = await profiles.raise_epoch(ctx.tx, ctx.app.id, profile_id)
+        if epoch is None and await profiles.is_elsewhere(ctx.tx, ctx.app.id, profile_id):
             return False
         for hook in self.merge:
             await hook(ctx, profile_id, target)
@@ -229,7 +229,6 @@ class Context:
     __slots__ = (
         "_reserved",
         "_tx",
-        "again",
         "app",
         "caller",
         "conclude",
@@ -237,6 +236,7 @@ class Context:
         "core",
         "endings",
         "events",
+        "is_retry",
         "login_entry",
         "now_ms",
         "opening",
@@ -262,7 +262,7 @@ class Context:
         self.session_error: GameError | None = None  # why there is no session, in the words the client needs
         self.profile_id: str | None = None
         self.prepared: Any = None
-        self.again = False  # the database gave up an earlier try: what is remembered may be old
+        self.is_retry = False  # the database gave up an earlier try: what is remembered may be old
         self._tx: Transaction | None = None
         self._reserved: NewSession | None = None
         self.begin()
@@ -279,11 +279,11 @@ class Context:
         self.conclude: Conclude | None = None  # set where the packet may end with its message's statement
         self.concluded: Concluded | None = None  # a packet that has
 
-    def wanted(self) -> tuple[NewSession | None, int, int, int]:
+    def mark(self) -> tuple[NewSession | None, int, int, int]:
         """How much is to happen after the commit so far."""
         return self.opening, len(self.endings), len(self.events), len(self.outbox)
 
-    def want_only(self, wanted: tuple[NewSession | None, int, int, int]) -> None:
+    def rollback_to(self, wanted: tuple[NewSession | None, int, int, int]) -> None:
         """Forget what a message wanted that was refused after all."""
         self.opening, endings, events, outbox = wanted
         del self.endings[endings:], self.events[events:], self.outbox[outbox:]
@@ -339,7 +339,7 @@ class Context:
         """A service's part of the app's definition."""
         return self.app.section(shape)
 
-    def make_room(self, texts: Iterable[str]) -> None:
+    def reserve_bytes(self, texts: Iterable[str]) -> None:
         """Keep a packet's answer from growing without end. Raises `PacketTooLarge` where texts do not fit."""
         size = sum(map(len, texts))
         if size > self.room:
@@ -380,9 +380,9 @@ class Context:
         self.events.append(json.encode(event))
 
     @property
-    def by(self) -> By:
+    def by(self) -> Actor:
         """Who ends the sessions that this packet ends."""
-        by = By(self.origin.face, self.origin.address)
+        by = Actor(self.origin.face, self.origin.address)
         if self.session is not None:
             by = replace(by, profile_id=self.session.home_profile_id, home_face=self.session.face)
         return by

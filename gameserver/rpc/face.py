@@ -7,7 +7,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gameserver.apps import LiveApps
-from gameserver.game.keeping import Kept
+from gameserver.players.lifecycle import PlayerTable
 from gameserver.rpc.context import Core
 from gameserver.rpc.packets import Packets
 from gameserver.rpc.registry import Section
@@ -27,4 +27,4 @@ class Face:
     name: str
     mount: Callable[[Core, LiveApps, Packets], Mounted]
     section: Section | None = None
-    keeps: tuple[Kept, ...] = ()
+    keeps: tuple[PlayerTable, ...] = ()

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Update
 
 from gameserver.apps import App
-from gameserver.game.audit import Kind
+from gameserver.players.audit import Kind
 from gameserver.rpc import metrics
 from gameserver.rpc.blanks import Blanks, CannotTell
 from gameserver.rpc.context import (
@@ -189,7 +189,7 @@ class Packets:
             except Aborted:
                 if not left:
                     raise
-                ctx.again = True
+                ctx.is_retry = True
             else:
                 await self._finish(ctx, None, [], "", in_sql=True)
                 return done
@@ -267,12 +267,12 @@ class Packets:
         for left in range(TRIES_MAX - 1, -1, -1):
             ctx.begin()
             ctx.profile_id = profile_id
-            if ctx.again:  # whoever was faster commits meanwhile, and may have changed what was prepared
+            if ctx.is_retry:  # whoever was faster commits meanwhile, and may have changed what was prepared
                 await asyncio.sleep(BACKOFF_SECONDS * (TRIES_MAX - left))
                 prepared = await self._prepare(ctx, plan)
             try:
                 async with self.core.database.write() as tx:
-                    if alone and not ctx.again:
+                    if alone and not ctx.is_retry:
                         ctx.conclude = partial(self._conclude, tx, body_hash)
                     entries = await self._run_messages(
                         ctx, plan, prepared, tx, writing=True, savepoints=savepoints
@@ -298,7 +298,7 @@ class Packets:
                     raise Aborted("the packet was run twice, and its answer is gone") from error
                 if not left:
                     raise
-                ctx.again = True
+                ctx.is_retry = True
                 continue
             return await self._finish(ctx, session, entries, body_hash, in_sql=wrote)
         raise Aborted("the database aborted the packet again and again")
@@ -336,7 +336,7 @@ class Packets:
         for index, (operation, message) in enumerate(plan):
             ctx.prepared = prepared.get(index)
             before = tx.writes if tx is not None else 0
-            wanted = ctx.wanted()
+            wanted = ctx.mark()
             try:
                 if savepoints and tx is not None:
                     async with tx.savepoint():
@@ -345,7 +345,7 @@ class Packets:
                     entries.append(await self._run_message(ctx, operation, message))
             except GameError as error:
                 entries.append(refusal(error))
-                ctx.want_only(wanted)
+                ctx.rollback_to(wanted)
                 # PostgreSQL does nothing more in a transaction in which a query was cancelled.
                 cancelled = isinstance(error, errors.QueryTooExpensive)
                 if writing and not savepoints and tx is not None and (tx.writes != before or cancelled):

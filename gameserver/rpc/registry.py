@@ -5,9 +5,9 @@ from typing import Protocol
 
 import msgspec
 
-from gameserver.game import audit
-from gameserver.game.keeping import Kept
-from gameserver.game.states import States
+from gameserver.players import audit
+from gameserver.players.lifecycle import PlayerTable
+from gameserver.players.states import States
 from gameserver.rpc.context import PlayerHooks
 from gameserver.rpc.service import Operation, Service
 
@@ -27,7 +27,7 @@ class Declares(Protocol):
         """The face's part of `app.toml`."""
 
     @property
-    def keeps(self) -> Sequence[Kept]:
+    def keeps(self) -> Sequence[PlayerTable]:
         """The tables that the face keeps of players."""
 
 

@@ -10,8 +10,8 @@ import msgspec
 from sqlalchemy.sql.elements import Label
 
 from gameserver.apps import App
-from gameserver.game.keeping import Kept
-from gameserver.game.states import StatePart
+from gameserver.players.lifecycle import PlayerTable
+from gameserver.players.states import StatePart
 from gameserver.rpc.context import Chore, Context, MergeHook, PlayerHook
 from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Request, RequestReader
@@ -106,7 +106,7 @@ class Service:
         self.delete_hooks: list[PlayerHook] = []
         self.merge_hooks: list[MergeHook] = []
         self.chores: list[Chore] = []
-        self.kept: list[Kept] = []
+        self.kept: list[PlayerTable] = []
 
     def operation(
         self,
@@ -169,6 +169,6 @@ class Service:
         self.chores.append(chore)
         return chore
 
-    def keeps(self, *kept: Kept) -> None:
+    def keeps(self, *kept: PlayerTable) -> None:
         """Take on tables in which players have rows."""
         self.kept += kept

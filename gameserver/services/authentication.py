@@ -10,8 +10,8 @@ from msgspec import Meta
 
 import gameserver
 from gameserver.apps import App, is_mail_address
-from gameserver.game import accounts, identities, links, tokens
-from gameserver.game.accounts import (
+from gameserver.players import accounts, identities, links, tokens
+from gameserver.players.accounts import (
     LOGIN_ERRORS,
     EmailNotValidated,
     InvalidEmail,
@@ -20,8 +20,8 @@ from gameserver.game.accounts import (
     canonical_type,
     identity_key,
 )
-from gameserver.game.mail import SUBJECT_MAX, Letter
-from gameserver.game.tokens import Kind
+from gameserver.players.mail import SUBJECT_MAX, Letter
+from gameserver.players.tokens import Kind
 from gameserver.rpc import Access, Caller, Context, Service, Tx
 from gameserver.storage import Aborted
 from gameserver.wire import json
@@ -353,7 +353,7 @@ RESET_ERRORS: tuple[type[GameError], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ResetRequest:
     """A reset that was asked for properly. `allowed` is False when too many were asked for of late."""
 
     type: str
@@ -364,7 +364,7 @@ class Wish:
     allowed: bool
 
 
-async def wish(ctx: Context, request: ResetEmailPassword | ResetUniversalIdPassword) -> Wish:
+async def wish(ctx: Context, request: ResetEmailPassword | ResetUniversalIdPassword) -> ResetRequest:
     """Check the request, and whether the mailbox has had enough."""
     type_, key = request.identity()
     params = request.service_params or ServiceParams()
@@ -373,7 +373,7 @@ async def wish(ctx: Context, request: ResetEmailPassword | ResetUniversalIdPassw
     if params.template_id and params.template_id not in ctx.app.mail.templates:
         raise UnknownTemplate(f"the app has no mail template {params.template_id[:64]!r}")
     address = "" if ctx.caller is Caller.SERVER else ctx.origin.address
-    return Wish(
+    return ResetRequest(
         type=type_,
         key=key,
         template=template,
@@ -426,7 +426,7 @@ async def reset_universal_id_password(ctx: Context, request: ResetUniversalIdPas
 
 
 async def _reset(ctx: Context, params: ServiceParams | None) -> None:
-    asked: Wish = ctx.prepared
+    asked: ResetRequest = ctx.prepared
     if not asked.allowed:
         return
     core, app = ctx.core, ctx.app
@@ -459,7 +459,7 @@ async def _reset(ctx: Context, params: ServiceParams | None) -> None:
             address,
             values,
             language=language,
-            change=lambda letter: dressed(letter, wanted),
+            change=lambda letter: with_sender(letter, wanted),
         )
 
     ctx.after_commit(send)
@@ -523,7 +523,7 @@ def _short(value: str | float) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text[:VALUE_LENGTH_MAX]).split())
 
 
-def dressed(letter: Letter, wanted: ServiceParams) -> Letter:
+def with_sender(letter: Letter, wanted: ServiceParams) -> Letter:
     """Give a letter the sender and subject that a server of the studio asks for."""
     letter.from_address = wanted.from_address or letter.from_address
     letter.from_name = wanted.from_name or letter.from_name

@@ -7,10 +7,10 @@ from msgspec import Meta
 from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, bindparam, case, insert, or_
 
 from gameserver.apps import App, Settings
-from gameserver.game.keeping import Kept
-from gameserver.game.timeline import DAY_MS, Timeline, first_id
+from gameserver.players.lifecycle import PlayerTable
 from gameserver.rpc import Context, Core, Service, Tx
 from gameserver.storage import Json, excluded, metadata, upsert
+from gameserver.storage.timeline import DAY_MS, Timeline, first_id
 from gameserver.wire.errors import GameError, PacketTooLarge
 from gameserver.wire.shapes import Request
 
@@ -163,7 +163,7 @@ async def keep(ctx: Context, kind: Kind, name: str, text: str, most: int) -> Non
     facts = ctx.session.facts if ctx.session is not None else {}
     # Events of one packet have one time; the count keeps them in their order.
     report_id = f"{first_id(ctx.now_ms)}{counted['reports']:06x}{ctx.core.random_bytes(7).hex()}"
-    await ctx.tx.later(
+    await ctx.tx.defer(
         ADD,
         id=report_id,
         app_id=ctx.app.id,
@@ -222,7 +222,7 @@ _r, _n = data_stream_reports.c, data_stream_counts.c
 _TODAY = excluded(data_stream_counts).day
 
 service.keeps(
-    Kept(
+    PlayerTable(
         data_stream_reports,
         "profile_id",
         {
@@ -235,7 +235,7 @@ service.keeps(
         },
     ),
     # A reset leaves the counts alone, or it would be a way around the limits.
-    Kept(
+    PlayerTable(
         data_stream_counts,
         "profile_id",
         {"day": _n.day, "sort": _n.sort, "reports": _n.reports},

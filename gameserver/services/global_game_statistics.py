@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType
 
-from gameserver.game import statistics
-from gameserver.game.statistics import GlobalStatisticsSettings, InvalidStatisticName
+from gameserver.domain.progress import statistics
+from gameserver.domain.progress.statistics import GlobalStatisticsSettings, InvalidStatisticName
 from gameserver.rpc import Access, Context, Service, Tx
 from gameserver.wire.errors import InvalidParameterValue
 from gameserver.wire.shapes import Reply, Request

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, UnsetType
 
-from gameserver.game import players, tokens
-from gameserver.game.accounts import handoff_text, settop_text
-from gameserver.game.tokens import Kind
+from gameserver.players import profiles, tokens
+from gameserver.players.accounts import handoff_text, settop_text
+from gameserver.players.tokens import Kind
 from gameserver.rpc import Access, Context, Service, Tx
 from gameserver.wire import json
 from gameserver.wire.errors import InternalError, InvalidParameterType, InvalidParameterValue, NoSession
@@ -54,7 +54,7 @@ async def create_handoff_id(ctx: Context, request: CreateHandoffId) -> dict[str,
     player; refused are codes that are too easy to guess and `handoffJson` beyond 4 KiB.
     """
     profile_id = ctx.player_id
-    if await players.read(ctx.tx, ctx.app.id, profile_id) is None:
+    if await profiles.read(ctx.tx, ctx.app.id, profile_id) is None:
         raise NoSession("the player is gone")
     if request.wants_code:
         return {"handoffCode": await _code(ctx, profile_id, request)}

@@ -6,11 +6,11 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.apps import App
-from gameserver.game import experience, statistics
-from gameserver.game.experience import Deed, PlayerStatisticsSettings, Progress
-from gameserver.game.rewards import Rewards
-from gameserver.game.statistics import VALUE_MAX, InvalidStatisticName
-from gameserver.game.wallet import Balance
+from gameserver.domain.economy.wallet import Balance
+from gameserver.domain.progress import experience, statistics
+from gameserver.domain.progress.experience import PlayerStatisticsSettings, Progress, ProgressEvent
+from gameserver.domain.progress.rewards import Rewards
+from gameserver.domain.progress.statistics import VALUE_MAX, InvalidStatisticName
 from gameserver.rpc import Access, Context, Service, Tx
 from gameserver.wire.errors import GameError, InvalidParameterValue, MissingParameter, NoSession
 from gameserver.wire.shapes import Reply, Request
@@ -130,7 +130,7 @@ async def update(ctx: Context, request: Update) -> UpdateReply:
     if request.statistics is None and request.xp_points is None:
         raise MissingParameter("data.statistics: required, or data.xp_points")
     settings = ctx.section(PlayerStatisticsSettings)
-    deed = Deed(statistics.plan(settings, request.statistics or {}), request.xp_points)
+    deed = ProgressEvent(statistics.plan(settings, request.statistics or {}), request.xp_points)
     progress, paid = await experience.advance(
         ctx.tx, ctx.app, ctx.player_id, [deed], ctx.core.new_id(), ctx.now_ms
     )
@@ -370,7 +370,7 @@ async def _read(ctx: Context, profile_id: str) -> Progress:
 
 
 async def _advance(ctx: Context, changes: dict[str, Any]) -> Progress:
-    deed = Deed(statistics.plan(ctx.section(PlayerStatisticsSettings), changes))
+    deed = ProgressEvent(statistics.plan(ctx.section(PlayerStatisticsSettings), changes))
     progress, _ = await experience.advance(
         ctx.tx, ctx.app, ctx.player_id, [deed], ctx.core.new_id(), ctx.now_ms
     )

@@ -8,11 +8,11 @@ from msgspec import Meta, field
 
 from gameserver.apps import Mistake, Settings
 from gameserver.apps.definition import Name
-from gameserver.game import experience, statistics
-from gameserver.game.experience import Deed, PlayerStatisticsSettings
-from gameserver.game.rewards import Points, Rewards
-from gameserver.game.statistics import Changes
-from gameserver.game.wallet import Balance
+from gameserver.domain.economy.wallet import Balance
+from gameserver.domain.progress import experience, statistics
+from gameserver.domain.progress.experience import PlayerStatisticsSettings, ProgressEvent
+from gameserver.domain.progress.rewards import Points, Rewards
+from gameserver.domain.progress.statistics import Changes
 from gameserver.rpc import Context, Service, Tx
 from gameserver.wire.errors import GameError, InvalidParameterValue
 from gameserver.wire.shapes import Reply, Request
@@ -126,7 +126,7 @@ async def _happen(ctx: Context, triggers: Sequence[Trigger]) -> TriggerReply:
     return TriggerReply(rewards=paid.rewards, reward_details=paid.reward_details, currency=paid.currency)
 
 
-def _deed(ctx: Context, trigger: Trigger) -> Deed | None:
+def _deed(ctx: Context, trigger: Trigger) -> ProgressEvent | None:
     """Return what a trigger does; None when it happens zero times. Raises `InvalidEventName`."""
     event = ctx.section(EventSettings).events.get(trigger.event_name)
     if event is None:
@@ -134,7 +134,7 @@ def _deed(ctx: Context, trigger: Trigger) -> Deed | None:
     times = 1 if trigger.event_multiplier is None else int(trigger.event_multiplier)
     if not times:
         return None
-    return Deed(
+    return ProgressEvent(
         planned=statistics.plan_own(ctx.section(PlayerStatisticsSettings), event.statistics, times),
         experience=event.experience or None,
         name=trigger.event_name,

@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from gameserver.game import devices
-from gameserver.game.devices import DeviceSettings
+from gameserver.players import devices
+from gameserver.players.devices import DeviceSettings
 from gameserver.rpc import Context, Service, Tx
 from gameserver.sessions import END_REASONS, Ended, One
 from gameserver.wire.errors import GameError, MissingParameter

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from msgspec import Meta, field
 
 from gameserver.apps import App
-from gameserver.game import wallet
-from gameserver.game.wallet import (
+from gameserver.domain.economy import wallet
+from gameserver.domain.economy.wallet import (
     AMOUNT_MAX,
     Balance,
     BalanceOutOfRange,

@@ -4,24 +4,24 @@ from gameserver.storage.database import open_database
 from gameserver.storage.errors import (
     Aborted,
     CommitUnknown,
+    Conflict,
     ConstraintBroken,
-    Overtaken,
     QueryTooSlow,
     SchemaMismatch,
     StorageError,
     Unavailable,
 )
 from gameserver.storage.plans import Statement
-from gameserver.storage.tables import Json, Upsert, excluded, guarded, json_rows, metadata, upsert
+from gameserver.storage.tables import Json, Upsert, excluded, fail_unless, json_rows, metadata, upsert
 from gameserver.storage.transaction import Database, Row, Transaction
 
 __all__ = [
     "Aborted",
     "CommitUnknown",
+    "Conflict",
     "ConstraintBroken",
     "Database",
     "Json",
-    "Overtaken",
     "QueryTooSlow",
     "Row",
     "SchemaMismatch",
@@ -31,7 +31,7 @@ __all__ = [
     "Unavailable",
     "Upsert",
     "excluded",
-    "guarded",
+    "fail_unless",
     "json_rows",
     "metadata",
     "open_database",

@@ -29,8 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-from gameserver.storage.errors import Overtaken
-from gameserver.storage.tables import excluded, guarded, metadata, upsert
+from gameserver.storage.errors import Conflict
+from gameserver.storage.tables import excluded, fail_unless, metadata, upsert
 from gameserver.storage.transaction import Transaction
 
 HOUR_MS = 3600 * 1000
@@ -58,7 +58,7 @@ class StoredAnswer(NamedTuple):
 
 _packet_id, _new = packet_answers.c.packet_id, excluded(packet_answers)
 _REPLACED = {
-    "packet_id": guarded(_packet_id, _packet_id < _new.packet_id, _new.packet_id),
+    "packet_id": fail_unless(_packet_id, _packet_id < _new.packet_id, _new.packet_id),
     **{name: _new[name] for name in ("body_hash", "answer", "note", "stored_at")},
 }
 _STORE = upsert(packet_answers, ["session"], _REPLACED)
@@ -97,10 +97,10 @@ async def store(
     """Store the answer of a packet, as the last thing its transaction does.
 
     When this packet, or a later one of the session, is stored already, this or the end of the transaction
-    raises an `Overtaken` that `is_fenced` knows. So only one of two runs of a packet commits; the other has
+    raises an `Conflict` that `is_fenced` knows. So only one of two runs of a packet commits; the other has
     to return the answer that is there.
     """
-    await tx.later(
+    await tx.defer(
         _STORE,
         session=session,
         packet_id=packet_id,
@@ -166,7 +166,7 @@ def _end_of_hour(now_ms: int) -> int:
 
 def is_fenced(error: Exception) -> bool:
     """Tell whether a transaction failed because the packet, or a later one of its session, is stored."""
-    return isinstance(error, Overtaken) and error.column == str(_packet_id)
+    return isinstance(error, Conflict) and error.column == str(_packet_id)
 
 
 async def find(tx: Transaction, session: str, packet_id: int) -> StoredAnswer | None:

@@ -13,10 +13,10 @@ class Unavailable(Aborted):
     """The database cannot be reached, or has no free connection; nothing happened."""
 
 
-class Overtaken(Aborted):
-    """A row is not as a `guarded` statement needs it; nothing happened.
+class Conflict(Aborted):
+    """A row is not as a `fail_unless` statement needs it; nothing happened.
 
-    `column` is the table and the column that were guarded, such as `items.version`.
+    `column` is the table and the column that were fail_unless, such as `items.version`.
     """
 
     def __init__(self, column: str) -> None:

@@ -22,8 +22,8 @@ from gameserver.storage.dialects import POSTGRESQL
 from gameserver.storage.errors import (
     Aborted,
     CommitUnknown,
+    Conflict,
     ConstraintBroken,
-    Overtaken,
     QueryTooSlow,
     StorageError,
     Unavailable,
@@ -283,7 +283,7 @@ class PostgresRead(_PostgresTransaction):
     def savepoint(self) -> "Savepoint":
         raise TypeError(READ_ONLY)
 
-    async def later(self, _statement: Statement, _rows: list[Row] | None = None, /, **_params: Any) -> None:
+    async def defer(self, _statement: Statement, _rows: list[Row] | None = None, /, **_params: Any) -> None:
         raise TypeError(READ_ONLY)
 
     async def settle(self) -> None:
@@ -348,7 +348,7 @@ class PostgresWrite(_PostgresTransaction):
         connection = await self._prepare_write()
         return _row_count(await self._call("run", connection.status(sql, arguments), locks=True))
 
-    async def later(self, statement: Statement, rows: list[Row] | None = None, /, **params: Any) -> None:
+    async def defer(self, statement: Statement, rows: list[Row] | None = None, /, **params: Any) -> None:
         plan = self._plans[statement]
         sql, arguments = plan.bind(params)
         connection = await self._prepare_write()
@@ -540,7 +540,7 @@ def _row_count(status: str) -> int:
 def _translated(error: Exception) -> StorageError:
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         column = f"{error.table_name}.{error.column_name}"
-        return Overtaken(column) if is_guarded(column) else ConstraintBroken(str(error))
+        return Conflict(column) if is_guarded(column) else ConstraintBroken(str(error))
     if isinstance(error, asyncpg.QueryCanceledError):
         return QueryTooSlow(str(error))
     if isinstance(error, _LOST):

@@ -29,8 +29,8 @@ from gameserver.storage.dialects import SQLITE
 from gameserver.storage.errors import (
     Aborted,
     CommitUnknown,
+    Conflict,
     ConstraintBroken,
-    Overtaken,
     QueryTooSlow,
     StorageError,
     Unavailable,
@@ -142,7 +142,7 @@ class _SqliteTransaction(Transaction):
         self._before_write()
         return self._execute("run", plan, params).rowcount
 
-    async def later(self, statement: Statement, rows: list[Row] | None = None, /, **params: Any) -> None:
+    async def defer(self, statement: Statement, rows: list[Row] | None = None, /, **params: Any) -> None:
         plan = self._plans[statement]
         if not self._begun:
             await self._begin()
@@ -585,7 +585,7 @@ def _translated(error: sqlite3.Error) -> StorageError:
         return QueryTooSlow(f"a query may take {QUERY_SECONDS_MAX} s")
     if isinstance(error, sqlite3.IntegrityError):
         column = str(error).removeprefix("NOT NULL constraint failed: ")
-        return Overtaken(column) if is_guarded(column) else ConstraintBroken(str(error))
+        return Conflict(column) if is_guarded(column) else ConstraintBroken(str(error))
     if _is_busy(error):
         return Aborted(f"another process holds the database: {error}")
     return StorageError(str(error))

@@ -89,11 +89,11 @@ def _json_rows_on_postgresql(element: Any, compiler: Any, **words: Any) -> str:
 _guarded: set[str] = set()
 
 
-def guarded(column: Column[Any], condition: ColumnElement[bool], value: ColumnElement[Any]) -> Case[Any]:
+def fail_unless(column: Column[Any], condition: ColumnElement[bool], value: ColumnElement[Any]) -> Case[Any]:
     """Return a new value for a column that may not be null, for statements that nobody waits for.
 
     When the condition does not hold for the row that is there, the statement fails and its transaction ends
-    with `Overtaken`: the value is null then, which the column refuses.
+    with `Conflict`: the value is null then, which the column refuses.
     """
     assert not column.nullable, f"{column} would take null"
     _guarded.add(str(column))
@@ -101,7 +101,7 @@ def guarded(column: Column[Any], condition: ColumnElement[bool], value: ColumnEl
 
 
 def is_guarded(column: str) -> bool:
-    """Tell whether null for a column, written `table.column`, means `Overtaken`."""
+    """Tell whether null for a column, written `table.column`, means `Conflict`."""
     return column in _guarded
 
 

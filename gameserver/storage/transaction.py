@@ -52,7 +52,7 @@ class Transaction(ABC):
         """Run a statement that writes; return how many rows it inserted, changed or deleted."""
 
     @abstractmethod
-    async def later(self, statement: Statement, rows: list[Row] | None = None, /, **params: Any) -> None:
+    async def defer(self, statement: Statement, rows: list[Row] | None = None, /, **params: Any) -> None:
         """Run a statement that writes, and whose outcome nobody waits for.
 
         It costs no round trip of its own, for it may be sent together with what comes next. So what it breaks

@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 from sqlalchemy import JSON, Boolean, Float, Integer, LargeBinary, Table
 
-from gameserver.game.leaderboards.sequence import seq_at
+from gameserver.domain.leaderboards.stamps import seq_at
 from gameserver.services import ALL
 from gameserver.storage import Json, metadata
 from tests.benchmarks.measure import Running

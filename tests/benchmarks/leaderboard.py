@@ -21,10 +21,10 @@ import msgspec
 from sqlalchemy import insert
 
 from gameserver.app import GameServer, open_server
-from gameserver.game.leaderboards.boards import entries
-from gameserver.game.leaderboards.sequence import seq_at
-from gameserver.game.leaderboards.standings import list_name
-from gameserver.game.leaderboards.store import FIND
+from gameserver.domain.leaderboards.boards import entries
+from gameserver.domain.leaderboards.ranked_pages import list_name
+from gameserver.domain.leaderboards.stamps import seq_at
+from gameserver.domain.leaderboards.store import FIND
 from gameserver.rpc import Origin
 from gameserver.settings import Settings
 from gameserver.storage.schema import migrate

@@ -23,7 +23,7 @@ import msgspec
 from sqlalchemy import Table, bindparam, func, insert, select, text
 
 from gameserver.app import GameServer, open_server
-from gameserver.game.tallies import LONG, tallies
+from gameserver.documents.list_counts import LONG, tallies
 from gameserver.rpc import Origin
 from gameserver.settings import Settings
 from gameserver.storage import metadata

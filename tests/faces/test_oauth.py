@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from gameserver.apps import load_apps
-from gameserver.game import players, refresh_tokens
+from gameserver.players import profiles, refresh_tokens
 from gameserver.sessions import AllOf, One, SessionsUnavailable
 from gameserver.storage import Aborted
 from tests.conftest import APP_ID, Game
@@ -219,7 +219,7 @@ async def test_no_place_for_another_session(game: Game, page: Any, apps_folder: 
 async def test_a_new_epoch_of_the_player(game: Game, page: Any) -> None:
     """As after a new password, or when an operator disables the player."""
     async with game.core.database.write() as tx:
-        epoch = await players.raise_epoch(tx, APP_ID, page.told["profileId"])
+        epoch = await profiles.raise_epoch(tx, APP_ID, page.told["profileId"])
     await game.core.sessions.end(AllOf(APP_ID, page.told["profileId"]), "revoked", epoch=epoch)
     game.clock.advance(DAY)
     assert await is_dead(page, page.told["refresh_token"])

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from gameserver.apps import load_apps
-from gameserver.game import identities, tokens
-from gameserver.game.tokens import Kind
+from gameserver.players import identities, tokens
+from gameserver.players.tokens import Kind
 from gameserver.sessions import SessionsUnavailable
 from tests.conftest import APP_ID, APP_TOML, Client, Game, Refusal
 

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select
 
 from gameserver.apps import load_apps
 from gameserver.faces import sap
-from gameserver.game.devices import devices
+from gameserver.players.devices import devices
 from gameserver.sessions import Ended, NewSession, SessionsUnavailable
 from gameserver.storage import Aborted
 from tests.conftest import APP_ID, SECRET, Client, Game

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from gameserver.game import audit
+from gameserver.players import audit
 from tests.conftest import APP_ID, APP_TOML, Game
 
 PASSWORD = "correct horse"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gameserver.game.leaderboards.boards import CURRENT
-from gameserver.game.leaderboards.standings import list_name
-from gameserver.game.leaderboards.store import FIND
+from gameserver.domain.leaderboards.boards import CURRENT
+from gameserver.domain.leaderboards.ranked_pages import list_name
+from gameserver.domain.leaderboards.store import FIND
 from gameserver.ranks import Page, Ranks
 from tests.conftest import Client, Game
 

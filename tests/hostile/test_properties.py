@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gameserver.game import documents
+from gameserver.documents import documents
 from gameserver.wire import json as wire_json
 from gameserver.wire.errors import GameError, UnreadableJson
 from tests.conftest import APP_ID, BACKENDS, Client, Game, Refusal

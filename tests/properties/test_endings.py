@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from gameserver.app import open_server
 from gameserver.cli import actions
-from gameserver.game import links, tokens
-from gameserver.game.passwords import Passwords
-from gameserver.game.tokens import Kind
+from gameserver.players import links, tokens
+from gameserver.players.passwords import Passwords
+from gameserver.players.tokens import Kind
 from gameserver.sessions import AllOf
 from gameserver.settings import Settings
 from gameserver.wire.clock import FixedClock
@@ -457,11 +457,11 @@ def test_nothing_is_accepted_after_its_end_was_answered(
 # One way
 
 
-# Who ends sessions without `Endings`: places that a login reserved and that no client has heard of.
+# Who ends sessions without `SessionTermination`: places that a login reserved, unknown to any client.
 RESERVATIONS = {
     "faces/backendless/accounts.py",
-    "game/endings.py",
-    "game/refresh_tokens.py",
+    "players/termination.py",
+    "players/refresh_tokens.py",
     "rpc/context.py",
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gameserver.game import paging, tallies
+from gameserver.documents import list_counts, paging
 from gameserver.rpc import Origin
 from gameserver.wire.packet import Message
 from tests.conftest import SECRET, Client, Game
@@ -38,7 +38,7 @@ def _short_lists_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
         "STRETCHES_AT_ONCE": 2,
         "ROWS_AT_ONCE": 25,
     }.items():
-        monkeypatch.setattr(tallies, name, value)
+        monkeypatch.setattr(list_counts, name, value)
     monkeypatch.setattr(paging, "FAR", 10)
 
 
@@ -168,7 +168,7 @@ async def test_pages_of_a_players_entities(app_id: str, game: Game, seed: int) -
             assert counted["entityListCount"] == sum(not where or each.type == "a" for each in known.values())
         if chance.random() < 0.5 or step < 3:
             await tend(game)
-    assert longest > 2 * tallies.LONG, "otherwise this tested nothing"
+    assert longest > 2 * list_counts.LONG, "otherwise this tested nothing"
 
 
 class World:
@@ -328,7 +328,7 @@ async def test_tallies_go_when_their_list_is_short_again_or_their_player_is_dele
 
     async def names() -> list[str]:
         async with game.core.database.read() as tx:
-            found = await tx.all(tallies.tallies.select())
+            found = await tx.all(list_counts.tallies.select())
         return [row["list"] for row in found if row["owner_id"] == player.profile_id]
 
     async def create(count: int) -> list[str]:
@@ -355,7 +355,7 @@ async def test_tallies_go_when_their_list_is_short_again_or_their_player_is_dele
 async def test_tallies_that_nobody_reads_are_forgotten(
     app_id: str, game: Game, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tallies, "WORN_OUT", 20)
+    monkeypatch.setattr(list_counts, "WORN_OUT", 20)
     player = game.client(app_id)
     await player.log_in()
     make = [("entity", "CREATE", {"entityType": "a", "data": {}})] * 30
@@ -365,8 +365,8 @@ async def test_tallies_that_nobody_reads_are_forgotten(
 
     async def forget() -> int:
         async with game.core.database.write() as tx:
-            await tallies.forget_unread(tx)
-            return len(await tx.all(tallies.tallies.select()))
+            await list_counts.forget_unread(tx)
+            return len(await tx.all(list_counts.tallies.select()))
 
     before = await forget()
     assert before >= 1

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gameserver.app import open_server
-from gameserver.game.leaderboards.standings import list_name
-from gameserver.game.leaderboards.store import FIND
-from gameserver.game.passwords import Passwords
+from gameserver.domain.leaderboards.ranked_pages import list_name
+from gameserver.domain.leaderboards.store import FIND
+from gameserver.players.passwords import Passwords
 from gameserver.ranks import Place
 from gameserver.settings import Settings
 from gameserver.storage.schema import migrate

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gameserver.app import open_server
-from gameserver.game.passwords import Passwords
+from gameserver.players.passwords import Passwords
 from gameserver.settings import Settings
 from gameserver.wire.clock import FixedClock
 from tests.conftest import APP_TOML, Client, Game, Refusal

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text, bindparam, insert, select
 from sqlalchemy.schema import CreateTable
 
-from gameserver.game import patterns
-from gameserver.game.query import Fields, InvalidFieldInWhere, InvalidWhere, order, where
+from gameserver.documents import patterns
+from gameserver.documents.query import Fields, InvalidFieldInWhere, InvalidWhere, order, where
 from gameserver.storage import Database, Json, open_database
 from gameserver.storage.dialects import POSTGRESQL, SQLITE
 from gameserver.wire.errors import GameError

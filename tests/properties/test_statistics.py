@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gameserver.game import statistics
-from gameserver.game.statistics import Rule, parse
+from gameserver.domain.progress import statistics
+from gameserver.domain.progress.statistics import Rule, parse
 from gameserver.storage import Database, open_database
 from gameserver.wire.errors import InvalidParameterValue
 

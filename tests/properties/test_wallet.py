@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import bindparam, select
 
-from gameserver.game import players, wallet
-from gameserver.game.wallet import Balance, BalanceOutOfRange, Kind
+from gameserver.domain.economy import wallet
+from gameserver.domain.economy.wallet import Balance, BalanceOutOfRange, Kind
+from gameserver.players import profiles
 from gameserver.storage import Database, open_database
 
 APP = "10001"
@@ -66,7 +67,7 @@ def opened(url: str) -> Iterator[tuple[asyncio.Runner, Database]]:
 async def make_player(database: Database, profile_id: str) -> None:
     row = dict.fromkeys(("language_code", "country_code"), "") | {"time_zone_offset": 0, "ab_testing_id": 1}
     async with database.write() as tx:
-        await tx.run(players.CREATE, profile_id=profile_id, app_id=APP, now_ms=0, **row)
+        await tx.run(profiles.CREATE, profile_id=profile_id, app_id=APP, now_ms=0, **row)
 
 
 async def do(database: Database, player: str, action: Action) -> int | None:

@@ -11,8 +11,8 @@ import pytest
 
 from gameserver.app import open_server
 from gameserver.cli import actions
-from gameserver.game import audit
-from gameserver.game.passwords import Passwords
+from gameserver.players import audit
+from gameserver.players.passwords import Passwords
 from gameserver.settings import Settings
 from gameserver.storage import Unavailable
 from gameserver.wire.clock import FixedClock

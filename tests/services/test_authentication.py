@@ -14,9 +14,9 @@ from sqlalchemy import update
 
 import gameserver
 from gameserver.apps import load_apps
-from gameserver.game import accounts, identities, links
-from gameserver.game.mail import Letter
-from gameserver.game.passwords import Busy, Passwords
+from gameserver.players import accounts, identities, links
+from gameserver.players.mail import Letter
+from gameserver.players.passwords import Busy, Passwords
 from gameserver.services import authentication
 from tests.conftest import APP_ID, APP_TOML, Client, Game, Refusal
 

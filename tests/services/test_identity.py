@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
-from gameserver.game import accounts
-from gameserver.game.tokens import one_time_tokens
+from gameserver.players import accounts
+from gameserver.players.tokens import one_time_tokens
 from gameserver.services import identity
 from gameserver.wire.errors import GameError
 from tests.conftest import Client, Game, Refusal

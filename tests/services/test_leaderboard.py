@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from gameserver.game import social
-from gameserver.game.leaderboards.sequence import seq_at
-from gameserver.game.leaderboards.standings import list_name
-from gameserver.game.leaderboards.store import FIND
-from gameserver.game.social import Group
+from gameserver.domain import social
+from gameserver.domain.leaderboards.ranked_pages import list_name
+from gameserver.domain.leaderboards.stamps import seq_at
+from gameserver.domain.leaderboards.store import FIND
+from gameserver.domain.social import Group
 from gameserver.ranks import Change, MemoryRanks, Place, RanksAway
 from tests.conftest import BACKENDS, Client, Game
 

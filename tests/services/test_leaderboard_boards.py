@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gameserver.apps import load_apps
-from gameserver.game.leaderboards import LeaderboardSettings
+from gameserver.domain.leaderboards import LeaderboardSettings
 from tests.conftest import APP_TOML, Game
 
 BOARD = "leaderboard"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gameserver.apps import load_apps
-from gameserver.game import social
+from gameserver.domain import social
 from tests.conftest import Client, Game
 
 BOARD = "leaderboard"

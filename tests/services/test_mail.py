@@ -15,8 +15,8 @@ import pytest
 import trustme
 
 from gameserver.apps import App, MailSettings, SmtpSettings
-from gameserver.game import mail as module
-from gameserver.game.mail import (
+from gameserver.players import mail as module
+from gameserver.players.mail import (
     InvalidAddress,
     InvalidSender,
     Letter,

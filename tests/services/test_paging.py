@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gameserver.game import paging
-from gameserver.game.paging import (
+from gameserver.documents import paging
+from gameserver.documents.paging import (
     InvalidContext,
     Page,
     UnreadableContext,

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gameserver.game import passwords as module
-from gameserver.game.passwords import PASSWORD_BYTES_MAX, Busy, Passwords, UnusablePassword
+from gameserver.players import passwords as module
+from gameserver.players.passwords import PASSWORD_BYTES_MAX, Busy, Passwords, UnusablePassword
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from sqlalchemy import LargeBinary, Text, bindparam, cast, insert, or_, select
 
 from gameserver.cli import actions
 from gameserver.cli.actions import Refused
-from gameserver.game import wallet
-from gameserver.game.tallies import tallies
+from gameserver.documents.list_counts import tallies
+from gameserver.domain.economy import wallet
 from gameserver.services.entity import storage as entities
 from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import Aborted, metadata

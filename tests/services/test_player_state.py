@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gameserver.apps import App, load_apps
-from gameserver.game.mail import Letter
+from gameserver.players.mail import Letter
 from gameserver.rpc import Caller, Origin
 from gameserver.sessions import digest_of
 from gameserver.sessions.interface import LEASE_SECONDS

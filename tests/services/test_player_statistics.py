@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import delete, select
 
 from gameserver.apps import load_apps
-from gameserver.game.experience import PlayerStatisticsSettings, player_progress
-from gameserver.game.statistics import global_statistics
+from gameserver.domain.progress.experience import PlayerStatisticsSettings, player_progress
+from gameserver.domain.progress.statistics import global_statistics
 from tests.conftest import Client, Game
 
 SERVICE = "playerStatistics"

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import delete
 
 from gameserver.apps import load_apps
-from gameserver.game.statistics import global_statistics
+from gameserver.domain.progress.statistics import global_statistics
 from tests.conftest import Client, Game
 
 SERVICE = "playerStatisticsEvent"

@@ -10,8 +10,8 @@ from sqlalchemy import bindparam, select
 from gameserver.app import registry
 from gameserver.apps import load_apps
 from gameserver.cli import actions
-from gameserver.game import endings
-from gameserver.game.devices import DEVICES_MAX, devices
+from gameserver.players import termination
+from gameserver.players.devices import DEVICES_MAX, devices
 from gameserver.sessions import One
 from gameserver.storage import Unavailable
 from tests.conftest import APP_ID, APP_TOML, Client, Game
@@ -59,7 +59,7 @@ class Away:
                 yield tx
 
         monkeypatch.setattr(game.core.database, "write", write)
-        monkeypatch.setattr(endings, "RETRY_SECONDS", 0.001)
+        monkeypatch.setattr(termination, "RETRY_SECONDS", 0.001)
 
 
 # Registering
@@ -209,7 +209,7 @@ async def test_a_logout_does_not_wait_for_sql_but_sql_catches_up(
 ) -> None:
     player = await game.player()
     await register(game, player)
-    monkeypatch.setattr(endings, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(termination, "PATIENCE_SECONDS", 0)
     away = Away(game, monkeypatch, tries=3)
     assert await player.call("playerState", "LOGOUT") is None
     assert (await player.refused("playerState", "READ")).reason_code == 40304
@@ -224,7 +224,7 @@ async def test_what_is_registered_after_the_end_stays(game: Game, monkeypatch: p
     player, again = game.client(), game.client()
     await player.log_in("Anonymous", name)
     await register(game, player)
-    monkeypatch.setattr(endings, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(termination, "PATIENCE_SECONDS", 0)
     real, held = game.core.database.write, asyncio.Event()
 
     @asynccontextmanager

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gameserver.game import notices, social
-from gameserver.game.notices import TournamentOver
+from gameserver.domain import notices, social
+from gameserver.domain.notices import TournamentOver
 from gameserver.storage import Transaction
 from tests.conftest import Client, Game
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from gameserver.apps import load_apps
-from gameserver.game import wallet
+from gameserver.domain.economy import wallet
 from tests.conftest import Game
 
 SERVICE = "virtualCurrency"

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import insert, select
 
 from gameserver.app import open_server
-from gameserver.game.leaderboards.boards import entries
-from gameserver.game.leaderboards.store import FIND
-from gameserver.game.passwords import Passwords
+from gameserver.domain.leaderboards.boards import entries
+from gameserver.domain.leaderboards.store import FIND
+from gameserver.players.passwords import Passwords
 from gameserver.services.tournament.storage import CHUNK, enrolments, results
 from gameserver.settings import Settings
 from gameserver.storage import Database, open_database

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gameserver.app import open_server
-from gameserver.game.passwords import Passwords
+from gameserver.players.passwords import Passwords
 from gameserver.settings import Settings
 from gameserver.storage.schema import migrate
 from gameserver.wire.clock import FixedClock

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from gameserver.app import GameServer, open_server
-from gameserver.game.leaderboards import Board, Rotation, Version, rotation_hooks
-from gameserver.game.leaderboards.periods import next_reset, read_time
-from gameserver.game.leaderboards.store import FIND
-from gameserver.game.passwords import Passwords
+from gameserver.domain.leaderboards import Board, Rotation, Version, rotation_hooks
+from gameserver.domain.leaderboards.periods import next_reset, read_time
+from gameserver.domain.leaderboards.store import FIND
+from gameserver.players.passwords import Passwords
 from gameserver.settings import Settings
 from gameserver.storage import Transaction
 from gameserver.wire.clock import FixedClock

@@ -9,16 +9,19 @@ import pytest
 SERVER = Path(__file__).parents[2] / "gameserver"
 CLIENT = Path(__file__).parents[2] / "clients" / "python" / "gameserver_client"
 
+_FLOORS = {"wire", "apps", "storage", "sessions", "ranks"}
 BELOW = {
     "wire": set[str](),
     "apps": {"wire"},
     "storage": {"wire"},
     "sessions": {"wire"},
-    "push": {"wire"},
     "ranks": {"wire"},
+    "jobs": {"storage", "apps", "wire"},
+    "documents": {"storage", "wire"},
+    "players": {"documents", *_FLOORS},
+    "domain": {"players", "documents", *_FLOORS},
 }
-BELOW["game"] = {"apps", "storage", "sessions", "push", "ranks", "wire"}
-BELOW["rpc"] = {"game", *BELOW["game"]}
+BELOW["rpc"] = {"domain", *BELOW["domain"]}
 BELOW["services"] = {"rpc", *BELOW["rpc"]}
 BELOW["faces"] = {"rpc", *BELOW["rpc"]}
 SEPARATE_INSIDE = {"services", "faces"}  # their modules do not import each other either

@@ -7,7 +7,7 @@ it in one face ends it in all.
 from gameserver.faces.backendless.call import FACE
 from gameserver.faces.backendless.rest import routes
 from gameserver.faces.backendless.settings import SAMPLE, BackendlessSettings
-from gameserver.game import roles, users
+from gameserver.players import roles, users
 from gameserver.rpc import Face
 
 __all__ = ["BackendlessSettings", "face"]

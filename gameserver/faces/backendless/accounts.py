@@ -10,11 +10,11 @@ from gameserver.faces.backendless.call import FACE, TRIES_MAX, Call, LoggedIn
 from gameserver.faces.backendless.errors import Code, Refused
 from gameserver.faces.backendless.objects import keep_properties
 from gameserver.faces.backendless.settings import LoginPolicy, is_locale
-from gameserver.game import accounts, identities, links, players, tokens, users
-from gameserver.game.accounts import Login, Verified, WeakPassword, identity_key
-from gameserver.game.endings import By
-from gameserver.game.passwords import Busy, UnusablePassword
-from gameserver.game.tokens import Kind
+from gameserver.players import accounts, identities, links, profiles, tokens, users
+from gameserver.players.accounts import Login, Verified, WeakPassword, identity_key
+from gameserver.players.passwords import Busy, UnusablePassword
+from gameserver.players.termination import Actor
+from gameserver.players.tokens import Kind
 from gameserver.rpc.context import RESERVATION_SECONDS
 from gameserver.sessions import Ended, Full, NewSession, One, Opened, Session, new_session_id
 from gameserver.storage import Aborted, Row, Transaction
@@ -118,7 +118,7 @@ async def register(call: Call) -> dict[str, Any]:
             player, _ = await accounts.log_in(tx, app, login_, new, call.now_ms, call.core.new_id)
             profile_id = player["profile_id"]
         if asked.email and (guest is not None or settings.identity != "email"):  # else it is there already
-            await players.set_value(tx, app.id, profile_id, "contact_email", asked.email)
+            await profiles.set_value(tx, app.id, profile_id, "contact_email", asked.email)
         await keep_properties(call, tx, profile_id, kept, asked.properties, Code.CANNOT_REGISTER)
         row = await users.read(tx, app.id, profile_id, type_)
         assert row is not None, "the user has just been made"
@@ -270,7 +270,7 @@ async def _finish(call: Call, policy: LoginPolicy, new: NewSession) -> dict[str,
     else:
         opened = await sessions.open(new, policy.limit)
     if isinstance(opened, Opened) and opened.dropped:
-        by = By(FACE, call.address, new.profile_id)
+        by = Actor(FACE, call.address, new.profile_id)
         await call.core.endings.replaced(call.app, new.profile_id, opened.dropped, by)
     row = await call.read_user(new.profile_id)
     if row is None or row["is_disabled"] or row["session_epoch"] != new.epoch or isinstance(opened, Ended):

@@ -9,9 +9,9 @@ import msgspec
 from gameserver.apps import App
 from gameserver.faces.backendless.errors import Code, Refused
 from gameserver.faces.backendless.settings import SERVER, AppVersion, BackendlessSettings
-from gameserver.game import users
-from gameserver.game.audit import Kind
-from gameserver.game.endings import By
+from gameserver.players import users
+from gameserver.players.audit import Kind
+from gameserver.players.termination import Actor
 from gameserver.rpc import Core
 from gameserver.sessions import AllOf, Ended, Selector, Session
 from gameserver.storage import Aborted, Row, Transaction
@@ -127,8 +127,8 @@ class Call:
         epoch: int | None = None,
         in_transaction: bool = False,
     ) -> list[str]:
-        """End sessions; see `Endings.end`, whose `by` this request fills in."""
-        by = By(FACE, self.address, profile_id, home_face, why)
+        """End sessions; see `SessionTermination.end`, whose `by` this request fills in."""
+        by = Actor(FACE, self.address, profile_id, home_face, why)
         return await self.core.endings.end(
             self.app, selector, reason, by, epoch=epoch, in_transaction=in_transaction
         )

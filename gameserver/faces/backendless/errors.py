@@ -6,8 +6,8 @@ Never 502: one client throws away what comes with it.
 from enum import IntEnum
 from http import HTTPStatus
 
-from gameserver.game import accounts
-from gameserver.game.lockout import LockedOut
+from gameserver.players import accounts
+from gameserver.players.lockout import LockedOut
 from gameserver.wire import errors, json
 from gameserver.wire.errors import GameError
 

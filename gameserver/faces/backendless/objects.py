@@ -9,8 +9,8 @@ from gameserver.faces.backendless import properties
 from gameserver.faces.backendless.call import Call, LoggedIn
 from gameserver.faces.backendless.errors import Code, Refused
 from gameserver.faces.backendless.settings import AUTHENTICATED, NOT_AUTHENTICATED, SYSTEM_ROLES
-from gameserver.game import accounts, identities, players, roles, users
-from gameserver.game.accounts import WeakPassword
+from gameserver.players import accounts, identities, profiles, roles, users
+from gameserver.players.accounts import WeakPassword
 from gameserver.sessions import AllBut, AllOf, Selector
 from gameserver.storage import Row, Transaction
 
@@ -108,7 +108,7 @@ async def change(call: Call) -> dict[str, Any]:
         await keep_properties(call, tx, row["profile_id"], row["properties"], accepted, Code.CANNOT_UPDATE)
         if digest is not None:
             nonlocal epoch
-            epoch = await players.raise_epoch(tx, call.app.id, profile_id)
+            epoch = await profiles.raise_epoch(tx, call.app.id, profile_id)
             # Before the commit: should the server die right after it, nobody is left logged in.
             await _end_others(call, caller, profile_id, in_transaction=True)
         row = await users.read(tx, call.app.id, profile_id, call.settings.identity_type)
@@ -164,7 +164,7 @@ async def _change_logins(
         await identities.set_digest(tx, app.id, type_, accounts.identity_key(type_, old), digest)
     email = new if settings.identity == "email" else properties.read_email(given, Code.CANNOT_UPDATE)
     if email and email != row["contact_email"]:
-        await players.set_value(tx, app.id, profile_id, "contact_email", email)
+        await profiles.set_value(tx, app.id, profile_id, "contact_email", email)
 
 
 async def _end_others(

@@ -11,8 +11,8 @@ from gameserver.faces.backendless.settings import (
     BackendlessSettings,
     Property,
 )
-from gameserver.game import users
-from gameserver.game.passwords import PASSWORD_BYTES_MAX
+from gameserver.players import users
+from gameserver.players.passwords import PASSWORD_BYTES_MAX
 from gameserver.storage import Row
 from gameserver.wire import json
 

@@ -10,8 +10,8 @@ from msgspec import Meta, field
 
 from gameserver.apps import App, LiveApps, Settings
 from gameserver.apps.definition import EnvironmentName, Mistake
-from gameserver.game.accounts import EXTERNAL_ID_MAX
-from gameserver.game.roles import ROLE_LENGTH_MAX
+from gameserver.players.accounts import EXTERNAL_ID_MAX
+from gameserver.players.roles import ROLE_LENGTH_MAX
 from gameserver.sessions import SESSIONS_PER_PLAYER_MAX, LoginLimit
 
 PROPERTY_LENGTH = 500

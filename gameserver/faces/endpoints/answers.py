@@ -26,11 +26,11 @@ from gameserver.faces.endpoints.declaration import (
 )
 from gameserver.faces.endpoints.login import log_in
 from gameserver.faces.endpoints.packets import FACE, WebPackets
-from gameserver.game import accounts, cookies
-from gameserver.game.cookies import CookieSettings
-from gameserver.game.endings import By
-from gameserver.game.lockout import LockedOut
-from gameserver.game.refresh_tokens import TokenAnswer
+from gameserver.players import accounts, cookies
+from gameserver.players.cookies import CookieSettings
+from gameserver.players.lockout import LockedOut
+from gameserver.players.refresh_tokens import TokenAnswer
+from gameserver.players.termination import Actor
 from gameserver.rpc import SERVER_PROFILE_ID, Core, Packets, Tx
 from gameserver.rpc.context import session_error
 from gameserver.rpc.running import PacketFailed
@@ -143,7 +143,7 @@ class _DeclaredRoute(Route):
 
 
 @dataclass(slots=True)
-class Visit:
+class WebRequest:
     """A request on its way through the events of an action."""
 
     found: Found
@@ -216,7 +216,7 @@ class Endpoints:
             return _respond(405, entry, {"Allow": ", ".join(sorted({*methods, "OPTIONS"}))})
         [found] = fitting
         settings = found.app.section(CookieSettings)
-        visit = Visit(found, request, {})
+        visit = WebRequest(found, request, {})
         try:
             await self._run(visit)
         except GameError as error:
@@ -229,7 +229,7 @@ class Endpoints:
             visit.entry = refusal(errors.InternalError("internal error"))
         return self._respond(visit, settings)
 
-    def _respond(self, visit: Visit, settings: CookieSettings) -> Response:
+    def _respond(self, visit: WebRequest, settings: CookieSettings) -> Response:
         entry = _decode_entry(visit.entry)
         status = _STATUSES.get(
             entry.reason_code, max(entry.status, 400) if entry.reason_code else entry.status
@@ -259,7 +259,7 @@ class Endpoints:
                 headers["Access-Control-Max-Age"] = "600"
         return Response(status_code=204, headers=headers)
 
-    async def _run(self, visit: Visit) -> None:
+    async def _run(self, visit: WebRequest) -> None:
         """Admit the request and run the events in order, up to the first refusal."""
         found, request = visit.found, visit.request
         settings = found.app.section(CookieSettings)
@@ -285,7 +285,7 @@ class Endpoints:
             if _decode_entry(visit.entry).reason_code:
                 return
 
-    async def _find_session(self, visit: Visit) -> None:
+    async def _find_session(self, visit: WebRequest) -> None:
         session = await self.core.sessions.touch(visit.session_id)
         if not isinstance(session, Session):
             visit.refused = session_error(session.reason)
@@ -297,7 +297,7 @@ class Endpoints:
                 raise errors.RateLimited("too many requests in a minute")
             visit.session = session
 
-    async def _run_event(self, visit: Visit, event: Event) -> None:
+    async def _run_event(self, visit: WebRequest, event: Event) -> None:
         match event:
             case LoginEvent(profile=profile):
                 await self._log_in(visit, profile)
@@ -307,7 +307,7 @@ class Endpoints:
             case CallEvent():
                 await self._call(visit, event)
 
-    async def _log_in(self, visit: Visit, profile_name: str) -> None:
+    async def _log_in(self, visit: WebRequest, profile_name: str) -> None:
         app, request = visit.found.app, visit.request
         profile = app.section(Web).profiles[profile_name]
         done = await log_in(self.packets, app, profile, visit.sources["body"], visit.address)
@@ -328,7 +328,7 @@ class Endpoints:
             data |= msgspec.to_builtins(answer)
         visit.entry = success(json.encode(data))
 
-    async def _log_out(self, visit: Visit) -> None:
+    async def _log_out(self, visit: WebRequest) -> None:
         """End the session; one that is over already leaves only the cookie to take away."""
         digest = self.core.sessions.digest(visit.session_id)
         if digest is not None and (visit.session is not None or visit.refused is not None):
@@ -336,17 +336,17 @@ class Endpoints:
         self._take_cookie(visit)
         visit.session, visit.session_id, visit.refused = None, "", None
 
-    async def _end(self, visit: Visit, digest: str, reason: str) -> None:
+    async def _end(self, visit: WebRequest, digest: str, reason: str) -> None:
         profile_id = visit.session.home_profile_id if visit.session is not None else ""
-        by = By(FACE, visit.address, profile_id)
+        by = Actor(FACE, visit.address, profile_id)
         await self.core.endings.end(visit.found.app, One(digest=digest), reason, by)
 
-    def _take_cookie(self, visit: Visit) -> None:
+    def _take_cookie(self, visit: WebRequest) -> None:
         settings = visit.found.app.section(CookieSettings)
         if cookies.read_session_id(visit.request.headers, settings):
             visit.cookie = cookies.clear_cookie(settings, tls=visit.request.url.scheme == "https")
 
-    async def _call(self, visit: Visit, event: CallEvent) -> None:
+    async def _call(self, visit: WebRequest, event: CallEvent) -> None:
         found = visit.found
         service, _, name = event.operation.partition(".")
         operation = self.packets.registry.operations.get((service, name))

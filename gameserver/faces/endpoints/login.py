@@ -7,8 +7,8 @@ from typing import Any
 from gameserver.apps import App
 from gameserver.faces.endpoints.declaration import Profile
 from gameserver.faces.endpoints.packets import FACE, WebPackets
-from gameserver.game import accounts, refresh_tokens
-from gameserver.game.accounts import (
+from gameserver.players import accounts, refresh_tokens
+from gameserver.players.accounts import (
     EmailNotValidated,
     Login,
     MissingIdentity,
@@ -16,7 +16,7 @@ from gameserver.game.accounts import (
     Verified,
     WrongCredentials,
 )
-from gameserver.game.refresh_tokens import RefreshSettings
+from gameserver.players.refresh_tokens import RefreshSettings
 from gameserver.rpc import Context, Origin
 from gameserver.storage import Aborted
 from gameserver.wire.errors import GameError, InvalidParameterType, MissingParameter, NotAllowed

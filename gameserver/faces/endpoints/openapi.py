@@ -12,7 +12,7 @@ from gameserver.faces.endpoints.declaration import (
     Profile,
     Web,
 )
-from gameserver.game.cookies import CookieSettings
+from gameserver.players.cookies import CookieSettings
 
 Object = dict[str, Any]
 

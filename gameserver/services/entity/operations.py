@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from msgspec import Meta
 from sqlalchemy import Update as UpdateStatement
 
-from gameserver.game import query, tallies
-from gameserver.game.documents import (
+from gameserver.documents import query
+from gameserver.documents.documents import (
     READABLE,
     VERSION_ANY,
     AclField,
@@ -23,9 +23,9 @@ from gameserver.game.documents import (
     read_acl,
     version_wanted,
 )
-from gameserver.game.paging import ROWS_MAX, InvalidContext, UnreadableContext, read_context, read_page
-from gameserver.game.query import InvalidFieldInWhere, InvalidWhere
-from gameserver.game.tallies import Listing
+from gameserver.documents.list_counts import Listing
+from gameserver.documents.paging import ROWS_MAX, InvalidContext, UnreadableContext, read_context, read_page
+from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere
 from gameserver.rpc import Context, Service, Tx
 from gameserver.services.entity import storage
 from gameserver.services.entity.rules import (
@@ -79,7 +79,7 @@ async def create(ctx: Context, request: Create) -> EntityHead:
         created_at=ctx.now_ms,
         updated_at=ctx.now_ms,
     )
-    await ctx.tx.later(
+    await ctx.tx.defer(
         storage.CREATE,
         owner_id=ctx.player_id,
         entity_id=head.entity_id,
@@ -396,8 +396,7 @@ async def increment_shared(ctx: Context, request: IncrementShared) -> Incremente
 # A player's life
 
 
-service.keeps(tallies.KEPT)
-service.keeps(storage.KEPT)
+service.keeps(*storage.KEPT)
 
 
 # What several operations do
@@ -454,7 +453,7 @@ async def _increment(ctx: Context, owner: str, entity_id: str, by: Data) -> Incr
     if refusal := forbidden(ctx, owner, entity_id, row["acl_other"]):
         raise refusal
     text = incremented(row["data"], by)
-    await ctx.tx.later(storage.SET_DATA, **key, new_data=text, now_ms=ctx.now_ms)
+    await ctx.tx.defer(storage.SET_DATA, **key, new_data=text, now_ms=ctx.now_ms)
     return incremented_entity(row, text, ctx)
 
 
@@ -477,7 +476,7 @@ async def _list(ctx: Context, request: GetList, owner: str) -> Sequence[Row]:
         .limit(min(request.max_return or ROWS_MAX, ROWS_MAX))
     )
     rows = await ctx.tx.all(statement, owner=owner, app=ctx.app.id, least=least(ctx, owner))
-    ctx.make_room(row["data"] for row in rows)
+    ctx.reserve_bytes(row["data"] for row in rows)
     return rows
 
 
@@ -487,7 +486,7 @@ async def _page(ctx: Context, context: ContextField, offset: int) -> EntityPage:
     scope = storage.owned_by(ctx.app.id, ctx.player_id)
     listing = _listing(ctx, query.as_object(page.search, "data.context.searchCriteria"))
     found = await read_page(ctx.tx, page, storage.COLUMNS, scope, storage.FIELDS, listing)
-    ctx.make_room(row["data"] for row in found.rows)
+    ctx.reserve_bytes(row["data"] for row in found.rows)
     results = found.results([stored_entity(row) for row in found.rows])
     return EntityPage(results=results, context=found.context, server_time=ctx.now_ms)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from gameserver.game.documents import NOTHING, READABLE, WRITABLE, acl_of, data_out
-from gameserver.game.paging import Results
+from gameserver.documents.documents import NOTHING, READABLE, WRITABLE, acl_of, data_out
+from gameserver.documents.paging import Results
 from gameserver.rpc import Context
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, NotAllowed, PacketTooLarge
@@ -149,7 +149,7 @@ def all_of(rows: Sequence[Row], ctx: Context) -> Entities:
     """Answer with all entities there are. Raises `PacketTooLarge` when there is too much for that."""
     if len(rows) > ALL_MAX:
         raise PacketTooLarge(f"there are more than {ALL_MAX} entities; read them in pages")
-    ctx.make_room(row["data"] for row in rows)
+    ctx.reserve_bytes(row["data"] for row in rows)
     return entities(rows, ctx)
 
 

@@ -26,10 +26,11 @@ from sqlalchemy import (
     update,
 )
 
-from gameserver.game.documents import VERSION_ANY, WRITABLE, version_fits
-from gameserver.game.keeping import Kept
-from gameserver.game.query import Fields
-from gameserver.game.tallies import Part
+from gameserver.documents import list_counts
+from gameserver.documents.documents import VERSION_ANY, WRITABLE, version_fits
+from gameserver.documents.list_counts import Part
+from gameserver.documents.query import Fields
+from gameserver.players.lifecycle import PlayerTable
 from gameserver.services.entity.rules import ALL_MAX
 from gameserver.storage import Json, excluded, metadata, upsert
 
@@ -76,7 +77,11 @@ FIELDS = Fields(
     unique=_c.entity_id,
     default_order=(("createdAt", 1),),
 )
-KEPT = Kept(entities, "owner_id", {**_OF_OWNER, **FIELDS.documents}, reset=True)
+KEPT = (
+    # To be deleted before the rows they count, whose going would be noted one by one.
+    PlayerTable(list_counts.tallies, "owner_id", {}, reset=True, moves=False),
+    PlayerTable(entities, "owner_id", {**_OF_OWNER, **FIELDS.documents}, reset=True),
+)
 
 _STATE = (
     _c.owner_id,

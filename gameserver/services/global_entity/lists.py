@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
-from gameserver.game import query
-from gameserver.game.documents import NOTHING, READABLE, Id
-from gameserver.game.paging import ROWS_MAX, InvalidContext, UnreadableContext, read_context, read_page
-from gameserver.game.query import InvalidFieldInWhere, InvalidWhere
-from gameserver.game.tallies import Listing, Part
+from gameserver.documents import query
+from gameserver.documents.documents import NOTHING, READABLE, Id
+from gameserver.documents.list_counts import Listing, Part
+from gameserver.documents.paging import ROWS_MAX, InvalidContext, UnreadableContext, read_context, read_page
+from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere
 from gameserver.rpc import Access, Caller, Context, Tx
 from gameserver.services.global_entity import storage
 from gameserver.services.global_entity.rules import EntityCount, EntityList, EntityPage, entity, service
@@ -264,7 +264,7 @@ async def _rows(
 
 
 def _listed(ctx: Context, rows: Sequence[Row]) -> EntityList:
-    ctx.make_room(row["data"] for row in rows)
+    ctx.reserve_bytes(row["data"] for row in rows)
     found = [entity(row) for row in rows]
     return EntityList(entity_list=found, entity_list_count=len(found), server_time=ctx.now_ms)
 
@@ -284,6 +284,6 @@ async def _page(ctx: Context, context: Where, offset: int, scope: Scope) -> Enti
     page = read_context(context, offset, scope.reader)
     listing = _listing(ctx, scope, query.as_object(page.search, "data.context.searchCriteria"))
     found = await read_page(ctx.tx, page, storage.COLUMNS, scope.condition, storage.FIELDS, listing)
-    ctx.make_room(row["data"] for row in found.rows)
+    ctx.reserve_bytes(row["data"] for row in found.rows)
     items = [entity(row) for row in found.rows]
     return EntityPage(results=found.results(items), context=found.context, server_time=ctx.now_ms)

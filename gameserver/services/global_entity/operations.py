@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from gameserver.game.documents import (
+from gameserver.documents.documents import (
     READABLE,
     AclField,
     Data,

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from gameserver.game.documents import MissingRecord, VersionMismatch, acl_of, data_out
-from gameserver.game.paging import Results
+from gameserver.documents.documents import MissingRecord, VersionMismatch, acl_of, data_out
+from gameserver.documents.paging import Results
 from gameserver.rpc import Caller, Context, Service
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, NotAllowed

@@ -24,11 +24,11 @@ from sqlalchemy import (
     update,
 )
 
-from gameserver.game.documents import NOTHING, READABLE, WRITABLE, version_fits
-from gameserver.game.keeping import Kept
-from gameserver.game.players import players
-from gameserver.game.query import Fields
-from gameserver.game.tallies import Columns, Part
+from gameserver.documents.documents import NOTHING, READABLE, WRITABLE, version_fits
+from gameserver.documents.list_counts import Columns, Part
+from gameserver.documents.query import Fields
+from gameserver.players.lifecycle import PlayerTable
+from gameserver.players.profiles import players
 from gameserver.services.global_entity.rules import NEVER_MS, Authority
 from gameserver.storage import Json, metadata
 
@@ -85,7 +85,7 @@ FIELDS = Fields(
     unique=_c.entity_id,
     default_order=(("createdAt", 1),),
 )
-KEPT = Kept(entities, "owner_id", {**FIELDS.columns, **FIELDS.documents})
+KEPT = PlayerTable(entities, "owner_id", {**FIELDS.columns, **FIELDS.documents})
 
 _NOW = bindparam("now_ms", type_=BigInteger)
 _PLAYER = bindparam("player", type_=String)

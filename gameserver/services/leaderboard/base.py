@@ -5,17 +5,18 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from gameserver.game import documents, social
-from gameserver.game.leaderboards import (
+from gameserver.documents import documents
+from gameserver.domain import social
+from gameserver.domain.leaderboards import (
     CURRENT,
     SCORE_MAX,
     Board,
     EntryType,
     LeaderboardSettings,
-    Standing,
-    Standings,
+    RankedEntry,
+    RankedPages,
 )
-from gameserver.game.leaderboards.merging import KEPT
+from gameserver.domain.leaderboards.merging import KEPT
 from gameserver.rpc import Context, Service
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, InvalidParameterType, InvalidParameterValue
@@ -173,7 +174,7 @@ def check_page(first: int, last: int) -> tuple[int, int]:
     return first, min(last, first + ROWS_MAX - 1)
 
 
-async def show(ctx: Context, board: Board, found: Standings) -> list[Entry] | list[GroupEntry]:
+async def show(ctx: Context, board: Board, found: RankedPages) -> list[Entry] | list[GroupEntry]:
     """Return standings as clients see them."""
     sign = board.key(1)
     if board.entry_type is EntryType.PLAYER:
@@ -183,7 +184,7 @@ async def show(ctx: Context, board: Board, found: Standings) -> list[Entry] | li
     return [_group(sign, standing, groups) for standing in found.entries]
 
 
-def _player(sign: int, standing: Standing) -> Entry:
+def _player(sign: int, standing: RankedEntry) -> Entry:
     place, row = standing
     return Entry(
         player_id=row["member_id"],
@@ -199,7 +200,7 @@ def _player(sign: int, standing: Standing) -> Entry:
     )
 
 
-def _group(sign: int, standing: Standing, groups: dict[str, social.Group]) -> GroupEntry:
+def _group(sign: int, standing: RankedEntry, groups: dict[str, social.Group]) -> GroupEntry:
     place, row = standing
     group = groups.get(row["member_id"])
     return GroupEntry(

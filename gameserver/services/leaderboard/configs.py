@@ -5,24 +5,24 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import and_
 
-from gameserver.game import paging
-from gameserver.game.leaderboards import Board, NoLeaderboard, Rotation, Stale, no_board
-from gameserver.game.leaderboards.boards import (
+from gameserver.documents import paging
+from gameserver.documents.query import Fields, InvalidWhere
+from gameserver.domain.leaderboards import Board, NoLeaderboard, Rotation, Stale, no_board
+from gameserver.domain.leaderboards.boards import (
     CURRENT,
     InvalidLeaderboardId,
     boards,
     read_board,
 )
-from gameserver.game.leaderboards.hooks import is_referred_to
-from gameserver.game.leaderboards.store import (
+from gameserver.domain.leaderboards.hooks import is_referred_to
+from gameserver.domain.leaderboards.store import (
     ALL,
     DuplicateLeaderboard,
     Kind,
     ScoresExist,
     TooManyLeaderboards,
 )
-from gameserver.game.leaderboards.tournaments import InvalidTournamentSettings, read_schedule
-from gameserver.game.query import Fields, InvalidWhere
+from gameserver.domain.leaderboards.tournaments import InvalidTournamentSettings, read_schedule
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.leaderboard.base import Ids, OfBoard, service
 from gameserver.services.leaderboard.rules import JsonObject, Time, object_of, read_config

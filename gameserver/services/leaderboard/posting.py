@@ -1,9 +1,10 @@
 """Posting scores, on boards that exist or that the post makes, and removing them."""
 
-from gameserver.game import players, social
-from gameserver.game.leaderboards import CURRENT, Board, BoardConfig, EntryType, NoLeaderboard, no_board
-from gameserver.game.leaderboards.boards import InvalidLeaderboardId, InvalidVersion
-from gameserver.game.leaderboards.store import TooManyLeaderboards
+from gameserver.domain import social
+from gameserver.domain.leaderboards import CURRENT, Board, BoardConfig, EntryType, NoLeaderboard, no_board
+from gameserver.domain.leaderboards.boards import InvalidLeaderboardId, InvalidVersion
+from gameserver.domain.leaderboards.store import TooManyLeaderboards
+from gameserver.players import profiles
 from gameserver.rpc import Access, Caller, Context, Tx
 from gameserver.services.leaderboard.base import (
     NoScore,
@@ -167,7 +168,7 @@ class PostOnBehalfOf(PostScore, kw_only=True):
 async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> None:
     """Post a score for a player. Without `forceCreate`, only if they have one on the board already."""
     data = score_data(request.data)
-    if await players.read(ctx.tx, ctx.app.id, request.profile_id) is None:
+    if await profiles.read(ctx.tx, ctx.app.id, request.profile_id) is None:
         raise UnknownProfile("data.profileId: there is no such player")
     boards = ctx.core.leaderboards
     if not request.force_create:

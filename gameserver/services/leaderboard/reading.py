@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from gameserver.game import social
-from gameserver.game.leaderboards import Board, NoLeaderboard, Standings, no_board
-from gameserver.game.leaderboards.boards import CURRENT, InvalidVersion
+from gameserver.domain import social
+from gameserver.domain.leaderboards import Board, NoLeaderboard, RankedPages, no_board
+from gameserver.domain.leaderboards.boards import CURRENT, InvalidVersion
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.leaderboard.base import (
     ROWS_MAX,
@@ -25,7 +25,7 @@ from gameserver.services.leaderboard.base import (
 )
 from gameserver.wire.shapes import Reply
 
-NOBODY = Standings(0, [])
+NOBODY = RankedPages(0, [])
 
 # Pages
 

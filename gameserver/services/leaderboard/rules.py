@@ -6,11 +6,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from gameserver.game import documents
-from gameserver.game.leaderboards import RECURRING, Board, BoardConfig, BoardType, EntryType, Rotation
-from gameserver.game.leaderboards.boards import DAYS_MIN, check_config
-from gameserver.game.leaderboards.periods import MINUTE_MS, boundary, period_minutes, read_time
-from gameserver.game.leaderboards.tournaments import (
+from gameserver.documents import documents
+from gameserver.domain.leaderboards import RECURRING, Board, BoardConfig, BoardType, EntryType, Rotation
+from gameserver.domain.leaderboards.boards import DAYS_MIN, check_config
+from gameserver.domain.leaderboards.periods import MINUTE_MS, boundary, period_minutes, read_time
+from gameserver.domain.leaderboards.tournaments import (
     MINUTES_MAX,
     SCHEDULED_MAX,
     InvalidTournamentSettings,

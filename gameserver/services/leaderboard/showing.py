@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from gameserver.game import documents
-from gameserver.game.leaderboards import RECURRING, Board
-from gameserver.game.leaderboards.hooks import template_versions
-from gameserver.game.leaderboards.periods import MINUTE_MS, boundary, period_minutes
-from gameserver.game.leaderboards.tournaments import (
+from gameserver.documents import documents
+from gameserver.domain.leaderboards import RECURRING, Board
+from gameserver.domain.leaderboards.hooks import template_versions
+from gameserver.domain.leaderboards.periods import MINUTE_MS, boundary, period_minutes
+from gameserver.domain.leaderboards.tournaments import (
     PhaseTimes,
     Scheduled,
     States,

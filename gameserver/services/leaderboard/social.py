@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from gameserver.game import players, social
-from gameserver.game.leaderboards import CURRENT, Board, LeaderboardSettings, NoLeaderboard, no_board
-from gameserver.game.leaderboards.boards import InvalidVersion
-from gameserver.game.leaderboards.pacers import Pacer
+from gameserver.domain import social
+from gameserver.domain.leaderboards import CURRENT, Board, LeaderboardSettings, NoLeaderboard, no_board
+from gameserver.domain.leaderboards.boards import InvalidVersion
+from gameserver.domain.leaderboards.pacers import Pacer
+from gameserver.players import profiles
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.leaderboard.base import (
     IDS_MAX,
@@ -59,7 +60,7 @@ async def read_social(ctx: Context, request: GetSocial) -> dict[str, Any] | None
         friends = [_friend(ctx, board, row, you=bool(request.replace_name)) for row in rows]
         listed = _with_pacers(ctx, board, version, friends)
         if all(row["member_id"] != me for row in rows):
-            own = await players.read(ctx.tx, ctx.app.id, me)
+            own = await profiles.read(ctx.tx, ctx.app.id, me)
             listed.append(_without_score(me, own, you=bool(request.replace_name)))
         return {
             "leaderboardId": board.board_id,
@@ -170,7 +171,7 @@ async def get_multi_social(ctx: Context, request: GetMultiSocial) -> dict[str, A
     boards of groups, are left out.
     """
     me, most = ctx.player_id, min(request.leaderboard_result_count, ROWS_MAX)
-    player = await players.read(ctx.tx, ctx.app.id, me)
+    player = await profiles.read(ctx.tx, ctx.app.id, me)
     circle = [me, *await social.friends_of(ctx.tx, ctx.app.id, me)]
 
     async def read(board: Board) -> dict[str, Any] | None:

@@ -2,10 +2,10 @@
 
 import msgspec
 
-from gameserver.game.leaderboards import Board, NoLeaderboard, Rotation, Stale
-from gameserver.game.leaderboards.boards import CURRENT
-from gameserver.game.leaderboards.hooks import before_settings
-from gameserver.game.leaderboards.tournaments import (
+from gameserver.domain.leaderboards import Board, NoLeaderboard, Rotation, Stale
+from gameserver.domain.leaderboards.boards import CURRENT
+from gameserver.domain.leaderboards.hooks import before_settings
+from gameserver.domain.leaderboards.tournaments import (
     InvalidTournamentSettings,
     Scheduled,
     first_start,

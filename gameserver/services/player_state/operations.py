@@ -7,10 +7,10 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.apps import is_mail_address
-from gameserver.game import links, players, tokens
-from gameserver.game.accounts import InvalidEmail
-from gameserver.game.players import Status
-from gameserver.game.tokens import Kind
+from gameserver.players import links, profiles, tokens
+from gameserver.players.accounts import InvalidEmail
+from gameserver.players.profiles import Status
+from gameserver.players.tokens import Kind
 from gameserver.rpc import Access, Context, Service, Tx
 from gameserver.services.player_state.rules import (
     ATTRIBUTES_MAX,
@@ -79,10 +79,10 @@ async def reset_player(ctx: Context, request: Nothing) -> None:
 @service.on_reset
 async def forget_game_data(ctx: Context, profile_id: str) -> None:
     """Remove what this service keeps of a player beyond the profile."""
-    await ctx.tx.run(players.RESET, profile=profile_id, app=ctx.app.id)
+    await ctx.tx.run(profiles.RESET, profile=profile_id, app=ctx.app.id)
 
 
-service.keeps(players.KEPT)
+service.keeps(profiles.KEPT)
 
 
 @service.operation("READ", tx=Tx.READ)
@@ -225,7 +225,7 @@ async def update_timezone_offset(ctx: Context, request: UpdateTimezoneOffset) ->
         ctx,
         "time_zone_offset",
         request.time_zone_offset,
-        TimezoneOffsetReply(time_zone_offset=players.number(request.time_zone_offset)),
+        TimezoneOffsetReply(time_zone_offset=profiles.number(request.time_zone_offset)),
     )
 
 
@@ -324,7 +324,7 @@ class AttributesReply(Reply):
 @service.operation("GET_ATTRIBUTES", tx=Tx.READ)
 async def get_attributes(ctx: Context, request: Nothing) -> AttributesReply:
     """Read the caller's attributes. All values are text."""
-    return AttributesReply(attributes=await read_attributes(ctx, players.READ_ATTRIBUTES))
+    return AttributesReply(attributes=await read_attributes(ctx, profiles.READ_ATTRIBUTES))
 
 
 class UpdateAttributes(Request):
@@ -342,7 +342,7 @@ async def update_attributes(ctx: Context, request: UpdateAttributes) -> None:
     changes = {
         check_attribute_name(name): attribute_text(name, value) for name, value in request.attributes.items()
     }
-    before = await read_attributes(ctx, players.LOCK_ATTRIBUTES)
+    before = await read_attributes(ctx, profiles.LOCK_ATTRIBUTES)
     after = changes if request.wipe_existing else before | changes
     if len(after) > ATTRIBUTES_MAX:
         raise InvalidAttributes(f"data.attributes: a player has at most {ATTRIBUTES_MAX} attributes")
@@ -357,7 +357,7 @@ class RemoveAttributes(Request):
 @service.operation("REMOVE_ATTRIBUTES", tx=Tx.WRITE)
 async def remove_attributes(ctx: Context, request: RemoveAttributes) -> None:
     """Remove attributes of the caller by name. Unknown names are no mistake."""
-    before = await read_attributes(ctx, players.LOCK_ATTRIBUTES)
+    before = await read_attributes(ctx, profiles.LOCK_ATTRIBUTES)
     after = {name: value for name, value in before.items() if name not in set(request.attributes)}
     if after != before:
         await store(ctx, "attributes", to_text(after) if after else None)
@@ -381,7 +381,7 @@ async def get_user_status(ctx: Context, request: GetUserStatus) -> dict[str, Sta
 
     A status that is unknown or has expired is not in the answer.
     """
-    statuses = await read_statuses(ctx, players.READ_STATUSES)
+    statuses = await read_statuses(ctx, profiles.READ_STATUSES)
     if not request.status_name:
         return statuses
     return {name: status for name, status in statuses.items() if name == request.status_name}
@@ -416,7 +416,7 @@ class ClearUserStatus(Request):
 @service.operation("CLEAR_USER_STATUS", tx=Tx.WRITE)
 async def clear_user_status(ctx: Context, request: ClearUserStatus) -> None:
     """Remove a status of the caller. An unknown one is no mistake."""
-    statuses = await read_statuses(ctx, players.LOCK_STATUSES)
+    statuses = await read_statuses(ctx, profiles.LOCK_STATUSES)
     if statuses.pop(request.status_name, None) is not None:
         await store(ctx, "statuses", to_text(statuses) if statuses else None)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gameserver.game.players import Status
+from gameserver.players.profiles import Status
 from gameserver.wire import json
 from gameserver.wire.errors import GameError, InvalidParameterValue, PacketTooLarge
 

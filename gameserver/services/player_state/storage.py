@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import Select, bindparam, select
 
-from gameserver.game import identities, players
-from gameserver.game.players import Status, active_statuses
+from gameserver.players import identities, profiles
+from gameserver.players.profiles import Status, active_statuses
 from gameserver.rpc import Context
 from gameserver.services.player_state.rules import (
     DETAILS_BYTES_MAX,
@@ -22,8 +22,8 @@ AnyReply = TypeVar("AnyReply")
 
 _identities = identities.identities.c
 FIND_EMAIL = (
-    select(_identities.external_key, _identities.external_id, players.players.c.language_code)
-    .join(players.players, players.players.c.profile_id == _identities.profile_id)
+    select(_identities.external_key, _identities.external_id, profiles.players.c.language_code)
+    .join(profiles.players, profiles.players.c.profile_id == _identities.profile_id)
     .where(
         _identities.profile_id == bindparam("profile"),
         _identities.app_id == bindparam("app"),
@@ -40,13 +40,13 @@ def gone() -> NoSession:
 
 
 _SET = {
-    column: statement.returning(players.players.c.profile_id) for column, statement in players.SET.items()
+    column: statement.returning(profiles.players.c.profile_id) for column, statement in profiles.SET.items()
 }
 
 
 async def store(ctx: Context, column: str, value: Any) -> None:
     """Set one column of the caller's row. Raises `NoSession` when the row is gone."""
-    if not await players.set_value(ctx.tx, ctx.app.id, ctx.player_id, column, value):
+    if not await profiles.set_value(ctx.tx, ctx.app.id, ctx.player_id, column, value):
         raise gone()
 
 
@@ -90,7 +90,7 @@ async def change_status(
     ctx: Context, name: str, change: Callable[[Status | None], Status]
 ) -> dict[str, Status]:
     """Replace one status by what `change` makes of it; expired ones go at the same time."""
-    statuses = await read_statuses(ctx, players.LOCK_STATUSES)
+    statuses = await read_statuses(ctx, profiles.LOCK_STATUSES)
     status = change(statuses.pop(name, None))
     check_size("data.details", status.details, DETAILS_BYTES_MAX)
     if status.active_until > ctx.now_ms:

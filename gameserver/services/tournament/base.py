@@ -8,10 +8,10 @@ from msgspec import Meta, field
 
 from gameserver.apps import App, Mistake, Settings
 from gameserver.apps.definition import Name
-from gameserver.game import documents
-from gameserver.game.leaderboards import SCORE_MAX, EntryType
-from gameserver.game.leaderboards.boards import LeaderboardSettings
-from gameserver.game.rewards import Amount, Rewards
+from gameserver.documents import documents
+from gameserver.domain.leaderboards import SCORE_MAX, EntryType
+from gameserver.domain.leaderboards.boards import LeaderboardSettings
+from gameserver.domain.progress.rewards import Amount, Rewards
 from gameserver.rpc import Service
 from gameserver.wire import json
 from gameserver.wire.errors import GameError, InvalidParameterType

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import structlog
 
-from gameserver.game.leaderboards import Board, EntryType, Version, needed_hooks, rotation_hooks
-from gameserver.game.leaderboards.tournaments import read_settings
-from gameserver.game.notices import TournamentOver, over_hooks, tell_over
+from gameserver.domain.leaderboards import Board, EntryType, Version, needed_hooks, rotation_hooks
+from gameserver.domain.leaderboards.tournaments import read_settings
+from gameserver.domain.notices import TournamentOver, over_hooks, tell_over
 from gameserver.services.tournament import storage, templates
 from gameserver.storage import Database, Row, Transaction
 

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from gameserver.game.documents import VersionMismatch, version_wanted
-from gameserver.game.leaderboards import Board, EntryType, NoLeaderboard, no_board, reference_hooks
-from gameserver.game.wallet import InvalidCurrency
+from gameserver.documents.documents import VersionMismatch, version_wanted
+from gameserver.domain.economy.wallet import InvalidCurrency
+from gameserver.domain.leaderboards import Board, EntryType, NoLeaderboard, no_board, reference_hooks
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import (

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from gameserver.game.leaderboards import (
+from gameserver.domain.leaderboards import (
     CURRENT,
     Board,
     BoardConfig,
@@ -14,9 +14,9 @@ from gameserver.game.leaderboards import (
     Stale,
     no_board,
 )
-from gameserver.game.leaderboards.periods import DAY_MS
-from gameserver.game.leaderboards.store import DuplicateLeaderboard
-from gameserver.game.leaderboards.tournaments import Scheduled
+from gameserver.domain.leaderboards.periods import DAY_MS
+from gameserver.domain.leaderboards.store import DuplicateLeaderboard
+from gameserver.domain.leaderboards.tournaments import Scheduled
 from gameserver.rpc import Context, Tx
 from gameserver.services.tournament import storage
 from gameserver.services.tournament.base import (
@@ -215,7 +215,7 @@ async def leave_for(ctx: Context, board_id: str, member_id: str) -> LeftReply:
     if mine.row is None:
         return LeftReply(num_scores_removed=0)
     removed = await leave(ctx, mine.board, member_id)
-    await ctx.tx.later(
+    await ctx.tx.defer(
         storage.EXIT,
         app=ctx.app.id,
         set_id=instance["div_set_id"],

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from gameserver.game import social
-from gameserver.game.leaderboards import CURRENT, EntryType, NoLeaderboard
-from gameserver.game.social import NotGroupMember, UnknownGroup
+from gameserver.domain import social
+from gameserver.domain.leaderboards import CURRENT, EntryType, NoLeaderboard
+from gameserver.domain.social import NotGroupMember, UnknownGroup
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament.base import (
     AlreadyEnrolled,

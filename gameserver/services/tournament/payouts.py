@@ -10,11 +10,11 @@ from typing import NamedTuple
 import structlog
 
 from gameserver.apps import App
-from gameserver.game import experience
-from gameserver.game.experience import Deed, Progress
-from gameserver.game.leaderboards import tick_hooks
-from gameserver.game.leaderboards.periods import DAY_MS
-from gameserver.game.rewards import Paid, Rewards
+from gameserver.domain.leaderboards import tick_hooks
+from gameserver.domain.leaderboards.periods import DAY_MS
+from gameserver.domain.progress import experience
+from gameserver.domain.progress.experience import Progress, ProgressEvent
+from gameserver.domain.progress.rewards import Paid, Rewards
 from gameserver.services.tournament import closing, storage, templates
 from gameserver.services.tournament.base import AlreadyClaimed
 from gameserver.storage import Aborted, Database, Row, Transaction
@@ -57,7 +57,7 @@ async def claim(tx: Transaction, app: App, row: Row, now_ms: int) -> tuple[Rewar
     of_result = {"uid": row["board_uid"], "of_version": row["version"], "member": row["member_id"]}
     if not await tx.run(storage.CLAIM, **of_result, now_ms=now_ms):
         raise AlreadyClaimed("the reward has been claimed")
-    deed = Deed(name=row["code"], rewards=reward.rewards)
+    deed = ProgressEvent(name=row["code"], rewards=reward.rewards)
     key = f"tournament/{row['board_uid']}/{row['version']}"
     progress, paid = await experience.advance(tx, app, row["member_id"], [deed], key, now_ms)
     return reward, progress, paid

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from gameserver.game import players
-from gameserver.game.leaderboards import CURRENT, Board, EntryType, NoLeaderboard, Standings
-from gameserver.game.leaderboards.boards import InvalidVersion
-from gameserver.game.leaderboards.periods import read_time
+from gameserver.domain.leaderboards import CURRENT, Board, EntryType, NoLeaderboard, RankedPages
+from gameserver.domain.leaderboards.boards import InvalidVersion
+from gameserver.domain.leaderboards.periods import read_time
+from gameserver.players import profiles
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import (
@@ -263,7 +263,7 @@ async def post_for(
     else:
         stored = await post(ctx, mine.board, member_id, request.score, data)
         if not mine.row["posted"]:
-            await ctx.tx.later(storage.POSTED, uid=stored.uid, of_version=stored.version, member=member_id)
+            await ctx.tx.defer(storage.POSTED, uid=stored.uid, of_version=stored.version, member=member_id)
     after = await read_part(ctx.tx, stored, stored.version, member_id)
     assert after is not None
     return stored, member_id, after, mine.row
@@ -326,7 +326,7 @@ async def with_results(
     """Post a score for a member, and return what is told after that, with the scores around it."""
     boards = ctx.core.leaderboards
 
-    async def own(board: Board) -> Standings:
+    async def own(board: Board) -> RankedPages:
         backwards = request.is_backwards(board)
         return await boards.around(ctx, board, board.version, member_id, 0, 0, backwards=backwards)
 
@@ -352,7 +352,7 @@ async def with_results(
     return {"postScore": shown, "scores": _scores(board, found, parts)}
 
 
-def _scores(board: Board, found: Standings, parts: dict[str, Row]) -> list[dict[str, Any]]:
+def _scores(board: Board, found: RankedPages, parts: dict[str, Row]) -> list[dict[str, Any]]:
     """Return standings with what their members have entered: rows with `code` and `posted`."""
     shown = []
     for place, row in found.entries:
@@ -398,7 +398,7 @@ async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> dict[str, 
 
     With `forceCreate`, a board with automatic enrolment enters them first.
     """
-    if await players.read(ctx.tx, ctx.app.id, request.profile_id) is None:
+    if await profiles.read(ctx.tx, ctx.app.id, request.profile_id) is None:
         raise UnknownProfile("data.profileId: there is no such player")
     create = request.force_create is not False
     return shown_post(*await post_for(ctx, request, request.profile_id, EntryType.PLAYER, create=create))

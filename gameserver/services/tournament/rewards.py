@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from gameserver.game.leaderboards import CURRENT, Board, EntryType, NoLeaderboard, no_board
-from gameserver.game.leaderboards.boards import InvalidVersion
+from gameserver.domain.leaderboards import CURRENT, Board, EntryType, NoLeaderboard, no_board
+from gameserver.domain.leaderboards.boards import InvalidVersion
 from gameserver.rpc import Context, Tx
 from gameserver.services.tournament import storage
 from gameserver.services.tournament.base import (

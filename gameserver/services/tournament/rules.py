@@ -5,17 +5,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gameserver.apps import App
-from gameserver.game import wallet
-from gameserver.game.documents import data_out
-from gameserver.game.leaderboards import Board, EntryType, Stale, no_board, post_hooks, templates_hooks
-from gameserver.game.leaderboards.periods import period_minutes
-from gameserver.game.leaderboards.tournaments import (
+from gameserver.documents.documents import data_out
+from gameserver.domain.economy import wallet
+from gameserver.domain.economy.wallet import Balance, BalanceOutOfRange, CurrencySettings
+from gameserver.domain.leaderboards import Board, EntryType, Stale, no_board, post_hooks, templates_hooks
+from gameserver.domain.leaderboards.periods import period_minutes
+from gameserver.domain.leaderboards.tournaments import (
     PhaseTimes,
     TournamentSettings,
     phase_times,
     read_settings,
 )
-from gameserver.game.wallet import Balance, BalanceOutOfRange, CurrencySettings
 from gameserver.rpc import Context
 from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import (

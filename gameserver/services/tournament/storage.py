@@ -31,8 +31,8 @@ from sqlalchemy import (
     update,
 )
 
-from gameserver.game.keeping import Kept
-from gameserver.game.leaderboards.boards import boards, entries
+from gameserver.domain.leaderboards.boards import boards, entries
+from gameserver.players.lifecycle import PlayerTable
 from gameserver.storage import Json, metadata, upsert
 
 enrolments = Table(  # of periods that run; those of a period that has ended become results
@@ -79,7 +79,7 @@ results = Table(
 )
 
 KEPT = (
-    Kept(
+    PlayerTable(
         enrolments,
         "member_id",
         {
@@ -90,7 +90,7 @@ KEPT = (
         },
         reset=True,
     ),
-    Kept(
+    PlayerTable(
         results,
         "member_id",
         {

@@ -9,11 +9,11 @@ import msgspec
 from msgspec import Meta
 
 from gameserver.apps import App
-from gameserver.game.leaderboards import EntryType, settings_hooks
-from gameserver.game.leaderboards.tournaments import InvalidTournamentSettings, TournamentSettings
-from gameserver.game.rewards import Amount, Points, Rewards
-from gameserver.game.statistics import Changes
-from gameserver.game.wallet import CurrencySettings
+from gameserver.domain.economy.wallet import CurrencySettings
+from gameserver.domain.leaderboards import EntryType, settings_hooks
+from gameserver.domain.leaderboards.tournaments import InvalidTournamentSettings, TournamentSettings
+from gameserver.domain.progress.rewards import Amount, Points, Rewards
+from gameserver.domain.progress.statistics import Changes
 from gameserver.services.tournament import storage
 from gameserver.services.tournament.base import (
     PAYOUTS_MAX,

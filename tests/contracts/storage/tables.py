@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from gameserver.storage import Database, Json, answers, guarded, upsert
+from gameserver.storage import Database, Json, answers, fail_unless, upsert
 from gameserver.storage.dialects import POSTGRESQL, SQLITE
 
 tables = MetaData()
@@ -57,7 +57,7 @@ EARN = (
 EARN_FIRST = (
     update(players)
     .where(players.c.id == bindparam("player"))
-    .values(coins=guarded(players.c.coins, players.c.coins == 0, bindparam("sum", type_=BigInteger())))
+    .values(coins=fail_unless(players.c.coins, players.c.coins == 0, bindparam("sum", type_=BigInteger())))
 )
 EARNED = EARN.returning(players.c.id, players.c.coins)
 EARNED_ALSO = EARN.returning(players.c.coins, (players.c.coins + 4).label("level"))

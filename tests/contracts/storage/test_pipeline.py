@@ -17,9 +17,9 @@ from sqlalchemy import text
 
 from gameserver.storage import (
     Aborted,
+    Conflict,
     ConstraintBroken,
     Database,
-    Overtaken,
     Row,
     StorageError,
     open_database,
@@ -49,30 +49,30 @@ from tests.servers import postgresql
 
 async def test_what_happens_later_happens_in_order(db: Database) -> None:
     async with db.write() as tx:
-        await tx.later(ADD, id="p1", name="Ada")
-        await tx.later(EARN, player="p1", sum=5)
+        await tx.defer(ADD, id="p1", name="Ada")
+        await tx.defer(EARN, player="p1", sum=5)
         row = await tx.one(GET, id="p1")
         assert row is not None
         assert row["coins"] == 5
-        await tx.later(EARN, player="p1", sum=2)
+        await tx.defer(EARN, player="p1", sum=2)
         assert tx.writes == 3
     async with db.read() as tx:
         row = await tx.one(GET, id="p1")
         assert row is not None
         assert row["coins"] == 7
         with pytest.raises(TypeError):
-            await tx.later(EARN, player="p1", sum=5)
+            await tx.defer(EARN, player="p1", sum=5)
 
 
 async def test_what_fails_later_undoes_everything(db: Database) -> None:
     async def at_the_end() -> None:
         async with db.write() as tx:
             await tx.run(ADD, id="p1", name="Ada")
-            await tx.later(ADD, id="p1", name="Bob")
+            await tx.defer(ADD, id="p1", name="Bob")
 
     async def before_another() -> None:
         async with db.write() as tx:
-            await tx.later(ADD_FULL, **FULL | {"coins": -1})
+            await tx.defer(ADD_FULL, **FULL | {"coins": -1})
             await tx.run(ADD, id="p1", name="Ada")
 
     for failing in (at_the_end, before_another):
@@ -86,16 +86,16 @@ async def test_what_fails_later_undoes_everything(db: Database) -> None:
 async def test_a_block_that_raises_takes_along_what_was_to_happen_later(db: Database) -> None:
     with suppress(ZeroDivisionError):
         async with db.write() as tx:
-            await tx.later(ADD, id="p1", name="Ada")
+            await tx.defer(ADD, id="p1", name="Ada")
             raise ZeroDivisionError
     async with db.write() as tx:
-        await tx.later(ADD, id="p2", name="Bob")
+        await tx.defer(ADD, id="p2", name="Bob")
         with suppress(ZeroDivisionError):
             async with tx.savepoint():
-                await tx.later(ADD, id="p3", name="Cyd")
+                await tx.defer(ADD, id="p3", name="Cyd")
                 raise ZeroDivisionError
         assert tx.writes == 1
-        await tx.later(ADD, id="p4", name="Dan")
+        await tx.defer(ADD, id="p4", name="Dan")
     assert await names(db) == ["Bob", "Dan"]
 
 
@@ -110,7 +110,7 @@ async def test_a_block_that_raises_takes_along_what_was_to_happen_later(db: Data
 async def test_values_travel_unchanged(db: Database, values: dict[str, Any]) -> None:
     async with db.write() as tx:
         await tx.run(ADD_FULL, **values | {"id": "now", "name": "other"})
-        await tx.later(ADD_FULL, id="later", **values)
+        await tx.defer(ADD_FULL, id="later", **values)
     async with db.read() as tx:
         now, later = await tx.one(GET, id="now"), await tx.one(GET, id="later")
     assert now is not None
@@ -123,10 +123,10 @@ async def test_values_that_do_not_fit_are_told_before_they_travel(postgres_db: D
     for wrong in ({"coins": 2**63}, {"name": "\ud800"}, {"coins": 1.5}):
         with pytest.raises(ValueError):  # noqa: PT011 - of several kinds
             async with postgres_db.write() as tx:
-                await tx.later(ADD_FULL, **FULL | wrong)
+                await tx.defer(ADD_FULL, **FULL | wrong)
     with pytest.raises(StorageError):  # noqa: PT012 - one transaction
         async with postgres_db.write() as tx:
-            await tx.later(ADD, id="p1", name="Ada")
+            await tx.defer(ADD, id="p1", name="Ada")
             await tx.run(ADD_FULL, **FULL | {"id": "p2", "coins": 2**63})
     async with postgres_db.write() as tx:
         await tx.run(ADD, id="p3", name="Cyd")
@@ -141,12 +141,12 @@ async def test_a_statement_for_many_rows_is_part_of_its_transaction(db: Database
             raise ZeroDivisionError
     with suppress(ZeroDivisionError):
         async with db.write() as tx:
-            await tx.later(ADD, id="before", name="before")
+            await tx.defer(ADD, id="before", name="before")
             await tx.run_many(ADD, rows)
             raise ZeroDivisionError
     assert await names(db) == []
     async with db.write() as tx:
-        await tx.later(ADD, id="0", name="before")
+        await tx.defer(ADD, id="0", name="before")
         with suppress(ConstraintBroken):  # in the order in which they were run
             async with tx.savepoint():
                 await tx.run_many(ADD, rows)
@@ -156,13 +156,13 @@ async def test_a_statement_for_many_rows_is_part_of_its_transaction(db: Database
 
 async def test_what_happens_later_costs_no_round_trip(postgres_db: Database) -> None:
     async with postgres_db.write() as tx:  # PostgreSQL gets to know the statements
-        await tx.later(ADD, id="p0", name="nobody")
-        await tx.later(EARN, player="p1", sum=1)
+        await tx.defer(ADD, id="p0", name="nobody")
+        await tx.defer(EARN, player="p1", sum=1)
     [connection] = postgres_db._idle
     async with postgres_db.write() as tx:
         before = connection._raw._protocol.queries_count
-        await tx.later(ADD, id="p1", name="Ada")
-        await tx.later(EARN, player="p1", sum=1)
+        await tx.defer(ADD, id="p1", name="Ada")
+        await tx.defer(EARN, player="p1", sum=1)
         assert connection._raw._protocol.queries_count == before
     assert connection._raw._protocol.queries_count == before + 1
     assert await names(postgres_db) == ["Ada", "nobody"]
@@ -172,15 +172,15 @@ async def test_rows_come_with_the_end_or_when_they_are_asked_for(db: Database) -
     await add_players(db, "p1", "p2")
     rows: list[Row] = []
     async with db.write() as tx:
-        await tx.later(EARNED, rows, player="p1", sum=5)
-        await tx.later(RENAME, player="p1", new_name="Ada")
-        await tx.later(EARNED, rows, player="nobody", sum=5)
-        await tx.later(EARNED, rows, player="p2", sum=1)
+        await tx.defer(EARNED, rows, player="p1", sum=5)
+        await tx.defer(RENAME, player="p1", new_name="Ada")
+        await tx.defer(EARNED, rows, player="nobody", sum=5)
+        await tx.defer(EARNED, rows, player="p2", sum=1)
         await tx.settle()
         assert [tuple(row) for row in rows] == [("p1", 5), ("p2", 1)]
         await tx.settle()
-        await tx.later(EARNED, rows, player="p1", sum=2)
-        await tx.later(RENAME, player="p2", new_name="Bob")
+        await tx.defer(EARNED, rows, player="p1", sum=2)
+        await tx.defer(RENAME, player="p2", new_name="Bob")
     assert [(row["id"], row["coins"]) for row in rows] == [("p1", 5), ("p2", 1), ("p1", 7)]
     assert await names(db) == ["Ada", "Bob"]
 
@@ -190,11 +190,11 @@ async def test_rows_of_different_statements_are_kept_apart(db: Database) -> None
     earned: list[Row] = []
     others: list[Row] = []
     async with db.write() as tx:
-        await tx.later(EARNED, earned, player="p1", sum=5)
-        await tx.later(RENAMED, others, player="p1", new_name="Ada")
-        await tx.later(WITH_DATA, others, player="p1", sum=1)
-        await tx.later(EARNED, earned, player="p1", sum=1)
-        await tx.later(EARNED, others, player="p1", sum=1)
+        await tx.defer(EARNED, earned, player="p1", sum=5)
+        await tx.defer(RENAMED, others, player="p1", new_name="Ada")
+        await tx.defer(WITH_DATA, others, player="p1", sum=1)
+        await tx.defer(EARNED, earned, player="p1", sum=1)
+        await tx.defer(EARNED, others, player="p1", sum=1)
         counted = await tx.one(COUNT)
         assert counted is not None
         assert list(counted) == [1]
@@ -206,11 +206,11 @@ async def test_rows_that_nobody_wants_do_no_harm(db: Database) -> None:
     await add_players(db, "p1")
     rows: list[Row] = []
     async with db.write() as tx:
-        await tx.later(EARNED, player="p1", sum=5)
-        await tx.later(EARNED, rows, player="p1", sum=1)
-        await tx.later(EARNED, player="p1", sum=5)
+        await tx.defer(EARNED, player="p1", sum=5)
+        await tx.defer(EARNED, rows, player="p1", sum=1)
+        await tx.defer(EARNED, player="p1", sum=5)
         assert await tx.all(NAMES)
-        await tx.later(EARNED, player="p1", sum=1)
+        await tx.defer(EARNED, player="p1", sum=1)
     assert [tuple(row) for row in rows] == [("p1", 6)]
 
 
@@ -220,32 +220,32 @@ async def test_statements_with_rows_fail_like_any_other(db: Database) -> None:
 
     async def at_the_end() -> None:
         async with db.write() as tx:
-            await tx.later(EARNED_FIRST, rows, player="p1", sum=1)
-            await tx.later(EARNED_FIRST, rows, player="p2", sum=1)
-            await tx.later(EARNED_FIRST, rows, player="p1", sum=1)
-            await tx.later(RENAME, player="p1", new_name="Ada")
+            await tx.defer(EARNED_FIRST, rows, player="p1", sum=1)
+            await tx.defer(EARNED_FIRST, rows, player="p2", sum=1)
+            await tx.defer(EARNED_FIRST, rows, player="p1", sum=1)
+            await tx.defer(RENAME, player="p1", new_name="Ada")
 
     async def behind_the_rows() -> None:
         async with db.write() as tx:
-            await tx.later(EARNED, rows, player="p1", sum=1)
-            await tx.later(EARN_FIRST, player="p1", sum=1)
+            await tx.defer(EARNED, rows, player="p1", sum=1)
+            await tx.defer(EARN_FIRST, player="p1", sum=1)
 
     async def before_another() -> None:
         async with db.write() as tx:
-            await tx.later(EARNED, rows, player="p1", sum=1)
-            await tx.later(EARNED_FIRST, rows, player="p1", sum=1)
+            await tx.defer(EARNED, rows, player="p1", sum=1)
+            await tx.defer(EARNED_FIRST, rows, player="p1", sum=1)
             await tx.all(NAMES)
 
     for failing in (at_the_end, behind_the_rows, before_another):
-        with pytest.raises(Overtaken):
+        with pytest.raises(Conflict):
             await failing()
     with suppress(ZeroDivisionError):
         async with db.write() as tx:
-            await tx.later(EARNED, rows, player="p1", sum=1)
+            await tx.defer(EARNED, rows, player="p1", sum=1)
             raise ZeroDivisionError
     rows.clear()
     async with db.write() as tx:  # on the same connection
-        await tx.later(EARNED, rows, player="p1", sum=3)
+        await tx.defer(EARNED, rows, player="p1", sum=3)
     assert [tuple(row) for row in rows] == [("p1", 3)]
     assert await names(db) == ["p1", "p2"]
 
@@ -259,8 +259,8 @@ async def test_rows_cost_no_round_trip(postgres_db: Database) -> None:
         async with postgres_db.write() as tx:
             await tx.lock("players", shared=True)
             for _ in range(10):
-                await tx.later(EARNED, rows, player="p1", sum=1)
-            await tx.later(EARN, player="p1", sum=1)
+                await tx.defer(EARNED, rows, player="p1", sum=1)
+            await tx.defer(EARN, player="p1", sum=1)
         assert trips is None or connection._raw._protocol.queries_count == before + trips
     assert [row["coins"] for row in rows] == [*range(1, 11), *range(12, 22)]
 
@@ -270,8 +270,8 @@ async def test_a_writer_cancelled_on_the_way_leaves_nothing_behind(postgres_db: 
 
     async def write(started: asyncio.Event) -> None:
         async with postgres_db.write() as tx:
-            await tx.later(EARNED, [], player="p1", sum=1)
-            await tx.later(RENAME, player="p1", new_name="Ada")
+            await tx.defer(EARNED, [], player="p1", sum=1)
+            await tx.defer(RENAME, player="p1", new_name="Ada")
             started.set()
             await tx.settle()
             await asyncio.Event().wait()
@@ -304,12 +304,12 @@ async def test_any_mix_of_what_travels_together_is_as_if_each_ran_alone(db: Data
         rows, seen = ([], []) if undone else (lists[which], expected[which])
         match dice.randint(0, 6):
             case 0 | 1 | 2:
-                await tx.later(dice.choice([EARNED, EARNED, WITH_DATA]), rows, player=player, sum=total)
+                await tx.defer(dice.choice([EARNED, EARNED, WITH_DATA]), rows, player=player, sum=total)
                 if player in coins:
                     coins[player] += total
                     seen.append((player, coins[player]))
             case 3:
-                await tx.later(EARN, player=player, sum=total)
+                await tx.defer(EARN, player=player, sum=total)
                 if player in coins:
                     coins[player] += total
             case 4:
@@ -341,18 +341,18 @@ async def test_any_mix_of_what_travels_together_is_as_if_each_ran_alone(db: Data
 
 async def test_a_guarded_value_lets_only_the_first_write(db: Database) -> None:
     async with db.write() as tx:
-        await tx.later(ADD, id="p1", name="Ada")
+        await tx.defer(ADD, id="p1", name="Ada")
 
     async def earn_twice() -> None:
         async with db.write() as tx:
-            await tx.later(EARN_FIRST, player="p1", sum=1)
-            await tx.later(EARN_FIRST, player="p1", sum=1)
+            await tx.defer(EARN_FIRST, player="p1", sum=1)
+            await tx.defer(EARN_FIRST, player="p1", sum=1)
 
-    with pytest.raises(Overtaken) as overtaken:
+    with pytest.raises(Conflict) as overtaken:
         await earn_twice()
     assert overtaken.value.column == "players.coins"
     async with db.write() as tx:
-        await tx.later(EARN_FIRST, player="p1", sum=2)
+        await tx.defer(EARN_FIRST, player="p1", sum=2)
     async with db.read() as tx:
         row = await tx.one(GET, id="p1")
     assert row is not None
@@ -439,14 +439,14 @@ async def test_statements_travel_together_over_tcp_and_tls(
             await create_tables(database)
             sent.clear()
             async with database.write() as tx:
-                await tx.later(ADD, id="p1", name="Ada")
+                await tx.defer(ADD, id="p1", name="Ada")
                 row = await tx.one(text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"))
                 assert row is not None
                 assert row[0] is tls
-                await tx.later(EARN, player="p1", sum=1)
+                await tx.defer(EARN, player="p1", sum=1)
                 await tx.run_many(ADD, [{"id": "p2", "name": "Bob"}, {"id": "p3", "name": "Cyd"}])
-                await tx.later(EARNED, rows, player="p2", sum=1)
-                await tx.later(EARNED, rows, player="p3", sum=2)
+                await tx.defer(EARNED, rows, player="p2", sum=1)
+                await tx.defer(EARNED, rows, player="p3", sum=2)
             assert len([held for held in sent if held]) == 2  # before the query, and before the rows
             assert [row["coins"] for row in rows] == [1, 2]
             assert await names(database) == ["Ada", "Bob", "Cyd"]
@@ -465,7 +465,7 @@ async def test_statements_are_forgotten_the_oldest_first(
             row = await tx.one(text(f"SELECT {number}"))
             assert row is not None
             assert row[0] == number
-            await tx.later(text(f"DELETE FROM players WHERE coins = {number}"))
+            await tx.defer(text(f"DELETE FROM players WHERE coins = {number}"))
     assert len(connection._statements) == known
     async with postgres_db.read() as tx:
         row = await tx.one(text("SELECT count(*) FROM pg_prepared_statements"))
@@ -494,7 +494,7 @@ async def test_statements_with_rows_live_through_a_migration(postgres_db: Databa
 
     async def write() -> None:
         async with postgres_db.write() as tx:
-            await tx.later(again, rows)
+            await tx.defer(again, rows)
 
     async with postgres_db.write() as tx:
         await tx.run(ADD_ITEM, id="i1", owner=None)

@@ -10,9 +10,9 @@ from sqlalchemy import func, select, text
 from gameserver.storage import (
     Aborted,
     CommitUnknown,
+    Conflict,
     ConstraintBroken,
     Database,
-    Overtaken,
     StorageError,
     Unavailable,
     answers,
@@ -114,7 +114,7 @@ async def test_a_statement_that_is_the_whole_transaction_and_fails(postgres_db: 
             await tx.only(statement, **params)
 
     await only(EARNED_FIRST, player="p1", sum=1)
-    with pytest.raises(Overtaken):
+    with pytest.raises(Conflict):
         await only(EARNED_FIRST, player="p1", sum=1)
     with pytest.raises(ConstraintBroken):
         await only(EARNED, player="p1", sum=-5)
@@ -141,7 +141,7 @@ async def test_an_answer_is_stored_with_what_it_tells_of(postgres_db: Database) 
 
     assert await earn("p1", 3) == '{"before":5,"é":"\\9"}'.encode()
     for packet_id in (3, 2):
-        with pytest.raises(Overtaken) as overtaken:
+        with pytest.raises(Conflict) as overtaken:
             await earn("p1", packet_id)
         assert answers.is_fenced(overtaken.value)
     assert await earn("nobody", 4) is None

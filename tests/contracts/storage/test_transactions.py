@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import func, insert, literal, select, text
 
 from gameserver.storage import (
+    Conflict,
     ConstraintBroken,
     Database,
-    Overtaken,
     QueryTooSlow,
     StorageError,
     Unavailable,
@@ -83,7 +83,7 @@ async def test_a_read_transaction_does_not_write(db: Database) -> None:
     async with db.read() as tx:
         for refused in (
             tx.run(ADD, id="p1", name="a"),
-            tx.later(ADD, id="p1", name="a"),
+            tx.defer(ADD, id="p1", name="a"),
             tx.unless_taken(ADD, id="p1", name="a"),
             tx.lock("door"),
         ):
@@ -328,7 +328,7 @@ async def test_a_stored_answer_is_found_until_a_later_packet_replaces_it(db: Dat
         await answers.store(tx, "s1", 1, "h1", b"[]", None, 2000)
         assert await answers.find(tx, "s1", 0) is None
     for packet_id in (1, 0):
-        with pytest.raises(Overtaken) as fenced:
+        with pytest.raises(Conflict) as fenced:
             async with db.write() as tx:
                 await answers.store(tx, "s1", packet_id, f"h{packet_id}", b"other", None, 3000)
         assert answers.is_fenced(fenced.value)
@@ -346,7 +346,7 @@ async def test_of_two_runs_of_a_packet_one_commits(db: Database) -> None:
                 await tx.run(EARN, player="p1", sum=10)
                 await asyncio.sleep(0)
                 await answers.store(tx, "s1", 3, "h", answer, None, 1)
-        except Overtaken as error:
+        except Conflict as error:
             return not answers.is_fenced(error)
         return True
 

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select
 
 from gameserver.app import registry
 from gameserver.apps import load_apps
-from gameserver.game import links, users
+from gameserver.players import links, users
 from tests.conftest import APP_TOML, Game
 
 APPLICATION = "B5D2-APP"

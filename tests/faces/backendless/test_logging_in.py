@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gameserver.game.passwords import Passwords
+from gameserver.players.passwords import Passwords
 from tests.conftest import Game
 from tests.faces.backendless.device import APPLICATION, LOGIN, PASSWORD, USER_TOKEN, Device, app_toml, reload
 

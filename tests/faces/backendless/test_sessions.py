@@ -8,7 +8,7 @@ import pytest
 
 from gameserver.app import registry
 from gameserver.apps import load_apps
-from gameserver.game import audit, users
+from gameserver.players import audit, users
 from gameserver.rpc import Core
 from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import Unavailable

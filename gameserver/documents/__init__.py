@@ -1,0 +1,1 @@
+"""JSON documents: fields, versions, access, where-clauses, pages, counts of long lists."""

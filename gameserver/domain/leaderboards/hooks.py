@@ -1,0 +1,76 @@
+"""What others hear of boards: tournaments decide who may post, and act when a version has ended."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+from gameserver.apps import App
+from gameserver.domain.leaderboards.boards import Board, Version
+from gameserver.domain.leaderboards.tournaments import TournamentSettings
+from gameserver.storage import Database, Transaction
+
+PostHook = Callable[[Transaction, Board, str, int], Awaitable[None]]
+"""Transaction, board, member, time: before a score is stored on a board with tournaments; may refuse it."""
+RotationHook = Callable[[Transaction, Board, Sequence[Version], int], Awaitable[None]]
+"""Transaction, board as it is now, versions that ended, time: where the rotation is stored, once."""
+NeededHook = Callable[[Transaction, str, int], Awaitable[bool]]
+"""Transaction, uid of a board, version: whether scores are needed that nobody can read any more."""
+ReferenceHook = Callable[[Transaction, Board], Awaitable[bool]]
+"""Transaction, board: whether something is made like the board, and needs it."""
+SettingsHook = Callable[[Transaction, App, TournamentSettings, int, str], Awaitable[None]]
+"""Transaction, app, settings, time, where they stand: before settings are stored; may refuse them."""
+TemplatesHook = Callable[[Transaction, App, Board, int], Awaitable[Mapping[str, int]]]
+"""Transaction, app, board, time: the versions of the templates that hold for the running period, by code."""
+TickHook = Callable[[Database, Iterable[App], int], Awaitable[None]]
+"""Database, apps, time: every second, in every process."""
+
+post_hooks: list[PostHook] = []
+rotation_hooks: list[RotationHook] = []
+needed_hooks: list[NeededHook] = []
+reference_hooks: list[ReferenceHook] = []
+settings_hooks: list[SettingsHook] = []
+templates_hooks: list[TemplatesHook] = []
+tick_hooks: list[TickHook] = []
+
+
+async def before_post(tx: Transaction, board: Board, member_id: str, now_ms: int) -> None:
+    """Ask whether a member may post to a board."""
+    if board.t_enabled:
+        for hook in post_hooks:
+            await hook(tx, board, member_id, now_ms)
+
+
+async def after_rotation(tx: Transaction, board: Board, ended: Sequence[Version], now_ms: int) -> None:
+    """Tell that versions of a board have ended."""
+    for hook in rotation_hooks:
+        await hook(tx, board, ended, now_ms)
+
+
+async def is_needed(tx: Transaction, uid: str, version: int) -> bool:
+    """Ask whether the scores of a version must stay."""
+    for hook in needed_hooks:
+        if await hook(tx, uid, version):
+            return True
+    return False
+
+
+async def is_referred_to(tx: Transaction, board: Board) -> bool:
+    """Ask whether a board must stay because something is made like it."""
+    for hook in reference_hooks:
+        if await hook(tx, board):
+            return True
+    return False
+
+
+async def before_settings(
+    tx: Transaction, app: App, settings: TournamentSettings, now_ms: int, where: str
+) -> None:
+    """Ask whether settings can be as they are."""
+    for hook in settings_hooks:
+        await hook(tx, app, settings, now_ms, where)
+
+
+async def template_versions(tx: Transaction, app: App, board: Board, now_ms: int) -> dict[str, int]:
+    """Return the versions of the templates that hold for a board's running period, by code."""
+    found: dict[str, int] = {}
+    for hook in templates_hooks:
+        found |= await hook(tx, app, board, now_ms)
+    return found

@@ -1,0 +1,1 @@
+"""What players achieve: statistics, experience, rewards."""

@@ -1,1 +1,0 @@
-"""Rules that more than one service or face needs."""

@@ -1,0 +1,517 @@
+"""Accounts: which identities a player logs in with, and what a login may end in.
+
+Every face logs in through here. A login has two halves: `verify` checks the credentials, which may take a
+password digest or a call to another server and so happens before any lock is held; `log_in` finds or makes
+the player inside the packet's transaction, if what was verified still holds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from gameserver.apps import App, is_mail_address
+from gameserver.players import identities, profiles, tokens
+from gameserver.players.audit import Audit
+from gameserver.players.external import ExternalLogins, UnableToValidate, UnknownExternalLogin
+from gameserver.players.lockout import Attempt, LockedOut
+from gameserver.players.passwords import Busy, Passwords, UnusablePassword
+from gameserver.players.states import CREATE_PLAYER, ROW_ALONE, States
+from gameserver.players.tokens import Kind
+from gameserver.sessions import SessionStore
+from gameserver.storage import Aborted, ConstraintBroken, Database, Row, Transaction
+from gameserver.wire.errors import DisabledApp, GameError, RateLimited
+
+# Errors. The 202s are what the reference answers; every client takes them for refusals.
+
+
+class MissingIdentity(GameError):
+    """The identity is unknown, but came with a profile: the client drops the profile and asks again."""
+
+    status = HTTPStatus.ACCEPTED
+    reason_code = 40206
+
+
+class SwitchingProfiles(GameError):
+    """The identity belongs to another profile: the client asks its player, and comes without one."""
+
+    status = HTTPStatus.ACCEPTED
+    reason_code = 40207
+
+
+class MissingProfile(GameError):
+    """The identity is unknown, and the client did not ask for a new player."""
+
+    status = HTTPStatus.ACCEPTED
+    reason_code = 40208
+
+
+class WrongCredentials(GameError):
+    """The id and the token do not belong together."""
+
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40307
+
+
+class UnknownAuthenticationType(GameError):
+    """There is no such type, or the app does not allow it."""
+
+    reason_code = 40315
+
+
+class InvalidEmail(GameError):
+    """An identity of type Email needs a mail address."""
+
+    reason_code = 40221
+
+
+class EmailNotValidated(GameError):
+    """The app wants mail addresses proven, and the link in the mail has not been followed yet."""
+
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40214
+
+
+class WeakPassword(GameError):
+    """A new password that is shorter than the app wants it, or that can be none."""
+
+    reason_code = 550022
+
+
+class AccountDisabled(GameError):
+    """The operator has disabled the account; said only to who can prove that it is theirs."""
+
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40790
+
+
+LOGIN_ERRORS: tuple[type[GameError], ...] = (
+    MissingIdentity,
+    SwitchingProfiles,
+    MissingProfile,
+    WrongCredentials,
+    UnableToValidate,
+    UnknownAuthenticationType,
+    UnknownExternalLogin,
+    InvalidEmail,
+    EmailNotValidated,
+    WeakPassword,
+    LockedOut,
+    AccountDisabled,
+    DisabledApp,
+    RateLimited,
+)
+
+
+# Rules
+
+
+class Proof(Enum):
+    """How an authentication type proves who is calling."""
+
+    POSSESSION = auto()  # knowing the id is enough: a random id kept by the device
+    PASSWORD = auto()
+    EXTERNAL = auto()  # the operator's own system vouches
+    HANDOFF = auto()  # a single-use token made by this server
+    THIRD_PARTY = auto()  # a platform would have to vouch
+
+
+PROOFS: dict[str, Proof] = {
+    "Anonymous": Proof.POSSESSION,
+    "Universal": Proof.PASSWORD,
+    "Email": Proof.PASSWORD,
+    "External": Proof.EXTERNAL,
+    "Handoff": Proof.HANDOFF,
+    "SettopHandoff": Proof.HANDOFF,
+} | dict.fromkeys(
+    (
+        "Apple",
+        "Blockchain",
+        "Facebook",
+        "FacebookLimited",
+        "GameCenter",
+        "Google",
+        "GoogleOpenId",
+        "Nintendo",
+        "Oculus",
+        "Parse",
+        "PlaystationNetwork",
+        "PlaystationNetwork5",
+        "Steam",
+        "Twitter",
+        "Ultra",
+    ),
+    Proof.THIRD_PARTY,
+)
+_BY_FOLDED_NAME = {name.casefold(): name for name in PROOFS}  # "HandOff" and "Handoff" are both in use
+
+EXTERNAL_ID_MAX = 256
+TOKEN_MAX = 1024
+SIGNED_TOKEN_MAX = 16 << 10  # of another system's tokens
+
+
+class Login(msgspec.Struct, kw_only=True):
+    """What a client says of itself when it logs in, whatever the face. None: the client does not say."""
+
+    type: str
+    external_id: str
+    token: str = ""
+    external_auth_name: str = ""
+    force_create: bool = False
+    profile_id: str = ""
+    language_code: str | None = None
+    country_code: str | None = None
+    time_zone_offset: float | None = None
+
+
+@dataclass(slots=True)
+class Verified:
+    """Credentials that hold, or an identity that nobody has yet and that the client wants made.
+
+    Where knowing the identity is all it takes, nobody has looked for it yet: `log_in` does, in the statement
+    that notes the login, and sets `profile_id`.
+    """
+
+    type: str
+    key: str
+    external_id: str
+    profile_id: str | None  # None: the identity is to be made
+    digest: str | None = None  # the digest the password was checked against, or that of a new identity
+    renewed_digest: str | None = None  # the same password at today's cost
+    handoff: str | None = None  # the token that the login uses up
+    handoff_data: Any = None
+    looked_up: bool = True
+
+
+def canonical_type(name: str) -> str:
+    """The known spelling of an authentication type. Raises `UnknownAuthenticationType`."""
+    known = _BY_FOLDED_NAME.get(name.casefold())
+    if known is None:
+        raise UnknownAuthenticationType(f"there is no authentication type {name[:64]!r}")
+    return known
+
+
+def identity_key(type_: str, external_id: str, external_auth_name: str = "") -> str:
+    """What makes two spellings of an identity the same one."""
+    match type_:
+        case "Email":
+            return external_id.strip().casefold()
+        case "External":
+            return f"{external_auth_name}/{external_id}"
+        case _:
+            return external_id
+
+
+class Accounts:
+    """Logging in, for every face."""
+
+    def __init__(
+        self, database: Database, sessions: SessionStore, passwords: Passwords, audit: Audit
+    ) -> None:
+        self._database = database
+        self._sessions = sessions
+        self._passwords = passwords
+        self._audit = audit
+        self._external = ExternalLogins()
+
+    async def close(self) -> None:
+        """Let go of connections to systems that vouch for players."""
+        await self._external.close()
+
+    async def verify(
+        self, app: App, login: Login, address: str, now_ms: int, *, face: str = "dispatcher"
+    ) -> Verified:
+        """Check the credentials. Raises the refusal a login ends in; counts failures towards a lock.
+
+        The audit learns of the refusal here; of what a login ends in later, from the face.
+        """
+        known: list[str] = []
+        try:
+            return await self._verify(app, login, address, now_ms, known)
+        except GameError as error:
+            self._audit.note(
+                app,
+                "refusal",
+                str(error.reason_code),
+                face=face,
+                address=address,
+                profile_id=known[0] if known else "",
+            )
+            raise
+
+    async def _verify(self, app: App, login: Login, address: str, now_ms: int, known: list[str]) -> Verified:
+        if not app.login.enabled:
+            raise DisabledApp("logging in is switched off", disabledReason=app.disabled_reason or {})
+        type_ = canonical_type(login.type)
+        if not app.login.allows(type_):
+            raise UnknownAuthenticationType(f"the app does not allow authentication by {type_}")
+        proof = PROOFS[type_]
+        if proof is Proof.THIRD_PARTY:
+            raise UnableToValidate(
+                f"this server is not connected to a service that vouches for {type_} identities"
+            )
+        token_max = SIGNED_TOKEN_MAX if proof is Proof.EXTERNAL else TOKEN_MAX
+        if not login.external_id or len(login.external_id) > EXTERNAL_ID_MAX or len(login.token) > token_max:
+            raise WrongCredentials(_WRONG)
+        key = identity_key(type_, login.external_id, login.external_auth_name)
+        match proof:
+            case Proof.PASSWORD:
+                return await self._verify_password(app, login, type_, key, address, known)
+            case Proof.EXTERNAL:
+                await self._verify_external(app, login, key, address, now_ms)
+            case Proof.HANDOFF:
+                return await self._verify_handoff(app, login, type_, address, now_ms)
+            case _:
+                return Verified(type_, key, login.external_id, None, looked_up=False)
+        identity = await self._find(app.id, type_, key)
+        return _claim(login, type_, key, identity)
+
+    def attempt(self, app: App, type_: str, key: str | None, address: str) -> Attempt:
+        """The failure counters of an account, for who has another way to prove whose it is."""
+        return Attempt(self._sessions, app, type_, key, address)
+
+    async def _find(self, app_id: str, type_: str, key: str) -> Row | None:
+        async with self._database.read() as tx:
+            return await identities.find(tx, app_id, type_, key)
+
+    async def _verify_password(
+        self, app: App, login: Login, type_: str, key: str, address: str, known: list[str]
+    ) -> Verified:
+        if type_ == "Email" and not is_mail_address(key):
+            raise InvalidEmail("externalId: not an e-mail address")
+        attempt = self.attempt(app, type_, key, address)
+        identity = await self._find(app.id, type_, key)  # first: a database that is away is nobody's failure
+        await attempt.enter(charge=True)
+        if identity is None and login.force_create and not login.profile_id:
+            verified = Verified(
+                type_, key, login.external_id.strip(), None, await self.new_digest(app, login.token)
+            )
+            await attempt.succeed()
+            return verified
+        if identity is not None:
+            known.append(identity["profile_id"])
+        stored: str | None = identity["digest"] if identity is not None else None
+        try:
+            right = await self._passwords.verify(stored, login.token)
+        except UnusablePassword:
+            right = False
+        except Busy:
+            raise RateLimited(_BUSY) from None
+        if identity is None or not right:
+            await attempt.fail(charged=True)
+            if identity is None and not app.login.conceal_accounts:
+                raise _unknown(login)
+            raise WrongCredentials(_WRONG)
+        await attempt.succeed()
+        if type_ == "Email" and app.login.validated_email_only and not identity["is_validated"]:
+            raise EmailNotValidated("the mail address has not been validated: follow the link in the mail")
+        renewed = None
+        if stored is not None and self._passwords.outdated(stored):
+            renewed = await self.new_digest(app, login.token, checked=True)
+        return _claim(login, type_, key, identity, stored, renewed)
+
+    async def new_digest(self, app: App, password: str, *, checked: bool = False) -> str:
+        """Make the digest of a new password. Raises `WeakPassword`, also for what can be no password.
+
+        `checked`: the password is in use already, so today's rules for new ones do not concern it.
+        """
+        if not checked and len(password) < app.login.password_min_length:
+            raise WeakPassword(f"a password has at least {app.login.password_min_length} characters")
+        try:
+            return await self._passwords.hash(password)
+        except UnusablePassword as error:
+            raise WeakPassword(str(error)) from None
+        except Busy:
+            raise RateLimited(_BUSY) from None
+
+    async def _verify_external(self, app: App, login: Login, key: str, address: str, now_ms: int) -> None:
+        attempt = self.attempt(app, "External", key, address)
+        await attempt.enter(charge=False)
+        if not await self._external.vouch(
+            app, login.external_auth_name, login.external_id, login.token, now_ms
+        ):
+            await attempt.fail(charged=False)
+            raise WrongCredentials(_WRONG)
+        await attempt.succeed()
+
+    async def _verify_handoff(
+        self, app: App, login: Login, type_: str, address: str, now_ms: int
+    ) -> Verified:
+        # A code that people type names no account: guesses at codes are counted by address alone.
+        settop = type_ == "SettopHandoff"
+        attempt = self.attempt(app, type_, None if settop else login.external_id, address)
+        await attempt.enter(charge=False)
+        kind = Kind.SETTOP_CODE if settop else Kind.HANDOFF
+        text = (
+            settop_text(app.id, login.external_id) if settop else handoff_text(login.external_id, login.token)
+        )
+        async with self._database.read() as tx:
+            token = await tokens.look(tx, kind, text, now_ms)
+        if token is None or token.app_id != app.id:
+            await attempt.fail(charged=False)
+            raise WrongCredentials(_WRONG)
+        if login.profile_id and login.profile_id != token.subject:
+            raise SwitchingProfiles("the handoff is for another profile than the one it came with")
+        return Verified(
+            type_, login.external_id, login.external_id, token.subject, handoff=text, handoff_data=token.data
+        )
+
+
+_WRONG = "the id or the token does not fit"
+_BUSY = "too many passwords are being checked at this moment; try again"
+
+
+def handoff_text(handoff_id: str, security_token: str) -> str:
+    """The two parts of a handoff as one token."""
+    return f"{handoff_id}/{security_token}"
+
+
+def settop_text(app_id: str, code: str) -> str:
+    """A code that people type, as a token: codes are short, so each app has its own."""
+    return f"{app_id}/{code}"
+
+
+def _claim(
+    login: Login,
+    type_: str,
+    key: str,
+    identity: Row | None,
+    digest: str | None = None,
+    renewed: str | None = None,
+) -> Verified:
+    """Decide what right credentials lead to, under the documented rules for the profile they came with."""
+    if identity is None:
+        if login.profile_id or not login.force_create:
+            raise _unknown(login)
+        return Verified(type_, key, login.external_id, None)
+    if login.profile_id and login.profile_id != identity["profile_id"]:
+        raise _switching()
+    return Verified(type_, key, login.external_id, identity["profile_id"], digest, renewed)
+
+
+def _unknown(login: Login) -> GameError:
+    if login.profile_id:
+        return MissingIdentity("the identity is unknown, and the profile it came with is not its own")
+    return MissingProfile("the identity is unknown, and the login does not ask for a new profile")
+
+
+def _switching() -> SwitchingProfiles:
+    return SwitchingProfiles("the identity belongs to another profile than the one it came with")
+
+
+def _disabled() -> AccountDisabled:
+    return AccountDisabled("this account is disabled")
+
+
+async def log_in(
+    tx: Transaction,
+    app: App,
+    login: Login,
+    verified: Verified,
+    now_ms: int,
+    new_id: Callable[[], str],
+    states: States = ROW_ALONE,
+) -> tuple[Row, bool]:
+    """Find or make the player of verified credentials; returns their row and whether they are new.
+
+    With `states` the row holds what their `show` needs. Raises `Aborted` when what was verified has changed
+    meanwhile: verify again.
+    """
+    said = {
+        "new_language_code": login.language_code,
+        "new_country_code": login.country_code,
+        "new_time_zone_offset": login.time_zone_offset,
+    }
+    if not verified.looked_up:
+        player = await tx.one(
+            states.log_in_by_identity,
+            app=app.id,
+            type_=verified.type,
+            key=verified.key,
+            now_ms=now_ms,
+            **said,
+        )
+        if player is not None:
+            verified.profile_id = player["profile_id"]
+            if login.profile_id and login.profile_id != player["profile_id"]:
+                raise _switching()
+            if player["is_disabled"]:
+                raise _disabled()
+            return player, False
+        if login.profile_id or not login.force_create:
+            raise _unknown(login)
+    if verified.profile_id is None or not verified.looked_up:
+        return await _create(tx, app, login, verified, now_ms, new_id()), True
+    if verified.handoff is not None:
+        kind = Kind.SETTOP_CODE if verified.type == "SettopHandoff" else Kind.HANDOFF
+        if await tokens.redeem(tx, kind, verified.handoff, now_ms) is None:
+            raise WrongCredentials(_WRONG)
+        player = await tx.one(states.log_in, profile=verified.profile_id, app=app.id, now_ms=now_ms, **said)
+    else:
+        identity = {
+            "profile": verified.profile_id,
+            "app": app.id,
+            "type_": verified.type,
+            "key": verified.key,
+        }
+        if verified.digest is None:
+            player = await tx.one(states.log_in_with_identity, **identity, now_ms=now_ms, **said)
+        else:
+            password = {"digest": verified.digest}
+            player = await tx.one(states.log_in_with_password, **identity, **password, now_ms=now_ms, **said)
+    if player is None:
+        if await profiles.read(tx, app.id, verified.profile_id) is None:
+            raise MissingIdentity("the identity's profile is gone")
+        raise Aborted("the identity has changed since it was verified")
+    if player["is_disabled"]:
+        raise _disabled()
+    if verified.renewed_digest is not None:
+        await identities.set_digest(tx, app.id, verified.type, verified.key, verified.renewed_digest)
+    return player, False
+
+
+async def _create(
+    tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, profile_id: str
+) -> Row:
+    try:
+        return await _add(tx, app, login, verified, now_ms, profile_id)
+    except ConstraintBroken as error:  # two first logins at once: verify again, and find the winner's profile
+        raise Aborted("another login has just made this identity") from error
+
+
+async def _add(
+    tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, profile_id: str
+) -> Row:
+    await tx.defer(
+        identities.ADD,
+        app_id=app.id,
+        type=verified.type,
+        external_key=verified.key,
+        external_id=verified.external_id,
+        profile_id=profile_id,
+        digest=verified.digest,
+        created_ms=now_ms,
+        is_validated=False,
+    )
+    player = await tx.one(
+        CREATE_PLAYER,
+        profile_id=profile_id,
+        app_id=app.id,
+        now_ms=now_ms,
+        language_code=login.language_code or app.default_language or None,
+        country_code=login.country_code or app.default_country or None,
+        time_zone_offset=login.time_zone_offset or 0.0,
+        ab_testing_id=_ab_testing_id(profile_id),
+        contact_email=verified.external_id if verified.type == "Email" else None,
+    )
+    assert player is not None, "an insert that took place returns its row"
+    return player
+
+
+def _ab_testing_id(profile_id: str) -> int:
+    """A number from 1 to 100 that stays with the player."""
+    return 1 + int.from_bytes(blake2b(profile_id.encode(), digest_size=4).digest()) % 100

@@ -1,0 +1,83 @@
+"""Identities: by what a player is known when they log in, one row for each."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    String,
+    Table,
+    Text,
+    bindparam,
+    insert,
+    select,
+    update,
+)
+
+from gameserver.players import profiles
+from gameserver.players.lifecycle import PlayerTable
+from gameserver.storage import Row, Transaction, metadata
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("app_id", String(64), primary_key=True),
+    Column("type", String(32), primary_key=True),
+    Column("external_key", Text, primary_key=True),
+    Column("external_id", Text, nullable=False),
+    Column("profile_id", String(36), nullable=False),
+    Column("digest", Text),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("is_validated", Boolean, nullable=False),
+    Index("identities_by_profile", "profile_id"),
+)
+KEPT = PlayerTable(
+    identities,
+    "profile_id",
+    {
+        "authenticationType": identities.c.type,
+        "externalId": identities.c.external_id,
+        "isValidated": identities.c.is_validated,
+        "createdAt": identities.c.created_ms,
+    },
+)
+
+THIS_IDENTITY = (
+    identities.c.app_id == bindparam("app"),
+    identities.c.type == bindparam("type_"),
+    identities.c.external_key == bindparam("key"),
+)
+FIND = select(identities.c.profile_id, identities.c.digest, identities.c.is_validated).where(*THIS_IDENTITY)
+FIND_CONTACT = (
+    select(
+        identities.c.profile_id,
+        identities.c.external_id,
+        profiles.players.c.contact_email,
+        profiles.players.c.language_code,
+    )
+    .join(profiles.players, profiles.players.c.profile_id == identities.c.profile_id)
+    .where(*THIS_IDENTITY)
+)
+ADD = insert(identities).values({column.name: bindparam(column.name) for column in identities.c})
+SET_DIGEST = update(identities).where(*THIS_IDENTITY).values(digest=bindparam("new_digest"))
+SET_VALIDATED = update(identities).where(*THIS_IDENTITY).values(is_validated=True)
+
+
+async def find(tx: Transaction, app_id: str, type_: str, key: str) -> Row | None:
+    """The `profile_id`, `digest` and `is_validated` of an identity; None when nobody has it."""
+    return await tx.one(FIND, app=app_id, type_=type_, key=key)
+
+
+async def find_contact(tx: Transaction, app_id: str, type_: str, key: str) -> Row | None:
+    """Where mail about an identity goes: `profile_id`, `external_id`, `contact_email`, `language_code`."""
+    return await tx.one(FIND_CONTACT, app=app_id, type_=type_, key=key)
+
+
+async def set_digest(tx: Transaction, app_id: str, type_: str, key: str, digest: str) -> bool:
+    """Give an identity another password digest; False when there is no such identity."""
+    return await tx.run(SET_DIGEST, app=app_id, type_=type_, key=key, new_digest=digest) > 0
+
+
+async def set_validated(tx: Transaction, app_id: str, type_: str, key: str) -> bool:
+    """Note that the owner of an identity has proven its address; False when there is no such identity."""
+    return await tx.run(SET_VALIDATED, app=app_id, type_=type_, key=key) > 0

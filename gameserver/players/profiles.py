@@ -1,0 +1,224 @@
+"""Players: one row for each profile of an app."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    bindparam,
+    insert,
+    select,
+    update,
+)
+
+from gameserver.players.lifecycle import PlayerTable
+from gameserver.storage import Json, Row, Transaction, metadata
+from gameserver.wire.shapes import Reply
+
+players = Table(
+    "players",
+    metadata,
+    Column("profile_id", String(36), primary_key=True),
+    Column("app_id", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("picture_url", Text),
+    Column("contact_email", Text),
+    Column("language_code", String(32)),
+    Column("country_code", String(32)),
+    Column("time_zone_offset", Float, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("last_login_ms", BigInteger, nullable=False),
+    Column("previous_login_ms", BigInteger),
+    Column("login_count", Integer, nullable=False),
+    Column("is_tester", Boolean, nullable=False),
+    Column("is_disabled", Boolean, nullable=False),
+    # Raised by whoever ends all sessions of the player for good; logins that saw a lower one are late.
+    Column("session_epoch", BigInteger, nullable=False, server_default="0"),
+    Column("ab_testing_id", Integer, nullable=False),
+    Column("summary_friend_data", Json),
+    Column("statuses", Json),  # here and not in a table of their own: every login answers with them
+    Column("attributes", Json),
+    Index("players_by_app", "app_id", "created_ms"),
+)
+_c = players.c
+KEPT = PlayerTable(
+    players,
+    "profile_id",
+    {
+        "profileId": _c.profile_id,
+        "playerName": _c.name,
+        "pictureUrl": _c.picture_url,
+        "contactEmail": _c.contact_email,
+        "languageCode": _c.language_code,
+        "countryCode": _c.country_code,
+        "timeZoneOffset": _c.time_zone_offset,
+        "createdAt": _c.created_ms,
+        "lastLogin": _c.last_login_ms,
+        "previousLogin": _c.previous_login_ms,
+        "loginCount": _c.login_count,
+        "isTester": _c.is_tester,
+        "isDisabled": _c.is_disabled,
+        "abTestingId": _c.ab_testing_id,
+        "summaryFriendData": _c.summary_friend_data,
+        "statuses": _c.statuses,
+        "attributes": _c.attributes,
+    },
+    moves=False,
+)
+
+THIS_PLAYER = (players.c.profile_id == bindparam("profile"), players.c.app_id == bindparam("app"))
+
+# What a login and a read of the whole state answer with; attributes are asked for by themselves.
+STATE = tuple(column for column in players.c if column.name != "attributes")
+
+_VALUES = ("language_code", "country_code", "time_zone_offset")
+
+CREATE = insert(players).values(
+    {
+        name: bindparam(name)
+        for name in (
+            "profile_id",
+            "app_id",
+            "language_code",
+            "country_code",
+            "time_zone_offset",
+            "ab_testing_id",
+        )
+    }
+    | {
+        "created_ms": bindparam("now_ms"),
+        "last_login_ms": bindparam("now_ms"),
+        "name": "",
+        "login_count": 0,
+        "is_tester": False,
+        "is_disabled": False,
+    }
+)
+
+# previous_login_ms takes the old last_login_ms: the right-hand sides of one UPDATE see the row as it was.
+LOG_IN = update(players).values(
+    previous_login_ms=players.c.last_login_ms,
+    last_login_ms=bindparam("now_ms"),
+    login_count=players.c.login_count + 1,
+    **{name: bindparam(f"new_{name}") for name in _VALUES},
+)
+
+READ = select(*STATE).where(*THIS_PLAYER)
+
+ELSEWHERE = select(players.c.app_id).where(
+    players.c.profile_id == bindparam("profile"), players.c.app_id != bindparam("app")
+)
+
+RAISE_EPOCH = (
+    update(players)
+    .where(*THIS_PLAYER)
+    .values(session_epoch=players.c.session_epoch + 1)
+    .returning(players.c.session_epoch)
+)
+
+# What may be set by itself, one statement for each column.
+SET = {
+    name: update(players).where(*THIS_PLAYER).values({name: bindparam("value")})
+    for name in (
+        "name",
+        "picture_url",
+        "contact_email",
+        "language_code",
+        "country_code",
+        "time_zone_offset",
+        "is_tester",
+        "summary_friend_data",
+        "statuses",
+        "attributes",
+    )
+}
+READ_STATUSES = select(players.c.statuses).where(*THIS_PLAYER)
+READ_ATTRIBUTES = select(players.c.attributes).where(*THIS_PLAYER)
+LOCK_STATUSES = READ_STATUSES.with_for_update()
+LOCK_ATTRIBUTES = READ_ATTRIBUTES.with_for_update()
+
+RESET = update(players).where(*THIS_PLAYER).values(summary_friend_data=None, statuses=None, attributes=None)
+
+
+async def read(tx: Transaction, app_id: str, profile_id: str) -> Row | None:
+    """Return the columns of `STATE`; None when there is no such player."""
+    return await tx.one(READ, profile=profile_id, app=app_id)
+
+
+async def raise_epoch(tx: Transaction, app_id: str, profile_id: str) -> int | None:
+    """Begin a new epoch of a player, in the transaction after which all older sessions and logins must end.
+
+    Returns it, for the end of the sessions; None when there is no such player.
+    """
+    row = await tx.one(RAISE_EPOCH, profile=profile_id, app=app_id)
+    return None if row is None else row["session_epoch"]
+
+
+async def is_elsewhere(tx: Transaction, app_id: str, profile_id: str) -> bool:
+    """Tell whether a player is one of another app."""
+    return await tx.one(ELSEWHERE, profile=profile_id, app=app_id) is not None
+
+
+async def set_value(tx: Transaction, app_id: str, profile_id: str, column: str, value: Any) -> bool:
+    """Set one column of `SET`; False when there is no such player."""
+    return await tx.run(SET[column], profile=profile_id, app=app_id, value=value) > 0
+
+
+class Status(Reply):
+    """A timed status of a player, from `active_start` until `active_until` (ms since 1970)."""
+
+    active_start: int
+    status_name: str
+    details: dict[str, Any]
+    active_until: int
+
+
+_read_statuses = msgspec.json.Decoder(dict[str, Status]).decode
+
+
+def active_statuses(stored: str | None, now_ms: int) -> dict[str, Status]:
+    """Return the statuses of a stored text that have not expired, by name."""
+    if stored is None:
+        return {}
+    return {name: status for name, status in _read_statuses(stored).items() if status.active_until > now_ms}
+
+
+def number(value: float) -> float:
+    """Return a number as clients write it: -5 and not -5.0."""
+    return int(value) if float(value).is_integer() else value
+
+
+def state(player: Row, now_ms: int | None = None) -> dict[str, Any]:
+    """Return the part of the player's state that the row itself holds, under the names clients know.
+
+    `now_ms` decides which statuses are still active; without it, the moment of the login.
+    """
+    summary = player["summary_friend_data"]
+    return {
+        "id": player["profile_id"],
+        "profileId": player["profile_id"],
+        "playerName": player["name"],
+        "pictureUrl": player["picture_url"],
+        "emailAddress": player["contact_email"],
+        "languageCode": player["language_code"],
+        "countryCode": player["country_code"],
+        "timeZoneOffset": number(player["time_zone_offset"]),
+        "createdAt": player["created_ms"],
+        "lastLogin": player["last_login_ms"],
+        "previousLogin": player["previous_login_ms"],
+        "loginCount": player["login_count"],
+        "isTester": player["is_tester"],
+        "abTestingId": player["ab_testing_id"],
+        "summaryFriendData": msgspec.Raw(summary.encode()) if summary is not None else None,
+        "statuses": active_statuses(
+            player["statuses"], player["last_login_ms"] if now_ms is None else now_ms
+        ),
+    }

@@ -1,0 +1,171 @@
+"""Tokens that work once: links that set a password or prove an address, and handoffs between devices.
+
+Only their digests are stored, so a copy of the database opens no account.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from secrets import token_urlsafe
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Index, String, Table, Text, bindparam, delete, insert, select
+
+from gameserver.players.lifecycle import PlayerTable
+from gameserver.storage import Json, Row, Transaction, metadata
+from gameserver.wire import json
+
+TOKEN_BYTES = 32
+TOKEN_LENGTH_MAX = 1024  # of what is looked up; longer texts are no tokens
+PURGE_ROWS = 200
+
+
+class Kind(StrEnum):
+    """What a token is good for. A token of one kind is worth nothing as another."""
+
+    PASSWORD_RESET = "password_reset"  # noqa: S105 - a name
+    EMAIL_VALIDATION = "email_validation"
+    HANDOFF = "handoff"
+    SETTOP_CODE = "settop_code"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a token stands for. `subject` is the profile it concerns, whose tokens can be revoked at once."""
+
+    app_id: str
+    subject: str
+    data: Any
+    expires_ms: int
+
+
+async def issue(
+    tx: Transaction,
+    kind: Kind,
+    app_id: str,
+    subject: str,
+    *,
+    now_ms: int,
+    life_seconds: int,
+    data: Any = None,
+) -> str:
+    """Make a token of 256 random bits, URL-safe, that works once within `life_seconds`; returns it."""
+    text = token_urlsafe(TOKEN_BYTES)
+    issued = await issue_as(
+        tx, kind, app_id, subject, text, now_ms=now_ms, life_seconds=life_seconds, data=data
+    )
+    assert issued, "256 random bits do not repeat"
+    return text
+
+
+async def issue_as(
+    tx: Transaction,
+    kind: Kind,
+    app_id: str,
+    subject: str,
+    text: str,
+    *,
+    now_ms: int,
+    life_seconds: int,
+    data: Any = None,
+) -> bool:
+    """Make a token of a given text, such as a code that people type. False when the text is a live token."""
+    digest = _digest(kind, text)
+    await tx.defer(FORGET_EXPIRED_ONE, digest=digest, now_ms=now_ms)
+    return await tx.unless_taken(
+        ADD,
+        digest=digest,
+        kind=kind.value,
+        app_id=app_id,
+        subject=subject,
+        data=None if data is None else json.encode(data).decode(),
+        expires_ms=now_ms + life_seconds * 1000,
+    )
+
+
+async def look(tx: Transaction, kind: Kind, text: str, now_ms: int) -> Token | None:
+    """Return what a token stands for without using it up; None when it is unknown, used or expired."""
+    if len(text) > TOKEN_LENGTH_MAX:
+        return None
+    row = await tx.one(FIND, digest=_digest(kind, text))
+    return None if row is None or row["expires_ms"] <= now_ms else _token(row)
+
+
+async def redeem(tx: Transaction, kind: Kind, text: str, now_ms: int) -> Token | None:
+    """Use a token up; None when it is unknown, used or expired. Of two callers at once only one gets it."""
+    if len(text) > TOKEN_LENGTH_MAX:
+        return None
+    row = await tx.one(TAKE, digest=_digest(kind, text))
+    return None if row is None or row["expires_ms"] <= now_ms else _token(row)
+
+
+async def revoke(tx: Transaction, kind: Kind, app_id: str, subject: str) -> int:
+    """Make the tokens of a subject worthless; returns how many there were."""
+    return await tx.run(REVOKE, kind=kind.value, app=app_id, subject=subject)
+
+
+async def forget_expired(tx: Transaction, now_ms: int, most: int = PURGE_ROWS) -> int:
+    """Delete expired tokens, at most `most` at a time; returns how many."""
+    return await tx.run(FORGET_EXPIRED, now_ms=now_ms, most=most)
+
+
+def _digest(kind: Kind, text: str) -> str:
+    return sha256(f"{kind.value}\n{text}".encode()).hexdigest()
+
+
+def _token(row: Row) -> Token:
+    data = row["data"]
+    return Token(
+        row["app_id"],
+        row["subject"],
+        None if data is None else json.decode_any(data.encode()),
+        row["expires_ms"],
+    )
+
+
+# Storage
+
+one_time_tokens = Table(
+    "one_time_tokens",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("app_id", String(64), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("data", Json),
+    Column("expires_ms", BigInteger, nullable=False),
+    Index("one_time_tokens_by_subject", "app_id", "subject"),
+    Index("one_time_tokens_by_expiry", "expires_ms"),
+)
+KEPT = PlayerTable(  # of somebody who is another player now, links and handoffs lead nowhere
+    one_time_tokens,
+    "subject",
+    {"kind": one_time_tokens.c.kind, "expiresAt": one_time_tokens.c.expires_ms},
+    moves=False,
+)
+
+_columns = (
+    one_time_tokens.c.app_id,
+    one_time_tokens.c.subject,
+    one_time_tokens.c.data,
+    one_time_tokens.c.expires_ms,
+)
+ADD = insert(one_time_tokens).values({column.name: bindparam(column.name) for column in one_time_tokens.c})
+FIND = select(*_columns).where(one_time_tokens.c.digest == bindparam("digest"))
+TAKE = delete(one_time_tokens).where(one_time_tokens.c.digest == bindparam("digest")).returning(*_columns)
+REVOKE = delete(one_time_tokens).where(
+    one_time_tokens.c.app_id == bindparam("app"),
+    one_time_tokens.c.subject == bindparam("subject"),
+    one_time_tokens.c.kind == bindparam("kind"),
+)
+FORGET_EXPIRED_ONE = delete(one_time_tokens).where(
+    one_time_tokens.c.digest == bindparam("digest"), one_time_tokens.c.expires_ms <= bindparam("now_ms")
+)
+FORGET_EXPIRED = delete(one_time_tokens).where(
+    one_time_tokens.c.digest.in_(
+        select(one_time_tokens.c.digest)
+        .where(one_time_tokens.c.expires_ms <= bindparam("now_ms"))
+        .order_by(one_time_tokens.c.expires_ms)
+        .limit(bindparam("most"))
+    )
+)

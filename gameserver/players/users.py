@@ -1,0 +1,203 @@
+"""Users: a player where accounts are described by properties, and what an operator decides of them.
+
+A user is a player seen from another side: the same row, the same identities, the same sessions. Only the
+properties are kept here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Label,
+    String,
+    Table,
+    bindparam,
+    exists,
+    or_,
+    select,
+    update,
+)
+
+from gameserver.players import accounts
+from gameserver.players.identities import ADD, identities
+from gameserver.players.lifecycle import PlayerTable
+from gameserver.players.profiles import players
+from gameserver.storage import Json, Row, Transaction, metadata, upsert
+from gameserver.wire import json
+
+PROPERTIES_MAX = 100
+PROPERTIES_BYTES_MAX = 64 << 10
+
+
+class TooManyProperties(Exception):
+    """A user has at most `PROPERTIES_MAX` properties, of at most `PROPERTIES_BYTES_MAX` bytes together."""
+
+
+async def read(tx: Transaction, app_id: str, profile_id: str, type_: str) -> Row | None:
+    """Return the columns of a user; None when there is no such player.
+
+    `external_id` and `is_validated` are those of the user's oldest identity of the given type, and null when
+    there is none. `is_guest` tells that nothing but the possession of a random id leads to the account.
+    """
+    return await tx.one(READ, app=app_id, profile=profile_id, type_=type_)
+
+
+async def find(tx: Transaction, app_id: str, type_: str, text: str) -> str | None:
+    """Return the profile id of the user with an identity, or of the one whose profile id the text is."""
+    key = accounts.identity_key(type_, text)
+    row = await tx.one(FIND, app=app_id, type_=type_, key=key, profile=text)
+    return None if row is None else str(row["profile_id"])
+
+
+async def lock(tx: Transaction, app_id: str, profile_id: str) -> bool:
+    """Keep others from changing the user until the transaction ends; False when there is no such player."""
+    return await tx.one(LOCK, app=app_id, profile=profile_id) is not None
+
+
+async def change_properties(
+    tx: Transaction, profile_id: str, stored: str | None, changes: Mapping[str, Any], now_ms: int
+) -> None:
+    """Set properties, and remove those that become None.
+
+    `stored` are the present ones, as read after the user was locked. Raises `TooManyProperties`.
+    """
+    after = {**properties_of(stored), **changes}
+    after = {name: value for name, value in after.items() if value is not None}
+    text = json.encode(after).decode()
+    if len(after) > PROPERTIES_MAX or len(text) > PROPERTIES_BYTES_MAX:
+        raise TooManyProperties(
+            f"a user has at most {PROPERTIES_MAX} properties and {PROPERTIES_BYTES_MAX} bytes of them"
+        )
+    await tx.defer(SET_PROPERTIES, profile_id=profile_id, properties=text, updated_ms=now_ms)
+
+
+def properties_of(stored: str | None) -> dict[str, Any]:
+    """Read the column `properties`."""
+    properties: dict[str, Any] = json.decode_any(stored.encode()) if stored is not None else {}
+    return properties
+
+
+async def add_identity(
+    tx: Transaction, app_id: str, profile_id: str, type_: str, external_id: str, digest: str, now_ms: int
+) -> bool:
+    """Let a player log in with a password as well; False when somebody has that identity already."""
+    return await tx.unless_taken(
+        ADD,
+        app_id=app_id,
+        type=type_,
+        external_key=accounts.identity_key(type_, external_id),
+        external_id=external_id,
+        profile_id=profile_id,
+        digest=digest,
+        created_ms=now_ms,
+        is_validated=False,
+    )
+
+
+async def rename_identity(
+    tx: Transaction, app_id: str, profile_id: str, type_: str, old: str, new: str
+) -> bool:
+    """Give an identity of a player another name, not proven yet; False when somebody has that one."""
+    return await tx.unless_taken(
+        RENAME_IDENTITY,
+        app=app_id,
+        profile=profile_id,
+        type_=type_,
+        key=accounts.identity_key(type_, old),
+        new_key=accounts.identity_key(type_, new),
+        new_id=new,
+    )
+
+
+async def set_disabled(tx: Transaction, app_id: str, profile_id: str, *, disabled: bool) -> int | None:
+    """Refuse or allow a player's logins; None when there is no such player.
+
+    Returns the epoch that begins with it, for the end of the sessions, which is up to the caller.
+    """
+    row = await tx.one(SET_DISABLED, app=app_id, profile=profile_id, disabled=disabled)
+    return None if row is None else row["session_epoch"]
+
+
+# Storage
+
+user_properties = Table(
+    "user_properties",
+    metadata,
+    Column("profile_id", String(36), primary_key=True),
+    Column("properties", Json, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+)
+KEPT = PlayerTable(
+    user_properties,
+    "profile_id",
+    {"properties": user_properties.c.properties, "updated": user_properties.c.updated_ms},
+)
+
+_PLAYER = (players.c.profile_id == bindparam("profile"), players.c.app_id == bindparam("app"))
+_ITS_IDENTITIES = (
+    identities.c.profile_id == players.c.profile_id,
+    identities.c.app_id == players.c.app_id,
+)
+
+
+def _of_identity(name: str) -> Label[Any]:
+    """A column of the player's oldest identity of the wanted type."""
+    return (
+        select(identities.c[name])
+        .where(*_ITS_IDENTITIES, identities.c.type == bindparam("type_"))
+        .order_by(identities.c.created_ms, identities.c.external_key)
+        .limit(1)
+        .scalar_subquery()
+        .label(name)
+    )
+
+
+COLUMNS = (
+    players.c.profile_id,
+    players.c.contact_email,
+    players.c.language_code,
+    players.c.created_ms,
+    players.c.last_login_ms,
+    players.c.is_disabled,
+    players.c.session_epoch,
+    user_properties.c.properties,
+    user_properties.c.updated_ms,
+    (~exists().where(*_ITS_IDENTITIES, identities.c.type != "Anonymous")).label("is_guest"),
+    _of_identity("external_id"),
+    _of_identity("is_validated"),
+)
+USERS = players.outerjoin(user_properties, user_properties.c.profile_id == players.c.profile_id)
+READ = select(*COLUMNS).select_from(USERS).where(*_PLAYER)
+_by_identity = (
+    select(identities.c.profile_id)
+    .where(
+        identities.c.app_id == bindparam("app"),
+        identities.c.type == bindparam("type_"),
+        identities.c.external_key == bindparam("key"),
+    )
+    .scalar_subquery()
+)
+FIND = select(players.c.profile_id).where(
+    players.c.app_id == bindparam("app"),
+    or_(players.c.profile_id == bindparam("profile"), players.c.profile_id == _by_identity),
+)
+LOCK = select(players.c.profile_id).where(*_PLAYER).with_for_update()
+SET_PROPERTIES = upsert(user_properties, ["profile_id"], ["properties", "updated_ms"])
+RENAME_IDENTITY = (
+    update(identities)
+    .where(
+        identities.c.app_id == bindparam("app"),
+        identities.c.type == bindparam("type_"),
+        identities.c.external_key == bindparam("key"),
+        identities.c.profile_id == bindparam("profile"),
+    )
+    .values(external_key=bindparam("new_key"), external_id=bindparam("new_id"), is_validated=False)
+)
+SET_DISABLED = (
+    update(players)
+    .where(*_PLAYER)
+    .values(is_disabled=bindparam("disabled"), session_epoch=players.c.session_epoch + 1)
+    .returning(players.c.session_epoch)
+)
