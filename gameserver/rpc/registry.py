@@ -6,9 +6,10 @@ from typing import Protocol
 import msgspec
 
 from gameserver.players import audit
+from gameserver.players.life import PlayerHooks
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.states import States
-from gameserver.rpc.context import PlayerHooks
+from gameserver.rpc.context import Context
 from gameserver.rpc.service import Operation, Service
 
 Section = tuple[str, type[msgspec.Struct], str]
@@ -51,7 +52,7 @@ class Registry:
                     raise ValueError(f"two services declare {service.name}.{name}")
                 self.operations[service.name, name] = operation
         self.chores = [chore for service in self.services for chore in service.chores]
-        self.player_hooks = hooks = PlayerHooks()
+        self.player_hooks = hooks = PlayerHooks[Context]()
         hooks.states = States(part for service in self.services for part in service.state_parts)
         for service in self.services:
             hooks.reset += service.reset_hooks

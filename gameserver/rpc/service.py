@@ -10,9 +10,10 @@ import msgspec
 from sqlalchemy.sql.elements import Label
 
 from gameserver.apps import App
+from gameserver.players.life import MergeHook, PlayerHook
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.states import StatePart
-from gameserver.rpc.context import Chore, Context, MergeHook, PlayerHook
+from gameserver.rpc.context import Chore, Context
 from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Request, RequestReader
 
@@ -37,9 +38,9 @@ class Tx(IntEnum):
 Handler = Callable[[Context, Any], Awaitable[Any]]
 Prepare = Callable[[Context, Any], Awaitable[Any]]
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
-AnyPlayerHook = TypeVar("AnyPlayerHook", bound=PlayerHook)
+AnyPlayerHook = TypeVar("AnyPlayerHook", bound=PlayerHook[Context])
 AnyShow = TypeVar("AnyShow", bound=Callable[[App, Any], dict[str, Any]])
-AnyMergeHook = TypeVar("AnyMergeHook", bound=MergeHook)
+AnyMergeHook = TypeVar("AnyMergeHook", bound=MergeHook[Context])
 AnyChore = TypeVar("AnyChore", bound=Chore)
 
 _NAME = re.compile(r"^[A-Z][A-Z0-9_]*$")
@@ -102,9 +103,9 @@ class Service:
         self.sample = sample
         self.operations: dict[str, Operation] = {}
         self.state_parts: list[StatePart] = []
-        self.reset_hooks: list[PlayerHook] = []
-        self.delete_hooks: list[PlayerHook] = []
-        self.merge_hooks: list[MergeHook] = []
+        self.reset_hooks: list[PlayerHook[Context]] = []
+        self.delete_hooks: list[PlayerHook[Context]] = []
+        self.merge_hooks: list[MergeHook[Context]] = []
         self.chores: list[Chore] = []
         self.kept: list[PlayerTable] = []
 
