@@ -9,6 +9,10 @@ class Aborted(StorageError):
     """The transaction was given up and nothing of it happened; the caller may run it again."""
 
 
+class Deadlocked(Aborted):
+    """Others and this transaction waited for each other, and this one was given up; nothing happened."""
+
+
 class Unavailable(Aborted):
     """The database cannot be reached, or has no free connection; nothing happened."""
 

@@ -24,6 +24,7 @@ from gameserver.storage.errors import (
     CommitUnknown,
     Conflict,
     ConstraintBroken,
+    Deadlocked,
     QueryTooSlow,
     StorageError,
     Unavailable,
@@ -66,7 +67,7 @@ _LOST = (
     *_UNUSABLE,
 )
 _GIVEN_UP = (
-    asyncpg.TransactionRollbackError,  # deadlock, serialization
+    asyncpg.TransactionRollbackError,  # serialization
     asyncpg.LockNotAvailableError,
     asyncpg.InFailedSQLTransactionError,
     asyncpg.ReadOnlySQLTransactionError,  # the server has become a replica
@@ -545,6 +546,8 @@ def _translated(error: Exception) -> StorageError:
         return QueryTooSlow(str(error))
     if isinstance(error, _LOST):
         return Unavailable(f"the connection to the database broke: {error}")
+    if isinstance(error, asyncpg.DeadlockDetectedError):
+        return Deadlocked(str(error))
     if isinstance(error, _GIVEN_UP):
         return Aborted(str(error))
     return StorageError(str(error))

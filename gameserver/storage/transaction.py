@@ -1,13 +1,23 @@
 """What services see of a database: transactions and rows."""
 
+import asyncio
+import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cached_property
+from typing import Any, Literal, Protocol, TypeVar
 
+from gameserver.storage.errors import Aborted, CommitUnknown, Deadlocked
 from gameserver.storage.plans import Statement
 
+T = TypeVar("T")
 Observer = Callable[[str, float], None]
+
+TRIES_MAX = 5
+"""How often `Database.transact` does its work at most."""
+BACKOFF_SECONDS = 0.01
+_TURN = "transact/turn"  # held by whoever tries again after a deadlock
 READ_ONLY = "a read transaction does not write; open it with write()"
 
 
@@ -106,6 +116,8 @@ class Database(ABC):
     """Where the database is; for a temporary one the place it was given, so that `migrate` finds it."""
     observe: Observer | None = None
     """Called with the kind of every operation and the seconds it took; costs nothing while it is None."""
+    chance: Callable[[], float] = staticmethod(random.random)
+    """Numbers from 0 to 1 that keep those who try again from doing so in step."""
 
     @abstractmethod
     def read(self) -> AbstractAsyncContextManager[Transaction]:
@@ -119,6 +131,52 @@ class Database(ABC):
         when nothing happened and `CommitUnknown` when that cannot be told. No outside call may be awaited
         inside: on SQLite, everybody who wants to write waits for this block.
         """
+
+    async def transact(
+        self,
+        work: Callable[[Transaction], Awaitable[T]],
+        *,
+        tries: int = TRIES_MAX,
+        backoff: float = BACKOFF_SECONDS,
+        between: Callable[[Aborted | CommitUnknown], Awaitable[None]] | None = None,
+    ) -> T:
+        """Do `work` in a transaction that writes, and all of it again when the database aborts it.
+
+        Returns what `work` returned in the try that was committed, so it must leave nothing outside of the
+        transaction. Before the second try there is a pause of `backoff` seconds, before the third of twice as
+        many, give or take a half: time for the rival, who goes on meanwhile, to end. Those who try again
+        after a deadlock take turns, here and in other processes, so that they do not meet in the next one.
+
+        `between` is awaited after the pause, with the reason and with nothing held: for what must not hold a
+        transaction and has to be done again. What it raises ends the tries. Raises the last `Aborted` when
+        `tries` are used up. `CommitUnknown` ends the tries as well, unless there is `between` to look which
+        of the two happened.
+        """
+        crossed = False
+        for left in range(tries - 1, -1, -1):
+            try:
+                async with self._in_turn() if crossed else self.write() as tx:
+                    return await work(tx)
+            except (Aborted, CommitUnknown) as error:
+                if not left or (between is None and isinstance(error, CommitUnknown)):
+                    raise
+                reason = error
+            crossed = crossed or isinstance(reason, Deadlocked)
+            await asyncio.sleep(backoff * (tries - left) * (0.5 + self.chance()))
+            if between is not None:
+                await between(reason)
+        raise AssertionError("the last try returns or raises")
+
+    @cached_property
+    def _turn(self) -> asyncio.Lock:
+        return asyncio.Lock()
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[Transaction]:
+        """Open a transaction when no other like it is open; of those who wait here one has a connection."""
+        async with self._turn, self.write() as tx:
+            await tx.lock(_TURN)
+            yield tx
 
     @abstractmethod
     async def close(self) -> None:

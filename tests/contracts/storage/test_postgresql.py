@@ -185,7 +185,7 @@ async def test_of_two_transactions_in_a_deadlock_one_is_aborted(postgres_db: Dat
             await tx.run(EARN, player=second, sum=1)
 
     outcomes = await asyncio.gather(move("a", "b"), move("b", "a"), return_exceptions=True)
-    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Aborted", "NoneType"]
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Deadlocked", "NoneType"]
 
 
 async def test_a_query_inside_returning_finds_what_belongs_to_the_row(db: Database) -> None:
