@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from hashlib import sha1
 from importlib import resources
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 BATCH_MAX = 256
 FLIGHTS_MAX = 2
+SCAN_COUNT = 1000
 
 Call = tuple[Command, "asyncio.Future[Any]"]
 
@@ -93,6 +94,25 @@ class Coalescer:
         """Return the reply of a script; loads it when the server does not know it."""
         self._texts[script.sha] = script.text
         return self.command("EVALSHA", script.sha, len(keys), *keys, *args)
+
+    async def scan(self, pattern: str, page: int) -> AsyncIterator[list[bytes]]:
+        """Yield the keys of a pattern, about `page` at a time, on every node. One may come twice.
+
+        Raises `SessionsUnavailable`. A trip for each thousand keys of the server: not for every day.
+        """
+        keys: list[bytes] = []
+        try:
+            async for key in self._redis.scan_iter(match=pattern, count=SCAN_COUNT):
+                keys.append(key)
+                if len(keys) == page:
+                    yield keys
+                    keys = []
+        except Exception as error:
+            if _is_away(error):
+                raise _unavailable(error) from None
+            raise
+        if keys:
+            yield keys
 
     async def close(self) -> None:
         """Wait for what is under way, then disconnect."""
@@ -214,14 +234,17 @@ def _is_away(error: BaseException) -> bool:
     )
 
 
+def _unavailable(error: BaseException) -> SessionsUnavailable:
+    # The kind of the error is enough: its text may name hosts or users.
+    return SessionsUnavailable(f"Redis cannot be used now ({type(error).__name__})")
+
+
 def _settle(future: "asyncio.Future[Any]", reply: object) -> None:
     if future.done():
         return
     if not isinstance(reply, BaseException):
         future.set_result(reply)
     elif _is_away(reply):
-        # The kind of the error is enough: its text may name hosts or users.
-        away = SessionsUnavailable(f"Redis cannot be used now ({type(reply).__name__})")
-        future.set_exception(away)
+        future.set_exception(_unavailable(reply))
     else:
         future.set_exception(reply)

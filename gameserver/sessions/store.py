@@ -65,7 +65,7 @@ _OPEN, _ADMIT, _LOOK, _SETTLE, _KEEP = (Script(name) for name in ("open", "admit
 _END_ONE, _END_PLAYER, _LIST, _SWITCH, _HIT = (
     Script(name) for name in ("end_one", "end_player", "list", "switch", "hit")
 )
-_DUE, _PAGE, _RECHECK, _REINDEX = (Script(name) for name in ("due", "page", "recheck", "reindex"))
+_DUE, _RECHECK, _REINDEX = (Script(name) for name in ("due", "recheck", "reindex"))
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Session).decode
@@ -173,6 +173,7 @@ class Sessions:
             self._lease_ms,
             self._packets_max,
             RATE_WINDOW_SECONDS * 1000,
+            CHANNEL,
         )
         return _OUTCOMES[reply[0]](reply)
 
@@ -220,7 +221,7 @@ class Sessions:
             return Ended("unknown")
         return _found(
             await self.calls.script(
-                _LOOK, (_session_key(digest),), self._clock.ms(), self._tombstone_ms, renewal
+                _LOOK, (_session_key(digest),), self._clock.ms(), self._tombstone_ms, renewal, CHANNEL
             )
         )
 
@@ -230,7 +231,9 @@ class Sessions:
         key = _session_key(session.digest)
         now = self._clock.ms()
         return _found(
-            await self.calls.script(_SWITCH, (key,), now, self._tombstone_ms, _encode(changed), app_id)
+            await self.calls.script(
+                _SWITCH, (key,), now, self._tombstone_ms, _encode(changed), app_id, CHANNEL
+            )
         )
 
     # Ending
@@ -275,11 +278,14 @@ class Sessions:
         self._forget_members(app_id, [f"{digest}:{profile_id}" for digest in digests])
         return digests
 
-    async def _end_one(self, digest: str | None, reason: str, packet: list[Arg]) -> list[str]:
+    async def _end_one(
+        self, digest: str | None, reason: str, packet: list[Arg], of_app: str | None = None
+    ) -> list[str]:
         if digest is None:
             return []
+        its_set = "" if of_app is None else _players_prefix(digest, of_app)
         player_key: bytes = await self.calls.script(
-            _END_ONE, (_session_key(digest),), *self._ending(reason), digest, *packet
+            _END_ONE, (_session_key(digest),), *self._ending(reason), digest, its_set, *packet
         )
         if not player_key:
             return []
@@ -289,9 +295,11 @@ class Sessions:
 
     async def _end_app(self, app_id: str, reason: str, by: str, packet: list[Arg]) -> list[str]:
         ended: list[str] = []
-        async for members in self._pages(app_id):
-            digests = [member.partition(":")[0] for member in members]
-            ends = [self._end_one(digest, reason, packet if digest == by else ["", ""]) for digest in digests]
+        async for digests in self._all_digests():
+            ends = [
+                self._end_one(digest, reason, packet if digest == by else ["", ""], app_id)
+                for digest in digests
+            ]
             ended += [digest for [digest] in filter(None, await asyncio.gather(*ends))]
         return ended
 
@@ -302,10 +310,9 @@ class Sessions:
 
     async def every(self, app_id: str) -> AsyncIterator[Session]:
         """Yield all live sessions of an app in no order, fetched in pages."""
-        async for members in self._pages(app_id):
-            looks = [self.peek_digest(member.partition(":")[0]) for member in members]
-            for session in await asyncio.gather(*looks):
-                if isinstance(session, Session):
+        async for digests in self._all_digests():
+            for session in await asyncio.gather(*(self.peek_digest(digest) for digest in digests)):
+                if isinstance(session, Session) and session.home_app_id == app_id:
                     yield session
 
     async def count(self, app_id: str) -> int:
@@ -336,14 +343,10 @@ class Sessions:
         expires: bytes = await self.calls.script(_RECHECK, keys, now, digest)
         return expires
 
-    async def _pages(self, app_id: str) -> AsyncIterator[list[str]]:
-        cursor = b"0"
-        while True:
-            cursor, page = await self.calls.script(_PAGE, (_app_key(app_id),), cursor, PAGE)
-            if page:
-                yield [member.decode() for member in page[::2]]
-            if cursor == b"0":
-                return
+    async def _all_digests(self) -> AsyncIterator[list[str]]:
+        """Walk the sessions of all apps by their own keys: an index that Redis has lost would hide some."""
+        async for keys in self.calls.scan(_prefix("?" * TAG_LENGTH) + "*", PAGE):
+            yield [key.decode().rpartition(":")[2] for key in keys]
 
     def _forget_members(self, app_id: str, members: list[str]) -> None:
         """Take ended sessions off the app's list. Nobody waits: the sweep finds what stays behind."""
@@ -482,8 +485,12 @@ def _quoted(app_id: str) -> str:
     return quote(app_id, safe="")
 
 
+def _players_prefix(tag_or_digest: str, app_id: str) -> str:
+    return f"gs:{{{tag_or_digest[:TAG_LENGTH]}}}:u:{_quoted(app_id)}:"
+
+
 def _player_key(app_id: str, profile_id: str) -> str:
-    return f"gs:{{{tag_of(profile_id)}}}:u:{_quoted(app_id)}:{profile_id}"
+    return _players_prefix(tag_of(profile_id), app_id) + profile_id
 
 
 def _fence_key(app_id: str, profile_id: str) -> str:

@@ -678,6 +678,75 @@ async def test_the_keys_of_a_player_share_a_cluster_slot(redis_url: str, clock: 
     await store.close()
 
 
+def player_key(opened: Opened) -> str:
+    return (
+        f"gs:{{{opened.session.digest[:4]}}}:u:{opened.session.home_app_id}:{opened.session.home_profile_id}"
+    )
+
+
+async def test_a_session_that_its_players_list_does_not_name_is_none(
+    redis_url: str, clock: FixedClock
+) -> None:
+    client = await connect(redis_url)
+    await client.flushall()
+    store = Sessions(client, clock)
+    told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    watch = await store.watch(lambda digest, reason: told.put_nowait((digest, reason)))
+    uses = {
+        "admit": lambda opened: store.admit(opened.session_id, 1, "h", APP),
+        "touch": lambda opened: store.touch(opened.session_id),
+        "peek": lambda opened: store.peek(opened.session_id),
+        "confirm": lambda opened: store.confirm(opened.session_id, LIFE),
+        "switch": lambda opened: store.switch(opened.session, "child", "ada"),
+    }
+    for use, call in uses.items():
+        opened = await log_in(store)
+        await client.delete(player_key(opened))  # as an eviction or a lost write does
+        assert await store.end(AllOf(APP, "ada"), "revoked") == []
+        assert await call(opened) == Ended("unknown"), use
+        # It does not come back with the list that the next login makes.
+        other = await log_in(store)
+        assert await store.touch(opened.session_id) == Ended("unknown")
+        assert [session.digest for session in await store.list(APP, "ada")] == [other.session.digest]
+        await store.end(AllOf(APP, "ada"), "revoked")
+        async with asyncio.timeout(5):
+            assert await told.get() == (opened.session.digest, "revoked")
+            assert await told.get() == (other.session.digest, "revoked")
+    await watch.close()
+    await store.close()
+
+
+async def test_a_login_run_again_does_not_revive_a_session_that_was_lost(
+    redis_url: str, clock: FixedClock
+) -> None:
+    client = await connect(redis_url)
+    await client.flushall()
+    store = Sessions(client, clock)
+    opened = await log_in(store)
+    await client.delete(player_key(opened))
+    await log_in(store, limit=ONE)
+    again = await store.open(
+        NewSession(APP, "ada", "dispatcher", LIFE, {}, 0, opened.session_id), LoginLimit(1, "refuse_newest")
+    )
+    assert again == Full()
+    await store.close()
+
+
+async def test_the_sessions_of_an_app_are_found_without_its_index(redis_url: str, clock: FixedClock) -> None:
+    client = await connect(redis_url)
+    await client.flushall()
+    store = Sessions(client, clock)
+    opened = [await log_in(store, f"player{n}") for n in range(3)]
+    elsewhere = await log_in(store, "ada", app="20002")
+    await client.delete(f"gs:{{app:{APP}}}")
+    digests = {each.session.digest for each in opened}
+    assert {session.digest async for session in store.every(APP)} == digests
+    assert set(await store.end(AllOfApp(APP), "revoked")) == digests
+    assert await store.touch(opened[0].session_id) == Ended("revoked")
+    assert isinstance(await store.touch(elsewhere.session_id), Session)
+    await store.close()
+
+
 async def test_scripts_are_loaded_again_when_redis_forgot_them(redis_url: str, clock: FixedClock) -> None:
     client = await connect(redis_url)
     store = Sessions(client, clock)

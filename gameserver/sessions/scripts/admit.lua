@@ -1,12 +1,13 @@
 -- KEYS: session
--- ARGV: now, tombstone, packet, hash, app, lease, packets in a window, window
-local v = redis.call('HMGET', KEYS[1], 'm', 'c', 'a')
+-- ARGV: now, tombstone, packet, hash, app, lease, packets in a window, window, channel
+local v = redis.call('HMGET', KEYS[1], 'm', 'c', 'a', 'u')
 local now, tombstone, packet, hash = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 if not v[1] then return why_ended(KEYS[1], now, packet, hash) end
 
 local last, state, lease, expires, life, window, packets, last_hash = string.match(v[1], MOVING)
 expires, window, packets = tonumber(expires), tonumber(window), tonumber(packets)
 if now >= expires then return why_expired(expires, now, tombstone) end
+if not is_listed(KEYS[1], v[4], ARGV[9]) then return {'E', 'unknown'} end
 if v[3] ~= ARGV[5] then return {'O', v[2], v[1]} end
 if now - window >= tonumber(ARGV[8]) then window, packets = now, 0 end
 if packets >= tonumber(ARGV[7]) then return {'L', v[2], v[1]} end

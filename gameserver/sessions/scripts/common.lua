@@ -4,7 +4,8 @@
 --   m  what moves: packet:state:lease:expires:life:window:packets:hash, all times in milliseconds
 --      state: b nothing but the login yet, r running, f given back, d done, q done and the answer is in SQL
 --   r  the answer of the last packet
---   u  the key of the player's set
+--   u  the key of the player's set. The session is valid only while that set names it: what a player's sessions
+--      are ended by must know them all, and Redis may lose one key and keep another.
 -- Once ended it is a tombstone instead:
 --   t  until:packet:reason:hash
 --   r  the answer of the packet that ended it
@@ -28,6 +29,15 @@ end
 local function why_expired(expires, now, tombstone)
   if now >= expires + tombstone then return {'E', 'unknown'} end
   return {'E', 'expired'}
+end
+
+-- Whether the player's set names a live session. One that it does not name could be ended by nobody, so it ends here.
+local function is_listed(key, set, channel)
+  local digest = string.match(key, '[^:]+$')
+  if redis.call('ZSCORE', set, digest) then return true end
+  redis.call('DEL', key)
+  redis.call('PUBLISH', channel, digest .. ' revoked')
+  return false
 end
 
 local function set_stone(key, lasts, packet, reason, hash, answer)

@@ -5,13 +5,17 @@ local now, tombstone = tonumber(ARGV[1]), tonumber(ARGV[2])
 local digest, most = ARGV[5], tonumber(ARGV[10])
 local dropped = {}
 
-local before = redis.call('HMGET', KEYS[1], 'm', 't')
+local before = redis.call('HMGET', KEYS[1], 'm', 't', 'u')
 local why = nil
 if before[2] then
   why = why_ended(KEYS[1], now)
 elseif before[1] then
   local expires = tonumber(string.match(before[1], EXPIRES))
-  if now >= expires then why = why_expired(expires, now, tombstone) end
+  if now >= expires then
+    why = why_expired(expires, now, tombstone)
+  elseif not is_listed(KEYS[1], before[3], ARGV[3]) then
+    before[1] = false
+  end
 end
 if why then
   if why[2] ~= 'unknown' then return why end
