@@ -93,6 +93,8 @@ class _NeedsSavepoints(Exception):
 class Packets:
     """Runs packets for every face that speaks in packets."""
 
+    records = True  # whether answers are stored for repeats
+
     def __init__(self, core: Core, registry: Registry) -> None:
         self.core = core
         self.registry = registry
@@ -263,7 +265,7 @@ class Packets:
                 entries = await self._run_messages(ctx, plan, prepared, None)
             return await self._finish(ctx, session, entries, body_hash, in_sql=False)
         savepoints = False
-        alone = session is not None and len(plan) == 1
+        alone = self.records and session is not None and len(plan) == 1
         for left in range(TRIES_MAX - 1, -1, -1):
             ctx.begin()
             ctx.profile_id = profile_id

@@ -387,6 +387,20 @@ async def test_a_call_with_values_of_the_request(game: Game) -> None:
     assert (await page.get("/v1/players/me")).json()["data"]["playerName"] == "Lady Ada"
 
 
+async def test_calls_of_one_session_each_write(game: Game) -> None:
+    client = await game.player()
+    page = browser(game, Authorization=f"Bearer {client.session_id}")
+    await client.call("playerState", "UPDATE_NAME", playerName="Eve")
+    for name in ("Ada", "Bob"):
+        response = await page.put("/v1/players/Lady/name", json={"who": {"name": name}})
+        assert response.json()["data"]["playerName"] == f"Lady {name}"
+    assert (await page.post("/v1/zone?hours=2")).status_code == 200
+    state = (await page.get("/v1/players/me")).json()["data"]
+    assert (state["playerName"], state["timeZoneOffset"]) == ("Lady Bob", 2)
+    await client.call("playerState", "UPDATE_NAME", playerName="Eve")
+    assert (await client.call("playerState", "READ"))["playerName"] == "Eve"
+
+
 async def test_a_number_from_the_query(game: Game) -> None:
     page = await player(game)
     assert (await page.post("/v1/zone?hours=5.5")).status_code == 200

@@ -23,6 +23,8 @@ _decode_answers = msgspec.json.Decoder(_Answers).decode
 class WebPackets(Packets):
     """Calls and logins of this face. What is repeated runs again: nothing tells a repeat from a new wish."""
 
+    records = False
+
     async def call(
         self, message: Message, app: App, address: str, session: Session | None, why_none: GameError | None
     ) -> bytes:
