@@ -21,13 +21,12 @@ from gameserver.players.termination import Actor
 from gameserver.rpc import Context, Origin
 from gameserver.services import data_stream
 from gameserver.sessions import AllOf, AllOfApp, Ended, One, Selector, Session
-from gameserver.storage import Aborted, Transaction
+from gameserver.storage import Transaction
 from gameserver.wire import json
 from gameserver.wire.errors import GameError, UnreadableJson
 from gameserver.wire.packet import Message
 
 LIMIT_MAX = 500
-TRIES_MAX = 5  # of a change that the database aborts
 FACE = "cli"
 ORIGIN = Origin(FACE, "")
 REPORT_FILTERS = frozenset({"profile_id", "kind", "name", "platform", "game_version"})
@@ -233,7 +232,7 @@ async def player_role_add(server: GameServer, app: str, profile: str, role: str)
         await roles.add(tx, app, profile, role, server.core.clock.ms())
         return await roles.of_player(tx, app, profile)
 
-    return await _write(server, change)
+    return await server.core.database.transact(change)
 
 
 async def player_role_remove(server: GameServer, app: str, profile: str, role: str) -> list[str]:
@@ -246,7 +245,7 @@ async def player_role_remove(server: GameServer, app: str, profile: str, role: s
             raise Refused(f"the player {profile} does not have the role {role!r}")
         return await roles.of_player(tx, app, profile)
 
-    return await _write(server, change)
+    return await server.core.database.transact(change)
 
 
 async def session_list(
@@ -429,18 +428,6 @@ async def _player(tx: Transaction, app: str, profile: str) -> Any:
     return row
 
 
-async def _write(server: GameServer, change: Callable[[Transaction], Awaitable[T]]) -> T:
-    """Make a change, again when the database aborts it."""
-    for left in range(TRIES_MAX - 1, -1, -1):
-        try:
-            async with server.core.database.write() as tx:
-                return await change(tx)
-        except Aborted:
-            if not left:
-                raise
-    raise AssertionError("the last try returns or raises")
-
-
 async def _set_disabled(server: GameServer, app: str, profile: str, *, disabled: bool) -> int:
     """Change the player; returns the epoch that begins with it."""
 
@@ -450,7 +437,7 @@ async def _set_disabled(server: GameServer, app: str, profile: str, *, disabled:
             raise Refused(f"app {app} has no player {profile}")
         return epoch
 
-    return await _write(server, change)
+    return await server.core.database.transact(change)
 
 
 def _note(server: GameServer, app: App, profile: str, reason: str) -> None:

@@ -33,7 +33,6 @@ log = structlog.get_logger(__name__)
 
 FACE = "pages"
 FORM_BYTES_MAX = 8 << 10
-TRIES_MAX = 3  # of a change that the database aborts
 
 _STYLE = """\
 :root { color-scheme: light dark; }
@@ -115,15 +114,14 @@ class Pages:
         by = Actor(FACE, request.client.host if request.client else "", why="password_reset")
         everything = AllOf(token.app_id, token.subject)
 
-        async def change() -> int | None:
-            async with self.core.database.write() as tx:
-                epoch = await self._set_password(tx, request.path_params["token"], token, digest)
-                if epoch is not None:
-                    # Before the commit: should the server die right after it, nobody is left logged in.
-                    await self.core.endings.end(app, everything, "revoked", by, in_transaction=True)
+        async def change(tx: Transaction) -> int | None:
+            epoch = await self._set_password(tx, request.path_params["token"], token, digest)
+            if epoch is not None:
+                # Before the commit: should the server die right after it, nobody is left logged in.
+                await self.core.endings.end(app, everything, "revoked", by, in_transaction=True)
             return epoch
 
-        epoch = await self._retried(change)
+        epoch = await self.core.database.transact(change)
         if epoch is None:
             return _lapsed()
         # Again, for logins with the old password that were on their way.
@@ -155,34 +153,23 @@ class Pages:
     async def validate(self, request: Request) -> Response:
         """Note that the address is proven."""
         found = await self._look(Kind.EMAIL_VALIDATION, request)
-        if found is None or not await self._retried(
-            lambda: self._set_validated(request.path_params["token"])
-        ):
+        text = request.path_params["token"]
+        if found is None or not await self.core.database.transact(lambda tx: self._set_validated(tx, text)):
             return _lapsed()
         return _page(found[1], "Your address is confirmed", "<p>You can go back to the game.</p>")
 
-    async def _set_validated(self, text: str) -> bool:
-        async with self.core.database.write() as tx:
-            token = await tokens.redeem(tx, Kind.EMAIL_VALIDATION, text, self.core.clock.ms())
-            if token is None:
-                return False
-            await tokens.revoke(tx, Kind.EMAIL_VALIDATION, token.app_id, token.subject)
-            return await identities.set_validated(tx, token.app_id, token.data["type"], token.data["key"])
+    async def _set_validated(self, tx: Transaction, text: str) -> bool:
+        token = await tokens.redeem(tx, Kind.EMAIL_VALIDATION, text, self.core.clock.ms())
+        if token is None:
+            return False
+        await tokens.revoke(tx, Kind.EMAIL_VALIDATION, token.app_id, token.subject)
+        return await identities.set_validated(tx, token.app_id, token.data["type"], token.data["key"])
 
     async def _look(self, kind: Kind, request: Request) -> tuple[Token, App] | None:
         async with self.core.database.read() as tx:
             token = await tokens.look(tx, kind, request.path_params["token"], self.core.clock.ms())
         app = self.apps.find(token.app_id) if token is not None else None
         return (token, app) if token is not None and app is not None else None
-
-    async def _retried(self, change: Callable[[], Awaitable[T]]) -> T:
-        for left in range(TRIES_MAX - 1, -1, -1):
-            try:
-                return await change()
-            except Aborted:
-                if not left:
-                    raise
-        raise AssertionError("the last try returns or raises")
 
 
 def _guarded(page: Page) -> Page:

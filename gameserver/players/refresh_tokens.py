@@ -58,7 +58,6 @@ TOKEN_LENGTH_MAX = 256
 FAMILIES_PER_PLAYER_MAX = 100  # as many as a player may have sessions
 PURGE_ROWS = 200
 RESERVATION_SECONDS = 60  # how long a session lives that a refresh opened and could not confirm
-TRIES_MAX = 3
 DAY_MS = 86_400_000
 
 _ALL_ROWS = 1 << 31
@@ -313,23 +312,18 @@ class RefreshTokens:
             "now_ms": now_ms,
             "expires": settings.expires_ms(row["created_ms"], now_ms),
         }
-        for left in range(TRIES_MAX - 1, -1, -1):
-            try:
-                async with self._database.write() as tx:
-                    exchanged = await tx.run(EXCHANGE, **change) > 0
-            except CommitUnknown:  # if it happened, the next try would take it for a theft
-                async with self._database.read() as tx:
-                    found = await tx.one(FIND, family=row["family"])
-                if found is not None and found["digest"] == change["new"]:
-                    return True
-                if not left:
-                    raise
-            except Aborted:
-                if not left:
-                    raise
-            else:
-                return exchanged
-        raise AssertionError("the last try returns or raises")
+
+        async def exchange(tx: Transaction) -> bool:
+            if await tx.run(EXCHANGE, **change):
+                return True
+            found = await tx.one(FIND, family=row["family"])
+            # An earlier try may have happened though its commit was in doubt: that is no theft.
+            return found is not None and found["digest"] == change["new"]
+
+        async def again(_: Aborted | CommitUnknown) -> None:
+            """Nothing to do: the work sees by itself whether it has happened."""
+
+        return await self._database.transact(exchange, between=again)
 
     async def _end_family(self, family: str, reason: str, by: Actor) -> None:
         """Revoke a family and end its session."""
@@ -339,14 +333,7 @@ class RefreshTokens:
             await self._end_session(row["app_id"], row["session_digest"], reason, by)
 
     async def _take(self, family: str) -> Row | None:
-        for left in range(TRIES_MAX - 1, -1, -1):
-            try:
-                async with self._database.write() as tx:
-                    return await tx.one(TAKE, family=family)
-            except Aborted:
-                if not left:
-                    raise
-        raise AssertionError("the last try returns or raises")
+        return await self._database.transact(lambda tx: tx.one(TAKE, family=family))
 
     async def _end_session(self, app_id: str, digest: str, reason: str, by: Actor) -> None:
         app = self._apps.find(app_id)

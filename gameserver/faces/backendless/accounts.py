@@ -6,7 +6,7 @@ import msgspec
 
 from gameserver.apps import is_mail_address
 from gameserver.faces.backendless import properties
-from gameserver.faces.backendless.call import FACE, TRIES_MAX, Call, LoggedIn
+from gameserver.faces.backendless.call import FACE, Call, LoggedIn
 from gameserver.faces.backendless.errors import Code, Refused
 from gameserver.faces.backendless.objects import keep_properties
 from gameserver.faces.backendless.settings import LoginPolicy, is_locale
@@ -213,28 +213,33 @@ async def _open(call: Call, policy: LoginPolicy, login_: Login) -> dict[str, Any
     Where the newest login may be refused, a place is reserved inside the transaction: a login that will be
     refused changes nothing.
     """
-    core, reserved = call.core, None
-    for left in range(TRIES_MAX - 1, -1, -1):
+    core = call.core
+    verified: Verified
+    reserved: NewSession | None = None
+
+    async def verify(_: Exception | None = None) -> None:
+        nonlocal verified
         verified = await core.accounts.verify(call.app, login_, call.address, call.now_ms, face=FACE)
-        try:
-            async with core.database.write() as tx:
-                player, _ = await accounts.log_in(tx, call.app, login_, verified, call.now_ms, core.new_id)
-                profile_id, epoch = player["profile_id"], player["session_epoch"]
-                if reserved is not None and (reserved.profile_id, reserved.epoch) != (profile_id, epoch):
-                    await core.sessions.end(One(reserved.session_id or ""), "replaced")
-                    reserved = None
-                if reserved is None:
-                    reserved = _new_session(call, policy, verified.type, profile_id, epoch)
-                    await _reserve(call, policy, reserved)
-        except Aborted:
-            if not left:
-                raise
-        except accounts.AccountDisabled as error:
-            call.note("refusal", str(error.reason_code), verified.profile_id or "")
-            raise
-        else:
-            return await _finish(call, policy, reserved)
-    raise AssertionError("the last try returns or raises")
+
+    async def log_in(tx: Transaction) -> NewSession:
+        nonlocal reserved
+        player, _ = await accounts.log_in(tx, call.app, login_, verified, call.now_ms, core.new_id)
+        profile_id, epoch = player["profile_id"], player["session_epoch"]
+        if reserved is not None and (reserved.profile_id, reserved.epoch) != (profile_id, epoch):
+            await core.sessions.end(One(reserved.session_id or ""), "replaced")
+            reserved = None
+        if reserved is None:
+            reserved = _new_session(call, policy, verified.type, profile_id, epoch)
+            await _reserve(call, policy, reserved)
+        return reserved
+
+    await verify()
+    try:
+        opening = await core.database.transact(log_in, between=verify)
+    except accounts.AccountDisabled as error:
+        call.note("refusal", str(error.reason_code), verified.profile_id or "")
+        raise
+    return await _finish(call, policy, opening)
 
 
 def _new_session(call: Call, policy: LoginPolicy, type_: str, profile_id: str, epoch: int) -> NewSession:

@@ -14,12 +14,11 @@ from gameserver.players.audit import Kind
 from gameserver.players.termination import Actor
 from gameserver.rpc import Core
 from gameserver.sessions import AllOf, Ended, Selector, Session
-from gameserver.storage import Aborted, Row, Transaction
+from gameserver.storage import Row, Transaction
 from gameserver.wire import json
 from gameserver.wire.shapes import explain
 
 FACE = "backendless"
-TRIES_MAX = 5  # of a change that the database aborts
 
 T = TypeVar("T")
 AnyStruct = TypeVar("AnyStruct", bound=msgspec.Struct)
@@ -152,11 +151,4 @@ class Call:
 
     async def write(self, change: Callable[[Transaction], Awaitable[T]]) -> T:
         """Make a change, again when the database aborts it. Raises `Aborted` when it does so too often."""
-        for left in range(TRIES_MAX - 1, -1, -1):
-            try:
-                async with self.core.database.write() as tx:
-                    return await change(tx)
-            except Aborted:
-                if not left:
-                    raise
-        raise AssertionError("the last try returns or raises")
+        return await self.core.database.transact(change)
