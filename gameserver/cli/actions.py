@@ -123,7 +123,7 @@ async def player_disable(server: GameServer, app: str, profile: str) -> dict[str
     definition = _app(server, app)
     epoch = await _set_disabled(server, app, profile, disabled=True)
     ended = await server.core.endings.end(
-        definition, AllOf(app, profile), "revoked", Actor(FACE, why="disabled"), epoch=epoch
+        definition, AllOf(app, profile), "disabled", Actor(FACE, why="disabled"), epoch=epoch
     )
     return {"profile_id": profile, "is_disabled": True, "sessions_ended": len(ended)}
 

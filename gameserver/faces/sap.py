@@ -37,11 +37,16 @@ _retrying: set[asyncio.Task[None]] = set()  # the event loop alone would forget 
 def routes(core: Core, apps: LiveApps) -> list[Route]:
     """The four ways to log out."""
     logout = Logout(core, apps)
+    calls = (
+        (f"{PREFIX}/logout", logout.one, HTTPMethod.POST),
+        (PREFIX, logout.one, HTTPMethod.DELETE),
+        (f"{PREFIX}/v2/logout", logout.everything, HTTPMethod.POST),
+        (f"{PREFIX}/v2", logout.everything, HTTPMethod.DELETE),
+    )
     return [
-        Route(f"{PREFIX}/logout", logout.one, methods=[HTTPMethod.POST]),
-        Route(PREFIX, logout.one, methods=[HTTPMethod.DELETE]),
-        Route(f"{PREFIX}/v2/logout", logout.everything, methods=[HTTPMethod.POST]),
-        Route(f"{PREFIX}/v2", logout.everything, methods=[HTTPMethod.DELETE]),
+        Route(path + slash, endpoint, methods=[method])
+        for path, endpoint, method in calls
+        for slash in ("", "/")
     ]
 
 

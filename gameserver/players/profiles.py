@@ -40,6 +40,7 @@ players = Table(
     Column("login_count", Integer, nullable=False),
     Column("is_tester", Boolean, nullable=False),
     Column("is_disabled", Boolean, nullable=False),
+    Column("disabled_through", String(16)),  # the face that did so; null: the operator
     # Raised by whoever ends all sessions of the player for good; logins that saw a lower one are late.
     Column("session_epoch", BigInteger, nullable=False, server_default="0"),
     Column("ab_testing_id", Integer, nullable=False),

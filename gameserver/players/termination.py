@@ -166,7 +166,7 @@ class SessionTermination:
             profile_id = selector.profile_id
         self._audit.note(
             app,
-            "revocation" if reason == "revoked" else "logout",
+            "revocation" if reason in ("revoked", "disabled") else "logout",
             by.why or reason,
             face=by.face,
             address=by.address,

@@ -28,6 +28,7 @@ from gameserver.storage import Json, Row, Transaction, metadata, upsert
 from gameserver.wire import json
 
 PROPERTIES_MAX = 100
+UNDECLARED_MAX = 1000  # names of an app that are described to clients
 PROPERTIES_BYTES_MAX = 64 << 10
 
 
@@ -42,6 +43,12 @@ async def read(tx: Transaction, app_id: str, profile_id: str, type_: str) -> Row
     there is none. `is_guest` tells that nothing but the possession of a random id leads to the account.
     """
     return await tx.one(READ, app=app_id, profile=profile_id, type_=type_)
+
+
+async def is_guest(tx: Transaction, app_id: str, profile_id: str) -> bool:
+    """Tell whether nothing but the possession of a random id leads to a player's account."""
+    row = await tx.one(IS_GUEST, app=app_id, profile=profile_id)
+    return row is None or bool(row["is_guest"])
 
 
 async def find(tx: Transaction, app_id: str, type_: str, text: str) -> str | None:
@@ -71,6 +78,28 @@ async def change_properties(
             f"a user has at most {PROPERTIES_MAX} properties and {PROPERTIES_BYTES_MAX} bytes of them"
         )
     await tx.defer(SET_PROPERTIES, profile_id=profile_id, properties=text, updated_ms=now_ms)
+
+
+async def note_properties(tx: Transaction, app_id: str, kinds: Mapping[str, str]) -> None:
+    """Note which properties users have that no app definition declares, and of what type each is.
+
+    `kinds` are types by name. The first type that a name had stays; beyond `UNDECLARED_MAX` names of an app
+    no more are noted.
+    """
+    if not kinds:
+        return
+    known = await undeclared_properties(tx, app_id)
+    room = UNDECLARED_MAX - len(known)
+    new = [name for name in sorted(kinds) if name not in known][: max(room, 0)]
+    if new:
+        rows = [{"app_id": app_id, "name": name, "kind": kinds[name]} for name in new]
+        await tx.run_many(NOTE_PROPERTY, rows)
+
+
+async def undeclared_properties(tx: Transaction, app_id: str) -> dict[str, str]:
+    """Return the types of the properties that users of an app have had without a declaration, by name."""
+    rows = await tx.all(UNDECLARED, app=app_id)
+    return {row["name"]: row["kind"] for row in rows}
 
 
 def properties_of(stored: str | None) -> dict[str, Any]:
@@ -111,12 +140,21 @@ async def rename_identity(
     )
 
 
-async def set_disabled(tx: Transaction, app_id: str, profile_id: str, *, disabled: bool) -> int | None:
+async def set_disabled(
+    tx: Transaction, app_id: str, profile_id: str, *, disabled: bool, through: str | None = None
+) -> int | None:
     """Refuse or allow a player's logins; None when there is no such player.
 
-    Returns the epoch that begins with it, for the end of the sessions, which is up to the caller.
+    `through` is the face that does so where it is not the operator. Returns the epoch that begins with it,
+    for the end of the sessions, which is up to the caller.
     """
-    row = await tx.one(SET_DISABLED, app=app_id, profile=profile_id, disabled=disabled)
+    row = await tx.one(
+        SET_DISABLED,
+        app=app_id,
+        profile=profile_id,
+        disabled=disabled,
+        through=through if disabled else None,
+    )
     return None if row is None else row["session_epoch"]
 
 
@@ -129,6 +167,20 @@ user_properties = Table(
     Column("properties", Json, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
 )
+user_property_names = Table(
+    "user_property_names",
+    metadata,
+    Column("app_id", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+)
+UNDECLARED = (
+    select(user_property_names.c.name, user_property_names.c.kind)
+    .where(user_property_names.c.app_id == bindparam("app"))
+    .order_by(user_property_names.c.name)
+    .limit(UNDECLARED_MAX)
+)
+NOTE_PROPERTY = upsert(user_property_names, ["app_id", "name"], None)
 KEPT = PlayerTable(
     user_properties,
     "profile_id",
@@ -154,6 +206,7 @@ def _of_identity(name: str) -> Label[Any]:
     )
 
 
+_IS_GUEST = (~exists().where(*_ITS_IDENTITIES, identities.c.type != "Anonymous")).label("is_guest")
 COLUMNS = (
     players.c.profile_id,
     players.c.contact_email,
@@ -161,14 +214,16 @@ COLUMNS = (
     players.c.created_ms,
     players.c.last_login_ms,
     players.c.is_disabled,
+    players.c.disabled_through,
     players.c.session_epoch,
     user_properties.c.properties,
     user_properties.c.updated_ms,
-    (~exists().where(*_ITS_IDENTITIES, identities.c.type != "Anonymous")).label("is_guest"),
+    _IS_GUEST,
     _of_identity("external_id"),
     _of_identity("is_validated"),
 )
 USERS = players.outerjoin(user_properties, user_properties.c.profile_id == players.c.profile_id)
+IS_GUEST = select(_IS_GUEST).where(*_PLAYER)
 READ = select(*COLUMNS).select_from(USERS).where(*_PLAYER)
 _by_identity = (
     select(identities.c.profile_id)
@@ -198,6 +253,10 @@ RENAME_IDENTITY = (
 SET_DISABLED = (
     update(players)
     .where(*_PLAYER)
-    .values(is_disabled=bindparam("disabled"), session_epoch=players.c.session_epoch + 1)
+    .values(
+        is_disabled=bindparam("disabled"),
+        disabled_through=bindparam("through"),
+        session_epoch=players.c.session_epoch + 1,
+    )
     .returning(players.c.session_epoch)
 )

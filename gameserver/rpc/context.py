@@ -123,7 +123,7 @@ def session_error(reason: str) -> GameError:
     match reason:
         case "expired":
             return SessionExpired("the session has expired")
-        case "replaced" | "revoked":
+        case "replaced" | "revoked" | "disabled":
             return SessionReplaced("the session was ended by another login or by the operator")
         case _:
             return NoSession("there is no such session")

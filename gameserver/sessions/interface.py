@@ -14,9 +14,9 @@ LEASE_SECONDS = 15  # how long a process may be silent about a packet it runs
 TOMBSTONE_SECONDS = 900  # how long an ended or expired session is told from one that never was
 FENCE_SECONDS = 600  # longer than any login takes between what it saw of the player and its session
 
-Reason = Literal["expired", "logged_out", "replaced", "revoked", "unknown"]
-EndReason = Literal["logged_out", "replaced", "revoked"]
-END_REASONS: frozenset[str] = frozenset({"logged_out", "replaced", "revoked"})
+Reason = Literal["expired", "logged_out", "replaced", "revoked", "disabled", "unknown"]
+EndReason = Literal["logged_out", "replaced", "revoked", "disabled"]
+END_REASONS: frozenset[str] = frozenset({"logged_out", "replaced", "revoked", "disabled"})
 
 
 class SessionsUnavailable(Exception):

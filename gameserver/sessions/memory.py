@@ -477,7 +477,7 @@ class MemorySessions:
 
 def _reason(reason: str) -> Reason:
     match reason:
-        case "logged_out" | "replaced" | "revoked":
+        case "logged_out" | "replaced" | "revoked" | "disabled":
             return reason
         case _:
             raise ValueError(f"no reason to end a session: {reason!r}")

@@ -75,6 +75,7 @@ _REASONS: Final[dict[bytes, Reason]] = {
     b"logged_out": "logged_out",
     b"replaced": "replaced",
     b"revoked": "revoked",
+    b"disabled": "disabled",
     b"unknown": "unknown",
 }
 

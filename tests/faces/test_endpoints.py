@@ -487,8 +487,56 @@ async def test_a_method_that_an_endpoint_does_not_have(game: Game) -> None:
     page = browser(game)
     response = await page.delete("/v1/me")
     assert response.status_code == 405
-    assert response.headers["allow"] == "GET, OPTIONS"
+    assert response.headers["allow"] == "GET, HEAD, OPTIONS"
     assert (await page.request("HEAD", "/v1/logout_user")).status_code == 405
+
+
+async def test_head_is_a_get_without_its_body(game: Game) -> None:
+    page = await player(game)
+    got, head = await page.get("/v1/me"), await page.head("/v1/me")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(got.content))
+    assert (await browser(game).head("/v1/me")).status_code == 401
+    assert (await page.head("/v1/login")).status_code == 405
+
+
+async def test_names_with_blanks_and_methods_in_any_case(game: Game, apps_folder: Path) -> None:
+    more = """
+[web.endpoints."Logout user"]
+path = "/v2/logout_user"
+method = "Get"
+get_changes_state = true
+[web.actions."Logout user"]
+trigger = "Logout user"
+events = [{ do = "logout" }]
+"""
+    (apps_folder / "test" / "app.toml").write_text(app_toml(more))
+    game.apps.replace(load_apps(apps_folder, game.server_app.registry.sections()))
+    page = await player(game)
+    assert await status(page, "/v2/logout_user") == 200
+    assert await status(page) == 401
+
+
+GUESTS = """
+[backendless.login]
+[backendless.versions.release]
+application_id = "GUEST-APP"
+keys = { js = "js-key" }
+"""
+
+
+async def test_a_guest_is_not_logged_in(game: Game, apps_folder: Path) -> None:
+    (apps_folder / "test" / "app.toml").write_text(app_toml(GUESTS))
+    game.apps.replace(load_apps(apps_folder, game.server_app.registry.sections()))
+    page = browser(game)
+    guest = (await page.post("/GUEST-APP/js-key/users/register/guest")).json()
+    bearer = {"Authorization": f"Bearer {guest['user-token']}"}
+    assert (await page.get("/v1/me", headers=bearer)).status_code == 401
+    user = {"email": f"{game.unique('ada')}@example.com", "password": "qwerty", "objectId": guest["objectId"]}
+    token = {"user-token": guest["user-token"]}
+    registered = await page.post("/GUEST-APP/js-key/users/register", json=user, headers=token)
+    assert registered.status_code == 200, registered.text
+    assert (await page.get("/v1/me", headers=bearer)).status_code == 200, "the same session, registered now"
 
 
 async def test_odd_characters_in_a_path(game: Game) -> None:

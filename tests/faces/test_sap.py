@@ -17,8 +17,18 @@ from tests.conftest import APP_ID, SECRET, Client, Game
 from tests.faces.web_app import account, app_toml, browser, player, session_of, status
 
 SEVERAL = "\n[session]\nmost = 5\n"
-V1 = [("POST", "/mobileservices/sessions/logout"), ("DELETE", "/mobileservices/sessions")]
-V2 = [("POST", "/mobileservices/sessions/v2/logout"), ("DELETE", "/mobileservices/sessions/v2")]
+V1 = [
+    ("POST", "/mobileservices/sessions/logout"),
+    ("DELETE", "/mobileservices/sessions"),
+    ("POST", "/mobileservices/sessions/logout/"),
+    ("DELETE", "/mobileservices/sessions/"),
+]
+V2 = [
+    ("POST", "/mobileservices/sessions/v2/logout"),
+    ("DELETE", "/mobileservices/sessions/v2"),
+    ("POST", "/mobileservices/sessions/v2/logout/"),
+    ("DELETE", "/mobileservices/sessions/v2/"),
+]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from sqlalchemy import update
 
 import gameserver
 from gameserver.apps import load_apps
-from gameserver.players import accounts, identities, links
+from gameserver.players import accounts, identities, links, profiles
 from gameserver.players.mail import Letter
 from gameserver.players.passwords import Busy, Passwords
 from gameserver.services import authentication
@@ -299,8 +299,8 @@ async def test_disabled_accounts_and_disabled_logins(game: Game, define: Define)
     await ada.log_in("Universal", id_, "secret")
     async with game.core.database.write() as tx:
         await tx.run(
-            update(accounts.players.players)
-            .where(accounts.players.players.c.profile_id == ada.profile_id)
+            update(profiles.players)
+            .where(profiles.players.c.profile_id == ada.profile_id)
             .values(is_disabled=True)
         )
     assert outcome(await refused_login(game.client(), "Universal", id_, "secret")) == (403, 40790)

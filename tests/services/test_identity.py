@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
-from gameserver.players import accounts
+from gameserver.players import profiles
 from gameserver.players.tokens import one_time_tokens
 from gameserver.services import identity
 from gameserver.wire.errors import GameError
@@ -126,7 +126,7 @@ async def test_a_handoff_for_another_profile_is_not_used_up(game: Game) -> None:
 async def test_a_handoff_of_a_disabled_player_is_not_used_up(game: Game) -> None:
     player = await game.player()
     handoff = await create(game, player.profile_id)
-    table = accounts.players.players
+    table = profiles.players
 
     async def disable(value: bool) -> None:
         async with game.core.database.write() as tx:

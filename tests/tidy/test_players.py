@@ -20,6 +20,7 @@ OF_NOBODY = {
     "tournament_templates": "templates are the app's",
     "tournament_division_sets": "sets are the app's",
     "tournament_division_instances": "count players, and do not name them",
+    "user_property_names": "names of properties in an app",
     "tournament_closings": "say how far the server is; the last one counted means nothing afterwards",
 }
 
@@ -41,6 +42,7 @@ UNTOLD = {
     "player_progress.paid": "which levels were paid",
     "player_progress.round": "which levels were paid",
     "player_progress.version": "orders changes",
+    "players.disabled_through": "how an operator's decision came about",
     "players.session_epoch": "orders logins",
     "refresh_families.epoch": "orders logins",
     "refresh_families.family": "digest of a token",

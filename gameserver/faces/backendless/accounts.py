@@ -6,7 +6,7 @@ import msgspec
 
 from gameserver.apps import is_mail_address
 from gameserver.faces.backendless import properties
-from gameserver.faces.backendless.call import FACE, Call, LoggedIn
+from gameserver.faces.backendless.call import FACE, Call, LoggedIn, locked_out
 from gameserver.faces.backendless.errors import Code, Refused
 from gameserver.faces.backendless.objects import keep_properties
 from gameserver.faces.backendless.settings import LoginPolicy, is_locale
@@ -181,7 +181,7 @@ async def _login_as(call: Call, policy: LoginPolicy, object_id: str) -> dict[str
     if row is None:
         raise Refused(Code.WRONG_LOGIN, "There is no user with this objectId.")
     if row["is_disabled"]:
-        raise Refused(Code.LOGIN_DISABLED_FOR_USER, "Login is disabled for this user.")
+        raise locked_out(row)
     new = _new_session(call, policy, "objectId", object_id, row["session_epoch"])
     await _reserve(call, policy, new)
     return await _finish(call, policy, new)
@@ -238,7 +238,10 @@ async def _open(call: Call, policy: LoginPolicy, login_: Login) -> dict[str, Any
         opening = await core.database.transact(log_in, between=verify)
     except accounts.AccountDisabled as error:
         call.note("refusal", str(error.reason_code), verified.profile_id or "")
-        raise
+        row = await call.read_user(verified.profile_id or "")
+        if row is None:
+            raise
+        raise locked_out(row) from None
     return await _finish(call, policy, opening)
 
 
@@ -249,7 +252,8 @@ def _new_session(call: Call, policy: LoginPolicy, type_: str, profile_id: str, e
         profile_id=profile_id,
         face=FACE,
         life_seconds=policy.life_seconds,
-        facts={"address": call.address, "client": call.kind, "authenticationType": type_},
+        facts={"address": call.address, "client": call.kind, "authenticationType": type_}
+        | ({"isGuest": True} if type_ == "Anonymous" else {}),
         epoch=epoch,
     )
 
@@ -291,6 +295,8 @@ async def _end_late(call: Call, new: NewSession, row: Row | None) -> NoReturn:
     await call.end(One(new.session_id or ""), "revoked", profile_id=new.profile_id)
     if row is None or row["is_disabled"]:
         call.note("refusal", str(accounts.AccountDisabled.reason_code), new.profile_id)
+        if row is not None:
+            raise locked_out(row)
         raise Refused(Code.LOGIN_DISABLED_FOR_USER, "Login is disabled for this user.")
     raise Refused(Code.AWAY, "The user's sessions were ended at this moment. Log in again.")
 
@@ -299,8 +305,15 @@ async def _end_late(call: Call, new: NewSession, row: Row | None) -> NoReturn:
 
 
 async def logout(call: Call) -> None:
-    """End the session of the user-token, in every face."""
+    """End the session of the user-token, in every face.
+
+    Who sends no token is logged out already, and so is a user who was disabled meanwhile.
+    """
+    if not call.token:
+        return
     found = await call.core.sessions.peek(call.token)
+    if isinstance(found, Ended) and found.reason == "disabled":
+        return
     if isinstance(found, Session) and found.app_id == call.app.id:
         player, face = found.home_profile_id, found.face
         if await call.end(One(call.token), "logged_out", profile_id=player, home_face=face):

@@ -37,6 +37,13 @@ class LoggedIn:
         return self.session.profile_id
 
 
+def locked_out(row: Row) -> Refused:
+    """Say that a user may not log in: who was given the status DISABLED, or whom the operator disabled."""
+    if row["disabled_through"] == FACE:
+        return Refused(Code.USER_DISABLED, "The user is disabled.")
+    return Refused(Code.LOGIN_DISABLED_FOR_USER, "Login is disabled for this user.")
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request that was admitted. `path` holds the parts of its address that vary."""
@@ -100,8 +107,8 @@ class Call:
             raise Refused(Code.UNKNOWN_TOKEN, "The user of the user-token is gone.")
         if row["is_disabled"]:
             # Whoever disabled the account ended its sessions; this one was opened at the same moment.
-            await self.end(AllOf(self.app.id, session.profile_id), "revoked", why="disabled")
-            raise Refused(Code.USER_DISABLED, "The user is disabled.")
+            await self.end(AllOf(self.app.id, session.profile_id), "disabled", why="disabled")
+            raise locked_out(row)
         return LoggedIn(session, row)
 
     async def must_be_logged_in(self) -> LoggedIn:

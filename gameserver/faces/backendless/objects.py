@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from gameserver.faces.backendless import properties
-from gameserver.faces.backendless.call import Call, LoggedIn
+from gameserver.faces.backendless.call import FACE, Call, LoggedIn
 from gameserver.faces.backendless.errors import Code, Refused
 from gameserver.faces.backendless.settings import AUTHENTICATED, NOT_AUTHENTICATED, SYSTEM_ROLES
 from gameserver.players import accounts, identities, profiles, roles, users
@@ -67,8 +67,12 @@ async def find_by_role(call: Call) -> list[dict[str, Any]]:
 
 
 async def describe_class(call: Call) -> list[dict[str, Any]]:
-    """The properties of users."""
-    return properties.columns(call.settings)
+    """The properties of users: those that are declared, and those that users were given."""
+    undeclared: dict[str, str] = {}
+    if call.settings.dynamic_properties:
+        async with call.core.database.read() as tx:
+            undeclared = await users.undeclared_properties(tx, call.app.id)
+    return properties.columns(call.settings, undeclared)
 
 
 def _number(call: Call, name: str, otherwise: int, least: int, most: int) -> int:
@@ -132,14 +136,22 @@ async def keep_properties(
     """Change the properties of a user; `stored` was read after they were locked. Refuses too many."""
     try:
         await users.change_properties(tx, profile_id, stored, changes, call.now_ms)
+        undeclared = {
+            name: properties.kind_of(value)
+            for name, value in changes.items()
+            if value is not None and name not in call.settings.properties
+        }
+        await users.note_properties(tx, call.app.id, undeclared)
     except users.TooManyProperties as error:
         raise Refused(misfit, str(error)) from None
 
 
 async def _new_digest(call: Call, given: Mapping[str, Any]) -> str | None:
-    password = properties.as_text("password", given.get("password"), Code.CANNOT_UPDATE)
-    if not password:
+    if given.get("password") is None:
         return None
+    password = properties.as_text("password", given["password"], Code.CANNOT_UPDATE)
+    if not password:
+        raise Refused(Code.NO_PASSWORD, "The property 'password' is empty.")
     properties.check_password(password)
     try:
         return await call.core.accounts.new_digest(call.app, password)
@@ -192,16 +204,16 @@ async def set_status(call: Call) -> None:
     everything = AllOf(call.app.id, profile_id)
 
     async def store(tx: Transaction) -> int:
-        epoch = await users.set_disabled(tx, call.app.id, profile_id, disabled=disabled)
+        epoch = await users.set_disabled(tx, call.app.id, profile_id, disabled=disabled, through=FACE)
         if epoch is None:
             raise Refused(Code.NO_SUCH_USER_ID, "There is no user with this objectId.")
         if disabled:  # before the commit: should the server die right after it, nobody is left logged in
-            await call.end(everything, "revoked", why="disabled", in_transaction=True)
+            await call.end(everything, "disabled", why="disabled", in_transaction=True)
         return epoch
 
     epoch = await call.write(store)
     if disabled:  # again, for logins that were on their way
-        await call.end(everything, "revoked", why="disabled", epoch=epoch)
+        await call.end(everything, "disabled", why="disabled", epoch=epoch)
 
 
 # Roles

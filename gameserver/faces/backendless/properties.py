@@ -183,11 +183,30 @@ def check_required(settings: BackendlessSettings, given: Mapping[str, Any]) -> N
             raise Refused(Code.NO_REQUIRED_PROPERTY, f"The property '{name}' is required.")
 
 
-def columns(settings: BackendlessSettings) -> list[dict[str, Any]]:
-    """Describe the properties of users, the way clients expect columns of a table."""
+def kind_of(value: Any) -> str:
+    """Return the type of an undeclared property, as its first value shows it."""
+    match value:
+        case str():
+            return "string"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case _:
+            return "object"
+
+
+def columns(settings: BackendlessSettings, undeclared: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Describe the properties of users, the way clients expect columns of a table.
+
+    `undeclared` are the types of properties that users have without a declaration, by name.
+    """
     declared = {name: _COLUMN_TYPES[p.type] for name, p in settings.properties.items()}
     required = {name for name, p in settings.properties.items() if p.required}
     found = {
+        **{name: _COLUMN_TYPES[kind] for name, kind in undeclared.items()},
         **_SYSTEM_COLUMNS,
         "email": "STRING",
         settings.identity: "STRING",

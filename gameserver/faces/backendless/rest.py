@@ -1,14 +1,16 @@
 """Addresses and answers: which request is which call, who may make it, and how it is answered."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPMethod
 from typing import Any
 
 import structlog
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from gameserver.apps import App, LiveApps
 from gameserver.faces.backendless import accounts, objects, settings
@@ -75,7 +77,23 @@ def routes(core: Core, apps: LiveApps) -> list[Route]:
         for beside in ("/info", f"/users/{ANYWHERE}", f"/data/{ANYWHERE}"):
             found.append(Route(prefix + beside, preflight, methods=["OPTIONS"]))
             found.append(Route(prefix + beside, rest.endpoint(nothing_here), methods=list(METHODS)))
+        found.append(NothingHere(prefix, rest))
     return found
+
+
+class NothingHere(Route):
+    """Every other path under the address of an app: refused in the words that its clients read."""
+
+    def __init__(self, prefix: str, rest: "Rest") -> None:
+        super().__init__(f"{prefix}/{ANYWHERE}", rest.endpoint(nothing_here), methods=list(METHODS))
+        self._rest = rest
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match where the address is that of an app; other faces may have paths of the same shape."""
+        match, child = super().matches(scope)
+        if match is Match.NONE or self._rest.knows(child.get("path_params", {}), Headers(scope=scope)):
+            return match, child
+        return Match.NONE, {}
 
 
 async def preflight(_: Request) -> Response:
@@ -115,10 +133,17 @@ class Rest:
 
         return answer
 
+    def knows(self, path: Mapping[str, str], headers: Headers) -> bool:
+        """Tell whether the address of a request is that of an app."""
+        application_id = path.get("application_id")
+        if application_id is None:
+            return settings.find_domain(self.apps, headers.get("host", "")) is not None
+        return any(True for _ in settings.find_versions(self.apps, application_id))
+
     async def _admit(self, request: Request, handler: Handler) -> Call:
         app, settings_, version, kind = self._find(request, handler)
         if not app.enabled or not version.enabled:
-            raise Refused(_bad_application(handler), "This version of the app is disabled.")
+            raise Refused(Code.BAD_APPLICATION, "This version of the app is disabled.")
         if any("\0" in part for part in request.path_params.values()):
             raise Refused(Code.NOTHING_HERE, "No address holds a NUL.")  # which PostgreSQL cannot look for
         body = await read_body(dict(request.scope["headers"]), request.receive)

@@ -26,7 +26,7 @@ from gameserver.faces.endpoints.declaration import (
 )
 from gameserver.faces.endpoints.login import log_in
 from gameserver.faces.endpoints.packets import FACE, WebPackets
-from gameserver.players import accounts, cookies
+from gameserver.players import accounts, cookies, users
 from gameserver.players.cookies import CookieSettings
 from gameserver.players.lockout import LockedOut
 from gameserver.players.refresh_tokens import TokenAnswer
@@ -206,14 +206,24 @@ class Endpoints:
         method = request.method
         if method == "OPTIONS":
             return self._preflight(request)
+        if method == "HEAD":  # the answer of a GET, but for its body
+            response = await self._answer(request, "GET", is_head=True)
+            return Response(status_code=response.status_code, headers=dict(response.headers))
+        return await self._answer(request, method)
+
+    async def _answer(self, request: Request, method: str, *, is_head: bool = False) -> Response:
         fitting, methods = self._find(request.scope["path"], method)
+        if is_head:  # programs ask so to look without touching
+            fitting = [found for found in fitting if not found.endpoint.get_changes_state]
         if len(fitting) != 1:
             if fitting:  # the apps disagree since one of them was changed; neither can be meant
                 claims = [f"{found.app.name}: {found.name}" for found in fitting]
                 log.error("endpoint_claimed_twice", path=request.scope["path"], claimed_by=claims)
                 return _respond(404, refusal(errors.InvalidOperation("two apps claim this path")))
-            entry = refusal(errors.InvalidOperation(f"{method} is not among the methods of this path"))
-            return _respond(405, entry, {"Allow": ", ".join(sorted({*methods, "OPTIONS"}))})
+            entry = refusal(
+                errors.InvalidOperation(f"{request.method} is not among the methods of this path")
+            )
+            return _respond(405, entry, {"Allow": _allowed(methods)})
         [found] = fitting
         settings = found.app.section(CookieSettings)
         visit = WebRequest(found, request, {})
@@ -249,7 +259,7 @@ class Endpoints:
         """Tell browsers which methods pages of the origins that an app names may use."""
         asked = request.headers.get("access-control-request-method", "")
         fitting, methods = self._find(request.scope["path"], asked)
-        headers = {"Allow": ", ".join(sorted({*methods, "OPTIONS"}))}
+        headers = {"Allow": _allowed(methods)}
         if len(fitting) == 1:
             settings = fitting[0].app.section(CookieSettings)
             headers |= cookies.cors_headers(request.headers, settings)
@@ -273,7 +283,7 @@ class Endpoints:
         events = found.action.events if found.action is not None else []
         if visit.session_id and (found.endpoint.requires_login or events):
             await self._find_session(visit)
-        if found.endpoint.requires_login and visit.session is None:
+        if found.endpoint.requires_login and (visit.session is None or await self._is_guest(visit.session)):
             raise visit.refused or errors.NoSession("nobody is logged in")
         visit.sources = {
             "path": _path_values(found.endpoint, request.scope["path"]),
@@ -296,6 +306,13 @@ class Endpoints:
             if not await self.core.sessions.hit(counter, PACKETS_PER_MINUTE_MAX, RATE_WINDOW_SECONDS):
                 raise errors.RateLimited("too many requests in a minute")
             visit.session = session
+
+    async def _is_guest(self, session: Session) -> bool:
+        """Tell whether a session is a guest's, who has not said yet who they are."""
+        if not session.facts.get("isGuest"):
+            return False
+        async with self.core.database.read() as tx:
+            return await users.is_guest(tx, session.app_id, session.profile_id)
 
     async def _run_event(self, visit: WebRequest, event: Event) -> None:
         match event:
@@ -380,6 +397,11 @@ def _respond(status: int, entry: bytes, headers: Mapping[str, str] | None = None
         {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})},
         "application/json",
     )
+
+
+def _allowed(methods: set[str]) -> str:
+    also = {"OPTIONS", "HEAD"} if "GET" in methods else {"OPTIONS"}
+    return ", ".join(sorted(methods | also))
 
 
 def _segments(path: str) -> tuple[str, ...]:

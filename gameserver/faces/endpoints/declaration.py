@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta, field
 
 from gameserver.apps import LOGIN_TYPES, Mistake, Settings
@@ -41,10 +42,18 @@ Name = Annotated[
         extra={"expected": "a name of letters, digits, - and _"},
     ),
 ]
+Title = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_-]([A-Za-z0-9 _-]{0,62}[A-Za-z0-9_-])?" + _END,
+        extra={"expected": "a name of letters, digits, blanks, - and _, with no blank at its ends"},
+    ),
+]
 Method = Annotated[
     str,
     Meta(
-        pattern=r"^(GET|POST|PUT|PATCH|DELETE)" + _END,
+        pattern=r"^([Gg][Ee][Tt]|[Pp][Oo][Ss][Tt]|[Pp][Uu][Tt]|[Pp][Aa][Tt][Cc][Hh]|[Dd][Ee][Ll][Ee][Tt][Ee])"
+        + _END,
         description="How it is asked.",
         extra={"expected": "GET, POST, PUT, PATCH or DELETE"},
     ),
@@ -147,6 +156,10 @@ class Endpoint(Settings, kw_only=True):
         ),
     ] = False
 
+    def __post_init__(self) -> None:
+        """Take the method in any case of letters."""
+        msgspec.structs.force_setattr(self, "method", self.method.upper())
+
     def mistakes(self, folder: Path) -> Iterator[Mistake]:
         """Yield a path that is none, and a permission for another method than GET."""
         if complaint := _unfit(self.path):
@@ -235,13 +248,13 @@ class Web(Settings, kw_only=True):
     """Endpoints that the operator declares."""
 
     openapi: Annotated[bool, Meta(description="Serve the OpenAPI document of the endpoints.")] = True
-    profiles: Annotated[dict[Name, Profile], Meta(description="Authentication profiles, by name.")] = field(
+    profiles: Annotated[dict[Title, Profile], Meta(description="Authentication profiles, by name.")] = field(
         default_factory=dict
     )
-    endpoints: Annotated[dict[Name, Endpoint], Meta(description="Endpoints, by name.")] = field(
+    endpoints: Annotated[dict[Title, Endpoint], Meta(description="Endpoints, by name.")] = field(
         default_factory=dict
     )
-    actions: Annotated[dict[Name, Action], Meta(description="Actions, by name.")] = field(
+    actions: Annotated[dict[Title, Action], Meta(description="Actions, by name.")] = field(
         default_factory=dict
     )
 

@@ -49,10 +49,23 @@ async def test_browsers_of_any_page_may_call(device: Device) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/users/nothing"), ("POST", "/users/logout"), ("DELETE", "/users/x"), ("GET", "/data/Orders/1")],
+    [
+        ("GET", "/users/nothing"),
+        ("POST", "/users/logout"),
+        ("DELETE", "/users/x"),
+        ("GET", "/data/Orders/1"),
+        ("POST", "/messaging/default"),
+        ("GET", "/files/a/b.png"),
+        ("DELETE", "/nothing"),
+    ],
 )
 async def test_what_there_is_not_is_said_in_the_same_form(device: Device, method: str, path: str) -> None:
     assert await device.refused(method, path) == (404, 404)
+
+
+async def test_what_is_the_address_of_no_app_is_left_to_others(game: Game) -> None:
+    response = await game.http.get("/UNKNOWN/js-key/messaging")
+    assert (response.status_code, response.json()["status"]) == (404, 404)
 
 
 @pytest.mark.parametrize(("method", "path"), [(m, path) for m, path, _ in CALLS if "{" in path])

@@ -198,7 +198,7 @@ async def test_login_needs_an_application_and_its_key(game: Game, base: str, cod
     ("base", "code"),
     [
         ("/UNKNOWN/js-key", 3007),
-        ("/OLD-APP/old-key", 3007),
+        ("/OLD-APP/old-key", 2002),
         (f"/{APPLICATION}/wrong-key", 2002),
     ],
 )
@@ -252,7 +252,7 @@ async def test_servers_log_in_as_a_user(device: Device, studio: Device) -> None:
     assert await studio.is_valid(as_user[USER_TOKEN]) is True
     assert await studio.refused("POST", "/users/login", {"objectId": "nobody"}) == (3003, 401)
     await studio.put(f"/users/{user['objectId']}/status", {"userStatus": "DISABLED"})
-    assert await studio.refused("POST", "/users/login", by_id) == (3000, 403)
+    assert await studio.refused("POST", "/users/login", by_id) == (3090, 403)
 
 
 # Several logins

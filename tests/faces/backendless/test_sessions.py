@@ -8,6 +8,7 @@ import pytest
 
 from gameserver.app import registry
 from gameserver.apps import load_apps
+from gameserver.cli import actions
 from gameserver.players import audit, users
 from gameserver.rpc import Core
 from gameserver.sessions import SessionsUnavailable
@@ -56,7 +57,8 @@ async def test_logout_ends_the_session_and_a_dead_token_says_so(device: Device) 
     device.token = "nonsense"
     assert await device.refused("GET", "/users/logout") == (3064, 401)
     device.token = ""
-    assert await device.refused("GET", "/users/logout") == (3064, 401)
+    response = await device.send("GET", "/users/logout")
+    assert (response.status_code, response.content) == (200, b""), "who sends no token is logged out"
 
 
 async def test_logout_of_a_session_that_timed_out(device: Device) -> None:
@@ -206,7 +208,10 @@ async def test_a_disabled_user_is_out_in_all_faces(game: Game, device: Device, s
     assert await studio.put(path, {"userStatus": "DISABLED"}) is None
     assert await device.is_valid() is False
     assert (await client.refused("playerState", "READ")).reason_code == 40356
-    assert await device.fails(user["email"]) == (3000, 403)
+    assert await device.refused("GET", "/users/userroles") == (3064, 401)
+    response = await device.send("GET", "/users/logout")
+    assert (response.status_code, response.content) == (200, b""), "logged out, which is what was asked for"
+    assert await device.fails(user["email"]) == (3090, 403)
     assert await device.fails(user["email"], "wrong") == (3003, 401), "only the owner learns of it"
     assert (await studio.get(f"/data/Users/{user['objectId']}"))["userStatus"] == "DISABLED"
     await studio.put(path, {"userStatus": "ENABLED"})
@@ -215,11 +220,28 @@ async def test_a_disabled_user_is_out_in_all_faces(game: Game, device: Device, s
     assert await studio.refused("PUT", "/users/nobody/status", {"userStatus": "DISABLED"}) == (3030, 404)
 
 
-async def test_a_session_of_a_disabled_user_is_refused_and_ended(device: Device) -> None:
+async def test_a_user_whom_the_operator_disabled_is_told_so(
+    game: Game, device: Device, studio: Device
+) -> None:
+    user = await device.user()
+    await actions.player_disable(game.server_app, APP_ID, user["objectId"])
+    assert await device.fails(user["email"]) == (3000, 403)
+    assert await studio.refused("POST", "/users/login", {"objectId": user["objectId"]}) == (3000, 403)
+    assert (await device.send("GET", "/users/logout")).status_code == 200
+    await actions.player_enable(game.server_app, APP_ID, user["objectId"])
+    await studio.put(f"/users/{user['objectId']}/status", {"userStatus": "DISABLED"})
+    assert await device.fails(user["email"]) == (3090, 403)
+    assert await studio.refused("POST", "/users/login", {"objectId": user["objectId"]}) == (3090, 403)
+
+
+@pytest.mark.parametrize(("through", "code"), [("backendless", 3090), (None, 3000)])
+async def test_a_session_of_a_disabled_user_is_refused_and_ended(
+    device: Device, through: str | None, code: int
+) -> None:
     user = await device.user()
     async with device.game.core.database.write() as tx:  # as a crash leaves it: the sessions are not ended
-        await users.set_disabled(tx, APP_ID, user["objectId"], disabled=True)
-    assert await device.refused("GET", "/users/userroles") == (3090, 403)
+        await users.set_disabled(tx, APP_ID, user["objectId"], disabled=True, through=through)
+    assert await device.refused("GET", "/users/userroles") == (code, 403)
     assert await device.is_valid() is False
     assert await device.refused("GET", "/users/userroles") == (3064, 401)
 
@@ -241,5 +263,5 @@ async def test_a_login_does_not_outlive_a_ban_of_the_same_moment(
         return await original(*args)
 
     monkeypatch.setattr(core.sessions, step, after_ban)
-    assert await device.fails(user["email"]) == (3000, 403)
+    assert await device.fails(user["email"]) == (3090, 403)
     assert await core.sessions.list(APP_ID, user["objectId"]) == []

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Game
+from gameserver.players import users
+from tests.conftest import APP_ID, Game
 from tests.faces.backendless.device import KEPT, LOGIN, PASSWORD, Device, app_toml, reload
 
 # Changing users
@@ -87,6 +88,42 @@ async def test_the_class_of_users_is_described(device: Device) -> None:
     assert columns["email"]["identity"] is True
     assert columns["city"]["required"] is False
     assert columns["objectId"]["isPrimaryKey"] is True
+
+
+async def test_the_class_of_users_has_what_users_have(device: Device, game: Game, definition: Path) -> None:
+    names = [game.unique(kind).replace("-", "") for kind in ("text", "whole", "real", "flag", "thing")]
+    user = await device.user(**dict(zip(names, ["x", 1, 0.5, True, {"a": 1}], strict=True)))
+    columns = {column["name"]: column["type"] for column in await device.get("/users/userclassprops")}
+    assert [columns[name] for name in names] == ["STRING", "INT", "DOUBLE", "BOOLEAN", "JSON"]
+    late = game.unique("late").replace("-", "")
+    await device.put(f"/users/{user['objectId']}", {late: "y", names[0]: 5})
+    columns = {column["name"]: column["type"] for column in await device.get("/users/userclassprops")}
+    assert (columns[late], columns[names[0]]) == ("STRING", "STRING"), "the first type stays"
+    reload(game, definition, app_toml("dynamic_properties = false"))
+    columns = {column["name"]: column["type"] for column in await device.get("/users/userclassprops")}
+    assert not {late, *names} & columns.keys()
+
+
+async def test_the_class_of_users_names_a_thousand_properties(
+    device: Device, game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [game.unique(f"name{n}").replace("-", "") for n in range(3)]
+    async with game.core.database.read() as tx:
+        noted = len(await users.undeclared_properties(tx, APP_ID))
+    monkeypatch.setattr(users, "UNDECLARED_MAX", noted + 2)
+    user = await device.user(**dict.fromkeys(names, "x"))
+    after = {column["name"] for column in await device.get("/users/userclassprops")}
+    assert len(after & set(names)) == 2
+    assert user[names[2]] == "x", "the property itself is kept"
+
+
+async def test_an_empty_password_is_refused(device: Device) -> None:
+    user = await device.user()
+    path = f"/users/{user['objectId']}"
+    assert await device.refused("PUT", path, {"password": "", "city": "Oslo"}) == (3011, 400)
+    assert (await device.get(f"/data/Users/{user['objectId']}"))["city"] is None, "nothing was changed"
+    assert (await device.put(path, {"password": None, "city": "Oslo"}))["city"] == "Oslo"
+    await device.log_in(user["email"])
 
 
 # Roles
