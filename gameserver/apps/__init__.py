@@ -23,6 +23,7 @@ from gameserver.apps.definition import (
 from gameserver.apps.live import LiveApps, Reload, watch
 from gameserver.apps.loading import Apps, Problem, Sections, load_apps
 from gameserver.apps.mail_addresses import is_mail_address
+from gameserver.apps.references import Declares, Refers
 from gameserver.apps.sample import SAMPLE_ID, sample_text, write_sample
 from gameserver.apps.schema import app_schema
 
@@ -32,6 +33,7 @@ __all__ = [
     "App",
     "Apps",
     "ClientSettings",
+    "Declares",
     "Definition",
     "ExternalLogin",
     "LinkSettings",
@@ -41,6 +43,7 @@ __all__ = [
     "Mistake",
     "Problem",
     "Redirect",
+    "Refers",
     "Reload",
     "Sections",
     "ServerKey",

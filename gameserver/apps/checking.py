@@ -1,9 +1,8 @@
 """Compares what a definition says with its types and collects every mistake, not only the first."""
 
-import difflib
 import json
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -12,29 +11,46 @@ from msgspec import NODEFAULT, Meta, Struct, inspect
 from msgspec.structs import FieldInfo, fields
 
 from gameserver.apps.definition import Settings, file_inside, is_secret
+from gameserver.apps.references import Declares, Names, Refers, declarations, hint, mark
 from gameserver.apps.toml_lines import KeyPath
 
 _SHOWN_MAX = 60
-_LISTED_MAX = 12
 
 
 class Checker:
     """Checks one definition.
 
     `report` is called with the path of a key and what is wrong with it. Secrets named by environment
-    variables are filled in on the way, so the checked table can be converted afterwards.
+    variables are filled in on the way, so the checked table can be converted afterwards. `offered` are names
+    that settings may refer to though no app declares them, by kind.
     """
 
     def __init__(
-        self, folder: Path, environ: Mapping[str, str], report: Callable[[KeyPath, str], None]
+        self,
+        folder: Path,
+        environ: Mapping[str, str],
+        report: Callable[[KeyPath, str], None],
+        offered: Mapping[str, Iterable[str]],
     ) -> None:
         self.folder = folder
         self.environ = environ
         self.report = report
+        self.names = Names(offered)
+
+    def check_file(self, table: dict[str, Any], kind: type[Struct]) -> bool:
+        """Check a whole definition and its references. True when everything has its type."""
+        for declares in declarations(kind):
+            self.names.declare(declares, ())
+        good = self.check(table, kind)
+        for path, complaint in self.names.unknown():
+            self.report(path, complaint)
+        return good
 
     def check(self, value: Any, kind: Any, path: KeyPath = ()) -> bool:
         """Check a value against a type. True when nothing was wrong."""
         value_type, notes = _bare(kind)
+        if (declares := mark(kind, Declares)) and isinstance(value, dict | list):
+            self.names.declare(declares, value)
         if isinstance(value, dict) and isinstance(value_type, type) and issubclass(value_type, Struct):
             return self._struct(value, value_type, path)
         if not self._children(value, value_type, path):
@@ -44,7 +60,13 @@ class Checker:
             return False
         if any((note.extra or {}).get("file") for note in notes):
             return self._file(value, path)
+        self._refer(value, kind, path)
         return True
+
+    def _refer(self, value: Any, kind: Any, path: KeyPath) -> None:
+        refers = mark(kind, Refers)
+        if refers and isinstance(value, str):
+            self.names.use(path, refers, value)
 
     def _children(self, value: Any, value_type: Any, path: KeyPath) -> bool:
         origin, arguments = get_origin(value_type), get_args(value_type)
@@ -61,6 +83,7 @@ class Checker:
         if complaint := _misfit(key, keys):
             self.report((*path, key), f"unusable name: {complaint}")
             return False
+        self._refer(key, keys, (*path, key))
         return self.check(value, values, (*path, key))
 
     def _union(self, value: Any, options: tuple[Any, ...], path: KeyPath) -> bool:
@@ -88,9 +111,12 @@ class Checker:
         )
         tag_field = kind.__struct_config__.tag_field
         for key in [key for key in table if key not in known and key != tag_field]:
-            self.report((*path, key), _unknown(key, known))
+            self.report((*path, key), f"unknown key{hint(key, known)}")
             good = False
         for name, f in known.items():
+            declares = mark(f.type, Declares)
+            if declares and table.get(declares.open_if) is True:
+                self.names.open.add(declares.kind)
             if name in table:
                 shown_as = from_environment.get(name, name)
                 written = shown_as if shown_as in table else name
@@ -201,7 +227,9 @@ def _described(info: inspect.Type) -> str:
             matching = f" that matches {pattern}" if pattern else ""
             return "text" + _span(least, most, "characters") + matching
         case inspect.LiteralType(values=values):
-            return " or ".join(_quoted(value) for value in values)
+            return _one_of(values)
+        case inspect.EnumType(cls=cls):
+            return _one_of(member.value for member in cls)
         case inspect.ListType(item_type=item, min_length=least, max_length=most):
             return "a list" + _span(least, most, "entries") + f", each {_described(item)}"
         case inspect.UnionType(types=options):
@@ -215,6 +243,10 @@ _PLAIN_NAMES: dict[type[inspect.Type], str] = {
     inspect.StructType: "a table",
     inspect.DateTimeType: "a date with a time",
 }
+
+
+def _one_of(values: Iterable[object]) -> str:
+    return " or ".join(_quoted(value) for value in values)
 
 
 def _range(info: inspect.IntType | inspect.FloatType) -> str:
@@ -254,11 +286,3 @@ def _shown(value: Any, *, secret: bool = False) -> str:
         return f"{len(value)} characters" if isinstance(value, str) else "another type"
     text = _quoted(value)
     return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
-
-
-def _unknown(key: str, known: Mapping[str, FieldInfo]) -> str:
-    if close := difflib.get_close_matches(key, known, n=1):
-        return f"unknown key; did you mean {_quoted(close[0])}?"
-    if len(known) <= _LISTED_MAX:
-        return f"unknown key; there are {', '.join(sorted(known))}"
-    return "unknown key"

@@ -18,6 +18,7 @@ from msgspec import Meta, Struct, field
 from msgspec.structs import fields
 
 from gameserver.apps.mail_addresses import is_mail_address
+from gameserver.apps.references import Declares
 
 S = TypeVar("S", bound=Struct)
 
@@ -566,6 +567,7 @@ class Definition(Settings, kw_only=True):
     login: LoginSettings = field(default_factory=LoginSettings)
     external: Annotated[
         dict[Name, ExternalLogin],
+        Declares("external login"),
         Meta(description="External logins by the name that clients send as externalAuthName."),
     ] = {}
     servers: Annotated[

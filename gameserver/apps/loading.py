@@ -24,8 +24,19 @@ from gameserver.apps.toml_lines import KeyPath, key_lines, nearest_line
 FILE_NAME = "app.toml"
 FILE_BYTES_MAX = 4 * 1024 * 1024
 
-Sections = Mapping[str, type[Struct]]
-"""What services declare: the name of a table of `app.toml` and the type of what it holds."""
+
+class Sections(dict[str, type[Struct]]):
+    """What services declare: the name of a table of `app.toml` and the type of what it holds.
+
+    `offered` are the names that settings may refer to though no app declares them, by kind: operations.
+    """
+
+    def __init__(
+        self, sections: Mapping[str, type[Struct]] = {}, offered: Mapping[str, Iterable[str]] = {}
+    ) -> None:
+        super().__init__(sections)
+        self.offered = {kind: frozenset(names) for kind, names in offered.items()}
+
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
@@ -67,7 +78,7 @@ class Apps:
         return len(self.by_id)
 
 
-def definition_type(sections: Sections) -> type[Definition]:
+def definition_type(sections: Mapping[str, type[Struct]]) -> type[Definition]:
     """Build the type of a whole file: the settings of every app and the parts that services declared.
 
     Raises ValueError for two sections that cannot live side by side: a mistake of ours.
@@ -102,13 +113,15 @@ def _default(kind: type[Struct]) -> Any:
 
 
 def load_apps(
-    folder: Path, sections: Sections | None = None, environ: Mapping[str, str] = os.environ
+    folder: Path,
+    sections: Mapping[str, type[Struct]] | None = None,
+    environ: Mapping[str, str] = os.environ,
 ) -> Apps:
     """Load every app of a folder. Never raises for what an operator wrote: see `Apps.problems`.
 
     Folders whose names start with "." or "_" are passed over, and so are files beside the app folders.
     """
-    loader = _Loader(sections or {}, environ)
+    loader = _Loader(sections if isinstance(sections, Sections) else Sections(sections or {}), environ)
     try:
         homes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "_")))
     except OSError as error:
@@ -159,7 +172,8 @@ class _Loader:
         def report(path: KeyPath, message: str) -> None:
             self.report(home, nearest_line(lines, path), dotted(path), message)
 
-        if Checker(home, self.environ, report).check(table, self.file_type):
+        checker = Checker(home, self.environ, report, self.sections.offered)
+        if checker.check_file(table, self.file_type):
             app = self.build(home, msgspec.convert(table, self.file_type))
             self.loaded.append((app, nearest_line(lines, ("id",))))
             for name, kind in self.sections.items():

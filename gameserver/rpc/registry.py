@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from gameserver.apps import Sections
 from gameserver.players import audit
 from gameserver.players.life import PlayerHooks
 from gameserver.players.lifecycle import PlayerTable
@@ -66,9 +67,10 @@ class Registry:
     def __iter__(self) -> Iterator[Operation]:
         return iter(self.operations.values())
 
-    def sections(self) -> dict[str, type[msgspec.Struct]]:
-        """The parts of `app.toml` that services and faces declare, by name."""
-        return {name: shape for name, shape, _ in self._sections}
+    def sections(self) -> Sections:
+        """The parts of `app.toml` that services and faces declare, and the operations they may call."""
+        operations = [operation.wire_name for operation in self]
+        return Sections({name: shape for name, shape, _ in self._sections}, {"operation": operations})
 
     def samples(self) -> dict[str, str]:
         """The texts that show those parts in the sample app."""

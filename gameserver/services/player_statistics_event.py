@@ -12,7 +12,7 @@ from gameserver.domain.economy.wallet import Balance
 from gameserver.domain.progress import experience, statistics
 from gameserver.domain.progress.experience import PlayerStatisticsSettings, ProgressEvent
 from gameserver.domain.progress.rewards import Points, Rewards
-from gameserver.domain.progress.statistics import Changes
+from gameserver.domain.progress.statistics import GlobalChanges, PlayerChanges
 from gameserver.rpc import Context, Service, Tx
 from gameserver.wire.errors import GameError, InvalidParameterValue
 from gameserver.wire.shapes import Reply, Request
@@ -36,12 +36,12 @@ rewards = { currency = { coins = 5 } }
 class Event(Settings, kw_only=True):
     """Something that happens in a game."""
 
-    statistics: Annotated[Changes, Meta(description="Changes of the player's statistics.")] = field(
+    statistics: Annotated[PlayerChanges, Meta(description="Changes of the player's statistics.")] = field(
         default_factory=dict
     )
-    global_statistics: Annotated[Changes, Meta(description="Changes of statistics all players share.")] = (
-        field(default_factory=dict)
-    )
+    global_statistics: Annotated[
+        GlobalChanges, Meta(description="Changes of statistics all players share.")
+    ] = field(default_factory=dict)
     experience: Annotated[Points, Meta(description="Experience points the player gains.")] = 0
     rewards: Annotated[Rewards, Meta(description="What the player gets besides.")] = field(
         default_factory=Rewards

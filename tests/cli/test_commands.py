@@ -170,7 +170,7 @@ def test_check_compares_the_parts_of_an_app(tmp_path: Path) -> None:
 id = "2"
 secret = "a-secret-that-is-long"
 [tournament.templates.cup]
-entry_fee = { coins = 1 }
+entry_fee = { coinz = 1 }
 [leaderboard.boards.daily]
 rotation = "DAILY"
 reset = 2026-01-05T00:00:00Z
@@ -180,9 +180,11 @@ auto_join = true
 """)
     done = command(tmp_path, "check")
     assert done.returncode == 3
-    assert done.stdout.startswith(
+    first, second = done.stdout.splitlines()
+    assert first.startswith(
         'apps/cup/app.toml:4 tournament.templates.cup.entry_fee: the board "daily" enrols players by itself '
     )
+    assert 'tournament.templates.cup.entry_fee.coinz: there is no currency "coinz"' in second
 
 
 def test_apps_are_listed(tmp_path: Path) -> None:

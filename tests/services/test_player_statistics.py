@@ -518,6 +518,8 @@ async def test_a_deleted_player_leaves_nothing(game: Game) -> None:
 
 # The definition
 
+LEVEL = "[[playerStatistics.levels]]\nexperience = 5\n"
+
 
 @pytest.mark.parametrize(
     ("text", "key"),
@@ -545,11 +547,11 @@ async def test_a_deleted_player_leaves_nothing(game: Game) -> None:
             "playerStatistics.levels[0].experience",
         ),
         (
-            '[[playerStatistics.levels]]\nexperience = 5\nrewards = { statistics = { a = "INC" } }',
+            LEVEL + 'rewards.statistics.a = "INC"\n[playerStatistics.statistics.a]',
             "playerStatistics.levels[0].rewards.statistics.a",
         ),
         (
-            "[[playerStatistics.levels]]\nexperience = 5\nrewards = { currency = { a = 0 } }",
+            LEVEL + "rewards.currency.a = 0\n[virtualCurrency.currencies.a]",
             "playerStatistics.levels[0].rewards.currency.a",
         ),
     ],

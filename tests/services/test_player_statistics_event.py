@@ -207,25 +207,30 @@ async def test_nothing_without_a_session(game: Game, operation: str) -> None:
     assert (await game.client().refused(SERVICE, operation, **data)).reason_code == 40304
 
 
-async def test_what_an_event_names_need_not_be_declared(game: Game, apps_folder: Path) -> None:
-    """What only an event or a reward names is changed and paid all the same: nobody loses what is earned."""
+async def test_what_an_event_names_is_declared(game: Game, apps_folder: Path) -> None:
+    """A name nobody declared is a mistake of the file, and the server goes on with the last good one."""
     file = apps_folder / "test" / "app.toml"
     file.write_text(
         file.read_text() + "[playerStatisticsEvent.events.odd]\nstatistics = { odd = 1 }\n"
         "global_statistics = { odder = 1 }\nrewards = { currency = { oddest = 2 } }\n"
     )
-    game.apps.replace(load_apps(apps_folder, game.server_app.registry.sections()))
+    loaded = load_apps(apps_folder, game.server_app.registry.sections())
+    assert [problem.key for problem in loaded.problems] == [
+        "playerStatisticsEvent.events.odd.statistics.odd",
+        "playerStatisticsEvent.events.odd.global_statistics.odder",
+        "playerStatisticsEvent.events.odd.rewards.currency.oddest",
+    ]
+    game.apps.replace(loaded)
     player = await game.player()
-    assert (await trigger(player, "odd"))["currency"]["oddest"]["balance"] == 2
-    assert (await player.call("playerStatistics", "READ"))["statistics"]["odd"] == 1
-    assert (await player.call("globalGameStatistics", "READ"))["statistics"]["odder"] == 1
+    assert (await player.refused(SERVICE, "TRIGGER", eventName="odd", eventMultiplier=1)).reason_code == 40321
 
 
 async def test_mistakes_of_an_event_are_named(game: Game, tmp_path: Path) -> None:
     folder = tmp_path / "wrong"
     (folder / "app").mkdir(parents=True)
     (folder / "app" / "app.toml").write_text(
-        f'id = "1"\nsecret = "{"s" * 20}"\n[playerStatisticsEvent.events.e]\n'
+        f'id = "1"\nsecret = "{"s" * 20}"\nplayerStatistics.create_unknown = true\n'
+        "globalGameStatistics.create_unknown = true\n[playerStatisticsEvent.events.e]\n"
         'statistics = { a = "INC" }\nglobal_statistics = { b = "MAX#" }\n'
     )
     problems = load_apps(folder, game.server_app.registry.sections()).problems

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gameserver.apps import load_apps
 from gameserver.domain import notices, social
 from gameserver.domain.notices import TournamentOver
 from gameserver.storage import Transaction
@@ -20,6 +21,8 @@ life_seconds = 2592000
 [virtualCurrency.currencies.coins]
 [[playerStatistics.levels]]
 experience = 100
+[tournament]
+made_by_servers = ["later"]
 [tournament.templates.free]
 title = "Free cup"
 payouts = [
@@ -582,6 +585,8 @@ async def test_templates_that_are_none(game: Game, operation: str) -> None:
     for config, reason in (
         ({"entryFee": {"currency": {"stones": 1}}}, 40546),
         ({"payoutRules": [{"rank": {"rankAbs": 1}, "reward": {"currency": {"stones": 1}}}]}, 40546),
+        ({"payoutRules": [{"rank": {"rankAbs": 1}, "reward": {"statistics": {"winz": 1}}}]}, 40369),
+        ({"payoutRules": [{"rank": {"rankAbs": 1}, "reward": {"globalStatistics": {"x": 1}}}]}, 40369),
         ({"payoutRules": [{"rank": {}, "reward": {}}]}, 40660),
         ({"payoutRules": [{"rank": {"rankAbs": 0}, "reward": {}}]}, 40660),
         ({"payoutRules": [{"rank": {"rankAbs": 1}, "reward": {"achievement": "a"}}]}, 40660),
@@ -619,6 +624,35 @@ async def test_a_changed_template_holds_for_later_periods(game: Game) -> None:
     finally:
         await game.server.call(SERVICE, "SYS_DELETE_TOURNAMENT_TEMPLATE", tournamentCode="later")
     assert (await claim(player))["rewards"]["currency"] == {"coins": 100}  # promised is promised
+
+
+async def test_what_is_no_longer_declared_is_not_granted(game: Game, apps_folder: Path) -> None:
+    """A template that servers made outlives the currency it promises; the rest of the reward is paid."""
+    reward = {"currency": {"gems": 7, "coins": 1}, "statistics": {"won": 1}, "globalStatistics": {"cups": 1}}
+    file = apps_folder / "test" / "app.toml"
+    without = file.read_text()
+    more = ("virtualCurrency.currencies.gems", "playerStatistics.statistics.won")
+    more = (*more, "globalGameStatistics.statistics.cups")
+    sections = game.server_app.registry.sections()
+    file.write_text(without + "".join(f"[{name}]\n" for name in more))
+    game.apps.replace(load_apps(apps_folder, sections))
+    await create(game, "later", payoutRules=[{"rank": {"rankAbs": 1}, "reward": reward}])
+    try:
+        player = await game.player()
+        game.clock.advance(60)
+        await join(player, "later")
+        game.clock.advance(DAY)
+        await tick(game)
+        file.write_text(without)
+        game.apps.replace(load_apps(apps_folder, sections))
+        seen = await player.call(SERVICE, "VIEW_REWARD", leaderboardId="daily", versionId=-1)
+        assert seen["rewards"] == {"currency": {"coins": 1}}
+        got = await claim(player)
+        assert got["rewards"]["currency"] == {"coins": 1}
+        assert "gems" not in got["currency"]
+        assert "won" not in got["statistics"]
+    finally:
+        await game.server.call(SERVICE, "SYS_DELETE_TOURNAMENT_TEMPLATE", tournamentCode="later")
 
 
 async def test_a_board_may_take_a_template_up_to_a_version(game: Game) -> None:

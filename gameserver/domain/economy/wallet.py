@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from gameserver.apps import Settings
+from gameserver.apps import Declares, Refers, Settings
 from gameserver.apps.definition import Name
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
@@ -48,6 +48,8 @@ class BalanceOutOfRange(GameError):
 
 # Settings
 
+CurrencyName = Annotated[Name, Refers("currency")]
+
 
 class Currency(Settings, kw_only=True):
     """A currency of the game."""
@@ -58,9 +60,9 @@ class Currency(Settings, kw_only=True):
 class CurrencySettings(Settings, kw_only=True):
     """Currencies by name, and who may change balances."""
 
-    currencies: Annotated[dict[Name, Currency], Meta(description="Currencies by name.")] = field(
-        default_factory=dict
-    )
+    currencies: Annotated[
+        dict[Name, Currency], Declares("currency"), Meta(description="Currencies by name.")
+    ] = field(default_factory=dict)
     clients_may_change: Annotated[
         bool,
         Meta(description="true lets clients award and consume. Anybody can then award themselves anything."),

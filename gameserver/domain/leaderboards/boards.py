@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text, UniqueConstraint
 
-from gameserver.apps import Mistake, Settings
+from gameserver.apps import Mistake, Refers, Settings
 from gameserver.apps.definition import Name
 from gameserver.domain.leaderboards.pacers import PACERS_MAX, BoardName, Pacer, PacerSettings, pacer_on
 from gameserver.domain.leaderboards.periods import RECURRING, Rotation, boundary, next_number, next_reset
@@ -364,7 +364,7 @@ class BoardTournament(Settings, kw_only=True):
     """The tournaments that run in every period of a board. Phases are parts of the period, in minutes."""
 
     codes: Annotated[
-        list[Name],
+        list[Annotated[Name, Refers("tournament")]],
         Meta(min_length=1, max_length=CONFIGS_MAX, description="Templates of [tournament] to choose from."),
     ]
     auto_join: Annotated[bool, Meta(description="A first score enrols; needs exactly one code.")] = False

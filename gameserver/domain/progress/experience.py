@@ -10,11 +10,12 @@ import msgspec
 from msgspec import Meta
 from sqlalchemy import BigInteger, Column, Integer, String, Table, bindparam, select, update
 
-from gameserver.apps import App, Mistake, Settings
+from gameserver.apps import App, Declares, Mistake, Settings
+from gameserver.apps.definition import Name
 from gameserver.domain.economy.wallet import AMOUNT_MAX
 from gameserver.domain.progress import statistics
 from gameserver.domain.progress.rewards import Paid, Points, RewardBatch, Rewards
-from gameserver.domain.progress.statistics import Change, Changes, Planned, StatisticsSettings
+from gameserver.domain.progress.statistics import Change, Changes, Planned, Rule, StatisticsSettings
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
 from gameserver.storage import Json, Row, Transaction, excluded, fail_unless, json_rows, metadata, upsert
@@ -36,6 +37,11 @@ class Level(Settings, kw_only=True):
 class PlayerStatisticsSettings(StatisticsSettings, kw_only=True):
     """Statistics that each player has, and the levels that experience points lead to."""
 
+    statistics: Annotated[
+        dict[Name, Rule],
+        Declares("statistic", open_if="create_unknown"),
+        Meta(description="Statistics by name."),
+    ] = msgspec.field(default_factory=dict)
     levels: Annotated[list[Level], Meta(max_length=1000, description="Levels from 1 upwards.")] = (
         msgspec.field(default_factory=list)
     )

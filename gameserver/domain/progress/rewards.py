@@ -10,11 +10,17 @@ from msgspec import Meta, Struct
 from msgspec import field as setting
 
 from gameserver.apps import App, Mistake, Settings
-from gameserver.apps.definition import Name
 from gameserver.domain.economy import wallet
-from gameserver.domain.economy.wallet import AMOUNT_MAX, Balance, CurrencySettings
+from gameserver.domain.economy.wallet import AMOUNT_MAX, Balance, CurrencyName, CurrencySettings
 from gameserver.domain.progress import statistics
-from gameserver.domain.progress.statistics import Change, Changes, GlobalStatisticsSettings, Rule
+from gameserver.domain.progress.statistics import (
+    Change,
+    Changes,
+    GlobalChanges,
+    GlobalStatisticsSettings,
+    PlayerChanges,
+    Rule,
+)
 from gameserver.storage import Transaction
 
 Amount = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
@@ -25,15 +31,15 @@ class Rewards(Settings, kw_only=True):
     """What a player gets."""
 
     experience: Annotated[Points, Meta(description="Experience points.")] = 0
-    currency: Annotated[dict[Name, Amount], Meta(description="Amounts of currencies.")] = setting(
+    currency: Annotated[dict[CurrencyName, Amount], Meta(description="Amounts of currencies.")] = setting(
         default_factory=dict
     )
-    statistics: Annotated[Changes, Meta(description="Changes of the player's statistics.")] = setting(
+    statistics: Annotated[PlayerChanges, Meta(description="Changes of the player's statistics.")] = setting(
         default_factory=dict
     )
-    global_statistics: Annotated[Changes, Meta(description="Changes of statistics all players share.")] = (
-        setting(default_factory=dict)
-    )
+    global_statistics: Annotated[
+        GlobalChanges, Meta(description="Changes of statistics all players share.")
+    ] = setting(default_factory=dict)
 
     def mistakes(self, folder: Path) -> Iterator[Mistake]:
         """Yield changes of statistics that are none."""

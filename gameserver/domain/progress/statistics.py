@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement, FunctionElement
 
-from gameserver.apps import Mistake, Settings
+from gameserver.apps import Declares, Mistake, Refers, Settings
 from gameserver.apps.definition import Name
 from gameserver.players.profiles import number
 from gameserver.storage import Transaction, metadata, upsert
@@ -49,6 +49,8 @@ class InvalidStatisticName(GameError):
 Value = Annotated[float, Meta(ge=-VALUE_MAX, le=VALUE_MAX)]
 Changes = dict[Name, int | float | str]
 """Statistics and what happens to them, as the grammar writes it: 5, "DEC#1", "INC_TO_LIMIT#9#30"."""
+PlayerChanges = dict[Annotated[Name, Refers("statistic")], int | float | str]
+GlobalChanges = dict[Annotated[Name, Refers("global statistic")], int | float | str]
 
 
 class Rule(Settings, kw_only=True):
@@ -109,8 +111,12 @@ class StatisticsSettings(Settings, kw_only=True):
         return rule
 
     def own_rule(self, name: str) -> Rule:
-        """Return the rule of a statistic that the app's definition names elsewhere, declared or not."""
+        """Return the rule of a statistic that is stored, whether or not it is still declared."""
         return self.statistics.get(name, GENERATED)
+
+    def exists(self, name: str) -> bool:
+        """Tell whether a statistic is declared, or comes into being when it is first changed."""
+        return self.create_unknown or name in self.statistics
 
     def shown(self, stored: Mapping[str, float]) -> dict[str, float]:
         """Return all values as clients see them: the stored ones, and declared ones nobody has changed."""
@@ -130,6 +136,12 @@ class StatisticsSettings(Settings, kw_only=True):
 
 class GlobalStatisticsSettings(StatisticsSettings, kw_only=True):
     """Statistics that all players of the app share."""
+
+    statistics: Annotated[
+        dict[Name, Rule],
+        Declares("global statistic", open_if="create_unknown"),
+        Meta(description="Statistics by name."),
+    ] = msgspec.field(default_factory=dict)
 
 
 # Grammar

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, field
 
-from gameserver.apps import LOGIN_TYPES, Mistake, Settings
+from gameserver.apps import LOGIN_TYPES, Declares, Mistake, Refers, Settings
 from gameserver.faces.endpoints import values
 
 _END = r"$(?!\n)"  # a bare $ also matches before a last line feed
@@ -118,7 +118,9 @@ class Profile(Settings, kw_only=True):
         "password"  # noqa: S105 - a name
     )
     external_name: Annotated[
-        str, Meta(max_length=64, description="For the type External: which of the app's external logins.")
+        str,
+        Refers("external login"),
+        Meta(max_length=64, description="For the type External: which of the app's external logins."),
     ] = ""
     create: Annotated[bool, Meta(description="true makes a player of a login that nobody has.")] = False
     refresh_tokens: Annotated[
@@ -210,7 +212,9 @@ def _unfit(path: str) -> str:
 class LoginEvent(Settings, kw_only=True, tag_field="do", tag="login"):
     """Log in, and set the cookie."""
 
-    profile: Annotated[str, Meta(description="Authentication profile that names the fields.")]
+    profile: Annotated[
+        str, Refers("profile"), Meta(description="Authentication profile that names the fields.")
+    ]
 
 
 class LogoutEvent(Settings, kw_only=True, tag_field="do", tag="logout"):
@@ -222,6 +226,7 @@ class CallEvent(Settings, kw_only=True, tag_field="do", tag="call"):
 
     operation: Annotated[
         str,
+        Refers("operation"),
         Meta(
             pattern=r"^[A-Za-z0-9]{1,64}\.[A-Z][A-Z0-9_]{0,63}" + _END,
             description="Service and operation, such as playerState.UPDATE_NAME.",
@@ -240,7 +245,7 @@ Event = LoginEvent | LogoutEvent | CallEvent
 class Action(Settings, kw_only=True):
     """What happens when an endpoint is asked."""
 
-    trigger: Annotated[str, Meta(description="Name of the endpoint.")]
+    trigger: Annotated[str, Refers("endpoint"), Meta(description="Name of the endpoint.")]
     events: Annotated[list[Event], Meta(max_length=20, description="In order; a refusal ends the list.")]
 
 
@@ -248,18 +253,18 @@ class Web(Settings, kw_only=True):
     """Endpoints that the operator declares."""
 
     openapi: Annotated[bool, Meta(description="Serve the OpenAPI document of the endpoints.")] = True
-    profiles: Annotated[dict[Title, Profile], Meta(description="Authentication profiles, by name.")] = field(
-        default_factory=dict
-    )
-    endpoints: Annotated[dict[Title, Endpoint], Meta(description="Endpoints, by name.")] = field(
-        default_factory=dict
-    )
+    profiles: Annotated[
+        dict[Title, Profile], Declares("profile"), Meta(description="Authentication profiles, by name.")
+    ] = field(default_factory=dict)
+    endpoints: Annotated[
+        dict[Title, Endpoint], Declares("endpoint"), Meta(description="Endpoints, by name.")
+    ] = field(default_factory=dict)
     actions: Annotated[dict[Title, Action], Meta(description="Actions, by name.")] = field(
         default_factory=dict
     )
 
     def mistakes(self, folder: Path) -> Iterator[Mistake]:
-        """Yield paths and triggers that are claimed twice, at both places, and references to nothing."""
+        """Yield paths and triggers that are claimed twice, at both places."""
         for claimed in self._claimed_twice("endpoints", {n: _claim(e) for n, e in self.endpoints.items()}):
             yield claimed, f"another endpoint claims the same path: {self._others(claimed)}"
         for claimed in self._claimed_twice("actions", {n: (a.trigger,) for n, a in self.actions.items()}):
@@ -267,8 +272,7 @@ class Web(Settings, kw_only=True):
         for name, action in self.actions.items():
             endpoint = self.endpoints.get(action.trigger)
             if endpoint is None:
-                yield ("actions", name, "trigger"), f'there is no endpoint "{action.trigger}"'
-                continue
+                continue  # a reference to nothing, which is told of as such
             for index, event in enumerate(action.events):
                 for place, complaint in self._event_mistakes(endpoint, event):
                     yield ("actions", name, "events", index, *place), complaint
@@ -302,9 +306,7 @@ class Web(Settings, kw_only=True):
         self, endpoint: Endpoint, event: Event
     ) -> Iterator[tuple[tuple[str | int, ...], str]]:
         match event:
-            case LoginEvent(profile=profile):
-                if profile not in self.profiles:
-                    yield ("profile",), f'there is no profile "{profile}" in web.profiles'
+            case LoginEvent():
                 if endpoint.method != "POST":
                     yield (), f"a login is sent with POST, and its endpoint has {endpoint.method}"
             case LogoutEvent():

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta, field
 
-from gameserver.apps import App, Mistake, Settings
+from gameserver.apps import App, Declares, Mistake, Settings
 from gameserver.apps.definition import Name
 from gameserver.documents import documents
+from gameserver.domain.economy.wallet import CurrencyName
 from gameserver.domain.leaderboards import SCORE_MAX, EntryType
 from gameserver.domain.leaderboards.boards import LeaderboardSettings
 from gameserver.domain.progress.rewards import Amount, Rewards
@@ -26,6 +27,8 @@ SAMPLE = """\
 # says so (below), and then every period of the board is one, and only who has entered posts scores. At its
 # end players claim their rewards, or are paid without asking. Phases are parts of the period.
 [tournament]
+# Codes of templates that servers of yours make while the game runs; boards may name them too.
+#made_by_servers = ["autumn_cup"]
 
 [tournament.templates.weekly_cup]
 title = "Weekly cup"
@@ -89,7 +92,7 @@ class TemplateSettings(Settings, kw_only=True):
     title: Annotated[str, Meta(max_length=128, description="For people. Absent: the code.")] = ""
     description: Annotated[str, Meta(max_length=1024, description="For people.")] = ""
     entries: Annotated[EntryType, Meta(description="Who enters: PLAYER or GROUP.")] = EntryType.PLAYER
-    entry_fee: Annotated[dict[Name, Amount], Meta(description="Amounts of currencies.")] = field(
+    entry_fee: Annotated[dict[CurrencyName, Amount], Meta(description="Amounts of currencies.")] = field(
         default_factory=dict
     )
     payouts: Annotated[list[Payout], Meta(max_length=PAYOUTS_MAX, description="Who gets what.")] = field(
@@ -107,8 +110,16 @@ class TournamentsSettings(Settings, kw_only=True):
     """Tournaments."""
 
     templates: Annotated[
-        dict[Name, TemplateSettings], Meta(description="Templates by the codes that boards name.")
+        dict[Name, TemplateSettings],
+        Declares("tournament"),
+        Meta(description="Templates by the codes that boards name."),
     ] = field(default_factory=dict)
+
+    made_by_servers: Annotated[
+        list[Name],
+        Declares("tournament"),
+        Meta(description="Codes of templates that servers of yours make; boards may name them too."),
+    ] = field(default_factory=list)
 
     def mistakes_beside(self, app: App) -> Iterator[Mistake]:
         """Yield templates with a fee that a board would enrol players in without asking."""

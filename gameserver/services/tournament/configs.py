@@ -8,6 +8,7 @@ from msgspec import Meta
 from gameserver.documents.documents import VersionMismatch, version_wanted
 from gameserver.domain.economy.wallet import InvalidCurrency
 from gameserver.domain.leaderboards import Board, EntryType, NoLeaderboard, no_board, reference_hooks
+from gameserver.domain.progress.statistics import InvalidStatisticName
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import (
@@ -71,7 +72,7 @@ class CreateTemplate(OfTemplate):
     "SYS_CREATE_TOURNAMENT_TEMPLATE",
     tx=Tx.WRITE,
     access=Access.SERVER,
-    errors=(DuplicateTemplate, InvalidCurrency),
+    errors=(DuplicateTemplate, InvalidCurrency, InvalidStatisticName),
 )
 async def create_template(ctx: Context, request: CreateTemplate) -> dict[str, Any]:
     """Make a tournament template. What is left out of the configuration is empty or off.
@@ -97,7 +98,7 @@ class EditTemplate(CreateTemplate):
     "SYS_EDIT_TOURNAMENT_TEMPLATE",
     tx=Tx.WRITE,
     access=Access.SERVER,
-    errors=(NoTemplate, VersionMismatch, InvalidCurrency),
+    errors=(NoTemplate, VersionMismatch, InvalidCurrency, InvalidStatisticName),
 )
 async def edit_template(ctx: Context, request: EditTemplate) -> dict[str, Any]:
     """Change a tournament template; what is left out of the configuration stays.

@@ -12,8 +12,14 @@ from gameserver.apps import App
 from gameserver.domain.economy.wallet import CurrencySettings
 from gameserver.domain.leaderboards import EntryType, settings_hooks
 from gameserver.domain.leaderboards.tournaments import InvalidTournamentSettings, TournamentSettings
+from gameserver.domain.progress.experience import PlayerStatisticsSettings
 from gameserver.domain.progress.rewards import Amount, Points, Rewards
-from gameserver.domain.progress.statistics import Changes
+from gameserver.domain.progress.statistics import (
+    Changes,
+    GlobalStatisticsSettings,
+    InvalidStatisticName,
+    StatisticsSettings,
+)
 from gameserver.services.tournament import storage
 from gameserver.services.tournament.base import (
     PAYOUTS_MAX,
@@ -184,7 +190,10 @@ def check_code(code: str) -> str:
 
 
 def read_config(given: dict[str, Any], app: App, where: str) -> TemplateConfig:
-    """Read a template as a request says it. Raises what says that it is none, and `InvalidCurrency`."""
+    """Read a template as a request says it.
+
+    Raises what says that it is none; `InvalidCurrency`, `InvalidStatisticName` for names nobody declares.
+    """
     try:
         config = msgspec.convert(given, TemplateConfig)
     except msgspec.ValidationError as error:
@@ -200,9 +209,36 @@ def read_config(given: dict[str, Any], app: App, where: str) -> TemplateConfig:
         for currency in amounts:
             currencies.check(currency)
     for payout in payouts:
-        for name, mistake in payout.rewards.mistakes(_NO_FOLDER):
-            raise InvalidParameterValue(f"{where}.payoutRules: {name}: {mistake}")
+        for settings, changes in _changes(app, payout.rewards):
+            for name in changes:
+                if not settings.exists(name):
+                    raise InvalidStatisticName(f"{where}.payoutRules: there is no statistic {name[:64]!r}")
+        for place, mistake in payout.rewards.mistakes(_NO_FOLDER):
+            raise InvalidParameterValue(f"{where}.payoutRules: {place}: {mistake}")
     return config
+
+
+def _changes(app: App, rewards: Rewards) -> tuple[tuple[StatisticsSettings, Changes], ...]:
+    """Return the changes of statistics among rewards, each with the settings that declare its names."""
+    return (
+        (app.section(PlayerStatisticsSettings), rewards.statistics),
+        (app.section(GlobalStatisticsSettings), rewards.global_statistics),
+    )
+
+
+def _existing(app: App, rewards: Rewards) -> Rewards:
+    """Return what the app declares of rewards that were stored."""
+    currencies = app.section(CurrencySettings).currencies
+    own, shared = (
+        {name: change for name, change in changes.items() if settings.exists(name)}
+        for settings, changes in _changes(app, rewards)
+    )
+    return Rewards(
+        experience=rewards.experience,
+        currency={name: amount for name, amount in rewards.currency.items() if name in currencies},
+        statistics=own,
+        global_statistics=shared,
+    )
 
 
 def _notifications(given: dict[str, Any], where: str) -> dict[str, Any]:
@@ -225,8 +261,8 @@ def notification(row: Row | None, kind: str) -> Notification:
     return found if found.enabled else nothing
 
 
-def from_row(row: Row) -> Template:
-    """Return a stored template."""
+def from_row(row: Row, app: App) -> Template:
+    """Return a stored template. What it promises and the app no longer declares is not granted."""
     config = _decode(row["config"])
     return Template(
         code=row["code"],
@@ -235,7 +271,10 @@ def from_row(row: Row) -> Template:
         description=config.description,
         custom_json=config.custom_json,
         exclude_initial=config.exclude_initial_scores_from_rewards,
-        payouts=[_payout(rule) for rule in config.payout_rules],
+        payouts=[
+            msgspec.structs.replace(payout, rewards=_existing(app, payout.rewards))
+            for payout in map(_payout, config.payout_rules)
+        ],
         entry_fee=config.entry_fee.currency,
     )
 
@@ -272,7 +311,7 @@ async def of_period(
     missing = [code for code in codes if code not in found]
     if missing:
         rows = await stored(tx, app.id, missing, period, now_ms=now_ms, over=over)
-        found |= {code: from_row(row) for code, row in rows.items()}
+        found |= {code: from_row(row, app) for code, row in rows.items()}
     return {code: found[code] for code in codes if code in found}
 
 
