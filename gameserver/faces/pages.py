@@ -132,13 +132,13 @@ class Pages:
 
     async def _set_password(self, tx: Transaction, text: str, token: Token, digest: str) -> int | None:
         """Set the password and return the player's new epoch; None when the link does not work any more."""
-        type_, key = token.data["type"], token.data["key"]
+        owner = (token.app_id, token.subject, token.data["type"], token.data["key"])
         if await tokens.redeem(tx, Kind.PASSWORD_RESET, text, self.core.clock.ms()) is None:
             return None
-        if not await identities.set_digest(tx, token.app_id, type_, key, digest):
+        if not await links.may_act(tx, token) or not await identities.set_digest(tx, *owner, digest):
             return None
-        if type_ == "Email":  # whoever got the mail owns the address
-            await identities.set_validated(tx, token.app_id, type_, key)
+        if token.data["type"] == "Email":  # whoever got the mail owns the address
+            await identities.set_validated(tx, *owner)
         await tokens.revoke(tx, Kind.PASSWORD_RESET, token.app_id, token.subject)
         return await profiles.raise_epoch(tx, token.app_id, token.subject)
 
@@ -160,14 +160,18 @@ class Pages:
 
     async def _set_validated(self, tx: Transaction, text: str) -> bool:
         token = await tokens.redeem(tx, Kind.EMAIL_VALIDATION, text, self.core.clock.ms())
-        if token is None:
+        if token is None or not await links.may_act(tx, token):
             return False
         await tokens.revoke(tx, Kind.EMAIL_VALIDATION, token.app_id, token.subject)
-        return await identities.set_validated(tx, token.app_id, token.data["type"], token.data["key"])
+        return await identities.set_validated(
+            tx, token.app_id, token.subject, token.data["type"], token.data["key"]
+        )
 
     async def _look(self, kind: Kind, request: Request) -> tuple[Token, App] | None:
         async with self.core.database.read() as tx:
             token = await tokens.look(tx, kind, request.path_params["token"], self.core.clock.ms())
+            if token is not None and not await links.may_act(tx, token):
+                return None
         app = self.apps.find(token.app_id) if token is not None else None
         return (token, app) if token is not None and app is not None else None
 
@@ -229,7 +233,10 @@ def _reset_form(app: App, mistake: str = "") -> Response:
 
 
 def _lapsed() -> Response:
-    text = "<p>The link was used already, or it is too old. Ask for a new mail in the game.</p>"
+    text = (
+        "<p>The link was used already, it is too old, or the account has changed since. "
+        "Ask for a new mail in the game.</p>"
+    )
     return _page(None, "This link does not work any more", text, HTTPStatus.GONE)
 
 

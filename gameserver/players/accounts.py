@@ -470,7 +470,9 @@ async def log_in(
     if player["is_disabled"]:
         raise _disabled()
     if verified.renewed_digest is not None:
-        await identities.set_digest(tx, app.id, verified.type, verified.key, verified.renewed_digest)
+        await identities.set_digest(
+            tx, app.id, verified.profile_id, verified.type, verified.key, verified.renewed_digest
+        )
     return player, False
 
 

@@ -59,8 +59,9 @@ FIND_CONTACT = (
     .where(*THIS_IDENTITY)
 )
 ADD = insert(identities).values({column.name: bindparam(column.name) for column in identities.c})
-SET_DIGEST = update(identities).where(*THIS_IDENTITY).values(digest=bindparam("new_digest"))
-SET_VALIDATED = update(identities).where(*THIS_IDENTITY).values(is_validated=True)
+OF_PLAYER = (*THIS_IDENTITY, identities.c.profile_id == bindparam("profile"))
+SET_DIGEST = update(identities).where(*OF_PLAYER).values(digest=bindparam("new_digest"))
+SET_VALIDATED = update(identities).where(*OF_PLAYER).values(is_validated=True)
 
 
 async def find(tx: Transaction, app_id: str, type_: str, key: str) -> Row | None:
@@ -73,11 +74,14 @@ async def find_contact(tx: Transaction, app_id: str, type_: str, key: str) -> Ro
     return await tx.one(FIND_CONTACT, app=app_id, type_=type_, key=key)
 
 
-async def set_digest(tx: Transaction, app_id: str, type_: str, key: str, digest: str) -> bool:
-    """Give an identity another password digest; False when there is no such identity."""
-    return await tx.run(SET_DIGEST, app=app_id, type_=type_, key=key, new_digest=digest) > 0
+async def set_digest(
+    tx: Transaction, app_id: str, profile_id: str, type_: str, key: str, digest: str
+) -> bool:
+    """Give an identity of a player another password digest; False when the player has no such identity."""
+    identity = {"app": app_id, "profile": profile_id, "type_": type_, "key": key}
+    return await tx.run(SET_DIGEST, **identity, new_digest=digest) > 0
 
 
-async def set_validated(tx: Transaction, app_id: str, type_: str, key: str) -> bool:
-    """Note that the owner of an identity has proven its address; False when there is no such identity."""
-    return await tx.run(SET_VALIDATED, app=app_id, type_=type_, key=key) > 0
+async def set_validated(tx: Transaction, app_id: str, profile_id: str, type_: str, key: str) -> bool:
+    """Note that a player has proven the address of an identity; False when they have no such identity."""
+    return await tx.run(SET_VALIDATED, app=app_id, profile=profile_id, type_=type_, key=key) > 0

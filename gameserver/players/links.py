@@ -1,4 +1,4 @@
-"""Mail with a link in it: how often one may ask for it, what the link is, and sending it after the answer.
+"""Mail with a link in it: how often one may ask for it, what the link may do, and sending it afterwards.
 
 Nothing here lets a caller learn whether an account exists: the mail leaves after the answer, not before it.
 """
@@ -11,9 +11,12 @@ from urllib.parse import quote
 import structlog
 
 from gameserver.apps import App, LinkSettings
+from gameserver.players import identities, tokens
 from gameserver.players.lockout import network_of
 from gameserver.players.mail import Letter, Mailer, MailNotSent, MailRefused, compose
+from gameserver.players.tokens import Kind, Token
 from gameserver.sessions import SessionStore
+from gameserver.storage import Row, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +44,52 @@ async def may_mail(sessions: SessionStore, app: App, what: str, key: str, addres
     if not allowed:
         log.info("mail_withheld", app=app.id, about=what)
     return allowed
+
+
+async def issue(
+    tx: Transaction,
+    kind: Kind,
+    app: App,
+    identity: tuple[str, str],
+    contact: Row | None,
+    *,
+    now_ms: int,
+    minutes: int,
+) -> str:
+    """Make the token of a link that acts for an identity, a type and a key; returns it.
+
+    `contact` is where the mail goes, as `identities.find_contact` found it. None: there is no such account,
+    and the token, which nobody is told, keeps the work the same.
+    """
+    type_, key = identity
+    return await tokens.issue(
+        tx,
+        kind,
+        app.id,
+        contact["profile_id"] if contact is not None else "",
+        now_ms=now_ms,
+        life_seconds=minutes * 60,
+        data={"type": type_, "key": key, "mailboxes": None if contact is None else _mailboxes(contact)},
+    )
+
+
+async def may_act(tx: Transaction, token: Token) -> bool:
+    """Tell whether a link may still act for its identity.
+
+    The identity must still be that of the token's player, and mail must still go where it went: a link does
+    not follow a name to whoever took it next, and does not outlive the address that it was mailed to.
+    """
+    contact = await identities.find_contact(tx, token.app_id, token.data["type"], token.data["key"])
+    return (
+        contact is not None
+        and contact["profile_id"] == token.subject
+        and token.data.get("mailboxes") == _mailboxes(contact)
+    )
+
+
+def _mailboxes(contact: Row) -> str:
+    addresses = f"{contact['external_id']}\0{contact['contact_email'] or ''}"
+    return blake2b(addresses.encode(), digest_size=16).hexdigest()
 
 
 def link(settings: LinkSettings, public_url: str, path: str, token: str) -> str:

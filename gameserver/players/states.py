@@ -8,7 +8,7 @@ from sqlalchemy.sql.elements import Label
 
 from gameserver.apps import App
 from gameserver.players import profiles
-from gameserver.players.identities import THIS_IDENTITY, identities
+from gameserver.players.identities import OF_PLAYER, THIS_IDENTITY, identities
 from gameserver.storage import Row, Transaction
 
 # A login keeps what the client does not say. previous_login_ms is null until the second login.
@@ -26,11 +26,8 @@ LOG_IN_BY_IDENTITY = profiles.LOG_IN.where(
     profiles.players.c.profile_id == select(identities.c.profile_id).where(*THIS_IDENTITY).scalar_subquery(),
     profiles.players.c.app_id == bindparam("app"),
 ).values(_KEPT_UNLESS_SAID)
-_ITS_IDENTITY = (*THIS_IDENTITY, identities.c.profile_id == bindparam("profile"))
-LOG_IN_WITH_IDENTITY = LOG_IN.where(exists().where(*_ITS_IDENTITY))
-LOG_IN_WITH_PASSWORD = LOG_IN.where(
-    exists().where(*_ITS_IDENTITY, identities.c.digest == bindparam("digest"))
-)
+LOG_IN_WITH_IDENTITY = LOG_IN.where(exists().where(*OF_PLAYER))
+LOG_IN_WITH_PASSWORD = LOG_IN.where(exists().where(*OF_PLAYER, identities.c.digest == bindparam("digest")))
 
 # What clients read at login and with READ, as long as no service has something to say about it.
 STATE_DEFAULTS: Mapping[str, Any] = {

@@ -1,6 +1,8 @@
 """Tokens that work once: links that set a password or prove an address, and handoffs between devices.
 
-Only their digests are stored, so a copy of the database opens no account.
+Only their digests are stored, so a copy of the database opens no account. A token is worth something only
+while its player's epoch is the one in which it was made: a new password ends it, and disabling, merging or
+deleting the player does, as they end sessions.
 """
 
 from dataclasses import dataclass
@@ -9,9 +11,22 @@ from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Index, String, Table, Text, bindparam, delete, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    String,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    select,
+)
 
 from gameserver.players.lifecycle import PlayerTable
+from gameserver.players.profiles import players
 from gameserver.storage import Json, Row, Transaction, metadata
 from gameserver.wire import json
 
@@ -84,7 +99,7 @@ async def issue_as(
 
 
 async def look(tx: Transaction, kind: Kind, text: str, now_ms: int) -> Token | None:
-    """Return what a token stands for without using it up; None when it is unknown, used or expired."""
+    """Return what a token stands for without using it up; None when it is unknown, used, expired or ended."""
     if len(text) > TOKEN_LENGTH_MAX:
         return None
     row = await tx.one(FIND, digest=_digest(kind, text))
@@ -92,7 +107,7 @@ async def look(tx: Transaction, kind: Kind, text: str, now_ms: int) -> Token | N
 
 
 async def redeem(tx: Transaction, kind: Kind, text: str, now_ms: int) -> Token | None:
-    """Use a token up; None when it is unknown, used or expired. Of two callers at once only one gets it."""
+    """Use a token up; None when it is unknown, used, expired or ended. Of two callers only one gets it."""
     if len(text) > TOKEN_LENGTH_MAX:
         return None
     row = await tx.one(TAKE, digest=_digest(kind, text))
@@ -102,6 +117,11 @@ async def redeem(tx: Transaction, kind: Kind, text: str, now_ms: int) -> Token |
 async def revoke(tx: Transaction, kind: Kind, app_id: str, subject: str) -> int:
     """Make the tokens of a subject worthless; returns how many there were."""
     return await tx.run(REVOKE, kind=kind.value, app=app_id, subject=subject)
+
+
+async def revoke_all(tx: Transaction, app_id: str, subject: str) -> None:
+    """Make all tokens of a subject worthless, whatever they are good for."""
+    await tx.defer(REVOKE_ALL, app=app_id, subject=subject)
 
 
 async def forget_expired(tx: Transaction, now_ms: int, most: int = PURGE_ROWS) -> int:
@@ -134,6 +154,7 @@ one_time_tokens = Table(
     Column("subject", Text, nullable=False),
     Column("data", Json),
     Column("expires_ms", BigInteger, nullable=False),
+    Column("epoch", BigInteger),  # the player's when it was made; null where there was no such player
     Index("one_time_tokens_by_subject", "app_id", "subject"),
     Index("one_time_tokens_by_expiry", "expires_ms"),
 )
@@ -150,14 +171,30 @@ _columns = (
     one_time_tokens.c.data,
     one_time_tokens.c.expires_ms,
 )
-ADD = insert(one_time_tokens).values({column.name: bindparam(column.name) for column in one_time_tokens.c})
-FIND = select(*_columns).where(one_time_tokens.c.digest == bindparam("digest"))
-TAKE = delete(one_time_tokens).where(one_time_tokens.c.digest == bindparam("digest")).returning(*_columns)
-REVOKE = delete(one_time_tokens).where(
-    one_time_tokens.c.app_id == bindparam("app"),
-    one_time_tokens.c.subject == bindparam("subject"),
-    one_time_tokens.c.kind == bindparam("kind"),
+_subject = bindparam("subject", type_=Text)
+ADD = insert(one_time_tokens).values(
+    {column.name: bindparam(column.name) for column in one_time_tokens.c if column.name != "epoch"}
+    | {
+        "subject": _subject,
+        "epoch": select(players.c.session_epoch)
+        .where(players.c.profile_id == _subject, players.c.app_id == bindparam("app_id"))
+        .scalar_subquery(),
+    }
 )
+_STILL_GOOD = (
+    one_time_tokens.c.digest == bindparam("digest"),
+    exists().where(
+        players.c.profile_id == one_time_tokens.c.subject,
+        players.c.app_id == one_time_tokens.c.app_id,
+        players.c.session_epoch == one_time_tokens.c.epoch,
+    ),
+)
+FIND = select(*_columns).where(*_STILL_GOOD)
+TAKE = delete(one_time_tokens).where(*_STILL_GOOD).returning(*_columns)
+REVOKE_ALL = delete(one_time_tokens).where(
+    one_time_tokens.c.app_id == bindparam("app"), one_time_tokens.c.subject == bindparam("subject")
+)
+REVOKE = REVOKE_ALL.where(one_time_tokens.c.kind == bindparam("kind"))
 FORGET_EXPIRED_ONE = delete(one_time_tokens).where(
     one_time_tokens.c.digest == bindparam("digest"), one_time_tokens.c.expires_ms <= bindparam("now_ms")
 )

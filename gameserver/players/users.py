@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from gameserver.players import accounts
+from gameserver.players import accounts, tokens
 from gameserver.players.identities import ADD, identities
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
@@ -128,7 +128,11 @@ async def add_identity(
 async def rename_identity(
     tx: Transaction, app_id: str, profile_id: str, type_: str, old: str, new: str
 ) -> bool:
-    """Give an identity of a player another name, not proven yet; False when somebody has that one."""
+    """Give an identity of a player another name, not proven yet; False when somebody has that one.
+
+    Links that were mailed before it are worth nothing any more.
+    """
+    await tokens.revoke_all(tx, app_id, profile_id)
     return await tx.unless_taken(
         RENAME_IDENTITY,
         app=app_id,

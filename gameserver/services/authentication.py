@@ -242,14 +242,14 @@ async def _mail_validation(ctx: Context, key: str) -> None:
         contact = await identities.find_contact(tx, app.id, "Email", key)
         if contact is None:
             return
-        token = await tokens.issue(
+        token = await links.issue(
             tx,
             Kind.EMAIL_VALIDATION,
-            app.id,
-            contact["profile_id"],
+            app,
+            ("Email", key),
+            contact,
             now_ms=ctx.now_ms,
-            life_seconds=settings.minutes * 60,
-            data={"type": "Email", "key": key},
+            minutes=settings.minutes,
         )
     url = links.link(settings, ctx.core.public_url, links.VALIDATE_PATH, token)
     links.post(
@@ -378,9 +378,17 @@ async def wish(ctx: Context, request: ResetEmailPassword | ResetUniversalIdPassw
         key=key,
         template=template,
         values=placeholders(params.dynamic_data or params.substitutions or {}),
-        minutes=request.token_ttl_in_minutes or ctx.app.mail.reset.minutes,
+        minutes=_minutes(ctx, request.token_ttl_in_minutes),
         allowed=await links.may_mail(ctx.core.sessions, ctx.app, f"reset/{type_}", key, address),
     )
+
+
+def _minutes(ctx: Context, asked: int | None) -> int:
+    """How long a link works: the app's setting, or what was asked for; strangers cannot ask for longer."""
+    usual = ctx.app.mail.reset.minutes
+    if asked is None:
+        return usual
+    return asked if ctx.caller is Caller.SERVER or ctx.session is not None else min(asked, usual)
 
 
 @service.operation(
@@ -398,9 +406,10 @@ async def reset_email_password(ctx: Context, request: ResetEmailPassword) -> Non
 
     Answers alike whether or not the account exists, and changes no password by itself. `serviceParams`
     may name a mail template of the app and values for it; sender and subject count only when a server
-    asks. `tokenTtlInMinutes` says how long the link works. Refused are texts that are no mail
-    addresses, templates the app does not have, and senders that are none. Who asks too often gets no
-    further mail.
+    asks. `tokenTtlInMinutes` says how long the link works, without a session no longer than the app's
+    setting. It dies when the password or an address of the account changes. Refused are texts that are
+    no mail addresses, templates the app does not have, and senders that are none. Who asks too often
+    gets no further mail.
     """
     await _reset(ctx, request.service_params)
 
@@ -435,14 +444,14 @@ async def _reset(ctx: Context, params: ServiceParams | None) -> None:
     if contact is not None:
         to = contact["external_id"] if asked.type == "Email" else contact["contact_email"]
     # An account that does not exist gets a token as well, one that nobody is told: the work is the same.
-    token = await tokens.issue(
+    token = await links.issue(
         ctx.tx,
         Kind.PASSWORD_RESET,
-        app.id,
-        contact["profile_id"] if contact is not None else "",
+        app,
+        (asked.type, asked.key),
+        contact,
         now_ms=ctx.now_ms,
-        life_seconds=asked.minutes * 60,
-        data={"type": asked.type, "key": asked.key},
+        minutes=asked.minutes,
     )
     if contact is None or not to:
         return

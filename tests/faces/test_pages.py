@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from gameserver.apps import load_apps
-from gameserver.players import identities, tokens
+from gameserver.cli import actions
+from gameserver.players import identities, links, tokens, users
 from gameserver.players.tokens import Kind
 from gameserver.sessions import SessionsUnavailable
 from tests.conftest import APP_ID, APP_TOML, Client, Game, Refusal
@@ -37,19 +38,18 @@ async def ada(game: Game) -> Client:
 
 @pytest.fixture
 def issue(game: Game, ada: Any) -> Issue:
-    async def issue(kind: Kind = Kind.PASSWORD_RESET, life_seconds: int = 3600, **data: str) -> str:
-        async with game.core.database.write() as tx:
-            return await tokens.issue(
-                tx,
-                kind,
-                APP_ID,
-                ada.profile_id,
-                now_ms=game.clock.ms(),
-                life_seconds=life_seconds,
-                data={"type": "Universal", "key": ada.id} | data,
-            )
+    async def issue(kind: Kind = Kind.PASSWORD_RESET, minutes: int = 60) -> str:
+        return await issue_link(game, kind, "Universal", ada.id, minutes)
 
     return issue
+
+
+async def issue_link(game: Game, kind: Kind, type_: str, key: str, minutes: int = 60) -> str:
+    async with game.core.database.write() as tx:
+        contact = await identities.find_contact(tx, APP_ID, type_, key)
+        return await links.issue(
+            tx, kind, game.app, (type_, key), contact, now_ms=game.clock.ms(), minutes=minutes
+        )
 
 
 async def fails(client: Client, type_: str, id_: str, token: str) -> int:
@@ -129,14 +129,62 @@ async def test_a_new_password_opens_a_locked_account(game: Game, ada: Any, issue
 
 
 async def test_another_players_sessions_and_links_stay(game: Game, issue: Issue) -> None:
-    bob = await game.player()
-    async with game.core.database.write() as tx:
-        link = await tokens.issue(
-            tx, Kind.PASSWORD_RESET, APP_ID, bob.profile_id, now_ms=game.clock.ms(), life_seconds=60, data={}
-        )
+    bob, name = game.client(), game.unique("bob")
+    await bob.log_in("Universal", name, OLD)
+    link = await issue_link(game, Kind.PASSWORD_RESET, "Universal", name)
     await game.http.post(f"/reset/{await issue()}", data={"password": NEW})
     await bob.call("playerState", "READ")
     assert (await game.http.get(f"/reset/{link}")).status_code == 200
+
+
+async def change_contact(game: Game, ada: Any) -> None:
+    await ada.call("playerState", "UPDATE_CONTACT_EMAIL", contactEmail="new@example.com")
+
+
+async def disable(game: Game, ada: Any) -> None:
+    async with game.core.database.write() as tx:
+        await users.set_disabled(tx, APP_ID, ada.profile_id, disabled=True)
+        await users.set_disabled(tx, APP_ID, ada.profile_id, disabled=False)
+
+
+async def delete(game: Game, ada: Any) -> None:
+    assert await actions.player_delete(game.server_app, APP_ID, ada.profile_id)
+
+
+async def merge(game: Game, ada: Any) -> None:
+    other = await game.player()
+    assert await actions.player_merge(game.server_app, APP_ID, ada.profile_id, other.profile_id)
+
+
+async def hand_over(game: Game, ada: Any) -> None:
+    """The identity is renamed, and somebody else registers its name."""
+    async with game.core.database.write() as tx:
+        await users.rename_identity(tx, APP_ID, ada.profile_id, "Universal", ada.id, game.unique("ada"))
+    await game.client().log_in("Universal", ada.id, OLD)
+
+
+async def rename_and_back(game: Game, ada: Any) -> None:
+    other = game.unique("ada")
+    async with game.core.database.write() as tx:
+        await users.rename_identity(tx, APP_ID, ada.profile_id, "Universal", ada.id, other)
+        await users.rename_identity(tx, APP_ID, ada.profile_id, "Universal", other, ada.id)
+
+
+@pytest.mark.parametrize("change", [change_contact, disable, delete, merge, hand_over, rename_and_back])
+async def test_a_link_dies_when_the_account_changes(
+    game: Game, ada: Any, issue: Issue, change: Callable[[Game, Any], Awaitable[None]]
+) -> None:
+    reset, validation = await issue(), await issue(Kind.EMAIL_VALIDATION)
+    assert (await game.http.get(f"/reset/{reset}")).status_code == 200
+    await change(game, ada)
+    assert (await game.http.get(f"/reset/{reset}")).status_code == 410
+    assert (await game.http.post(f"/reset/{reset}", data={"password": NEW})).status_code == 410
+    assert (await game.http.post(f"/validate/{validation}")).status_code == 410
+    with pytest.raises(Refusal):
+        await game.client().log_in("Universal", ada.id, NEW, forceCreate=False)
+    async with game.core.database.read() as tx:
+        row = await identities.find(tx, APP_ID, "Universal", ada.id)
+    assert row is None or not row["is_validated"]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +216,7 @@ async def test_passwords_that_will_not_do(
 
 
 async def test_links_that_do_not_work(game: Game, issue: Issue) -> None:
-    expiring = await issue(life_seconds=60)
+    expiring = await issue(minutes=1)
     validation = await issue(Kind.EMAIL_VALIDATION)
     game.clock.advance(60)
     for token in (expiring, validation, "unknown", "x" * 3000, "%00", "%F0%9F%92%A9"):
@@ -247,46 +295,25 @@ async def test_proving_an_address(game: Game) -> None:
         assert row is not None
         return bool(row["is_validated"])
 
-    async with game.core.database.write() as tx:
-        links = [
-            await tokens.issue(
-                tx,
-                Kind.EMAIL_VALIDATION,
-                APP_ID,
-                client.profile_id,
-                now_ms=game.clock.ms(),
-                life_seconds=60,
-                data={"type": "Email", "key": address},
-            )
-            for _ in range(2)
-        ]
-    response = await game.http.get(f"/validate/{links[0]}")
+    tokens = [await issue_link(game, Kind.EMAIL_VALIDATION, "Email", address) for _ in range(2)]
+    response = await game.http.get(f"/validate/{tokens[0]}")
     assert response.status_code == 200
     assert is_guarded(response)
     assert '<button type="submit">' in response.text
     assert not await is_validated()  # mail programs open links by themselves
-    response = await game.http.post(f"/validate/{links[0]}")
+    response = await game.http.post(f"/validate/{tokens[0]}")
     assert response.status_code == 200
     assert await is_validated()
-    for link in links:
-        assert (await game.http.get(f"/validate/{link}")).status_code == 410
-        assert (await game.http.post(f"/validate/{link}")).status_code == 410
+    for token in tokens:
+        assert (await game.http.get(f"/validate/{token}")).status_code == 410
+        assert (await game.http.post(f"/validate/{token}")).status_code == 410
     await client.call("playerState", "READ")  # nobody is logged out
 
 
 async def test_a_reset_by_mail_proves_the_address(game: Game) -> None:
     client, address = game.client(), f"{game.unique('ada')}@example.com"
     await client.log_in("Email", address, OLD)
-    async with game.core.database.write() as tx:
-        token = await tokens.issue(
-            tx,
-            Kind.PASSWORD_RESET,
-            APP_ID,
-            client.profile_id,
-            now_ms=game.clock.ms(),
-            life_seconds=60,
-            data={"type": "Email", "key": address},
-        )
+    token = await issue_link(game, Kind.PASSWORD_RESET, "Email", address)
     assert (await game.http.post(f"/reset/{token}", data={"password": NEW})).status_code == 200
     async with game.core.database.read() as tx:
         row = await identities.find(tx, APP_ID, "Email", address)
@@ -295,9 +322,9 @@ async def test_a_reset_by_mail_proves_the_address(game: Game) -> None:
 
 
 async def test_expired_tokens_are_forgotten(game: Game, issue: Issue) -> None:
-    await issue(life_seconds=10)
-    kept = await issue(life_seconds=100)
-    game.clock.advance(10)
+    await issue(minutes=1)
+    kept = await issue(minutes=2)
+    game.clock.advance(60)
     async with game.core.database.write() as tx:
         assert await tokens.forget_expired(tx, game.clock.ms()) >= 1
         assert await tokens.forget_expired(tx, game.clock.ms()) == 0

@@ -498,7 +498,7 @@ async def test_a_password_changed_during_the_login_is_the_one_that_counts(
     game: Game, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     id_ = game.unique("ada")
-    await game.client().log_in("Universal", id_, "old")
+    profile_id = (await game.client().log_in("Universal", id_, "old"))["profileId"]
     verify, changed = Passwords.verify, asyncio.Event()
 
     async def overtaken(self: Passwords, digest: str | None, text: str) -> bool:
@@ -507,7 +507,7 @@ async def test_a_password_changed_during_the_login_is_the_one_that_counts(
             changed.set()
             new = await self.hash("new")
             async with game.core.database.write() as tx:
-                assert await identities.set_digest(tx, APP_ID, "Universal", id_, new)
+                assert await identities.set_digest(tx, APP_ID, profile_id, "Universal", id_, new)
         return right
 
     monkeypatch.setattr(Passwords, "verify", overtaken)
@@ -845,6 +845,21 @@ async def test_resets_refuse_what_makes_no_sense(game: Game, operation: str) -> 
     assert outcome(await client.refused(SERVICE, operation)) == (400, 40358)
     if "EMAIL" in operation:
         assert outcome(await client.refused(SERVICE, operation, externalId="no address")) == (400, 40221)
+
+
+async def test_strangers_cannot_make_a_link_last(game: Game, postbox: Postbox) -> None:
+    id_, address = game.unique("ada"), f"{game.unique('ada')}@example.com"
+    client = await with_contact(game, id_, address)
+    data = {"universalId": id_, "tokenTtlInMinutes": authentication.LIFE_MINUTES_MAX}
+    usual, longest = game.app.mail.reset.minutes, authentication.LIFE_MINUTES_MAX
+    letters = []
+    for caller, minutes in ((game.client(), usual), (client, longest), (game.server, longest)):
+        await caller.call(SERVICE, "RESET_UNIVERSAL_ID_PASSWORD_WITH_EXPIRY", **data)
+        letters.append(await postbox.next())
+        assert f"{minutes} minutes" in letters[-1].text
+    game.clock.advance(60 * usual)
+    pages = [await game.http.get(postbox.link(letter)) for letter in letters]
+    assert [page.status_code for page in pages] == [410, 200, 200]
 
 
 async def test_a_mailbox_is_not_flooded(game: Game, postbox: Postbox) -> None:

@@ -39,6 +39,7 @@ UNTOLD = {
     "leaderboard_entries.entry_id": "the player, and on some boards a number",
     "leaderboard_entries.seq": "decides ties",
     "one_time_tokens.data": "which identity a link is for",
+    "one_time_tokens.epoch": "orders logins",
     "player_progress.paid": "which levels were paid",
     "player_progress.round": "which levels were paid",
     "player_progress.version": "orders changes",

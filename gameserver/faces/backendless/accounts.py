@@ -10,7 +10,7 @@ from gameserver.faces.backendless.call import FACE, Call, LoggedIn, locked_out
 from gameserver.faces.backendless.errors import Code, Refused
 from gameserver.faces.backendless.objects import keep_properties
 from gameserver.faces.backendless.settings import LoginPolicy, is_locale
-from gameserver.players import accounts, identities, links, profiles, tokens, users
+from gameserver.players import accounts, identities, links, profiles, users
 from gameserver.players.accounts import Login, Verified, WeakPassword, identity_key
 from gameserver.players.passwords import Busy, UnusablePassword
 from gameserver.players.termination import Actor
@@ -372,14 +372,14 @@ async def restore_password(call: Call) -> None:
         contact = await identities.find_contact(tx, app.id, type_, key)
         if not allowed:
             return contact, ""
-        token = await tokens.issue(
+        token = await links.issue(
             tx,
             Kind.PASSWORD_RESET,
-            app.id,
-            contact["profile_id"] if contact is not None else "",
+            app,
+            (type_, key),
+            contact,
             now_ms=call.now_ms,
-            life_seconds=link.minutes * 60,
-            data={"type": type_, "key": key},
+            minutes=link.minutes,
         )
         return contact, token
 
@@ -430,14 +430,14 @@ async def _confirmation(call: Call, identity: str) -> tuple[Row, str] | None:
         contact = await identities.find_contact(tx, app.id, "Email", key)
         if contact is None:
             return None
-        token = await tokens.issue(
+        token = await links.issue(
             tx,
             Kind.EMAIL_VALIDATION,
-            app.id,
-            contact["profile_id"],
+            app,
+            ("Email", key),
+            contact,
             now_ms=call.now_ms,
-            life_seconds=link.minutes * 60,
-            data={"type": "Email", "key": key},
+            minutes=link.minutes,
         )
         return contact, token
 

@@ -173,7 +173,7 @@ async def _change_logins(
             raise Refused(Code.IDENTITY_TAKEN, f"Another user has this value of '{settings.identity}'.")
         old = new
     if digest is not None:
-        await identities.set_digest(tx, app.id, type_, accounts.identity_key(type_, old), digest)
+        await identities.set_digest(tx, app.id, profile_id, type_, accounts.identity_key(type_, old), digest)
     email = new if settings.identity == "email" else properties.read_email(given, Code.CANNOT_UPDATE)
     if email and email != row["contact_email"]:
         await profiles.set_value(tx, app.id, profile_id, "contact_email", email)

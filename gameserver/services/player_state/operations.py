@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.apps import is_mail_address
-from gameserver.players import links, profiles, tokens
+from gameserver.players import identities, links, profiles
 from gameserver.players.accounts import InvalidEmail
 from gameserver.players.profiles import Status
 from gameserver.players.tokens import Kind
@@ -294,14 +294,14 @@ async def resend_validation_email(ctx: Context, request: Nothing) -> None:
     if found is None:
         return
     settings = ctx.app.mail.validation
-    token = await tokens.issue(
+    token = await links.issue(
         ctx.tx,
         Kind.EMAIL_VALIDATION,
-        ctx.app.id,
-        ctx.player_id,
+        ctx.app,
+        ("Email", found.key),
+        await identities.find_contact(ctx.tx, ctx.app.id, "Email", found.key),
         now_ms=ctx.now_ms,
-        life_seconds=settings.minutes * 60,
-        data={"type": "Email", "key": found.key},
+        minutes=settings.minutes,
     )
     url = links.link(settings, ctx.core.public_url, links.VALIDATE_PATH, token)
 

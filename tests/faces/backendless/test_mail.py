@@ -33,6 +33,23 @@ async def test_a_restored_password(game: Game, device: Device) -> None:
     await device.log_in(user["email"], "another")
 
 
+async def test_a_link_does_not_follow_a_name_to_its_next_owner(
+    game: Game, device: Device, definition: Path
+) -> None:
+    reload(game, definition, app_toml('identity = "nickname"'))
+    cool, thief = game.unique("cool"), Device(game)
+    address = f"{game.unique('thief')}@example.com"
+    await thief.post("/users/register", {"nickname": cool, "password": PASSWORD, "email": address})
+    await thief.log_in(cool)
+    await thief.get(f"/users/restorepassword/{cool}")
+    page = await link_in_mail(game, "/reset/")
+    await thief.put(f"/users/{thief.id}", {"nickname": game.unique("other")})
+    await device.post("/users/register", {"nickname": cool, "password": PASSWORD})
+    assert (await game.http.post(page, content=b"password=stolen")).status_code == 410
+    assert await device.fails(cool, "stolen") == (3003, 401)
+    await device.log_in(cool)
+
+
 async def test_whose_password_cannot_be_restored(game: Game, device: Device, definition: Path) -> None:
     path = "/users/restorepassword/nobody@example.com"
     assert await device.refused("GET", path) == (3020, 404)
