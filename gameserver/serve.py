@@ -26,26 +26,28 @@ from types import FrameType
 from typing import Any
 
 import structlog
-import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from gameserver import logs
 from gameserver.app import GameServer, open_server, registry
 from gameserver.apps import App, load_apps, write_sample
 from gameserver.cli import link
 from gameserver.faces import ops
-from gameserver.rpc.metrics import settle as settle_counts
+from gameserver.http_server import (
+    CONNECTIONS_PER_ADDRESS_MAX,
+    Places,
+    WebServer,
+    connections_max,
+    raise_descriptor_limit,
+    web_server,
+)
 from gameserver.settings import Settings
 from gameserver.storage import StorageError
 from gameserver.wire.clock import FixedClock
 
 log = structlog.get_logger(__name__)
 
-GRACE_SECONDS = 65  # a little more than the longest a packet runs
-RECEIVE_SECONDS_MAX = 60  # from the first byte of a request, or from the connection on, to its last byte
-TICKS_PER_SECOND = 10  # of uvicorn's main loop
-KEEP_ALIVE_SECONDS = 75  # longer than balancers keep idle connections: who closes first must not be this end
 RESTART_PAUSE_SECONDS = 1.0
 WORKERS_MAX = 64
 
@@ -232,104 +234,6 @@ def _is_loopback(host: str) -> bool:
 # One process
 
 
-class _OneWrite:
-    """A transport that sends what is written in one turn of the event loop at once.
-
-    uvicorn writes the head of an answer and its body one after the other. Each write is a system call that
-    wakes the other side: together they cost as much as everything else in a small packet.
-    """
-
-    __slots__ = ("_loop", "_transport", "_waiting")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._loop = asyncio.get_running_loop()
-        self._waiting: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if not self._waiting:
-            self._loop.call_soon(self._flush)
-        self._waiting.append(data)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            data = b"".join(self._waiting)
-            self._waiting.clear()
-            if not self._transport.is_closing():
-                self._transport.write(data)
-
-
-class _Protocol(HttpToolsProtocol):
-    """HTTP as uvicorn speaks it, with answers in one piece, and a way to drop a connection without any."""
-
-    receiving_since = 0.0  # by the loop's clock; 0 while the server is to speak, or nobody
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in its base
-        super().connection_made(_OneWrite(transport))  # type: ignore[arg-type]  # looks like one
-        self.receiving_since = self.loop.time()
-
-    def data_received(self, data: bytes) -> None:
-        if not self.receiving_since:
-            self.receiving_since = self.loop.time()
-        super().data_received(data)
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self.receiving_since = 0.0
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.receiving_since = self.receiving_since or self.loop.time()  # it may follow another in one piece
-        self.scope["extensions"] = {"gameserver.abort": self.transport.abort}  # type: ignore[dict-item]
-
-
-class _Web(uvicorn.Server):
-    """Serves on a socket that is bound already; tells when it does, and leaves signals to its owner."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
-
-    async def on_tick(self, counter: int) -> bool:
-        """Settle what was counted, and hang up on clients whose request never ends: they would stay."""
-        if counter % TICKS_PER_SECOND == 0:
-            try:
-                settle_counts()
-            except Exception:  # a full disk under the files of several workers must not end the server
-                log.exception("counts_not_settled")
-            begun_before = asyncio.get_running_loop().time() - RECEIVE_SECONDS_MAX
-            for connection in tuple(self.server_state.connections):
-                if isinstance(connection, _Protocol) and 0 < connection.receiving_since < begun_before:
-                    connection.transport.abort()
-        return await super().on_tick(counter)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Take a signal as a wish to stop in good order: unlike in uvicorn, the process ends with 0."""
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            self.handle_exit(number, frame)
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
 @contextlib.asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[GameServer]:
     """Open the server that the options describe. Raises `CannotServe`."""
@@ -365,28 +269,21 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[l
                 raise CannotServe(str(error)) from None
         gc.collect()
         gc.freeze()  # what a server begins with lives as long: nobody needs to look for garbage in it
-        await web_server(settings, server, lambda: ready(list(server.apps))).serve([listener])
+        await _web_server(settings, server, lambda: ready(list(server.apps))).serve([listener])
 
 
-def web_server(settings: Settings, server: GameServer, ready: Callable[[], None]) -> uvicorn.Server:
-    """Make what speaks HTTP in front of a server."""
-    return _Web(
-        uvicorn.Config(
-            logs.with_request_ids(server),
-            interface="asgi3",
-            http=_Protocol,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            ssl_certfile=settings.tls_cert or None,
-            ssl_keyfile=settings.tls_key or None,
-            proxy_headers=bool(settings.proxies),
-            forwarded_allow_ips=settings.proxies or None,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=GRACE_SECONDS,
+def _web_server(settings: Settings, server: GameServer, ready: Callable[[], None]) -> WebServer:
+    app: Any = logs.with_request_ids(server)
+    if settings.proxies:
+        app = ProxyHeadersMiddleware(app, settings.proxies)
+    most = connections_max(raise_descriptor_limit())
+    return web_server(
+        app,
+        Places(
+            most, min(CONNECTIONS_PER_ADDRESS_MAX, most // 2), lambda address: address in settings.proxies
         ),
-        ready,
+        ready=ready,
+        tls=(settings.tls_cert, settings.tls_key) if settings.tls_cert else None,
     )
 
 

@@ -75,6 +75,9 @@ SQL_SECONDS = Seconds("gameserver_sql_seconds", "Time of SQL work, by kind.", _S
 REDIS_SECONDS = Seconds(
     "gameserver_redis_seconds", "Time of round trips to Redis, each for many packets.", _STORE_BUCKETS
 )
+HTTP_TROUBLES = Counts(
+    "gameserver_http_troubles", "Requests and connections that broke rules of HTTP or limits.", ["kind"]
+)
 RUNNING = Gauge(
     "gameserver_packets_running", "Packets being run, sampled every few seconds.", multiprocess_mode="livesum"
 )
@@ -82,7 +85,15 @@ RUNNING = Gauge(
 
 def settle() -> None:
     """Pass on everything that was noted since the last time."""
-    for each in (PACKETS, PACKET_SECONDS, MESSAGES, MESSAGE_SECONDS, SQL_SECONDS, REDIS_SECONDS):
+    for each in (
+        PACKETS,
+        PACKET_SECONDS,
+        MESSAGES,
+        MESSAGE_SECONDS,
+        SQL_SECONDS,
+        REDIS_SECONDS,
+        HTTP_TROUBLES,
+    ):
         each.settle()
 
 
