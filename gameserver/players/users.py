@@ -24,7 +24,7 @@ from gameserver.players import accounts, tokens
 from gameserver.players.identities import ADD, identities
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
-from gameserver.storage import Json, Row, Transaction, metadata, upsert
+from gameserver.storage import Json, Row, Transaction, locks, metadata, upsert
 from gameserver.wire import json
 
 PROPERTIES_MAX = 100
@@ -60,6 +60,7 @@ async def find(tx: Transaction, app_id: str, type_: str, text: str) -> str | Non
 
 async def lock(tx: Transaction, app_id: str, profile_id: str) -> bool:
     """Keep others from changing the user until the transaction ends; False when there is no such player."""
+    await locks.take(tx, [locks.player_lock(profile_id)])
     return await tx.one(LOCK, app=app_id, profile=profile_id) is not None
 
 

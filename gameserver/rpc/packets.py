@@ -18,7 +18,7 @@ from sqlalchemy import Update
 
 from gameserver.apps import App
 from gameserver.players.audit import Kind
-from gameserver.rpc import metrics
+from gameserver.rpc import locks, metrics
 from gameserver.rpc.blanks import Blanks, CannotTell
 from gameserver.rpc.context import (
     SERVER_PROFILE_ID,
@@ -276,6 +276,8 @@ class Packets:
                 async with self.core.database.write() as tx:
                     if alone and not ctx.is_retry:
                         ctx.conclude = partial(self._conclude, tx, body_hash)
+                    if len(plan) > 1:
+                        await locks.take(ctx, plan, prepared, tx)
                     entries = await self._run_messages(
                         ctx, plan, prepared, tx, writing=True, savepoints=savepoints
                     )

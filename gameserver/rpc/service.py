@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from enum import IntEnum, StrEnum
 from typing import Any, TypeVar, get_type_hints
 
@@ -37,6 +37,7 @@ class Tx(IntEnum):
 
 Handler = Callable[[Context, Any], Awaitable[Any]]
 Prepare = Callable[[Context, Any], Awaitable[Any]]
+Locks = Callable[[Context, Any], Iterable[str]]
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 AnyPlayerHook = TypeVar("AnyPlayerHook", bound=PlayerHook[Context])
 AnyShow = TypeVar("AnyShow", bound=Callable[[App, Any], dict[str, Any]])
@@ -58,6 +59,7 @@ class Operation:
         access: Access,
         tx: Tx,
         prepare: Prepare | None,
+        locks: Locks | None,
         errors: tuple[type[GameError], ...],
     ) -> None:
         hints = get_type_hints(handler)
@@ -74,6 +76,7 @@ class Operation:
         self.access = access
         self.tx = tx
         self.prepare = prepare
+        self.locks = locks
         self.errors = errors
         self.request = shape
         self.reply: Any = None if reply is type(None) else reply
@@ -115,13 +118,15 @@ class Service:
         tx: Tx,
         access: Access = Access.PLAYER,
         prepare: Prepare | None = None,
+        locks: Locks | None = None,
         errors: tuple[type[GameError], ...] = (),
     ) -> Callable[[AnyHandler], AnyHandler]:
         """Declare an operation under its wire name; further names are spellings that some SDK sends.
 
         `errors`: the refusals of its own, for the exported protocol. `prepare` runs before the packet's
         transaction opens, for work that must not hold a lock (password digests, calls to other servers); the
-        handler finds its result in `ctx.prepared`.
+        handler finds its result in `ctx.prepared`. `locks` tells what the message will change that is not the
+        caller's own, in the names of `storage.locks`: of packets with several messages they are taken first.
         """
 
         def declare(handler: AnyHandler) -> AnyHandler:
@@ -129,7 +134,14 @@ class Service:
                 if name in self.operations or not _NAME.match(name):
                     raise ValueError(f"{self.name}.{name} is declared twice, or is no operation name")
                 self.operations[name] = Operation(
-                    self.name, name, handler, access=access, tx=tx, prepare=prepare, errors=errors
+                    self.name,
+                    name,
+                    handler,
+                    access=access,
+                    tx=tx,
+                    prepare=prepare,
+                    locks=locks,
+                    errors=errors,
                 )
             return handler
 

@@ -23,7 +23,7 @@ from gameserver.players.accounts import (
 from gameserver.players.mail import SUBJECT_MAX, Letter
 from gameserver.players.tokens import Kind
 from gameserver.rpc import Access, Caller, Context, Service, Tx
-from gameserver.storage import Aborted
+from gameserver.storage import Aborted, locks
 from gameserver.wire import json
 from gameserver.wire.errors import (
     GameError,
@@ -191,11 +191,19 @@ def admit_client(app: App, platform: str, version: str) -> None:
         )
 
 
+def of_player(ctx: Context, _: Authenticate) -> list[str]:
+    """Return the lock of the player who logs in, as far as they are known before."""
+    ready: Ready = ctx.prepared
+    profile_id = ready.verified.profile_id or ready.login.profile_id
+    return [locks.player_lock(profile_id)] if profile_id else []
+
+
 @service.operation(
     "AUTHENTICATE",
     tx=Tx.WRITE,
     access=Access.OPEN,
     prepare=verify,
+    locks=of_player,
     errors=(Redirected, PlatformNotEnabled, AppVersionObsolete, SessionLimitReached, *LOGIN_ERRORS),
 )
 async def authenticate(ctx: Context, request: Authenticate) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class ProcessReply(Reply):
     "UPDATE_INCREMENT",
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
+    locks=lambda ctx, request: statistics.global_locks(ctx.app.id, request.statistics),
     errors=(InvalidStatisticName, InvalidParameterValue),
 )
 async def process(ctx: Context, request: Process) -> ProcessReply:

@@ -12,6 +12,7 @@ from gameserver.domain.progress.experience import PlayerStatisticsSettings, Prog
 from gameserver.domain.progress.rewards import Rewards
 from gameserver.domain.progress.statistics import VALUE_MAX, InvalidStatisticName
 from gameserver.rpc import Access, Context, Service, Tx
+from gameserver.storage import locks
 from gameserver.wire.errors import GameError, InvalidParameterValue, MissingParameter, NoSession
 from gameserver.wire.shapes import Reply, Request
 
@@ -119,7 +120,11 @@ class UpdateReply(Reply, kw_only=True):
 
 
 @service.operation(
-    "UPDATE", "UPDATE_INCREMENT", tx=Tx.WRITE, errors=(InvalidStatisticName, InvalidParameterValue)
+    "UPDATE",
+    "UPDATE_INCREMENT",
+    tx=Tx.WRITE,
+    locks=lambda ctx, _: experience.locks_of_levels(ctx.app),
+    errors=(InvalidStatisticName, InvalidParameterValue),
 )
 async def update(ctx: Context, request: Update) -> UpdateReply:
     """Change the caller's statistics, add experience points, or both.
@@ -322,6 +327,7 @@ async def sys_reset_experience(ctx: Context, request: ResetExperience) -> ResetE
     "SYS_RESET_EXPERIENCE_POINTS_AND_LEVEL_FOR_USER",
     tx=Tx.WRITE,
     access=Access.SERVER,
+    locks=lambda _, request: [locks.player_lock(request.profile_id)],
     errors=(InvalidParameterValue, UnknownPlayer),
 )
 async def sys_reset_experience_of(ctx: Context, request: ResetExperienceOf) -> ExperienceReply:

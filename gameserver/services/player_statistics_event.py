@@ -88,6 +88,16 @@ class Trigger(Request):
     event_multiplier: Multiplier | None = None
 
 
+def locks_of(ctx: Context, triggers: Sequence[Trigger]) -> set[str]:
+    """Return the locks of what events may change for all players, the levels they lead to included."""
+    declared = ctx.section(EventSettings).events
+    events = [event for each in triggers if (event := declared.get(each.event_name)) is not None]
+    names = [
+        name for event in events for name in {**event.global_statistics, **event.rewards.global_statistics}
+    ]
+    return statistics.global_locks(ctx.app.id, names) | experience.locks_of_levels(ctx.app)
+
+
 class TriggerReply(Reply):
     """What the player got. `currency` holds all balances if one of them has changed."""
 
@@ -96,7 +106,12 @@ class TriggerReply(Reply):
     currency: dict[str, Balance]
 
 
-@service.operation("TRIGGER", tx=Tx.WRITE, errors=(InvalidEventName, InvalidParameterValue))
+@service.operation(
+    "TRIGGER",
+    tx=Tx.WRITE,
+    locks=lambda ctx, request: locks_of(ctx, [request]),
+    errors=(InvalidEventName, InvalidParameterValue),
+)
 async def trigger(ctx: Context, request: Trigger) -> TriggerReply:
     """Let an event happen to the caller, once or `eventMultiplier` times, and pay what it brings.
 
@@ -109,7 +124,12 @@ class TriggerMultiple(Request):
     events: Annotated[list[Trigger], Meta(max_length=EVENTS_MAX)]
 
 
-@service.operation("TRIGGER_MULTIPLE", tx=Tx.WRITE, errors=(InvalidEventName,))
+@service.operation(
+    "TRIGGER_MULTIPLE",
+    tx=Tx.WRITE,
+    locks=lambda ctx, request: locks_of(ctx, request.events),
+    errors=(InvalidEventName,),
+)
 async def trigger_multiple(ctx: Context, request: TriggerMultiple) -> TriggerReply:
     """Let up to 50 events happen to the caller in turn, all of them or none, and pay what they bring."""
     return await _happen(ctx, request.events)

@@ -18,7 +18,17 @@ from gameserver.domain.progress.rewards import Paid, Points, RewardBatch, Reward
 from gameserver.domain.progress.statistics import Change, Changes, Planned, Rule, StatisticsSettings
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
-from gameserver.storage import Json, Row, Transaction, excluded, fail_unless, json_rows, metadata, upsert
+from gameserver.storage import (
+    Json,
+    Row,
+    Transaction,
+    excluded,
+    fail_unless,
+    json_rows,
+    locks,
+    metadata,
+    upsert,
+)
 from gameserver.wire.errors import NoSession
 
 # Settings
@@ -284,6 +294,14 @@ def _progress(settings: PlayerStatisticsSettings, row: Row) -> Progress:
     return Progress(settings, values, *numbers)
 
 
+def locks_of_levels(app: App) -> set[str]:
+    """Return the locks of what reaching a level may change for all players."""
+    levels = app.section(PlayerStatisticsSettings).levels
+    return statistics.global_locks(
+        app.id, (name for level in levels for name in level.rewards.global_statistics)
+    )
+
+
 async def change(
     tx: Transaction, app: App, profile_id: str, do: Callable[[Progress], AnyResult]
 ) -> tuple[Progress, AnyResult]:
@@ -292,7 +310,7 @@ async def change(
     Others who change this player's progress wait until the transaction has ended. Raises `NoSession` when the
     player is gone.
     """
-    await tx.lock(f"progress/{profile_id}")
+    await locks.take(tx, [locks.player_lock(profile_id)])
     progress = await read(tx, app, profile_id)
     if progress is None:
         raise NoSession("the player is gone")

@@ -26,7 +26,7 @@ from sqlalchemy.sql.expression import ColumnElement, FunctionElement
 from gameserver.apps import Declares, Mistake, Refers, Settings
 from gameserver.apps.definition import Name
 from gameserver.players.profiles import number
-from gameserver.storage import Transaction, metadata, upsert
+from gameserver.storage import Transaction, locks, metadata, upsert
 from gameserver.wire.errors import GameError, InvalidParameterValue
 
 VALUE_MAX = 2**53  # a double is exact up to here, and half of the clients read every number as a double
@@ -315,6 +315,11 @@ async def read_global(tx: Transaction, app_id: str) -> dict[str, float]:
     return {row["name"]: row["value"] for row in await tx.all(READ_GLOBAL, app=app_id)}
 
 
+def global_locks(app_id: str, names: Iterable[str]) -> set[str]:
+    """Return the locks of statistics that many players share: of whoever changes more than one of them."""
+    return {locks.shared_lock(app_id, "statistic", name) for name in names}
+
+
 async def change_global(
     tx: Transaction, app_id: str, planned: Iterable[tuple[str, tuple[Change, Rule]]]
 ) -> tuple[dict[str, float], dict[str, int]]:
@@ -325,7 +330,10 @@ async def change_global(
     """
     new: dict[str, float] = {}
     cuts: dict[str, int] = {}
-    for name, (change, rule) in sorted(planned, key=lambda item: item[0]):
+    ordered = sorted(planned, key=lambda item: item[0])
+    if len(ordered) > 1:
+        await locks.take(tx, global_locks(app_id, (name for name, _ in ordered)))
+    for name, (change, rule) in ordered:
         first, cut = change.apply(rule.initial, rule)
         row = await tx.one(
             CHANGE_GLOBAL,

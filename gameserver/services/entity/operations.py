@@ -49,7 +49,7 @@ from gameserver.services.entity.rules import (
     read_entity,
     stored_entity,
 )
-from gameserver.storage import Row
+from gameserver.storage import Row, locks
 from gameserver.wire.errors import GameError, MissingParameter, NotAllowed, PacketTooLarge
 from gameserver.wire.shapes import Request
 
@@ -372,9 +372,15 @@ async def read_shared_list(ctx: Context, request: TargetList) -> Entities:
     return entities(await _list(ctx, request, _target(request)), ctx)
 
 
+def of_target(_: Context, request: Target) -> list[str]:
+    """Return the lock of the player whose entity may be changed."""
+    return [locks.player_lock(_target(request))]
+
+
 @service.operation(
     "UPDATE_SHARED",
     tx=Tx.WRITE,
+    locks=of_target,
     errors=(UpdateFailed, NotAllowed, VersionMismatch, InvalidFieldName, PacketTooLarge),
 )
 async def update_shared(ctx: Context, request: UpdateShared) -> Entity:
@@ -386,6 +392,7 @@ async def update_shared(ctx: Context, request: UpdateShared) -> Entity:
 @service.operation(
     "INCREMENT_SHARED_USER_ENTITY_DATA",
     tx=Tx.WRITE,
+    locks=of_target,
     errors=(MissingRecord, NotAllowed, InvalidFieldName, PacketTooLarge),
 )
 async def increment_shared(ctx: Context, request: IncrementShared) -> IncrementedEntity:

@@ -38,7 +38,7 @@ from gameserver.services.global_entity.rules import (
     service,
     why_not,
 )
-from gameserver.storage import Row, Statement
+from gameserver.storage import Row, Statement, locks
 from gameserver.wire.errors import (
     GameError,
     InvalidParameterType,
@@ -156,6 +156,11 @@ class Change(OneEntity):
     version: Version = None
 
 
+def of_entity(ctx: Context, request: Change) -> list[str]:
+    """Return the lock of an entity, which any player may change."""
+    return [locks.shared_lock(ctx.app.id, "entity", request.entity_id)]
+
+
 class Update(Change):
     data: Data | None = None
 
@@ -164,6 +169,7 @@ class Update(Change):
     "UPDATE",
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
+    locks=of_entity,
     errors=(*CHANGE_ERRORS, InvalidFieldName, PacketTooLarge),
 )
 async def update_entity(ctx: Context, request: Update) -> EntityHead:
@@ -183,6 +189,7 @@ class Increment(OneEntity):
     "INCREMENT_GLOBAL_ENTITY_DATA",
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
+    locks=of_entity,
     errors=(
         MissingRecord,
         Expired,
@@ -213,7 +220,7 @@ class UpdateAcl(Change):
     acl: AclField = None
 
 
-@service.operation("UPDATE_ACL", tx=Tx.WRITE, access=Access.SIGNED_IN, errors=CHANGE_ERRORS)
+@service.operation("UPDATE_ACL", tx=Tx.WRITE, access=Access.SIGNED_IN, locks=of_entity, errors=CHANGE_ERRORS)
 async def update_acl(ctx: Context, request: UpdateAcl) -> EntityHead:
     """Change what others may do with an entity.
 
@@ -231,6 +238,7 @@ class UpdateOwnerAndAcl(UpdateAcl, kw_only=True):
     "UPDATE_ENTITY_OWNER_AND_ACL",
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
+    locks=of_entity,
     errors=(*CHANGE_ERRORS, InvalidOwner),
 )
 async def update_owner_and_acl(ctx: Context, request: UpdateOwnerAndAcl) -> Entity:
@@ -254,6 +262,7 @@ async def update_owner_and_acl(ctx: Context, request: UpdateOwnerAndAcl) -> Enti
     "MAKE_SYSTEM_ENTITY",
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
+    locks=of_entity,
     errors=(*CHANGE_ERRORS, AclNotReadable),
 )
 async def make_system_entity(ctx: Context, request: UpdateAcl) -> Entity:
@@ -273,7 +282,9 @@ class UpdateIndexedId(Change, kw_only=True):
     entity_indexed_id: Annotated[str, Meta(max_length=256)] | None
 
 
-@service.operation("UPDATE_INDEXED_ID", tx=Tx.WRITE, access=Access.SIGNED_IN, errors=CHANGE_ERRORS)
+@service.operation(
+    "UPDATE_INDEXED_ID", tx=Tx.WRITE, access=Access.SIGNED_IN, locks=of_entity, errors=CHANGE_ERRORS
+)
 async def update_indexed_id(ctx: Context, request: UpdateIndexedId) -> EntityHead:
     """Change or remove the indexed id of an entity that the caller may write."""
     new_id = request.entity_indexed_id or None
@@ -285,7 +296,9 @@ class UpdateTimeToLive(Change, kw_only=True):
     time_to_live: Milliseconds | None
 
 
-@service.operation("UPDATE_TIME_TO_LIVE", tx=Tx.WRITE, access=Access.SIGNED_IN, errors=CHANGE_ERRORS)
+@service.operation(
+    "UPDATE_TIME_TO_LIVE", tx=Tx.WRITE, access=Access.SIGNED_IN, locks=of_entity, errors=CHANGE_ERRORS
+)
 async def update_time_to_live(ctx: Context, request: UpdateTimeToLive) -> Entity:
     """Let an entity that the caller may write expire so many ms after its last change; 0 or less: never."""
     life = _life(request.time_to_live)
@@ -296,7 +309,7 @@ async def update_time_to_live(ctx: Context, request: UpdateTimeToLive) -> Entity
     return entity(row)
 
 
-@service.operation("DELETE", tx=Tx.WRITE, access=Access.SIGNED_IN, errors=CHANGE_ERRORS)
+@service.operation("DELETE", tx=Tx.WRITE, access=Access.SIGNED_IN, locks=of_entity, errors=CHANGE_ERRORS)
 async def delete_entity(ctx: Context, request: Change) -> None:
     """Delete an entity that the caller may write."""
     version = version_wanted(request.version)

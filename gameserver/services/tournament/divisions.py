@@ -47,7 +47,7 @@ from gameserver.services.tournament.rules import (
     leave,
     running,
 )
-from gameserver.storage import Aborted, Row
+from gameserver.storage import Aborted, Row, locks
 from gameserver.wire import json
 from gameserver.wire.shapes import Request
 
@@ -59,9 +59,15 @@ class JoinDivision(OfSet, kw_only=True):
     initial_score: Score = 0
 
 
+def of_set(ctx: Context, request: JoinDivision) -> list[str]:
+    """Return the lock of a division set, in which all who join take places."""
+    return [locks.shared_lock(ctx.app.id, "division", request.div_set_id)]
+
+
 @service.operation(
     "JOIN_DIVISION",
     tx=Tx.WRITE,
+    locks=of_set,
     errors=(
         NoDivisionSet,
         NoTournament,

@@ -20,7 +20,14 @@ from gameserver.services.tournament.base import (
     service,
 )
 from gameserver.services.tournament.configs import OfSet
-from gameserver.services.tournament.divisions import JoinDivision, divisions_of, enter, info, leave_for
+from gameserver.services.tournament.divisions import (
+    JoinDivision,
+    divisions_of,
+    enter,
+    info,
+    leave_for,
+    of_set,
+)
 from gameserver.services.tournament.playing import (
     LeftReply,
     PostScore,
@@ -135,7 +142,7 @@ class JoinGroupDivision(JoinDivision, kw_only=True):
     group_id: str
 
 
-@service.operation("JOIN_GROUP_DIVISION", tx=Tx.WRITE, errors=(NoDivisionSet, UnknownGroup))
+@service.operation("JOIN_GROUP_DIVISION", tx=Tx.WRITE, locks=of_set, errors=(NoDivisionSet, UnknownGroup))
 async def join_group_division(ctx: Context, request: JoinGroupDivision) -> dict[str, Any]:
     """Enter a group of the caller in an instance of a division set that has room."""
     await check_member(ctx, request.group_id)

@@ -17,7 +17,7 @@ from gameserver.domain.progress.experience import Progress, ProgressEvent
 from gameserver.domain.progress.rewards import Paid, Rewards
 from gameserver.services.tournament import closing, storage, templates
 from gameserver.services.tournament.base import AlreadyClaimed
-from gameserver.storage import Aborted, Database, Row, Transaction
+from gameserver.storage import Aborted, Database, Row, Transaction, locks
 from gameserver.wire.errors import GameError
 
 log = structlog.get_logger(__name__)
@@ -55,6 +55,7 @@ async def claim(tx: Transaction, app: App, row: Row, now_ms: int) -> tuple[Rewar
     """Pay the reward of a result, once. Raises `AlreadyClaimed`, `NoTemplate`, `NoSession`."""
     reward = await reward_of(tx, app, row, now_ms)
     of_result = {"uid": row["board_uid"], "of_version": row["version"], "member": row["member_id"]}
+    await locks.take(tx, [locks.player_lock(row["member_id"])])
     if not await tx.run(storage.CLAIM, **of_result, now_ms=now_ms):
         raise AlreadyClaimed("the reward has been claimed")
     deed = ProgressEvent(name=row["code"], rewards=reward.rewards)

@@ -55,7 +55,7 @@ from gameserver.services.tournament.rules import (
     running,
 )
 from gameserver.services.tournament.templates import fee_shown
-from gameserver.storage import Row
+from gameserver.storage import Row, locks
 from gameserver.wire.shapes import Reply
 
 ROWS_MAX = 500
@@ -390,6 +390,7 @@ class PostOnBehalfOf(PostScore, kw_only=True):
 @service.operation(
     "POST_TOURNAMENT_SCORE_ON_BEHALF_OF",
     tx=Tx.WRITE,
+    locks=lambda _, request: [locks.player_lock(request.profile_id)],
     access=Access.SERVER,
     errors=(NoLeaderboard, NoTournament, NotEnrolled, UnknownProfile),
 )
