@@ -18,7 +18,10 @@ from gameserver.wire.errors import (
     UnreadableJson,
 )
 
-DATA_BYTES_MAX = 100 << 10  # of JSON text, as it is stored
+DATA_BYTES_MAX = 100 << 10  # of JSON text, as it is stored; where an app does not say otherwise
+DataBytes = Annotated[
+    int, Meta(ge=1 << 10, le=3 << 20, description="Most bytes of the data of one, as compact JSON.")
+]
 DATA_DEPTH_MAX = 24  # a list of documents in an answer stays well within what any JSON reader allows
 TYPE_MAX = 256  # characters of an entity type or an indexed id
 VERSION_ANY = -1
@@ -153,14 +156,16 @@ def data_out(text: str) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.format(text.encode(), indent=-1))
 
 
-def incremented(text: str, by: Mapping[str, Any], where: str = "data.data") -> str:
+def incremented(
+    text: str, by: Mapping[str, Any], where: str = "data.data", bytes_max: int = DATA_BYTES_MAX
+) -> str:
     """Add numbers to the numbers of stored data, and return the new text.
 
     `by` has the shape of the data: numbers, and objects that hold numbers. What is missing starts at 0.
     Raises `InvalidParameterType` where one of the two is no number, `InvalidParameterValue` for a sum that a
     double cannot hold exactly, and what `data_text` raises.
     """
-    return data_text(_added(msgspec.json.decode(text), by, where), where)
+    return data_text(_added(msgspec.json.decode(text), by, where), where, bytes_max)
 
 
 def _added(old: Any, by: Mapping[str, Any], where: str) -> dict[str, Any]:

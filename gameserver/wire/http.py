@@ -14,7 +14,8 @@ from gameserver.wire.packet import UNKNOWN_PACKET_ID
 BODY_BYTES_MAX = 1 << 20
 INFLATED_BYTES_MAX = 4 << 20
 INFLATED_RATIO_MAX = 100
-INFLATED_BYTES_FREE = 64 << 10  # the ratio counts above this size: short texts of one letter are harmless
+INFLATED_BYTES_FREE = BODY_BYTES_MAX  # the ratio counts above what a body may have without being packed
+MEMBERS_MAX = 64  # of a gzip body; each costs a pass over what follows it
 BLOCKING_BYTES_MAX = 8 << 10  # larger gzip bodies are unpacked in a thread
 
 Header = tuple[bytes, bytes]
@@ -105,16 +106,24 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
 
 
 def inflate(body: bytes) -> bytes:
-    """Unpack gzip, within the limits. Raises a `GameError`."""
-    unpacker = zlib.decompressobj(wbits=31)  # gzip framing
-    try:
-        text = unpacker.decompress(body, INFLATED_BYTES_MAX + 1)
-    except zlib.error:
-        raise errors.UnreadableJson("the body is not gzip") from None
-    if len(text) > INFLATED_BYTES_MAX:
-        raise errors.PacketTooLarge(f"a packet has at most {INFLATED_BYTES_MAX} bytes when unpacked")
-    if len(text) > max(INFLATED_BYTES_FREE, INFLATED_RATIO_MAX * len(body)):
-        raise errors.PacketTooLarge(f"a packet shrinks to no less than 1/{INFLATED_RATIO_MAX}")
-    if not unpacker.eof or unpacker.unused_data:
-        raise errors.UnreadableJson("the gzip body is cut short or has something behind it")
-    return text
+    """Unpack gzip, within the limits; it may have several members. Raises a `GameError`."""
+    members: list[bytes] = []
+    size = 0
+    rest = body
+    while not members or rest:
+        unpacker = zlib.decompressobj(wbits=31)  # gzip framing
+        try:
+            members.append(unpacker.decompress(rest, INFLATED_BYTES_MAX + 1 - size))
+        except zlib.error:
+            raise errors.UnreadableJson("the body is not gzip") from None
+        size += len(members[-1])
+        if size > INFLATED_BYTES_MAX:
+            raise errors.PacketTooLarge(f"a packet has at most {INFLATED_BYTES_MAX} bytes when unpacked")
+        if size > max(INFLATED_BYTES_FREE, INFLATED_RATIO_MAX * len(body)):
+            raise errors.PacketTooLarge(f"a packet shrinks to no less than 1/{INFLATED_RATIO_MAX}")
+        if not unpacker.eof:
+            raise errors.UnreadableJson("the gzip body is cut short")
+        if len(members) > MEMBERS_MAX:
+            raise errors.UnreadableJson(f"a gzip body has at most {MEMBERS_MAX} members")
+        rest = unpacker.unused_data
+    return members[0] if len(members) == 1 else b"".join(members)

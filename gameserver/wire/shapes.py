@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gameserver.wire import json
+from gameserver.wire import fitting, json
 from gameserver.wire.errors import (
     GameError,
     InvalidParameterType,
@@ -26,6 +26,7 @@ class Reply(msgspec.Struct, rename="camel", kw_only=True, omit_defaults=False):
 
 
 AnyRequest = TypeVar("AnyRequest", bound=Request)
+Value = TypeVar("Value", bound=msgspec.Struct)
 
 _WORDS = {
     "str": "text",
@@ -37,7 +38,8 @@ _WORDS = {
     "null": "null",
 }
 _EXPECTED = re.compile(r"^Expected `(?P<expected>[^`]+)`(?:, got `(?P<got>[^`]+)`)?")
-_WHOLE_FLOAT = re.compile(r"^Expected `int\b[^`]*`, got `float`")
+_FORGIVABLE = re.compile(r"^Expected `(?:int\b[^`]*`, got `float`|[^`]+`, got `null`)")
+_ENUM = re.compile(r"^Invalid enum value (?P<got>.*?)(?: - at `|$)")
 _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]+)`")
 _PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 
@@ -59,18 +61,22 @@ class RequestReader:
         try:
             return self._decode(data)
         except msgspec.ValidationError as error:
-            # JavaScript has one kind of number: 5.0 is as good as 5.
-            if _WHOLE_FLOAT.match(str(error)):
-                return self._read_whole_floats(bytes(data))
-            raise explain(error) from None
+            if _FORGIVABLE.match(str(error)):
+                return read_value(json.decode_any(bytes(data)), self.shape)
+            raise explain(error, kind=self.shape) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UnreadableJson(f"data: not JSON: {error}") from None
 
-    def _read_whole_floats(self, data: bytes) -> Any:
-        try:
-            return msgspec.convert(_whole(json.decode_any(data)), self.shape)
-        except msgspec.ValidationError as error:
-            raise explain(error) from None
+
+def read_value(value: Any, kind: type[Value], where: str = "data") -> Value:
+    """Read decoded JSON into a type, as forgiving as a request is. Raises a `GameError` that names the field.
+
+    Null counts as absent where a field is optional, and 5.0 as 5 where a whole number is wanted.
+    """
+    try:
+        return msgspec.convert(fitting.fit(value, fitting.type_info(kind)), kind)
+    except msgspec.ValidationError as error:
+        raise explain(error, where, kind) from None
 
 
 def json_schemas(
@@ -88,25 +94,19 @@ def json_schemas(
     return list(schemas), definitions
 
 
-def _whole(value: Any) -> Any:
-    match value:
-        case float() if value.is_integer() and abs(value) <= json.INTEGER_MAX:
-            return int(value)
-        case list():
-            return [_whole(item) for item in value]
-        case dict():
-            return {key: _whole(item) for key, item in value.items()}
-        case _:
-            return value
+def explain(error: msgspec.ValidationError, root: str = "data", kind: Any = None) -> GameError:
+    """Put a decoder's complaint into words: `data.playerName: expected text, got null`.
 
-
-def explain(error: msgspec.ValidationError, root: str = "data") -> GameError:
-    """Put a decoder's complaint into words: `data.playerName: expected text, got null`."""
+    `kind` is the type that was read; with it the values of an enum are listed.
+    """
     text = str(error)
     place = _PATH.search(text)
     where = root + (place["path"] if place else "")
     if missing := _MISSING.match(text):
         return MissingParameter(f"{where}.{missing['field']}: required")
+    if kind is not None and (enum := _ENUM.match(text)):
+        listed = fitting.values_at(fitting.type_info(kind), place["path"] if place else "")
+        return InvalidParameterValue(f"{where}: expected {' or '.join(map(str, listed))}, got {enum['got']}")
     if (found := _EXPECTED.match(text)) is None:
         return InvalidParameterValue(f"{where}: {_PATH.sub('', text)}")
     if found["got"] is None:  # the type is right, its size or range is not

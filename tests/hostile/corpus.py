@@ -234,11 +234,18 @@ def packed_bodies() -> Iterator[Case]:
     for length in (1, 9, 10, len(PACKED) // 2, len(PACKED) - 8, len(PACKED) - 1):
         yield Case(f"gzip cut after {length} bytes", GOOD, [NOT_JSON], -1, packed, PACKED[:length])
     yield Case("gzip and something behind it", GOOD, [NOT_JSON], -1, packed, PACKED + b"x")
-    yield Case("two gzip members", GOOD, [NOT_JSON], -1, packed, PACKED + PACKED)
+    yield Case("two gzip members", GOOD + GOOD, [NOT_JSON], -1, packed, PACKED + PACKED)
+    halves = gzip.compress(GOOD[:20], mtime=0) + gzip.compress(GOOD[20:], mtime=0)
+    yield Case("gzip of two members", GOOD, [NO_SESSION], 7, packed, halves)
+    yield Case("gzip whose second member is cut", GOOD, [NOT_JSON], -1, packed, halves[:-3])
+    nothing = gzip.compress(b"", mtime=0)
+    yield Case("gzip of many members", GOOD, [NOT_JSON], -1, packed, nothing * 40_000 + PACKED)
+    bombs = b"".join(_packed_spaces(MIB) for _ in range(6))
+    yield Case("gzip bombs one after the other", GOOD, [TOO_LARGE], -1, packed, bombs)
     broken = PACKED[:-8] + bytes(byte ^ 1 for byte in PACKED[-8:-4]) + PACKED[-4:]
     yield Case("gzip with a wrong checksum", GOOD, [NOT_JSON], -1, packed, broken)
     yield Case("gzip in gzip", GOOD, [NOT_JSON], -1, packed, gzip.compress(PACKED))
-    for size in (MIB, 16 * MIB, 64 * MIB):
+    for size in (2 * MIB, 16 * MIB, 64 * MIB):
         bomb = _packed_spaces(size)
         yield Case(f"a gzip bomb of {size >> 20} MiB", GOOD, [TOO_LARGE], -1, packed, bomb)
     for encoding in ("br", "deflate", "gzip, gzip", "x" * 5000, "gzip;q=1", b"\xff\xfe"):

@@ -2,8 +2,11 @@
 
 import asyncio
 import base64
+import gzip
+import hashlib
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,8 @@ import pytest
 from gameserver.apps import load_apps
 from gameserver.rpc import blanks
 from gameserver.sessions.interface import LEASE_SECONDS
-from tests.conftest import BACKENDS, Client, Game
+from gameserver.wire.errors import PacketTooLarge
+from tests.conftest import BACKENDS, SECRET, Client, Game
 
 SERVICE = "entity"
 HEAD = {"entityId", "entityType", "version", "acl", "createdAt", "updatedAt"}
@@ -44,6 +48,31 @@ async def numbered(game: Game, player: Client, count: int, type_: str = "thing")
 
 
 # Create, read, update, delete
+
+
+async def test_the_app_says_how_large_data_may_be(game: Game, apps_folder: Path) -> None:
+    """A client that tries its compression sends 700 KB of data that packs 128:1."""
+    file = apps_folder / "test" / "app.toml"
+    file.write_text(file.read_text() + "[entity]\ndata_bytes_max = 1048576\n")
+    player = await game.player()
+    data = {"blocks": ["x" * 1000 for _ in range(700)], "count": 0}
+    message = ("entity", "CREATE", {"entityType": "large", "data": data, "acl": {"other": 0}})
+
+    async def send() -> dict[str, Any]:
+        body = player.body(message)
+        packed = gzip.compress(body)
+        assert len(packed) * 128 < len(body)
+        signature = hashlib.md5(body + SECRET.encode()).hexdigest()
+        answer = await game.packet(packed, **{"X-SIG": signature, "Content-Encoding": "gzip"})
+        return answer.json()["responses"][0]
+
+    assert (await send())["reason_code"] == PacketTooLarge.reason_code  # of 100 KiB unless the app says more
+    game.apps.replace(load_apps(apps_folder, game.server_app.registry.sections()))
+    made = (await send())["data"]
+    read = await player.call("entity", "READ", entityId=made["entityId"])
+    assert read["data"] == data
+    more = {"entityId": made["entityId"], "data": {"count": 1}}
+    assert (await player.call("entity", "INCREMENT_USER_ENTITY_DATA", **more))["version"] == 2
 
 
 async def test_a_new_entity_has_version_1_and_belongs_to_its_player(game: Game) -> None:

@@ -884,6 +884,17 @@ async def test_what_no_board_can_be_made_from(game: Game, wrong: dict[str, Any],
     assert (await player.refused(BOARD, "POST_SCORE", leaderboardId="new", score=1)).reason_code == 40499
 
 
+@pytest.mark.parametrize("name", ["rotationResetTime", "rotationReset"])
+async def test_a_wrong_time_is_told_under_the_name_it_came_with(game: Game, name: str) -> None:
+    request = {"leaderboardId": game.unique("b"), **CONFIG, name: "soon"}
+    refusal = await (await game.player()).refused(BOARD, "POST_SCORE_DYNAMIC", **request, score=1)
+    assert refusal.message.startswith(f"data.{name}: expected ")
+    for name_of_servers in (name, "rotationResetTimestampUtcMillis"):
+        request = {"leaderboardId": game.unique("b"), **CONFIG, name_of_servers: "soon"}
+        refusal = await game.server.refused(BOARD, "SYS_CREATE_LEADERBOARD", **request)
+        assert refusal.message.startswith(f"data.{name_of_servers}: expected ")
+
+
 @pytest.mark.parametrize("board", ["", "x" * 129, "a\nb"])
 async def test_ids_that_no_board_can_have(game: Game, board: str) -> None:
     player = await game.player()

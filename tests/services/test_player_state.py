@@ -212,7 +212,28 @@ async def test_time_zone_is_set(game: Game, hours: float) -> None:
     assert repr((await state_of(player))["timeZoneOffset"]) == repr(hours)
 
 
-@pytest.mark.parametrize(("hours", "reason"), [(14.5, 40660), (-15, 40660), ("2", 40359), (None, 40358)])
+@pytest.mark.parametrize(("text", "hours"), [("-2", -2), ("5.5", 5.5), ("5,75", 5.75), ("+14", 14), ("0", 0)])
+async def test_time_zone_may_come_as_text(game: Game, text: str, hours: float) -> None:
+    player = await game.player()
+    answer = await player.call(SERVICE, "UPDATE_TIMEZONE_OFFSET", timeZoneOffset=text)
+    assert repr(answer["timeZoneOffset"]) == repr(hours)
+
+
+@pytest.mark.parametrize(
+    ("hours", "reason"),
+    [
+        (14.5, 40660),
+        (-15, 40660),
+        ("14.5", 40660),
+        ("99", 40660),
+        ("", 40660),
+        ("nan", 40660),
+        ("1e1", 40660),
+        ("5" * 5000, 40660),
+        (True, 40359),
+        (None, 40358),
+    ],
+)
 async def test_bad_time_zone_is_refused(game: Game, hours: Any, reason: int) -> None:
     player = await game.player()
     assert (

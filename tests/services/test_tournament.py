@@ -1,6 +1,7 @@
 """tournament, spoken to as clients and servers would."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -624,6 +625,26 @@ async def test_a_changed_template_holds_for_later_periods(game: Game) -> None:
     finally:
         await game.server.call(SERVICE, "SYS_DELETE_TOURNAMENT_TEMPLATE", tournamentCode="later")
     assert (await claim(player))["rewards"]["currency"] == {"coins": 100}  # promised is promised
+
+
+@pytest.mark.parametrize("percent", ["10", "10.0", "1e1"])
+async def test_numbers_are_told_as_clients_write_them(game: Game, apps_folder: Path, percent: str) -> None:
+    """A client that reads whole numbers stumbles over 10.0."""
+    file = apps_folder / "test" / "app.toml"
+    file.write_text(
+        file.read_text()
+        + f"[playerStatistics.statistics.won]\n[leaderboard.boards.fine]\nrotation = 'DAILY'\n"
+        f"reset = 2023-01-05T00:00:00Z\ntournament = {{ codes = ['fine'] }}\n[tournament.templates.fine]\n"
+        f"payouts = [{{ percent = {percent}, rewards = {{ statistics = {{ won = 1.0 }} }} }}]\n"
+    )
+    game.apps.replace(load_apps(apps_folder, game.server_app.registry.sections()))
+    [config] = (await status(await game.player(), "fine"))["tournamentConfigs"]
+    told = {"rank": {"rankToPercent": 10}, "reward": {"statistics": {"won": 1}}}
+    assert repr(config["payoutRules"]) == repr([told])
+    rules = json.loads(f'[{{"rank":{{"rankToPercent":{percent}}},"reward":{{"statistics":{{"won":1.0}}}}}}]')
+    made = await create(game, game.unique("t"), payoutRules=rules)
+    assert repr(made["payoutRules"]) == repr([{**told, "rank": made["payoutRules"][0]["rank"]}])
+    assert repr(made["payoutRules"][0]["rank"]["rankToPercent"]) == "10"
 
 
 async def test_what_is_no_longer_declared_is_not_granted(game: Game, apps_folder: Path) -> None:

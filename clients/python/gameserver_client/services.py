@@ -97,9 +97,10 @@ class AuthenticationV2(Service[R]):
 
         Answers alike whether or not the account exists, and changes no password by itself.
         `serviceParams` may name a mail template of the app and values for it; sender and subject count
-        only when a server asks. `tokenTtlInMinutes` says how long the link works. Refused are texts that
-        are no mail addresses, templates the app does not have, and senders that are none. Who asks too
-        often gets no further mail.
+        only when a server asks. `tokenTtlInMinutes` says how long the link works, without a session no
+        longer than the app's setting. It dies when the password or an address of the account changes.
+        Refused are texts that are no mail addresses, templates the app does not have, and senders that
+        are none. Who asks too often gets no further mail.
         """
         return self._call(
             "RESET_EMAIL_PASSWORD",
@@ -124,9 +125,10 @@ class AuthenticationV2(Service[R]):
 
         Answers alike whether or not the account exists, and changes no password by itself.
         `serviceParams` may name a mail template of the app and values for it; sender and subject count
-        only when a server asks. `tokenTtlInMinutes` says how long the link works. Refused are texts that
-        are no mail addresses, templates the app does not have, and senders that are none. Who asks too
-        often gets no further mail.
+        only when a server asks. `tokenTtlInMinutes` says how long the link works, without a session no
+        longer than the app's setting. It dies when the password or an address of the account changes.
+        Refused are texts that are no mail addresses, templates the app does not have, and senders that
+        are none. Who asks too often gets no further mail.
         """
         return self._call(
             "RESET_EMAIL_PASSWORD_ADVANCED",
@@ -151,9 +153,10 @@ class AuthenticationV2(Service[R]):
 
         Answers alike whether or not the account exists, and changes no password by itself.
         `serviceParams` may name a mail template of the app and values for it; sender and subject count
-        only when a server asks. `tokenTtlInMinutes` says how long the link works. Refused are texts that
-        are no mail addresses, templates the app does not have, and senders that are none. Who asks too
-        often gets no further mail.
+        only when a server asks. `tokenTtlInMinutes` says how long the link works, without a session no
+        longer than the app's setting. It dies when the password or an address of the account changes.
+        Refused are texts that are no mail addresses, templates the app does not have, and senders that
+        are none. Who asks too often gets no further mail.
         """
         return self._call(
             "RESET_EMAIL_PASSWORD_ADVANCED_WITH_EXPIRY",
@@ -178,9 +181,10 @@ class AuthenticationV2(Service[R]):
 
         Answers alike whether or not the account exists, and changes no password by itself.
         `serviceParams` may name a mail template of the app and values for it; sender and subject count
-        only when a server asks. `tokenTtlInMinutes` says how long the link works. Refused are texts that
-        are no mail addresses, templates the app does not have, and senders that are none. Who asks too
-        often gets no further mail.
+        only when a server asks. `tokenTtlInMinutes` says how long the link works, without a session no
+        longer than the app's setting. It dies when the password or an address of the account changes.
+        Refused are texts that are no mail addresses, templates the app does not have, and senders that
+        are none. Who asks too often gets no further mail.
         """
         return self._call(
             "RESET_EMAIL_PASSWORD_WITH_EXPIRY",
@@ -375,7 +379,8 @@ class Entity(Service[R]):
 
         Without an ACL nobody else sees it.
 
-        The data is an object of up to 100 KiB; names in it contain neither `$` nor dots.
+        The data is an object of up to 100 KiB, or what the app says; names in it contain neither `$` nor
+        dots.
         """
         return self._call("CREATE", {"entityType": entity_type, "data": data}, {"acl": acl})
 
@@ -1563,11 +1568,8 @@ class PlayerState(Service[R]):
         """Replace what other players see beside the caller's name: an object of up to 10 KiB, or null."""
         return self._call("UPDATE_SUMMARY", {"summaryFriendData": summary_friend_data})
 
-    def update_timezone_offset(self, *, time_zone_offset: float) -> R:
-        """Set the caller's distance from UTC in hours, from -14 to 14, such as -5 or 5.5.
-
-        time_zone_offset: Hours east of UTC, such as 5.5.
-        """
+    def update_timezone_offset(self, *, time_zone_offset: float | str) -> R:
+        """Set the caller's distance from UTC in hours, from -14 to 14, such as -5 or 5.5."""
         return self._call("UPDATE_TIMEZONE_OFFSET", {"timeZoneOffset": time_zone_offset})
 
 

@@ -21,6 +21,7 @@ from gameserver.domain.progress.statistics import (
     PlayerChanges,
     Rule,
 )
+from gameserver.players.profiles import number
 from gameserver.storage import Transaction
 
 Amount = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
@@ -52,8 +53,8 @@ class Rewards(Settings, kw_only=True):
         parts = {
             "experiencePoints": self.experience,
             "currency": self.currency,
-            "statistics": self.statistics,
-            "globalStatistics": self.global_statistics,
+            "statistics": statistics.plain(self.statistics),
+            "globalStatistics": statistics.plain(self.global_statistics),
         }
         return {name: part for name, part in parts.items() if part}
 
@@ -134,4 +135,4 @@ def _sum_up(total: dict[str, Any], changes: Changes, multiplier: int) -> None:
             total[name] = operation
         else:
             before = total.get(name, 0)
-            total[name] = operation * multiplier + (0 if isinstance(before, str) else before)
+            total[name] = number(operation * multiplier + (0 if isinstance(before, str) else before))

@@ -227,6 +227,11 @@ def mistakes_in(key: str, changes: Changes) -> Iterator[Mistake]:
             yield (key, name), str(error).removeprefix(": ")
 
 
+def plain(changes: Changes) -> Changes:
+    """Return changes as clients write numbers: 1 and not 1.0."""
+    return {name: number(value) if isinstance(value, float) else value for name, value in changes.items()}
+
+
 Planned = dict[str, tuple[Change, Rule]]
 """Changes that are known to be possible, by the name of their statistic."""
 

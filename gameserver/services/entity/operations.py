@@ -6,12 +6,15 @@ from typing import Annotated, Any
 from msgspec import Meta
 from sqlalchemy import Update as UpdateStatement
 
+from gameserver.apps import Settings
 from gameserver.documents import query
 from gameserver.documents.documents import (
+    DATA_BYTES_MAX,
     READABLE,
     VERSION_ANY,
     AclField,
     Data,
+    DataBytes,
     Id,
     InvalidFieldName,
     Name,
@@ -53,7 +56,21 @@ from gameserver.storage import Row, locks
 from gameserver.wire.errors import GameError, MissingParameter, NotAllowed, PacketTooLarge
 from gameserver.wire.shapes import Request
 
-service = Service("entity")
+SAMPLE = """\
+# Entities of players.
+[entity]
+# Most bytes of the data of one, as compact JSON; up to 3145728.
+#data_bytes_max = 102400
+"""
+
+
+class EntitySettings(Settings, kw_only=True):
+    """Entities of players."""
+
+    data_bytes_max: DataBytes = DATA_BYTES_MAX
+
+
+service = Service("entity", section=EntitySettings, sample=SAMPLE)
 
 # Operations on the caller's entities
 
@@ -68,7 +85,7 @@ class Create(Request):
 async def create(ctx: Context, request: Create) -> EntityHead:
     """Create an entity of the caller, at version 1. Without an ACL nobody else sees it.
 
-    The data is an object of up to 100 KiB; names in it contain neither `$` nor dots.
+    The data is an object of up to 100 KiB, or what the app says; names in it contain neither `$` nor dots.
     """
     other = read_acl(request.acl)
     head = EntityHead(
@@ -86,7 +103,7 @@ async def create(ctx: Context, request: Create) -> EntityHead:
         app_id=ctx.app.id,
         entity_type=head.entity_type,
         acl_other=other,
-        data=data_text(request.data),
+        data=_text(ctx, request.data),
         now_ms=ctx.now_ms,
     )
     return head
@@ -202,7 +219,7 @@ async def update_singleton(ctx: Context, request: UpdateSingleton) -> Entity:
 
     However many clients of a player create it at once, there is one.
     """
-    owner, text = ctx.player_id, data_text(request.data)
+    owner, text = ctx.player_id, _text(ctx, request.data)
     other, version = read_acl(request.acl), version_wanted(request.version)
     key = {"owner": owner, "app": ctx.app.id, "type": request.entity_type}
     row = await ctx.tx.one(
@@ -426,7 +443,7 @@ async def _update(
     known: dict[str, Any],
 ) -> Entity:
     """Replace data, and what else `params` of the statement say; `known` is what that makes of the row."""
-    text, kind = data_text(request.data), request.entity_type
+    text, kind = _text(ctx, request.data), request.entity_type
     params = params | _key(ctx, owner, request.entity_id)
     params |= {"new_type": kind, "new_data": text}
     params |= {"version": version_wanted(request.version), "now_ms": ctx.now_ms}
@@ -459,7 +476,7 @@ async def _increment(ctx: Context, owner: str, entity_id: str, by: Data) -> Incr
         raise MissingRecord(f"there is no entity {entity_id!r}")
     if refusal := forbidden(ctx, owner, entity_id, row["acl_other"]):
         raise refusal
-    text = incremented(row["data"], by)
+    text = incremented(row["data"], by, bytes_max=ctx.section(EntitySettings).data_bytes_max)
     await ctx.tx.defer(storage.SET_DATA, **key, new_data=text, now_ms=ctx.now_ms)
     return incremented_entity(row, text, ctx)
 
@@ -508,3 +525,8 @@ def _listing(ctx: Context, search: dict[str, Any]) -> Listing | None:
 def _key(ctx: Context, owner: str, entity_id: str) -> dict[str, str]:
     """Return the parameters that find one entity."""
     return {"owner": owner, "app": ctx.app.id, "entity": entity_id}
+
+
+def _text(ctx: Context, data: dict[str, Any]) -> str:
+    """Return the text that is stored of data, within the app's limit."""
+    return data_text(data, bytes_max=ctx.section(EntitySettings).data_bytes_max)

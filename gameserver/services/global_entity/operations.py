@@ -27,6 +27,7 @@ from gameserver.services.global_entity.rules import (
     Entity,
     EntityHead,
     Expired,
+    GlobalEntitySettings,
     InvalidOwner,
     NotASystemEntity,
     ReadEntity,
@@ -177,7 +178,7 @@ async def update_entity(ctx: Context, request: Update) -> EntityHead:
 
     A server may change a system entity whatever its ACL. Every change renews the time to live.
     """
-    text = data_text(request.data or {})
+    text = data_text(request.data or {}, bytes_max=ctx.section(GlobalEntitySettings).data_bytes_max)
     return head(await _change(ctx, request, storage.SET_DATA, storage.SEE_WRITE, new_data=text))
 
 
@@ -209,7 +210,7 @@ async def increment(ctx: Context, request: Increment) -> Entity:
     row = await ctx.tx.one(storage.LOCK, now_ms=ctx.now_ms, **rights)
     if row is None:
         raise await _why_not(ctx, request.entity_id, -1, storage.SEE_WRITE)
-    text = incremented(row["data"], request.data)
+    text = incremented(row["data"], request.data, bytes_max=ctx.section(GlobalEntitySettings).data_bytes_max)
     key = _key(ctx, request.entity_id)
     changed = await ctx.tx.one(storage.SET_SUM, now_ms=ctx.now_ms, new_data=text, **key)
     assert changed is not None, "the row is locked"
@@ -361,7 +362,7 @@ async def _create(ctx: Context, request: Create, owner: str | None, indexed_id: 
         entity_type=request.entity_type,
         indexed_id=indexed_id,
         acl_other=read_acl(request.acl),
-        data=data_text(request.data or {}),
+        data=data_text(request.data or {}, bytes_max=ctx.section(GlobalEntitySettings).data_bytes_max),
         life_ms=life,
         expires_ms=expiry_ms(ctx.now_ms, life),
         now_ms=ctx.now_ms,

@@ -5,14 +5,36 @@ from typing import Any
 
 import msgspec
 
-from gameserver.documents.documents import MissingRecord, VersionMismatch, acl_of, data_out
+from gameserver.apps import Settings
+from gameserver.documents.documents import (
+    DATA_BYTES_MAX,
+    DataBytes,
+    MissingRecord,
+    VersionMismatch,
+    acl_of,
+    data_out,
+)
 from gameserver.documents.paging import Results
 from gameserver.rpc import Caller, Context, Service
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, NotAllowed
 from gameserver.wire.shapes import Reply
 
-service = Service("globalEntity")
+SAMPLE = """\
+# Entities of the app.
+[globalEntity]
+# Most bytes of the data of one, as compact JSON; up to 3145728.
+#data_bytes_max = 102400
+"""
+
+
+class GlobalEntitySettings(Settings, kw_only=True):
+    """Entities of the app."""
+
+    data_bytes_max: DataBytes = DATA_BYTES_MAX
+
+
+service = Service("globalEntity", section=GlobalEntitySettings, sample=SAMPLE)
 
 NEVER_MS = 2**63 - 1  # what clients read as `expiresAt` of an entity that stays
 NO_LIFE = -1  # the time to live of an entity that stays

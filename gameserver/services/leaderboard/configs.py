@@ -25,7 +25,7 @@ from gameserver.domain.leaderboards.store import (
 from gameserver.domain.leaderboards.tournaments import InvalidTournamentSettings, read_schedule
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.leaderboard.base import Ids, OfBoard, service
-from gameserver.services.leaderboard.rules import JsonObject, Time, object_of, read_config
+from gameserver.services.leaderboard.rules import JsonObject, Time, first_time, object_of, read_config
 from gameserver.services.leaderboard.showing import Config, config_reply, data_of
 from gameserver.storage import Aborted
 from gameserver.wire.errors import GameError
@@ -95,12 +95,15 @@ class CreateFields(OfBoard):
     @property
     def given(self) -> dict[str, Any]:
         """What the request says, in the words of a configuration."""
-        resets = (self.rotation_reset_timestamp_utc_millis, self.rotation_reset_time, self.rotation_reset)
         found: dict[str, Any] = {
             "entryType": self.entry_type,
             "leaderboardType": self.leaderboard_type,
             "rotationType": self.rotation_type,
-            "resetAt": next((reset for reset in resets if reset is not None), None),
+            "resetAt": first_time(
+                rotationResetTimestampUtcMillis=self.rotation_reset_timestamp_utc_millis,
+                rotationResetTime=self.rotation_reset_time,
+                rotationReset=self.rotation_reset,
+            ),
             "numDaysToRotate": self.num_days_to_rotate,
             "retainedCount": self.retained_count,
         }

@@ -18,7 +18,7 @@ from gameserver.services.leaderboard.base import (
     service,
     version_of,
 )
-from gameserver.services.leaderboard.rules import JsonObject, object_of, read_config
+from gameserver.services.leaderboard.rules import JsonObject, first_time, object_of, read_config
 from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Reply
 
@@ -71,9 +71,9 @@ class DynamicFields(OfBoard, kw_only=True):
         given = {
             "leaderboardType": self.leaderboard_type,
             "rotationType": self.rotation_type,
-            "resetAt": self.rotation_reset_time
-            if self.rotation_reset_time is not None
-            else self.rotation_reset,
+            "resetAt": first_time(
+                rotationResetTime=self.rotation_reset_time, rotationReset=self.rotation_reset
+            ),
             "retainedCount": self.retained_count,
             "numDaysToRotate": self.num_days_to_rotate,
             "entryType": entry_type,
@@ -156,7 +156,7 @@ async def post_using_config(ctx: Context, request: PostUsingConfig) -> None:
 
 class PostOnBehalfOf(PostScore, kw_only=True):
     profile_id: str
-    force_create: bool | None = True
+    force_create: bool = True
 
 
 @service.operation(

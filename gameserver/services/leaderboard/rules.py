@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.documents import documents
@@ -25,7 +24,7 @@ from gameserver.domain.leaderboards.tournaments import (
 )
 from gameserver.wire import json
 from gameserver.wire.errors import InvalidParameterType, InvalidParameterValue, MissingParameter
-from gameserver.wire.shapes import Request, explain
+from gameserver.wire.shapes import Request, read_value
 
 DATA_BYTES_MAX = 10 << 10
 
@@ -65,15 +64,21 @@ class ConfigFields(Request):
     t_template_only: bool | None = None
 
 
+def first_time(**spellings: Time) -> int | None:
+    """Return the time that a request gives under one of several names, in ms since 1970; None for none.
+
+    Raises `InvalidParameterValue`, which names the spelling that was used.
+    """
+    found = (read_time(value, f"data.{name}") for name, value in spellings.items() if value is not None)
+    return next(found, None)
+
+
 def read_config(given: Mapping[str, Any], now_ms: int, where: str, board: Board | None = None) -> BoardConfig:
     """Return what a board is made from, or what `board` becomes.
 
     Raises `InvalidParameterValue` and its like, and `InvalidTournamentSettings`.
     """
-    try:
-        fields = msgspec.convert(given, ConfigFields)
-    except msgspec.ValidationError as error:
-        raise explain(error, where) from None
+    fields = read_value(dict(given), ConfigFields, where)
     board_type = fields.leaderboard_type or (board.board_type if board is not None else None)
     if board_type is None:
         raise MissingParameter(f"{where}.leaderboardType: required")
@@ -169,10 +174,7 @@ class SettingsFields(Request):
 
 def read_fields(value: JsonObject, where: str) -> SettingsFields:
     """Read tournament settings of a request."""
-    try:
-        return msgspec.convert(object_of(value, where), SettingsFields)
-    except msgspec.ValidationError as error:
-        raise explain(error, where) from None
+    return read_value(object_of(value, where), SettingsFields, where)
 
 
 def merged(fields: SettingsFields, before: TournamentSettings) -> TournamentSettings:

@@ -17,8 +17,8 @@ from gameserver.services.player_state.rules import (
     STATUS_SECONDS_MAX,
     SUMMARY_BYTES_MAX,
     TEXT_MAX,
-    TIME_ZONE_HOURS_MAX,
     URL_MAX,
+    Hours,
     InvalidAttributes,
     NoEmailIdentity,
     TooManyStatuses,
@@ -27,6 +27,7 @@ from gameserver.services.player_state.rules import (
     check_line,
     check_size,
     extended,
+    read_hours,
     to_text,
 )
 from gameserver.services.player_state.storage import (
@@ -208,10 +209,7 @@ async def update_country_code(ctx: Context, request: UpdateCountryCode) -> Count
 
 
 class UpdateTimezoneOffset(Request):
-    time_zone_offset: Annotated[
-        float,
-        Meta(ge=-TIME_ZONE_HOURS_MAX, le=TIME_ZONE_HOURS_MAX, description="Hours east of UTC, such as 5.5."),
-    ]
+    time_zone_offset: Hours
 
 
 class TimezoneOffsetReply(Reply):
@@ -221,11 +219,9 @@ class TimezoneOffsetReply(Reply):
 @service.operation("UPDATE_TIMEZONE_OFFSET", tx=Tx.WRITE)
 async def update_timezone_offset(ctx: Context, request: UpdateTimezoneOffset) -> TimezoneOffsetReply:
     """Set the caller's distance from UTC in hours, from -14 to 14, such as -5 or 5.5."""
+    hours = read_hours(request.time_zone_offset, "data.timeZoneOffset")
     return await store_and_tell(
-        ctx,
-        "time_zone_offset",
-        request.time_zone_offset,
-        TimezoneOffsetReply(time_zone_offset=profiles.number(request.time_zone_offset)),
+        ctx, "time_zone_offset", hours, TimezoneOffsetReply(time_zone_offset=profiles.number(hours))
     )
 
 

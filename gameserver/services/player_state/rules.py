@@ -1,9 +1,10 @@
 """What players may say of themselves: the limits of texts, attributes and timed statuses."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from gameserver.players.profiles import Status
 from gameserver.wire import json
@@ -18,6 +19,14 @@ STATUSES_MAX = 50  # active ones of a player: every login answers with them
 DETAILS_BYTES_MAX = 2 << 10
 STATUS_SECONDS_MAX = 10 * 366 * 24 * 3600
 TIME_ZONE_HOURS_MAX = 14
+Hours = (
+    Annotated[
+        float,
+        Meta(ge=-TIME_ZONE_HOURS_MAX, le=TIME_ZONE_HOURS_MAX, description="Hours east of UTC, such as 5.5."),
+    ]
+    | Annotated[str, Meta(pattern=r"^[+-]?[0-9]{1,2}([.,][0-9]{1,16})?$(?!\n)", description='Such as "5.5".')]
+)
+"""One SDK sends the hours as text, as numbers are written where the player lives."""
 
 # Errors
 
@@ -107,3 +116,11 @@ def extended(
 def to_text(value: Any) -> str:
     """Return a value as the JSON text that is stored."""
     return msgspec.json.encode(value).decode()
+
+
+def read_hours(hours: float | str, where: str) -> float:
+    """Return a distance from UTC, which may have come as text. Raises `InvalidParameterValue`."""
+    number = float(hours.replace(",", ".")) if isinstance(hours, str) else hours
+    if abs(number) > TIME_ZONE_HOURS_MAX:
+        raise InvalidParameterValue(f"{where}: expected -{TIME_ZONE_HOURS_MAX} to {TIME_ZONE_HOURS_MAX}")
+    return number

@@ -28,7 +28,7 @@ from gameserver.services.tournament.templates import Notifications, Template, Te
 from gameserver.storage import Aborted, Row, Transaction
 from gameserver.wire import json
 from gameserver.wire.errors import InvalidParameterValue
-from gameserver.wire.shapes import Request, explain
+from gameserver.wire.shapes import Request, read_value
 
 WHERE = "data.configJson"
 LIST_MAX = 500
@@ -50,11 +50,8 @@ class ListRequest(Request):
     @property
     def backwards(self) -> bool:
         """Whether the last one stands first. Raises `InvalidParameterValue`."""
-        try:
-            options = msgspec.convert(object_of(self.options_json, "data.optionsJson"), Options)
-        except msgspec.ValidationError as error:
-            raise explain(error, "data.optionsJson") from None
-        return options.sort == "DESCENDING"
+        where = "data.optionsJson"
+        return read_value(object_of(self.options_json, where), Options, where).sort == "DESCENDING"
 
 
 # Templates
@@ -375,10 +372,7 @@ async def find_set(ctx: Context, set_id: str, version: int | None = None) -> Row
 
 def read_set(given: dict[str, Any]) -> SetConfig:
     """Read how a division set is divided. Raises `NoSuchSchedule`."""
-    try:
-        config = msgspec.convert(given, SetConfig)
-    except msgspec.ValidationError as error:
-        raise explain(error, WHERE) from None
+    config = read_value(given, SetConfig, WHERE)
     if config.schedule_type != SYNC:
         raise NoSuchSchedule(f"{WHERE}.scheduleType: expected {SYNC}, the period of the template board")
     return config

@@ -384,7 +384,7 @@ def _scores(board: Board, found: RankedPages, parts: dict[str, Row]) -> list[dic
 
 class PostOnBehalfOf(PostScore, kw_only=True):
     profile_id: str
-    force_create: bool | None = True
+    force_create: bool = True
 
 
 @service.operation(
@@ -401,7 +401,7 @@ async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> dict[str, 
     """
     if await profiles.read(ctx.tx, ctx.app.id, request.profile_id) is None:
         raise UnknownProfile("data.profileId: there is no such player")
-    create = request.force_create is not False
+    create = request.force_create
     return shown_post(*await post_for(ctx, request, request.profile_id, EntryType.PLAYER, create=create))
 
 

@@ -19,7 +19,9 @@ from gameserver.domain.progress.statistics import (
     GlobalStatisticsSettings,
     InvalidStatisticName,
     StatisticsSettings,
+    plain,
 )
+from gameserver.players.profiles import number
 from gameserver.services.tournament import storage
 from gameserver.services.tournament.base import (
     PAYOUTS_MAX,
@@ -30,7 +32,7 @@ from gameserver.services.tournament.base import (
 )
 from gameserver.storage import Row, Transaction
 from gameserver.wire.errors import InvalidParameterValue
-from gameserver.wire.shapes import Reply, Request, explain
+from gameserver.wire.shapes import Reply, Request, read_value
 
 CODE_MAX = 64  # characters
 
@@ -164,7 +166,7 @@ def _rule_shown(payout: Payout) -> dict[str, Any]:
     rank = Rank(
         rank_abs=payout.rank,
         rank_up_to=payout.up_to,
-        rank_to_percent=payout.percent,
+        rank_to_percent=None if payout.percent is None else number(payout.percent),
         rank_remainder=-1 if payout.rest else None,
     )
     named = msgspec.to_builtins(rank)
@@ -194,10 +196,12 @@ def read_config(given: dict[str, Any], app: App, where: str) -> TemplateConfig:
 
     Raises what says that it is none; `InvalidCurrency`, `InvalidStatisticName` for names nobody declares.
     """
-    try:
-        config = msgspec.convert(given, TemplateConfig)
-    except msgspec.ValidationError as error:
-        raise explain(error, where) from None
+    config = read_value(given, TemplateConfig, where)
+    for rule in config.payout_rules:
+        if rule.rank.rank_to_percent is not None:
+            rule.rank.rank_to_percent = number(rule.rank.rank_to_percent)
+        rule.reward.statistics = plain(rule.reward.statistics)
+        rule.reward.global_statistics = plain(rule.reward.global_statistics)
     config.notifications = _notifications(config.notifications, f"{where}.notifications")
     payouts = [_payout(rule) for rule in config.payout_rules]
     if any(payout.conditions != 1 for payout in payouts):
@@ -242,10 +246,7 @@ def _existing(app: App, rewards: Rewards) -> Rewards:
 
 
 def _notifications(given: dict[str, Any], where: str) -> dict[str, Any]:
-    try:
-        told: dict[str, Any] = msgspec.to_builtins(msgspec.convert(given, Notifications))
-    except msgspec.ValidationError as error:
-        raise explain(error, where) from None
+    told: dict[str, Any] = msgspec.to_builtins(read_value(given, Notifications, where))
     return told
 
 
