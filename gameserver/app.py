@@ -30,7 +30,7 @@ from gameserver.sessions import One, Selector, Sessions, SessionsUnavailable, se
 from gameserver.settings import Settings
 from gameserver.storage import StorageError, answers, open_database
 from gameserver.storage.schema import check_schema, migrate
-from gameserver.wire.clock import Clock, SystemClock
+from gameserver.wire.clock import Clock, FixedClock, SystemClock
 
 log = structlog.get_logger(__name__)
 
@@ -52,13 +52,20 @@ class GameServer:
         # The hot paths are plain ASGI callables in front of the framework: see gameserver/README.md.
         self._mounted: dict[str, ASGIApp] = {}
         routes: list[Route] = []
+        admin_routes: list[Route] = []
         for face in faces.ALL:
             mounted = face.mount(core, apps, self.packets)
             if isinstance(mounted, Mapping):
                 self._mounted |= mounted
             else:
                 routes += mounted
-        self._pages = Starlette(routes=routes, exception_handlers={404: _not_found})
+            if face.mount_admin is not None:
+                admin_routes += face.mount_admin(core, apps, self.packets)
+        if isinstance(core.clock, FixedClock):  # a server for tests: one address is enough
+            routes[:0] = admin_routes
+        self._pages = _pages(routes)
+        self.admin: ASGIApp = _pages(admin_routes)
+        """The pages for operators and their tools, which have an address of their own."""
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Hand a request to the face that claims its path."""
@@ -99,6 +106,10 @@ class GameServer:
 def _plain(path: str) -> str:
     """One client doubles the slash of a path, another may end with one."""
     return "/" + "/".join(part for part in path.split("/") if part)
+
+
+def _pages(routes: list[Route]) -> Starlette:
+    return Starlette(routes=routes, exception_handlers={404: _not_found})
 
 
 async def _not_found(request: Request, _: Exception) -> Response:

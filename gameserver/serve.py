@@ -27,7 +27,6 @@ from typing import Any
 
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from gameserver import logs
 from gameserver.app import GameServer, open_server, registry
@@ -42,6 +41,7 @@ from gameserver.http_server import (
     raise_descriptor_limit,
     web_server,
 )
+from gameserver.proxies import Proxies, behind
 from gameserver.settings import Settings
 from gameserver.storage import StorageError
 from gameserver.wire.clock import FixedClock
@@ -50,10 +50,20 @@ log = structlog.get_logger(__name__)
 
 RESTART_PAUSE_SECONDS = 1.0
 WORKERS_MAX = 64
+PORT_MAX = 65535
+ADMIN_CONNECTIONS_MAX = 200
 
 
 class CannotServe(Exception):
     """The server cannot start; the text says why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listeners:
+    """The sockets that a server takes connections on; worker processes share them."""
+
+    main: socket.socket
+    admin: socket.socket | None
 
 
 class BadOptions(CannotServe):
@@ -66,21 +76,29 @@ def serve(settings: Settings) -> None:
     with contextlib.ExitStack() as stack:
         if settings.ephemeral:
             settings = stack.enter_context(_throwaway(settings))
-        listener = stack.enter_context(_bind(settings.host, settings.port))
-        settings = dataclasses.replace(settings, port=listener.getsockname()[1])
+        main = stack.enter_context(_bind(settings.host, settings.port))
+        admin = None
+        if not settings.ephemeral:  # which is for tests, and has everything at one address
+            port = settings.port and settings.port + 1 if settings.admin_port is None else settings.admin_port
+            admin = stack.enter_context(_bind(settings.admin_host, port, "--admin-port"))
+            settings = dataclasses.replace(settings, admin_port=admin.getsockname()[1])
+        settings = dataclasses.replace(settings, port=main.getsockname()[1])
+        listeners = Listeners(main, admin)
         sample = first_app(settings.apps)
 
         def ready(apps: list[App]) -> None:
             _warn_of_unsigned(settings, apps)
+            if admin is not None:
+                log.info("admin_listening", url=settings.admin_url)
             if sample is not None:
                 sys.stderr.write(introduction(sample, settings))
             sys.stdout.write(f"ready {settings.listening_url}\n")
             sys.stdout.flush()
 
         if settings.workers == 1:
-            _run(_serve(settings, listener, ready))
+            _run(_serve(settings, listeners, ready))
         else:
-            _supervise(settings, listener, ready)
+            _supervise(settings, listeners, ready)
 
 
 def check_options(settings: Settings) -> None:
@@ -92,6 +110,12 @@ def check_options(settings: Settings) -> None:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
         except (OSError, ValueError) as error:
             raise BadOptions(f"the certificate or its key cannot be used: {error}") from None
+    if settings.admin_port is None and settings.port == PORT_MAX:
+        raise BadOptions("there is no port after --port for operators; choose one with --admin-port")
+    try:
+        Proxies(settings.proxies)
+    except ValueError as error:
+        raise BadOptions(f"--proxies: {error}") from None
     if settings.ephemeral and (settings.redis or settings.database):
         raise BadOptions("--ephemeral keeps nothing; leave out --redis and --database")
     if not 1 <= settings.workers <= WORKERS_MAX:
@@ -119,7 +143,7 @@ def _throwaway(settings: Settings) -> Iterator[Settings]:
 
 
 @contextlib.contextmanager
-def _bind(host: str, port: int) -> Iterator[socket.socket]:
+def _bind(host: str, port: int, option: str = "--port") -> Iterator[socket.socket]:
     """Take the address before anything else is opened, so that a second start changes nothing."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -133,16 +157,16 @@ def _bind(host: str, port: int) -> Iterator[socket.socket]:
             listener.bind(address)
             listener.listen(2048)
         except OSError as error:
-            raise CannotServe(_why_not_bound(error, host, port)) from None
+            raise CannotServe(_why_not_bound(error, host, port, option)) from None
         yield listener
 
 
-def _why_not_bound(error: OSError, host: str, port: int) -> str:
+def _why_not_bound(error: OSError, host: str, port: int, option: str) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            return f"port {port} of {host} is in use by another program; choose another with --port"
+            return f"port {port} of {host} is in use by another program; choose another with {option}"
         case errno.EACCES:
-            return f"port {port} is reserved for privileged programs; choose one above 1023 with --port"
+            return f"port {port} is reserved for privileged programs; choose one above 1023 with {option}"
         case errno.EADDRNOTAVAIL:
             return f"{host} is no address of this machine"
         case _:
@@ -258,7 +282,7 @@ def seeded(seed: int) -> dict[str, Any]:
     }
 
 
-async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[list[App]], None]) -> None:
+async def _serve(settings: Settings, listeners: Listeners, ready: Callable[[list[App]], None]) -> None:
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(opened(settings))
         ops.observe(server.core)
@@ -267,21 +291,39 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[l
                 await stack.enter_async_context(link.listen(server, settings.data))
             except RuntimeError as error:
                 raise CannotServe(str(error)) from None
+        if listeners.admin is not None:
+            await stack.enter_async_context(_serving_admin(server, listeners.admin))
         gc.collect()
         gc.freeze()  # what a server begins with lives as long: nobody needs to look for garbage in it
-        await _web_server(settings, server, lambda: ready(list(server.apps))).serve([listener])
+        await _web_server(settings, server, lambda: ready(list(server.apps))).serve([listeners.main])
+
+
+@contextlib.asynccontextmanager
+async def _serving_admin(server: GameServer, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve the operators' pages until the end of the block: also while packets in flight are answered."""
+    app = logs.with_request_ids(server.admin)
+    listening = asyncio.Event()
+    web = web_server(
+        app,
+        Places(ADMIN_CONNECTIONS_MAX, ADMIN_CONNECTIONS_MAX),
+        ready=listening.set,
+        takes_signals=False,
+    )
+    serving = asyncio.create_task(web.serve([listener]))
+    await listening.wait()
+    try:
+        yield
+    finally:
+        web.should_exit = True
+        await serving
 
 
 def _web_server(settings: Settings, server: GameServer, ready: Callable[[], None]) -> WebServer:
-    app: Any = logs.with_request_ids(server)
-    if settings.proxies:
-        app = ProxyHeadersMiddleware(app, settings.proxies)
+    app, proxies = logs.with_request_ids(server), Proxies(settings.proxies)
     most = connections_max(raise_descriptor_limit())
     return web_server(
-        app,
-        Places(
-            most, min(CONNECTIONS_PER_ADDRESS_MAX, most // 2), lambda address: address in settings.proxies
-        ),
+        behind(proxies, app) if proxies else app,
+        Places(most, min(CONNECTIONS_PER_ADDRESS_MAX, most // 2), proxies.trusts),
         ready=ready,
         tls=(settings.tls_cert, settings.tls_key) if settings.tls_cert else None,
     )
@@ -301,7 +343,7 @@ def _run(work: Any) -> None:
 # Several processes
 
 
-def _supervise(settings: Settings, listener: socket.socket, ready: Callable[[list[App]], None]) -> None:
+def _supervise(settings: Settings, listeners: Listeners, ready: Callable[[list[App]], None]) -> None:
     """Keep the wanted number of workers running until a signal comes. Raises `CannotServe`."""
     _run(_try_opening(settings))  # one clear sentence now, not one from every worker
     with contextlib.ExitStack() as stack:
@@ -310,7 +352,7 @@ def _supervise(settings: Settings, listener: socket.socket, ready: Callable[[lis
             metrics = stack.enter_context(tempfile.TemporaryDirectory(prefix="gameserver-metrics-"))
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
             stack.callback(os.environ.pop, "PROMETHEUS_MULTIPROC_DIR")
-        _Workers(settings, listener, metrics).run(
+        _Workers(settings, listeners, metrics).run(
             lambda: ready(list(load_apps(settings.apps, registry().sections())))
         )
 
@@ -323,9 +365,9 @@ async def _try_opening(settings: Settings) -> None:
 class _Workers:
     """Worker processes that share a listening socket; one that dies is replaced."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, metrics: str) -> None:
+    def __init__(self, settings: Settings, listeners: Listeners, metrics: str) -> None:
         self._settings = settings
-        self._listener = listener
+        self._listeners = listeners
         self._metrics = metrics
         self._spawn = multiprocessing.get_context("spawn")
         self._running: dict[multiprocessing.process.BaseProcess, multiprocessing.connection.Connection] = {}
@@ -357,7 +399,7 @@ class _Workers:
 
     def _start(self) -> None:
         ours, theirs = self._spawn.Pipe()
-        process = self._spawn.Process(target=_work, args=(self._settings, self._listener, theirs))
+        process = self._spawn.Process(target=_work, args=(self._settings, self._listeners, theirs))
         process.start()
         theirs.close()
         self._running[process] = ours
@@ -395,12 +437,12 @@ def _says_ready(pipe: multiprocessing.connection.Connection) -> bool:
         return False
 
 
-def _work(settings: Settings, listener: socket.socket, pipe: multiprocessing.connection.Connection) -> None:
+def _work(settings: Settings, listeners: Listeners, pipe: multiprocessing.connection.Connection) -> None:
     """Run a worker process."""
     logs.configure(settings.log_level)
     threading.Thread(target=_follow, args=(pipe,), daemon=True).start()
     try:
-        _run(_serve(settings, listener, lambda _: pipe.send("ready")))
+        _run(_serve(settings, listeners, lambda _: pipe.send("ready")))
     except CannotServe as error:
         log.error("worker_cannot_serve", reason=str(error))  # noqa: TRY400 - the sentence says it all
         sys.exit(1)

@@ -12,6 +12,8 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 8080
+    admin_host: str = "127.0.0.1"  # where operators and their tools ask
+    admin_port: int | None = None  # None: the one after `port`
     apps: Path = Path("apps")
     data: Path = Path("data")
     redis: str = ""  # empty: sessions are kept by this process
@@ -20,7 +22,7 @@ class Settings:
     tls_cert: str = ""
     tls_key: str = ""
     proxies: str = (
-        ""  # addresses whose X-Forwarded-For and X-Forwarded-Proto are believed, with commas between
+        ""  # networks whose X-Forwarded-For and X-Forwarded-Proto are believed, with commas between
     )
     public_url: str = ""  # empty: where the server listens
     ephemeral: bool = False
@@ -37,5 +39,13 @@ class Settings:
     @property
     def listening_url(self) -> str:
         """What clients on the listening address connect to."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
+        return f"{'https' if self.tls_cert else 'http'}://{_in_url(self.host)}:{self.port}"
+
+    @property
+    def admin_url(self) -> str:
+        """Where operators and their tools ask. Without TLS: it is not for other machines' eyes."""
+        return f"http://{_in_url(self.admin_host)}:{self.admin_port}"
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -77,6 +77,25 @@ def serve(
             envvar=PREFIX + "PORT", min=0, max=65535, help="0 picks a free one.", rich_help_panel=_NETWORK
         ),
     ] = _DEFAULT.port,
+    admin_host: Annotated[
+        str,
+        typer.Option(
+            envvar=PREFIX + "ADMIN_HOST",
+            help="Address for operators and their tools: /metrics, /readyz, OpenAPI documents.",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = _DEFAULT.admin_host,
+    admin_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar=PREFIX + "ADMIN_PORT",
+            min=0,
+            max=65535,
+            help="Its port. Absent: the one after --port; 0 picks a free one.",
+            show_default=False,
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
     tls_cert: Annotated[
         str,
         typer.Option(
@@ -96,7 +115,7 @@ def serve(
         str,
         typer.Option(
             envvar=PREFIX + "PROXIES",
-            help="Addresses of proxies whose X-Forwarded-For is believed, with commas between.",
+            help="Proxies whose X-Forwarded-For is believed: addresses and networks, with commas between.",
             show_default=False,
             rich_help_panel=_NETWORK,
         ),
@@ -163,6 +182,8 @@ def serve(
     settings = Settings(
         host=host,
         port=port,
+        admin_host=admin_host,
+        admin_port=admin_port,
         apps=apps,
         data=data,
         redis=redis,

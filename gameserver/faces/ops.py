@@ -30,11 +30,13 @@ BODY_BYTES_MAX = 1024
 _ONE = select(literal(1).label("one"))
 
 
-def routes(core: Core, apps: Iterable[App]) -> list[Route]:
-    """Return the pages. `/_clock` is among them only where time stands still."""
+async def healthz(_: Request) -> Response:
+    """Say that the process is alive."""
+    return JSONResponse({"status": "alive"})
 
-    async def healthz(_: Request) -> Response:
-        return JSONResponse({"status": "alive"})
+
+def routes(core: Core, apps: Iterable[App]) -> list[Route]:
+    """Return the pages for operators. `/_clock` is among them only where time stands still."""
 
     async def readyz(_: Request) -> Response:
         parts = dict(
@@ -53,7 +55,11 @@ def routes(core: Core, apps: Iterable[App]) -> list[Route]:
     return pages
 
 
-face = Face("ops", lambda core, apps, _: routes(core, apps))
+face = Face(
+    "ops",
+    lambda _, __, ___: [Route("/healthz", healthz)],
+    mount_admin=lambda core, apps, _: routes(core, apps),
+)
 
 
 # Readiness

@@ -20,6 +20,7 @@ Mounted = Mapping[str, ASGIApp] | Sequence[Route]
 class Face:
     """One contract. `mount` is called once, at start.
 
+    `mount_admin` returns the pages that are for operators and their tools. They have an address of their own.
     `section` is the face's part of `app.toml`: its name, its type, and the commented text that shows it in
     the sample app. `keeps` are the tables that the face keeps of players.
     """
@@ -28,3 +29,4 @@ class Face:
     mount: Callable[[Core, LiveApps, Packets], Mounted]
     section: Section | None = None
     keeps: tuple[PlayerTable, ...] = ()
+    mount_admin: Callable[[Core, LiveApps, Packets], Sequence[Route]] | None = None

@@ -89,6 +89,13 @@ class Running:
     def errors(self) -> str:
         return self._log.read_text()
 
+    @property
+    def admin_url(self) -> str:
+        """Where operators ask."""
+        found = re.search(r'^{"url": "(\S+)", "event": "admin_listening"', self.errors, re.MULTILINE)
+        assert found is not None, self.errors
+        return found[1]
+
     def post(self, body: dict[str, Any], path: str = "/dispatcher") -> httpx.Response:
         return httpx.post(self.url + path, json=body, verify=False, timeout=30)
 

@@ -98,6 +98,12 @@ def test_a_second_server_on_the_same_data_is_refused(tmp_path: Path) -> None:
         (Settings(workers=0), "from 1 to"),
         (Settings(ephemeral=True, redis="redis://x"), "keeps nothing"),
         (Settings(seed=1), "--ephemeral only"),
+        (Settings(port=65535), "no port after"),
+        (Settings(proxies="*"), "believe everybody"),
+        (Settings(proxies="10.0.0.5,0.0.0.0/0"), "believe everybody"),
+        (Settings(proxies="::/0"), "believe everybody"),
+        (Settings(proxies="10.0.0.5,balancer"), "expected addresses and networks"),
+        (Settings(proxies="10.0.0.5/8"), "host bits"),
         (Settings(tls_cert="x"), "together"),
         (Settings(tls_cert="absent.pem", tls_key="absent.key"), "cannot be used"),
     ],
@@ -160,6 +166,35 @@ def test_the_clock_of_an_ephemeral_server_is_moved(tmp_path: Path) -> None:
         assert server.post({"advance_seconds": 1}, "/_clock").status_code == 404
 
 
+def test_what_operators_ask_has_an_address_of_its_own(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        for page in ("/metrics", "/readyz", "/apps/10001/openapi.json"):
+            assert httpx.get(server.url + page).status_code == 404
+        assert httpx.get(server.admin_url + "/readyz").json()["status"] == "ready"
+        assert "gameserver_packets_total" in httpx.get(server.admin_url + "/metrics").text
+        assert (
+            httpx.get(server.admin_url + "/apps/10001/openapi.json").status_code == 404
+        )  # it has no endpoints
+        for url in (server.url, server.admin_url):
+            assert httpx.get(url + "/healthz").json() == {"status": "alive"}
+        assert httpx.post(server.admin_url + "/dispatcher", json={}).status_code == 404
+        assert server.stop() == 0
+
+
+def test_the_operators_address_is_chosen(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = program(tmp_path, "serve", "--port", "0", "--admin-port", str(port))
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"port {port} of 127.0.0.1 is in use by another program; choose another with --admin-port\n"
+    )
+    assert not list(tmp_path.iterdir())
+    with running(tmp_path, "--admin-port", str(port), "--admin-host", "127.0.0.2") as server:
+        assert server.admin_url == f"http://127.0.0.2:{port}"
+        assert httpx.get(server.admin_url + "/readyz").status_code == 200
+
+
 def test_the_seed_decides_ids() -> None:
     one, same, other = (seeded(seed) for seed in (1, 1, 2))
     assert one["new_id"]() == same["new_id"]() != other["new_id"]()
@@ -167,7 +202,7 @@ def test_the_seed_decides_ids() -> None:
 
 
 def _packets(server: Running) -> float:
-    counted = httpx.get(server.url + "/metrics").text
+    counted = httpx.get(server.admin_url + "/metrics").text
     packets = re.search(r'^gameserver_packets_total\{status="200"\} (\S+)', counted, re.MULTILINE)
     assert packets is not None
     return float(packets[1])

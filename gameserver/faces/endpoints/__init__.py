@@ -4,10 +4,10 @@ An endpoint triggers an action, an action is a list of events. The session trave
 token. The declaration is part of `app.toml`; the endpoints follow it when it is saved.
 """
 
-from gameserver.faces.endpoints.answers import routes
+from gameserver.faces.endpoints.answers import admin_routes, routes
 from gameserver.faces.endpoints.declaration import SAMPLE, Web
 from gameserver.rpc import Face
 
-face = Face("endpoints", routes, section=("web", Web, SAMPLE))
+face = Face("endpoints", routes, section=("web", Web, SAMPLE), mount_admin=admin_routes)
 
 __all__ = ["Web", "face"]

@@ -77,16 +77,18 @@ _decode_entry = msgspec.json.Decoder(_Entry).decode
 
 
 def routes(core: Core, apps: LiveApps, packets: Packets) -> list[Route]:
-    """The declared endpoints of all apps, as one route that knows which paths are theirs, and OpenAPI."""
+    """The declared endpoints of all apps, as one route that knows which paths are theirs."""
+    return [_DeclaredRoute(Endpoints(core, apps, WebPackets(core, packets.registry)))]
+
+
+def admin_routes(core: Core, apps: LiveApps, packets: Packets) -> list[Route]:
+    """Return the OpenAPI documents of all apps: who may call the endpoints need not know of all of them."""
     face = Endpoints(core, apps, WebPackets(core, packets.registry))
 
     async def describe(request: Request) -> Response:
         return face.describe(request)
 
-    return [
-        Route("/apps/{app_id}/openapi.json", describe, methods=["GET"]),
-        _DeclaredRoute(face),
-    ]
+    return [Route("/apps/{app_id}/openapi.json", describe, methods=["GET"])]
 
 
 @dataclass(slots=True)
