@@ -1,13 +1,15 @@
-"""The protocol for other teams, written from the code: operations as OpenRPC, tables for the prose.
+"""The protocol for other teams, written from the code: a document for each service, an index, and tables.
 
-`export` describes every operation a registry offers; `fresh_files` says what the files in `protocol/` should
-hold. Both are stable: the same code always yields the same text, so a change of the protocol reads as a diff.
+`documents` describes every operation a registry offers; `fresh_files` says what the files in `protocol/`
+should hold. Both are stable: the same code always yields the same text, so a change of the protocol reads as
+a diff.
 """
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +22,43 @@ from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import json_schemas
 
 OPENRPC_VERSION = "1.3.2"
-DOCUMENT = "operations.json"
+INDEX = "operations.json"
+SERVICES = "services"
 TITLE = "gameserver"
 
-_REFERENCE = "#/components/schemas/"
+_SCHEMAS = "#/components/schemas/"
+_ERRORS = "#/components/errors/"
+_ABOUT_INDEX = (
+    "Every operation of the dispatcher, by name: who may call it, the names of its parameters, and the"
+    " refusals of its own. Any operation may also be refused with those in components.errors. `document` is"
+    " the file with the rest. x-access says who may call: a player with a session, anybody (open), or servers"
+    " only."
+)
 _ABOUT = (
-    "Every operation of the dispatcher. A method `service.OPERATION` is called by a message that names both,"
+    "The operations of one service. A method `service.OPERATION` is called by a message that names both,"
     " with the parameters as the fields of `data`; the result is the `data` of the answer. `errors` of a"
-    " method are the refusals of its own; any operation may also be refused with those in components.errors."
-    " x-access says who may call: a player with a session, anybody (open), or servers only. x-same-as names"
-    " the first spelling of an operation that has several; x-server-without-player says that a server need"
-    " not name a player to call it."
+    " method are the refusals of its own; the general ones are in operations.json. x-access says who may"
+    " call: a player with a session, anybody (open), or servers only. x-same-as names the first spelling of"
+    " an operation that has several; x-server-without-player says that a server need not name a player to"
+    " call it."
 )
 _MARKED = re.compile(r"(?P<head><!-- from code: (?P<name>[a-z ]+) -->\n).*?(?P<tail><!-- end -->)", re.DOTALL)
 
+Document = dict[str, Any]
 
-def export(registry: Registry) -> dict[str, Any]:
-    """Describe every operation of `registry` as an OpenRPC document, ready to be encoded as JSON.
+
+def documents(registry: Registry) -> dict[str, Document]:
+    """Describe every operation of `registry`, by the name of the file below `protocol/`, ready for JSON.
 
     Raises `TypeError` when a request or reply type cannot be put into JSON Schema.
     """
-    shapes = _Shapes(registry)
-    return {
-        "openrpc": OPENRPC_VERSION,
-        "info": {"title": TITLE, "version": __version__, "description": _ABOUT},
-        "methods": [
-            _method(operation, first, shapes)
-            for operation, first in sorted(_with_first_names(registry), key=lambda pair: pair[0].wire_name)
-        ],
-        "components": {
-            "schemas": shapes.components,
-            "errors": {kind.__name__: _error(kind) for kind in general_errors()},
-        },
+    operations = sorted(registry, key=lambda operation: (operation.service, operation.name))
+    first = _first_names(registry)
+    described = {
+        file_of(service): _service_document(service, list(group), first)
+        for service, group in groupby(operations, lambda operation: operation.service)
     }
+    return {INDEX: _index(described)} | described
 
 
 def to_text(document: Mapping[str, Any]) -> str:
@@ -60,12 +66,14 @@ def to_text(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def fresh_files(registry: Registry, folder: Path) -> dict[Path, str]:
-    """Tell what the exported files below `folder` should hold: the document, and prose with fresh tables.
+def fresh_files(registry: Registry, folder: Path) -> dict[Path, str | None]:
+    """Tell what the exported files below `folder` should hold: documents, and prose with fresh tables.
 
-    Raises `ValueError` when prose asks for a table that does not exist, `OSError` when it cannot be read.
+    None for a document of a service that is no more. Raises `ValueError` when prose asks for a table that
+    does not exist, `OSError` when it cannot be read.
     """
-    files = {folder / DOCUMENT: to_text(export(registry))}
+    files: dict[Path, str | None] = dict.fromkeys(sorted((folder / SERVICES).glob("*.json")))
+    files |= {folder / name: to_text(document) for name, document in documents(registry).items()}
     for path in sorted(folder.glob("*.md")):
         text = path.read_text("utf-8")
         if _MARKED.search(text):
@@ -76,14 +84,17 @@ def fresh_files(registry: Registry, folder: Path) -> dict[Path, str]:
 def write(registry: Registry, folder: Path) -> list[Path]:
     """Bring the exported files below `folder` up to date; returns those that changed."""
     changed = stale_files(registry, folder)
+    (folder / SERVICES).mkdir(parents=True, exist_ok=True)
     for path, text in fresh_files(registry, folder).items():
-        if path in changed:
+        if path in changed and text is not None:
             path.write_text(text, "utf-8")
+        elif path in changed:
+            path.unlink()
     return changed
 
 
 def stale_files(registry: Registry, folder: Path) -> list[Path]:
-    """List the exported files below `folder` that are missing or not up to date."""
+    """List the exported files below `folder` that are missing, not up to date, or of no service."""
     fresh = fresh_files(registry, folder)
     return [path for path, text in fresh.items() if not path.exists() or path.read_text("utf-8") != text]
 
@@ -94,18 +105,75 @@ def general_errors() -> list[type[GameError]]:
     return sorted((kind for kind in kinds if kind is not GameError), key=lambda kind: kind.reason_code)
 
 
+# Documents
+
+
+def _index(described: Mapping[str, Document]) -> Document:
+    """List all operations, with what tells them apart."""
+    methods = []
+    for name, document in described.items():
+        own = document["components"]["errors"]
+        methods += [
+            {
+                "name": method["name"],
+                "summary": method["summary"],
+                "document": name,
+                "x-access": method["x-access"],
+                "params": [
+                    {"name": param["name"], "required": param["required"]} for param in method["params"]
+                ],
+                "errors": [own[error["$ref"].removeprefix(_ERRORS)] for error in method["errors"]],
+            }
+            for method in document["methods"]
+        ]
+    return {
+        "info": {"title": TITLE, "version": __version__, "description": _ABOUT_INDEX},
+        "methods": sorted(methods, key=lambda method: str(method["name"])),
+        "components": {"errors": {kind.__name__: _error(kind) for kind in general_errors()}},
+    }
+
+
+def _service_document(service: str, operations: list[Operation], first: Mapping[Any, Operation]) -> Document:
+    shapes = _Shapes(service, operations)
+    refusals = {operation.name: _named(_unique_codes(operation.errors)) for operation in operations}
+    own = {name: kind for named in refusals.values() for name, kind in named.items()}
+    for kind in (kind for operation in operations for kind in operation.errors):
+        if own[kind.__name__].reason_code != kind.reason_code:
+            raise TypeError(f"{service}: two refusals are called {kind.__name__}")
+    return {
+        "openrpc": OPENRPC_VERSION,
+        "info": {"title": f"{TITLE}: {service}", "version": __version__, "description": _ABOUT},
+        "methods": [
+            _method(operation, first[operation.handler], shapes, refusals[operation.name])
+            for operation in operations
+        ],
+        "components": {
+            "schemas": shapes.components,
+            "errors": {name: _error(own[name]) for name in sorted(own)},
+        },
+    }
+
+
+def file_of(service: str) -> str:
+    """Name the file of a service below `protocol/`."""
+    return f"{SERVICES}/{service}.json"
+
+
 # Methods
 
 
-def _with_first_names(registry: Registry) -> Iterator[tuple[Operation, Operation]]:
-    """Pair every operation with the first name its handler was declared under."""
+def _first_names(registry: Registry) -> dict[Any, Operation]:
+    """Find the first name that each handler was declared under."""
     first: dict[Any, Operation] = {}
     for operation in registry:
-        yield operation, first.setdefault(operation.handler, operation)
+        first.setdefault(operation.handler, operation)
+    return first
 
 
-def _method(operation: Operation, first: Operation, shapes: "_Shapes") -> dict[str, Any]:
-    method: dict[str, Any] = {
+def _method(
+    operation: Operation, first: Operation, shapes: "_Shapes", refusals: Mapping[str, type[GameError]]
+) -> Document:
+    method: Document = {
         "name": operation.wire_name,
         "summary": _summary(operation.description),
         "description": operation.description,
@@ -113,9 +181,8 @@ def _method(operation: Operation, first: Operation, shapes: "_Shapes") -> dict[s
         "paramStructure": "by-name",
         "params": shapes.params(operation),
         "result": {"name": "data", "schema": shapes.of(operation.reply)},
-        "errors": [_error(kind) for kind in _unique_codes(operation.errors)],
+        "errors": [{"$ref": _ERRORS + name} for name in refusals],
         "x-access": str(Access.PLAYER if operation.access is Access.SIGNED_IN else operation.access),
-        "x-transaction": operation.tx.name.lower(),
     }
     if operation.access is Access.SIGNED_IN:  # for clients the same as PLAYER
         method["x-server-without-player"] = True
@@ -130,7 +197,7 @@ def _summary(description: str) -> str:
     return re.split(r"(?<=[.!?])\s", paragraph, maxsplit=1)[0]
 
 
-def _error(kind: type[GameError]) -> dict[str, Any]:
+def _error(kind: type[GameError]) -> Document:
     return {
         "code": kind.reason_code,
         "message": meaning(kind),
@@ -146,6 +213,11 @@ def _unique_codes(kinds: Iterable[type[GameError]]) -> list[type[GameError]]:
     return [by_code[code] for code in sorted(by_code)]
 
 
+def _named(kinds: Iterable[type[GameError]]) -> dict[str, type[GameError]]:
+    """Name refusals as components: by their own name, which one code has in one service."""
+    return {kind.__name__: kind for kind in kinds}
+
+
 def meaning(kind: type[GameError]) -> str:
     """Say what a refusal means: its docstring, or its name in words."""
     if kind.__doc__ and kind.__doc__ != GameError.__doc__:
@@ -155,32 +227,36 @@ def meaning(kind: type[GameError]) -> str:
 
 
 class _Shapes:
-    """The JSON Schemas of requests and replies."""
+    """The JSON Schemas of the requests and replies of a service, named `service.Shape`."""
 
-    def __init__(self, registry: Registry) -> None:
-        operations = sorted(registry, key=lambda operation: operation.wire_name)
+    def __init__(self, service: str, operations: list[Operation]) -> None:
         requests = list(dict.fromkeys(operation.request for operation in operations))
         replies = _distinct(operation.reply for operation in operations if operation.reply is not None)
-        schemas, components = json_schemas([*requests, *replies], _REFERENCE)
+        schemas, components = json_schemas([*requests, *replies], _SCHEMAS)
+        names = _short_names(service, components)
+        schemas, components = (
+            _renamed(schemas, names),
+            {names[name]: _renamed(schema, names) for name, schema in components.items()},
+        )
         self._requests = dict(zip(requests, schemas, strict=False))
         self._replies = list(zip(replies, schemas[len(requests) :], strict=True))
         self._all = components
         used = self._reachable(operations)
         self.components = {name: components[name] for name in sorted(used)}
 
-    def of(self, reply: Any) -> dict[str, Any]:
+    def of(self, reply: Any) -> Document:
         if reply is None:
             return {"type": "null"}
         return next(schema for kind, schema in self._replies if kind is reply or kind == reply)
 
-    def params(self, operation: Operation) -> list[dict[str, Any]]:
+    def params(self, operation: Operation) -> list[Document]:
         """Describe the fields of the request, the required ones first."""
-        shape = self._all[self._requests[operation.request]["$ref"].removeprefix(_REFERENCE)]
+        shape = self._all[self._requests[operation.request]["$ref"].removeprefix(_SCHEMAS)]
         required = set(shape.get("required", ()))
         params = []
         for name, schema in shape["properties"].items():
             schema = dict(schema)  # noqa: PLW2901 - the description moves out of it
-            param: dict[str, Any] = {"name": name, "required": name in required}
+            param: Document = {"name": name, "required": name in required}
             if description := schema.pop("description", ""):
                 param["description"] = description
             params.append(param | {"schema": schema})
@@ -200,6 +276,37 @@ class _Shapes:
         return found
 
 
+def _short_names(service: str, names: Iterable[str]) -> dict[str, str]:
+    """Name the shapes of a service without the path of their Python module, unless two are alike."""
+    short: dict[str, list[str]] = {}
+    for name in names:
+        short.setdefault(name.rpartition(".")[2], []).append(name)
+    named = {}
+    for last, alike in short.items():
+        for name in alike:
+            module = name.rpartition(".")[0].rpartition(".")[2]
+            words = "".join(word.capitalize() for word in module.split("_")) if len(alike) > 1 else ""
+            named[name] = f"{service}.{words}{last}"
+    return named
+
+
+def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
+    match schema:
+        case dict():
+            return {
+                key: _SCHEMAS + names[value.removeprefix(_SCHEMAS)]
+                if key == "$ref" and isinstance(value, str)
+                else _renamed(value, names)
+                for key, value in schema.items()
+            }
+        case list():
+            return [_renamed(part, names) for part in schema]
+        case str() if schema.startswith(_SCHEMAS):  # the mapping of a discriminator
+            return _SCHEMAS + names[schema.removeprefix(_SCHEMAS)]
+        case _:
+            return schema
+
+
 def _distinct(kinds: Iterable[Any]) -> list[Any]:
     """Each type once. Types such as `dict[str, Any]` are equal without being the same object."""
     found: list[Any] = []
@@ -212,7 +319,7 @@ def _distinct(kinds: Iterable[Any]) -> list[Any]:
 def _references(schema: Any) -> Iterator[str]:
     match schema:
         case {"$ref": str(reference)}:
-            yield reference.removeprefix(_REFERENCE)
+            yield reference.removeprefix(_SCHEMAS)
         case dict():
             for part in schema.values():
                 yield from _references(part)

@@ -446,9 +446,17 @@ def call(
 
 
 @protocol.command(
-    "export", epilog=_examples("gameserver protocol export", "gameserver protocol export --to protocol")
+    "export",
+    epilog=_examples(
+        "gameserver protocol export",
+        "gameserver protocol export entity",
+        "gameserver protocol export --to protocol",
+    ),
 )
 def export_protocol(
+    service: Annotated[
+        str | None, typer.Argument(help="Print this service's document instead of the index.")
+    ] = None,
     *,
     folder: Annotated[
         Path | None,
@@ -460,10 +468,14 @@ def export_protocol(
         bool, typer.Option("--check", help="With --to: change nothing, end with 3 when a file is stale.")
     ] = False,
 ) -> None:
-    """Print the description of all operations (OpenRPC), or write it where client teams find it."""
+    """Print the index of all operations or one service (OpenRPC), or write all where client teams find it."""
     offered = registry()
     if folder is None:
-        sys.stdout.write(protocol_export.to_text(protocol_export.export(offered)))
+        described = protocol_export.documents(offered)
+        name = protocol_export.file_of(service) if service is not None else protocol_export.INDEX
+        if name not in described:
+            fail(f"there is no service {service!r}")
+        sys.stdout.write(protocol_export.to_text(described[name]))
         return
     if check_only:
         stale = protocol_export.stale_files(offered, folder)

@@ -196,8 +196,12 @@ async def test_a_packet_with_a_few_bytes_changed(
     await answered(game.client(), good[:place] + change + good[place + cut :])
 
 
-SPECIFICATION = json.loads(Path(__file__).parents[2].joinpath("protocol", "operations.json").read_text())
-METHODS = {method["name"]: method for method in SPECIFICATION["methods"]}
+PROTOCOL = Path(__file__).parents[2] / "protocol"
+DOCUMENTS = [json.loads(path.read_text()) for path in sorted(PROTOCOL.glob("services/*.json"))]
+METHODS = {method["name"]: method for document in DOCUMENTS for method in document["methods"]}
+SCHEMAS = {
+    name: schema for document in DOCUMENTS for name, schema in document["components"]["schemas"].items()
+}
 FOR_SERVERS = {name for name, method in METHODS.items() if method["x-access"] == "server"}
 
 
@@ -240,10 +244,7 @@ def data_for(name: str) -> st.SearchStrategy[Any]:
 def of_schema(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Values as the schema wants them, its finer points aside."""
     if "$ref" in schema:
-        _, *path = schema["$ref"].split("/")
-        found = SPECIFICATION
-        for part in path:
-            found = found[part]
+        found = SCHEMAS[schema["$ref"].rpartition("/")[2]]
         return st.deferred(lambda: of_schema(found))
     if "enum" in schema:
         return st.sampled_from(schema["enum"])

@@ -34,9 +34,15 @@ _ERROR = {
         },
     },
 }
+_REFERENCE = {
+    "type": "object",
+    "required": ["$ref"],
+    "additionalProperties": False,
+    "properties": {"$ref": {"type": "string", "pattern": r"^#/components/errors/[A-Za-z0-9]+$"}},
+}
 _METHOD = {
     "type": "object",
-    "required": ["name", "params", "result", "summary", "description", "errors", "x-access", "x-transaction"],
+    "required": ["name", "params", "result", "summary", "description", "errors", "x-access"],
     "additionalProperties": False,
     "properties": {
         "name": {"type": "string", "pattern": r"^[a-z][A-Za-z0-9]*\.[A-Z][A-Z0-9_]*$"},
@@ -49,9 +55,8 @@ _METHOD = {
         "paramStructure": {"enum": ["by-name", "by-position", "either"]},
         "params": {"type": "array", "items": _DESCRIPTOR},
         "result": _DESCRIPTOR,
-        "errors": {"type": "array", "items": _ERROR},
+        "errors": {"type": "array", "items": _REFERENCE},
         "x-access": {"enum": ["player", "open", "server"]},
-        "x-transaction": {"enum": ["none", "read", "write"]},
         "x-same-as": _TEXT,
         "x-server-without-player": {"const": True},
     },

@@ -1,6 +1,7 @@
 """The exported description of all operations."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -8,7 +9,16 @@ import pytest
 from jsonschema import Draft202012Validator
 from msgspec import Meta
 
-from gameserver.protocol_export import export, fresh_files, general_errors, stale_files, to_text, write
+from gameserver.protocol_export import (
+    INDEX,
+    _short_names,
+    documents,
+    fresh_files,
+    general_errors,
+    stale_files,
+    to_text,
+    write,
+)
 from gameserver.rpc import Access, Context, Registry, Service, Tx
 from gameserver.services import ALL
 from gameserver.wire.errors import GameError, NoSession
@@ -16,12 +26,17 @@ from gameserver.wire.shapes import Reply, Request
 from tests.protocol.openrpc import DOCUMENT
 
 FOLDER = Path(__file__).parents[2] / "protocol"
-REFERENCE = "#/components/schemas/"
+REFERENCE, ERRORS = "#/components/schemas/", "#/components/errors/"
 
 
 @pytest.fixture(scope="module")
-def document() -> dict[str, Any]:
-    return export(Registry(ALL))
+def exported() -> dict[str, dict[str, Any]]:
+    return documents(Registry(ALL))
+
+
+@pytest.fixture(scope="module")
+def of_services(exported: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [document for name, document in exported.items() if name != INDEX]
 
 
 def test_the_files_are_fresh() -> None:
@@ -31,41 +46,63 @@ def test_the_files_are_fresh() -> None:
     )
 
 
-def test_the_document_has_the_structure_of_openrpc(document: dict[str, Any]) -> None:
-    Draft202012Validator(DOCUMENT).validate(document)
-    names = [method["name"] for method in document["methods"]]
-    assert names == sorted(set(names))
-    for method in document["methods"]:
-        needed = [param["required"] for param in method["params"]]
-        assert needed == sorted(needed, reverse=True), f"{method['name']}: required parameters come first"
-        for unique in (
-            [param["name"] for param in method["params"]],
-            [error["code"] for error in method["errors"]],
-        ):
-            assert len(unique) == len(set(unique)), method["name"]
+def test_the_documents_have_the_structure_of_openrpc(of_services: list[dict[str, Any]]) -> None:
+    for document in of_services:
+        Draft202012Validator(DOCUMENT).validate(document)
+        names = [method["name"] for method in document["methods"]]
+        assert names == sorted(set(names))
+        for method in document["methods"]:
+            needed = [param["required"] for param in method["params"]]
+            assert needed == sorted(needed, reverse=True), f"{method['name']}: required parameters come first"
+            params = [param["name"] for param in method["params"]]
+            assert len(params) == len(set(params)), method["name"]
 
 
 def test_every_shape_is_valid_json_schema_and_every_reference_leads_somewhere(
-    document: dict[str, Any],
+    of_services: list[dict[str, Any]],
 ) -> None:
-    schemas = list(document["components"]["schemas"].values())
-    for method in document["methods"]:
-        schemas += [param["schema"] for param in method["params"]] + [method["result"]["schema"]]
-    used = set()
-    for schema in schemas:
-        Draft202012Validator.check_schema(schema)
-        used |= set(_references(schema))
-    assert used == document["components"]["schemas"].keys(), "all that is used is there, and nothing else"
+    for document in of_services:
+        components = document["components"]
+        schemas = list(components["schemas"].values())
+        for method in document["methods"]:
+            schemas += [param["schema"] for param in method["params"]] + [method["result"]["schema"]]
+        used = set()
+        for schema in schemas:
+            Draft202012Validator.check_schema(schema)
+            used |= set(_references(schema))
+        assert used == components["schemas"].keys(), "all that is used is there, and nothing else"
+        raised = {name for method in document["methods"] for name in _references(method["errors"])}
+        assert raised == {ERRORS + name for name in components["errors"]}
 
 
-def test_every_operation_is_described(document: dict[str, Any]) -> None:
-    described = {method["name"] for method in document["methods"]}
-    assert described == {operation.wire_name for operation in Registry(ALL)}
+def test_shapes_are_named_by_their_service(of_services: list[dict[str, Any]]) -> None:
+    for document in of_services:
+        [service] = {method["tags"][0]["name"] for method in document["methods"]}
+        for name in document["components"]["schemas"]:
+            assert re.fullmatch(rf"{service}\.[A-Z][A-Za-z0-9_]*", name), name
 
 
-def test_the_same_code_yields_the_same_text(document: dict[str, Any]) -> None:
-    assert to_text(export(Registry(ALL))) == to_text(document)
-    assert json.loads(to_text(document)) == document
+def test_every_operation_is_described_and_in_the_index(
+    exported: dict[str, dict[str, Any]], of_services: list[dict[str, Any]]
+) -> None:
+    described = {method["name"]: method for document in of_services for method in document["methods"]}
+    assert described.keys() == {operation.wire_name for operation in Registry(ALL)}
+    listed = exported[INDEX]["methods"]
+    assert [method["name"] for method in listed] == sorted(described)
+    for method in listed:
+        whole = described[method["name"]]
+        assert method["document"] == f"services/{method['name'].partition('.')[0]}.json"
+        assert [param["name"] for param in method["params"]] == [param["name"] for param in whole["params"]]
+        assert len(method["errors"]) == len(whole["errors"])
+        codes = [error["code"] for error in method["errors"]]
+        assert codes == sorted(set(codes))
+
+
+def test_the_same_code_yields_the_same_text(exported: dict[str, dict[str, Any]]) -> None:
+    again = documents(Registry(ALL))
+    assert {name: to_text(document) for name, document in again.items()} == {
+        name: to_text(document) for name, document in exported.items()
+    }
 
 
 def test_general_errors_have_codes_of_their_own() -> None:
@@ -137,7 +174,9 @@ def sample() -> Registry:
 
 
 def test_an_operation_is_described_from_its_declaration() -> None:
-    document = export(sample())
+    exported = documents(sample())
+    assert exported.keys() == {INDEX, "services/sample.json"}
+    document = exported["services/sample.json"]
     Draft202012Validator(DOCUMENT).validate(document)
     methods = {method["name"]: method for method in document["methods"]}
     assert methods["sample.RENAME"] == {
@@ -157,37 +196,79 @@ def test_an_operation_is_described_from_its_declaration() -> None:
             {
                 "name": "place",
                 "required": False,
-                "schema": {"anyOf": [{"$ref": REFERENCE + "Place"}, {"type": "null"}], "default": None},
+                "schema": {
+                    "anyOf": [{"$ref": REFERENCE + "sample.Place"}, {"type": "null"}],
+                    "default": None,
+                },
             },
         ],
-        "result": {"name": "data", "schema": {"$ref": REFERENCE + "RenameReply"}},
-        "errors": [
-            {
-                "code": 40910,
-                "message": "Another player has this name.",
-                "data": {"status": 409, "name": "NameTaken"},
-            },
-            {"code": 40911, "message": "Too long.", "data": {"status": 400, "name": "TooLong"}},
-        ],
+        "result": {"name": "data", "schema": {"$ref": REFERENCE + "sample.RenameReply"}},
+        "errors": [{"$ref": ERRORS + "NameTaken"}, {"$ref": ERRORS + "TooLong"}],
         "x-access": "player",
-        "x-transaction": "write",
+    }
+    assert document["components"]["errors"] == {
+        "NameTaken": {
+            "code": 40910,
+            "message": "Another player has this name.",
+            "data": {"status": 409, "name": "NameTaken"},
+        },
+        "TooLong": {"code": 40911, "message": "Too long.", "data": {"status": 400, "name": "TooLong"}},
     }
     assert methods["sample.SET_NAME"]["x-same-as"] == "sample.RENAME"
     assert methods["sample.LOOK"]["x-access"] == "open"
-    assert methods["sample.LOOK"]["result"]["schema"] == {"$ref": REFERENCE + "Seen"}
+    assert methods["sample.LOOK"]["result"]["schema"] == {"$ref": REFERENCE + "sample.Seen"}
     assert methods["sample.FORGET"]["result"]["schema"] == {"type": "null"}
     assert methods["sample.DUMP"]["result"]["schema"]["type"] == "object"
     assert methods["sample.DUMP"]["x-access"] == "player"
     assert methods["sample.DUMP"]["x-server-without-player"] is True
-    assert document["components"]["schemas"].keys() == {"Place", "RenameReply", "Seen"}
+    assert document["components"]["schemas"].keys() == {"sample.Place", "sample.RenameReply", "sample.Seen"}
+    [listed] = [method for method in exported[INDEX]["methods"] if method["name"] == "sample.RENAME"]
+    assert listed == {
+        "name": "sample.RENAME",
+        "summary": "Rename the caller.",
+        "document": "services/sample.json",
+        "x-access": "player",
+        "params": [
+            {"name": "playerName", "required": True},
+            {"name": "shout", "required": False},
+            {"name": "place", "required": False},
+        ],
+        "errors": list(document["components"]["errors"].values()),
+    }
+
+
+def test_two_shapes_of_one_name_keep_their_modules() -> None:
+    names = ["a.b.rules.Entity", "a.b.lists_of.Entity", "Entities"]
+    assert _short_names("s", names) == {
+        "a.b.rules.Entity": "s.RulesEntity",
+        "a.b.lists_of.Entity": "s.ListsOfEntity",
+        "Entities": "s.Entities",
+    }
+
+
+def test_two_refusals_of_one_name_are_an_error() -> None:
+    service = Service("sample")
+    other = type("NameTaken", (GameError,), {"reason_code": 40999})
+
+    @service.operation("ACT", tx=Tx.NONE, errors=(NameTaken, other))
+    async def act(ctx: Context, request: Request) -> None:
+        """Act."""
+
+    with pytest.raises(TypeError, match="NameTaken"):
+        documents(Registry([service]))
 
 
 def test_writing_renews_the_document_and_the_tables(tmp_path: Path) -> None:
     prose = tmp_path / "errors.md"
     prose.write_text("Before.\n<!-- from code: general errors -->\nold\n<!-- end -->\nAfter.\n")
-    document = tmp_path / "operations.json"
-    assert write(sample(), tmp_path) == [document, prose]
-    assert json.loads(document.read_text()) == export(sample())
+    index, service, gone = (
+        tmp_path / name for name in ("operations.json", "services/sample.json", "services/gone.json")
+    )
+    gone.parent.mkdir()
+    gone.write_text("{}")
+    assert write(sample(), tmp_path) == [gone, index, service, prose]
+    assert not gone.exists()
+    assert json.loads(service.read_text()) == documents(sample())["services/sample.json"]
     text = prose.read_text()
     assert text.startswith("Before.\n")
     assert text.endswith("\nAfter.\n")

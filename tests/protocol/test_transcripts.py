@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gameserver.protocol_export import export
+from gameserver.protocol_export import INDEX, documents
 from gameserver.rpc import Registry
 from gameserver.services import ALL
 from tests.conftest import Game
@@ -79,7 +79,7 @@ async def play(name: str, http: httpx.AsyncClient, wait: Callable[[float], Await
 def test_requests_use_only_fields_that_exist(name: str) -> None:
     fields = {
         method["name"]: {param["name"] for param in method["params"]}
-        for method in export(Registry(ALL))["methods"]
+        for method in documents(Registry(ALL))[INDEX]["methods"]
     }
     for step in load(name)["steps"]:
         for message in _messages(step):

@@ -13,7 +13,7 @@ from pathlib import Path
 from gameserver import faces, services
 from gameserver.app import open_server
 from gameserver.cli import actions
-from gameserver.protocol_export import export
+from gameserver.protocol_export import documents
 from gameserver.rpc import Registry
 from gameserver.settings import Settings
 from gameserver.storage import schema
@@ -85,7 +85,7 @@ def main(folder: Path) -> None:
     add_service(folder)
     asyncio.run(play(folder))
     offered = Registry(services.ALL, faces.ALL)
-    assert "note.CREATE" in {method["name"] for method in export(offered)["methods"]}
+    assert "note.CREATE" in {method["name"] for method in documents(offered)["services/note.json"]["methods"]}
     assert "[note]" in offered.samples()["note"]
 
 

@@ -1,9 +1,12 @@
 """The generator, and what it made."""
 
+import importlib
 import importlib.util
 import json
 import subprocess
 import sys
+import textwrap
+import uuid
 from pathlib import Path
 
 import pytest
@@ -12,8 +15,8 @@ from gameserver_client import services
 from gameserver_client.service import Invoker
 
 ROOT = Path(__file__).parent.parent
-SAMPLE = ROOT / "tests" / "operations.json"
-EXPORT = ROOT.parent.parent / "protocol" / "operations.json"
+SAMPLE = ROOT / "tests" / "protocol"
+EXPORT = ROOT.parent.parent / "protocol"
 
 spec = importlib.util.spec_from_file_location("generate", ROOT / "generate.py")
 generate = importlib.util.module_from_spec(spec)
@@ -32,22 +35,34 @@ def param(name, schema, *, required=True, **more):
     return {"name": name, "required": required, "schema": schema, **more}
 
 
-def build(made):
-    """Run generated text; an invoker that hands back what would be sent."""
-    space = {}
-    exec(made, space)
+def build(tmp_path, *methods, schemas=None):
+    """Run generated modules; an invoker that hands back what would be sent."""
+    name = f"made_{uuid.uuid4().hex}"
+    (tmp_path / name).mkdir()
+    for file, text in generate.sources([document(*methods, schemas=schemas)]).items():
+        moved = text.replace("gameserver_client.services.", f"{name}.")
+        (tmp_path / name / file).write_text(moved, encoding="utf-8")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        made = importlib.import_module(name)
+    finally:
+        sys.path.remove(str(tmp_path))
 
-    class Recorder(space["Services"]):
+    class Recorder(made.Services):
         def _invoke(self, service, operation, data):
             return service, operation, data
 
-    return Recorder(), space
+    return Recorder(), made
 
 
 def test_the_checked_in_services_are_fresh():
     source = EXPORT if EXPORT.exists() else SAMPLE
-    made = generate.source(json.loads(source.read_text(encoding="utf-8")))
-    assert Path(services.__file__).read_text(encoding="utf-8") == made, "run clients/python/generate.py"
+    documents = [
+        json.loads(path.read_text(encoding="utf-8")) for path in (source / "services").glob("*.json")
+    ]
+    folder = Path(services.__file__).parent
+    there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.py")}
+    assert there == generate.sources(documents), "run clients/python/generate.py"
 
 
 def test_services_never_hide_what_clients_do():
@@ -59,19 +74,17 @@ def test_services_never_hide_what_clients_do():
         assert not offered & own
 
 
-def test_calls_carry_the_wire_names():
-    made = generate.source(
-        document(
-            method(
-                "groupFile.UPDATE_INFO",
-                param("newAcl", {"type": "object"}, required=False),
-                param("groupId", {"type": "string"}),
-                param("from", {"type": "integer"}, required=False),
-                param("self", {"type": "string"}),
-            )
-        )
+def test_calls_carry_the_wire_names(tmp_path):
+    client, _ = build(
+        tmp_path,
+        method(
+            "groupFile.UPDATE_INFO",
+            param("newAcl", {"type": "object"}, required=False),
+            param("groupId", {"type": "string"}),
+            param("from", {"type": "integer"}, required=False),
+            param("self", {"type": "string"}),
+        ),
     )
-    client, _ = build(made)
     call = client.group_file.update_info
     assert call(group_id="g", self_="s") == ("groupFile", "UPDATE_INFO", {"groupId": "g", "self": "s"})
     assert call(group_id="g", self_="s", from_=0, new_acl={})[2] == {
@@ -91,7 +104,8 @@ def test_calls_carry_the_wire_names():
         ({"type": "integer", "minimum": 0}, "int"),
         ({"type": "number"}, "float"),
         ({"type": "boolean"}, "bool"),
-        ({"type": "object", "additionalProperties": {"type": "integer"}}, "dict[str, Any]"),
+        ({"type": "object", "additionalProperties": {"type": "integer"}}, "dict[str, int]"),
+        ({"type": "object"}, "dict[str, Any]"),
         ({"type": "array", "items": {"type": "string"}}, "list[str]"),
         ({"type": "array"}, "list[Any]"),
         ({"type": ["string", "null"]}, "str | None"),
@@ -101,6 +115,8 @@ def test_calls_carry_the_wire_names():
         ({"const": 2}, "Literal[2]"),
         ({"enum": [1.5]}, "Any"),
         ({"$ref": "#/components/schemas/Page"}, "dict[str, Any]"),
+        ({"$ref": "#/components/schemas/a.Row"}, "Row"),
+        ({"anyOf": [{"$ref": "#/components/schemas/a.Row"}, {"type": "null"}]}, "Row | None"),
         ({"$ref": "#/components/schemas/Colour"}, 'Literal["red"]'),
         ({"$ref": "#/components/schemas/Missing"}, "Any"),
         ({}, "Any"),
@@ -108,22 +124,91 @@ def test_calls_carry_the_wire_names():
     ],
 )
 def test_types_come_from_the_schema(schema, kind):
-    schemas = {"Page": {"type": "object"}, "Colour": {"enum": ["red"]}}
+    row = {"type": "object", "properties": {"x": {"type": "integer"}}}
+    schemas = {"Page": {"type": "object"}, "Colour": {"enum": ["red"]}, "a.Row": row}
     assert generate.annotation(schema, schemas) == kind
 
 
 def test_optional_parameters_may_be_none():
     maybe = param("x", {"type": ["string", "null"]}, required=False)
-    made = generate.source(document(method("a.B", maybe, param("y", {"type": "string"}))))
-    assert "def b(self, *, y: str, x: str | None = None) -> R:" in made
+    made = generate.sources([document(method("a.B", maybe, param("y", {"type": "string"})))])["a.py"]
+    assert "def b(self, *, y: str, x: str | None = None) -> Any:" in made
 
 
-def test_operations_for_servers_are_left_out_and_open_ones_are_listed():
-    made = generate.source(
-        document(method("a.OPEN", access="open"), method("a.PLAYER"), method("b.SYS", access="server"))
+def test_answers_have_shapes():
+    schemas = {
+        "a.Reply": {
+            "type": "object",
+            "description": "What there is.",
+            "required": ["rows"],
+            "properties": {
+                "rows": {"type": "array", "items": {"$ref": "#/components/schemas/a.Row"}},
+                "more": {"type": "boolean", "default": False},
+                "seldom": {"type": "string"},
+            },
+        },
+        "a.Row": {"type": "object", "properties": {"class": {"type": "integer", "default": 0}}},
+        "a.Unused": {"type": "object", "properties": {"x": {}}},
+    }
+    shaped = method("a.B", result={"name": "data", "schema": {"$ref": "#/components/schemas/a.Reply"}})
+    absent = method("a.C", result={"name": "data", "schema": {"type": "null"}})
+    made = generate.sources([document(shaped, absent, schemas=schemas)])["a.py"]
+    assert (
+        textwrap.dedent('''
+        class Reply(TypedDict):
+            """What there is."""
+
+            rows: list[Row]
+            more: bool
+            seldom: NotRequired[str]
+
+
+        Row = TypedDict("Row", {"class": "int"})
+    ''')
+        in made
     )
-    client, space = build(made)
-    assert space["OPEN_OPERATIONS"] == {("a", "OPEN")}
+    assert "Unused" not in made
+    assert "def b(self) -> Reply:" in made
+    assert "def c(self) -> dict[str, Any]:" in made
+
+
+def test_what_a_call_hands_back_depends_on_who_calls(tmp_path):
+    """Blocking: the answer. On an event loop, and in a bundle: a future of it."""
+    pytest.importorskip("mypy")
+    checked = tmp_path / "checked.py"
+    checked.write_text(
+        textwrap.dedent("""
+        import asyncio
+        from concurrent.futures import Future
+        from typing import assert_type
+
+        from gameserver_client import AsyncClient, Client
+        from gameserver_client.services.time import ReadTimeReply
+
+        async def check(client: Client, on_loop: AsyncClient) -> None:
+            assert_type(client.time.read(), ReadTimeReply)
+            assert_type(on_loop.time.read(), asyncio.Future[ReadTimeReply])
+            with client.bundle() as bundle:
+                assert_type(bundle.time.read(), Future[ReadTimeReply])
+            with on_loop.bundle() as waiting:
+                assert_type(waiting.time.read(), asyncio.Future[ReadTimeReply])
+        """)
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(checked)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_operations_for_servers_are_left_out_and_open_ones_are_listed(tmp_path):
+    client, made = build(
+        tmp_path, method("a.OPEN", access="open"), method("a.PLAYER"), method("b.SYS", access="server")
+    )
+    assert {("a", "OPEN")} == made.OPEN_OPERATIONS
     assert client.a.player() == ("a", "PLAYER", {})
     assert not hasattr(client, "b")
 
@@ -148,17 +233,13 @@ def test_python_names(name, python_name):
 
 def test_two_operations_never_share_a_python_name():
     with pytest.raises(ValueError, match="more than one a_b"):
-        generate.source(document(method("s.A_B"), method("s.aB")))
+        generate.sources([document(method("s.A_B"), method("s.aB"))])
 
 
-def test_prose_becomes_a_docstring_whatever_it_holds():
+def test_prose_becomes_a_docstring_whatever_it_holds(tmp_path):
     prose = 'Say "hi".\n\nA path is C:\\new, three quotes are """. ' + "Long words. " * 30
-    made = generate.source(
-        document(
-            method("a.B", param("x", {}, description='ends in "x"'), summary='Say "hi".', description=prose)
-        )
-    )
-    client, _ = build(made)
+    told = param("x", {}, description='ends in "x"')
+    client, _ = build(tmp_path, method("a.B", told, summary='Say "hi".', description=prose))
     text = " ".join(client.a.b.__doc__.split())
     assert text.startswith('Say "hi". A path is C:\\new, three quotes are """. Long words.')
     assert text.endswith('x: ends in "x"')
@@ -168,16 +249,33 @@ def test_generated_text_is_formatted_and_typed(tmp_path):
     """The linter, the formatter and the type checker have nothing to say about awkward operations either."""
     pytest.importorskip("mypy")
     many = [param(f"parameterNumber{n}", {"type": "string"}, required=n % 2 == 0) for n in range(12)]
-    made = generate.source(
-        document(
-            method("longOne.UPDATE_A_GREAT_MANY_THINGS", *many, summary="Change a lot"),
-            method("longOne.LIST", param("list", {"type": "array", "items": {"enum": ["a"]}}), access="open"),
-            method("longOne.MIDDLE", *[param(f"aRatherLongName{n}", {"type": "string"}) for n in range(2)]),
-            method("time.READ", param("type", {"type": "object"}), param("id", {}, description="which one")),
-        )
+    made = generate.sources(
+        [
+            document(
+                method("longOne.UPDATE_A_GREAT_MANY_THINGS", *many, summary="Change a lot"),
+                method(
+                    "longOne.LIST", param("list", {"type": "array", "items": {"enum": ["a"]}}), access="open"
+                ),
+                method(
+                    "longOne.MIDDLE", *[param(f"aRatherLongName{n}", {"type": "string"}) for n in range(2)]
+                ),
+                method(
+                    "longOne.READ",
+                    param("type", {"type": "object"}),
+                    param("id", {}, description="which one"),
+                ),
+                method("longOne.ODD", result={"schema": {"$ref": "#/components/schemas/longOne.Odd"}}),
+                schemas={
+                    "longOne.Odd": {
+                        "type": "object",
+                        "properties": {f"a-rather-long-name-{n}": {"type": "string"} for n in range(9)},
+                    }
+                },
+            )
+        ]
     )
-    target = tmp_path / "services.py"
-    target.write_text(made)
+    target = tmp_path / "long_one.py"
+    target.write_text(made["long_one.py"])
     (tmp_path / "__init__.py").touch()
     config = str(ROOT / "pyproject.toml")
     for command in (
@@ -195,7 +293,10 @@ def test_generated_text_is_formatted_and_typed(tmp_path):
         assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_the_script_writes_the_module(tmp_path):
-    target = tmp_path / "services.py"
-    generate.main([str(SAMPLE), str(target)])
-    assert "class PlayerState" in target.read_text(encoding="utf-8")
+def test_the_script_writes_the_modules(tmp_path):
+    gone = tmp_path / "services" / "gone.py"
+    gone.parent.mkdir()
+    gone.touch()
+    generate.main([str(SAMPLE), str(gone.parent)])
+    assert not gone.exists()
+    assert "class PlayerStateService" in (gone.parent / "player_state.py").read_text(encoding="utf-8")
