@@ -9,17 +9,18 @@ import pytest
 SERVER = Path(__file__).parents[2] / "gameserver"
 CLIENT = Path(__file__).parents[2] / "clients" / "python" / "gameserver_client"
 
-_FLOORS = {"wire", "apps", "storage", "sessions", "ranks"}
+_FLOORS = {"wire", "frame", "apps", "storage", "sessions", "ranks"}
 BELOW = {
     "wire": set[str](),
+    "frame": set[str](),
     "apps": {"wire"},
     "storage": {"wire"},
     "sessions": {"wire"},
     "ranks": {"wire"},
-    "jobs": {"storage", "apps", "wire"},
+    "jobs": {"storage", "apps", "wire", "frame"},
     "documents": {"storage", "wire"},
-    "players": {"documents", *_FLOORS},
-    "domain": {"players", "documents", *_FLOORS},
+    "players": {"documents", "jobs", *_FLOORS},
+    "domain": {"players", "documents", "jobs", *_FLOORS},
 }
 BELOW["rpc"] = {"domain", *BELOW["domain"]}
 BELOW["services"] = {"rpc", *BELOW["rpc"]}

@@ -1,0 +1,56 @@
+"""What lives as long as the server: opened once, found by its type, closed in the opposite order."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class Parts:
+    """The parts of one server, by their types. Whoever opens a part may use those that were opened before."""
+
+    def __init__(self) -> None:
+        self._parts: dict[type[Any], Any] = {}
+
+    def get(self, kind: type[T]) -> T:
+        """Return the part of a type. Raises `LookupError` when the server has none."""
+        try:
+            part: T = self._parts[kind]
+        except KeyError:
+            raise LookupError(f"nothing that lives as long as the server is a {kind.__name__}") from None
+        return part
+
+    def add(self, kind: type[T], part: T) -> T:
+        """Let a part be found by a type, which may be the interface it is known by. Returns the part.
+
+        Raises `ValueError` when there is one of this type already.
+        """
+        if kind in self._parts:
+            raise ValueError(f"two parts of one server are a {kind.__name__}")
+        self._parts[kind] = part
+        return part
+
+
+Lifespan = Callable[[Parts], AbstractAsyncContextManager[Any]]
+"""Opens a part and closes it again. What it yields is found by its type; None is not kept."""
+
+
+class Lifespans(AsyncExitStack):
+    """Opens parts one after the other; on the way out they are closed in the opposite order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = Parts()
+
+    async def __aenter__(self) -> Self:
+        """Open the stack itself."""
+        await super().__aenter__()
+        return self
+
+    async def open(self, lifespan: Lifespan, kind: type[Any] | None = None) -> Any:
+        """Open a part, to be found by its own type or by `kind`. Returns it."""
+        part = await self.enter_async_context(lifespan(self.parts))
+        if part is not None:
+            self.parts.add(kind or type(part), part)
+        return part
