@@ -15,28 +15,24 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gameserver import faces, services
 from gameserver.apps import App, LiveApps, load_apps, watch
-from gameserver.documents.list_counts import ListCounts, forget_unread
+from gameserver.documents.list_counts import ListCounts
 from gameserver.domain.leaderboards import Leaderboards
-from gameserver.players import refresh_tokens, tokens
+from gameserver.jobs import Scheduler
+from gameserver.players import refresh_tokens
 from gameserver.players.accounts import Accounts
 from gameserver.players.audit import Audit
 from gameserver.players.mail import Mail
 from gameserver.players.passwords import Passwords
 from gameserver.players.termination import Actor, SessionTermination, TerminationListener
-from gameserver.ranks import MemoryRanks, RanksAway, RedisRanks
-from gameserver.rpc import Core, Packets, Registry
-from gameserver.rpc.orphans import OrphanSweeper
-from gameserver.sessions import One, Selector, Sessions, SessionsUnavailable, session_store
+from gameserver.ranks import MemoryRanks, RedisRanks
+from gameserver.rpc import Core, Packets, Registry, floor_jobs
+from gameserver.sessions import One, Selector, Sessions, SessionStore, session_store
 from gameserver.settings import Settings
-from gameserver.storage import StorageError, answers, open_database
+from gameserver.storage import open_database
 from gameserver.storage.schema import check_schema, migrate
 from gameserver.wire.clock import Clock, FixedClock, SystemClock
 
 log = structlog.get_logger(__name__)
-
-HOUSEKEEPING_SECONDS = 60
-ANSWERS_KEPT_MS = 24 * 3600 * 1000  # SDKs repeat a packet minutes later at most
-ANSWERS_FORGOTTEN_AT_ONCE = 1000
 
 
 class GameServer:
@@ -48,7 +44,12 @@ class GameServer:
         self.apps = apps
         self.registry = registry
         self.packets = Packets(core, registry)
-        self._leftovers = OrphanSweeper(self.packets)
+        parts = core.parts
+        parts.add(SessionStore, core.sessions)
+        parts.add(Leaderboards, core.leaderboards)
+        parts.add(Packets, self.packets)
+        self.jobs = Scheduler(registry.jobs, core.database, core.clock, apps, parts)
+        parts.add(Scheduler, self.jobs)
         # The hot paths are plain ASGI callables in front of the framework: see gameserver/README.md.
         self._mounted: dict[str, ASGIApp] = {}
         routes: list[Route] = []
@@ -75,33 +76,6 @@ class GameServer:
                 return mounted(scope, receive, send)
         return self._pages(scope, receive, send)
 
-    async def housekeeping(self) -> None:
-        """Keep house once a minute. Runs for ever."""
-        while True:
-            await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            try:
-                await self.keep_house()
-            except (SessionsUnavailable, RanksAway, StorageError) as error:
-                log.warning("housekeeping_postponed", reason=str(error))
-            except Exception:
-                log.exception("housekeeping_failed")
-
-    async def keep_house(self) -> None:
-        """Forget what nobody will ask for again."""
-        for app in self.apps:
-            await self.core.sessions.sweep(app.id)
-        async with self.core.database.write() as tx:
-            oldest = self.core.clock.ms() - ANSWERS_KEPT_MS
-            await answers.forget_before(tx, oldest, ANSWERS_FORGOTTEN_AT_ONCE)
-            await tokens.forget_expired(tx, self.core.clock.ms())
-            await refresh_tokens.forget_expired(tx, self.core.clock.ms())
-            await forget_unread(tx)
-        for app in self.apps:
-            await self.core.audit.forget(app)
-            for chore in self.registry.chores:
-                await chore(self.core, app)
-            await self._leftovers.remove(app)
-
 
 def _plain(path: str) -> str:
     """One client doubles the slash of a path, another may end with one."""
@@ -117,8 +91,8 @@ async def _not_found(request: Request, _: Exception) -> Response:
 
 
 def registry() -> Registry:
-    """Everything that a server offers: its services and its faces."""
-    return Registry(services.ALL, faces.ALL)
+    """Everything that a server offers: its services, its faces, and the jobs of its floors."""
+    return Registry(services.ALL, faces.ALL, floor_jobs.ALL)
 
 
 def _may_have_tokens(_: App, selector: Selector, by: Actor) -> bool:
@@ -136,9 +110,11 @@ async def open_server(
     clock: Clock | None = None,
     passwords: Passwords | None = None,
     core_options: dict[str, Any] | None = None,
+    with_jobs: bool = True,
 ) -> AsyncIterator[GameServer]:
     """Open a server and everything below it; closes in the opposite order.
 
+    Without jobs it does only what it is asked for: a command over the database of a running server, a test.
     Raises `SchemaMismatch`, `AppsInvalid`-like errors of the floors with a sentence that says what to do.
     """
     clock = clock or SystemClock()
@@ -185,8 +161,7 @@ async def open_server(
         for work in (
             server.packets.runs.keep_running(),
             audit.keep_writing(),
-            server.housekeeping(),
-            leaderboards.upkeep.run(apps),
+            *([server.jobs.run()] if with_jobs else []),
             tallies.run(),
             watch(apps, settings.apps, offered.sections()),
         ):

@@ -14,6 +14,7 @@ from gameserver.app import GameServer
 from gameserver.apps import App
 from gameserver.domain.leaderboards.boards import boards as leaderboards
 from gameserver.faces.backendless import BackendlessSettings
+from gameserver.jobs import JobBusy
 from gameserver.players import audit, roles, users
 from gameserver.players.identities import identities
 from gameserver.players.profiles import players
@@ -337,6 +338,25 @@ async def datastream_list(
     ]
 
 
+async def job_list(server: GameServer) -> list[dict[str, Any]]:
+    """Return what there is to know of each job, by name."""
+    return await server.jobs.list()
+
+
+async def job_run(server: GameServer, job: str) -> dict[str, Any]:
+    """Run a job that has a schedule, out of turn, and wait for it."""
+    try:
+        await server.jobs.run_now(job)
+    except (LookupError, JobBusy) as error:
+        raise Refused(error.args[0]) from None
+    return {"job": job, "done": True}
+
+
+async def job_retry(server: GameServer, job: str) -> dict[str, Any]:
+    """Have work tried again that was given up after many tries."""
+    return {"job": job, "tried_again": await server.jobs.retry(job)}
+
+
 async def leaderboard_list(server: GameServer, app: str) -> list[str]:
     """Return the ids of all leaderboards of an app."""
     _app(server, app)
@@ -393,6 +413,9 @@ ACTIONS: Mapping[str, Action] = {
         session_end,
         audit_list,
         datastream_list,
+        job_list,
+        job_run,
+        job_retry,
         leaderboard_list,
         leaderboard_rebuild,
         call,

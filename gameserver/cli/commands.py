@@ -16,6 +16,7 @@ from gameserver.apps import load_apps
 from gameserver.cli import certificate, options
 from gameserver.cli.audit import audit
 from gameserver.cli.datastream import datastream
+from gameserver.cli.jobs import jobs
 from gameserver.cli.leaderboards import leaderboards
 from gameserver.cli.output import EXIT_CODES, Exit, fail, say, show_json, show_more, show_rows
 from gameserver.cli.players import players
@@ -46,6 +47,7 @@ app.add_typer(sessions, name="session")
 app.add_typer(audit, name="audit")
 app.add_typer(datastream, name="datastream")
 app.add_typer(leaderboards, name="leaderboard")
+app.add_typer(jobs, name="jobs")
 app.add_typer(protocol, name="protocol")
 
 

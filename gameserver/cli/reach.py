@@ -43,5 +43,5 @@ async def _do(settings: Settings, action: str, arguments: dict[str, Any], *, nee
                 raise actions.Refused(
                     f"there is no database in the data folder {settings.data}; --data names another one"
                 ) from None
-    async with open_server(settings) as server:
+    async with open_server(settings, with_jobs=False) as server:
         return await actions.run(server, action, arguments)

@@ -17,8 +17,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gameserver.apps import App
+from gameserver.jobs import Scheduler
 from gameserver.rpc import Core, Face, metrics
 from gameserver.sessions import Sessions, SessionsUnavailable
+from gameserver.storage import StorageError
 from gameserver.wire.clock import FixedClock
 
 log = structlog.get_logger(__name__)
@@ -106,7 +108,7 @@ async def _exposition(core: Core, apps: Iterable[App]) -> bytes:
         MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
     # What is asked for goes beside it: it is the same whichever process answers, so it must not be added up.
     asked = CollectorRegistry()
-    asked.register(_Gauges([await _session_counts(core, apps)]))
+    asked.register(_Gauges([await _session_counts(core, apps), *await _job_gauges(core)]))
     text: bytes = await asyncio.to_thread(generate_latest, counted)
     return text + generate_latest(asked)
 
@@ -130,6 +132,34 @@ async def _session_counts(core: Core, apps: Iterable[App]) -> GaugeMetricFamily:
     except (SessionsUnavailable, TimeoutError) as error:  # metrics are wanted most when something is away
         log.warning("sessions_not_counted", reason=type(error).__name__)
     return gauge
+
+
+_JOB_GAUGES = (
+    (
+        "late_ms",
+        "gameserver_job_late_seconds",
+        "How long ago the oldest work of a job was due.",
+        1000,
+    ),
+    ("failures", "gameserver_job_failures", "Failures in a row of a job.", 1),
+    ("overdue", "gameserver_job_overdue_rows", "Rows that a job should have seen to, after its last run.", 1),
+    ("waiting", "gameserver_job_waiting", "Enqueued work of a job.", 1),
+    ("given_up", "gameserver_job_given_up", "Enqueued work that is not tried again by itself.", 1),
+)
+
+
+async def _job_gauges(core: Core) -> list[GaugeMetricFamily]:
+    gauges = [GaugeMetricFamily(name, words, labels=["job"]) for _, name, words, _ in _JOB_GAUGES]
+    try:
+        async with asyncio.timeout(READY_SECONDS_MAX):
+            rows = await core.get(Scheduler).list()
+    except (StorageError, TimeoutError) as error:
+        log.warning("jobs_not_counted", reason=type(error).__name__)
+        return gauges
+    for row in rows:
+        for gauge, (fact, _, _, unit) in zip(gauges, _JOB_GAUGES, strict=True):
+            gauge.add_metric([row["name"]], row[fact] / unit)
+    return gauges
 
 
 # The clock of an ephemeral server

@@ -97,13 +97,13 @@ class Scheduler:
         if missing := [job for job in self._scheduled if job.name not in rows]:
             await self._add(missing)
         for job in self._scheduled:
-            row = rows.get(job.name)
-            if row is None or (job.name, storage.SCHEDULED) in self._tasks:
+            own = rows.get(job.name)
+            if own is None or (job.name, storage.SCHEDULED) in self._tasks:
                 continue
-            if row["ready_ms"] <= now_ms or (
-                job.wanted is not None and not row["holder"] and not row["failures"]
+            if own["ready_ms"] <= now_ms or (
+                job.wanted is not None and not own["holder"] and not own["failures"]
             ):
-                self._begin(job, row)
+                self._begin(job, own)
 
     async def settled(self) -> None:
         """Return when nothing runs here any more."""

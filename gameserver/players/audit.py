@@ -18,6 +18,7 @@ from prometheus_client import Counter
 from sqlalchemy import BigInteger, Column, Index, Integer, String, Table
 
 from gameserver.apps import App, Settings
+from gameserver.jobs import forget_of_apps
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.storage import Database, StorageError, metadata, upsert
 from gameserver.storage.timeline import DAY_MS, Timeline, first_id
@@ -29,7 +30,6 @@ FLUSH_SECONDS = 1.0
 RETRY_SECONDS = 5.0
 BATCH_ROWS = 500
 WAITING_MAX = 20_000  # events kept in memory while SQL is away
-FORGOTTEN_AT_ONCE = 1000
 
 LOST = Counter("gameserver_audit_lost", "Audit events that could not be written.")
 
@@ -158,12 +158,6 @@ class Audit:
             LOST.inc(len(self._waiting))
             log.error("audit_events_lost", events=len(self._waiting), reason=str(error))  # noqa: TRY400 - expected
 
-    async def forget(self, app: App) -> int:
-        """Delete some events of an app that are older than it wants them kept; returns how many."""
-        before = self._clock.ms() - app.section(AuditSettings).keep_days * DAY_MS
-        async with self._database.write() as tx:
-            return await _timeline.forget(tx, app.id, before, FORGOTTEN_AT_ONCE)
-
 
 # Storage
 
@@ -201,3 +195,10 @@ KEPT = PlayerTable(
 ADD = upsert(audit_events, ["id"], None)
 _timeline = Timeline(audit_events)
 find = _timeline.find
+
+
+def _kept_ms(app: App) -> int:
+    return app.section(AuditSettings).keep_days * DAY_MS
+
+
+FORGET = forget_of_apps("audit.forget", _timeline.expiry, _kept_ms)

@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 
 from gameserver.apps import App, LiveApps, Settings
+from gameserver.jobs import forget
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
 from gameserver.players.termination import Actor, SessionTermination
@@ -50,6 +51,7 @@ from gameserver.sessions import (
     new_session_id,
 )
 from gameserver.storage import Aborted, CommitUnknown, Database, Row, Transaction, metadata
+from gameserver.storage.expiry import Expiry
 from gameserver.wire.clock import Clock
 
 FACE = "oauth"
@@ -172,11 +174,6 @@ async def owner_of_session(tx: Transaction, digest: str) -> tuple[str, str] | No
     """The app and the player whose tokens belong to a session, also one that has lapsed."""
     row = await tx.one(FIND_BY_SESSION, session=digest)
     return None if row is None else (row["app_id"], row["profile_id"])
-
-
-async def forget_expired(tx: Transaction, now_ms: int, most: int = PURGE_ROWS) -> int:
-    """Delete what has expired, at most `most` families at a time; returns how many."""
-    return await tx.run(FORGET_EXPIRED, now_ms=now_ms, most=most)
 
 
 def _digest(text: str) -> str:
@@ -433,11 +430,4 @@ FORGET_OLD = delete(families).where(
         ),
     ),
 )
-FORGET_EXPIRED = delete(families).where(
-    families.c.family.in_(
-        select(families.c.family)
-        .where(families.c.expires_ms <= bindparam("now_ms"))
-        .order_by(families.c.expires_ms)
-        .limit(bindparam("most"))
-    )
-)
+FORGET = forget("refreshTokens.forget", Expiry(families.c.expires_ms))

@@ -25,14 +25,15 @@ from sqlalchemy import (
     select,
 )
 
+from gameserver.jobs import forget
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
 from gameserver.storage import Json, Row, Transaction, metadata
+from gameserver.storage.expiry import Expiry
 from gameserver.wire import json
 
 TOKEN_BYTES = 32
 TOKEN_LENGTH_MAX = 1024  # of what is looked up; longer texts are no tokens
-PURGE_ROWS = 200
 
 
 class Kind(StrEnum):
@@ -124,11 +125,6 @@ async def revoke_all(tx: Transaction, app_id: str, subject: str) -> None:
     await tx.defer(REVOKE_ALL, app=app_id, subject=subject)
 
 
-async def forget_expired(tx: Transaction, now_ms: int, most: int = PURGE_ROWS) -> int:
-    """Delete expired tokens, at most `most` at a time; returns how many."""
-    return await tx.run(FORGET_EXPIRED, now_ms=now_ms, most=most)
-
-
 def _digest(kind: Kind, text: str) -> str:
     return sha256(f"{kind.value}\n{text}".encode()).hexdigest()
 
@@ -198,11 +194,4 @@ REVOKE = REVOKE_ALL.where(one_time_tokens.c.kind == bindparam("kind"))
 FORGET_EXPIRED_ONE = delete(one_time_tokens).where(
     one_time_tokens.c.digest == bindparam("digest"), one_time_tokens.c.expires_ms <= bindparam("now_ms")
 )
-FORGET_EXPIRED = delete(one_time_tokens).where(
-    one_time_tokens.c.digest.in_(
-        select(one_time_tokens.c.digest)
-        .where(one_time_tokens.c.expires_ms <= bindparam("now_ms"))
-        .order_by(one_time_tokens.c.expires_ms)
-        .limit(bindparam("most"))
-    )
-)
+FORGET = forget("tokens.forget", Expiry(one_time_tokens.c.expires_ms))

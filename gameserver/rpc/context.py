@@ -14,6 +14,7 @@ from sqlalchemy import Update
 from gameserver.apps import App
 from gameserver.documents.list_counts import ListCounts
 from gameserver.domain.leaderboards import Leaderboards
+from gameserver.frame import Parts
 from gameserver.players.accounts import Accounts
 from gameserver.players.audit import Audit
 from gameserver.players.life import PlayerHooks
@@ -54,13 +55,12 @@ RESERVATION_SECONDS = (
 ANSWER_MAX = 8 << 20  # characters of stored JSON that lists put into the answer of a packet
 
 AnyReply = TypeVar("AnyReply")
+AnyPart = TypeVar("AnyPart")
 AnySection = TypeVar("AnySection", bound=msgspec.Struct)
 Conclude = Callable[
     ["Context", Update, dict[str, Any], Callable[[Any], Any], Mapping[str, Any]], Awaitable[Any]
 ]
 """Runs the statement of `change` and stores the answer in one. Raises `CannotTell` before, `NoRow` after."""
-Chore = Callable[["Core", App], Awaitable[None]]
-"""The floors, an app: once a minute, in every process."""
 
 
 class Concluded(NamedTuple):
@@ -105,8 +105,13 @@ class Core:
     endings: SessionTermination
     player_hooks: PlayerHooks["Context"]
     public_url: str  # what links in mails begin with; never taken from a request, which could name any host
+    parts: Parts = field(default_factory=Parts)
     new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
+
+    def get(self, kind: type[AnyPart]) -> AnyPart:
+        """Return what lives as long as the server, by its type. Raises `LookupError`."""
+        return self.parts.get(kind)
 
 
 class Ending(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gameserver.apps import LiveApps
+from gameserver.jobs import Job
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.rpc.context import Core
 from gameserver.rpc.packets import Packets
@@ -22,11 +23,12 @@ class Face:
 
     `mount_admin` returns the pages that are for operators and their tools. They have an address of their own.
     `section` is the face's part of `app.toml`: its name, its type, and the commented text that shows it in
-    the sample app. `keeps` are the tables that the face keeps of players.
+    the sample app. `keeps` are the tables that the face keeps of players, `jobs` its work without a request.
     """
 
     name: str
     mount: Callable[[Core, LiveApps, Packets], Mounted]
     section: Section | None = None
     keeps: tuple[PlayerTable, ...] = ()
+    jobs: tuple[Job, ...] = ()
     mount_admin: Callable[[Core, LiveApps, Packets], Sequence[Route]] | None = None

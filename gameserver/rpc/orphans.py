@@ -8,6 +8,7 @@ cost all of them; so it is the rare deletion that is done once more, when no suc
 import structlog
 
 from gameserver.apps import App
+from gameserver.jobs import Job, JobRun
 from gameserver.players import audit, users
 from gameserver.rpc.context import Context, Origin
 from gameserver.rpc.packets import Packets
@@ -21,47 +22,60 @@ EVENTS_AT_ONCE = 500
 DELETED, MERGED_INTO = "deleted", "merged_into"
 
 
-class OrphanSweeper:
-    """Finds players who went a while ago in the audit, and removes what has come after them.
+async def _sweep(run: JobRun) -> None:
+    """Find players in the audit who went some minutes ago, after the last run; remove what has come since.
 
-    Each process does so, and twice does no harm. An app without an audit leaves it to whoever repeats the
-    command.
+    Twice does no harm. An app without an audit leaves it to whoever repeats the command.
     """
+    until = run.now_ms - RUN_MS_MAX
+    since = until - RUN_MS_MAX
+    if run.memo:  # a clock may have been ahead
+        since = min(int(run.memo), since)
 
-    def __init__(self, packets: Packets) -> None:
-        self._packets = packets
-        self._core = packets.core
-        self._seen_ms: dict[str, int] = {}
+    async def of_app(app: App) -> None:
+        await _sweep_app(run, app, since, until)
 
-    async def remove(self, app: App) -> None:
-        """Remove what is left of the players of an app who went since the last time, some minutes ago."""
-        until = self._core.clock.ms() - RUN_MS_MAX
-        since = self._seen_ms.get(app.id, until - RUN_MS_MAX)
-        self._seen_ms[app.id] = until
-        last = ""
-        while True:
-            async with self._core.database.read() as tx:
-                events = await audit.find(
-                    tx, app.id, EVENTS_AT_ONCE, after=last, since_ms=since, until_ms=until, kind="player"
-                )
-            for event in events:
-                what, _, target = event["reason"].partition(":")
-                if what in (DELETED, MERGED_INTO):
-                    await self._remove(app, event["profile_id"], target)
-            if len(events) < EVENTS_AT_ONCE:
-                return
-            last = events[-1]["id"]
+    await run.for_each_app(of_app)
+    run.memo = str(until)
 
-    async def _remove(self, app: App, profile_id: str, target: str) -> None:
-        hooks = self._core.player_hooks
 
-        async def work(ctx: Context) -> None:
-            if await users.lock(ctx.tx, app.id, profile_id):
-                return  # whoever is there is not gone
-            if not (target and await hooks.merge_players(ctx, profile_id, target)):
-                await hooks.delete_player(ctx, profile_id)
+async def _sweep_app(run: JobRun, app: App, since_ms: int, until_ms: int) -> None:
+    packets, last = run.get(Packets), ""
+    failed: Exception | None = None
+    while True:
+        async with run.database.read() as tx:
+            events = await audit.find(
+                tx, app.id, EVENTS_AT_ONCE, after=last, since_ms=since_ms, until_ms=until_ms, kind="player"
+            )
+        for event in events:
+            what, _, target = event["reason"].partition(":")
+            if what not in (DELETED, MERGED_INTO):
+                continue
+            try:
+                await _remove(packets, app, event["profile_id"], target)
+            except Exception as error:  # noqa: BLE001 - raised below, when all others have had their turn
+                log.warning("orphan_not_removed", profile=event["profile_id"], reason=str(error))
+                failed = error
+        if len(events) < EVENTS_AT_ONCE:
+            break
+        last = events[-1]["id"]
+    if failed is not None:
+        raise failed
 
-        try:
-            await self._packets.run(work, app, Origin("housekeeping", ""))
-        except GameError as error:  # what came late does not go together with what the target has
-            log.warning("leftover_not_merged", reason=str(error))
+
+async def _remove(packets: Packets, app: App, profile_id: str, target: str) -> None:
+    hooks = packets.core.player_hooks
+
+    async def work(ctx: Context) -> None:
+        if await users.lock(ctx.tx, app.id, profile_id):
+            return  # whoever is there is not gone
+        if not (target and await hooks.merge_players(ctx, profile_id, target)):
+            await hooks.delete_player(ctx, profile_id)
+
+    try:
+        await packets.run(work, app, Origin("job", ""))
+    except GameError as error:  # what came late does not go together with what the target has
+        log.warning("leftover_not_merged", reason=str(error))
+
+
+SWEEP = Job("players.sweep_orphans", _sweep, every_seconds=60)

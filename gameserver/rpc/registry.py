@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from gameserver.apps import Sections
+from gameserver.jobs import Job
 from gameserver.players import audit
 from gameserver.players.life import PlayerHooks
 from gameserver.players.lifecycle import PlayerTable
@@ -32,11 +33,17 @@ class Declares(Protocol):
     def keeps(self) -> Sequence[PlayerTable]:
         """The tables that the face keeps of players."""
 
+    @property
+    def jobs(self) -> Sequence[Job]:
+        """The work of the face that is not the answer to a request."""
+
 
 class Registry:
-    """All services of a server, and what its faces declare. Built once at start."""
+    """All services of a server, what its faces declare, and jobs of its floors. Built once at start."""
 
-    def __init__(self, services: Iterable[Service], faces: Iterable[Declares] = ()) -> None:
+    def __init__(
+        self, services: Iterable[Service], faces: Iterable[Declares] = (), jobs: Iterable[Job] = ()
+    ) -> None:
         self.services = tuple(services)
         faces = tuple(faces)
         self._sections: list[Section] = [
@@ -52,7 +59,11 @@ class Registry:
                 if (service.name, name) in self.operations:
                     raise ValueError(f"two services declare {service.name}.{name}")
                 self.operations[service.name, name] = operation
-        self.chores = [chore for service in self.services for chore in service.chores]
+        self.jobs = [*jobs]
+        for service in self.services:
+            self.jobs += service.jobs
+        for face in faces:
+            self.jobs += face.jobs
         self.player_hooks = hooks = PlayerHooks[Context]()
         hooks.states = States(part for service in self.services for part in service.state_parts)
         for service in self.services:

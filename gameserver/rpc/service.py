@@ -10,10 +10,11 @@ import msgspec
 from sqlalchemy.sql.elements import Label
 
 from gameserver.apps import App
+from gameserver.jobs import Job
 from gameserver.players.life import MergeHook, PlayerHook
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.states import StatePart
-from gameserver.rpc.context import Chore, Context
+from gameserver.rpc.context import Context
 from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Request, RequestReader
 
@@ -42,7 +43,6 @@ AnyHandler = TypeVar("AnyHandler", bound=Handler)
 AnyPlayerHook = TypeVar("AnyPlayerHook", bound=PlayerHook[Context])
 AnyShow = TypeVar("AnyShow", bound=Callable[[App, Any], dict[str, Any]])
 AnyMergeHook = TypeVar("AnyMergeHook", bound=MergeHook[Context])
-AnyChore = TypeVar("AnyChore", bound=Chore)
 
 _NAME = re.compile(r"^[A-Z][A-Z0-9_]*$")
 
@@ -97,7 +97,7 @@ class Service:
     - `keeps` declares the tables in which players have rows: these are deleted, exported and merged with
       their players. Hooks are for what rows cannot tell: `on_state` adds keys to the player's state (login
       answer, READ), `on_reset`, `on_delete` and `on_merge` run before the rows are seen to.
-    - `on_housekeeping` is for what gets old.
+    - `runs` takes on jobs: work that is not the answer to a request, such as forgetting what is old.
     """
 
     def __init__(self, name: str, *, section: type[msgspec.Struct] | None = None, sample: str = "") -> None:
@@ -109,7 +109,7 @@ class Service:
         self.reset_hooks: list[PlayerHook[Context]] = []
         self.delete_hooks: list[PlayerHook[Context]] = []
         self.merge_hooks: list[MergeHook[Context]] = []
-        self.chores: list[Chore] = []
+        self.jobs: list[Job] = []
         self.kept: list[PlayerTable] = []
 
     def operation(
@@ -174,13 +174,9 @@ class Service:
         self.merge_hooks.append(hook)
         return hook
 
-    def on_housekeeping(self, chore: AnyChore) -> AnyChore:
-        """Register what is to be done once a minute for each app: forget what is old, in bounded steps.
-
-        It runs in every process, so two may do it at once. It opens transactions of its own, short ones.
-        """
-        self.chores.append(chore)
-        return chore
+    def runs(self, *jobs: Job) -> None:
+        """Take on jobs."""
+        self.jobs += jobs
 
     def keeps(self, *kept: PlayerTable) -> None:
         """Take on tables in which players have rows."""

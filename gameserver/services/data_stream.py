@@ -7,8 +7,9 @@ from msgspec import Meta
 from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, bindparam, case, insert, or_
 
 from gameserver.apps import App, Settings
+from gameserver.jobs import forget_of_apps
 from gameserver.players.lifecycle import PlayerTable
-from gameserver.rpc import Context, Core, Service, Tx
+from gameserver.rpc import Context, Service, Tx
 from gameserver.storage import Json, excluded, metadata, upsert
 from gameserver.storage.timeline import DAY_MS, Timeline, first_id
 from gameserver.wire.errors import GameError, PacketTooLarge
@@ -20,8 +21,6 @@ LOG_MAX = 200_000
 PERSON_MAX = 256
 NOTES_MAX = 4000
 FACT_MAX = 128
-FORGOTTEN_AT_ONCE = 1000
-STEPS_MAX = 100  # each of them lets others write before the next
 SAMPLE = """\
 # What clients report of pages, screens, other events and crashes, for `gameserver datastream list`. It is
 # kept for this many days; 0 takes reports and keeps none.
@@ -182,16 +181,6 @@ def fact(facts: dict[str, Any], name: str) -> str:
     return str(facts.get(name) or "")[:FACT_MAX]
 
 
-@service.on_housekeeping
-async def forget_old(core: Core, app: App) -> None:
-    """Forget reports that are older than the app wants them kept."""
-    before = core.clock.ms() - app.section(DataStreamSettings).keep_days * DAY_MS
-    for _ in range(STEPS_MAX):
-        async with core.database.write() as tx:
-            if await timeline.forget(tx, app.id, before, FORGOTTEN_AT_ONCE) < FORGOTTEN_AT_ONCE:
-                return
-
-
 # Storage
 
 data_stream_reports = Table(
@@ -244,6 +233,15 @@ service.keeps(
 )
 
 timeline = Timeline(data_stream_reports)
+
+
+def kept_ms(app: App) -> int:
+    """How long an app wants reports to be kept."""
+    return app.section(DataStreamSettings).keep_days * DAY_MS
+
+
+service.runs(forget_of_apps("dataStream.forget", timeline.expiry, kept_ms))
+
 ADD = insert(data_stream_reports).values({column.name: bindparam(column.name) for column in _r})
 # One statement, so that packets at the same time do not get past the limit. The day of a process whose clock
 # is behind is the one that others have begun already.

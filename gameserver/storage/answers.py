@@ -21,7 +21,6 @@ from sqlalchemy import (
     Update,
     bindparam,
     cast,
-    delete,
     func,
     literal_column,
     select,
@@ -30,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 from gameserver.storage.errors import Conflict
+from gameserver.storage.expiry import Expiry
 from gameserver.storage.tables import excluded, fail_unless, metadata, upsert
 from gameserver.storage.transaction import Transaction
 
@@ -73,16 +73,7 @@ _NOTE_DONE = (
     )
     .values(note=None)
 )
-_FORGET_BEFORE = delete(packet_answers).where(
-    packet_answers.c.session.in_(
-        select(packet_answers.c.session)
-        .where(packet_answers.c.stored_at < bindparam("before"))
-        .order_by(packet_answers.c.stored_at)
-        .limit(bindparam("at_most"))
-    ),
-    # Again, for an answer that was stored while this statement waited for its row.
-    packet_answers.c.stored_at < bindparam("before"),
-)
+expiry = Expiry(packet_answers.c.stored_at)
 
 
 async def store(
@@ -178,8 +169,3 @@ async def find(tx: Transaction, session: str, packet_id: int) -> StoredAnswer | 
 async def note_done(tx: Transaction, session: str, packet_id: int) -> None:
     """Take the note off an answer: what it asked for has been done."""
     await tx.run(_NOTE_DONE, of_session=session, of_packet_id=packet_id)
-
-
-async def forget_before(tx: Transaction, ms: int, limit: int) -> int:
-    """Delete answers of the hours before a time, at most `limit`, the oldest first; return how many."""
-    return await tx.run(_FORGET_BEFORE, before=ms, at_most=limit)

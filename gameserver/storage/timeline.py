@@ -5,9 +5,10 @@ The ids of such a table begin with the time in 12 hexadecimal digits, so one ind
 
 from collections.abc import Sequence
 
-from sqlalchemy import Table, bindparam, delete, select
+from sqlalchemy import String, Table, bindparam, select
 
 from gameserver.storage import Row, Transaction
+from gameserver.storage.expiry import Expiry
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -18,17 +19,14 @@ def first_id(ms: int) -> str:
 
 
 class Timeline:
-    """A table with the columns `app_id` and `id`, and an index over the two."""
+    """A table with the columns `app_id` and `id`, and an index over the two.
+
+    `expiry` are the rows of an `app` by their time; see `jobs.forget_of_apps`.
+    """
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        old = (
-            select(table.c.id)
-            .where(table.c.app_id == bindparam("app"), table.c.id < bindparam("first"))
-            .order_by(table.c.id)
-            .limit(bindparam("most"))
-        )
-        self._forget = delete(table).where(table.c.app_id == bindparam("app"), table.c.id.in_(old))
+        self.expiry = Expiry(table.c.id, table.c.app_id == bindparam("app", type_=String), value=first_id)
 
     async def find(
         self,
@@ -56,7 +54,3 @@ class Timeline:
         if after:
             statement = statement.where(columns.id < after)
         return await tx.all(statement.order_by(columns.id.desc()).limit(most))
-
-    async def forget(self, tx: Transaction, app_id: str, before_ms: int, most: int) -> int:
-        """Delete rows of an app that are older than a time, at most so many; returns how many."""
-        return await tx.run(self._forget, app=app_id, first=first_id(before_ms), most=most)

@@ -361,7 +361,9 @@ async def server(folder: Path, when_full: str) -> AsyncIterator[Game]:
     (folder / "apps" / "test" / "app.toml").write_text(app_toml(more))
     clock = FixedClock()
     options = Settings(apps=folder / "apps", data=folder / "data")
-    async with open_server(options, clock=clock, passwords=Passwords(memory_kib=8, passes=1)) as running:
+    async with open_server(
+        options, clock=clock, passwords=Passwords(memory_kib=8, passes=1), with_jobs=False
+    ) as running:
         game = Game(running, clock)
         yield_at_every_step(game)
         yield game

@@ -61,7 +61,9 @@ class Model(RuleBasedStateMachine):
         self.board = f"b-{uuid.uuid4()}"  # the database is shared by the tests of a run
         options = Settings(apps=self.folder / "apps", data=self.folder / "data", **URLS)
         server = await self.stack.enter_async_context(
-            open_server(options, clock=self.clock, passwords=Passwords(memory_kib=8, passes=1))
+            open_server(
+                options, clock=self.clock, passwords=Passwords(memory_kib=8, passes=1), with_jobs=False
+            )
         )
         self.game = Game(server, self.clock)
         self.stack.push_async_callback(self.game.http.aclose)
@@ -163,7 +165,7 @@ class Model(RuleBasedStateMachine):
 
     @rule()
     def upkeep(self) -> None:
-        self.do(self.game.core.leaderboards.upkeep.tick(self.game.apps))
+        self.do(self.game.run_jobs())
 
     @rule()
     def sweep(self) -> None:

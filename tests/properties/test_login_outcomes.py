@@ -114,7 +114,9 @@ async def server(folder: Path, conceal: bool) -> AsyncIterator[Game]:
     )
     clock = FixedClock()
     options = Settings(apps=folder / "apps", data=folder / "data")
-    async with open_server(options, clock=clock, passwords=Passwords(memory_kib=8, passes=1)) as running:
+    async with open_server(
+        options, clock=clock, passwords=Passwords(memory_kib=8, passes=1), with_jobs=False
+    ) as running:
         game = Game(running, clock)
         yield game
         await game.http.aclose()

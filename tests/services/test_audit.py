@@ -245,11 +245,10 @@ async def test_events_are_forgotten_in_time(game: Game) -> None:
     player = await game.player()
     await game.core.audit.flush()
     game.clock.advance(30 * DAY)
-    await game.core.audit.forget(game.app)
+    await game.run_jobs("audit.forget")
     assert await of_player(game, player.profile_id, "kind") == [("login",)]
     game.clock.advance(0.001)
-    while await game.core.audit.forget(game.app):
-        pass
+    await game.run_jobs("audit.forget")
     assert await of_player(game, player.profile_id, "kind") == []
 
 
@@ -319,7 +318,9 @@ async def test_a_login_costs_no_sql_for_the_audit(game: Game) -> None:
 async def embedded(folder: Path) -> AsyncIterator[Game]:
     clock = FixedClock()
     settings = Settings(apps=folder / "apps", data=folder / "data")
-    async with open_server(settings, clock=clock, passwords=Passwords(memory_kib=8, passes=1)) as server:
+    async with open_server(
+        settings, clock=clock, passwords=Passwords(memory_kib=8, passes=1), with_jobs=False
+    ) as server:
         game = Game(server, clock)
         yield game
         await game.http.aclose()
@@ -330,7 +331,10 @@ async def other_server(game: Game, apps_folder: Path, definition: str) -> AsyncI
     """A server over the same services and with another definition of the app."""
     (apps_folder / "test" / "app.toml").write_text(definition)
     async with open_server(
-        game.server_app.settings, clock=game.clock, passwords=Passwords(memory_kib=8, passes=1)
+        game.server_app.settings,
+        clock=game.clock,
+        passwords=Passwords(memory_kib=8, passes=1),
+        with_jobs=False,
     ) as server:
         other = Game(server, game.clock)
         yield other

@@ -229,7 +229,7 @@ async def test_a_clock_that_is_behind_begins_no_day_again(game: Game) -> None:
     game.clock.advance(DAY)
     for _ in range(3):
         await send(player, "CUSTOM_PAGE_EVENT")
-    async with open_server(game.server_app.settings, clock=FixedClock()) as server:
+    async with open_server(game.server_app.settings, clock=FixedClock(), with_jobs=False) as server:
         behind = Game(server, FixedClock())
         told = await behind.server.refused(STREAM, EVENTS["page"], player.profile_id, eventName="more")
         assert told.reason_code == 49101
@@ -247,30 +247,30 @@ async def test_nobody_reports_without_a_session(game: Game) -> None:
 async def test_reports_are_forgotten_in_time_and_in_steps(
     game: Game, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data_stream, "FORGOTTEN_AT_ONCE", 2)
+    monkeypatch.setattr("gameserver.jobs.expiring.AT_ONCE", 2)
     name = game.unique("id")
     player = await game.player(external_id=name)
     for operation in (*ALL, ALL[0]):
         await send(player, operation)
     game.clock.advance(30 * DAY)
     await send(await again(game, name), ALL[0], "new")
-    await game.server_app.keep_house()
+    await game.run_jobs("dataStream.forget")
     assert len(await of_player(game, player)) == 6
     game.clock.advance(0.001)
-    await game.server_app.keep_house()
+    await game.run_jobs("dataStream.forget")
     assert [report["name"] for report in await of_player(game, player)] == ["new"]
 
 
-async def test_housekeeping_lets_others_have_their_turn(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_forgetting_lets_others_have_their_turn(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
     game.clock.advance(365 * DAY)
-    await game.server_app.keep_house()  # other tests of the run share the database
+    await game.run_jobs("dataStream.forget")  # other tests of the run share the database
     player = await game.player()
     for operation in ALL:
         await send(player, operation)
     game.clock.advance(31 * DAY)
-    monkeypatch.setattr(data_stream, "FORGOTTEN_AT_ONCE", 1)
-    monkeypatch.setattr(data_stream, "STEPS_MAX", 3)
-    await game.server_app.keep_house()
+    monkeypatch.setattr("gameserver.jobs.expiring.AT_ONCE", 3)
+    monkeypatch.setattr("gameserver.jobs.declaring.STEPS_SHARE", 0)  # one step is all its time
+    await game.run_jobs("dataStream.forget")
     assert len(await of_player(game, player)) == 1
 
 
@@ -285,7 +285,7 @@ async def test_an_app_may_keep_nothing(game: Game, apps_folder: Path) -> None:
     (apps_folder / "test" / "app.toml").write_text(
         f"{APP_TOML}[dataStream]\nkeep_days = 0\ncrashes_per_day = 1\n"
     )
-    async with open_server(game.server_app.settings, clock=game.clock) as server:
+    async with open_server(game.server_app.settings, clock=game.clock, with_jobs=False) as server:
         quiet = Game(server, game.clock)
         player = await quiet.player()
         for operation in (*ALL, *ALL):
@@ -366,7 +366,7 @@ def test_the_command_lists_reports(tmp_path: Path) -> None:
 
     async def play() -> str:
         settings = Settings(apps=tmp_path / "apps", data=tmp_path / "data")
-        async with open_server(settings, clock=FixedClock()) as server:
+        async with open_server(settings, clock=FixedClock(), with_jobs=False) as server:
             game = Game(server, FixedClock())
             player = await game.player(releasePlatform="IOS", gameVersion="1.0")
             await player.call(STREAM, "CUSTOM_PAGE_EVENT", eventName="Shop", eventProperties={"x": "y" * 200})

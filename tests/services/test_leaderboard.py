@@ -516,7 +516,7 @@ async def test_lists_that_were_built_since_the_index_began_anew_stay(
     await create(game)
     players = await fill(game, 3)
     leaderboards = game.core.leaderboards
-    await leaderboards.upkeep.tick(game.apps)
+    await game.run_jobs("leaderboard.index")
     if BACKENDS == "embedded":
         leaderboards.index.ranks = MemoryRanks()  # as after a restart
     else:
@@ -526,11 +526,12 @@ async def test_lists_that_were_built_since_the_index_began_anew_stay(
 
         monkeypatch.setattr(leaderboards.index.ranks, "identity", another)
         name = await with_ranks(game, players[0])
-        await leaderboards.upkeep.tick(game.apps)  # at once, though its turn is not over
+        await game.server_app.jobs.tick()  # at once, though its turn is not over
+        await game.server_app.jobs.settled()
         assert await leaderboards.index.ranks.page(name, 0, 9) is None, "what the old one had is not trusted"
     name = await with_ranks(game, players[0])
     game.clock.advance(61)
-    await leaderboards.upkeep.tick(game.apps)
+    await game.run_jobs("leaderboard.index")
     assert await leaderboards.index.ranks.page(name, 0, 9) is not None
 
 
@@ -596,7 +597,7 @@ async def test_upkeep_puts_in_what_a_dead_process_did_not(
     before = await ranks.page(name, 0, 9)
     assert before is not None
     assert [place.key for place in before.places] == [-100, -99, -98]
-    await board.upkeep.repair_index(seq_at(0), "")
+    await board.upkeep.repair_index(seq_at(0), await ranks.identity())
     after = await ranks.page(name, 0, 9)
     assert after is not None
     assert [place.key for place in after.places] == [-500, -100]

@@ -275,7 +275,7 @@ async def late_packet(game: Game, player: Client) -> AsyncIterator[None]:
 async def pass_minutes(game: Game) -> None:
     await game.core.audit.flush()
     game.clock.advance(11 * 60)
-    await game.server_app.keep_house()
+    await game.run_jobs()
 
 
 @pytest.mark.parametrize("delete", [by_client, by_operator])
@@ -285,7 +285,7 @@ async def test_what_a_late_packet_left_behind_goes_by_itself(game: Game, delete:
     async with late_packet(game, player):
         await delete(game, player)
     await game.core.audit.flush()
-    await game.server_app.keep_house()  # another packet may still run
+    await game.run_jobs()  # another packet may still run
     assert "entities.owner_id" in await holding(game, player.profile_id)
     await pass_minutes(game)
     assert await holding(game, player.profile_id) <= STAYS.keys()

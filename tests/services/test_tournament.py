@@ -119,7 +119,7 @@ async def refused(player: Client, operation: str, **data: Any) -> tuple[int, int
 
 
 async def tick(game: Game) -> None:
-    await game.core.leaderboards.upkeep.tick([game.app])
+    await game.run_jobs()
 
 
 # Entering and leaving

@@ -149,8 +149,8 @@ def apps_folder(apps_folder: Path, board: str, kind: str) -> Path:
 async def test_results_are_right_at_every_step(
     game: Game, board: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gameserver.services.tournament.closing.STEPS_A_TICK", 1)
-    database, upkeep = game.core.database, game.core.leaderboards.upkeep
+    database = game.core.database
+    monkeypatch.setattr("gameserver.jobs.declaring.STEPS_SHARE", 0)  # one step at a time
     await game.server.call("leaderboard", "SYS_EDIT_LEADERBOARD", leaderboardId=board)
     player = await game.player()
     wanted = await fill(database, board, kind, [*names(MEMBERS), player.profile_id])
@@ -162,8 +162,7 @@ async def test_results_are_right_at_every_step(
         done = player.profile_id in found
         assert answer[0].get("reason_code", 200) == (200 if done else 40517 if steps else 40505)
         seen.add(done)
-        await upkeep.tick(game.apps)
-        await upkeep.sweep()  # the version is not retained, but needed
+        await game.run_jobs()  # the version is not retained, but needed
         steps += 1
         assert steps < 50
     assert await stored(database, board) == wanted
@@ -185,7 +184,9 @@ async def begin(
     """
     clock = FixedClock(SystemClock().ms() - 2 * DAY * 1000)
     settings = Settings(apps=folder / "apps", data=folder / "data", **services)
-    async with open_server(settings, clock=clock, passwords=Passwords(memory_kib=8, passes=1)) as server:
+    async with open_server(
+        settings, clock=clock, passwords=Passwords(memory_kib=8, passes=1), with_jobs=False
+    ) as server:
         game = Game(server, clock)
         await game.server.call("leaderboard", "SYS_EDIT_LEADERBOARD", leaderboardId=board)
         profiles = []

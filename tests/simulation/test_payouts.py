@@ -35,7 +35,9 @@ async def play(folder: Path, services: dict[str, str], code: str) -> list[str]:
     names = [f"{code}-{number}" for number in range(PLAYERS)]
     settings = Settings(apps=folder / "apps", data=folder / "data", **services)
     clock = FixedClock()
-    async with open_server(settings, clock=clock, passwords=Passwords(memory_kib=8, passes=1)) as server:
+    async with open_server(
+        settings, clock=clock, passwords=Passwords(memory_kib=8, passes=1), with_jobs=False
+    ) as server:
         game = Game(server, clock)
         for score, name in enumerate(names):
             player = game.client()

@@ -55,7 +55,9 @@ async def processes(
             clock = FixedClock()
             options = Settings(apps=apps_folder, data=tmp_path / "data", **migrated)
             server: GameServer = await stack.enter_async_context(
-                open_server(options, clock=clock, passwords=Passwords(memory_kib=8, passes=1))
+                open_server(
+                    options, clock=clock, passwords=Passwords(memory_kib=8, passes=1), with_jobs=False
+                )
             )
             games.append(Game(server, clock))
             stack.push_async_callback(games[-1].http.aclose)
@@ -201,7 +203,9 @@ async def test_a_restart_changes_nothing(
     options = Settings(apps=apps_folder, data=tmp_path / "restarted")
     seen: list[Any] = []
     for step in range(4):
-        async with open_server(options, clock=clock, passwords=Passwords(memory_kib=8, passes=1)) as server:
+        async with open_server(
+            options, clock=clock, passwords=Passwords(memory_kib=8, passes=1), with_jobs=False
+        ) as server:
             game = Game(server, clock)
             if not step:
                 await game.server.call(

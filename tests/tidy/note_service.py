@@ -53,7 +53,7 @@ async def play(folder: Path) -> None:
     (folder / "apps" / "test").mkdir(parents=True)
     (folder / "apps" / "test" / "app.toml").write_text(f"{APP_TOML}[note]\nmost = 2\n")
     settings = Settings(apps=folder / "apps", data=folder / "data")
-    async with open_server(settings, clock=FixedClock()) as server:
+    async with open_server(settings, clock=FixedClock(), with_jobs=False) as server:
         game = Game(server, FixedClock())
         ada, bob = await game.player(), await game.player()
         first = await ada.call("note", "CREATE", text="for all", acl={"other": 1})

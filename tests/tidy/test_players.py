@@ -13,7 +13,7 @@ OF_NOBODY = {
     "global_statistics": "all players of an app share them",
     "leaderboards": "boards are the app's",
     "leaderboard_versions": "boards are the app's",
-    "leaderboard_chores": "a lease of the server",
+    "jobs": "say what the server has to do; what they speak of has its own tables",
     "leaderboard_removals": "emptied by the server as soon as the index of ranks has followed",
     "packet_answers": "belong to sessions, and are forgotten after a day",
     "tally_rows": "numbers of rows, forgotten with their tally",

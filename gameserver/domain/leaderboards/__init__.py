@@ -24,14 +24,15 @@ from gameserver.domain.leaderboards.hooks import (
     rotation_hooks,
     settings_hooks,
     templates_hooks,
-    tick_hooks,
 )
+from gameserver.domain.leaderboards.jobs import JOBS
 from gameserver.domain.leaderboards.periods import RECURRING, Rotation
 from gameserver.domain.leaderboards.ranked_pages import Index, RankedEntry, RankedPages
 from gameserver.domain.leaderboards.store import Stale, Work, no_board
 
 __all__ = [
     "CURRENT",
+    "JOBS",
     "RECURRING",
     "SCORE_MAX",
     "Board",
@@ -55,5 +56,4 @@ __all__ = [
     "rotation_hooks",
     "settings_hooks",
     "templates_hooks",
-    "tick_hooks",
 ]

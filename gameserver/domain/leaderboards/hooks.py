@@ -1,11 +1,11 @@
 """What others hear of boards: tournaments decide who may post, and act when a version has ended."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from gameserver.apps import App
 from gameserver.domain.leaderboards.boards import Board, Version
 from gameserver.domain.leaderboards.tournaments import TournamentSettings
-from gameserver.storage import Database, Transaction
+from gameserver.storage import Transaction
 
 PostHook = Callable[[Transaction, Board, str, int], Awaitable[None]]
 """Transaction, board, member, time: before a score is stored on a board with tournaments; may refuse it."""
@@ -19,8 +19,6 @@ SettingsHook = Callable[[Transaction, App, TournamentSettings, int, str], Awaita
 """Transaction, app, settings, time, where they stand: before settings are stored; may refuse them."""
 TemplatesHook = Callable[[Transaction, App, Board, int], Awaitable[Mapping[str, int]]]
 """Transaction, app, board, time: the versions of the templates that hold for the running period, by code."""
-TickHook = Callable[[Database, Iterable[App], int], Awaitable[None]]
-"""Database, apps, time: every second, in every process."""
 
 post_hooks: list[PostHook] = []
 rotation_hooks: list[RotationHook] = []
@@ -28,7 +26,6 @@ needed_hooks: list[NeededHook] = []
 reference_hooks: list[ReferenceHook] = []
 settings_hooks: list[SettingsHook] = []
 templates_hooks: list[TemplatesHook] = []
-tick_hooks: list[TickHook] = []
 
 
 async def before_post(tx: Transaction, board: Board, member_id: str, now_ms: int) -> None:

@@ -19,6 +19,7 @@ from gameserver.documents.documents import (
     read_acl,
     version_wanted,
 )
+from gameserver.jobs import forget
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.global_entity import storage
 from gameserver.services.global_entity.rules import (
@@ -50,7 +51,6 @@ from gameserver.wire.errors import (
 )
 from gameserver.wire.shapes import Request
 
-SWEEP_ONCE_IN = 32  # creations
 KEPT_MS = 24 * 3600 * 1000
 """How long an expired entity is still there, for a reader to learn that it has expired."""
 
@@ -368,15 +368,10 @@ async def _create(ctx: Context, request: Create, owner: str | None, indexed_id: 
         now_ms=ctx.now_ms,
     )
     assert row is not None, "an INSERT returns its row"
-    if ctx.core.random_bytes(1)[0] % SWEEP_ONCE_IN == 0:
-        ctx.after_commit(lambda: _sweep(ctx))
     return head(row)
 
 
-async def _sweep(ctx: Context) -> None:
-    """Remove some of the entities that have expired a while ago. Nobody sees them; this is for the disk."""
-    async with ctx.core.database.write() as tx:
-        await tx.run(storage.SWEEP, now_ms=ctx.now_ms - KEPT_MS)
+service.runs(forget("globalEntity.forget", storage.expiry, KEPT_MS))  # nobody sees them; it is for the disk
 
 
 async def _changed(ctx: Context, request: Change, statement: Statement, **values: Any) -> Row | None:

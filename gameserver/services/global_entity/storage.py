@@ -31,8 +31,7 @@ from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
 from gameserver.services.global_entity.rules import NEVER_MS, Authority
 from gameserver.storage import Json, metadata
-
-SWEPT_MAX = 100  # expired entities that one sweep removes
+from gameserver.storage.expiry import Expiry
 
 entities = Table(
     "global_entities",
@@ -173,9 +172,7 @@ IS_PLAYER = select(players.c.profile_id).where(_NEW_OWNER)
 LOCK = select(*COLUMNS).where(_KEY, _c.expires_ms > _NOW, _MAY_WRITE).with_for_update()
 SET_SUM = update(entities).where(_KEY).values(_CHANGED | {"data": bindparam("new_data")}).returning(*COLUMNS)
 
-SWEEP = delete(entities).where(
-    _c.entity_id.in_(select(_c.entity_id).where(_c.expires_ms <= _NOW).limit(SWEPT_MAX))
-)
+expiry = Expiry(_c.expires_ms)
 
 
 def visible(app_id: str, player: str | None, now_ms: int) -> ColumnElement[bool]:

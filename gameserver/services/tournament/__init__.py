@@ -3,4 +3,6 @@
 from gameserver.services.tournament import closing, configs, divisions, groups, payouts, playing, rewards
 from gameserver.services.tournament.base import service
 
+service.runs(*payouts.JOBS)
+
 __all__ = ["closing", "configs", "divisions", "groups", "payouts", "playing", "rewards", "service"]

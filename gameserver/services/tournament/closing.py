@@ -1,7 +1,7 @@
 """The results of a period that has ended: counted, ranked and written some hundred members at a time.
 
 Whoever stores the rotation begins, in the same transaction, and is mostly done there. What is left is noted,
-and upkeep goes on with it, each step in a transaction of its own: nobody waits long for the writer of SQLite,
+and a job goes on with it, each step in a transaction of its own: nobody waits long for the writer of SQLite,
 and a process that dies has lost nothing. A result is there as soon as it is right: first all members of each
 tournament are counted, then they get their ranks in the order of their scores.
 """
@@ -15,13 +15,13 @@ import structlog
 from gameserver.domain.leaderboards import Board, EntryType, Version, needed_hooks, rotation_hooks
 from gameserver.domain.leaderboards.tournaments import read_settings
 from gameserver.domain.notices import TournamentOver, over_hooks, tell_over
+from gameserver.jobs import JobRun
 from gameserver.services.tournament import storage, templates
-from gameserver.storage import Database, Row, Transaction
+from gameserver.storage import Row, Transaction
 
 log = structlog.get_logger(__name__)
 
 STEPS_AT_ONCE = 3  # of the transaction that stores the rotation: all of a small tournament
-STEPS_A_TICK = 100
 KEY_LIMIT = 2**63 - 1
 
 
@@ -183,23 +183,44 @@ async def begin(tx: Transaction, board: Board, ended: Sequence[Version], now_ms:
             await tx.run(storage.ADD_CLOSING, **values)
 
 
-async def go_on(database: Database, now_ms: int) -> None:
-    """Go on with what has been begun; any number of processes may do this."""
-    async with database.read() as tx:
-        if await tx.one(storage.ANY_CLOSING) is None:
-            return
-    for _ in range(STEPS_A_TICK):
-        async with database.write() as tx:
-            row = await tx.one(storage.NEXT_CLOSING)
-            if row is None:
-                return
-            values = {name: row[name] for name in Closing.__struct_fields__}
-            closing = Closing(**values | {"reached": _decode(row["reached"])})
-            if await closing.step(tx, now_ms):
-                await tx.run(storage.CLOSED, **closing.key)
-                log.info("tournament_closed", board=closing.board_id, version=closing.version)
-            else:
-                await tx.run(storage.REACHED, **closing.key, now_reached=_encode(closing.reached))
+async def go_on(run: JobRun) -> None:
+    """Go on with what has been begun. A period that fails does not keep the others waiting."""
+    failed: Exception | None = None
+    async with run.database.read() as tx:
+        waiting = [(row["board_uid"], row["version"]) for row in await tx.all(storage.CLOSINGS)]
+    for uid, version in waiting:
+        try:
+            while await _step(run, uid, version):
+                if run.is_over:  # the others have a step as well
+                    run.is_unfinished = True
+                    break
+        except Exception as error:  # noqa: BLE001 - raised below
+            log.warning("tournament_not_closed", board_uid=uid, version=version, reason=str(error))
+            failed = error
+    if failed is not None:
+        raise failed
+
+
+async def is_any(run: JobRun) -> bool:
+    """Tell whether something has been begun."""
+    async with run.database.read() as tx:
+        return await tx.one(storage.ANY_CLOSING) is not None
+
+
+async def _step(run: JobRun, uid: str, version: int) -> bool:
+    """Do the next part of a period, in a transaction; tell whether something is left."""
+    async with run.database.write() as tx:
+        row = await tx.one(storage.THIS_CLOSING, uid=uid, of_version=version)
+        if row is None:
+            return False
+        values = {name: row[name] for name in Closing.__struct_fields__}
+        closing = Closing(**values | {"reached": _decode(row["reached"])})
+        if not await closing.step(tx, run.now_ms):
+            await tx.run(storage.REACHED, **closing.key, now_reached=_encode(closing.reached))
+            return True
+        await tx.run(storage.CLOSED, **closing.key)
+    log.info("tournament_closed", board=closing.board_id, version=closing.version)
+    return False
 
 
 async def is_closing(tx: Transaction, uid: str, version: int) -> bool:

@@ -4,27 +4,27 @@ A reward is paid in the transaction that marks the result as claimed; the ledger
 payment as well.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import structlog
 
 from gameserver.apps import App
-from gameserver.domain.leaderboards import tick_hooks
 from gameserver.domain.leaderboards.periods import DAY_MS
 from gameserver.domain.progress import experience
 from gameserver.domain.progress.experience import Progress, ProgressEvent
 from gameserver.domain.progress.rewards import Paid, Rewards
+from gameserver.jobs import Job, JobRun, forget
 from gameserver.services.tournament import closing, storage, templates
 from gameserver.services.tournament.base import AlreadyClaimed
-from gameserver.storage import Aborted, Database, Row, Transaction, locks
+from gameserver.storage import Aborted, Database, Row, StorageError, Transaction, locks
 from gameserver.wire.errors import GameError
 
 log = structlog.get_logger(__name__)
 
 RESULTS_KEPT_MS = 90 * DAY_MS
 PAID_MAX = 200  # between two turns of everybody else
-_HOUR_MS = 3_600_000
+AT_ONCE = 1000  # enrolments
+POSTPONED_MS = 60_000
 
 
 class _Ended:
@@ -64,45 +64,56 @@ async def claim(tx: Transaction, app: App, row: Row, now_ms: int) -> tuple[Rewar
     return reward, progress, paid
 
 
-class Payer:
-    """Makes results, pays what is to be paid without asking, forgets what is old. One for each process."""
-
-    def __init__(self) -> None:
-        self._swept = 0
-
-    async def __call__(self, database: Database, apps: Iterable[App], now_ms: int) -> None:
-        """Do what is due now."""
-        await closing.go_on(database, now_ms)
-        await self.pay(database, apps, now_ms)
-        if now_ms // _HOUR_MS != self._swept:
-            self._swept = now_ms // _HOUR_MS
-            async with database.write() as tx:
-                await tx.run(storage.OLD_RESULTS, before=now_ms - RESULTS_KEPT_MS)
-                await tx.run(storage.OLD_INSTANCES, now_ms=now_ms)
-                await tx.run(storage.ORPHANS)
-
-    async def pay(self, database: Database, apps: Iterable[App], now_ms: int) -> None:
-        """Pay what is due, each player in a transaction of their own; any number of processes may do this."""
-        async with database.read() as tx:
-            due = await tx.all(storage.TO_PAY, most=PAID_MAX)
-        of_id = {app.id: app for app in apps} if due else {}
+async def _pay_due(run: JobRun) -> None:
+    """Pay what is due, each player in a transaction of their own."""
+    while True:
+        now_ms, of_id = run.now_ms, {app.id: app for app in run.apps}
+        async with run.database.read() as tx:
+            due = await tx.all(storage.TO_PAY, apps=list(of_id), now_ms=now_ms, most=PAID_MAX)
         for row in due:
-            if (app := of_id.get(row["app_id"])) is None:
-                continue
-            try:
-                async with database.write() as tx:
-                    await claim(tx, app, row, now_ms)
-            except (Aborted, AlreadyClaimed):
-                continue  # the next tick does it, or somebody else has done it
-            except GameError as error:
-                log.warning("reward_not_paid", app=app.id, board=row["board_id"], reason=str(error))
-                async with database.write() as tx:
-                    await tx.run(
-                        storage.NOT_PAID,
-                        uid=row["board_uid"],
-                        of_version=row["version"],
-                        member=row["member_id"],
-                    )
+            await _pay(run.database, of_id[row["app_id"]], row, now_ms)
+        if len(due) < PAID_MAX:
+            return
+        if run.is_over:
+            run.is_unfinished = True
+            return
 
 
-tick_hooks.append(Payer())
+async def _pay(database: Database, app: App, row: Row, now_ms: int) -> None:
+    of_result = {"uid": row["board_uid"], "of_version": row["version"], "member": row["member_id"]}
+    about = {"app": app.id, "board": row["board_id"], "version": row["version"], "member": row["member_id"]}
+    try:
+        async with database.write() as tx:
+            await claim(tx, app, row, now_ms)
+    except (Aborted, AlreadyClaimed):
+        pass  # the next run does it, or somebody else has done it
+    except GameError as error:
+        log.warning("reward_not_paid", **about, reason=str(error))
+        async with database.write() as tx:
+            await tx.run(storage.NOT_PAID, **of_result)
+    except StorageError:
+        raise
+    except Exception:  # of this player: those who wait behind are paid first
+        log.exception("reward_not_paid_yet", **about)
+        async with database.write() as tx:
+            await tx.run(storage.PAY_LATER, **of_result, later_ms=now_ms + POSTPONED_MS)
+
+
+async def _is_any_to_pay(run: JobRun) -> bool:
+    async with run.database.read() as tx:
+        apps = [app.id for app in run.apps]
+        return await tx.one(storage.TO_PAY, apps=apps, now_ms=run.now_ms, most=1) is not None
+
+
+async def _forget_enrolments(run: JobRun) -> None:
+    """Forget who takes part on boards that are gone."""
+    await run.catch_up(lambda tx: tx.run(storage.ORPHANS, most=AT_ONCE), AT_ONCE)
+
+
+JOBS = (
+    Job("tournament.close", closing.go_on, every_seconds=60, wanted=closing.is_any),
+    Job("tournament.pay", _pay_due, every_seconds=60, wanted=_is_any_to_pay),
+    forget("tournament.forget_results", storage.old_results, RESULTS_KEPT_MS),
+    forget("tournament.forget_instances", storage.old_instances),
+    Job("tournament.forget_enrolments", _forget_enrolments, every_seconds=3600),
+)

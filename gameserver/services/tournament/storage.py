@@ -34,6 +34,7 @@ from sqlalchemy import (
 from gameserver.domain.leaderboards.boards import boards, entries
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.storage import Json, metadata, upsert
+from gameserver.storage.expiry import Expiry
 
 enrolments = Table(  # of periods that run; those of a period that has ended become results
     "tournament_enrolments",
@@ -204,10 +205,15 @@ IS_ENROLLED = select(_E.posted).where(*_THIS)
 CODES = select(_E.member_id, _E.code, _E.posted).where(
     _E.board_uid == _uid, _E.version == _version, _E.member_id.in_(bindparam("members", expanding=True))
 )
-ORPHANS = delete(enrolments).where(
-    ~exists().where(boards.c.uid == _E.board_uid),
-    ~exists().where(closings.c.board_uid == _E.board_uid, closings.c.version == _E.version),
+_orphans = (
+    select(*enrolments.primary_key)
+    .where(
+        ~exists().where(boards.c.uid == _E.board_uid),
+        ~exists().where(closings.c.board_uid == _E.board_uid, closings.c.version == _E.version),
+    )
+    .limit(bindparam("most", type_=Integer))
 )
+ORPHANS = delete(enrolments).where(tuple_(*enrolments.primary_key).in_(_orphans))
 
 _bests = (
     select(func.min(_S.rank_key).label("rank_key"))
@@ -284,8 +290,8 @@ _THIS_CLOSING = (_C.board_uid == _uid, _C.version == _version)
 ANY_CLOSING = select(_C.version).limit(1)
 IS_CLOSING = select(_C.version).where(*_THIS_CLOSING)
 ADD_CLOSING = insert(closings).values({c.name: bindparam(c.name) for c in closings.c})
-# Each process takes another one.
-NEXT_CLOSING = select(closings).order_by(_C.ended_ms).limit(1).with_for_update(skip_locked=True)
+CLOSINGS = select(_C.board_uid, _C.version).order_by(_C.ended_ms).limit(1000)
+THIS_CLOSING = select(closings).where(*_THIS_CLOSING).with_for_update(skip_locked=True)
 REACHED = update(closings).where(*_THIS_CLOSING).values(reached=bindparam("now_reached"))
 CLOSED = delete(closings).where(*_THIS_CLOSING)
 # The last period of a board whose results a member waits for.
@@ -306,9 +312,15 @@ CLAIM = (
     .where(*_OWN, _R.version == _version, _R.claimed_ms == 0)
     .values(claimed_ms=bindparam("now_ms"), pay_ms=None)
 )
-TO_PAY = select(results).where(_R.pay_ms.is_not(None)).order_by(_R.pay_ms).limit(bindparam("most"))
+TO_PAY = (
+    select(results)
+    .where(_R.pay_ms <= bindparam("now_ms"), _R.app_id.in_(bindparam("apps", expanding=True)))
+    .order_by(_R.pay_ms)
+    .limit(bindparam("most"))
+)
+PAY_LATER = update(results).where(*_OWN, _R.version == _version).values(pay_ms=bindparam("later_ms"))
 NOT_PAID = update(results).where(*_OWN, _R.version == _version).values(pay_ms=None)
-OLD_RESULTS = delete(results).where(_R.ended_ms < bindparam("before"))
+old_results = Expiry(_R.ended_ms)
 
 # Templates
 
@@ -399,7 +411,7 @@ EXIT = (
     .values(members=_I.members - 1)
 )
 ANY_INSTANCE = select(_I.number).where(*_OF_SET, or_(_I.expires_ms > bindparam("now_ms"))).limit(1)
-OLD_INSTANCES = delete(instances).where(_I.expires_ms <= bindparam("now_ms"))
+old_instances = Expiry(_I.expires_ms)
 # Boards of instances that a server has deleted are no divisions any more.
 _in_division = enrolments.join(boards, boards.c.uid == _E.board_uid).join(
     instances,

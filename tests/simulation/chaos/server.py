@@ -1,7 +1,7 @@
 """The real server for chaos runs: `python -m tests.simulation.chaos.server serve …`.
 
 CHAOS_LEASE_SECONDS shortens the lease of a packet's claim, so that a run sees many lapse; CHAOS_HOUSEKEEPING_SECONDS
-says how often the server tidies up. CHAOS_CONTROLS names a file that sets its clock wrong and makes its disk slow.
+says what a minute takes for jobs, where the clock runs fast. CHAOS_CONTROLS names a file that sets its clock wrong and makes its disk slow.
 CHAOS_BREAK names a way to break the server on purpose: whoever counts its effects must notice.
 """
 
@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gameserver import app
 from gameserver.__main__ import main
+from gameserver.jobs import scheduler
 from gameserver.rpc import packets, running
 from gameserver.sessions import memory, store
 from gameserver.storage import sqlite
@@ -85,7 +85,7 @@ BREAKS = {"fence": lift_fence, "ends": forget_ends, "commit": split_commit}
 if seconds := os.environ.get("CHAOS_LEASE_SECONDS"):
     lease(int(seconds))
 if seconds := os.environ.get("CHAOS_HOUSEKEEPING_SECONDS"):
-    app.HOUSEKEEPING_SECONDS = float(seconds)  # type: ignore[assignment]
+    scheduler.TICK_SECONDS = float(seconds) / 60
 if path := os.environ.get("CHAOS_CONTROLS"):
     obey(Controls(Path(path)))
 if broken := os.environ.get("CHAOS_BREAK"):
