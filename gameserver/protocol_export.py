@@ -370,7 +370,7 @@ def _limits_table() -> str:
             ("characters of a service or operation name", packet.NAME_MAX),
             ("largest packetId", packet.PACKET_ID_MAX),
             ("levels of nested objects and arrays", wire_json.DEPTH_MAX),
-            ("largest whole number, up or down from zero", wire_json.INTEGER_MAX),
+            ("largest whole number, up or down from zero, but in free data", wire_json.INTEGER_MAX),
             ("packets of one session in a minute", sessions.PACKETS_PER_MINUTE_MAX),
         ),
     )

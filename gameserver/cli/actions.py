@@ -25,7 +25,7 @@ from gameserver.sessions import AllOf, AllOfApp, Ended, One, Selector, Session
 from gameserver.storage import Transaction
 from gameserver.wire import json
 from gameserver.wire.errors import GameError, UnreadableJson
-from gameserver.wire.packet import Message
+from gameserver.wire.packet import Message, check_message
 
 LIMIT_MAX = 500
 FACE = "cli"
@@ -386,10 +386,10 @@ async def call(
             await _player(tx, app, profile)
     text = json.encode(data)
     try:
-        json.check_text(text)  # as everybody's data is
+        json.checked(text)  # as everybody's data is
     except UnreadableJson as error:
         raise Refused(str(error)) from None
-    message = Message(service, name, msgspec.Raw(text))
+    message = check_message(Message(service, name, msgspec.Raw(text)), text)
     answer = await server.packets.answer_server([message], definition, ORIGIN, profile or None)
     entry: dict[str, Any] = msgspec.json.decode(answer)["responses"][0]
     return entry

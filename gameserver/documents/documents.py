@@ -17,6 +17,7 @@ from gameserver.wire.errors import (
     PacketTooLarge,
     UnreadableJson,
 )
+from gameserver.wire.shapes import FreeObject
 
 DATA_BYTES_MAX = 100 << 10  # of JSON text, as it is stored; where an app does not say otherwise
 DataBytes = Annotated[
@@ -38,7 +39,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=TYPE_MAX)]
 Id = Annotated[str, Meta(min_length=1, max_length=TYPE_MAX)]
 Version = Annotated[int, Meta(ge=-1, le=2**53)] | None
 """What the client saw; -1, null or absent skip the check. `version_wanted` makes a number of it."""
-Data = dict[str, Any]
+Data = FreeObject
 AclField = dict[str, Any] | str | None
 """An ACL as clients send it; `read_acl` makes a number of it."""
 

@@ -76,7 +76,7 @@ class JsonValue(UserDefinedType[Any]):
         return self
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:  # noqa: D102 - SQLAlchemy's hook
-        return _as_it_is if dialect.name == "sqlite" else _json_text
+        return _sqlite_number if dialect.name == "sqlite" else _json_text
 
 
 def _member_path(name: Any) -> Any:
@@ -89,6 +89,11 @@ def _index_path(index: Any) -> Any:
 
 def _json_text(value: Any) -> Any:
     return msgspec.json.encode(value).decode()
+
+
+def _sqlite_number(value: Any) -> Any:
+    """SQLite takes larger whole numbers, in documents as well, for doubles."""
+    return float(value) if isinstance(value, int) and not -LONG_MAX - 1 <= value <= LONG_MAX else value
 
 
 def _as_it_is(value: Any) -> Any:

@@ -201,7 +201,8 @@ def _decode(text: str) -> Any:
         else:
             usual = stripped.rstrip("=").replace("+", "-").replace("/", "_")
             raw = base64.b64decode(usual + "=" * (-len(usual) % 4), altchars=b"-_", validate=True)
-        json.check_text(raw)  # it did not go through the checks of the packet
+        if json.checked(raw) != raw:
+            raise ValueError("no context that we wrote has whole numbers beyond 64 bits")  # noqa: TRY301
         decoded = json.decode_any(raw)
     except (binascii.Error, ValueError, GameError):
         raise UnreadableContext("data.context: expected the text of an earlier answer") from None

@@ -96,8 +96,7 @@ def as_object(value: Any, name: str) -> dict[str, Any]:
     if isinstance(value, str) and value.strip():
         text = value.encode()
         try:
-            json.check_text(text)  # it did not go through the checks of the packet
-            value = json.decode_any(text)
+            value = json.read_text(text)
         except UnreadableJson as error:
             raise InvalidWhere(f"{name}: {error}") from None
     if value is None or value == "":

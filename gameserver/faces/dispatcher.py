@@ -9,6 +9,7 @@ import gzip
 import hmac
 import time
 from hashlib import blake2b, md5
+from typing import TYPE_CHECKING
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -20,8 +21,19 @@ from gameserver.rpc.running import PacketFailed, Superseded
 from gameserver.sessions import Session, SessionsUnavailable
 from gameserver.wire import errors
 from gameserver.wire.errors import GameError
-from gameserver.wire.http import JSON_CONTENT, Connection, read_body, transport_error
-from gameserver.wire.packet import UNKNOWN_PACKET_ID, Packet, UnreadablePacket, read_packet, refuse_all
+from gameserver.wire.http import JSON_CONTENT, Connection, beside_the_loop, read_body, transport_error
+from gameserver.wire.packet import (
+    UNKNOWN_PACKET_ID,
+    Packet,
+    UnreadablePacket,
+    check_packet,
+    read_closely,
+    read_packet,
+    refuse_all,
+)
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Digest
 
 log = structlog.get_logger(__name__)
 
@@ -87,18 +99,21 @@ class Dispatcher:
         messages = 1
         try:
             body = await read_body(headers, receive)
-            packet = read_packet(body)
+            digest, body_hash, read = await beside_the_loop(_open, body)
+            packet = (
+                read if isinstance(read, Packet) else await self._read_closely(read, body, digest, headers)
+            )
             connection.packet_id, messages = packet.packet_id, len(packet.messages)
             app = self.apps.find(packet.game_id) if isinstance(packet.game_id, str) else None
-            if app is None or not app.enabled or not _is_signed(app, body, headers):
-                app = await self._doubtful_app(packet, body, headers)
-            body_hash = blake2b(body, digest_size=16).hexdigest()
+            if app is None or not app.enabled or not _is_signed(app, digest, headers):
+                app = await self._doubtful_app(packet, digest, headers)
+            packet = await beside_the_loop(check_packet, body, packet)
             client = scope.get("client")
             origin = Origin("dispatcher", client[0] if client else "")
             try:
                 return await self.packets.answer(packet, body_hash, app, origin, connection)
             except OtherAppNeeded as other:
-                app = self._app_of_session(other.session, body, headers)
+                app = self._app_of_session(other.session, digest, headers)
                 return await self.packets.answer(packet, body_hash, app, origin, connection)
         except UnreadablePacket as unreadable:
             return refuse_all(unreadable.packet_id, unreadable.refusal, unreadable.messages), None
@@ -110,14 +125,22 @@ class Dispatcher:
             log.exception("packet_failed")
             return refuse_all(connection.packet_id, errors.InternalError("internal error"), messages), None
 
-    async def _doubtful_app(self, packet: Packet, body: bytes, headers: dict[bytes, bytes]) -> App:
+    async def _read_closely(
+        self, unreadable: UnreadablePacket, body: bytes, digest: "Digest", headers: dict[bytes, bytes]
+    ) -> Packet:
+        """Read a packet in which some messages may be spoilt, if one of the apps signed it."""
+        if not unreadable.may_be_read or not any(_is_signed(app, digest, headers) for app in self.apps):
+            raise unreadable
+        return await beside_the_loop(read_closely, body)
+
+    async def _doubtful_app(self, packet: Packet, digest: "Digest", headers: dict[bytes, bytes]) -> App:
         """The app whose secret signed the packet. One SDK corrupts its app id: a session settles doubts."""
         claimed = str(packet.game_id) if packet.game_id is not None else ""
         app = self.apps.find(claimed) or self.apps.find(headers.get(b"x-appid", b"").decode("latin-1"))
-        if app is None or not _is_signed(app, body, headers):
+        if app is None or not _is_signed(app, digest, headers):
             session = await self.packets.core.sessions.peek(packet.session_id) if packet.session_id else None
             if isinstance(session, Session):
-                return self._app_of_session(session, body, headers)
+                return self._app_of_session(session, digest, headers)
             if app is None:
                 raise errors.UnknownApp(f"there is no app {claimed[:64]!r}")
             raise errors.BadSignature("the signature does not fit the packet and the app's secret")
@@ -125,14 +148,14 @@ class Dispatcher:
             raise errors.DisabledApp("the app is disabled", disabledReason=app.disabled_reason or {})
         return app
 
-    def _app_of_session(self, session: Session, body: bytes, headers: dict[bytes, bytes]) -> App:
+    def _app_of_session(self, session: Session, digest: "Digest", headers: dict[bytes, bytes]) -> App:
         """The session's app, if its secret, or the one of the app it logged in to, signed the packet."""
         app = self.apps.find(session.app_id)
         if app is None:
             raise errors.UnknownApp("the session's app is gone")
         home = self.apps.find(session.home_app_id)
         if not any(
-            _is_signed(candidate, body, headers) for candidate in (app, home) if candidate is not None
+            _is_signed(candidate, digest, headers) for candidate in (app, home) if candidate is not None
         ):
             raise errors.BadSignature("the signature does not fit the packet and the app's secret")
         if not app.enabled:
@@ -153,10 +176,20 @@ class Dispatcher:
 face = Face("dispatcher", lambda _, apps, packets: dict.fromkeys(PATHS, Dispatcher(apps, packets)))
 
 
-def _is_signed(app: App, body: bytes, headers: dict[bytes, bytes]) -> bool:
+def _open(body: bytes) -> tuple["Digest", str, Packet | UnreadablePacket]:
+    """Return what a signature goes on from, what tells a body from others with its id, and its envelope."""
+    digest = md5(body, usedforsecurity=False)  # what the protocol prescribes
+    body_hash = blake2b(body, digest_size=16).hexdigest()
+    try:
+        return digest, body_hash, read_packet(body)
+    except UnreadablePacket as unreadable:
+        return digest, body_hash, unreadable
+
+
+def _is_signed(app: App, body_digest: "Digest", headers: dict[bytes, bytes]) -> bool:
     signature = headers.get(b"x-sig")
     if signature is None:
         return app.signature == "optional"
-    digest = md5(body, usedforsecurity=False)  # what the protocol prescribes
+    digest = body_digest.copy()
     digest.update(app.secret.encode())
     return hmac.compare_digest(digest.hexdigest().encode(), signature.lower())

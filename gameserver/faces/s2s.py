@@ -22,7 +22,7 @@ from gameserver.rpc.running import PacketFailed, Superseded
 from gameserver.sessions import NewSession, Opened, Session, SessionsUnavailable
 from gameserver.wire import errors, json
 from gameserver.wire.errors import GameError
-from gameserver.wire.http import Connection, read_body, transport_error
+from gameserver.wire.http import Connection, beside_the_loop, read_body, transport_error
 from gameserver.wire.packet import (
     NAME_MAX,
     UNKNOWN_PACKET_ID,
@@ -30,6 +30,9 @@ from gameserver.wire.packet import (
     Packet,
     UnreadablePacket,
     bundle,
+    check_message,
+    check_packet,
+    read_closely,
     read_packet,
     refusal,
     success,
@@ -137,7 +140,7 @@ class ServerDispatcher:
             body = await read_body(headers, receive)
             if not _is_packet(body):
                 return await self._answer_call(body, origin)
-            packet = read_packet(body)
+            packet = await _read(body)
         except UnreadablePacket as unreadable:
             return _refuse(unreadable.packet_id, unreadable.refusal, unreadable.messages)
         except GameError as error:
@@ -162,7 +165,7 @@ class ServerDispatcher:
             app = self._admit(call, origin)
             if (call.service, call.operation) == _AUTHENTICATE:
                 return bundle(0, [success(await self._open(app, call.server_name, 0, origin))], key=_KEY)
-            message = Message(call.service, call.operation, call.data)
+            message = await beside_the_loop(_checked, body, call)
             answer = await self.packets.answer_server([message], app, origin, None)
         except GameError as error:
             return refusal(error)
@@ -250,6 +253,21 @@ class ServerDispatcher:
 face = Face(FACE, lambda _, apps, packets: {PATH: ServerDispatcher(apps, packets)})
 
 
+async def _read(body: bytes) -> Packet:
+    """Read a packet; of what it holds, only messages are spoilt. Raises `UnreadablePacket`."""
+    try:
+        packet = await beside_the_loop(read_packet, body)
+    except UnreadablePacket as unreadable:
+        if not unreadable.may_be_read:
+            raise
+        return await beside_the_loop(read_closely, body)
+    return await beside_the_loop(check_packet, body, packet)
+
+
+def _checked(body: bytes, call: _Call) -> Message:
+    return check_message(Message(call.service, call.operation, call.data), body)
+
+
 def _is_packet(body: bytes) -> bool:
     """Tell the session form from the simple one. What is no JSON object is left to the reader of packets."""
     try:
@@ -261,14 +279,12 @@ def _is_packet(body: bytes) -> bool:
 
 def _read_call(body: bytes) -> _Call:
     """Read the simple form. Raises a `GameError`."""
-    json.check_text(body)
     try:
-        call = _decode_call(body)
+        return _decode_call(body)
     except msgspec.ValidationError as error:
         raise errors.InvalidRequest(str(explain(error, root="call"))) from None
-    if len(call.service) > NAME_MAX or len(call.operation) > NAME_MAX:
-        raise errors.InvalidRequest(f"call: names have at most {NAME_MAX} characters")
-    return call
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise errors.UnreadableJson(f"not JSON: {error}") from None
 
 
 def _names(message: Message) -> tuple[str, str]:

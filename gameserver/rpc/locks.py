@@ -32,7 +32,7 @@ async def take(
         if operation.locks is not None and not isinstance(prepared.get(index), GameError):
             ctx.prepared = prepared.get(index)
             try:
-                names.update(operation.locks(ctx, operation.read(message.data)))
+                names.update(operation.locks(ctx, message.read(operation.reader)))
             except GameError:
                 continue  # it will be refused when its turn comes
     await locks.take(tx, names)

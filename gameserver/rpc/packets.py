@@ -315,7 +315,7 @@ class Packets:
                 continue
             try:
                 self._check_access(ctx, operation)
-                prepared[index] = await operation.prepare(ctx, operation.read(message.data))
+                prepared[index] = await operation.prepare(ctx, message.read(operation.reader))
             except GameError as error:
                 prepared[index] = error
             except (StorageError, SessionsUnavailable):
@@ -366,13 +366,11 @@ class Packets:
         outcome = "ok"
         try:
             if operation is None:
-                raise errors.InvalidOperation(  # noqa: TRY301 - an outcome like any other below
-                    f"there is no operation {message.service}.{message.operation}"
-                )
+                raise message.unknown()  # noqa: TRY301 - an outcome like any other below
             self._check_access(ctx, operation)
             if isinstance(ctx.prepared, GameError):
                 raise ctx.prepared  # noqa: TRY301 - as above
-            reply = await operation.handler(ctx, operation.read(message.data))
+            reply = await operation.handler(ctx, message.read(operation.reader))
             if ctx.concluded is not None:
                 assert reply is ctx.concluded.reply, f"{operation.wire_name} goes on after its last statement"
             return success(json.encode(reply)) if reply is not None else success()

@@ -81,7 +81,7 @@ class Operation:
         self.request = shape
         self.reply: Any = None if reply is type(None) else reply
         self.description = inspect.cleandoc(handler.__doc__)
-        self.read: Callable[[bytes | msgspec.Raw], Any] = RequestReader(shape).read
+        self.reader = RequestReader(shape)
 
     @property
     def wire_name(self) -> str:

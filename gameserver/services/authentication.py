@@ -32,7 +32,7 @@ from gameserver.wire.errors import (
     MissingParameter,
     SessionLimitReached,
 )
-from gameserver.wire.shapes import Reply, Request
+from gameserver.wire.shapes import FreeValue, Reply, Request
 
 service = Service("authenticationV2")
 
@@ -106,7 +106,7 @@ class Authenticate(Request):
     country_code: Code | None = None
     compress_responses: bool | None = False
     external_auth_name: str | None = None
-    extra_json: Any = None
+    extra_json: FreeValue = None
 
     def login(self) -> Login:
         """What the login rules need of it."""

@@ -13,7 +13,7 @@ from gameserver.rpc import Context, Service, Tx
 from gameserver.storage import Json, excluded, metadata, upsert
 from gameserver.storage.timeline import DAY_MS, Timeline, first_id
 from gameserver.wire.errors import GameError, PacketTooLarge
-from gameserver.wire.shapes import Request
+from gameserver.wire.shapes import FreeObject, Request
 
 NAME_MAX = 256  # characters of an event's name or a crash's type
 MESSAGE_MAX = 2000
@@ -75,7 +75,7 @@ Person = Annotated[str, Meta(max_length=PERSON_MAX)] | None
 
 class CustomEvent(Request):
     event_name: ReportName
-    event_properties: dict[str, Any] | None = None
+    event_properties: FreeObject | None = None
 
 
 @service.operation("CUSTOM_PAGE_EVENT", tx=Tx.WRITE, errors=(TooManyReports, PacketTooLarge))
@@ -101,7 +101,7 @@ class CrashReport(Request):
 
     crash_type: ReportName
     error_msg: Annotated[str, Meta(max_length=MESSAGE_MAX)] | None = None
-    crash_json: dict[str, Any] | None = None
+    crash_json: FreeObject | None = None
     crash_log: Annotated[str, Meta(max_length=LOG_MAX)] | None = None
     user_name: Person = None
     user_email: Person = None

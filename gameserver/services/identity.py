@@ -1,6 +1,6 @@
 """identity: how players are known, and passing a login on to another device."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -10,7 +10,7 @@ from gameserver.players.tokens import Kind
 from gameserver.rpc import Access, Context, Service, Tx
 from gameserver.wire import json
 from gameserver.wire.errors import InternalError, InvalidParameterType, InvalidParameterValue, NoSession
-from gameserver.wire.shapes import Request
+from gameserver.wire.shapes import FreeObject, Request
 
 service = Service("identity")
 
@@ -34,7 +34,7 @@ class CreateHandoffId(Request):
 
     num_chars: Annotated[int, Meta(ge=1, le=64)] | UnsetType | None = UNSET
     valid_secs: Annotated[int, Meta(ge=1, le=CODE_SECONDS_MAX)] | UnsetType | None = UNSET
-    handoff_json: dict[str, Any] | UnsetType | None = UNSET
+    handoff_json: FreeObject | UnsetType | None = UNSET
     string_pool: str | list[str] | UnsetType | None = UNSET
 
     @property

@@ -29,7 +29,7 @@ class InvalidRequest(GameError):
 
 
 class UnreadableJson(GameError):
-    """The body is not JSON, or uses JSON in a way no client does (depth, numbers, lone surrogates)."""
+    """The text is not JSON, or uses JSON in a way no client does (depth, numbers, lone surrogates)."""
 
     reason_code = 40408
 

@@ -3,7 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
 from starlette.types import Receive, Scope, Send
 
@@ -17,6 +17,10 @@ INFLATED_RATIO_MAX = 100
 INFLATED_BYTES_FREE = BODY_BYTES_MAX  # the ratio counts above what a body may have without being packed
 MEMBERS_MAX = 64  # of a gzip body; each costs a pass over what follows it
 BLOCKING_BYTES_MAX = 8 << 10  # larger gzip bodies are unpacked in a thread
+LARGE_BYTES = 64 << 10  # what takes as long as a body has bytes is done in a thread for those with more
+
+T = TypeVar("T")
+Rest = TypeVarTuple("Rest")
 
 Header = tuple[bytes, bytes]
 
@@ -75,6 +79,13 @@ def transport_error(
             "severity": "ERROR",
         }
     )
+
+
+async def beside_the_loop(work: Callable[[bytes, *Rest], T], body: bytes, *rest: *Rest) -> T:
+    """Do work that takes as long as a body has bytes: in a thread, if it has many."""
+    if len(body) > LARGE_BYTES:
+        return await asyncio.to_thread(work, body, *rest)
+    return work(body, *rest)
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:

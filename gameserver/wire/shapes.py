@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from inspect import cleandoc
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -44,6 +44,18 @@ _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]+)`")
 _PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 
 
+FREE = msgspec.Meta(extra={"free": True})
+"""Marks a field as free data: what clients put there is kept, and given back as it was sent."""
+FreeObject = Annotated[dict[str, Any], FREE]
+FreeObjectOrText = Annotated[dict[str, Any] | str, FREE]
+FreeValue = Annotated[Any, FREE]
+
+
+def free_members(*names: str) -> msgspec.Meta:
+    """Mark some members of an object as free data."""
+    return msgspec.Meta(extra={"free": dict.fromkeys(names, True)})
+
+
 class RequestReader:
     """Reads the raw `data` of one operation into its request type."""
 
@@ -51,6 +63,12 @@ class RequestReader:
         self.shape = shape
         self._decode = msgspec.json.Decoder(shape).decode
         self._optional = not any(field.required for field in msgspec.structs.fields(shape))
+        hints = get_type_hints(shape, include_extras=True)
+        self.free = {
+            field.encode_name: free
+            for field in msgspec.structs.fields(shape)
+            if (free := _free_of(hints[field.name])) is not False
+        }
 
     def read(self, data: bytes | msgspec.Raw) -> Any:
         """Decode; absent, null and {} are the same. Raises a `GameError` that names the field."""
@@ -67,6 +85,12 @@ class RequestReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UnreadableJson(f"data: not JSON: {error}") from None
 
+    def read_long_numbers(self, data: bytes | msgspec.Raw) -> Any:
+        """Read data with whole numbers beyond 2^53, which are refused where they are not free data."""
+        request = self.read(json.checked(bytes(data)))
+        json.check_whole(bytes(data), "data", self.free)
+        return request
+
 
 def read_value(value: Any, kind: type[Value], where: str = "data") -> Value:
     """Read decoded JSON into a type, as forgiving as a request is. Raises a `GameError` that names the field.
@@ -77,6 +101,15 @@ def read_value(value: Any, kind: type[Value], where: str = "data") -> Value:
         return msgspec.convert(fitting.fit(value, fitting.type_info(kind)), kind)
     except msgspec.ValidationError as error:
         raise explain(error, where, kind) from None
+
+
+def _free_of(kind: Any) -> json.Free:
+    """Return what of a field is marked as free data."""
+    for extra in getattr(kind, "__metadata__", ()):
+        if isinstance(extra, msgspec.Meta) and extra.extra and "free" in extra.extra:
+            free: json.Free = extra.extra["free"]
+            return free
+    return next((free for part in get_args(kind) if (free := _free_of(part)) is not False), False)
 
 
 def json_schemas(

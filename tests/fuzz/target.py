@@ -14,12 +14,13 @@ from gameserver.wire.errors import GameError
 from gameserver.wire.http import INFLATED_BYTES_MAX, inflate
 from gameserver.wire.packet import (
     MESSAGES_MAX,
-    NAME_MAX,
     PACKET_ID_MAX,
     REFUSALS_MAX,
     UNKNOWN_PACKET_ID,
     Message,
     UnreadablePacket,
+    check_packet,
+    read_closely,
     read_packet,
     refusal,
     refuse_all,
@@ -39,7 +40,12 @@ def check(body: bytes) -> bool:
             return False
         assert len(body) <= INFLATED_BYTES_MAX
     try:
-        packet = read_packet(body)
+        try:
+            packet = check_packet(body, read_packet(body))
+        except UnreadablePacket as unreadable:
+            if not unreadable.may_be_read:
+                raise
+            packet = read_closely(body)
     except UnreadablePacket as unreadable:
         assert 1 <= unreadable.messages <= REFUSALS_MAX
         packet_id = unreadable.packet_id
@@ -54,12 +60,12 @@ def check(body: bytes) -> bool:
 
 def check_message(message: Message) -> None:
     """Read a message's data as the request of its operation."""
-    assert len(message.service) <= NAME_MAX
     operation = OPERATIONS.get((message.service, message.operation))
     if operation is None:
+        check_answer(b'{"packetId":0,"responses":[%b]}' % refusal(message.unknown()), 0)
         return
     try:
-        request = operation.read(message.data)
+        request = message.read(operation.reader)
     except GameError as error:
         check_answer(b'{"packetId":0,"responses":[%b]}' % refusal(error), 0)
     else:

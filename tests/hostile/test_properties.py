@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from gameserver.documents import documents
 from gameserver.wire import json as wire_json
-from gameserver.wire.errors import GameError, UnreadableJson
+from gameserver.wire.errors import GameError, InvalidParameterValue, UnreadableJson
 from tests.conftest import APP_ID, BACKENDS, Client, Game, Refusal
 from tests.protocol.dialect import check_bundle, check_text
 
@@ -84,13 +85,53 @@ string_texts = st.lists(
 def test_a_quick_look_finds_what_a_long_one_does(parts: list[str]) -> None:
     """Text is looked at closely only when it may hide trouble; that must not let any pass."""
     text = f"[{','.join(parts)}]".encode()
-    outcomes = []
-    for check in (wire_json._check_values, wire_json.check_text):
-        try:
-            outcomes.append(check(text))
-        except UnreadableJson as error:
-            outcomes.append(str(error))
-    assert outcomes[0] == outcomes[1]
+    values = json.loads(text)
+    try:
+        read = wire_json.read_text(text)
+    except UnreadableJson:
+        assert not all(map(is_acceptable, values))
+    else:
+        assert all(map(is_acceptable, values))
+        assert [repr(value) for value in read] == [repr(as_kept(value)) for value in values]
+    try:
+        wire_json.check_whole(text, "data")
+    except InvalidParameterValue:
+        assert any(isinstance(value, int) and abs(value) > 2**53 for value in values)
+    else:
+        assert not any(isinstance(value, int) and abs(value) > 2**53 for value in values)
+
+
+def is_acceptable(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return math.isfinite(value)
+
+
+def as_kept(value: Any) -> Any:
+    """Whole numbers of 64 bits are kept as they are, larger ones as the doubles they stand for."""
+    return float(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
+
+
+@given(st.text(alphabet='[]{}"\\,1e0 :', max_size=40), st.integers(0, 3))
+def test_levels_are_counted_outside_of_texts(text: str, most: int) -> None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return
+    assert wire_json.is_deep(text.encode(), most) == (depth_of(value) > most)
+
+
+@settings(deadline=None)
+@given(st.recursive(st.just(1), lambda inner: st.lists(inner, max_size=3), max_leaves=20), st.integers(0, 5))
+def test_levels_of_nested_lists(value: Any, most: int) -> None:
+    assert wire_json.is_deep(json.dumps(value).encode(), most) == (depth_of(value) > most)
+
+
+def depth_of(value: Any) -> int:
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return 1 + max(map(depth_of, inner), default=0)
+    return 0
 
 
 tricky_names = st.text(alphabet='a":,$.\\{}[] é', max_size=6)
@@ -282,7 +323,7 @@ async def fault_of_server_call(game: Game, player: Client, service: str, operati
     if not isinstance(data, dict) or data.keys() & {"service", "operation", "profile_id", "self"}:
         return None
     try:
-        wire_json.check_text(json.dumps(data).encode())  # as every face does that servers speak to
+        wire_json.checked(json.dumps(data).encode())  # as every face does that servers speak to
     except UnreadableJson:
         return None
     try:

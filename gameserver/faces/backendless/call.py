@@ -77,7 +77,6 @@ class Call:
         """Read the body as the properties of a user. Raises `Refused`."""
         if not self.body or self.body == json.JSON_NULL:
             raise Refused(Code.MISSING, "The request has no body: expected a JSON object.")
-        json.check_text(self.body)
         value = json.decode_any(self.body)
         if not isinstance(value, dict):
             raise Refused(Code.UNREADABLE, "The body of the request is not a JSON object.")

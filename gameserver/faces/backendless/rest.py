@@ -22,7 +22,7 @@ from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import StorageError
 from gameserver.wire import json
 from gameserver.wire.errors import GameError
-from gameserver.wire.http import read_body
+from gameserver.wire.http import beside_the_loop, read_body
 
 log = structlog.get_logger(__name__)
 
@@ -147,6 +147,7 @@ class Rest:
         if any("\0" in part for part in request.path_params.values()):
             raise Refused(Code.NOTHING_HERE, "No address holds a NUL.")  # which PostgreSQL cannot look for
         body = await read_body(dict(request.scope["headers"]), request.receive)
+        body = await beside_the_loop(json.checked, body)
         return Call(
             core=self.core,
             app=app,

@@ -38,8 +38,8 @@ from gameserver.sessions import PACKETS_PER_MINUTE_MAX, One, Session, SessionsUn
 from gameserver.storage import StorageError
 from gameserver.wire import errors, json
 from gameserver.wire.errors import GameError
-from gameserver.wire.http import read_body
-from gameserver.wire.packet import Message, refusal, success
+from gameserver.wire.http import beside_the_loop, read_body
+from gameserver.wire.packet import Message, check_message, refusal, success
 
 log = structlog.get_logger(__name__)
 
@@ -377,7 +377,7 @@ class Endpoints:
             words = f"{event.operation} may change something, and this endpoint does not let a GET do that"
             raise errors.NotAllowed(words)
         data = json.encode(values.fill(event.data, visit.sources))
-        message = Message(service, name, msgspec.Raw(data))
+        message = check_message(Message(service, name, msgspec.Raw(data)), data)
         visit.entry = await self.packets.call(message, found.app, visit.address, visit.session, visit.refused)
 
     # Describing
@@ -442,8 +442,7 @@ async def _body_values(request: Request) -> dict[str, Any]:
         return _checked(dict(pairs), "body")
     if kind != "application/json":
         raise errors.InvalidRequest(f"body: expected application/json or {_FORM}")
-    json.check_text(body)
-    read = json.decode_any(body)
+    read = await beside_the_loop(json.read_text, body)
     if not isinstance(read, dict):
         raise errors.InvalidParameterType("body: expected an object")
     return read

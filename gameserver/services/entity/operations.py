@@ -54,7 +54,7 @@ from gameserver.services.entity.rules import (
 )
 from gameserver.storage import Row, locks
 from gameserver.wire.errors import GameError, MissingParameter, NotAllowed, PacketTooLarge
-from gameserver.wire.shapes import Request
+from gameserver.wire.shapes import FreeObjectOrText, Request
 
 SAMPLE = """\
 # Entities of players.
@@ -272,7 +272,7 @@ class Criteria(Request):
     `acl.other` and all of `data`.
     """
 
-    where: dict[str, Any] | str | None = None
+    where: FreeObjectOrText | None = None
 
 
 class GetList(Criteria):
@@ -301,7 +301,7 @@ async def get_list_count(ctx: Context, request: Criteria) -> EntityCount:
     return EntityCount(entity_list_count=row[0])
 
 
-ContextField = dict[str, Any] | str | None
+ContextField = FreeObjectOrText | None
 PAGE_ERRORS = (UnreadableContext, InvalidContext, *LIST_ERRORS)
 
 

@@ -17,7 +17,7 @@ from gameserver.services.global_entity import storage
 from gameserver.services.global_entity.rules import EntityCount, EntityList, EntityPage, entity, service
 from gameserver.storage import Row
 from gameserver.wire.errors import InvalidParameterValue, PacketTooLarge
-from gameserver.wire.shapes import Request
+from gameserver.wire.shapes import FreeObjectOrText, Request
 
 LISTED_DEFAULT = 50
 OF_SYSTEM = "system"  # whoever reads the entities that belong to nobody
@@ -27,7 +27,7 @@ PAGE_ERRORS = (UnreadableContext, InvalidContext, *LIST_ERRORS)
 
 # Lists
 
-Where = dict[str, Any] | str | None
+Where = FreeObjectOrText | None
 
 
 class Criteria(Request):

@@ -25,11 +25,18 @@ from gameserver.domain.leaderboards.store import (
 from gameserver.domain.leaderboards.tournaments import InvalidTournamentSettings, read_schedule
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.leaderboard.base import Ids, OfBoard, service
-from gameserver.services.leaderboard.rules import JsonObject, Time, first_time, object_of, read_config
+from gameserver.services.leaderboard.rules import (
+    FREE_IN_CONFIG,
+    ConfigJson,
+    Time,
+    first_time,
+    object_of,
+    read_config,
+)
 from gameserver.services.leaderboard.showing import Config, config_reply, data_of
 from gameserver.storage import Aborted
 from gameserver.wire.errors import GameError
-from gameserver.wire.shapes import Reply, Request
+from gameserver.wire.shapes import FreeObjectOrText, Reply, Request
 
 
 class VersionMismatch(GameError):
@@ -90,7 +97,7 @@ class CreateFields(OfBoard):
     rotation_reset_timestamp_utc_millis: Time = None
     num_days_to_rotate: int | None = None
     retained_count: int | None = None
-    data: JsonObject = None
+    data: FreeObjectOrText | None = None
 
     @property
     def given(self) -> dict[str, Any]:
@@ -124,7 +131,7 @@ async def create(ctx: Context, request: CreateFields) -> None:
 
 
 class WithConfig(OfBoard):
-    config_json: JsonObject
+    config_json: ConfigJson
 
 
 @service.operation(
@@ -136,7 +143,7 @@ class WithConfig(OfBoard):
 async def create_config(ctx: Context, request: WithConfig) -> dict[str, Config]:
     """Make a board, also one with tournaments; answers with it."""
     where = "data.configJson"
-    config = read_config(object_of(request.config_json, where), ctx.now_ms, where)
+    config = read_config(object_of(request.config_json, where, FREE_IN_CONFIG), ctx.now_ms, where)
     board = await ctx.core.leaderboards.boards.create(ctx, request.leaderboard_id, config)
     return await config_reply(ctx, board)
 
@@ -174,7 +181,7 @@ async def edit_config(ctx: Context, request: EditConfig) -> dict[str, Config]:
     """Change a board; what is left out stays. `dbVersion` is the version the caller has seen, -1 any."""
     board = await locked(ctx, request.leaderboard_id, request.db_version)
     where = "data.configJson"
-    edited = await edit(ctx, board, object_of(request.config_json, where), where)
+    edited = await edit(ctx, board, object_of(request.config_json, where, FREE_IN_CONFIG), where)
     return await config_reply(ctx, edited)
 
 

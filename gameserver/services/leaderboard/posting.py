@@ -18,9 +18,15 @@ from gameserver.services.leaderboard.base import (
     service,
     version_of,
 )
-from gameserver.services.leaderboard.rules import JsonObject, first_time, object_of, read_config
+from gameserver.services.leaderboard.rules import (
+    FREE_IN_CONFIG,
+    ConfigJson,
+    first_time,
+    object_of,
+    read_config,
+)
 from gameserver.wire.errors import GameError
-from gameserver.wire.shapes import Reply
+from gameserver.wire.shapes import FreeObjectOrText, Reply
 
 
 class OfTournament(GameError):
@@ -40,7 +46,7 @@ class UnknownProfile(GameError):
 
 class PostScore(OfBoard, kw_only=True):
     score: Score
-    data: JsonObject = None
+    data: FreeObjectOrText | None = None
 
 
 @service.operation("POST_SCORE", tx=Tx.WRITE, errors=(NoLeaderboard, WrongEntryType))
@@ -58,7 +64,7 @@ class DynamicFields(OfBoard, kw_only=True):
     """What the board is made from. Looked at only when it does not exist yet."""
 
     score: Score
-    data: JsonObject = None
+    data: FreeObjectOrText | None = None
     leaderboard_type: str | None = None
     rotation_type: str | None = None
     rotation_reset_time: int | float | str | None = None
@@ -122,13 +128,13 @@ CONFIG_FIELDS = (
 
 class PostUsingConfig(OfBoard, kw_only=True):
     score: Score
-    score_data: JsonObject = None
-    config_json: JsonObject
+    score_data: FreeObjectOrText | None = None
+    config_json: ConfigJson
 
     def config(self, now_ms: int, entry_type: EntryType) -> BoardConfig:
         """Return what the board is made from. Only servers make boards with tournaments, or with data."""
         where = "data.configJson"
-        given = object_of(self.config_json, where)
+        given = object_of(self.config_json, where, FREE_IN_CONFIG)
         kept = {name: given[name] for name in CONFIG_FIELDS if name in given}
         return read_config({**kept, "entryType": entry_type}, now_ms, where)
 

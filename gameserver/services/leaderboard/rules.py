@@ -24,22 +24,23 @@ from gameserver.domain.leaderboards.tournaments import (
 )
 from gameserver.wire import json
 from gameserver.wire.errors import InvalidParameterType, InvalidParameterValue, MissingParameter
-from gameserver.wire.shapes import Request, read_value
+from gameserver.wire.shapes import FreeObjectOrText, Request, free_members, read_value
 
 DATA_BYTES_MAX = 10 << 10
 
 JsonObject = dict[str, Any] | str | None
+FREE_IN_CONFIG: json.Free = {"data": True}
+ConfigJson = Annotated[dict[str, Any] | str, free_members(*FREE_IN_CONFIG)] | None
 """An object; some clients send it as JSON text, and null or "" for none."""
 Time = int | float | str | None
 
 
-def object_of(value: JsonObject, where: str) -> dict[str, Any]:
+def object_of(value: JsonObject, where: str, free: json.Free = False) -> dict[str, Any]:
     """Return an object that may have come as JSON text; null and "" are the same as {}."""
     if value is None or value == "":
         return {}
     if isinstance(value, str):
-        json.check_text(value.encode())
-        read = json.decode_any(value.encode())
+        read = json.read_text(value.encode(), where, free)
         if not isinstance(read, dict):
             raise InvalidParameterType(f"{where}: expected an object")
         return read
@@ -59,7 +60,7 @@ class ConfigFields(Request):
     reset_at: Time | UnsetType = UNSET
     retained_count: int | None = None
     expire_in_mins: Annotated[int, Meta(ge=1, le=100 * MINUTES_MAX)] | None = None
-    data: dict[str, Any] | str | UnsetType | None = UNSET
+    data: FreeObjectOrText | UnsetType | None = UNSET
     t_enabled: bool | None = None
     t_template_only: bool | None = None
 
@@ -128,7 +129,7 @@ def _reset(
 def _data(fields: ConfigFields, board: Board | None, where: str) -> str | None:
     if fields.data is UNSET:
         return None if board is None else board.data
-    data = object_of(fields.data, f"{where}.data")
+    data = object_of(fields.data, f"{where}.data", free=True)
     return documents.data_text(data, f"{where}.data", DATA_BYTES_MAX) if data else None
 
 

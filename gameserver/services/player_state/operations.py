@@ -41,7 +41,7 @@ from gameserver.services.player_state.storage import (
 )
 from gameserver.sessions import AllBut, AllOf, One, Selector, Session
 from gameserver.wire.errors import MissingParameter, NoSession, PacketTooLarge
-from gameserver.wire.shapes import Reply, Request
+from gameserver.wire.shapes import FreeObject, Reply, Request
 
 service = Service("playerState")
 
@@ -242,7 +242,7 @@ async def update_is_tester(ctx: Context, request: UpdateIsTester) -> IsTesterRep
 
 
 class UpdateSummary(Request):
-    summary_friend_data: dict[str, Any] | None
+    summary_friend_data: FreeObject | None
 
 
 @service.operation("UPDATE_SUMMARY", tx=Tx.WRITE, errors=(PacketTooLarge,))
@@ -324,7 +324,7 @@ async def get_attributes(ctx: Context, request: Nothing) -> AttributesReply:
 
 
 class UpdateAttributes(Request):
-    attributes: dict[str, Any]
+    attributes: FreeObject
     wipe_existing: bool = False
 
 
@@ -386,7 +386,7 @@ async def get_user_status(ctx: Context, request: GetUserStatus) -> dict[str, Sta
 class SetUserStatus(Request):
     status_name: StatusName
     duration_secs: Seconds
-    details: dict[str, Any] | None = None
+    details: FreeObject | None = None
 
 
 @service.operation("SET_USER_STATUS", tx=Tx.WRITE, errors=(PacketTooLarge, TooManyStatuses))
@@ -420,7 +420,7 @@ async def clear_user_status(ctx: Context, request: ClearUserStatus) -> None:
 class ExtendUserStatus(Request):
     status_name: StatusName
     additional_secs: Seconds
-    details: dict[str, Any] | None = None
+    details: FreeObject | None = None
 
 
 @service.operation("EXTEND_USER_STATUS", tx=Tx.WRITE, errors=(PacketTooLarge, TooManyStatuses))

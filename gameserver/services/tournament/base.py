@@ -16,7 +16,7 @@ from gameserver.domain.progress.rewards import Amount, Rewards
 from gameserver.rpc import Service
 from gameserver.wire import json
 from gameserver.wire.errors import GameError, InvalidParameterType
-from gameserver.wire.shapes import Request
+from gameserver.wire.shapes import Request, free_members
 
 DATA_BYTES_MAX = 10 << 10
 PAYOUTS_MAX = 100
@@ -289,6 +289,8 @@ class UnknownProfile(GameError):
 Score = Annotated[int, Meta(ge=-SCORE_MAX, le=SCORE_MAX)]
 VersionId = Annotated[int, Meta(ge=-1, description="-1 is the latest.")] | None
 JsonObject = dict[str, Any] | str | None
+FREE_IN_CONFIG: json.Free = {"customJson": True, "description": True}
+ConfigJson = Annotated[dict[str, Any] | str, free_members(*FREE_IN_CONFIG)] | None
 """An object; some clients send it as JSON text, and null or "" for none."""
 
 
@@ -296,13 +298,12 @@ class OfBoard(Request):
     leaderboard_id: str
 
 
-def object_of(value: JsonObject, where: str) -> dict[str, Any]:
+def object_of(value: JsonObject, where: str, free: json.Free = False) -> dict[str, Any]:
     """Return an object that may have come as JSON text; null and "" are the same as {}."""
     if value is None or value == "":
         return {}
     if isinstance(value, str):
-        json.check_text(value.encode())
-        value = json.decode_any(value.encode())
+        value = json.read_text(value.encode(), where, free)
         if not isinstance(value, dict):
             raise InvalidParameterType(f"{where}: expected an object")
     return value
@@ -312,4 +313,4 @@ def score_data(data: JsonObject, where: str = "data.data") -> str | None:
     """Return the text that is stored of data beside a score; None for none."""
     if data is None or data == "":
         return None
-    return documents.data_text(object_of(data, where), where, DATA_BYTES_MAX)
+    return documents.data_text(object_of(data, where, free=True), where, DATA_BYTES_MAX)

@@ -12,6 +12,8 @@ from gameserver.domain.progress.statistics import InvalidStatisticName
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import (
+    FREE_IN_CONFIG,
+    ConfigJson,
     DuplicateDivisionSet,
     DuplicateTemplate,
     InstancesExist,
@@ -62,7 +64,7 @@ class OfTemplate(Request):
 
 
 class CreateTemplate(OfTemplate):
-    config_json: JsonObject
+    config_json: ConfigJson
 
 
 @service.operation(
@@ -78,7 +80,7 @@ async def create_template(ctx: Context, request: CreateTemplate) -> dict[str, An
     told. Scripts are kept and shown, and do nothing by themselves.
     """
     code = templates.check_code(request.tournament_code)
-    config = templates.read_config(object_of(request.config_json, WHERE), ctx.app, WHERE)
+    config = templates.read_config(object_of(request.config_json, WHERE, FREE_IN_CONFIG), ctx.app, WHERE)
     rows = await _versions(ctx, code)
     if templates.declared(ctx.app, code) is not None or (rows and not rows[0]["deleted"]):
         raise DuplicateTemplate(f"there is a tournament template {code!r} already")
@@ -104,7 +106,7 @@ async def edit_template(ctx: Context, request: EditTemplate) -> dict[str, Any]:
     Results of periods that are over are paid as promised. Refused: templates of the operator's file.
     """
     row = await _stored(ctx, request.tournament_code, request.version)
-    given = msgspec.json.decode(row["config"]) | object_of(request.config_json, WHERE)
+    given = msgspec.json.decode(row["config"]) | object_of(request.config_json, WHERE, FREE_IN_CONFIG)
     return await _add_version(
         ctx,
         row["code"],
@@ -256,7 +258,7 @@ class OfSet(Request):
 
 
 class CreateSet(OfSet):
-    config_json: JsonObject
+    config_json: ConfigJson
 
 
 @service.operation(
@@ -273,7 +275,7 @@ async def create_set(ctx: Context, request: CreateSet) -> dict[str, Any]:
     set_id = request.div_set_id
     if not 0 < len(set_id) <= SET_ID_MAX or not set_id.isprintable():
         raise InvalidParameterValue(f"data.divSetId: expected 1 to {SET_ID_MAX} printable characters")
-    config = read_set(object_of(request.config_json, WHERE))
+    config = read_set(object_of(request.config_json, WHERE, FREE_IN_CONFIG))
     await _check_board(ctx, config)
     row = {
         "app_id": ctx.app.id,
@@ -301,7 +303,7 @@ class EditSet(CreateSet):
 async def edit_set(ctx: Context, request: EditSet) -> dict[str, Any]:
     """Change a division set; what is left out stays. Instances that exist keep their board and period."""
     row = await find_set(ctx, request.div_set_id, request.version)
-    given = object_of(request.config_json, WHERE)
+    given = object_of(request.config_json, WHERE, FREE_IN_CONFIG)
     before = {name: value for name, value in msgspec.json.decode(row["config"]).items() if value is not None}
     if "maxPlayers" in given or "maxGroups" in given:
         before = {name: value for name, value in before.items() if name not in {"maxPlayers", "maxGroups"}}

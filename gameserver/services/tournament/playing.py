@@ -12,7 +12,6 @@ from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import (
     AlreadyEnrolled,
-    JsonObject,
     NoTemplate,
     NotEnoughToJoin,
     NotEnrolled,
@@ -56,7 +55,7 @@ from gameserver.services.tournament.rules import (
 )
 from gameserver.services.tournament.templates import fee_shown
 from gameserver.storage import Row, locks
-from gameserver.wire.shapes import Reply
+from gameserver.wire.shapes import FreeObjectOrText, Reply
 
 ROWS_MAX = 500
 
@@ -211,7 +210,7 @@ async def _ended_part(ctx: Context, board: Board, version: int, member_id: str) 
 
 class PostScore(OfBoard, kw_only=True):
     score: Score
-    data: JsonObject = None
+    data: FreeObjectOrText | None = None
     round_started_epoch: int | float | str | None = None
 
 
