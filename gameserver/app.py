@@ -27,8 +27,9 @@ from gameserver.players.termination import Actor, SessionTermination, Terminatio
 from gameserver.ranks import MemoryRanks, RedisRanks
 from gameserver.rpc import Core, Packets, Registry, floor_jobs
 from gameserver.sessions import One, Selector, Sessions, SessionStore, session_store
-from gameserver.settings import Settings
+from gameserver.settings import DATABASE_NAME, Settings
 from gameserver.storage import open_database
+from gameserver.storage.private_files import keep_others_out, private_file, private_folder
 from gameserver.storage.schema import check_schema, migrate
 from gameserver.wire.clock import Clock, FixedClock, SystemClock
 
@@ -103,6 +104,16 @@ def _may_have_tokens(_: App, selector: Selector, by: Actor) -> bool:
     return not isinstance(selector, One) or by.home_face in ("", "endpoints", refresh_tokens.FACE)
 
 
+def prepare_data(settings: Settings) -> None:
+    """Make what the data folder needs, readable by its owner alone. Raises `OSError`."""
+    private_folder(settings.data)
+    if not settings.database and not settings.ephemeral:
+        database = settings.data / DATABASE_NAME
+        private_file(database)
+        for suffix in ("-wal", "-shm"):  # SQLite gives them the database's permissions, when it makes them
+            keep_others_out(database.with_name(database.name + suffix))
+
+
 @contextlib.asynccontextmanager
 async def open_server(
     settings: Settings,
@@ -121,7 +132,7 @@ async def open_server(
     offered = registry()
     async with contextlib.AsyncExitStack() as stack:
         apps = LiveApps(load_apps(settings.apps, offered.sections()))
-        settings.data.mkdir(parents=True, exist_ok=True)
+        prepare_data(settings)
         database = await open_database(settings.database_url)
         stack.push_async_callback(database.close)
         await asyncio.to_thread(check_schema if settings.database else migrate, database.url)

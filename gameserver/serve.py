@@ -70,6 +70,10 @@ class BadOptions(CannotServe):
     """The options contradict each other."""
 
 
+class BrokenApps(CannotServe):
+    """No app is defined well; the text names the mistakes as `gameserver check` does."""
+
+
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; packets in flight are answered first. Raises `CannotServe`."""
     check_options(settings)
@@ -85,6 +89,7 @@ def serve(settings: Settings) -> None:
         settings = dataclasses.replace(settings, port=main.getsockname()[1])
         listeners = Listeners(main, admin)
         sample = first_app(settings.apps)
+        _check_apps(settings.apps)
 
         def ready(apps: list[App]) -> None:
             _warn_of_unsigned(settings, apps)
@@ -189,6 +194,17 @@ def first_app(folder: Path) -> App | None:
         return write_sample(folder, offered.sections(), offered.samples())
     except OSError as error:
         raise CannotServe(f"the sample app cannot be written into {folder}: {error.strerror}") from None
+
+
+def _check_apps(folder: Path) -> None:
+    """Log which apps cannot be served. Raises `BrokenApps` when that is all of them."""
+    loaded = load_apps(folder, registry().sections())
+    mistakes = [str(problem) for problem in loaded.problems]
+    if not len(loaded):
+        raise BrokenApps("\n".join([*mistakes, f"no app of {folder} can be served; see `gameserver check`"]))
+    for name in sorted(loaded.broken or ()):
+        own = [str(problem) for problem in loaded.problems if Path(problem.file).parent.name == name]
+        log.error("app_not_served", app=name, mistakes=own)
 
 
 def introduction(app: App, settings: Settings) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PREFIX = "GAMESERVER_"
+DATABASE_NAME = "gameserver.db"  # of the embedded database, in the data folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,13 @@ class Settings:
         """Where the tables are; `sqlite://` is a database that nobody keeps."""
         if self.database:
             return self.database
-        return "sqlite://" if self.ephemeral else f"sqlite:///{self.data.absolute() / 'gameserver.db'}"
+        return "sqlite://" if self.ephemeral else f"sqlite:///{self.data.absolute() / DATABASE_NAME}"
 
     @property
     def listening_url(self) -> str:
         """What clients on the listening address connect to."""
+        if self.tls_cert and self.host in ("127.0.0.1", "::1"):
+            return f"https://localhost:{self.port}"  # some clients compare names alone with a certificate
         return f"{'https' if self.tls_cert else 'http'}://{_in_url(self.host)}:{self.port}"
 
     @property

@@ -286,7 +286,7 @@ async def game(
 ) -> AsyncIterator[Game]:
     """The real server on the run's backends, with a clock that stands still."""
     data = tmp_path / "data"
-    data.mkdir()
+    data.mkdir(mode=0o700)
     if schema_template is not None:
         shutil.copy(schema_template, data / "gameserver.db")
     clock = FixedClock()

@@ -28,12 +28,15 @@ def write(folder: Path, names: list[str]) -> Files:
     for path in (files.authority, files.certificate, files.key):
         if path.exists():
             raise FileExistsError(f"{path} exists; --force makes all three files anew")
-    authority = trustme.CA(organization_name="gameserver development")
-    made = authority.issue_cert(*NAMES, *names, organization_name="gameserver development")
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(files.authority, authority.cert_pem.bytes(), 0o644)
-    _write(files.certificate, b"".join(blob.bytes() for blob in made.cert_chain_pems), 0o644)
-    _write(files.key, made.private_key_pem.bytes(), 0o600)
+    # RSA: mono's store of trusted authorities leaves out others, and says nothing.
+    authority = trustme.CA(organization_name="gameserver development", key_type=trustme.KeyType.RSA)
+    made = authority.issue_cert(
+        *NAMES, *names, organization_name="gameserver development", key_type=trustme.KeyType.RSA
+    )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(files.authority, authority.cert_pem.bytes())
+    _write(files.certificate, b"".join(blob.bytes() for blob in made.cert_chain_pems))
+    _write(files.key, made.private_key_pem.bytes())
     return files
 
 
@@ -43,6 +46,6 @@ def remove(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _write(path: Path, content: bytes, mode: int) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+def _write(path: Path, content: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)

@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 import gameserver.serve as serving
 from gameserver import __version__, logs, protocol_export
-from gameserver.app import registry
+from gameserver.app import prepare_data, registry
 from gameserver.apps import load_apps
 from gameserver.cli import certificate, options
 from gameserver.cli.audit import audit
@@ -203,6 +203,8 @@ def serve(
         serving.serve(settings)
     except serving.BadOptions as error:
         fail(str(error), Exit.USAGE)
+    except serving.BrokenApps as error:
+        fail(str(error), Exit.PROBLEMS)
     except serving.CannotServe as error:
         fail(str(error))
 
@@ -229,10 +231,11 @@ def check(*, apps: options.Apps = _DEFAULT.apps, as_json: options.AsJson = False
 @app.command("migrate", epilog=_examples("gameserver migrate --database postgresql://game@db/game"))
 def migrate_tables(*, data: options.Data = _DEFAULT.data, database: options.Database = "") -> None:
     """Bring the tables of a database up to date. The embedded one does so by itself when a server starts."""
-    url = Settings(data=data, database=database).database_url
+    settings = Settings(data=data, database=database)
+    url = settings.database_url
     logs.configure("warning")
     if not database:
-        data.mkdir(parents=True, exist_ok=True)
+        prepare_data(settings)
     try:
         before = schema_version(url)
         with Progress(transient=True, console=Console(stderr=True)) as progress:
@@ -295,7 +298,7 @@ def dev_cert(
         [
             f"authority    {files.authority}",
             f"certificate  {files.certificate}",
-            f"key          {files.key} (readable by you alone)",
+            f"key          {files.key}",
             "",
             f"Serve:    gameserver serve --tls-cert {files.certificate} --tls-key {files.key}",
             f"curl:     curl --cacert {files.authority} https://localhost:8080/healthz",
@@ -304,7 +307,9 @@ def dev_cert(
             "          sudo update-ca-certificates",
             f"Windows:  certutil -user -addstore Root {files.authority}",
             f"macOS:    security add-trusted-cert -k ~/Library/Keychains/login.keychain-db {files.authority}",
-            "C# and Unity trust what the system trusts. The authority's own key is not kept.",
+            "C# and Unity trust what the system trusts. They connect to https://localhost:8080: for mono,",
+            "addresses such as 127.0.0.1 fit no certificate. The files are readable by you alone; the",
+            "authority's own key is not kept.",
         ]
     )
 

@@ -1,8 +1,10 @@
 """Options that several commands share. Each has an environment variable."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -10,6 +12,33 @@ from gameserver.settings import PREFIX
 
 WHERE = "Where the server keeps things"
 _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
+
+
+def _url(ctx: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
+    """Take the URL of a service, also as `@FILE`: a password among the arguments is in the process list."""
+    option = parameter.opts[0]
+    if value.startswith("@"):
+        try:
+            return Path(value[1:]).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise typer.BadParameter(f"{value[1:]} cannot be read: {reason}") from None
+    source = ctx.get_parameter_source(parameter.name or "")
+    if source is not None and source.name == "COMMANDLINE" and _has_password(value):
+        sys.stderr.write(
+            f"warning: everybody on this machine can read the password in {option} (ps). Put the URL into "
+            f"the environment as {parameter.envvar}, or into a file: {option} @FILE\n"
+        )
+    return value
+
+
+def _has_password(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return True
+    return ":" in parts.netloc.rpartition("@")[0] or "password=" in parts.query
+
 
 Apps = Annotated[
     Path,
@@ -36,8 +65,10 @@ Redis = Annotated[
     typer.Option(
         "--redis",
         envvar=PREFIX + "REDIS",
-        help="URL of a Redis that keeps sessions, such as redis://127.0.0.1/0. Absent: the server's memory.",
+        help="URL of a Redis that keeps sessions, such as redis://127.0.0.1/0, or @FILE with it. "
+        "Absent: the server's memory.",
         show_default=False,
+        callback=_url,
         rich_help_panel=WHERE,
     ),
 ]
@@ -46,8 +77,10 @@ Database = Annotated[
     typer.Option(
         "--database",
         envvar=PREFIX + "DATABASE",
-        help="URL of a PostgreSQL, such as postgresql://user@host/name. Absent: SQLite in the data folder.",
+        help="URL of a PostgreSQL, such as postgresql://user@host/name, or @FILE with it. "
+        "Absent: SQLite in the data folder.",
         show_default=False,
+        callback=_url,
         rich_help_panel=WHERE,
     ),
 ]

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gameserver.apps import App
+from gameserver.apps import App, LiveApps
 from gameserver.jobs import Scheduler
 from gameserver.rpc import Core, Face, metrics
 from gameserver.sessions import Sessions, SessionsUnavailable
@@ -37,7 +37,7 @@ async def healthz(_: Request) -> Response:
     return JSONResponse({"status": "alive"})
 
 
-def routes(core: Core, apps: Iterable[App]) -> list[Route]:
+def routes(core: Core, apps: LiveApps) -> list[Route]:
     """Return the pages for operators. `/_clock` is among them only where time stands still."""
 
     async def readyz(_: Request) -> Response:
@@ -46,6 +46,8 @@ def routes(core: Core, apps: Iterable[App]) -> list[Route]:
         )
         ready = all(parts.values())
         shown = {name: "ok" if answers else "away" for name, answers in parts.items()}
+        if apps.problems:  # no reason to take the server away from players of the other apps
+            shown["apps"] = f"mistakes: {len(apps.problems)}; see `gameserver check`"
         return JSONResponse({"status": "ready" if ready else "not ready", **shown}, 200 if ready else 503)
 
     async def exposition(_: Request) -> Response:
@@ -99,7 +101,7 @@ def observe(core: Core) -> None:
         core.sessions.calls.observe = partial(metrics.REDIS_SECONDS.observe, "")
 
 
-async def _exposition(core: Core, apps: Iterable[App]) -> bytes:
+async def _exposition(core: Core, apps: LiveApps) -> bytes:
     """Everything counted: by this process, or by all worker processes together when there are several."""
     metrics.settle()
     counted = REGISTRY
@@ -108,7 +110,8 @@ async def _exposition(core: Core, apps: Iterable[App]) -> bytes:
         MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
     # What is asked for goes beside it: it is the same whichever process answers, so it must not be added up.
     asked = CollectorRegistry()
-    asked.register(_Gauges([await _session_counts(core, apps), *await _job_gauges(core)]))
+    gauges = [await _session_counts(core, apps), *await _job_gauges(core), _app_mistakes(apps)]
+    asked.register(_Gauges(gauges))
     text: bytes = await asyncio.to_thread(generate_latest, counted)
     return text + generate_latest(asked)
 
@@ -160,6 +163,14 @@ async def _job_gauges(core: Core) -> list[GaugeMetricFamily]:
         for gauge, (fact, _, _, unit) in zip(gauges, _JOB_GAUGES, strict=True):
             gauge.add_metric([row["name"]], row[fact] / unit)
     return gauges
+
+
+def _app_mistakes(apps: LiveApps) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(
+        "gameserver_app_mistakes", "Mistakes in files of apps, which keep them from being taken over."
+    )
+    gauge.add_metric([], len(apps.problems))
+    return gauge
 
 
 # The clock of an ephemeral server

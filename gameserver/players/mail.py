@@ -21,6 +21,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 
 from gameserver.apps import App, SmtpSettings, is_mail_address
+from gameserver.storage.private_files import private_file
 from gameserver.wire.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
@@ -354,9 +355,10 @@ def _connected(settings: SmtpSettings, tls: ssl.SSLContext | None) -> smtplib.SM
 
 def _write(path: Path, content: bytes) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         unfinished = path.with_suffix(".tmp")
         unfinished.touch(mode=0o600)  # it may hold a link that sets a password
+        private_file(unfinished)
         unfinished.write_bytes(content)
         unfinished.rename(path)
         for old in _too_many(path.parent):

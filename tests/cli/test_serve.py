@@ -122,7 +122,7 @@ def test_contradicting_options_end_with_2(tmp_path: Path) -> None:
 def test_tls_with_a_certificate_of_dev_cert(tmp_path: Path) -> None:
     assert command(tmp_path, "dev-cert").returncode == 0
     with running(tmp_path, "--tls-cert", "certs/server.pem", "--tls-key", "certs/server.key") as server:
-        assert server.url.startswith("https://")
+        assert server.url.startswith("https://localhost:")
         import ssl  # noqa: PLC0415
 
         trust = ssl.create_default_context(cafile=str(tmp_path / "certs/ca.pem"))
@@ -135,6 +135,36 @@ def test_apps_without_signatures_are_warned_of_when_others_can_connect(tmp_path:
         assert "unsigned_packets_from_other_machines" in server.errors
     with running(tmp_path) as server:
         assert "unsigned_packets_from_other_machines" not in server.errors
+
+
+BROKEN_APP = 'id = "10002"\nsecret = "0123456789abcdef"\ntitel = "Demo"\n'
+
+
+def test_apps_of_which_none_is_good_are_not_served(tmp_path: Path) -> None:
+    (tmp_path / "apps" / "demo").mkdir(parents=True)
+    (tmp_path / "apps" / "demo" / "app.toml").write_text(BROKEN_APP)
+    done = program(tmp_path, "serve", "--port", "0")
+    assert done.returncode == 3
+    assert done.stdout == ""
+    checked = program(tmp_path, "check").stdout.strip()
+    assert checked.startswith("apps/demo/app.toml:3 titel: ")
+    assert done.stderr == f"{checked}\nno app of apps can be served; see `gameserver check`\n"
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_app_that_is_not_good_is_told_of_and_keeps_nobody_from_the_others(tmp_path: Path) -> None:
+    with running(tmp_path):
+        pass
+    (tmp_path / "apps" / "demo").mkdir()
+    (tmp_path / "apps" / "demo" / "app.toml").write_text(BROKEN_APP)
+    with running(tmp_path) as server:
+        [line] = [json.loads(line) for line in server.errors.splitlines() if "app_not_served" in line]
+        assert (line["level"], line["app"]) == ("error", "demo")
+        assert line["mistakes"][0].startswith("apps/demo/app.toml:3 titel: ")
+        assert server.log_in()["status"] == 200
+        ready = httpx.get(server.admin_url + "/readyz")
+        assert (ready.status_code, ready.json()["apps"]) == (200, "mistakes: 1; see `gameserver check`")
+        assert "\ngameserver_app_mistakes 1.0\n" in httpx.get(server.admin_url + "/metrics").text
 
 
 def _first_login(server: Running) -> tuple[str, str]:
