@@ -41,6 +41,8 @@ STATE_DEFAULTS: Mapping[str, Any] = {
     "refundCount": 0,
     "vcPurchased": 0,
     "vcClaimed": 0,
+    "peerProfileIds": {},
+    "peerCurrency": {},
     "incoming_events": [],
     "sent_events": [],
     "rewards": {"rewards": {}, "rewardDetails": {}, "currency": {}},

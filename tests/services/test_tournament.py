@@ -1009,6 +1009,48 @@ async def test_division_sets_live_and_die(game: Game) -> None:
         assert refusal.reason_code == 40625
 
 
+async def test_an_instance_is_told_as_the_board_it_is_made_like(game: Game) -> None:
+    set_id = await make_set(game)
+    board = (await enter(await game.player(), set_id))["leaderboardId"]
+
+    async def config() -> dict[str, Any]:
+        answer = await game.server.call("leaderboard", "SYS_GET_LEADERBOARD_CONFIG", leaderboardId=board)
+        found: dict[str, Any] = answer[board]
+        return found
+
+    told = await config()
+    assert (told["rotationType"], told["numDaysToRotate"]) == ("DAILY", 0)
+    assert told["tConfigs"].keys() == {"free", "paid"}
+    assert (told["tAutoJoin"], told["tAutoClaim"]) == (False, False)
+    assert (told["tStates"]["minMins"], told["tStates"]["compMins"]) == (24 * 60, 24 * 60)
+    period = told["currentPeriod"]
+    assert (period["rotationType"], period["tProcessingJobId"]) == ("DAILY", None)
+    game.clock.advance(DAY)
+    await tick(game)
+    over = await config()
+    for key in ("rotationType", "tConfigs", "tStates", "tAutoJoin", "tAutoClaim"):
+        assert over[key] == told[key], key
+
+
+async def test_pages_tell_who_was_rewarded(game: Game) -> None:
+    ada, bob = await game.player(), await game.player()
+    for player in (ada, bob):
+        await join(player, score=5)
+    page = {"leaderboardId": "daily", "startIndex": 0, "endIndex": 9}
+
+    async def told(**more: Any) -> dict[str, bool]:
+        rows = (await ada.call("leaderboard", "GET_GLOBAL_LEADERBOARD_PAGE", **page, **more))["leaderboard"]
+        return {row["playerId"]: row["rewarded"] for row in rows}
+
+    assert await told() == {ada.profile_id: False, bob.profile_id: False}
+    version = (await status(ada))["versionId"]
+    game.clock.advance(DAY)
+    await tick(game)
+    assert await told(versionId=version) == {ada.profile_id: False, bob.profile_id: False}
+    await claim(ada)
+    assert await told(versionId=version) == {ada.profile_id: True, bob.profile_id: False}
+
+
 async def test_boards_tell_their_division_set(game: Game) -> None:
     set_id, other_set = await make_set(game), await make_set(game)
     player = await game.player()

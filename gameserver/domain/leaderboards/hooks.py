@@ -1,6 +1,6 @@
 """What others hear of boards: tournaments decide who may post, and act when a version has ended."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from gameserver.apps import App
 from gameserver.domain.leaderboards.boards import Board, Version
@@ -19,6 +19,8 @@ SettingsHook = Callable[[Transaction, App, TournamentSettings, int, str], Awaita
 """Transaction, app, settings, time, where they stand: before settings are stored; may refuse them."""
 TemplatesHook = Callable[[Transaction, App, Board, int], Awaitable[Mapping[str, int]]]
 """Transaction, app, board, time: the versions of the templates that hold for the running period, by code."""
+RewardedHook = Callable[[Transaction, Board, int, Sequence[str]], Awaitable[Iterable[str]]]
+"""Transaction, board, version that has ended, members: those who have got their reward for it."""
 
 post_hooks: list[PostHook] = []
 rotation_hooks: list[RotationHook] = []
@@ -26,6 +28,7 @@ needed_hooks: list[NeededHook] = []
 reference_hooks: list[ReferenceHook] = []
 settings_hooks: list[SettingsHook] = []
 templates_hooks: list[TemplatesHook] = []
+rewarded_hooks: list[RewardedHook] = []
 
 
 async def before_post(tx: Transaction, board: Board, member_id: str, now_ms: int) -> None:
@@ -70,4 +73,13 @@ async def template_versions(tx: Transaction, app: App, board: Board, now_ms: int
     found: dict[str, int] = {}
     for hook in templates_hooks:
         found |= await hook(tx, app, board, now_ms)
+    return found
+
+
+async def rewarded(tx: Transaction, board: Board, version: int, members: Sequence[str]) -> set[str]:
+    """Return which members have got a reward for a version; while it runs, nobody has."""
+    found: set[str] = set()
+    if board.t_enabled and version != board.version and members:
+        for hook in rewarded_hooks:
+            found.update(await hook(tx, board, version, members))
     return found

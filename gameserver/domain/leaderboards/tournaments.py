@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from gameserver.domain.leaderboards.periods import MINUTE_MS
+from gameserver.domain.leaderboards.periods import MINUTE_MS, Rotation
 from gameserver.wire import json
 from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Reply
@@ -44,13 +44,21 @@ class Phases(Reply):
     buffer_mins: Minutes = 0
 
 
+class Likeness(Reply):
+    """How the board rotates that an instance of a division set is made like."""
+
+    rotation: Rotation
+    days: int
+
+
 class TournamentSettings(Reply):
-    """What runs during a period."""
+    """What runs during a period. `like` is there for instances of division sets."""
 
     t_configs: dict[str, TournamentConfig] = msgspec.field(default_factory=dict)
     t_auto_join: bool = False
     t_auto_claim: bool = False
     phases: Phases = msgspec.field(default_factory=Phases)
+    like: Likeness | None = None
 
     @property
     def codes(self) -> list[str]:

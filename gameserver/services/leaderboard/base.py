@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.documents import documents
 from gameserver.domain import social
@@ -88,7 +88,10 @@ class OfBoard(Request):
 
 
 class Entry(Reply):
-    """A score with its place in the order that was asked for: `index` from 0, `rank` from 1."""
+    """A score with its place in the order that was asked for: `index` from 0, `rank` from 1.
+
+    `rewarded` is told by pages: whether the player has got the reward of a tournament in that version.
+    """
 
     player_id: str
     score: int
@@ -100,6 +103,7 @@ class Entry(Reply):
     name: str
     summary_friend_data: Any
     picture_url: str | None
+    rewarded: bool | UnsetType = UNSET
 
 
 class GroupEntry(Reply):

@@ -6,10 +6,13 @@ from typing import Any
 from gameserver.domain import social
 from gameserver.domain.leaderboards import Board, NoLeaderboard, RankedPages, no_board
 from gameserver.domain.leaderboards.boards import CURRENT, InvalidVersion
+from gameserver.domain.leaderboards.hooks import rewarded
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.leaderboard.base import (
     ROWS_MAX,
     Count,
+    Entry,
+    GroupEntry,
     OfBoard,
     SortOrder,
     VersionId,
@@ -54,7 +57,7 @@ async def read_page(ctx: Context, request: GetPage) -> dict[str, Any] | None:
         return {
             "leaderboardId": board.board_id,
             "versionId": version,
-            "leaderboard": await show(ctx, board, found),
+            "leaderboard": await _with_rewarded(ctx, board, version, await show(ctx, board, found)),
             "leaderboardSize": found.size,
             "moreBefore": first > 0 and found.size > 0,
             "moreAfter": last < found.size - 1,
@@ -63,6 +66,17 @@ async def read_page(ctx: Context, request: GetPage) -> dict[str, Any] | None:
         }
 
     return await ctx.core.leaderboards.reading(ctx, request.leaderboard_id, read)
+
+
+async def _with_rewarded(
+    ctx: Context, board: Board, version: int, shown: list[Entry] | list[GroupEntry]
+) -> list[Entry] | list[GroupEntry]:
+    """Add who has got the reward of a tournament; costs a statement for versions that have ended."""
+    players = [entry for entry in shown if isinstance(entry, Entry)]
+    got = await rewarded(ctx.tx, board, version, [entry.player_id for entry in players])
+    for entry in players:
+        entry.rewarded = entry.player_id in got
+    return shown
 
 
 @service.operation(

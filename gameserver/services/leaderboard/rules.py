@@ -186,6 +186,7 @@ def merged(fields: SettingsFields, before: TournamentSettings) -> TournamentSett
         t_auto_join=_flag(tournament.t_auto_join, before.t_auto_join),
         t_auto_claim=_flag(tournament.t_auto_claim, before.t_auto_claim),
         phases=fields.t_phases or before.phases,
+        like=before.like,
     )
 
 

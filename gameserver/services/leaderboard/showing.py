@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from gameserver.documents import documents
 from gameserver.domain.leaderboards import RECURRING, Board
 from gameserver.domain.leaderboards.hooks import template_versions
-from gameserver.domain.leaderboards.periods import MINUTE_MS, boundary, period_minutes
+from gameserver.domain.leaderboards.periods import MINUTE_MS, Rotation, boundary, period_minutes
 from gameserver.domain.leaderboards.tournaments import (
     PhaseTimes,
     Scheduled,
@@ -38,7 +38,8 @@ class PeriodReply(Reply):
 class CurrentPeriod(Reply):
     """The running period; of one with a tournament, when its phases are.
 
-    `t_config_vers`: the versions of the templates that hold for it, by code.
+    `t_config_vers`: the versions of the templates that hold for it, by code. The ids of jobs are null: phases
+    follow from the clock, and no job begins or ends them.
     """
 
     version_id: int
@@ -56,13 +57,18 @@ class CurrentPeriod(Reply):
     t_play_start: int | UnsetType = UNSET
     t_play_end: int | UnsetType = UNSET
     t_processing_start_at: int | UnsetType = UNSET
+    t_processing_job_id: str | UnsetType | None = UNSET
+    t_registration_start_job_id: str | UnsetType | None = UNSET
+    t_play_start_job_id: str | UnsetType | None = UNSET
+    t_play_end_job_id: str | UnsetType | None = UNSET
     t_states: States | UnsetType = UNSET
 
 
 class Config(Reply):
     """A board. `db_version` counts its edits; the tournament settings are those of periods to come.
 
-    `div_set` is there if the board is an instance of a division set.
+    `div_set` is there if the board is an instance of a division set; it then tells the rotation, and the
+    tournament settings, of the board that it was made like.
     """
 
     leaderboard_id: str
@@ -95,15 +101,17 @@ def data_of(board: Board) -> Any:
 
 async def config_reply(ctx: Context, board: Board) -> dict[str, Config]:
     """Return a board under its id."""
+    settings = read_settings(board.t_settings)
+    rotation, days = _rotation(board, settings)
     config = Config(
         leaderboard_id=board.board_id,
         db_version=board.db_version,
         reset_at=board.reset_ms,
         leaderboard_type=board.board_type,
-        rotation_type=board.rotation,
+        rotation_type=rotation,
         retained_count=board.retained,
         data=data_of(board),
-        num_days_to_rotate=board.days,
+        num_days_to_rotate=days,
         entry_type=board.entry_type,
         t_enabled=board.t_enabled,
         t_template_only=board.t_template_only,
@@ -114,9 +122,9 @@ async def config_reply(ctx: Context, board: Board) -> dict[str, Config]:
         t_scheduled=[_period(period) for period in read_schedule(board.t_schedule)] or UNSET,
         div_set=board.div_set or UNSET,
     )
-    settings = read_settings(board.t_settings)
-    if settings is not None and board.reset_ms is not None and board.rotation in RECURRING:
-        length = boundary(board.rotation, board.days, board.reset_ms, 1) - board.reset_ms
+    if settings is not None and rotation in RECURRING:
+        at = board.started_ms if board.reset_ms is None else board.reset_ms
+        length = boundary(rotation, days, at, 1) - at
         config = msgspec.structs.replace(
             config, **_settings(settings), t_states=states(settings.phases, length // MINUTE_MS)
         )
@@ -131,15 +139,23 @@ def _settings(settings: TournamentSettings) -> dict[str, Any]:
     }
 
 
+def _rotation(board: Board, settings: TournamentSettings | None) -> tuple[Rotation, int]:
+    """Return how a board rotates and every how many days; an instance of a division set as its model does."""
+    if settings is not None and settings.like is not None:
+        return settings.like.rotation, settings.like.days
+    return board.rotation, board.days
+
+
 async def _current(ctx: Context, board: Board) -> CurrentPeriod:
+    settings = read_settings(board.t_period)
+    rotation, days = _rotation(board, settings)
     current = CurrentPeriod(
         version_id=board.version,
         starting_at=board.started_ms,
         ending_at=board.reset_ms,
-        rotation_type=board.rotation,
-        num_days_to_rotate=board.days,
+        rotation_type=rotation,
+        num_days_to_rotate=days,
     )
-    settings = read_settings(board.t_period)
     if settings is None or board.reset_ms is None:
         return current
     minutes = period_minutes(board.rotation, board.days, board.started_ms, board.reset_ms)
@@ -147,6 +163,10 @@ async def _current(ctx: Context, board: Board) -> CurrentPeriod:
     return msgspec.structs.replace(
         current,
         t_state="ACTIVE",
+        t_processing_job_id=None,
+        t_registration_start_job_id=None,
+        t_play_start_job_id=None,
+        t_play_end_job_id=None,
         t_config_vers=await template_versions(ctx.tx, ctx.app, board, ctx.now_ms),
         t_states=states(settings.phases, minutes),
         **_settings(settings),

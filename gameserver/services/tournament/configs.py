@@ -221,6 +221,8 @@ def _shown(ctx: Context, row: Row | dict[str, Any]) -> dict[str, Any]:
         "tournamentCode": row["code"],
         "version": row["version"],
         **config,
+        "postScriptId": config["postScript"] or "",
+        "calcScriptId": config["calcScript"] or "",
         "createdAt": row["created_ms"],
         "updatedAt": row["updated_ms"],
     }

@@ -16,7 +16,7 @@ from gameserver.domain.leaderboards import (
 )
 from gameserver.domain.leaderboards.periods import DAY_MS
 from gameserver.domain.leaderboards.store import DuplicateLeaderboard
-from gameserver.domain.leaderboards.tournaments import Scheduled
+from gameserver.domain.leaderboards.tournaments import Likeness, Scheduled
 from gameserver.rpc import Context, Tx
 from gameserver.services.tournament import storage
 from gameserver.services.tournament.base import (
@@ -175,6 +175,8 @@ async def _make_board(
     ctx: Context, set_id: str, board_id: str, template: Board, period: Period, expires_ms: int
 ) -> Board:
     boards = ctx.core.leaderboards.boards
+    likeness = Likeness(rotation=template.rotation, days=template.days)
+    settings = msgspec.structs.replace(period.settings, like=likeness)
     made = await boards.create(
         ctx,
         board_id,
@@ -186,13 +188,14 @@ async def _make_board(
             data=template.data,
             expires_ms=expires_ms,
             t_enabled=True,
+            t_settings=json.encode(settings).decode(),
             div_set=set_id,
         ),
     )
     scheduled = Scheduled(
         starting_at=period.started_ms,
         ending_at=period.ended_ms,
-        **{name: getattr(period.settings, name) for name in period.settings.__struct_fields__},
+        **{name: getattr(settings, name) for name in settings.__struct_fields__},
     )
     running_now = msgspec.structs.replace(
         made,

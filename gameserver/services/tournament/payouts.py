@@ -4,11 +4,14 @@ A reward is paid in the transaction that marks the result as claimed; the ledger
 payment as well.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import structlog
 
 from gameserver.apps import App
+from gameserver.domain.leaderboards import Board
+from gameserver.domain.leaderboards.hooks import rewarded_hooks
 from gameserver.domain.leaderboards.periods import DAY_MS
 from gameserver.domain.progress import experience
 from gameserver.domain.progress.experience import Progress, ProgressEvent
@@ -62,6 +65,15 @@ async def claim(tx: Transaction, app: App, row: Row, now_ms: int) -> tuple[Rewar
     key = f"tournament/{row['board_uid']}/{row['version']}"
     progress, paid = await experience.advance(tx, app, row["member_id"], [deed], key, now_ms)
     return reward, progress, paid
+
+
+async def rewarded(tx: Transaction, board: Board, version: int, members: Sequence[str]) -> Iterable[str]:
+    """Return which members have got their reward for a version of a board."""
+    params = {"uid": board.uid, "of_version": version, "members": list(members)}
+    return [row["member_id"] for row in await tx.all(storage.CLAIMED, **params)]
+
+
+rewarded_hooks.append(rewarded)
 
 
 async def _pay_due(run: JobRun) -> None:

@@ -365,6 +365,7 @@ def _scores(board: Board, found: RankedPages, parts: dict[str, Row]) -> list[dic
             "isInitialTScore": part is not None and not part["posted"],
             "tRank": 0,
             "tNotifiedAt": 0,
+            "scoreUpdatedAt": row["updated_ms"],
             "index": place,
             "rank": place + 1,
         }

@@ -205,6 +205,12 @@ IS_ENROLLED = select(_E.posted).where(*_THIS)
 CODES = select(_E.member_id, _E.code, _E.posted).where(
     _E.board_uid == _uid, _E.version == _version, _E.member_id.in_(bindparam("members", expanding=True))
 )
+CLAIMED = select(results.c.member_id).where(
+    results.c.board_uid == _uid,
+    results.c.version == _version,
+    results.c.claimed_ms > 0,
+    results.c.member_id.in_(bindparam("members", expanding=True)),
+)
 _orphans = (
     select(*enrolments.primary_key)
     .where(
