@@ -25,7 +25,7 @@ from gameserver.players.mail import Mail
 from gameserver.players.passwords import Passwords
 from gameserver.players.termination import Actor, SessionTermination, TerminationListener
 from gameserver.ranks import MemoryRanks, RedisRanks
-from gameserver.rpc import Core, Packets, Registry, floor_jobs
+from gameserver.rpc import Core, Packets, Registry, Runner, floor_jobs
 from gameserver.sessions import One, Selector, Sessions, SessionStore, session_store
 from gameserver.settings import DATABASE_NAME, Settings
 from gameserver.storage import open_database
@@ -44,11 +44,12 @@ class GameServer:
         self.core = core
         self.apps = apps
         self.registry = registry
-        self.packets = Packets(core, registry)
+        self.runner = Runner(core, registry)
+        self.packets = Packets(self.runner)
         parts = core.parts
         parts.add(SessionStore, core.sessions)
         parts.add(Leaderboards, core.leaderboards)
-        parts.add(Packets, self.packets)
+        parts.add(Runner, self.runner)
         self.jobs = Scheduler(registry.jobs, core.database, core.clock, apps, parts)
         parts.add(Scheduler, self.jobs)
         # The hot paths are plain ASGI callables in front of the framework: see gameserver/README.md.

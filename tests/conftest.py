@@ -142,10 +142,14 @@ class Server:
     async def call(self, service: str, operation: str, profile_id: str | None = None, **data: Any) -> Any:
         """Run one operation with a server's authority, on behalf of a player if one is named."""
         message = Message(service, operation, msgspec.Raw(msgspec.json.encode(data)))
-        answer = await self.game.server_app.packets.answer_server(
-            [message], self.game.app, Origin("test", "127.0.0.1"), profile_id
+        answer = await self.game.server_app.runner.call(
+            message,
+            self.game.app,
+            Origin("test", "127.0.0.1"),
+            caller=Caller.SERVER,
+            profile_id=profile_id,
         )
-        [entry] = msgspec.json.decode(answer)["responses"]
+        entry = msgspec.json.decode(answer)
         if entry["status"] != 200:
             raise Refusal(entry)
         return entry["data"]

@@ -19,7 +19,7 @@ from gameserver.players import audit, roles, users
 from gameserver.players.identities import identities
 from gameserver.players.profiles import players
 from gameserver.players.termination import Actor
-from gameserver.rpc import Context, Origin
+from gameserver.rpc import Caller, Context, Origin
 from gameserver.services import data_stream
 from gameserver.sessions import AllOf, AllOfApp, Ended, One, Selector, Session
 from gameserver.storage import Transaction
@@ -169,7 +169,7 @@ async def player_reset(server: GameServer, app: str, profile: str) -> dict[str, 
         await _player(ctx.tx, app, profile)
         await server.core.player_hooks.reset_player(ctx, profile)
 
-    await server.packets.run(work, _app(server, app), ORIGIN)
+    await server.runner.do(work, _app(server, app), ORIGIN)
     return {"profile_id": profile, "is_reset": True}
 
 
@@ -183,7 +183,7 @@ async def player_delete(server: GameServer, app: str, profile: str) -> dict[str,
     definition = _app(server, app)
     # Before and after: packets that still come in would write what nobody removes any more.
     await server.core.endings.end(definition, AllOf(app, profile), "revoked", Actor(FACE, why="deleted"))
-    await server.packets.run(work, definition, ORIGIN)
+    await server.runner.do(work, definition, ORIGIN)
     return {"profile_id": profile, "is_deleted": True}
 
 
@@ -209,7 +209,7 @@ async def player_merge(server: GameServer, app: str, profile: str, target: str) 
         await server.core.endings.end(
             definition, AllOf(app, profile), "revoked", Actor(FACE, why="merged_into")
         )
-    await server.packets.run(work, definition, ORIGIN)
+    await server.runner.do(work, definition, ORIGIN)
     return {"profile_id": target, "merged": profile}
 
 
@@ -390,9 +390,11 @@ async def call(
     except UnreadableJson as error:
         raise Refused(str(error)) from None
     message = check_message(Message(service, name, msgspec.Raw(text)), text)
-    answer = await server.packets.answer_server([message], definition, ORIGIN, profile or None)
-    entry: dict[str, Any] = msgspec.json.decode(answer)["responses"][0]
-    return entry
+    entry = await server.runner.call(
+        message, definition, ORIGIN, caller=Caller.SERVER, profile_id=profile or None
+    )
+    told: dict[str, Any] = msgspec.json.decode(entry)
+    return told
 
 
 ACTIONS: Mapping[str, Action] = {

@@ -15,9 +15,8 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from gameserver.apps import App, LiveApps
-from gameserver.rpc import Face, Origin, Packets, metrics
+from gameserver.rpc import Face, Origin, PacketFailed, Packets, Superseded, metrics
 from gameserver.rpc.packets import OtherAppNeeded
-from gameserver.rpc.running import PacketFailed, Superseded
 from gameserver.sessions import Session, SessionsUnavailable
 from gameserver.wire import errors
 from gameserver.wire.errors import GameError

@@ -17,8 +17,16 @@ from starlette.types import Receive, Scope, Send
 from gameserver.apps import App, LiveApps
 from gameserver.players.accounts import WrongCredentials
 from gameserver.players.audit import Kind
-from gameserver.rpc import SERVER_PROFILE_ID, Caller, Face, Origin, Packets, metrics
-from gameserver.rpc.running import PacketFailed, Superseded
+from gameserver.rpc import (
+    SERVER_PROFILE_ID,
+    Caller,
+    Face,
+    Origin,
+    PacketFailed,
+    Packets,
+    Superseded,
+    metrics,
+)
 from gameserver.sessions import NewSession, Opened, Session, SessionsUnavailable
 from gameserver.wire import errors, json
 from gameserver.wire.errors import GameError
@@ -88,14 +96,9 @@ class _Form(msgspec.Struct, rename="camel"):
     packet_id: msgspec.Raw = msgspec.Raw()
 
 
-class _Answers(msgspec.Struct):
-    responses: list[msgspec.Raw]
-
-
 _read_credentials = RequestReader(Credentials).read
 _decode_call = msgspec.json.Decoder(_Call).decode
 _decode_form = msgspec.json.Decoder(_Form).decode
-_decode_answers = msgspec.json.Decoder(_Answers).decode
 
 
 class ServerDispatcher:
@@ -166,10 +169,9 @@ class ServerDispatcher:
             if (call.service, call.operation) == _AUTHENTICATE:
                 return bundle(0, [success(await self._open(app, call.server_name, 0, origin))], key=_KEY)
             message = await beside_the_loop(_checked, body, call)
-            answer = await self.packets.answer_server([message], app, origin, None)
+            return await self.packets.runner.call(message, app, origin, caller=Caller.SERVER)
         except GameError as error:
             return refusal(error)
-        return bytes(_decode_answers(answer).responses[0])
 
     def _admit(self, credentials: Credentials, origin: Origin) -> App:
         """Return the app that a server may call. Raises the refusal for credentials that do not fit."""

@@ -1,10 +1,13 @@
 """Declare an operation, build its context, run a packet."""
 
-from gameserver.rpc.context import SERVER_PROFILE_ID, Caller, Context, Core, Ending, Origin
+from gameserver.rpc.caller import SERVER_PROFILE_ID, Caller, Origin
+from gameserver.rpc.context import Context, Core
 from gameserver.rpc.face import Face, Mounted
+from gameserver.rpc.last import Last
 from gameserver.rpc.packets import Packets
 from gameserver.rpc.registry import Registry, Section
-from gameserver.rpc.running import Waiter
+from gameserver.rpc.runner import PacketFailed, Runner
+from gameserver.rpc.runs import Superseded, Waiter
 from gameserver.rpc.service import Access, Operation, Service, Tx
 
 __all__ = [
@@ -13,15 +16,18 @@ __all__ = [
     "Caller",
     "Context",
     "Core",
-    "Ending",
     "Face",
+    "Last",
     "Mounted",
     "Operation",
     "Origin",
+    "PacketFailed",
     "Packets",
     "Registry",
+    "Runner",
     "Section",
     "Service",
+    "Superseded",
     "Tx",
     "Waiter",
 ]

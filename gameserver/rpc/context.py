@@ -4,11 +4,10 @@ import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum, auto
-from typing import Any, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
-import structlog
 from sqlalchemy import Update
 
 from gameserver.apps import App
@@ -21,7 +20,9 @@ from gameserver.players.life import PlayerHooks
 from gameserver.players.mail import Mailer
 from gameserver.players.passwords import Passwords
 from gameserver.players.termination import Actor, SessionTermination
-from gameserver.rpc.blanks import CannotTell
+from gameserver.rpc.caller import Caller, Origin, session_error
+from gameserver.rpc.effects import Effect, Effects, Ending, Opening
+from gameserver.rpc.last import Last
 from gameserver.sessions import (
     Ended,
     Full,
@@ -36,18 +37,8 @@ from gameserver.sessions import (
 from gameserver.storage import Database, Transaction
 from gameserver.wire import json
 from gameserver.wire.clock import Clock
-from gameserver.wire.errors import (
-    GameError,
-    NoSession,
-    PacketTooLarge,
-    SessionExpired,
-    SessionLimitReached,
-    SessionReplaced,
-)
+from gameserver.wire.errors import GameError, NoSession, PacketTooLarge, SessionLimitReached
 
-log = structlog.get_logger(__name__)
-
-SERVER_PROFILE_ID = "s"  # stands in a server's session where a player's has the player
 RESERVATION_SECONDS = (
     60  # a login that crashes between its reservation and its commit blocks the player no longer
 )
@@ -57,36 +48,6 @@ ANSWER_MAX = 8 << 20  # characters of stored JSON that lists put into the answer
 AnyReply = TypeVar("AnyReply")
 AnyPart = TypeVar("AnyPart")
 AnySection = TypeVar("AnySection", bound=msgspec.Struct)
-Conclude = Callable[
-    ["Context", Update, dict[str, Any], Callable[[Any], Any], Mapping[str, Any]], Awaitable[Any]
-]
-"""Runs the statement of `change` and stores the answer in one. Raises `CannotTell` before, `NoRow` after."""
-
-
-class Concluded(NamedTuple):
-    """The answer of a packet that ended with `change`, and its message's reply, which has blanks."""
-
-    answer: bytes
-    reply: Any
-
-
-class NoRow(Exception):
-    """There was no row to change, and nothing has happened."""
-
-
-class Caller(Enum):
-    """On whose authority a packet runs."""
-
-    CLIENT = auto()
-    SERVER = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a packet came from: facts for policies, logs and the session record."""
-
-    face: str
-    address: str
 
 
 @dataclass(slots=True)
@@ -114,50 +75,26 @@ class Core:
         return self.parts.get(kind)
 
 
-class Ending(msgspec.Struct, frozen=True):
-    """Sessions that a packet ends once it is committed. Travels as the note beside a stored answer."""
-
-    selector: Selector
-    reason: str
-    epoch: int | None = None
-    why: str = ""
-
-
-def session_error(reason: str) -> GameError:
-    """The refusal that says why a session is gone; clients log themselves out on exactly these."""
-    match reason:
-        case "expired":
-            return SessionExpired("the session has expired")
-        case "replaced" | "revoked" | "disabled":
-            return SessionReplaced("the session was ended by another login or by the operator")
-        case _:
-            return NoSession("there is no such session")
-
-
 class Context:
-    """One packet's surroundings, shared by its messages in turn."""
+    """One packet's surroundings, shared by its messages in turn.
+
+    What is to happen outside SQL is added here, and happens when the packet is committed (see `effects`).
+    """
 
     __slots__ = (
+        "_free_bytes",
         "_reserved",
         "_tx",
         "app",
         "caller",
-        "conclude",
-        "concluded",
         "core",
-        "endings",
-        "events",
+        "effects",
         "is_retry",
-        "login_entry",
         "now_ms",
-        "opening",
         "origin",
-        "outbox",
         "packet_id",
         "prepared",
         "profile_id",
-        "refusals",
-        "room",
         "session",
         "session_error",
     )
@@ -168,76 +105,24 @@ class Context:
         self.origin = origin
         self.caller = caller
         self.now_ms = core.clock.ms()
-        self.packet_id = 0
+        self.packet_id: int | None = None  # on faces that have them
         self.session: Session | None = None
         self.session_error: GameError | None = None  # why there is no session, in the words the client needs
         self.profile_id: str | None = None
         self.prepared: Any = None
         self.is_retry = False  # the database gave up an earlier try: what is remembered may be old
+        self.effects = Effects(core.sessions, core.endings, core.audit, app, origin)
         self._tx: Transaction | None = None
         self._reserved: NewSession | None = None
-        self.begin()
+        self._free_bytes = ANSWER_MAX
 
-    def begin(self) -> None:
-        """Forget what an abandoned run of the packet wanted to happen after its commit."""
-        self.opening: NewSession | None = None  # the session a login opens
-        self.login_entry = 0  # which message that login is
-        self.refusals: list[tuple[str, GameError]] = []  # of logins: the profile they asked for, and why not
-        self.endings: list[Ending] = []
-        self.events: list[bytes] = []
-        self.outbox: list[Callable[[], Awaitable[None]]] = []
-        self.room = ANSWER_MAX
-        self.conclude: Conclude | None = None  # set where the packet may end with its message's statement
-        self.concluded: Concluded | None = None  # a packet that has
-
-    def mark(self) -> tuple[NewSession | None, int, int, int]:
-        """How much is to happen after the commit so far."""
-        return self.opening, len(self.endings), len(self.events), len(self.outbox)
-
-    def rollback_to(self, wanted: tuple[NewSession | None, int, int, int]) -> None:
-        """Forget what a message wanted that was refused after all."""
-        self.opening, endings, events, outbox = wanted
-        del self.endings[endings:], self.events[events:], self.outbox[outbox:]
-
-    def use(self, tx: Transaction | None) -> None:
-        """Hand out a transaction; for whoever runs the packet."""
+    def begin(self, tx: Transaction | None) -> None:
+        """Begin, maybe anew, in a transaction; for whoever runs the packet."""
+        self.effects.clear()
+        self._free_bytes = ANSWER_MAX
         self._tx = tx
 
-    @property
-    def tx(self) -> Transaction:
-        """The packet's transaction, as strong as the operation has declared."""
-        assert self._tx is not None, "the operation declares Tx.NONE"
-        return self._tx
-
-    async def change(
-        self,
-        statement: Update,
-        params: dict[str, Any],
-        reply: Callable[[Any], AnyReply],
-        otherwise: Callable[[], Awaitable[GameError]],
-        *,
-        known: Mapping[str, Any],
-    ) -> AnyReply:
-        """Change one row, as the last thing a message does; returns its reply, for the handler to return.
-
-        `statement` is built at import and returns what the reply needs. Where there is no row, raises what
-        `otherwise` finds out. `known` are the values of the row that do not depend on what is stored: where
-        the rest are whole numbers, the database can put them into the answer (see `blanks`), and a packet
-        that does nothing else is one round trip.
-        """
-        if self.conclude is not None:
-            try:
-                changed: AnyReply = await self.conclude(self, statement, params, reply, known)
-            except CannotTell:
-                pass
-            except NoRow:
-                raise await otherwise() from None
-            else:
-                return changed
-        row = await self.tx.one(statement, **params)
-        if row is None:
-            raise await otherwise()
-        return reply(row)
+    # Who calls
 
     @property
     def player_id(self) -> str:
@@ -246,30 +131,64 @@ class Context:
             raise self.session_error or NoSession("no session: log in first")
         return self.profile_id
 
+    @property
+    def by(self) -> Actor:
+        """Who ends the sessions that this packet ends."""
+        by = Actor(self.origin.face, self.origin.address)
+        if self.session is not None:
+            by = replace(by, profile_id=self.session.home_profile_id, home_face=self.session.face)
+        return by
+
     def section(self, shape: type[AnySection]) -> AnySection:
         """A service's part of the app's definition."""
         return self.app.section(shape)
 
+    # Reading and writing
+
+    @property
+    def tx(self) -> Transaction:
+        """The packet's transaction, as strong as the operation has declared."""
+        assert self._tx is not None, "the operation declares Tx.NONE"
+        return self._tx
+
+    def last(
+        self,
+        statement: Update,
+        params: dict[str, Any],
+        *,
+        reply: Callable[[Any], AnyReply],
+        missing: Callable[[], Awaitable[GameError]],
+        known: Mapping[str, Any],
+    ) -> Last[AnyReply]:
+        """Change one row as the last thing a message does: `return ctx.last(...)`. See `Last`.
+
+        A message that does nothing else is one round trip.
+        """
+        return Last(statement, params, reply, missing, known)
+
     def reserve_bytes(self, texts: Iterable[str]) -> None:
         """Keep a packet's answer from growing without end. Raises `PacketTooLarge` where texts do not fit."""
         size = sum(map(len, texts))
-        if size > self.room:
+        if size > self._free_bytes:
             raise PacketTooLarge(
                 f"an answer holds at most {ANSWER_MAX} characters of data; ask for less at once"
             )
-        self.room -= size
+        self._free_bytes -= size
 
-    def after_commit(self, effect: Callable[[], Awaitable[None]]) -> None:
+    # After the commit
+
+    def after_commit(self, effect: Effect) -> None:
         """Queue an effect outside SQL. A crash may lose it or make it happen twice; both must be harmless."""
-        self.outbox.append(effect)
+        self.effects.outbox.append(effect)
 
-    async def set_off_effects(self) -> None:
-        """Do what waits for the commit. What fails is logged: the packet has taken place."""
-        for effect in self.outbox:
-            try:
-                await effect()
-            except Exception:
-                log.exception("effect_failed", effect=getattr(effect, "__qualname__", "effect"))
+    @property
+    def outbox(self) -> list[Effect]:
+        """The effects that are queued, for who adds to one of its own."""
+        return self.effects.outbox
+
+    def add_event(self, event: dict[str, Any]) -> None:
+        """Deliver an event to the caller with this very answer."""
+        self.effects.events.append(json.encode(event))
 
     def note_player(self, profile_id: str, reason: str) -> None:
         """Let the audit know, once the packet is committed, what happened to all that is kept of a player."""
@@ -286,47 +205,38 @@ class Context:
 
         self.after_commit(note)
 
-    def add_event(self, event: dict[str, Any]) -> None:
-        """Deliver an event to the caller with this very answer."""
-        self.events.append(json.encode(event))
+    def end_sessions(
+        self, selector: Selector, reason: str, *, epoch: int | None = None, why: str = ""
+    ) -> None:
+        """End sessions when the packet is committed. Where its answer is stored, a crash does not stop that.
 
-    @property
-    def by(self) -> Actor:
-        """Who ends the sessions that this packet ends."""
-        by = Actor(self.origin.face, self.origin.address)
-        if self.session is not None:
-            by = replace(by, profile_id=self.session.home_profile_id, home_face=self.session.face)
-        return by
+        `epoch` is the one the player has after this packet, and stops logins that are on their way. `why` is
+        what the audit says instead of the reason.
+        """
+        self.effects.endings.append(Ending(selector, reason, epoch, why))
+
+    # Logins
 
     async def log_in(self, profile_id: str, facts: dict[str, Any], epoch: int | None = None) -> str:
         """Give the packet a session for a player; returns its id. It opens when the packet is committed.
 
-        `epoch` is the player's, as this packet's transaction sees it: should all their sessions be ended
-        before this one opens, it does not open. Where the policy refuses the newest session, a place is
-        reserved at once, so that a login that will be refused changes nothing. Raises `SessionLimitReached`,
-        and what `session_error` makes of an end that was faster.
+        For operations that declare `opens_session`. `epoch` is the player's, as this packet's transaction
+        sees it: should all their sessions be ended before this one opens, it does not open. Where the policy
+        refuses the newest session, a place is reserved at once, so that a login that will be refused changes
+        nothing. Raises `SessionLimitReached`, and what `session_error` makes of an end that was faster.
         """
-        if self._reserved is not None and (
-            self._reserved.profile_id != profile_id or self._reserved.epoch != epoch
-        ):
-            if self.login_limit.when_full == "refuse_newest":
-                await self.core.sessions.end(One(session_id=self._reserved.session_id or ""), "replaced")
-            self._reserved = None
-        if self._reserved is None:
-            new = NewSession(
-                session_id=new_session_id(profile_id, self.core.random_bytes),
-                app_id=self.app.id,
-                profile_id=profile_id,
-                face=self.origin.face,
-                facts={name: fact for name, fact in facts.items() if fact is not None}
-                | {"address": self.origin.address},
-                life_seconds=self.app.session.life_seconds,
-                packet_id=self.packet_id,
-                epoch=epoch,
-            )
-            if self.login_limit.when_full == "refuse_newest":
+        limit = LoginLimit(most=self.app.session.most, when_full=self.app.session.when_full)
+        reserves = limit.when_full == "refuse_newest"
+        new = self._reserved
+        if new is not None and (new.profile_id != profile_id or new.epoch != epoch):
+            if reserves:
+                await self.core.sessions.end(One(session_id=new.session_id or ""), "replaced")
+            new = self._reserved = None
+        if new is None:
+            new = self._new_session(profile_id, facts, epoch)
+            if reserves:
                 reservation = msgspec.structs.replace(new, life_seconds=RESERVATION_SECONDS)
-                match await self.core.sessions.open(reservation, self.login_limit):
+                match await self.core.sessions.open(reservation, limit):
                     case Full():
                         raise SessionLimitReached("as many sessions as the app allows are open")
                     case Ended(reason=reason):
@@ -334,21 +244,37 @@ class Context:
                     case _:
                         pass
             self._reserved = new
-        self.opening = self._reserved
+        self.effects.opening = Opening(new, limit, reserves)
         self.profile_id, self.session_error = profile_id, None
-        return self.opening.session_id or ""
+        return new.session_id or ""
 
-    @property
-    def login_limit(self) -> LoginLimit:
-        """How many sessions the app allows a player."""
-        return LoginLimit(most=self.app.session.most, when_full=self.app.session.when_full)
+    def _new_session(self, profile_id: str, facts: dict[str, Any], epoch: int | None) -> NewSession:
+        new = NewSession(
+            session_id=new_session_id(profile_id, self.core.random_bytes),
+            app_id=self.app.id,
+            profile_id=profile_id,
+            face=self.origin.face,
+            facts={name: fact for name, fact in facts.items() if fact is not None}
+            | {"address": self.origin.address},
+            life_seconds=self.app.session.life_seconds,
+            epoch=epoch,
+        )
+        return new if self.packet_id is None else msgspec.structs.replace(new, packet_id=self.packet_id)
 
-    def end_sessions(
-        self, selector: Selector, reason: str, *, epoch: int | None = None, why: str = ""
-    ) -> None:
-        """End sessions when the packet is committed; survives a crash between the two.
+    def log_out_again(self) -> bool:
+        """Open no session after all, where a message of this packet has logged in; False where none has."""
+        if self.effects.opening is None:
+            return False
+        one = One(session_id=self.effects.opening.session.session_id or "")
+        self.effects.opening = None
+        # The login policy may have reserved its place already. Lost in a crash, the reservation lapses.
+        self.after_commit(partial(_end, self, one))
+        return True
 
-        `epoch` is the one the player has after this packet, and stops logins that are on their way. `why` is
-        what the audit says instead of the reason.
-        """
-        self.endings.append(Ending(selector, reason, epoch, why))
+    def refuse_login(self, profile_id: str, error: GameError) -> None:
+        """Let the audit know that a login was refused, whatever becomes of the packet."""
+        self.effects.refusals.append((profile_id, error))
+
+
+async def _end(ctx: Context, selector: Selector) -> None:
+    await ctx.core.endings.end(ctx.app, selector, "logged_out", ctx.by)

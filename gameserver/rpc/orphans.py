@@ -10,8 +10,9 @@ import structlog
 from gameserver.apps import App
 from gameserver.jobs import Job, JobRun
 from gameserver.players import audit, users
-from gameserver.rpc.context import Context, Origin
-from gameserver.rpc.packets import Packets
+from gameserver.rpc.caller import Origin
+from gameserver.rpc.context import Context
+from gameserver.rpc.runner import Runner
 from gameserver.wire.errors import GameError
 
 log = structlog.get_logger(__name__)
@@ -40,7 +41,7 @@ async def _sweep(run: JobRun) -> None:
 
 
 async def _sweep_app(run: JobRun, app: App, since_ms: int, until_ms: int) -> None:
-    packets, last = run.get(Packets), ""
+    runner, last = run.get(Runner), ""
     failed: Exception | None = None
     while True:
         async with run.database.read() as tx:
@@ -52,7 +53,7 @@ async def _sweep_app(run: JobRun, app: App, since_ms: int, until_ms: int) -> Non
             if what not in (DELETED, MERGED_INTO):
                 continue
             try:
-                await _remove(packets, app, event["profile_id"], target)
+                await _remove(runner, app, event["profile_id"], target)
             except Exception as error:  # noqa: BLE001 - raised below, when all others have had their turn
                 log.warning("orphan_not_removed", profile=event["profile_id"], reason=str(error))
                 failed = error
@@ -63,8 +64,8 @@ async def _sweep_app(run: JobRun, app: App, since_ms: int, until_ms: int) -> Non
         raise failed
 
 
-async def _remove(packets: Packets, app: App, profile_id: str, target: str) -> None:
-    hooks = packets.core.player_hooks
+async def _remove(runner: Runner, app: App, profile_id: str, target: str) -> None:
+    hooks = runner.core.player_hooks
 
     async def work(ctx: Context) -> None:
         if await users.lock(ctx.tx, app.id, profile_id):
@@ -73,7 +74,7 @@ async def _remove(packets: Packets, app: App, profile_id: str, target: str) -> N
             await hooks.delete_player(ctx, profile_id)
 
     try:
-        await packets.run(work, app, Origin("job", ""))
+        await runner.do(work, app, Origin("job", ""))
     except GameError as error:  # what came late does not go together with what the target has
         log.warning("leftover_not_merged", reason=str(error))
 

@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from enum import IntEnum, StrEnum
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from sqlalchemy.sql.elements import Label
@@ -15,6 +15,7 @@ from gameserver.players.life import MergeHook, PlayerHook
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.states import StatePart
 from gameserver.rpc.context import Context
+from gameserver.rpc.last import Last
 from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Request, RequestReader
 
@@ -60,10 +61,13 @@ class Operation:
         tx: Tx,
         prepare: Prepare | None,
         locks: Locks | None,
+        opens_session: bool,
         errors: tuple[type[GameError], ...],
     ) -> None:
         hints = get_type_hints(handler)
         shape, reply = hints.get("request"), hints.get("return")
+        if get_origin(reply) is Last:
+            [reply] = get_args(reply)
         if not (isinstance(shape, type) and issubclass(shape, Request)):
             raise TypeError(
                 f"{service}.{name}: the handler's `request` must be annotated with a Request type"
@@ -77,6 +81,7 @@ class Operation:
         self.tx = tx
         self.prepare = prepare
         self.locks = locks
+        self.opens_session = opens_session
         self.errors = errors
         self.request = shape
         self.reply: Any = None if reply is type(None) else reply
@@ -119,6 +124,7 @@ class Service:
         access: Access = Access.PLAYER,
         prepare: Prepare | None = None,
         locks: Locks | None = None,
+        opens_session: bool = False,
         errors: tuple[type[GameError], ...] = (),
     ) -> Callable[[AnyHandler], AnyHandler]:
         """Declare an operation under its wire name; further names are spellings that some SDK sends.
@@ -127,6 +133,7 @@ class Service:
         transaction opens, for work that must not hold a lock (password digests, calls to other servers); the
         handler finds its result in `ctx.prepared`. `locks` tells what the message will change that is not the
         caller's own, in the names of `storage.locks`: of packets with several messages they are taken first.
+        `opens_session`: it is a login, which calls `ctx.log_in`.
         """
 
         def declare(handler: AnyHandler) -> AnyHandler:
@@ -141,6 +148,7 @@ class Service:
                     tx=tx,
                     prepare=prepare,
                     locks=locks,
+                    opens_session=opens_session,
                     errors=errors,
                 )
             return handler

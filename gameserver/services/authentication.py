@@ -204,6 +204,7 @@ def of_player(ctx: Context, _: Authenticate) -> list[str]:
     access=Access.OPEN,
     prepare=verify,
     locks=of_player,
+    opens_session=True,
     errors=(Redirected, PlatformNotEnabled, AppVersionObsolete, SessionLimitReached, *LOGIN_ERRORS),
 )
 async def authenticate(ctx: Context, request: Authenticate) -> dict[str, Any]:
@@ -223,7 +224,7 @@ async def authenticate(ctx: Context, request: Authenticate) -> dict[str, Any]:
         profile_id: str = player["profile_id"]
         session_id = await ctx.log_in(profile_id, ready.facts, player["session_epoch"])
     except GameError as error:
-        ctx.refusals.append((ready.verified.profile_id or "", error))
+        ctx.refuse_login(ready.verified.profile_id or "", error)
         raise
     clients = ctx.app.clients
     state = states.show(ctx.app, player, ctx.now_ms, is_new=created)

@@ -106,7 +106,7 @@ def is_name(text: str) -> bool:
 
 async def forget_if_ended(ctx: Context, digest: str) -> None:
     """Take a registration back whose session was ended by somebody else while it was on its way."""
-    if ctx.endings:
+    if ctx.effects.endings:
         return  # this packet's own end has seen to the devices
     found = await ctx.core.sessions.peek_digest(digest)
     if isinstance(found, Ended) and found.reason in END_REASONS:

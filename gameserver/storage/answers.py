@@ -102,7 +102,7 @@ async def store(
     )
 
 
-async def store_with(
+async def commit_with_answer(
     tx: Transaction,
     change: Update,
     params: dict[str, Any],

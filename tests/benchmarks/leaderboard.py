@@ -25,7 +25,7 @@ from gameserver.domain.leaderboards.boards import entries
 from gameserver.domain.leaderboards.ranked_pages import list_name
 from gameserver.domain.leaderboards.stamps import seq_at
 from gameserver.domain.leaderboards.store import FIND
-from gameserver.rpc import Origin
+from gameserver.rpc import Caller, Origin
 from gameserver.settings import Settings
 from gameserver.storage.schema import migrate
 from gameserver.wire.packet import Message
@@ -41,8 +41,9 @@ async def call(server: GameServer, operation: str, profile: str | None, **data: 
     message = Message("leaderboard", operation, msgspec.Raw(msgspec.json.encode(data)))
     app = server.apps.find(APP_ID)
     assert app is not None
-    answer = await server.packets.answer_server([message], app, Origin("bench", "127.0.0.1"), profile)
-    [entry] = msgspec.json.decode(answer)["responses"]
+    origin = Origin("bench", "127.0.0.1")
+    answer = await server.runner.call(message, app, origin, caller=Caller.SERVER, profile_id=profile)
+    entry = msgspec.json.decode(answer)
     assert entry["status"] == 200, entry
     return entry["data"]
 

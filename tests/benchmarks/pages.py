@@ -24,7 +24,7 @@ from sqlalchemy import Table, bindparam, func, insert, select, text
 
 from gameserver.app import GameServer, open_server
 from gameserver.documents.list_counts import LONG, tallies
-from gameserver.rpc import Origin
+from gameserver.rpc import Caller, Origin
 from gameserver.settings import Settings
 from gameserver.storage import metadata
 from gameserver.storage.schema import migrate
@@ -58,8 +58,9 @@ async def call(server: GameServer, size: int, service: str, operation: str, data
     app = server.apps.find(app_of(size))
     assert app is not None
     origin = Origin("bench", "127.0.0.1")
-    answer = await server.packets.answer_server([message], app, origin, profile_of(size))
-    [entry] = msgspec.json.decode(answer)["responses"]
+    profile = profile_of(size)
+    answer = await server.runner.call(message, app, origin, caller=Caller.SERVER, profile_id=profile)
+    entry = msgspec.json.decode(answer)
     if entry["status"] != 200:
         raise Refused(entry["status_message"])
     return entry["data"]

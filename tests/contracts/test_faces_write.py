@@ -16,7 +16,7 @@ import pytest
 from gameserver import services as offered
 from gameserver.players import profiles
 from gameserver.players.profiles import players
-from gameserver.rpc import Access, Context, Origin, Service, Tx
+from gameserver.rpc import Access, Caller, Context, Last, Origin, Service, Tx
 from gameserver.sessions import One, Session
 from gameserver.wire.errors import GameError
 from gameserver.wire.packet import Message
@@ -60,13 +60,21 @@ def shape(handler: Any) -> Any:
     return trial.operation(handler.__name__.upper(), tx=Tx.WRITE, access=Access.OPEN)(handler)
 
 
-async def last(ctx: Context, request: Write) -> Written:
+async def happen(value: str) -> None:
+    effects.append(value)
+
+
+def last(ctx: Context, request: Write) -> Last[Written]:
     async def missing() -> GameError:
         return Absent("no such player")
 
     params = {"profile": request.player, "app": ctx.app.id, "value": request.value}
-    return await ctx.change(
-        SET, params, lambda row: Written(request.value, row["session_epoch"]), missing, known={}
+    return ctx.last(
+        SET,
+        params,
+        reply=lambda row: Written(value=request.value, epoch=row["session_epoch"]),
+        missing=missing,
+        known={},
     )
 
 
@@ -76,9 +84,9 @@ async def put(ctx: Context, request: Write, column: str) -> None:
 
 
 @shape
-async def one(ctx: Context, request: Write) -> Written:
+async def one(ctx: Context, request: Write) -> Last[Written]:
     """Change a row with the last statement."""
-    return await last(ctx, request)
+    return last(ctx, request)
 
 
 @shape
@@ -88,53 +96,71 @@ async def plain(ctx: Context, request: Write) -> None:
 
 
 @shape
-async def several(ctx: Context, request: Write) -> Written:
+async def several(ctx: Context, request: Write) -> Last[Written]:
     """Write, then change a row with the last statement."""
     await put(ctx, request, "picture_url")
-    return await last(ctx, request)
+    return last(ctx, request)
 
 
 @shape
-async def event(ctx: Context, request: Write) -> Written:
+async def event(ctx: Context, request: Write) -> Last[Written]:
     """Add an event, then change a row."""
     ctx.add_event({"said": request.value})
-    return await last(ctx, request)
+    return last(ctx, request)
 
 
 @shape
-async def effect(ctx: Context, request: Write) -> Written:
+async def effect(ctx: Context, request: Write) -> Last[Written]:
     """Queue an effect, then change a row."""
-
-    async def happen() -> None:
-        effects.append(request.value)
-
-    ctx.after_commit(happen)
-    return await last(ctx, request)
+    ctx.after_commit(partial(happen, request.value))
+    return last(ctx, request)
 
 
 @shape
-async def end(ctx: Context, request: Write) -> Written:
+async def all_late(ctx: Context, request: Write) -> Last[Written]:
+    """Change a row with the last statement, and want everything else after it."""
+    changed = last(ctx, request)
+    ctx.add_event({"said": request.value})
+    ctx.after_commit(partial(happen, request.value))
+    ctx.end_sessions(One(session_id=request.session), "revoked")
+    return changed
+
+
+@shape
+async def event_late(ctx: Context, request: Write) -> Last[Written]:
+    """Change a row with the last statement, and add an event after it."""
+    changed = last(ctx, request)
+    ctx.add_event({"said": request.value})
+    return changed
+
+
+@shape
+async def effect_late(ctx: Context, request: Write) -> Last[Written]:
+    """Change a row with the last statement, and queue an effect after it."""
+    changed = last(ctx, request)
+    ctx.after_commit(partial(happen, request.value))
+    return changed
+
+
+@shape
+async def end(ctx: Context, request: Write) -> Last[Written]:
     """End the session of somebody else, then change a row."""
     ctx.end_sessions(One(session_id=request.session), "revoked")
-    return await last(ctx, request)
+    return last(ctx, request)
 
 
 @shape
-async def leave(ctx: Context, request: Write) -> Written:
+async def leave(ctx: Context, request: Write) -> Last[Written]:
     """End the session that the packet came by, if any, and change a row."""
     if ctx.session is not None:
         ctx.end_sessions(One(digest=ctx.session.digest), "logged_out")
-    return await last(ctx, request)
+    return last(ctx, request)
 
 
 @shape
 async def spoil(ctx: Context, request: Write) -> None:
     """Do all of it, and refuse."""
-
-    async def happen() -> None:
-        effects.append(request.value)
-
-    ctx.after_commit(happen)
+    ctx.after_commit(partial(happen, request.value))
     ctx.add_event({"said": request.value})
     ctx.end_sessions(One(session_id=request.session), "revoked")
     await put(ctx, request, "name")
@@ -142,9 +168,9 @@ async def spoil(ctx: Context, request: Write) -> None:
 
 
 @shape
-async def miss(ctx: Context, request: Write) -> Written:
+async def miss(ctx: Context, request: Write) -> Last[Written]:
     """Find no row to change with the last statement."""
-    return await last(ctx, msgspec.structs.replace(request, player="nobody"))
+    return last(ctx, msgspec.structs.replace(request, player="nobody"))
 
 
 SHAPES = tuple(trial.operations)
@@ -239,11 +265,10 @@ class Operator(Face):
 
     async def call(self, name: str, data: dict[str, Any]) -> Told:
         message = Message("trial", name, msgspec.Raw(msgspec.json.encode(data)))
-        answer = await self.game.server_app.packets.answer_server(
-            [message], self.game.app, Origin("cli", ""), None
+        entry = await self.game.server_app.runner.call(
+            message, self.game.app, Origin("cli", ""), caller=Caller.SERVER
         )
-        bundle = msgspec.json.decode(answer)
-        return bundle["responses"][0], bundle.get("events", [])
+        return msgspec.json.decode(entry), None
 
 
 FACES = (Dispatcher, Bundle, Web, WebVisitor, ServerCall, ServerSession, Operator)
@@ -278,9 +303,9 @@ class Model:
         self.name = value
         if name == "SEVERAL":
             self.picture_url = value
-        if name == "EFFECT":
+        if name in ("EFFECT", "EFFECT_LATE", "ALL_LATE"):
             self.effects.append(value)
-        return 0, [{"said": value}] if name == "EVENT" else []
+        return 0, [{"said": value}] if name in ("EVENT", "EVENT_LATE", "ALL_LATE") else []
 
 
 async def is_alive(game: Game, session_id: str) -> bool:
@@ -318,8 +343,8 @@ async def test_writes_in_a_row(game: Game, kind: type[Face]) -> None:
         there = await state()
         assert (there["playerName"], there["pictureUrl"]) == (model.name, model.picture_url), where
         assert effects == model.effects, where
-        assert await is_alive(game, victim) == (name != "END"), where
-        if name == "END":
+        assert await is_alive(game, victim) == (name not in ("END", "ALL_LATE")), where
+        if name in ("END", "ALL_LATE"):
             victim = ""
         if name == "LEAVE" and face.has_session:
             assert not await is_alive(game, face.session_id), where

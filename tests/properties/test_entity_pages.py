@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from gameserver.documents import list_counts, paging
-from gameserver.rpc import Origin
+from gameserver.rpc import Caller, Origin
 from gameserver.wire.packet import Message
 from tests.conftest import SECRET, Client, Game
 
@@ -184,9 +184,8 @@ class World:
     async def as_server(self, service: str, operation: str, **data: Any) -> Any:
         """Call an operation as a server by itself."""
         message = Message(service, operation, msgspec.Raw(msgspec.json.encode(data)))
-        packets, origin = self.game.server_app.packets, Origin("test", "")
-        answer = await packets.answer_server([message], self.app, origin, None)
-        [entry] = msgspec.json.decode(answer)["responses"]
+        runner, origin = self.game.server_app.runner, Origin("test", "")
+        entry = msgspec.json.decode(await runner.call(message, self.app, origin, caller=Caller.SERVER))
         assert entry["status"] == 200, entry
         return entry["data"]
 

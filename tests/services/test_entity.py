@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gameserver.apps import load_apps
-from gameserver.rpc import blanks
+from gameserver.rpc import answer_template
 from gameserver.sessions.interface import LEASE_SECONDS
 from gameserver.wire.errors import PacketTooLarge
 from tests.conftest import BACKENDS, SECRET, Client, Game
@@ -197,8 +197,8 @@ async def test_the_answer_of_an_update_outlives_its_process(
 async def test_data_that_looks_like_what_an_answer_leaves_blank(
     game: Game, monkeypatch: pytest.MonkeyPatch, operation: str, more: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(blanks, "_BLANKS", tuple(range(100, 108)))
-    monkeypatch.setattr(blanks, "_AS_TEXT", tuple(b"%d" % number for number in range(100, 108)))
+    monkeypatch.setattr(answer_template, "_BLANKS", tuple(range(100, 108)))
+    monkeypatch.setattr(answer_template, "_AS_TEXT", tuple(b"%d" % number for number in range(100, 108)))
     for data in ({"here": 100, "there": "1011"}, {"n": 1001}, {}):
         player, body = await start_update(game, operation, more, data)
         [entry] = (await player.send(body)).json()["responses"]

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gameserver.__main__ import main
-from gameserver.rpc.packets import Packets
+from gameserver.rpc.recording import PacketRecord
+from gameserver.rpc.runner import Outcome
+from gameserver.sessions import Session
 from tests.simulation.chaos.server import lease
 
 
@@ -21,22 +23,29 @@ def _die_if_asked(variable: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-_finish, _store = Packets._finish, Packets._store
+_finish, _keep, _commit = PacketRecord.finish, PacketRecord.keep, PacketRecord.commit_with_answer
 
 
-async def finish(self: Packets, *arguments: Any, in_sql: bool) -> bytes:
-    if in_sql:
+async def finish(self: PacketRecord, session: Session, outcome: Outcome) -> bytes:
+    if outcome.wrote:
         _die_if_asked("DIE_BEFORE_ANSWER")
-    return await _finish(self, *arguments, in_sql=in_sql)
+    return await _finish(self, session, outcome)
 
 
-async def store(self: Packets, *arguments: Any) -> None:
-    await _store(self, *arguments)
+async def keep(self: PacketRecord, *arguments: Any) -> bytes:
+    answer = await _keep(self, *arguments)
     _die_if_asked("DIE_BEFORE_COMMIT")
+    return answer
+
+
+async def commit_with_answer(self: PacketRecord, *arguments: Any) -> bytes | None:
+    _die_if_asked("DIE_BEFORE_COMMIT")
+    return await _commit(self, *arguments)
 
 
 lease(3)  # seconds that others wait until they take up what it held, instead of 15
-Packets._finish, Packets._store = finish, store  # type: ignore[method-assign]
+PacketRecord.finish, PacketRecord.keep = finish, keep  # type: ignore[method-assign]
+PacketRecord.commit_with_answer = commit_with_answer  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     main()

@@ -21,10 +21,6 @@ LONGER: dict[str, str] = {}  # path: why this file is better in one piece
 
 # An operation's name stands in its declaration and nowhere else; these are the exceptions.
 ALSO_NAMED = {
-    (
-        "rpc/packets.py",
-        "AUTHENTICATE",
-    ): "a packet that begins with a login ignores its old session",
     ("faces/s2s.py", "AUTHENTICATE"): "the login of servers is part of that contract, not an operation",
     ("serve.py", "AUTHENTICATE"): "the line for curl that a first start prints",
 }

@@ -72,11 +72,14 @@ class Work(Protocol):
     app: App
     now_ms: int
     is_retry: bool
-    outbox: list[Callable[[], Awaitable[None]]]
 
     @property
     def tx(self) -> Transaction:
         """The packet's transaction."""
+
+    @property
+    def outbox(self) -> list[Callable[[], Awaitable[None]]]:
+        """What happens after its commit."""
 
 
 FIND = select(boards).where(boards.c.app_id == bindparam("app"), boards.c.board_id == bindparam("board"))

@@ -24,16 +24,14 @@ from gameserver.faces.endpoints.declaration import (
     LogoutEvent,
     Web,
 )
-from gameserver.faces.endpoints.login import log_in
-from gameserver.faces.endpoints.packets import FACE, WebPackets
+from gameserver.faces.endpoints.login import FACE, log_in
 from gameserver.players import accounts, cookies, users
 from gameserver.players.cookies import CookieSettings
 from gameserver.players.lockout import LockedOut
 from gameserver.players.refresh_tokens import TokenAnswer
 from gameserver.players.termination import Actor
-from gameserver.rpc import SERVER_PROFILE_ID, Core, Packets, Tx
-from gameserver.rpc.context import session_error
-from gameserver.rpc.running import PacketFailed
+from gameserver.rpc import SERVER_PROFILE_ID, Core, Origin, PacketFailed, Packets, Runner, Tx
+from gameserver.rpc.caller import session_error
 from gameserver.sessions import PACKETS_PER_MINUTE_MAX, One, Session, SessionsUnavailable
 from gameserver.storage import StorageError
 from gameserver.wire import errors, json
@@ -78,12 +76,12 @@ _decode_entry = msgspec.json.Decoder(_Entry).decode
 
 def routes(core: Core, apps: LiveApps, packets: Packets) -> list[Route]:
     """The declared endpoints of all apps, as one route that knows which paths are theirs."""
-    return [_DeclaredRoute(Endpoints(core, apps, WebPackets(core, packets.registry)))]
+    return [_DeclaredRoute(Endpoints(core, apps, packets.runner))]
 
 
 def admin_routes(core: Core, apps: LiveApps, packets: Packets) -> list[Route]:
     """Return the OpenAPI documents of all apps: who may call the endpoints need not know of all of them."""
-    face = Endpoints(core, apps, WebPackets(core, packets.registry))
+    face = Endpoints(core, apps, packets.runner)
 
     async def describe(request: Request) -> Response:
         return face.describe(request)
@@ -166,10 +164,10 @@ class WebRequest:
 class Endpoints:
     """The face itself."""
 
-    def __init__(self, core: Core, apps: LiveApps, packets: WebPackets) -> None:
+    def __init__(self, core: Core, apps: LiveApps, runner: Runner) -> None:
         self.core = core
         self.apps = apps
-        self.packets = packets
+        self.runner = runner
         self._tables: dict[str, Table] = {}
 
     # Finding
@@ -329,7 +327,7 @@ class Endpoints:
     async def _log_in(self, visit: WebRequest, profile_name: str) -> None:
         app, request = visit.found.app, visit.request
         profile = app.section(Web).profiles[profile_name]
-        done = await log_in(self.packets, app, profile, visit.sources["body"], visit.address)
+        done = await log_in(self.runner, app, profile, visit.sources["body"], visit.address)
         if visit.session is not None:  # whoever was logged in here before
             await self._end(visit, visit.session.digest, "replaced")
         visit.session_id, visit.refused = done.session_id, None
@@ -368,7 +366,7 @@ class Endpoints:
     async def _call(self, visit: WebRequest, event: CallEvent) -> None:
         found = visit.found
         service, _, name = event.operation.partition(".")
-        operation = self.packets.registry.operations.get((service, name))
+        operation = self.runner.registry.operations.get((service, name))
         if operation is None:
             log.error(
                 "endpoint_calls_nothing", endpoint=found.name, app=found.app.id, operation=event.operation
@@ -378,7 +376,13 @@ class Endpoints:
             raise errors.NotAllowed(words)
         data = json.encode(values.fill(event.data, visit.sources))
         message = check_message(Message(service, name, msgspec.Raw(data)), data)
-        visit.entry = await self.packets.call(message, found.app, visit.address, visit.session, visit.refused)
+        visit.entry = await self.runner.call(
+            message,
+            found.app,
+            Origin(FACE, visit.address),
+            session=visit.session,
+            session_error=visit.refused,
+        )
 
     # Describing
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gameserver.apps import App
 from gameserver.faces.endpoints.declaration import Profile
-from gameserver.faces.endpoints.packets import FACE, WebPackets
 from gameserver.players import accounts, refresh_tokens
 from gameserver.players.accounts import (
     EmailNotValidated,
@@ -17,13 +17,11 @@ from gameserver.players.accounts import (
     WrongCredentials,
 )
 from gameserver.players.refresh_tokens import RefreshSettings
-from gameserver.rpc import Context, Origin
-from gameserver.storage import Aborted
+from gameserver.rpc import Caller, Context, Origin, Runner
 from gameserver.wire.errors import GameError, InvalidParameterType, MissingParameter, NotAllowed
 
+FACE = "endpoints"
 PLATFORM = "WEB"
-TRIES_MAX = 5
-BEFORE_ANY_PACKET = -1
 
 _WRONG = "the login or the password does not fit"
 
@@ -39,7 +37,7 @@ class LoggedIn:
 
 
 async def log_in(
-    packets: WebPackets, app: App, profile: Profile, body: Mapping[str, Any], address: str
+    runner: Runner, app: App, profile: Profile, body: Mapping[str, Any], address: str
 ) -> LoggedIn:
     """Log in with the fields of a body. Raises the refusal; unknown players look like wrong passwords."""
     if app.redirect is not None:
@@ -55,23 +53,21 @@ async def log_in(
         external_auth_name=profile.external_name,
         force_create=profile.create,
     )
-    core = packets.core
-    ctx = Context(core, app, Origin(FACE, address))
-    ctx.packet_id = BEFORE_ANY_PACKET
-    for left in range(TRIES_MAX - 1, -1, -1):
-        ctx.begin()
-        try:
-            verified = await core.accounts.verify(app, login, address, ctx.now_ms, face=FACE)
-            done = await _commit(packets, ctx, profile, login, verified)
-        except (MissingProfile, MissingIdentity, WrongCredentials):
-            raise WrongCredentials(_WRONG) from None
-        except Aborted:
-            if not left:
-                raise
-        else:
-            await packets.open_session(ctx)
-            return done
-    raise AssertionError("the last try returns or raises")
+
+    async def verify(ctx: Context) -> Verified:
+        verified = await ctx.core.accounts.verify(app, login, address, ctx.now_ms, face=FACE)
+        if verified.profile_id is None and verified.type == "Email" and app.login.validated_email_only:
+            error = EmailNotValidated("the app makes accounts of validated mail addresses only")
+            ctx.refuse_login("", error)
+            raise error
+        return verified
+
+    try:
+        return await runner.do(
+            partial(_write, profile, login), app, Origin(FACE, address), caller=Caller.CLIENT, prepare=verify
+        )
+    except (MissingProfile, MissingIdentity, WrongCredentials):
+        raise WrongCredentials(_WRONG) from None
 
 
 def _text(body: Mapping[str, Any], field: str) -> str:
@@ -83,34 +79,29 @@ def _text(body: Mapping[str, Any], field: str) -> str:
     return value
 
 
-async def _commit(
-    packets: WebPackets, ctx: Context, profile: Profile, login: Login, verified: Verified
-) -> LoggedIn:
+async def _write(profile: Profile, login: Login, ctx: Context) -> LoggedIn:
     """Write the login; its session is opened afterwards."""
-    app, core = ctx.app, ctx.core
+    app, core, verified = ctx.app, ctx.core, ctx.prepared
     settings = app.section(RefreshSettings)
     refresh_token = None
     profile_id = verified.profile_id or ""
     try:
-        if verified.profile_id is None and verified.type == "Email" and app.login.validated_email_only:
-            raise EmailNotValidated("the app makes accounts of validated mail addresses only")
-        async with core.database.write() as tx:
-            player, is_new = await accounts.log_in(tx, app, login, verified, ctx.now_ms, core.new_id)
-            profile_id, epoch = player["profile_id"], player["session_epoch"]
-            facts = {"authenticationType": verified.type, "releasePlatform": PLATFORM}
-            session_id = await ctx.log_in(profile_id, facts, epoch)
-            if profile.refresh_tokens and settings.enabled:
-                refresh_token = await refresh_tokens.issue(
-                    tx,
-                    settings,
-                    app.id,
-                    profile_id,
-                    session_id,
-                    epoch,
-                    now_ms=ctx.now_ms,
-                    random=core.random_bytes,
-                )
+        player, is_new = await accounts.log_in(ctx.tx, app, login, verified, ctx.now_ms, core.new_id)
+        profile_id, epoch = player["profile_id"], player["session_epoch"]
+        facts = {"authenticationType": verified.type, "releasePlatform": PLATFORM}
+        session_id = await ctx.log_in(profile_id, facts, epoch)
+        if profile.refresh_tokens and settings.enabled:
+            refresh_token = await refresh_tokens.issue(
+                ctx.tx,
+                settings,
+                app.id,
+                profile_id,
+                session_id,
+                epoch,
+                now_ms=ctx.now_ms,
+                random=core.random_bytes,
+            )
     except GameError as error:
-        packets.refused(ctx, error, profile_id)
+        ctx.refuse_login(profile_id, error)
         raise
     return LoggedIn(session_id, profile_id, is_new, refresh_token)

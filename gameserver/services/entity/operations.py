@@ -29,7 +29,7 @@ from gameserver.documents.documents import (
 from gameserver.documents.list_counts import Listing
 from gameserver.documents.paging import ROWS_MAX, InvalidContext, UnreadableContext, read_context, read_page
 from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere
-from gameserver.rpc import Context, Service, Tx
+from gameserver.rpc import Context, Last, Service, Tx
 from gameserver.services.entity import storage
 from gameserver.services.entity.rules import (
     Entities,
@@ -151,14 +151,14 @@ class Update(Request):
 @service.operation(
     "UPDATE", tx=Tx.WRITE, errors=(UpdateFailed, VersionMismatch, InvalidFieldName, PacketTooLarge)
 )
-async def update_entity(ctx: Context, request: Update) -> Entity:
+async def update_entity(ctx: Context, request: Update) -> Last[Entity]:
     """Replace data and ACL of an entity of the caller. Without an ACL nobody else sees it from now on.
 
     `version` is the one the caller has seen; -1 replaces whatever is there.
     """
     acl = read_acl(request.acl)
     known = {"acl_other": acl}
-    return await _update(ctx, storage.UPDATE, ctx.player_id, request, {"new_acl": acl}, known)
+    return _update(ctx, storage.UPDATE, ctx.player_id, request, {"new_acl": acl}, known)
 
 
 class Delete(Request):
@@ -400,10 +400,10 @@ def of_target(_: Context, request: Target) -> list[str]:
     locks=of_target,
     errors=(UpdateFailed, NotAllowed, VersionMismatch, InvalidFieldName, PacketTooLarge),
 )
-async def update_shared(ctx: Context, request: UpdateShared) -> Entity:
+async def update_shared(ctx: Context, request: UpdateShared) -> Last[Entity]:
     """Replace the data of an entity of any player whose ACL lets others write. The ACL stays as it is."""
     caller = {"caller": ctx.player_id}
-    return await _update(ctx, storage.UPDATE_SHARED, _target(request), request, caller, {})
+    return _update(ctx, storage.UPDATE_SHARED, _target(request), request, caller, {})
 
 
 @service.operation(
@@ -434,14 +434,14 @@ def _target(request: Target | TargetList) -> str:
     return owner
 
 
-async def _update(
+def _update(
     ctx: Context,
     statement: UpdateStatement,
     owner: str,
     request: Update | UpdateShared,
     params: dict[str, Any],
     known: dict[str, Any],
-) -> Entity:
+) -> Last[Entity]:
     """Replace data, and what else `params` of the statement say; `known` is what that makes of the row."""
     text, kind = _text(ctx, request.data), request.entity_type
     params = params | _key(ctx, owner, request.entity_id)
@@ -450,11 +450,11 @@ async def _update(
     known = known | {"entity_id": request.entity_id, "updated_ms": ctx.now_ms}
     if kind is not None:
         known["entity_type"] = kind
-    return await ctx.change(
+    return ctx.last(
         statement,
         params,
-        lambda row: entity(row, text),
-        lambda: _why_not(ctx, owner, request.entity_id),
+        reply=lambda row: entity(row, text),
+        missing=lambda: _why_not(ctx, owner, request.entity_id),
         known=known,
     )
 

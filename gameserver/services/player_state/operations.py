@@ -11,7 +11,7 @@ from gameserver.players import identities, links, profiles
 from gameserver.players.accounts import InvalidEmail
 from gameserver.players.profiles import Status
 from gameserver.players.tokens import Kind
-from gameserver.rpc import Access, Context, Service, Tx
+from gameserver.rpc import Access, Context, Last, Service, Tx
 from gameserver.services.player_state.rules import (
     ATTRIBUTES_MAX,
     STATUS_SECONDS_MAX,
@@ -34,10 +34,10 @@ from gameserver.services.player_state.storage import (
     FIND_EMAIL,
     change_status,
     gone,
+    last_value,
     read_attributes,
     read_statuses,
     store,
-    store_and_tell,
 )
 from gameserver.sessions import AllBut, AllOf, One, Selector, Session
 from gameserver.wire.errors import MissingParameter, NoSession, PacketTooLarge
@@ -110,7 +110,7 @@ class NameReply(Reply):
 
 
 @service.operation("UPDATE_NAME", tx=Tx.WRITE)
-async def update_name(ctx: Context, request: UpdateName) -> NameReply:
+async def update_name(ctx: Context, request: UpdateName) -> Last[NameReply]:
     """Set the caller's name: any characters of any script, emoji too, up to 64. Empty text removes it.
 
     Refused: control characters, line breaks and characters that turn the direction of the text around them.
@@ -118,9 +118,7 @@ async def update_name(ctx: Context, request: UpdateName) -> NameReply:
     name = request.player_name if request.player_name is not None else request.user_name
     if name is None:
         raise MissingParameter("data.playerName: required")
-    return await store_and_tell(
-        ctx, "name", check_line("data.playerName", name, TEXT_MAX), NameReply(player_name=name)
-    )
+    return last_value(ctx, "name", check_line("data.playerName", name, TEXT_MAX), NameReply(player_name=name))
 
 
 class UpdatePictureUrl(Request):
@@ -135,12 +133,12 @@ class PictureUrlReply(Reply):
 
 
 @service.operation("UPDATE_PICTURE_URL", tx=Tx.WRITE)
-async def update_picture_url(ctx: Context, request: UpdatePictureUrl) -> PictureUrlReply:
+async def update_picture_url(ctx: Context, request: UpdatePictureUrl) -> Last[PictureUrlReply]:
     """Set the address of the caller's picture, up to 2048 characters. Empty text or null removes it."""
     url = request.player_picture_url if request.player_picture_url is not UNSET else request.user_picture_url
     if url is UNSET:
         raise MissingParameter("data.playerPictureUrl: required")
-    return await store_and_tell(
+    return last_value(
         ctx,
         "picture_url",
         check_line("data.playerPictureUrl", url or "", URL_MAX) or None,
@@ -157,7 +155,7 @@ class ContactEmailReply(Reply):
 
 
 @service.operation("UPDATE_CONTACT_EMAIL", tx=Tx.WRITE, errors=(InvalidEmail,))
-async def update_contact_email(ctx: Context, request: UpdateContactEmail) -> ContactEmailReply:
+async def update_contact_email(ctx: Context, request: UpdateContactEmail) -> Last[ContactEmailReply]:
     """Set the caller's contact address; logging in does not use it. Empty text or null removes it.
 
     Refused: text that is no e-mail address.
@@ -165,7 +163,7 @@ async def update_contact_email(ctx: Context, request: UpdateContactEmail) -> Con
     email = (request.contact_email or "").strip()
     if email and not is_mail_address(email):
         raise InvalidEmail("data.contactEmail: not an e-mail address")
-    return await store_and_tell(ctx, "contact_email", email or None, ContactEmailReply(contact_email=email))
+    return last_value(ctx, "contact_email", email or None, ContactEmailReply(contact_email=email))
 
 
 class UpdateLanguageCode(Request):
@@ -182,9 +180,9 @@ class LanguageCodeReply(Reply):
 
 
 @service.operation("UPDATE_LANGUAGE_CODE", tx=Tx.WRITE)
-async def update_language_code(ctx: Context, request: UpdateLanguageCode) -> LanguageCodeReply:
+async def update_language_code(ctx: Context, request: UpdateLanguageCode) -> Last[LanguageCodeReply]:
     """Set the caller's language. Refused: text that is no language code."""
-    return await store_and_tell(
+    return last_value(
         ctx, "language_code", request.language_code, LanguageCodeReply(language_code=request.language_code)
     )
 
@@ -201,9 +199,9 @@ class CountryCodeReply(Reply):
 
 
 @service.operation("UPDATE_COUNTRY_CODE", tx=Tx.WRITE, access=Access.SERVER)
-async def update_country_code(ctx: Context, request: UpdateCountryCode) -> CountryCodeReply:
+async def update_country_code(ctx: Context, request: UpdateCountryCode) -> Last[CountryCodeReply]:
     """Set a player's country. Refused: text that is no country code."""
-    return await store_and_tell(
+    return last_value(
         ctx, "country_code", request.country_code, CountryCodeReply(country_code=request.country_code)
     )
 
@@ -217,10 +215,10 @@ class TimezoneOffsetReply(Reply):
 
 
 @service.operation("UPDATE_TIMEZONE_OFFSET", tx=Tx.WRITE)
-async def update_timezone_offset(ctx: Context, request: UpdateTimezoneOffset) -> TimezoneOffsetReply:
+async def update_timezone_offset(ctx: Context, request: UpdateTimezoneOffset) -> Last[TimezoneOffsetReply]:
     """Set the caller's distance from UTC in hours, from -14 to 14, such as -5 or 5.5."""
     hours = read_hours(request.time_zone_offset, "data.timeZoneOffset")
-    return await store_and_tell(
+    return last_value(
         ctx, "time_zone_offset", hours, TimezoneOffsetReply(time_zone_offset=profiles.number(hours))
     )
 
@@ -234,11 +232,9 @@ class IsTesterReply(Reply):
 
 
 @service.operation("UPDATE_IS_TESTER", tx=Tx.WRITE, access=Access.SERVER)
-async def update_is_tester(ctx: Context, request: UpdateIsTester) -> IsTesterReply:
+async def update_is_tester(ctx: Context, request: UpdateIsTester) -> Last[IsTesterReply]:
     """Say whether a player is a tester."""
-    return await store_and_tell(
-        ctx, "is_tester", request.is_tester, IsTesterReply(is_tester=request.is_tester)
-    )
+    return last_value(ctx, "is_tester", request.is_tester, IsTesterReply(is_tester=request.is_tester))
 
 
 class UpdateSummary(Request):
@@ -246,11 +242,11 @@ class UpdateSummary(Request):
 
 
 @service.operation("UPDATE_SUMMARY", tx=Tx.WRITE, errors=(PacketTooLarge,))
-async def update_summary(ctx: Context, request: UpdateSummary) -> None:
+async def update_summary(ctx: Context, request: UpdateSummary) -> Last[None]:
     """Replace what other players see beside the caller's name: an object of up to 10 KiB, or null."""
     data = request.summary_friend_data
     text = None if data is None else check_size("data.summaryFriendData", data, SUMMARY_BYTES_MAX)
-    await store_and_tell(ctx, "summary_friend_data", text, None)
+    return last_value(ctx, "summary_friend_data", text, None)
 
 
 class EmailIdentity(msgspec.Struct):
@@ -519,19 +515,12 @@ async def invalidate_one_of(ctx: Context, request: SessionOfPlayer) -> Invalidat
 
 def leave(ctx: Context, *, others_end_too: bool = False) -> None:
     """End the session the caller came by, or the one this packet was about to open. Raises `NoSession`."""
-    if ctx.opening is not None:
-        opened, ctx.opening = ctx.opening.session_id or "", None
-        # A login policy may have reserved its place already. Lost in a crash, the reservation lapses.
-        ctx.after_commit(partial(_end_reserved, ctx, One(session_id=opened)))
-    elif ctx.session is not None:
-        ctx.end_sessions(One(digest=ctx.session.digest), "logged_out")
-    elif not others_end_too:
-        raise NoSession("there is no session to end")
+    if not ctx.log_out_again():
+        if ctx.session is not None:
+            ctx.end_sessions(One(digest=ctx.session.digest), "logged_out")
+        elif not others_end_too:
+            raise NoSession("there is no session to end")
     ctx.profile_id, ctx.session_error = None, NoSession("the session was ended by this packet")
-
-
-async def _end_reserved(ctx: Context, selector: Selector) -> None:
-    await ctx.core.endings.end(ctx.app, selector, "logged_out", ctx.by)
 
 
 def _current(ctx: Context) -> Session:

@@ -8,7 +8,7 @@ from sqlalchemy import Select, bindparam, select
 
 from gameserver.players import identities, profiles
 from gameserver.players.profiles import Status, active_statuses
-from gameserver.rpc import Context
+from gameserver.rpc import Context, Last
 from gameserver.services.player_state.rules import (
     DETAILS_BYTES_MAX,
     STATUSES_MAX,
@@ -50,17 +50,17 @@ async def store(ctx: Context, column: str, value: Any) -> None:
         raise gone()
 
 
-async def store_and_tell(ctx: Context, column: str, value: Any, reply: AnyReply) -> AnyReply:
-    """Set one column of the caller's row, as all that a message does; returns its reply.
+def last_value(ctx: Context, column: str, value: Any, reply: AnyReply) -> Last[AnyReply]:
+    """Set one column of the caller's row, as the last thing a message does, which replies so.
 
-    Raises `NoSession` when the row is gone.
+    Refused with `NoSession` when the row is gone.
     """
 
     async def missing() -> NoSession:
         return gone()
 
     params = {"profile": ctx.player_id, "app": ctx.app.id, "value": value}
-    return await ctx.change(_SET[column], params, lambda _: reply, missing, known={})
+    return ctx.last(_SET[column], params, reply=lambda _: reply, missing=missing, known={})
 
 
 async def read_text(ctx: Context, statement: Select[tuple[str | None]]) -> str | None:

@@ -135,7 +135,7 @@ async def test_an_answer_is_stored_with_what_it_tells_of(postgres_db: Database) 
     async def earn(player: str, packet_id: int) -> bytes | None:
         async with postgres_db.write() as tx:
             params = {"player": player, "sum": 5}
-            return await answers.store_with(
+            return await answers.commit_with_answer(
                 tx, EARNED_ALSO, params, ("coins", "level"), texts, "session", packet_id, "hash", 0
             )
 

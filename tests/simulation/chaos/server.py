@@ -12,7 +12,8 @@ from typing import Any
 
 from gameserver.__main__ import main
 from gameserver.jobs import scheduler
-from gameserver.rpc import packets, running
+from gameserver.rpc import runs
+from gameserver.rpc.recording import PacketRecord
 from gameserver.sessions import memory, store
 from gameserver.storage import sqlite
 from gameserver.wire import clock
@@ -25,7 +26,7 @@ def lease(seconds: int) -> None:
     """A process that is silent for so long loses the packets it runs."""
     for kind in STORES:
         kind.__init__.__kwdefaults__["lease_seconds"] = seconds
-    running.CLAIM_RENEWAL_SECONDS = seconds / 4  # type: ignore[assignment]
+    runs.CLAIM_RENEWAL_SECONDS = seconds / 4  # type: ignore[assignment]
 
 
 def obey(controls: Controls) -> None:
@@ -46,9 +47,10 @@ def obey(controls: Controls) -> None:
 def lift_fence() -> None:
     """Answers are no longer stored with the effects, and nothing keeps a packet from being committed twice."""
 
-    async def store_nothing(*_: Any) -> None: ...
+    async def keep_nothing(*_: Any) -> None: ...
 
-    packets.Packets._store = store_nothing  # type: ignore[method-assign]
+    PacketRecord.keep = keep_nothing  # type: ignore[assignment,method-assign]
+    PacketRecord.commit_with_answer = keep_nothing  # type: ignore[method-assign]
 
 
 def forget_ends() -> None:
@@ -63,21 +65,20 @@ def forget_ends() -> None:
 
 def split_commit() -> None:
     """The answer is stored in a transaction of its own, after that of the effects."""
-    finish, store_answer = packets.Packets._finish, packets.Packets._store
+    finish, keep = PacketRecord.finish, PacketRecord.keep
 
-    async def store_later(*_: Any) -> None: ...
+    async def keep_later(*_: Any) -> None: ...
 
-    async def finish_and_store(
-        self: Any, ctx: Any, session: Any, entries: Any, body_hash: str, **more: Any
-    ) -> bytes:
-        answer = await finish(self, ctx, session, entries, body_hash, **more)
-        if more["in_sql"] and session is not None:
-            async with self.core.database.write() as tx:
-                await store_answer(self, ctx, tx, session, body_hash, answer)
+    async def finish_and_keep(self: Any, session: Any, outcome: Any) -> bytes:
+        answer = await finish(self, session, outcome)
+        if outcome.wrote:
+            async with self._core.database.write() as tx:
+                await keep(self, tx, outcome.entries, self._ctx.effects)
         return answer
 
-    packets.Packets._store = store_later  # type: ignore[method-assign]
-    packets.Packets._finish = finish_and_store  # type: ignore[method-assign]
+    PacketRecord.keep = keep_later  # type: ignore[assignment,method-assign]
+    PacketRecord.commit_with_answer = keep_later  # type: ignore[method-assign]
+    PacketRecord.finish = finish_and_keep  # type: ignore[method-assign]
 
 
 BREAKS = {"fence": lift_fence, "ends": forget_ends, "commit": split_commit}

@@ -6,6 +6,7 @@ import time
 from typing import Protocol
 
 from gameserver.rpc import metrics
+from gameserver.rpc.runner import PacketFailed
 from gameserver.sessions import Session, SessionStore, SessionsUnavailable
 from gameserver.wire import errors
 
@@ -21,10 +22,6 @@ class Waiter(Protocol):
 
     def time_out(self) -> None:
         """The packet runs too long: answer 504 now; the real answer will not be sent here."""
-
-
-class PacketFailed(Exception):
-    """The packet could not be run and nothing happened; the client may repeat it."""
 
 
 class Superseded(Exception):

@@ -19,15 +19,15 @@ _BLANKS = tuple(_MIN + secrets.randbelow(9 * _MIN) for _ in range(BLANKS_MAX))
 _AS_TEXT = tuple(b"%d" % blank for blank in _BLANKS)
 
 
-class CannotTell(LookupError):
+class RowNeeded(LookupError):
     """The answer depends on more of the row than whole numbers."""
 
 
-class Blanks:
-    """Stands in for the row that a statement will return.
+class TemplateRow:
+    """Stands in for the row that a statement will return, and leaves blanks where it does not know it.
 
     `known` are the values that do not depend on what is stored. Whole numbers may be left blank; asking for
-    anything else raises `CannotTell`.
+    anything else raises `RowNeeded`.
     """
 
     __slots__ = ("_known", "_names", "_numbers")
@@ -41,18 +41,18 @@ class Blanks:
         if name in self._known:
             return self._known[name]
         if name not in self._numbers or len(self._names) == BLANKS_MAX:
-            raise CannotTell(name)
+            raise RowNeeded(name)
         self._names.append(name)
         return _BLANKS[len(self._names) - 1]
 
     def split(self, answer: bytes) -> tuple[tuple[str, ...], list[str]]:
         """Return the columns of the blanks in an answer, in their order, and the texts around them.
 
-        Raises `CannotTell` when the answer does not show each of them once, as it is.
+        Raises `RowNeeded` when the answer does not show each of them once, as it is.
         """
         used = _AS_TEXT[: len(self._names)]
         if any(answer.count(blank) != 1 for blank in used):
-            raise CannotTell("a blank")
+            raise RowNeeded("a blank")
         text, columns, texts, start = answer.decode(), [], [], 0
         for place, name in sorted(zip(map(answer.find, used), self._names, strict=True)):
             columns.append(name)

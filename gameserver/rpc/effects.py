@@ -1,0 +1,187 @@
+"""What a packet makes happen outside SQL once it is committed: marked, rolled back and run in one place."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from gameserver.apps import App
+from gameserver.players.audit import Audit, Kind
+from gameserver.players.termination import Actor, SessionTermination
+from gameserver.rpc.caller import Origin, session_error
+from gameserver.sessions import Ended, LoginLimit, NewSession, Opened, Selector, Session, SessionStore
+from gameserver.wire.errors import GameError
+
+log = structlog.get_logger(__name__)
+
+Effect = Callable[[], Awaitable[None]]
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """Sessions that end once the packet is committed. Travels as the note beside a stored answer."""
+
+    selector: Selector
+    reason: str
+    epoch: int | None = None
+    why: str = ""
+
+
+class Opening(NamedTuple):
+    """The session that a login opens; with `is_reserved` its place is taken already."""
+
+    session: NewSession
+    limit: LoginLimit
+    is_reserved: bool
+
+
+class Cause(NamedTuple):
+    """The packet whose repeats get the answer it got, though it has ended its own session."""
+
+    session: str
+    packet_id: int
+    body_hash: str
+    answer: bytes
+
+
+class Mark(NamedTuple):
+    """How much is to happen so far."""
+
+    opening: Opening | None
+    endings: int
+    events: int
+    outbox: int
+
+
+class Effects:
+    """Effects of one packet. Messages add to them; who runs the packet calls the methods, in their order."""
+
+    __slots__ = (
+        "_app",
+        "_audit",
+        "_origin",
+        "_sessions",
+        "_termination",
+        "endings",
+        "events",
+        "opening",
+        "outbox",
+        "refusals",
+    )
+
+    def __init__(
+        self, sessions: SessionStore, termination: SessionTermination, audit: Audit, app: App, origin: Origin
+    ) -> None:
+        self._sessions = sessions
+        self._termination = termination
+        self._audit = audit
+        self._app = app
+        self._origin = origin
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything: the packet runs from its beginning."""
+        self.opening: Opening | None = None
+        self.endings: list[Ending] = []
+        self.events: list[bytes] = []  # as JSON, for the caller, with this very answer
+        self.outbox: list[Effect] = []
+        self.refusals: list[tuple[str, GameError]] = []  # of logins: whom they asked for, and why not
+
+    def mark(self) -> Mark:
+        """Note how much is to happen, before a message that may be refused."""
+        return Mark(self.opening, len(self.endings), len(self.events), len(self.outbox))
+
+    def rollback_to(self, mark: Mark) -> None:
+        """Forget what a message wanted that was refused after all. That a login was refused stays true."""
+        self.opening, endings, events, outbox = mark
+        del self.endings[endings:], self.events[events:], self.outbox[outbox:]
+
+    async def open_session(self, by: Actor) -> GameError | None:
+        """Open the session of the packet's login, and let the audit know of logins.
+
+        Tells why it does not open, when all sessions of the player have ended meanwhile. The events of the
+        packet are not for the caller then.
+        """
+        too_late = None
+        if self.opening is not None:
+            too_late = await self._open(self.opening, by)
+            if too_late is not None:
+                self.events.clear()
+                self.refusals.append((self.opening.session.profile_id, too_late))
+        self.note_refusals()
+        return too_late
+
+    async def _open(self, opening: Opening, by: Actor) -> GameError | None:
+        new = opening.session
+        if opening.is_reserved:
+            opened = await self._sessions.confirm(new.session_id or "", new.life_seconds)
+            ended: Session | Ended | None = opened
+            dropped: list[Session] = []
+        else:
+            done = await self._sessions.open(new, opening.limit)
+            ended = done if isinstance(done, Ended) else None
+            dropped = done.dropped if isinstance(done, Opened) else []
+        if isinstance(ended, Ended):
+            return session_error(ended.reason)
+        digest = self._sessions.digest(new.session_id or "") or ""
+        self._note("login", new.facts.get("authenticationType", ""), new.profile_id, digest)
+        if dropped:
+            await self._termination.replaced(self._app, new.profile_id, dropped, by)
+        return None
+
+    def note_refusals(self) -> None:
+        """Let the audit know of the logins that were refused."""
+        for profile_id, error in self.refusals:
+            self._note("refusal", str(error.reason_code), profile_id)
+
+    def _note(self, kind: Kind, reason: str, profile_id: str, session: str = "") -> None:
+        self._audit.note(
+            self._app,
+            kind,
+            reason,
+            face=self._origin.face,
+            address=self._origin.address,
+            profile_id=profile_id,
+            session=session,
+        )
+
+    async def end_sessions(self, by: Actor, cause: Cause | None = None) -> set[str]:
+        """End what the packet asked for; returns the digests of the sessions that were alive.
+
+        With a `cause` its answer stays with its session, for repeats.
+        """
+        return await end(self._termination, self._app, self.endings, by, cause)
+
+    async def run_outbox(self) -> None:
+        """Do the rest. What fails is logged: the packet has taken place."""
+        for effect in self.outbox:
+            try:
+                await effect()
+            except Exception:
+                log.exception("effect_failed", effect=getattr(effect, "__qualname__", "effect"))
+
+
+async def end(
+    termination: SessionTermination, app: App, endings: list[Ending], by: Actor, cause: Cause | None
+) -> set[str]:
+    """End sessions of an app, as `Effects.end_sessions` does; twice does no harm."""
+    ended: set[str] = set()
+    for ending in endings:
+        who = replace(by, why=ending.why)
+        if cause is None:
+            digests = await termination.end(app, ending.selector, ending.reason, who, epoch=ending.epoch)
+        else:
+            digests = await termination.end(
+                app,
+                ending.selector,
+                ending.reason,
+                who,
+                epoch=ending.epoch,
+                packet_id=cause.packet_id,
+                body_hash=cause.body_hash,
+                answer=cause.answer,
+                came_by=cause.session,
+            )
+        ended |= set(digests)
+    return ended

@@ -1,0 +1,334 @@
+"""Runs messages: in order, in one transaction, and commits what they wrote.
+
+It knows nothing of sessions, packetIds and stored answers. What claims packets, keeps their answers and gives
+them again is wrapped around it (see `packets`).
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+from gameserver.apps import App
+from gameserver.rpc import locks, metrics
+from gameserver.rpc.caller import Caller, Origin
+from gameserver.rpc.context import Context, Core
+from gameserver.rpc.effects import Effects
+from gameserver.rpc.last import Last
+from gameserver.rpc.registry import Registry
+from gameserver.rpc.service import Access, Operation, Tx
+from gameserver.sessions import Session, SessionsUnavailable
+from gameserver.storage import Aborted, CommitUnknown, QueryTooSlow, StorageError, Transaction
+from gameserver.wire import errors, json
+from gameserver.wire.errors import GameError
+from gameserver.wire.packet import Message, refusal, success
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+Plan = Sequence[tuple[Operation | None, Message]]
+"""The messages of a packet, each with its operation if there is such a one."""
+
+
+class PacketFailed(Exception):
+    """The database or the session store gave up; the client may repeat the packet."""
+
+
+class Outcome:
+    """What messages came to: their entries, whether they wrote, and the answer where a record keeps it."""
+
+    __slots__ = ("answer", "entries", "login", "wrote")
+
+    def __init__(self) -> None:
+        self.entries: list[bytes] = []
+        self.login = 0  # which message is the login that opens a session
+        self.wrote = False
+        self.answer: bytes | None = None
+
+
+class Record(Protocol):
+    """Keeps the answer to messages in the very transaction that it tells of."""
+
+    async def commit_with_answer(
+        self, tx: Transaction, last: Last[Any], entries: list[bytes], effects: Effects
+    ) -> bytes | None:
+        """Run the last statement of the last message, keep the answer and commit, all in one.
+
+        Returns the answer; None where that is not possible, and then nothing has happened. Raises what
+        `Last.run` and the end of a transaction do.
+        """
+
+    async def keep(self, tx: Transaction, entries: list[bytes], effects: Effects) -> bytes:
+        """Keep the answer, as the last thing before the commit; returns it."""
+
+    async def look_again(self, reason: Aborted | CommitUnknown) -> None:
+        """See whether this run, or a faster one, was committed after all: raises what ends the tries."""
+
+
+class Runner:
+    """Runs messages and other work for all faces. One for each process."""
+
+    def __init__(self, core: Core, registry: Registry) -> None:
+        self.core = core
+        self.registry = registry
+
+    def plan(self, messages: Sequence[Message]) -> Plan:
+        """Look up the operations of messages."""
+        operations = self.registry.operations
+        return [(operations.get((message.service, message.operation)), message) for message in messages]
+
+    async def call(
+        self,
+        message: Message,
+        app: App,
+        origin: Origin,
+        *,
+        caller: Caller = Caller.CLIENT,
+        profile_id: str | None = None,
+        session: Session | None = None,
+        session_error: GameError | None = None,
+    ) -> bytes:
+        """Run one message, for a player or a session if one is named; returns its entry. A repeat runs again.
+
+        `session_error` is why there is no session. Raises `PacketFailed`.
+        """
+        ctx = Context(self.core, app, origin, caller=caller)
+        ctx.session, ctx.session_error = session, session_error
+        ctx.profile_id = profile_id if session is None else session.profile_id
+        return (await self.run(ctx, self.plan([message]))).entries[0]
+
+    async def run(self, ctx: Context, plan: Plan) -> Outcome:
+        """Run messages and everything that follows. A repeat runs again. Raises `PacketFailed`."""
+        try:
+            outcome = await self.commit(ctx, plan)
+        except (Aborted, CommitUnknown) as error:
+            raise PacketFailed("the database refused the packet") from error
+        await ctx.effects.end_sessions(ctx.by)
+        await ctx.effects.run_outbox()
+        return outcome
+
+    async def commit(self, ctx: Context, plan: Plan, record: Record | None = None) -> Outcome:
+        """Run messages and commit; of the effects only a login's session is open when this returns.
+
+        Raises `Aborted` and `CommitUnknown`, and what the record does.
+        """
+        outcome = await _Run(self.core, ctx, plan, record).commit()
+        effects = ctx.effects
+        if effects.opening is not None or effects.refusals:
+            too_late = await effects.open_session(ctx.by)
+            if too_late is not None:
+                outcome.entries[outcome.login] = refusal(too_late)
+                outcome.answer = None
+        return outcome
+
+    async def do(
+        self,
+        work: Callable[[Context], Awaitable[T]],
+        app: App,
+        origin: Origin,
+        *,
+        caller: Caller = Caller.SERVER,
+        prepare: Callable[[Context], Awaitable[Any]] | None = None,
+    ) -> T:
+        """Do what is no operation: all of it and everything that follows, again if aborted, or nothing.
+
+        `prepare` is for what must not hold a lock, and makes `ctx.prepared`. Raises what the two do, why the
+        session of a login does not open, and what `Database.transact` does.
+        """
+        ctx = Context(self.core, app, origin, caller=caller)
+
+        async def attempt(tx: Transaction) -> T:
+            ctx.begin(tx)
+            return await work(ctx)
+
+        async def again(reason: Aborted | CommitUnknown) -> None:
+            _refuse_unknown(reason)
+            ctx.is_retry = True
+            if prepare is not None:
+                ctx.prepared = await prepare(ctx)
+
+        try:
+            if prepare is not None:
+                ctx.prepared = await prepare(ctx)
+            done = await self.core.database.transact(attempt, between=again)
+        except GameError:
+            ctx.effects.note_refusals()
+            raise
+        too_late = await ctx.effects.open_session(ctx.by)
+        if too_late is not None:
+            raise too_late
+        await ctx.effects.end_sessions(ctx.by)
+        await ctx.effects.run_outbox()
+        return done
+
+
+class _RolledBack(Exception):
+    """The only message was refused after it had written: nothing stays."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+class _NeedsSavepoints(Exception):
+    """A message was refused after it had written: run them again, with a savepoint for each."""
+
+
+class _Run:
+    """One run of messages, which may take several tries."""
+
+    __slots__ = ("core", "ctx", "plan", "prepared", "profile_id", "record", "savepoints")
+
+    def __init__(self, core: Core, ctx: Context, plan: Plan, record: Record | None) -> None:
+        self.core = core
+        self.ctx = ctx
+        self.plan = plan
+        self.record = record
+        self.profile_id = ctx.profile_id
+        self.prepared: dict[int, object] = {}
+        self.savepoints = False
+
+    async def commit(self) -> Outcome:
+        """Run the messages in the weakest transaction that will do."""
+        self.prepared = await self._prepare()
+        level = max((operation.tx for operation, _ in self.plan if operation is not None), default=Tx.NONE)
+        if level is Tx.NONE:
+            return await self._run_messages(None)
+        if level is Tx.READ:
+            async with self.core.database.read() as tx:
+                return await self._run_messages(tx)
+        try:
+            return await self._write()
+        except _NeedsSavepoints:
+            self.savepoints = True
+            return await self._write()
+
+    async def _write(self) -> Outcome:
+        try:
+            return await self.core.database.transact(self._attempt, between=self._again)
+        except _RolledBack as refused:
+            return refused.outcome
+
+    async def _attempt(self, tx: Transaction) -> Outcome:
+        outcome = await self._run_messages(tx, writing=True)
+        outcome.wrote = tx.writes > 0
+        if outcome.wrote and outcome.answer is None and self.record is not None:
+            outcome.answer = await self.record.keep(tx, outcome.entries, self.ctx.effects)
+        return outcome
+
+    async def _again(self, reason: Aborted | CommitUnknown) -> None:
+        """See what another try needs: whoever was faster may have changed what was prepared."""
+        if self.record is not None:
+            await self.record.look_again(reason)
+        else:
+            _refuse_unknown(reason)
+        self.ctx.is_retry = True
+        self.prepared = await self._prepare()
+
+    async def _prepare(self) -> dict[int, object]:
+        """Do what must not hold a lock. A refusal here is the message's answer when its turn comes."""
+        ctx, prepared = self.ctx, dict[int, object]()
+        for index, (operation, message) in enumerate(self.plan):
+            if operation is None or operation.prepare is None:
+                continue
+            try:
+                _check_access(ctx, operation)
+                prepared[index] = await operation.prepare(ctx, message.read(operation.reader))
+            except GameError as error:
+                prepared[index] = error
+            except (StorageError, SessionsUnavailable):
+                raise
+            except Exception:
+                log.exception("operation_failed", operation=operation.wire_name)
+                prepared[index] = errors.InternalError("internal error")
+        return prepared
+
+    async def _run_messages(self, tx: Transaction | None, *, writing: bool = False) -> Outcome:
+        ctx, effects, outcome = self.ctx, self.ctx.effects, Outcome()
+        entries = outcome.entries
+        ctx.begin(tx)
+        ctx.profile_id = self.profile_id
+        if writing and tx is not None and len(self.plan) > 1:
+            await locks.take(ctx, self.plan, self.prepared, tx)
+        for index, (operation, message) in enumerate(self.plan):
+            ctx.prepared = self.prepared.get(index)
+            before = tx.writes if tx is not None else 0
+            mark = effects.mark()
+            try:
+                if self.savepoints and tx is not None:
+                    async with tx.savepoint():
+                        entry = await self._run_message(operation, message, outcome)
+                else:
+                    entry = await self._run_message(operation, message, outcome)
+                entries.append(entry)
+            except GameError as error:
+                entries.append(refusal(error))
+                effects.rollback_to(mark)
+                # PostgreSQL does nothing more in a transaction in which a query was cancelled.
+                cancelled = isinstance(error, errors.QueryTooExpensive)
+                if writing and not self.savepoints and tx is not None and (tx.writes != before or cancelled):
+                    if len(self.plan) == 1:
+                        raise _RolledBack(outcome) from error
+                    raise _NeedsSavepoints from error
+            if effects.opening is not mark.opening:
+                outcome.login = index
+                is_login = operation is not None and operation.opens_session
+                assert is_login or effects.opening is None, "an operation that logs in declares opens_session"
+        return outcome
+
+    async def _run_message(self, operation: Operation | None, message: Message, outcome: Outcome) -> bytes:
+        """Run one message. Refusals and failures leave as `GameError`s, nothing else of its making does."""
+        ctx = self.ctx
+        started = time.perf_counter()
+        told = "ok"
+        try:
+            if operation is None:
+                raise message.unknown()  # noqa: TRY301 - an outcome like any other below
+            _check_access(ctx, operation)
+            if isinstance(ctx.prepared, GameError):
+                raise ctx.prepared  # noqa: TRY301 - as above
+            reply = await operation.handler(ctx, message.read(operation.reader))
+            if isinstance(reply, Last):
+                if self.record is not None and message is self.plan[-1][1]:
+                    outcome.answer = await self.record.commit_with_answer(
+                        ctx.tx, reply, outcome.entries, ctx.effects
+                    )
+                    if outcome.answer is not None:
+                        return b""
+                reply = await reply.run(ctx.tx)
+            return success(json.encode(reply)) if reply is not None else success()
+        except GameError as error:
+            told = str(error.reason_code)
+            if isinstance(error, errors.NoSession | errors.SessionExpired | errors.SessionReplaced):
+                ctx.profile_id, ctx.session_error = None, error  # the rest of the packet fails alike
+            raise
+        except (Aborted, CommitUnknown, SessionsUnavailable, asyncio.CancelledError):
+            told = "aborted"
+            raise
+        except QueryTooSlow as error:
+            told = str(errors.QueryTooExpensive.reason_code)
+            raise errors.QueryTooExpensive("the query takes too long; narrow it down") from error
+        except Exception as error:
+            told = "failed"
+            log.exception("operation_failed", operation=f"{message.service}.{message.operation}")
+            raise errors.InternalError("internal error") from error
+        finally:
+            name = operation.wire_name if operation is not None else "unknown"
+            metrics.message(name, told, time.perf_counter() - started)
+
+
+def _check_access(ctx: Context, operation: Operation) -> None:
+    if operation.access is Access.SERVER and ctx.caller is not Caller.SERVER:
+        raise errors.NotAllowed(f"{operation.wire_name} is for servers, not for clients")
+    if operation.access is Access.PLAYER or (
+        operation.access is Access.SIGNED_IN and ctx.caller is not Caller.SERVER
+    ):
+        _ = ctx.player_id
+
+
+def _refuse_unknown(reason: Aborted | CommitUnknown) -> None:
+    """Without a record nobody can tell whether a commit took place, so it is not tried once more."""
+    if isinstance(reason, CommitUnknown):
+        raise reason
