@@ -1,6 +1,7 @@
 """Real servers for tests: PostgreSQL and Redis, started on unix sockets in a directory of their own.
 
     with postgresql() as url: ...     # postgresql://game@/game?host=<directory>
+    with standby(url) as (other, promote): ...    # follows the one at `url` until it is promoted
     with redis() as url: ...          # unix://<directory>/redis.sock
 
 Nothing listens on the network unless `settings` say so. When a program is missing the test is skipped; in
@@ -14,7 +15,7 @@ import subprocess
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -35,34 +36,61 @@ def postgresql(settings: Mapping[str, str] | None = None) -> Iterator[str]:
 
     `settings` go over the defaults of tests, which do not survive a power cut (`fsync=off`).
     """
-    binaries = _postgres_binaries()
     with _directory("pg-") as directory:
-        user = _hand_to_postgres(directory)
+        run = _programs(directory)
         data = directory / "data"
-
-        def run(program: str, *arguments: str) -> None:
-            command = [str(binaries / program), *arguments]
-            done = subprocess.run(  # noqa: PLW1510 - the output makes a better message than the exception
-                command, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, **user
-            )
-            if done.returncode:
-                log = directory / "log"
-                raise RuntimeError(
-                    f"{program} failed: {done.stdout}{done.stderr}{log.read_text() if log.exists() else ''}"
-                )
-
         run("initdb", "-D", str(data), "-U", "game", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
         options = {**POSTGRES_SETTINGS, "listen_addresses": "", **(settings or {})}
-        options["unix_socket_directories"] = str(directory)
-        with (data / "postgresql.auto.conf").open("a") as conf:
-            conf.writelines(f"{name} = '{value}'\n" for name, value in options.items())
-        # A log file, not a pipe: the server would keep a pipe open and `run` would wait for its end.
-        run("pg_ctl", "-D", str(data), "-w", "-l", str(directory / "log"), "start")
-        try:
+        with _started(run, directory, options):
             run("createdb", "-h", str(directory), "-p", options.get("port", "5432"), "-U", "game", "game")
             yield f"postgresql://game@/game?host={directory}"
-        finally:
-            run("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+
+
+@contextmanager
+def standby(url: str) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A replica of a cluster of `postgresql()`, and what makes a primary of it."""
+    with _directory("pg-") as directory:
+        run = _programs(directory)
+        data = directory / "data"
+        run("pg_basebackup", "-d", url, "-D", str(data), "-R", "-c", "fast", "--no-sync")
+        with _started(run, directory, {}):
+            yield (
+                f"postgresql://game@/game?host={directory}",
+                lambda: run("pg_ctl", "-D", str(data), "-w", "promote"),
+            )
+
+
+def _programs(directory: Path) -> Callable[..., None]:
+    """What runs PostgreSQL's programs in a directory."""
+    binaries = _postgres_binaries()
+    user = _hand_to_postgres(directory)
+
+    def run(program: str, *arguments: str) -> None:
+        command = [str(binaries / program), *arguments]
+        done = subprocess.run(  # noqa: PLW1510 - the output makes a better message than the exception
+            command, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, **user
+        )
+        if done.returncode:
+            log = directory / "log"
+            raise RuntimeError(
+                f"{program} failed: {done.stdout}{done.stderr}{log.read_text() if log.exists() else ''}"
+            )
+
+    return run
+
+
+@contextmanager
+def _started(run: Callable[..., None], directory: Path, options: Mapping[str, str]) -> Iterator[None]:
+    data = directory / "data"
+    with (data / "postgresql.auto.conf").open("a") as conf:
+        conf.writelines(f"{name} = '{value}'\n" for name, value in options.items())
+        conf.write(f"unix_socket_directories = '{directory}'\n")
+    # A log file, not a pipe: the server would keep a pipe open and `run` would wait for its end.
+    run("pg_ctl", "-D", str(data), "-w", "-l", str(directory / "log"), "start")
+    try:
+        yield
+    finally:
+        run("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
 
 
 @contextmanager

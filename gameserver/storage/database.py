@@ -13,7 +13,9 @@ async def open_database(url: str, *, pool_size: int = 16) -> Database:
 
     `sqlite:///path` is a file, made when it does not exist; `sqlite://` a temporary file of its own, which
     does not survive `close`; `postgresql://user@host/name` a PostgreSQL database, reached over at most
-    `pool_size` connections. Raises ValueError for another URL, `Unavailable` when there is no opening it.
+    `pool_size` connections. Of several hosts, `postgresql://user@a,b:5433/name`, the one that takes writes is
+    used, or what `?target_session_attrs=` says. Raises ValueError for another URL, `Unavailable` when
+    there is no opening it.
     """
     if backend(url) == "sqlite":
         return await SqliteDatabase.open(url)
@@ -22,10 +24,13 @@ async def open_database(url: str, *, pool_size: int = 16) -> Database:
 
 def backend(url: str) -> str:
     """`sqlite` or `postgresql`; ValueError for anything else."""
+    scheme, mark, _ = url.partition("://")
+    if mark and scheme in {"postgresql", "postgres"}:
+        return "postgresql"  # the driver reads the rest: SQLAlchemy knows no lists of hosts
     try:
         name = make_url(url).drivername
-    except ArgumentError as error:
-        raise ValueError(f"not a database URL: {error}") from error
-    if name not in {"sqlite", "postgresql"}:
-        raise ValueError(f"a database URL starts with sqlite:// or postgresql://, not {name}://")
+    except (ArgumentError, ValueError):  # whose words may repeat a password
+        name = ""
+    if name != "sqlite":
+        raise ValueError("a database URL begins with sqlite:// or postgresql://")
     return name

@@ -13,6 +13,7 @@ import asyncio
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Self, cast
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 from asyncpg.protocol import Protocol
@@ -175,12 +176,33 @@ class _Wrap(asyncio.Protocol):
         self.protocol.connection_made(self.transport)
 
 
+def wanted_host(url: str) -> dict[str, Any]:
+    """Return which of several hosts asyncpg is to connect to: one that takes writes, unless the URL says."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    hosts = [parts.netloc.rpartition("@")[2], *query.get("host", [])]
+    if any("," in host for host in hosts) and "target_session_attrs" not in query:
+        return {"target_session_attrs": "read-write"}
+    return {}
+
+
 class Pipeline:
     """One connection. Not for two tasks at a time."""
 
-    __slots__ = ("_begin", "_behind", "_held", "_protocol", "_raw", "_statements", "_transport", "_wanted")
+    __slots__ = (
+        "_begin",
+        "_behind",
+        "_held",
+        "_protocol",
+        "_raw",
+        "_statements",
+        "_transport",
+        "_wanted",
+        "era",
+    )
 
     def __init__(self, raw: Any) -> None:
+        self.era = 0  # for whoever keeps connections
         self._raw = raw
         self._protocol = raw._protocol  # noqa: SLF001 - one of asyncpg's versions we know: see pyproject.toml
         self._transport: _Transport = raw._transport  # noqa: SLF001 - it is ours: see `_Loop`
@@ -194,7 +216,9 @@ class Pipeline:
     async def open(cls, url: str, timeout_seconds: float, settings: dict[str, str]) -> Self:
         """Connect; raises what asyncpg raises."""
         loop = _Loop(asyncio.get_running_loop())
-        raw = await asyncpg.connect(url, loop=loop, timeout=timeout_seconds, server_settings=settings)
+        raw = await asyncpg.connect(
+            url, loop=loop, timeout=timeout_seconds, server_settings=settings, **wanted_host(url)
+        )
         pipeline = cls(raw)
         try:
             for sql in (BEGIN, COMMIT, ROLLBACK):

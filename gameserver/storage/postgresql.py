@@ -51,6 +51,15 @@ _LOCK = {
     for shared in (False, True)
 }
 
+BAD_URL = (
+    "the database URL cannot be read: expected postgresql://user:password@host:port/name, "
+    "with special characters of the password written as %XX"
+)
+_NO_POOLER = (
+    "a connection pooler lends each transaction another connection to PostgreSQL, and prepared statements do "
+    "not survive that: let the server connect to PostgreSQL itself, or to the pooler in session mode"
+)
+
 # The driver has lost its way, or writes to a socket that the event loop has closed already (uvloop's word for
 # that is a RuntimeError): the connection is of no more use.
 _UNUSABLE = (asyncpg.exceptions.InternalClientError, RuntimeError)
@@ -66,11 +75,18 @@ _LOST = (
     OSError,
     *_UNUSABLE,
 )
+# What this PostgreSQL cannot do now: nothing happened.
+_CANNOT = {
+    asyncpg.ReadOnlySQLTransactionError: "PostgreSQL is read-only",  # it has become a replica, for one thing
+    asyncpg.DiskFullError: "the disk of PostgreSQL is full",
+    asyncpg.OutOfMemoryError: "PostgreSQL has no memory left",
+    asyncpg.InvalidSQLStatementNameError: _NO_POOLER,
+    asyncpg.DuplicatePreparedStatementError: _NO_POOLER,
+}
 _GIVEN_UP = (
     asyncpg.TransactionRollbackError,  # serialization
     asyncpg.LockNotAvailableError,
     asyncpg.InFailedSQLTransactionError,
-    asyncpg.ReadOnlySQLTransactionError,  # the server has become a replica
     asyncpg.InvalidCachedStatementError,  # a migration changed a table under a prepared statement
 )
 
@@ -85,6 +101,7 @@ class PostgresDatabase(Database):
         self.plans = Plans(POSTGRESQL)
         self._pool_size = pool_size
         self._idle: list[Pipeline] = []
+        self._era = 0
         self._open = 0
         self._closed = False
         self._queue: deque[asyncio.Future[Pipeline | None]] = deque()
@@ -138,6 +155,8 @@ class PostgresDatabase(Database):
 
         It goes to the first who waits and not to whoever asks next: under load somebody always asks next.
         """
+        if connection.era != self._era:
+            connection.terminate()
         if connection.is_closed():
             self._open -= 1
             self._wake()
@@ -149,16 +168,30 @@ class PostgresDatabase(Database):
         connection.terminate()
         self.release(connection)
 
+    def distrust(self) -> None:
+        """Use no connection again that is open now: the next ones may lead to another server.
+
+        After a fail-over the former primary takes no writes, but keeps its connections for ever.
+        """
+        self._era += 1
+        for connection in self._idle:  # `acquire` passes them over
+            connection.terminate()
+
     async def _connect(self) -> Pipeline:
         self._open += 1
+        era = self._era
         try:
-            return await Pipeline.open(self.url, CONNECT_SECONDS_MAX, SERVER_SETTINGS)
+            connection = await Pipeline.open(self.url, CONNECT_SECONDS_MAX, SERVER_SETTINGS)
         except BaseException as error:
             self._open -= 1
             self._wake()
+            if isinstance(error, ValueError):  # whose words may repeat a password
+                raise ValueError(BAD_URL) from None  # noqa: TRY004 - about the URL
             if isinstance(error, _ERRORS):
-                raise Unavailable(f"cannot connect to the database: {error}") from error
+                raise Unavailable(f"cannot connect to the database: {why_unreachable(error)}") from error
             raise
+        connection.era = era
+        return connection
 
     async def _wait(self, seconds_max: float | None = None) -> Pipeline | None:
         """Wait for a connection, or for None: then there is a reason to look again. Raises `Unavailable`."""
@@ -245,6 +278,9 @@ class _PostgresTransaction(Transaction):
             self._failed()
             if isinstance(error, _UNUSABLE):
                 connection.terminate()
+            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                connection.terminate()
+                self._database.distrust()
             if isinstance(error, asyncpg.InvalidCachedStatementError):
                 connection.forget_statements()
             if isinstance(error, ValueError):  # asyncpg's word for a value that does not fit its column
@@ -434,7 +470,9 @@ class PostgresWrite(_PostgresTransaction):
                 if connection.is_in_transaction():  # what travelled with the commit failed: it was skipped
                     await connection.status(ROLLBACK)
                 raise
-        except asyncpg.PostgresError:
+        except asyncpg.PostgresError as error:
+            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                self._database.distrust()
             self._database.release(connection)
             raise
         except BaseException:
@@ -538,7 +576,23 @@ def _row_count(status: str) -> int:
     return int(count) if count.isdigit() else 0
 
 
+def why_unreachable(error: Exception) -> str:
+    """Say why there is no connection, and what to do where that is not plain."""
+    if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in str(error):
+        names = ", ".join(SERVER_SETTINGS)
+        return (
+            f"{error}. A connection pooler refuses what the server sets: connect to PostgreSQL itself, or let"
+            f" the pooler work in session mode and ignore these parameters ({names})"
+        )
+    if isinstance(error, TimeoutError):
+        return f"no answer within {CONNECT_SECONDS_MAX:g} s"
+    return str(error) or type(error).__name__
+
+
 def _translated(error: Exception) -> StorageError:
+    for kind, reason in _CANNOT.items():
+        if isinstance(error, kind):
+            return Unavailable(reason)
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         column = f"{error.table_name}.{error.column_name}"
         return Conflict(column) if is_guarded(column) else ConstraintBroken(str(error))

@@ -23,6 +23,8 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from gameserver.storage.database import backend
 from gameserver.storage.errors import SchemaMismatch, Unavailable
+from gameserver.storage.pipeline import wanted_host
+from gameserver.storage.postgresql import BAD_URL, why_unreachable
 from gameserver.storage.tables import Json, metadata
 
 if TYPE_CHECKING:
@@ -165,7 +167,7 @@ def _version(connection: Connection) -> str | None:
 
 
 async def _version_in_postgresql(url: str) -> str | None:
-    connection = await asyncpg.connect(url, timeout=10)
+    connection = await asyncpg.connect(url, timeout=10, **wanted_host(url))
     try:
         version: str | None = await connection.fetchval(_VERSION.text)
     except asyncpg.UndefinedTableError:
@@ -220,11 +222,22 @@ def _on_connection(url: str, action: Callable[[Connection], T]) -> T:
 def _connecting() -> Iterator[None]:
     try:
         yield
-    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InvalidCatalogNameError) as error:
-        raise Unavailable(f"cannot connect to the database: {error}") from error
+    except asyncpg.ClientConfigurationError:
+        raise ValueError(BAD_URL) from None
+    except (
+        OSError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.InvalidCatalogNameError,
+        asyncpg.InternalClientError,  # none of several hosts takes writes
+    ) as error:
+        raise Unavailable(f"cannot connect to the database: {why_unreachable(error)}") from error
     except asyncpg.PostgresError as error:
         raise Unavailable(f"the database refused: {error}") from error
     except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == asyncpg.ReadOnlySQLTransactionError.sqlstate:
+            raise Unavailable(
+                "PostgreSQL is read-only: the tables can only be changed on a primary"
+            ) from error
         raise Unavailable(f"the database refused: {error.orig}") from error
 
 
@@ -247,7 +260,7 @@ async def _on_postgresql(url: str, action: Callable[[Connection], T]) -> T:
     from sqlalchemy.ext.asyncio import create_async_engine
 
     async def connect() -> Any:
-        return await asyncpg.connect(url, timeout=10)
+        return await asyncpg.connect(url, timeout=10, **wanted_host(url))
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:

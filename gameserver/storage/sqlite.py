@@ -53,6 +53,12 @@ _UNIQUE = (
     sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
     sqlite3.SQLITE_CONSTRAINT_ROWID,
 )
+_CANNOT = {  # what is wrong with the file: nothing happened
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "the database file is read-only",
+    sqlite3.SQLITE_IOERR: "the disk fails",
+    sqlite3.SQLITE_CANTOPEN: "the database file cannot be opened",
+}
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -586,6 +592,9 @@ def _translated(error: sqlite3.Error) -> StorageError:
     if isinstance(error, sqlite3.IntegrityError):
         column = str(error).removeprefix("NOT NULL constraint failed: ")
         return Conflict(column) if is_guarded(column) else ConstraintBroken(str(error))
+    reason = _CANNOT.get(_code(error) & 0xFF)
+    if reason is not None:
+        return Unavailable(f"{reason}: {error}")
     if _is_busy(error):
         return Aborted(f"another process holds the database: {error}")
     return StorageError(str(error))
