@@ -22,73 +22,32 @@ from gameserver.storage.dialects import POSTGRESQL
 from gameserver.storage.errors import (
     Aborted,
     CommitUnknown,
-    Conflict,
     ConstraintBroken,
-    Deadlocked,
-    QueryTooSlow,
-    StorageError,
     Unavailable,
 )
 from gameserver.storage.pipeline import COMMIT, ROLLBACK, Pipeline
 from gameserver.storage.plans import Plan, Plans, Statement
-from gameserver.storage.tables import is_guarded
+from gameserver.storage.postgres_errors import (
+    BAD_URL,
+    CONNECT_SECONDS_MAX,
+    ERRORS,
+    LOST,
+    SERVER_SETTINGS,
+    UNUSABLE,
+    translated,
+    why_unreachable,
+)
 from gameserver.storage.transaction import READ_ONLY, Database, Row, Transaction
 
 T = TypeVar("T")
 
 ACQUIRE_SECONDS_MAX = 10.0
-CONNECT_SECONDS_MAX = 10.0
-SERVER_SETTINGS = {
-    "application_name": "gameserver",
-    "jit": "off",  # compiling costs more than the short statements of a game take
-    "statement_timeout": "3s",  # nothing a packet asks for takes longer, unless it means harm or waits
-    "idle_in_transaction_session_timeout": "60s",
-}
 
 # They return no row, so they can travel with what is to see the world as it is behind the lock.
 _LOCK = {
     shared: f"SELECT FROM pg_advisory_xact_lock{'_shared' * shared}($1) AS lock WHERE lock IS NULL"
     for shared in (False, True)
 }
-
-BAD_URL = (
-    "the database URL cannot be read: expected postgresql://user:password@host:port/name, "
-    "with special characters of the password written as %XX"
-)
-_NO_POOLER = (
-    "a connection pooler lends each transaction another connection to PostgreSQL, and prepared statements do "
-    "not survive that: let the server connect to PostgreSQL itself, or to the pooler in session mode"
-)
-
-# The driver has lost its way, or writes to a socket that the event loop has closed already (uvloop's word for
-# that is a RuntimeError): the connection is of no more use.
-_UNUSABLE = (asyncpg.exceptions.InternalClientError, RuntimeError)
-_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, *_UNUSABLE)
-_LOST = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    OSError,
-    *_UNUSABLE,
-)
-# What this PostgreSQL cannot do now: nothing happened.
-_CANNOT = {
-    asyncpg.ReadOnlySQLTransactionError: "PostgreSQL is read-only",  # it has become a replica, for one thing
-    asyncpg.DiskFullError: "the disk of PostgreSQL is full",
-    asyncpg.OutOfMemoryError: "PostgreSQL has no memory left",
-    asyncpg.InvalidSQLStatementNameError: _NO_POOLER,
-    asyncpg.DuplicatePreparedStatementError: _NO_POOLER,
-}
-_GIVEN_UP = (
-    asyncpg.TransactionRollbackError,  # serialization
-    asyncpg.LockNotAvailableError,
-    asyncpg.InFailedSQLTransactionError,
-    asyncpg.InvalidCachedStatementError,  # a migration changed a table under a prepared statement
-)
 
 
 class PostgresDatabase(Database):
@@ -127,7 +86,7 @@ class PostgresDatabase(Database):
                 connection = self._idle.pop()
                 try:
                     await connection.close(CONNECT_SECONDS_MAX)
-                except _ERRORS:
+                except ERRORS:
                     connection.terminate()
             if self._open and (handed_over := await self._wait()) is not None:
                 self._idle.append(handed_over)
@@ -187,7 +146,7 @@ class PostgresDatabase(Database):
             self._wake()
             if isinstance(error, ValueError):  # whose words may repeat a password
                 raise ValueError(BAD_URL) from None  # noqa: TRY004 - about the URL
-            if isinstance(error, _ERRORS):
+            if isinstance(error, ERRORS):
                 raise Unavailable(f"cannot connect to the database: {why_unreachable(error)}") from error
             raise
         connection.era = era
@@ -274,9 +233,9 @@ class _PostgresTransaction(Transaction):
         locks = locks or connection.holds
         try:
             return await reply
-        except _ERRORS as error:
+        except ERRORS as error:
             self._failed()
-            if isinstance(error, _UNUSABLE):
+            if isinstance(error, UNUSABLE):
                 connection.terminate()
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                 connection.terminate()
@@ -288,7 +247,7 @@ class _PostgresTransaction(Transaction):
             if locks and isinstance(error, asyncpg.QueryCanceledError):
                 # It waited for another's lock: no fault of the query, so it is worth another try.
                 raise Aborted(f"a statement that locks rows took too long: {error}") from error
-            raise _translated(error) from error
+            raise translated(error) from error
         finally:
             if observe is not None:
                 observe(kind, perf_counter() - started)
@@ -374,10 +333,10 @@ class PostgresWrite(_PostgresTransaction):
         connection.drop()
         try:
             await self._end(connection, "rollback", connection.end(ROLLBACK))
-        except _LOST:
+        except LOST:
             pass
-        except _ERRORS as failure:
-            raise _translated(failure) from failure
+        except ERRORS as failure:
+            raise translated(failure) from failure
 
     async def run(self, statement: Statement, /, **params: Any) -> int:
         plan = self._plans[statement]
@@ -451,12 +410,12 @@ class PostgresWrite(_PostgresTransaction):
         """Wait for what commits the transaction, in the words of who waits for a commit."""
         try:
             return await self._end(connection, kind, reply)
-        except _LOST as failure:
+        except LOST as failure:
             raise CommitUnknown(f"the connection broke during the commit: {failure}") from failure
         except asyncpg.QueryCanceledError as failure:
             raise Aborted(f"a statement that travelled with the commit took too long: {failure}") from failure
-        except _ERRORS as failure:
-            raise _translated(failure) from failure
+        except ERRORS as failure:
+            raise translated(failure) from failure
 
     async def _end(self, connection: Pipeline, kind: str, reply: Coroutine[Any, Any, T]) -> T:
         """Wait for what ends the transaction, and give the connection back in any case."""
@@ -574,34 +533,3 @@ def _row_count(status: str) -> int:
     """Return the number at the end of a command tag: `INSERT 0 1`, `UPDATE 3`."""
     count = status.rpartition(" ")[2]
     return int(count) if count.isdigit() else 0
-
-
-def why_unreachable(error: Exception) -> str:
-    """Say why there is no connection, and what to do where that is not plain."""
-    if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in str(error):
-        names = ", ".join(SERVER_SETTINGS)
-        return (
-            f"{error}. A connection pooler refuses what the server sets: connect to PostgreSQL itself, or let"
-            f" the pooler work in session mode and ignore these parameters ({names})"
-        )
-    if isinstance(error, TimeoutError):
-        return f"no answer within {CONNECT_SECONDS_MAX:g} s"
-    return str(error) or type(error).__name__
-
-
-def _translated(error: Exception) -> StorageError:
-    for kind, reason in _CANNOT.items():
-        if isinstance(error, kind):
-            return Unavailable(reason)
-    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
-        column = f"{error.table_name}.{error.column_name}"
-        return Conflict(column) if is_guarded(column) else ConstraintBroken(str(error))
-    if isinstance(error, asyncpg.QueryCanceledError):
-        return QueryTooSlow(str(error))
-    if isinstance(error, _LOST):
-        return Unavailable(f"the connection to the database broke: {error}")
-    if isinstance(error, asyncpg.DeadlockDetectedError):
-        return Deadlocked(str(error))
-    if isinstance(error, _GIVEN_UP):
-        return Aborted(str(error))
-    return StorageError(str(error))

@@ -24,7 +24,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 from gameserver.storage.database import backend
 from gameserver.storage.errors import SchemaMismatch, Unavailable
 from gameserver.storage.pipeline import wanted_host
-from gameserver.storage.postgresql import BAD_URL, why_unreachable
+from gameserver.storage.postgres_errors import BAD_URL, why_unreachable
 from gameserver.storage.tables import Json, metadata
 
 if TYPE_CHECKING:

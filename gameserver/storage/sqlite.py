@@ -29,14 +29,12 @@ from gameserver.storage.dialects import SQLITE
 from gameserver.storage.errors import (
     Aborted,
     CommitUnknown,
-    Conflict,
     ConstraintBroken,
-    QueryTooSlow,
     StorageError,
     Unavailable,
 )
 from gameserver.storage.plans import Plan, Plans, Statement
-from gameserver.storage.tables import is_guarded
+from gameserver.storage.sqlite_errors import UNIQUE, code, is_busy, translated
 from gameserver.storage.transaction import READ_ONLY, Database, Row, Transaction
 
 GROUP_WRITERS_MAX = 64
@@ -47,19 +45,6 @@ LONG_SECONDS = 0.01  # of a query, after which others have their turn
 _STEPS_BETWEEN_LOOKS = 20_000  # of SQLite's machine, a millisecond or so
 BUSY_SECONDS_MAX = 5.0
 """How long a transaction waits for another process that writes to the same file."""
-
-_UNIQUE = (
-    sqlite3.SQLITE_CONSTRAINT_UNIQUE,
-    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
-    sqlite3.SQLITE_CONSTRAINT_ROWID,
-)
-_CANNOT = {  # what is wrong with the file: nothing happened
-    sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_READONLY: "the database file is read-only",
-    sqlite3.SQLITE_IOERR: "the disk fails",
-    sqlite3.SQLITE_CANTOPEN: "the database file cannot be opened",
-}
-_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class Connection(sqlite3.Connection):
@@ -182,7 +167,7 @@ class _SqliteTransaction(Transaction):
             # No savepoint: a constraint undoes its own statement and nothing else.
             await self.run(statement, **params)
         except ConstraintBroken as broken:
-            if getattr(broken.__cause__, "sqlite_errorcode", None) not in _UNIQUE:
+            if getattr(broken.__cause__, "sqlite_errorcode", None) not in UNIQUE:
                 raise
             self.writes -= 1
             return False
@@ -226,7 +211,7 @@ class _SqliteTransaction(Transaction):
                 observe(kind, perf_counter() - started)
 
     def _translated(self, error: sqlite3.Error) -> Exception:
-        return _translated(error)
+        return translated(error)
 
 
 class SqliteRead(_SqliteTransaction):
@@ -361,7 +346,7 @@ class SqliteWrite(_SqliteTransaction):
             self._lost = True
             self._begun = False
             self._writer.lose(error)
-        return _translated(error)
+        return translated(error)
 
 
 class Savepoint:
@@ -492,8 +477,8 @@ class Writer:
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
             except sqlite3.Error as error:
-                if not _is_busy(error) or monotonic() > deadline:
-                    raise _translated(error) from error
+                if not is_busy(error) or monotonic() > deadline:
+                    raise translated(error) from error
                 # Another process writes. Waiting inside SQLite would stop the event loop.
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 0.05)
@@ -547,7 +532,7 @@ class Writer:
         if self._database.observe is not None:
             self._database.observe("commit", seconds)
         # After an I/O error nobody knows how much of the log is on the disk.
-        doubtful = failure is not None and _code(failure) & 0xFF == sqlite3.SQLITE_IOERR
+        doubtful = failure is not None and code(failure) & 0xFF == sqlite3.SQLITE_IOERR
         kind = CommitUnknown if doubtful else Aborted
         self._settle(failure, kind)
         self._next_turn()
@@ -584,26 +569,3 @@ def _connect(path: Path, *, durable: bool) -> Connection:
         raise Unavailable(f"cannot open {path}: {error}") from error
     connection.row_factory = sqlite3.Row
     return connection
-
-
-def _translated(error: sqlite3.Error) -> StorageError:
-    if _code(error) == sqlite3.SQLITE_INTERRUPT:
-        return QueryTooSlow(f"a query may take {QUERY_SECONDS_MAX} s")
-    if isinstance(error, sqlite3.IntegrityError):
-        column = str(error).removeprefix("NOT NULL constraint failed: ")
-        return Conflict(column) if is_guarded(column) else ConstraintBroken(str(error))
-    reason = _CANNOT.get(_code(error) & 0xFF)
-    if reason is not None:
-        return Unavailable(f"{reason}: {error}")
-    if _is_busy(error):
-        return Aborted(f"another process holds the database: {error}")
-    return StorageError(str(error))
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return _code(error) & 0xFF in _BUSY
-
-
-def _code(error: sqlite3.Error) -> int:
-    """SQLite's extended result code; errors of the Python module have none."""
-    return getattr(error, "sqlite_errorcode", 0)
