@@ -135,7 +135,7 @@ def test_what_cannot_be_migrated_says_why(tmp_path: Path) -> None:
         migrate(f"sqlite:///{tmp_path}/missing/game.db")
     with pytest.raises(ValueError, match="temporary"):
         migrate("sqlite://")
-    with pytest.raises(ValueError, match="starts with"):
+    with pytest.raises(ValueError, match="begins with"):
         migrate("mysql://x/y")
 
 

@@ -365,10 +365,10 @@ async def test_old_answers_are_forgotten_the_oldest_first(db: Database) -> None:
         for number in range(5):
             await answers.store(tx, f"s{number}", 0, "h", b"", None, number * answers.HOUR_MS)
     async with db.write() as tx:
-        assert await answers.forget_before(tx, 4 * answers.HOUR_MS, 2) == 2
+        assert await answers.expiry.forget(tx, 4 * answers.HOUR_MS, 2) == 2
     async with db.write() as tx:
         assert await answers.find(tx, "s2", 0) is not None
-        assert await answers.forget_before(tx, 4 * answers.HOUR_MS, 100) == 1
+        assert await answers.expiry.forget(tx, 4 * answers.HOUR_MS, 100) == 1
         assert await answers.find(tx, "s3", 0) is not None
 
 
