@@ -35,6 +35,7 @@ from gameserver.storage.schema import migrate
 from gameserver.wire.clock import FixedClock
 from gameserver.wire.packet import Message, Packet
 from tests import servers
+from tests.protocol import examples
 
 if importlib.util.find_spec("sniffio") is None:
     # httpx imports it at every request, for which Python searches all folders anew: None tells it not to.
@@ -44,6 +45,7 @@ BACKENDS = os.environ.get("GAMESERVER_TEST_BACKENDS", "embedded")
 APP_ID, SECRET = "10001", "a-secret-for-tests-0123456789"
 APP_TOML = f'id = "{APP_ID}"\nsecret = "{SECRET}"\ntitle = "Test"\n'
 PLANS = functools.cache(Plans)  # by dialect: a run compiles a statement once, not for every test that runs it
+EXAMPLES: examples.Examples | None = None
 DISPATCHER = httpx.URL("http://game.test/dispatcherv2")
 
 
@@ -96,6 +98,10 @@ class Client:
         assert response.status_code == 200, response.text
         entries: list[dict[str, Any]] = response.json()["responses"]
         assert len(entries) == len(messages)
+        if EXAMPLES is not None:
+            for (service, operation, data), entry in zip(messages, entries, strict=True):
+                if entry["status"] == 200:
+                    EXAMPLES.note(service, operation, data, entry["data"])
         return entries
 
     async def call(self, service: str, operation: str, **data: Any) -> Any:
@@ -152,6 +158,8 @@ class Server:
         entry = msgspec.json.decode(answer)
         if entry["status"] != 200:
             raise Refusal(entry)
+        if EXAMPLES is not None:
+            EXAMPLES.note(service, operation, data, entry["data"])
         return entry["data"]
 
     async def refused(
@@ -229,6 +237,26 @@ class Game:
         await response.aread()
         response.request = request
         return response
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run write the examples that it has seen."""
+    parser.addoption(
+        "--record-examples", action="store_true", help="add to protocol/examples what is missing"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Look at all calls when their examples are wanted."""
+    global EXAMPLES  # noqa: PLW0603 - one for the run, which every client tells
+    if config.getoption("--record-examples", default=False):
+        EXAMPLES = examples.Examples()
+
+
+def pytest_unconfigure() -> None:
+    """Write the examples."""
+    if EXAMPLES is not None:
+        print("examples added:", *EXAMPLES.write() or ["none"])  # noqa: T201 - for who asked for them
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -7,13 +7,7 @@ from prometheus_client import REGISTRY
 
 from gameserver.rpc import Registry, metrics
 from gameserver.services import ALL
-
-# Apps have neither parents nor peers yet, so these can only answer with the documented refusal.
-REFUSED_ONLY = {
-    f"virtualCurrency.{what}_{whose}_VC"
-    for what in ("AWARD", "CONSUME", "GET", "RESET", "REVOKE")
-    for whose in ("PARENT", "PEER")
-}
+from tests.protocol.examples import REFUSED_ONLY
 
 
 def outcomes() -> dict[str, set[str]]:
