@@ -1,9 +1,8 @@
-"""From a URL to a Redis client: one server, Sentinel, Cluster, or one inside this process."""
+"""From a URL to a Redis client: one server, Sentinel or Cluster."""
 
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection
@@ -21,15 +20,13 @@ CLUSTER_PORT = 6379
 AnyRedis = Redis | RedisCluster
 
 
-async def connect(url: str | None) -> AnyRedis:
-    """Return a client for a URL; `None` is a Redis inside this process.
+async def connect(url: str) -> AnyRedis:
+    """Return a client for a URL.
 
     The forms are `redis://`, `rediss://`, `unix://`, `redis+sentinel://host:port,…/service?db=0` and
     `redis+cluster://host:port,…`; `rediss+…` speaks TLS. The server need not be up. Raises `ValueError` for
     any other form; its text repeats no part of the URL.
     """
-    if url is None:
-        return FakeAsyncRedis()
     scheme = url.partition(":")[0]
     if scheme in {"redis", "rediss", "unix"}:
         return Redis.from_url(url, **_options())
