@@ -17,6 +17,7 @@ from gameserver import faces, services
 from gameserver.apps import App, LiveApps, load_apps, watch
 from gameserver.documents.list_counts import ListCounts
 from gameserver.domain.leaderboards import Leaderboards
+from gameserver.frame import Hooks
 from gameserver.jobs import Scheduler
 from gameserver.players import refresh_tokens
 from gameserver.players.accounts import Accounts
@@ -47,6 +48,7 @@ class GameServer:
         self.runner = Runner(core, registry)
         self.packets = Packets(self.runner)
         parts = core.parts
+        parts.add(Hooks, core.hooks)
         parts.add(SessionStore, core.sessions)
         parts.add(Leaderboards, core.leaderboards)
         parts.add(Runner, self.runner)
@@ -151,7 +153,7 @@ async def open_server(
         accounts = Accounts(database, sessions, passwords, audit)
         stack.push_async_callback(accounts.close)
         ranks = RedisRanks(sessions.calls) if isinstance(sessions, Sessions) else MemoryRanks()
-        leaderboards = Leaderboards(database, ranks, clock, lambda: str(uuid.uuid4()))
+        leaderboards = Leaderboards(database, ranks, clock, lambda: str(uuid.uuid4()), offered.hooks)
         stack.push_async_callback(leaderboards.close)
         tallies = ListCounts(database)
         core = Core(
@@ -165,6 +167,7 @@ async def open_server(
             endings=endings,
             leaderboards=leaderboards,
             tallies=tallies,
+            hooks=offered.hooks,
             player_hooks=offered.player_hooks,
             public_url=settings.public_url or settings.listening_url,
             **(core_options or {}),

@@ -1,11 +1,12 @@
 """What players are to be told, for the services that can reach them: by push, by mail, by an event.
 
-These services add their hooks. Without any nobody is told, and nobody counts as told.
+These services subscribe. Without any nobody is told, and nobody counts as told.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from gameserver.frame import Hook, Hooks
 from gameserver.storage import Transaction
 
 
@@ -29,12 +30,12 @@ class TournamentOver(NamedTuple):
 OverHook = Callable[[Transaction, TournamentOver], Awaitable[Collection[str]]]
 """Transaction, what is over: returns those it tells once the transaction is committed. Each comes once."""
 
-over_hooks: list[OverHook] = []
+TOURNAMENT_OVER: Hook[OverHook] = Hook("notices.tournament_over")
 
 
-async def tell_over(tx: Transaction, over: TournamentOver) -> set[str]:
+async def tell_over(hooks: Hooks, tx: Transaction, over: TournamentOver) -> set[str]:
     """Tell of the end of a tournament; returns those who are told by somebody."""
     told: set[str] = set()
-    for hook in over_hooks:
+    for hook in hooks.of(TOURNAMENT_OVER):
         told |= set(await hook(tx, over))
     return told

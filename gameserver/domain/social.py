@@ -1,11 +1,12 @@
 """Who belongs together: friends and groups, for the rules that need no more than that.
 
-The services that keep friends and groups add their hooks; without any, everybody is alone.
+The services that keep friends and groups subscribe; without any, everybody is alone.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from gameserver.frame import Hook, Hooks
 from gameserver.storage import Transaction
 from gameserver.wire.errors import GameError
 
@@ -37,46 +38,46 @@ GroupsHook = Callable[[Transaction, str, Sequence[str]], Awaitable[Mapping[str, 
 MembersHook = Callable[[Transaction, str, str], Awaitable[Sequence[str]]]
 """From an app and the id of a group to the profiles of its members."""
 
-friends_hooks: list[FriendsHook] = []
-groups_hooks: list[GroupsHook] = []
-members_hooks: list[MembersHook] = []
+FRIENDS: Hook[FriendsHook] = Hook("social.friends")
+GROUPS: Hook[GroupsHook] = Hook("social.groups")
+MEMBERS: Hook[MembersHook] = Hook("social.members")
 
 
-async def friends_of(tx: Transaction, app_id: str, profile_id: str) -> list[str]:
+async def friends_of(hooks: Hooks, tx: Transaction, app_id: str, profile_id: str) -> list[str]:
     """Return the profiles of a player's friends, each once, in the order the hooks give them."""
     found: dict[str, None] = {}
-    for hook in friends_hooks:
+    for hook in hooks.of(FRIENDS):
         found |= dict.fromkeys(await hook(tx, app_id, profile_id))
     found.pop(profile_id, None)
     return list(found)
 
 
-async def groups(tx: Transaction, app_id: str, group_ids: Sequence[str]) -> dict[str, Group]:
+async def groups(hooks: Hooks, tx: Transaction, app_id: str, group_ids: Sequence[str]) -> dict[str, Group]:
     """Return the groups that exist among these, by id."""
     found: dict[str, Group] = {}
-    for hook in groups_hooks:
+    for hook in hooks.of(GROUPS):
         found |= await hook(tx, app_id, group_ids)
     return found
 
 
-async def group(tx: Transaction, app_id: str, group_id: str) -> Group:
+async def group(hooks: Hooks, tx: Transaction, app_id: str, group_id: str) -> Group:
     """Return a group. Raises `UnknownGroup`."""
-    found = (await groups(tx, app_id, [group_id])).get(group_id)
+    found = (await groups(hooks, tx, app_id, [group_id])).get(group_id)
     if found is None:
         raise UnknownGroup(f"there is no group {group_id[:64]!r}")
     return found
 
 
-async def group_members(tx: Transaction, app_id: str, group_id: str) -> list[str]:
+async def group_members(hooks: Hooks, tx: Transaction, app_id: str, group_id: str) -> list[str]:
     """Return the profiles of a group's members. Raises `UnknownGroup`."""
-    await group(tx, app_id, group_id)
+    await group(hooks, tx, app_id, group_id)
     found: dict[str, None] = {}
-    for hook in members_hooks:
+    for hook in hooks.of(MEMBERS):
         found |= dict.fromkeys(await hook(tx, app_id, group_id))
     return list(found)
 
 
-async def check_member(tx: Transaction, app_id: str, group_id: str, profile_id: str) -> None:
+async def check_member(hooks: Hooks, tx: Transaction, app_id: str, group_id: str, profile_id: str) -> None:
     """Raise `UnknownGroup`, or `NotGroupMember` when the player is no member of the group."""
-    if profile_id not in await group_members(tx, app_id, group_id):
+    if profile_id not in await group_members(hooks, tx, app_id, group_id):
         raise NotGroupMember("the player is not a member of the group")

@@ -44,11 +44,16 @@ MergeHook = Callable[[AnyWork, str, str], Awaitable[None]]
 class PlayerHooks(Generic[AnyWork]):
     """What services and faces together keep of players, and what becomes of it in a player's life."""
 
-    def __init__(self) -> None:
-        self.states = States()
-        self.reset: list[PlayerHook[AnyWork]] = []
-        self.delete: list[PlayerHook[AnyWork]] = []
-        self.merge: list[MergeHook[AnyWork]] = []
+    def __init__(
+        self,
+        states: States,
+        *,
+        reset: Iterable[PlayerHook[AnyWork]] = (),
+        delete: Iterable[PlayerHook[AnyWork]] = (),
+        merge: Iterable[MergeHook[AnyWork]] = (),
+    ) -> None:
+        self.states = states
+        self._on_reset, self._on_delete, self._on_merge = tuple(reset), tuple(delete), tuple(merge)
         self.kept: dict[str, tuple[PlayerTable, ...]] = {}
 
     def keep(self, name: str, kept: Iterable[PlayerTable]) -> None:
@@ -64,7 +69,7 @@ class PlayerHooks(Generic[AnyWork]):
 
     async def reset_player(self, ctx: AnyWork, profile_id: str) -> None:
         """Remove the player's game data; the player and their identities stay."""
-        for hook in self.reset:
+        for hook in self._on_reset:
             await hook(ctx, profile_id)
         for kept in self.tables():
             if kept.reset:
@@ -95,7 +100,7 @@ class PlayerHooks(Generic[AnyWork]):
         epoch = await profiles.raise_epoch(ctx.tx, ctx.app.id, profile_id)
         if epoch is None and await profiles.is_elsewhere(ctx.tx, ctx.app.id, profile_id):
             return False
-        for hook in self.merge:
+        for hook in self._on_merge:
             await hook(ctx, profile_id, target)
         moved = [
             await kept.move(ctx.tx, ctx.app.id, profile_id, target)
@@ -108,7 +113,7 @@ class PlayerHooks(Generic[AnyWork]):
         return False
 
     async def _remove(self, ctx: AnyWork, profile_id: str, epoch: int | None, reason: str, why: str) -> bool:
-        for hook in self.delete:
+        for hook in self._on_delete:
             await hook(ctx, profile_id)
         rows = [await kept.remove(ctx.tx, ctx.app.id, profile_id) for kept in self.tables() if not kept.stays]
         ctx.end_sessions(AllOf(ctx.app.id, profile_id), reason, epoch=epoch, why=why.partition(":")[0])

@@ -3,6 +3,7 @@
 from gameserver.rpc.caller import SERVER_PROFILE_ID, Caller, Origin
 from gameserver.rpc.context import Context, Core
 from gameserver.rpc.face import Face, Mounted
+from gameserver.rpc.hooks import PLAYER_DELETE, PLAYER_MERGE, PLAYER_RESET, PLAYER_STATE
 from gameserver.rpc.last import Last
 from gameserver.rpc.packets import Packets
 from gameserver.rpc.registry import Registry, Section
@@ -11,6 +12,10 @@ from gameserver.rpc.runs import Superseded, Waiter
 from gameserver.rpc.service import Access, Operation, Service, Tx
 
 __all__ = [
+    "PLAYER_DELETE",
+    "PLAYER_MERGE",
+    "PLAYER_RESET",
+    "PLAYER_STATE",
     "SERVER_PROFILE_ID",
     "Access",
     "Caller",

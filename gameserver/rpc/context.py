@@ -13,7 +13,7 @@ from sqlalchemy import Update
 from gameserver.apps import App
 from gameserver.documents.list_counts import ListCounts
 from gameserver.domain.leaderboards import Leaderboards
-from gameserver.frame import Parts
+from gameserver.frame import Hooks, Parts
 from gameserver.players.accounts import Accounts
 from gameserver.players.audit import Audit
 from gameserver.players.life import PlayerHooks
@@ -64,6 +64,7 @@ class Core:
     tallies: ListCounts
     audit: Audit
     endings: SessionTermination
+    hooks: Hooks
     player_hooks: PlayerHooks["Context"]
     public_url: str  # what links in mails begin with; never taken from a request, which could name any host
     parts: Parts = field(default_factory=Parts)

@@ -6,12 +6,14 @@ from typing import Protocol
 import msgspec
 
 from gameserver.apps import Sections
+from gameserver.frame import Hooks
 from gameserver.jobs import Job
 from gameserver.players import audit
 from gameserver.players.life import PlayerHooks
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.states import States
 from gameserver.rpc.context import Context
+from gameserver.rpc.hooks import PLAYER_DELETE, PLAYER_MERGE, PLAYER_RESET, PLAYER_STATE
 from gameserver.rpc.service import Operation, Service
 
 Section = tuple[str, type[msgspec.Struct], str]
@@ -64,16 +66,18 @@ class Registry:
             self.jobs += service.jobs
         for face in faces:
             self.jobs += face.jobs
-        self.player_hooks = hooks = PlayerHooks[Context]()
-        hooks.states = States(part for service in self.services for part in service.state_parts)
+        self.hooks = hooks = Hooks(each for service in self.services for each in service.subscriptions)
+        self.player_hooks = life = PlayerHooks[Context](
+            States(hooks.of(PLAYER_STATE)),
+            reset=hooks.of(PLAYER_RESET),
+            delete=hooks.of(PLAYER_DELETE),
+            merge=hooks.of(PLAYER_MERGE),
+        )
         for service in self.services:
-            hooks.reset += service.reset_hooks
-            hooks.delete += service.delete_hooks
-            hooks.merge += service.merge_hooks
-            hooks.keep(service.name, service.kept)
+            life.keep(service.name, service.kept)
         for face in faces:
-            hooks.keep(face.name, face.keeps)
-        hooks.keep(audit.SECTION, [audit.KEPT])
+            life.keep(face.name, face.keeps)
+        life.keep(audit.SECTION, [audit.KEPT])
 
     def __iter__(self) -> Iterator[Operation]:
         return iter(self.operations.values())

@@ -7,13 +7,10 @@ from enum import IntEnum, StrEnum
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
-from sqlalchemy.sql.elements import Label
 
-from gameserver.apps import App
+from gameserver.frame import Hook, Subscription
 from gameserver.jobs import Job
-from gameserver.players.life import MergeHook, PlayerHook
 from gameserver.players.lifecycle import PlayerTable
-from gameserver.players.states import StatePart
 from gameserver.rpc.context import Context
 from gameserver.rpc.last import Last
 from gameserver.wire.errors import GameError
@@ -41,9 +38,7 @@ Handler = Callable[[Context, Any], Awaitable[Any]]
 Prepare = Callable[[Context, Any], Awaitable[Any]]
 Locks = Callable[[Context, Any], Iterable[str]]
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
-AnyPlayerHook = TypeVar("AnyPlayerHook", bound=PlayerHook[Context])
-AnyShow = TypeVar("AnyShow", bound=Callable[[App, Any], dict[str, Any]])
-AnyMergeHook = TypeVar("AnyMergeHook", bound=MergeHook[Context])
+AnyHook = TypeVar("AnyHook")
 
 _NAME = re.compile(r"^[A-Z][A-Z0-9_]*$")
 
@@ -100,8 +95,8 @@ class Service:
     - `section`: the type of the service's part of `app.toml`, under the service's name; `sample` is the
       commented text that shows it in the sample app.
     - `keeps` declares the tables in which players have rows: these are deleted, exported and merged with
-      their players. Hooks are for what rows cannot tell: `on_state` adds keys to the player's state (login
-      answer, READ), `on_reset`, `on_delete` and `on_merge` run before the rows are seen to.
+      their players.
+    - `on` subscribes to a hook that somebody else declares, such as those of a player's life in `rpc.hooks`.
     - `runs` takes on jobs: work that is not the answer to a request, such as forgetting what is old.
     """
 
@@ -110,10 +105,7 @@ class Service:
         self.section = section
         self.sample = sample
         self.operations: dict[str, Operation] = {}
-        self.state_parts: list[StatePart] = []
-        self.reset_hooks: list[PlayerHook[Context]] = []
-        self.delete_hooks: list[PlayerHook[Context]] = []
-        self.merge_hooks: list[MergeHook[Context]] = []
+        self.subscriptions: list[Subscription] = []
         self.jobs: list[Job] = []
         self.kept: list[PlayerTable] = []
 
@@ -155,32 +147,18 @@ class Service:
 
         return declare
 
-    def on_state(self, column: Label[Any]) -> Callable[[AnyShow], AnyShow]:
-        """Add keys to a player's state: a column of the statement that reads it, and who shows its value."""
+    def on(self, hook: Hook[AnyHook]) -> Callable[[AnyHook], AnyHook]:
+        """Subscribe a function to a hook."""
 
-        def declare(show: AnyShow) -> AnyShow:
-            self.state_parts.append(StatePart(column, show))
-            return show
+        def declare(subscriber: AnyHook) -> AnyHook:
+            self.subscribe(hook, subscriber)
+            return subscriber
 
         return declare
 
-    def on_reset(self, hook: AnyPlayerHook) -> AnyPlayerHook:
-        """Register a hook that a reset of a player's game data needs beside the rows it deletes."""
-        self.reset_hooks.append(hook)
-        return hook
-
-    def on_delete(self, hook: AnyPlayerHook) -> AnyPlayerHook:
-        """Register a hook that the end of a player needs beside the rows that are deleted.
-
-        After a merge it sees to what is left of the player who goes.
-        """
-        self.delete_hooks.append(hook)
-        return hook
-
-    def on_merge(self, hook: AnyMergeHook) -> AnyMergeHook:
-        """Register a hook that gives what is kept of a player to another, where moving rows is not enough."""
-        self.merge_hooks.append(hook)
-        return hook
+    def subscribe(self, hook: Hook[AnyHook], subscriber: AnyHook) -> None:
+        """Subscribe to a hook."""
+        self.subscriptions.append((hook, subscriber))
 
     def runs(self, *jobs: Job) -> None:
         """Take on jobs."""

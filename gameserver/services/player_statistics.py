@@ -11,7 +11,8 @@ from gameserver.domain.progress import experience, statistics
 from gameserver.domain.progress.experience import PlayerStatisticsSettings, Progress, ProgressEvent
 from gameserver.domain.progress.rewards import Rewards
 from gameserver.domain.progress.statistics import VALUE_MAX, InvalidStatisticName
-from gameserver.rpc import Access, Context, Service, Tx
+from gameserver.players.states import StatePart
+from gameserver.rpc import PLAYER_MERGE, PLAYER_RESET, PLAYER_STATE, Access, Context, Service, Tx
 from gameserver.storage import locks
 from gameserver.wire.errors import GameError, InvalidParameterValue, MissingParameter, NoSession
 from gameserver.wire.shapes import Reply, Request
@@ -344,19 +345,21 @@ async def sys_reset_experience_of(ctx: Context, request: ResetExperienceOf) -> E
 # A player's life
 
 
-@service.on_state(experience.STATE)
 def tell_progress(app: App, stored: str | None) -> dict[str, Any]:
     """Add the player's statistics, points and level to their state."""
     return experience.from_state(app, stored).shown()
 
 
-@service.on_reset
+service.subscribe(PLAYER_STATE, StatePart(experience.STATE, tell_progress))
+
+
+@service.on(PLAYER_RESET)
 async def reset_progress(ctx: Context, profile_id: str) -> None:
     """Set the player back to the start."""
     await experience.reset(ctx.tx, ctx.app, profile_id)
 
 
-@service.on_merge
+@service.on(PLAYER_MERGE)
 async def merge_progress(ctx: Context, profile_id: str, target: str) -> None:
     """Add the player's progress to the target's."""
     await experience.merge(ctx.tx, ctx.app, profile_id, target)

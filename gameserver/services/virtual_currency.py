@@ -14,7 +14,8 @@ from gameserver.domain.economy.wallet import (
     CurrencySettings,
     InvalidCurrency,
 )
-from gameserver.rpc import Access, Caller, Context, Service, Tx
+from gameserver.players.states import StatePart
+from gameserver.rpc import PLAYER_MERGE, PLAYER_STATE, Access, Caller, Context, Service, Tx
 from gameserver.wire.errors import GameError, NoSession
 from gameserver.wire.shapes import Reply, Request
 
@@ -259,13 +260,15 @@ async def reset_peer(ctx: Context, request: ResetPeerCurrency) -> None:
 # A player's life. A data reset leaves what a player owns.
 
 
-@service.on_state(wallet.STATE)
 def tell_balances(app: App, stored: str | None) -> dict[str, Any]:
     """Add the player's balances to their state."""
     return {"currency": app.section(CurrencySettings).shown(wallet.from_state(stored))}
 
 
-@service.on_merge
+service.subscribe(PLAYER_STATE, StatePart(wallet.STATE, tell_balances))
+
+
+@service.on(PLAYER_MERGE)
 async def merge_wallet(ctx: Context, profile_id: str, target: str) -> None:
     """Add the player's balances to the target's."""
     await wallet.merge(ctx.tx, profile_id, target, ctx.now_ms)

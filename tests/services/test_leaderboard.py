@@ -1,8 +1,6 @@
 """Posting, reading and removing scores."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -98,10 +96,9 @@ async def with_ranks(game: Game, player: Client, board: str = "b") -> str:
     return list_name(row["uid"], row["version"])
 
 
-@contextmanager
 def circles(
-    friends: dict[str, list[str]] | None = None, groups: dict[str, list[str]] | None = None
-) -> Iterator[None]:
+    game: Game, *, friends: dict[str, list[str]] | None = None, groups: dict[str, list[str]] | None = None
+) -> None:
     """Friends and groups as their services will tell of them."""
 
     async def friends_of(_tx: Any, _app: str, profile: str) -> list[str]:
@@ -113,15 +110,9 @@ def circles(
     async def members(_tx: Any, _app: str, group: str) -> list[str]:
         return (groups or {})[group]
 
-    social.friends_hooks.append(friends_of)
-    social.groups_hooks.append(groups_of)
-    social.members_hooks.append(members)
-    try:
-        yield
-    finally:
-        social.friends_hooks.remove(friends_of)
-        social.groups_hooks.remove(groups_of)
-        social.members_hooks.remove(members)
+    game.core.hooks.subscribe(social.FRIENDS, friends_of)
+    game.core.hooks.subscribe(social.GROUPS, groups_of)
+    game.core.hooks.subscribe(social.MEMBERS, members)
 
 
 # What a post does
@@ -619,19 +610,19 @@ async def test_friends(game: Game) -> None:
     ada, bob, cyd = [await game.player() for _ in range(3)]
     for player, score in ((ada, 1), (bob, 2), (cyd, 3)):
         await post(player, score)
-    with circles(friends={ada.profile_id: [bob.profile_id, ada.profile_id, "gone"]}):
-        for operation in ("GET_SOCIAL_LEADERBOARD", "GET_SOCIAL_LEADERBOARD_BY_VERSION"):
-            found = await ada.call(BOARD, operation, leaderboardId="b", replaceName=True, versionId=1)
-            listed = [(entry["playerId"], entry["score"]) for entry in found["social_leaderboard"]]
-            assert listed == [(bob.profile_id, 2), (ada.profile_id, 1)]
-            assert [entry["name"] for entry in found["social_leaderboard"]] == ["", "You"]
-        several = await ada.call(
-            BOARD,
-            "GET_MULTI_SOCIAL_LEADERBOARD",
-            leaderboardIds=["b", "none", "b"],
-            leaderboardResultCount=1,
-            replaceName=False,
-        )
+    circles(game, friends={ada.profile_id: [bob.profile_id, ada.profile_id, "gone"]})
+    for operation in ("GET_SOCIAL_LEADERBOARD", "GET_SOCIAL_LEADERBOARD_BY_VERSION"):
+        found = await ada.call(BOARD, operation, leaderboardId="b", replaceName=True, versionId=1)
+        listed = [(entry["playerId"], entry["score"]) for entry in found["social_leaderboard"]]
+        assert listed == [(bob.profile_id, 2), (ada.profile_id, 1)]
+        assert [entry["name"] for entry in found["social_leaderboard"]] == ["", "You"]
+    several = await ada.call(
+        BOARD,
+        "GET_MULTI_SOCIAL_LEADERBOARD",
+        leaderboardIds=["b", "none", "b"],
+        leaderboardResultCount=1,
+        replaceName=False,
+    )
     [found] = several["leaderboards"]
     assert [entry["score"] for entry in found["leaderboard"]] == [2]
     assert (found["self"]["score"], found["selfIndex"]) == (1, 1)
@@ -667,82 +658,82 @@ async def test_members_of_a_group(game: Game) -> None:
     ada, bob, cyd = [await game.player() for _ in range(3)]
     for player, score in ((ada, 1), (bob, 2), (cyd, 3)):
         await post(player, score)
-    with circles(groups={"g": [ada.profile_id, cyd.profile_id]}):
-        for operation in ("GET_GROUP_SOCIAL_LEADERBOARD", "GET_GROUP_SOCIAL_LEADERBOARD_BY_VERSION"):
-            found = await bob.call(BOARD, operation, leaderboardId="b", groupId="g", versionId=1)
-            assert [entry["score"] for entry in found["leaderboard"]] == [3, 1]
-            refusal = await bob.refused(BOARD, operation, leaderboardId="b", groupId="none", versionId=1)
-            assert (refusal.status, refusal.reason_code) == (400, 40345)
-            refusal = await bob.refused(BOARD, operation, leaderboardId="none", groupId="g", versionId=1)
-            assert refusal.reason_code == 40499
-            refusal = await bob.refused(BOARD, operation, leaderboardId="b", groupId="g", versionId=7)
-            assert refusal.reason_code == 40506
+    circles(game, groups={"g": [ada.profile_id, cyd.profile_id]})
+    for operation in ("GET_GROUP_SOCIAL_LEADERBOARD", "GET_GROUP_SOCIAL_LEADERBOARD_BY_VERSION"):
+        found = await bob.call(BOARD, operation, leaderboardId="b", groupId="g", versionId=1)
+        assert [entry["score"] for entry in found["leaderboard"]] == [3, 1]
+        refusal = await bob.refused(BOARD, operation, leaderboardId="b", groupId="none", versionId=1)
+        assert (refusal.status, refusal.reason_code) == (400, 40345)
+        refusal = await bob.refused(BOARD, operation, leaderboardId="none", groupId="g", versionId=1)
+        assert refusal.reason_code == 40499
+        refusal = await bob.refused(BOARD, operation, leaderboardId="b", groupId="g", versionId=7)
+        assert refusal.reason_code == 40506
 
 
 async def test_boards_of_groups(game: Game) -> None:
     await create(game, "g", entryType="GROUP")
     await create(game, "p")
     ada, bob = await game.player(), await game.player()
-    with circles(groups={"red": [ada.profile_id], "blue": [bob.profile_id]}):
-        await ada.call(BOARD, "POST_GROUP_SCORE", leaderboardId="g", groupId="red", score=5, data={"a": 1})
-        await bob.call(BOARD, "POST_GROUP_SCORE", leaderboardId="g", groupId="blue", score=7)
-        found = await ada.call(
-            BOARD,
-            "GET_GROUP_LEADERBOARD_VIEW",
-            leaderboardId="g",
-            groupId="red",
-            sort="HIGH_TO_LOW",
-            beforeCount=1,
-            afterCount=1,
-        )
-        listed = [(e["groupId"], e["groupName"], e["score"], e["rank"]) for e in found["leaderboard"]]
-        assert listed == [("blue", "BLUE", 7, 1), ("red", "RED", 5, 2)]
-        assert (await page(ada, "g"))["leaderboard"] == found["leaderboard"]
+    circles(game, groups={"red": [ada.profile_id], "blue": [bob.profile_id]})
+    await ada.call(BOARD, "POST_GROUP_SCORE", leaderboardId="g", groupId="red", score=5, data={"a": 1})
+    await bob.call(BOARD, "POST_GROUP_SCORE", leaderboardId="g", groupId="blue", score=7)
+    found = await ada.call(
+        BOARD,
+        "GET_GROUP_LEADERBOARD_VIEW",
+        leaderboardId="g",
+        groupId="red",
+        sort="HIGH_TO_LOW",
+        beforeCount=1,
+        afterCount=1,
+    )
+    listed = [(e["groupId"], e["groupName"], e["score"], e["rank"]) for e in found["leaderboard"]]
+    assert listed == [("blue", "BLUE", 7, 1), ("red", "RED", 5, 2)]
+    assert (await page(ada, "g"))["leaderboard"] == found["leaderboard"]
 
-        around = {"sort": "HIGH_TO_LOW", "beforeCount": 1, "afterCount": 1}
-        for operation, data in (
-            ("POST_GROUP_SCORE", {"score": 1}),
-            ("REMOVE_GROUP_SCORE", {"versionId": -1}),
-            ("GET_GROUP_LEADERBOARD_VIEW", around),
+    around = {"sort": "HIGH_TO_LOW", "beforeCount": 1, "afterCount": 1}
+    for operation, data in (
+        ("POST_GROUP_SCORE", {"score": 1}),
+        ("REMOVE_GROUP_SCORE", {"versionId": -1}),
+        ("GET_GROUP_LEADERBOARD_VIEW", around),
+    ):
+        for changed, code in (
+            ({"groupId": "none"}, 40345),
+            ({"leaderboardId": "none"}, 40499),
+            ({"leaderboardId": "p"}, 40656),
+            ({"groupId": "blue"}, 40453),
+            ({"versionId": 9}, 40506),
         ):
-            for changed, code in (
-                ({"groupId": "none"}, 40345),
-                ({"leaderboardId": "none"}, 40499),
-                ({"leaderboardId": "p"}, 40656),
-                ({"groupId": "blue"}, 40453),
-                ({"versionId": 9}, 40506),
-            ):
-                reading, posting = operation.startswith("GET"), operation.startswith("POST")
-                if (reading and code == 40453) or (posting and code == 40506):
-                    continue
-                request = {"leaderboardId": "g", "groupId": "red", **data, **changed}
-                refusal = await ada.refused(BOARD, operation, **request)
-                assert refusal.reason_code == code
-        refusal = await ada.refused(BOARD, "POST_SCORE", leaderboardId="g", score=1)
-        assert refusal.reason_code == 40656
-        for operation, data in (
-            ("GET_SOCIAL_LEADERBOARD", {}),
-            ("GET_SOCIAL_LEADERBOARD_BY_VERSION", {}),
-            ("GET_SOCIAL_LEADERBOARD_IF_EXISTS", {}),
-            ("GET_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS", {}),
-            ("GET_PLAYERS_SOCIAL_LEADERBOARD", {"profileIds": []}),
-            ("GET_PLAYERS_SOCIAL_LEADERBOARD_BY_VERSION", {"profileIds": []}),
-            ("GET_PLAYERS_SOCIAL_LEADERBOARD_IF_EXISTS", {"profileIds": []}),
-            ("GET_PLAYERS_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS", {"profileIds": []}),
-            ("GET_GROUP_SOCIAL_LEADERBOARD", {"groupId": "red"}),
-            ("REMOVE_PLAYER_SCORE", {}),
-            ("GET_PLAYER_SCORE", {}),
-            ("GET_PLAYER_SCORES", {"maxResults": 1}),
-            ("GET_GLOBAL_LEADERBOARD_VIEW", around),
-            ("GET_GLOBAL_LEADERBOARD_VIEW_IF_EXISTS", around),
-            ("GET_GLOBAL_LEADERBOARD_VIEW_BY_VERSION_IF_EXISTS", around),
-        ):
-            assert (await ada.refused(BOARD, operation, leaderboardId="g", **data)).reason_code == 40656
+            reading, posting = operation.startswith("GET"), operation.startswith("POST")
+            if (reading and code == 40453) or (posting and code == 40506):
+                continue
+            request = {"leaderboardId": "g", "groupId": "red", **data, **changed}
+            refusal = await ada.refused(BOARD, operation, **request)
+            assert refusal.reason_code == code
+    refusal = await ada.refused(BOARD, "POST_SCORE", leaderboardId="g", score=1)
+    assert refusal.reason_code == 40656
+    for operation, data in (
+        ("GET_SOCIAL_LEADERBOARD", {}),
+        ("GET_SOCIAL_LEADERBOARD_BY_VERSION", {}),
+        ("GET_SOCIAL_LEADERBOARD_IF_EXISTS", {}),
+        ("GET_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS", {}),
+        ("GET_PLAYERS_SOCIAL_LEADERBOARD", {"profileIds": []}),
+        ("GET_PLAYERS_SOCIAL_LEADERBOARD_BY_VERSION", {"profileIds": []}),
+        ("GET_PLAYERS_SOCIAL_LEADERBOARD_IF_EXISTS", {"profileIds": []}),
+        ("GET_PLAYERS_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS", {"profileIds": []}),
+        ("GET_GROUP_SOCIAL_LEADERBOARD", {"groupId": "red"}),
+        ("REMOVE_PLAYER_SCORE", {}),
+        ("GET_PLAYER_SCORE", {}),
+        ("GET_PLAYER_SCORES", {"maxResults": 1}),
+        ("GET_GLOBAL_LEADERBOARD_VIEW", around),
+        ("GET_GLOBAL_LEADERBOARD_VIEW_IF_EXISTS", around),
+        ("GET_GLOBAL_LEADERBOARD_VIEW_BY_VERSION_IF_EXISTS", around),
+    ):
+        assert (await ada.refused(BOARD, operation, leaderboardId="g", **data)).reason_code == 40656
 
-        removed = await ada.call(BOARD, "REMOVE_GROUP_SCORE", leaderboardId="g", groupId="red", versionId=-1)
-        assert removed == {"numScoresRemoved": 1}
-        assert [entry["groupId"] for entry in (await page(ada, "g"))["leaderboard"]] == ["blue"]
-        await game.server.call(BOARD, "POST_GROUP_SCORE", leaderboardId="g", groupId="red", score=1)
+    removed = await ada.call(BOARD, "REMOVE_GROUP_SCORE", leaderboardId="g", groupId="red", versionId=-1)
+    assert removed == {"numScoresRemoved": 1}
+    assert [entry["groupId"] for entry in (await page(ada, "g"))["leaderboard"]] == ["blue"]
+    await game.server.call(BOARD, "POST_GROUP_SCORE", leaderboardId="g", groupId="red", score=1)
 
 
 # One player
@@ -949,25 +940,23 @@ async def test_clients_make_no_boards_with_tournaments(game: Game) -> None:
 async def test_groups_make_boards_too(game: Game) -> None:
     ada, bob = await game.player(), await game.player()
     await create(game, "p")
-    with circles(groups={"red": [ada.profile_id]}):
-        fields = {**CONFIG, "rotationResetTime": 1, "score": 3, "groupId": "red"}
-        config = {"configJson": {**CONFIG, "resetAt": 1}, "score": 4, "groupId": "red"}
-        posts = (("POST_GROUP_SCORE_DYNAMIC", fields), ("POST_GROUP_SCORE_DYNAMIC_USING_CONFIG", config))
-        for operation, data in (*posts, ("POST_SCORE_DYNAMIC", fields)):
-            board = f"of {operation}"
-            for _ in range(2):
-                await ada.call(BOARD, operation, leaderboardId=board, **data)
-            assert [entry["groupId"] for entry in (await page(ada, board))["leaderboard"]] == ["red"]
-        for operation, data in posts:
-            assert (await bob.refused(BOARD, operation, leaderboardId="x", **data)).reason_code == 40453
-            wrong = {**data, "groupId": "none"}
-            assert (await ada.refused(BOARD, operation, leaderboardId="x", **wrong)).reason_code == 40345
-            assert (await ada.refused(BOARD, operation, leaderboardId="p", **data)).reason_code == 40656
-        group_board = "of POST_GROUP_SCORE_DYNAMIC"
-        for operation, data in (
-            ("POST_SCORE_DYNAMIC", {**CONFIG, "score": 1}),
-            ("POST_SCORE_DYNAMIC_USING_CONFIG", {"configJson": {}, "score": 1}),
-        ):
-            assert (
-                await ada.refused(BOARD, operation, leaderboardId=group_board, **data)
-            ).reason_code == 40656
+    circles(game, groups={"red": [ada.profile_id]})
+    fields = {**CONFIG, "rotationResetTime": 1, "score": 3, "groupId": "red"}
+    config = {"configJson": {**CONFIG, "resetAt": 1}, "score": 4, "groupId": "red"}
+    posts = (("POST_GROUP_SCORE_DYNAMIC", fields), ("POST_GROUP_SCORE_DYNAMIC_USING_CONFIG", config))
+    for operation, data in (*posts, ("POST_SCORE_DYNAMIC", fields)):
+        board = f"of {operation}"
+        for _ in range(2):
+            await ada.call(BOARD, operation, leaderboardId=board, **data)
+        assert [entry["groupId"] for entry in (await page(ada, board))["leaderboard"]] == ["red"]
+    for operation, data in posts:
+        assert (await bob.refused(BOARD, operation, leaderboardId="x", **data)).reason_code == 40453
+        wrong = {**data, "groupId": "none"}
+        assert (await ada.refused(BOARD, operation, leaderboardId="x", **wrong)).reason_code == 40345
+        assert (await ada.refused(BOARD, operation, leaderboardId="p", **data)).reason_code == 40656
+    group_board = "of POST_GROUP_SCORE_DYNAMIC"
+    for operation, data in (
+        ("POST_SCORE_DYNAMIC", {**CONFIG, "score": 1}),
+        ("POST_SCORE_DYNAMIC_USING_CONFIG", {"configJson": {}, "score": 1}),
+    ):
+        assert (await ada.refused(BOARD, operation, leaderboardId=group_board, **data)).reason_code == 40656

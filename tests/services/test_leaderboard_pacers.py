@@ -92,7 +92,7 @@ async def test_friends_and_pacers_stand_in_one_order(game: Game, monkeypatch: py
     async def friends(*_: Any) -> list[str]:
         return [bob.profile_id]
 
-    monkeypatch.setattr(social, "friends_hooks", [friends])
+    game.core.hooks.subscribe(social.FRIENDS, friends)
     found = await among_friends(ada, "low")
     assert placed(found) == [("You", 50), ("Chirp", 50), ("Rollo", 100), ("", 120)]
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -401,13 +400,10 @@ async def test_players_are_told_of_the_end(game: Game) -> None:
         told.append(over)
         return [ada.profile_id, cyd.profile_id, dan.profile_id]
 
-    notices.over_hooks.append(tell)
-    try:
-        game.clock.advance(DAY)
-        await tick(game)
-        await tick(game)
-    finally:
-        notices.over_hooks.remove(tell)
+    game.core.hooks.subscribe(notices.TOURNAMENT_OVER, tell)
+    game.clock.advance(DAY)
+    await tick(game)
+    await tick(game)
     mine = [over for over in told if over.board_id == board]
     assert {(over.code, over.version, over.push_id, *over.mail.values()) for over in mine} == {
         (code, version, 3, "m-1"),
@@ -766,7 +762,7 @@ async def fee(player: Client) -> Any:
 
 
 @pytest.fixture
-def teams() -> Iterator[dict[str, list[str]]]:
+def teams(game: Game) -> dict[str, list[str]]:
     """Groups with their members, known to the rules that ask for groups."""
     known: dict[str, list[str]] = {}
 
@@ -778,11 +774,9 @@ def teams() -> Iterator[dict[str, list[str]]]:
     async def members(tx: Transaction, app_id: str, group_id: str) -> list[str]:
         return known[group_id]
 
-    social.groups_hooks.append(groups)
-    social.members_hooks.append(members)
-    yield known
-    social.groups_hooks.remove(groups)
-    social.members_hooks.remove(members)
+    game.core.hooks.subscribe(social.GROUPS, groups)
+    game.core.hooks.subscribe(social.MEMBERS, members)
+    return known
 
 
 async def test_a_group_enters_posts_and_leaves(game: Game, teams: dict[str, list[str]]) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 
 from gameserver.__main__ import main
+from gameserver.frame import Hooks
 from gameserver.services.tournament.closing import Closing
 from gameserver.storage import Transaction
 
@@ -18,11 +19,11 @@ _step = Closing.step
 _numbers = itertools.count(1)
 
 
-async def step(closing: Closing, tx: Transaction, now_ms: int) -> bool:
+async def step(closing: Closing, hooks: Hooks, tx: Transaction, now_ms: int) -> bool:
     number = next(_numbers)
     if os.environ["DIE_AT"] == "after_commit" and number > SIXTH:
         os.kill(os.getpid(), signal.SIGKILL)
-    done = await _step(closing, tx, now_ms)
+    done = await _step(closing, hooks, tx, now_ms)
     if os.environ["DIE_AT"] == "before_commit" and number == SIXTH:
         os.kill(os.getpid(), signal.SIGKILL)
     return done

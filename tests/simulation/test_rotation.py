@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from gameserver.app import GameServer, open_server
-from gameserver.domain.leaderboards import Board, Rotation, Version, rotation_hooks
+from gameserver.domain.leaderboards import AFTER_ROTATION, Board, Rotation, Version
 from gameserver.domain.leaderboards.periods import next_reset, read_time
 from gameserver.domain.leaderboards.store import FIND
+from gameserver.frame import Hooks
 from gameserver.players.passwords import Passwords
 from gameserver.settings import Settings
 from gameserver.storage import Transaction
@@ -29,17 +30,25 @@ DAILY = {
 }
 
 
-@pytest.fixture
-def rotations() -> AsyncIterator[list[tuple[str, int]]]:
-    """The versions whose end was told of, by board."""
-    told: list[tuple[str, int]] = []
+Told = list[tuple[str, int]]
 
-    async def hook(_tx: Transaction, board: Board, ended: Sequence[Version], _now_ms: int) -> None:
+
+@pytest.fixture
+def rotations(processes: list[Game]) -> Told:
+    """The versions whose end was told of, by board and by whichever process."""
+    return listen(*processes)
+
+
+def listen(*games: Game) -> Told:
+    """Note the versions whose end is told of."""
+    told: Told = []
+
+    async def hook(_: Hooks, _tx: Transaction, board: Board, ended: Sequence[Version], _now_ms: int) -> None:
         told.extend((board.uid, version.version) for version in ended)
 
-    rotation_hooks.append(hook)
-    yield told  # type: ignore[misc]
-    rotation_hooks.remove(hook)
+    for game in games:
+        game.core.hooks.subscribe(AFTER_ROTATION, hook)
+    return told
 
 
 @pytest.fixture
@@ -88,7 +97,7 @@ async def stored_version(game: Game, board: str) -> tuple[str, int]:
     return row["uid"], row["version"]
 
 
-async def test_of_many_processes_one_rotates(processes: list[Game], rotations: list[tuple[str, int]]) -> None:
+async def test_of_many_processes_one_rotates(processes: list[Game], rotations: Told) -> None:
     board = await make(processes[0])
     for game in processes:
         game.clock.advance(DAY)
@@ -100,7 +109,8 @@ async def test_of_many_processes_one_rotates(processes: list[Game], rotations: l
     assert [await versions(game, board) for game in processes] == [[2, 1]] * 3
 
 
-async def test_of_many_tasks_one_rotates(game: Game, rotations: list[tuple[str, int]]) -> None:
+async def test_of_many_tasks_one_rotates(game: Game) -> None:
+    rotations = listen(game)
     board = await make(game)
     player = await game.player()
     game.clock.advance(DAY)
@@ -118,7 +128,7 @@ async def test_of_many_tasks_one_rotates(game: Game, rotations: list[tuple[str, 
 
 
 async def test_posts_at_the_moment_of_rotation_go_to_exactly_one_version(
-    processes: list[Game], rotations: list[tuple[str, int]]
+    processes: list[Game], rotations: Told
 ) -> None:
     board = await make(processes[0])
     player = await processes[0].player()
@@ -185,7 +195,8 @@ async def test_a_clock_that_is_behind_sees_what_the_others_have_done(processes: 
     assert (behind["versionId"], behind["timeBeforeReset"]) == (2, 2 * DAY * 1000)
 
 
-async def test_days_without_anybody_are_empty_versions(game: Game, rotations: list[tuple[str, int]]) -> None:
+async def test_days_without_anybody_are_empty_versions(game: Game) -> None:
+    rotations = listen(game)
     board = await make(game)
     game.clock.advance(3 * DAY + 5)
     before = await versions(game, board)

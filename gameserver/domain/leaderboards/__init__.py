@@ -18,12 +18,12 @@ from gameserver.domain.leaderboards.boards import (
 )
 from gameserver.domain.leaderboards.facade import Leaderboards
 from gameserver.domain.leaderboards.hooks import (
-    needed_hooks,
-    post_hooks,
-    reference_hooks,
-    rotation_hooks,
-    settings_hooks,
-    templates_hooks,
+    AFTER_ROTATION,
+    BEFORE_POST,
+    BEFORE_SETTINGS,
+    IS_NEEDED,
+    IS_REFERRED_TO,
+    TEMPLATE_VERSIONS,
 )
 from gameserver.domain.leaderboards.jobs import JOBS
 from gameserver.domain.leaderboards.periods import RECURRING, Rotation
@@ -31,10 +31,16 @@ from gameserver.domain.leaderboards.ranked_pages import Index, RankedEntry, Rank
 from gameserver.domain.leaderboards.store import Stale, Work, no_board
 
 __all__ = [
+    "AFTER_ROTATION",
+    "BEFORE_POST",
+    "BEFORE_SETTINGS",
     "CURRENT",
+    "IS_NEEDED",
+    "IS_REFERRED_TO",
     "JOBS",
     "RECURRING",
     "SCORE_MAX",
+    "TEMPLATE_VERSIONS",
     "Board",
     "BoardConfig",
     "BoardType",
@@ -49,11 +55,5 @@ __all__ = [
     "Stale",
     "Version",
     "Work",
-    "needed_hooks",
     "no_board",
-    "post_hooks",
-    "reference_hooks",
-    "rotation_hooks",
-    "settings_hooks",
-    "templates_hooks",
 ]

@@ -17,6 +17,7 @@ from gameserver.domain.leaderboards.store import (
     lock_name,
 )
 from gameserver.domain.leaderboards.upkeep import Upkeep
+from gameserver.frame import Hooks
 from gameserver.ranks import Change, Ranks
 from gameserver.storage import Aborted, Database, Row
 from gameserver.wire.clock import Clock
@@ -28,14 +29,17 @@ T = TypeVar("T")
 class Leaderboards:
     """All boards of a server. `work` is the packet's context: its app, time, transaction and effects."""
 
-    def __init__(self, database: Database, ranks: Ranks, clock: Clock, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, database: Database, ranks: Ranks, clock: Clock, new_id: Callable[[], str], hooks: Hooks
+    ) -> None:
+        self._hooks = hooks
         self._numbers = Stamps()
         self._clock = clock
         self._new_id = new_id
         self._database = database
-        self.boards = Boards(new_id, lambda: self._numbers.next(clock.ms()))
+        self.boards = Boards(new_id, lambda: self._numbers.next(clock.ms()), hooks)
         self.index = Index(ranks, database)
-        self.upkeep = Upkeep(self.boards, self.index, database, clock)
+        self.upkeep = Upkeep(self.boards, self.index, database, clock, hooks)
 
     async def close(self) -> None:
         """Give up what runs in the background."""
@@ -70,7 +74,7 @@ class Leaderboards:
             except Stale:
                 continue
             if ask:
-                await before_post(work.tx, board, member_id, work.now_ms)
+                await before_post(self._hooks, work.tx, board, member_id, work.now_ms)
             await self._store(work, board, member_id, score, data)
             return board
         raise Aborted("the board changes all the time")

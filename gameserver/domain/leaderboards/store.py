@@ -23,6 +23,7 @@ from gameserver.domain.leaderboards.boards import (
 )
 from gameserver.domain.leaderboards.hooks import after_rotation
 from gameserver.domain.leaderboards.periods import RECURRING, Rotation, next_reset
+from gameserver.frame import Hooks
 from gameserver.storage import Aborted, Row, Transaction, upsert
 from gameserver.wire.errors import GameError
 
@@ -151,7 +152,8 @@ def no_board(board_id: str) -> NoLeaderboard:
 class Boards:
     """Finds boards, and remembers them: whoever uses one checks its stamp in the statement that uses it."""
 
-    def __init__(self, new_id: Callable[[], str], new_stamp: Callable[[], int]) -> None:
+    def __init__(self, new_id: Callable[[], str], new_stamp: Callable[[], int], hooks: Hooks) -> None:
+        self._hooks = hooks
         self._new_id = new_id
         self._new_stamp = new_stamp
         self._known: dict[tuple[str, str], Board] = {}
@@ -254,7 +256,7 @@ class Boards:
         for version in ended:
             await tx.run(END_VERSION, board_uid=before.uid, **version._asdict())
         if ended:
-            await after_rotation(tx, stored, ended, now_ms)
+            await after_rotation(self._hooks, tx, stored, ended, now_ms)
         return stored
 
     async def edit(self, tx: Transaction, board: Board, config: BoardConfig, now_ms: int) -> Board:

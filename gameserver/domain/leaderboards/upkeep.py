@@ -18,6 +18,7 @@ from gameserver.domain.leaderboards.hooks import is_needed
 from gameserver.domain.leaderboards.ranked_pages import Index, list_name
 from gameserver.domain.leaderboards.stamps import seq_at, seq_before
 from gameserver.domain.leaderboards.store import FIND, Boards, Stale, declared
+from gameserver.frame import Hooks
 from gameserver.ranks import Change
 from gameserver.storage import Aborted, Database, Transaction
 from gameserver.wire.clock import Clock
@@ -75,7 +76,8 @@ class _Creation:
 class Upkeep:
     """What the jobs of leaderboards do."""
 
-    def __init__(self, store: Boards, index: Index, database: Database, clock: Clock) -> None:
+    def __init__(self, store: Boards, index: Index, database: Database, clock: Clock, hooks: Hooks) -> None:
+        self._hooks = hooks
         self._boards = store
         self._index = index
         self._database = database
@@ -200,7 +202,9 @@ class Upkeep:
         """
         async with self._database.read() as tx:
             rows = [tuple(row) for row in await tx.all(FORGOTTEN, most=SWEEP_VERSIONS_MAX)]
-            gone = [(uid, version) for uid, version in rows if not await is_needed(tx, uid, version)]
+            gone = [
+                (uid, version) for uid, version in rows if not await is_needed(self._hooks, tx, uid, version)
+            ]
         for uid, version in gone:
             await self._index.ranks.forget(list_name(uid, version))
             swept = SWEEP_ROWS

@@ -17,7 +17,7 @@ from gameserver.domain.leaderboards import (
     RankedPages,
 )
 from gameserver.domain.leaderboards.merging import KEPT
-from gameserver.rpc import Context, Service
+from gameserver.rpc import PLAYER_DELETE, PLAYER_MERGE, PLAYER_RESET, Context, Service
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, InvalidParameterType, InvalidParameterValue
 from gameserver.wire.shapes import Reply, Request
@@ -184,7 +184,7 @@ async def show(ctx: Context, board: Board, found: RankedPages) -> list[Entry] | 
     if board.entry_type is EntryType.PLAYER:
         return [_player(sign, standing) for standing in found.entries]
     ids = [standing.row["member_id"] for standing in found.entries]
-    groups = await social.groups(ctx.tx, ctx.app.id, ids) if ids else {}
+    groups = await social.groups(ctx.core.hooks, ctx.tx, ctx.app.id, ids) if ids else {}
     return [_group(sign, standing, groups) for standing in found.entries]
 
 
@@ -223,14 +223,14 @@ def _group(sign: int, standing: RankedEntry, groups: dict[str, social.Group]) ->
 # A player's life
 
 
-@service.on_reset
-@service.on_delete
+@service.on(PLAYER_RESET)
+@service.on(PLAYER_DELETE)
 async def forget_player(ctx: Context, profile_id: str) -> None:
     """Remove the player's scores from all boards, and from the index of ranks."""
     await ctx.core.leaderboards.remove_member(ctx, profile_id)
 
 
-@service.on_merge
+@service.on(PLAYER_MERGE)
 async def merge_scores(ctx: Context, profile_id: str, target: str) -> None:
     """Give the player's scores to the target, as if the target had posted them."""
     await ctx.core.leaderboards.merge_member(ctx, profile_id, target)

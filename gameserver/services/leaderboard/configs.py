@@ -258,7 +258,7 @@ async def delete_config(ctx: Context, request: DeleteConfig) -> dict[str, Any]:
     Refused in any case: the model of a division set, which would have nothing to go by.
     """
     board = await locked(ctx, request.leaderboard_id)
-    if board.t_template_only and await is_referred_to(ctx.tx, board):
+    if board.t_template_only and await is_referred_to(ctx.core.hooks, ctx.tx, board):
         raise ReferredTo("a division set makes its instances like this leaderboard")
     current, _ = board.at(ctx.now_ms)
     busy = current.t_period is not None or read_schedule(current.t_schedule)

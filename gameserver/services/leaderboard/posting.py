@@ -195,9 +195,9 @@ async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> None:
 async def check_poster(ctx: Context, group_id: str) -> None:
     """Raise `UnknownGroup`, or `NotGroupMember` when a client posts for a group of others."""
     if ctx.caller is Caller.SERVER:
-        await social.group(ctx.tx, ctx.app.id, group_id)
+        await social.group(ctx.core.hooks, ctx.tx, ctx.app.id, group_id)
     else:
-        await social.check_member(ctx.tx, ctx.app.id, group_id, ctx.player_id)
+        await social.check_member(ctx.core.hooks, ctx.tx, ctx.app.id, group_id, ctx.player_id)
 
 
 class PostGroupScore(PostScore, kw_only=True):

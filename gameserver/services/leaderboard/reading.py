@@ -73,7 +73,7 @@ async def _with_rewarded(
 ) -> list[Entry] | list[GroupEntry]:
     """Add who has got the reward of a tournament; costs a statement for versions that have ended."""
     players = [entry for entry in shown if isinstance(entry, Entry)]
-    got = await rewarded(ctx.tx, board, version, [entry.player_id for entry in players])
+    got = await rewarded(ctx.core.hooks, ctx.tx, board, version, [entry.player_id for entry in players])
     for entry in players:
         entry.rewarded = entry.player_id in got
     return shown
@@ -185,7 +185,7 @@ class GetGroupView(GetView, kw_only=True):
 )
 async def get_group_view(ctx: Context, request: GetGroupView) -> dict[str, Any]:
     """Read the entry of a group with so many before and after it."""
-    await social.group(ctx.tx, ctx.app.id, request.group_id)
+    await social.group(ctx.core.hooks, ctx.tx, ctx.app.id, request.group_id)
     view = await read_view(ctx, request, request.group_id, check_groups)
     if view is None:
         raise no_board(request.leaderboard_id)

@@ -167,7 +167,7 @@ async def _current(ctx: Context, board: Board) -> CurrentPeriod:
         t_registration_start_job_id=None,
         t_play_start_job_id=None,
         t_play_end_job_id=None,
-        t_config_vers=await template_versions(ctx.tx, ctx.app, board, ctx.now_ms),
+        t_config_vers=await template_versions(ctx.core.hooks, ctx.tx, ctx.app, board, ctx.now_ms),
         t_states=states(settings.phases, minutes),
         **_settings(settings),
         **{field: getattr(times, field) for field in PhaseTimes.__struct_fields__},

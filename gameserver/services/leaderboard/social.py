@@ -52,7 +52,7 @@ class GetSocial(OfBoard):
 async def read_social(ctx: Context, request: GetSocial) -> dict[str, Any] | None:
     """Read the caller and their friends; None when there is no such board."""
     me = ctx.player_id
-    circle = [me, *await social.friends_of(ctx.tx, ctx.app.id, me)]
+    circle = [me, *await social.friends_of(ctx.core.hooks, ctx.tx, ctx.app.id, me)]
 
     async def read(board: Board) -> dict[str, Any]:
         version = version_of(board, request.version_id)
@@ -172,7 +172,7 @@ async def get_multi_social(ctx: Context, request: GetMultiSocial) -> dict[str, A
     """
     me, most = ctx.player_id, min(request.leaderboard_result_count, ROWS_MAX)
     player = await profiles.read(ctx.tx, ctx.app.id, me)
-    circle = [me, *await social.friends_of(ctx.tx, ctx.app.id, me)]
+    circle = [me, *await social.friends_of(ctx.core.hooks, ctx.tx, ctx.app.id, me)]
 
     async def read(board: Board) -> dict[str, Any] | None:
         if board.entry_type != "PLAYER":
@@ -285,7 +285,7 @@ class GetGroupSocial(OfBoard, kw_only=True):
 )
 async def get_group_social(ctx: Context, request: GetGroupSocial) -> dict[str, Any]:
     """Read the best scores of a group's members, the best first."""
-    members = await social.group_members(ctx.tx, ctx.app.id, request.group_id)
+    members = await social.group_members(ctx.core.hooks, ctx.tx, ctx.app.id, request.group_id)
     answer = await read_players(ctx, request.leaderboard_id, request.version_id, members[:IDS_MAX])
     if answer is None:
         raise no_board(request.leaderboard_id)

@@ -73,7 +73,7 @@ async def edit_future(ctx: Context, request: EditSettings) -> dict[str, Config]:
     if board.rotation is Rotation.ADHOC:
         raise DoesNotApply("the periods of an ADHOC leaderboard are scheduled one by one")
     settings = future_settings(board, read_fields(request.t_settings_json, WHERE), WHERE)
-    await before_settings(ctx.tx, ctx.app, settings, ctx.now_ms, WHERE)
+    await before_settings(ctx.core.hooks, ctx.tx, ctx.app, settings, ctx.now_ms, WHERE)
     return await store(ctx, board, msgspec.structs.replace(board, t_settings=json.encode(settings).decode()))
 
 
@@ -94,7 +94,7 @@ async def edit_current(ctx: Context, request: EditSettings) -> dict[str, Config]
         now = running_settings(board, fields, WHERE)
         later = future_settings(board, fields, WHERE)
         for settings in (now, later):
-            await before_settings(ctx.tx, ctx.app, settings, ctx.now_ms, WHERE)
+            await before_settings(ctx.core.hooks, ctx.tx, ctx.app, settings, ctx.now_ms, WHERE)
         texts = {"t_period": json.encode(now).decode(), "t_settings": json.encode(later).decode()}
         return await store(ctx, board, msgspec.structs.replace(board, **texts))
     if board.t_period is None or board.reset_ms is None:
@@ -107,7 +107,7 @@ async def edit_current(ctx: Context, request: EditSettings) -> dict[str, Config]
             raise InvalidTournamentSettings(f"{WHERE}.tPeriod: must end after now and before the next period")
     changed = msgspec.structs.replace(board, reset_ms=ending)
     settings = running_settings(changed, fields, WHERE)
-    await before_settings(ctx.tx, ctx.app, settings, ctx.now_ms, WHERE)
+    await before_settings(ctx.core.hooks, ctx.tx, ctx.app, settings, ctx.now_ms, WHERE)
     period = Scheduled(
         starting_at=board.started_ms,
         ending_at=ending,
@@ -155,7 +155,7 @@ async def create_period(ctx: Context, request: EditSettings) -> dict[str, Config
     """Schedule a tournament on an ADHOC board. Periods lie in the future and do not overlap."""
     board = await adhoc(ctx, request.leaderboard_id, request.db_version)
     period = scheduled(read_fields(request.t_settings_json, WHERE), ctx.now_ms, WHERE)
-    await before_settings(ctx.tx, ctx.app, period, ctx.now_ms, WHERE)
+    await before_settings(ctx.core.hooks, ctx.tx, ctx.app, period, ctx.now_ms, WHERE)
     return await store_schedule(ctx, board, with_period(board, period, WHERE))
 
 
@@ -174,7 +174,7 @@ async def edit_period(ctx: Context, request: EditPeriod) -> dict[str, Config]:
     board = await adhoc(ctx, request.leaderboard_id, request.db_version)
     before = find_period(board, request.period_starting_at_utc_millis)
     period = scheduled(read_fields(request.t_settings_json, WHERE), ctx.now_ms, WHERE, before)
-    await before_settings(ctx.tx, ctx.app, period, ctx.now_ms, WHERE)
+    await before_settings(ctx.core.hooks, ctx.tx, ctx.app, period, ctx.now_ms, WHERE)
     return await store_schedule(ctx, board, with_period(board, period, WHERE, before.starting_at))
 
 

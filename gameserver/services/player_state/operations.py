@@ -11,7 +11,7 @@ from gameserver.players import identities, links, profiles
 from gameserver.players.accounts import InvalidEmail
 from gameserver.players.profiles import Status
 from gameserver.players.tokens import Kind
-from gameserver.rpc import Access, Context, Last, Service, Tx
+from gameserver.rpc import PLAYER_RESET, Access, Context, Last, Service, Tx
 from gameserver.services.player_state.rules import (
     ATTRIBUTES_MAX,
     STATUS_SECONDS_MAX,
@@ -77,7 +77,7 @@ async def reset_player(ctx: Context, request: Nothing) -> None:
     await ctx.core.player_hooks.reset_player(ctx, ctx.player_id)
 
 
-@service.on_reset
+@service.on(PLAYER_RESET)
 async def forget_game_data(ctx: Context, profile_id: str) -> None:
     """Remove what this service keeps of a player beyond the profile."""
     await ctx.tx.run(profiles.RESET, profile=profile_id, app=ctx.app.id)

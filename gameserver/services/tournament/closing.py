@@ -12,11 +12,13 @@ from typing import Any
 import msgspec
 import structlog
 
-from gameserver.domain.leaderboards import Board, EntryType, Version, needed_hooks, rotation_hooks
+from gameserver.domain.leaderboards import AFTER_ROTATION, IS_NEEDED, Board, EntryType, Version
 from gameserver.domain.leaderboards.tournaments import read_settings
-from gameserver.domain.notices import TournamentOver, over_hooks, tell_over
+from gameserver.domain.notices import TOURNAMENT_OVER, TournamentOver, tell_over
+from gameserver.frame import Hooks
 from gameserver.jobs import JobRun
 from gameserver.services.tournament import storage, templates
+from gameserver.services.tournament.base import service
 from gameserver.storage import Row, Transaction
 
 log = structlog.get_logger(__name__)
@@ -76,12 +78,12 @@ class Closing(msgspec.Struct):
         """The last versions of templates to take, by code, where not any will do."""
         return self.reached.last_versions
 
-    async def step(self, tx: Transaction, now_ms: int) -> bool:
+    async def step(self, hooks: Hooks, tx: Transaction, now_ms: int) -> bool:
         """Do the next part; True when nothing is left."""
         if not self.reached.counted:
             await self._count(tx)
         elif not self.reached.ranked:
-            await self._rank(tx, now_ms)
+            await self._rank(hooks, tx, now_ms)
         else:  # who has entered and has no score any more
             return await tx.run(storage.CLEAR, **self.key) < storage.CHUNK
         return False
@@ -96,7 +98,7 @@ class Closing(msgspec.Struct):
         reached.counted = len(rows) < storage.CHUNK
         reached.ranked = reached.counted and not reached.sizes
 
-    async def _rank(self, tx: Transaction, now_ms: int) -> None:
+    async def _rank(self, hooks: Hooks, tx: Transaction, now_ms: int) -> None:
         reached = self.reached
         key, seq, entry_id = reached.place
         rows = await tx.all(storage.RANKED, **self.key, key=key, seq=seq, entry_id=entry_id)
@@ -106,15 +108,17 @@ class Closing(msgspec.Struct):
             # Of the many scores of a member on an arcade board the best one comes first.
             if row["code"] is not None and row["member_id"] not in results:
                 results[row["member_id"]] = self._result(row)
-        if over_hooks and results:
-            for member_id in await self._tell(tx, results, now_ms):
+        if hooks.of(TOURNAMENT_OVER) and results:
+            for member_id in await self._tell(hooks, tx, results, now_ms):
                 results[member_id]["notified_ms"] = now_ms
         await tx.run_many(storage.ADD_RESULT, list(results.values()))
         if results:
             await tx.run(storage.DONE_WITH, **self.key, members=list(results))
         reached.ranked = len(rows) < storage.CHUNK
 
-    async def _tell(self, tx: Transaction, results: dict[str, dict[str, Any]], now_ms: int) -> set[str]:
+    async def _tell(
+        self, hooks: Hooks, tx: Transaction, results: dict[str, dict[str, Any]], now_ms: int
+    ) -> set[str]:
         """Tell those who have got a result; returns whom somebody tells."""
         of_code: dict[str, list[str]] = {}
         for member_id, result in results.items():
@@ -124,6 +128,7 @@ class Closing(msgspec.Struct):
         for code, member_ids in of_code.items():
             how = templates.notification(stored.get(code), "complete")
             told |= await tell_over(
+                hooks,
                 tx,
                 TournamentOver(
                     app_id=self.app_id,
@@ -156,7 +161,8 @@ class Closing(msgspec.Struct):
         }
 
 
-async def begin(tx: Transaction, board: Board, ended: Sequence[Version], now_ms: int) -> None:
+@service.on(AFTER_ROTATION)
+async def begin(hooks: Hooks, tx: Transaction, board: Board, ended: Sequence[Version], now_ms: int) -> None:
     """Make results of the enrolments in versions that have ended, or begin to."""
     for version in ended:
         settings = read_settings(version.t_period)
@@ -176,7 +182,7 @@ async def begin(tx: Transaction, board: Board, ended: Sequence[Version], now_ms:
             ),
         )
         for _ in range(STEPS_AT_ONCE):
-            if await closing.step(tx, now_ms):
+            if await closing.step(hooks, tx, now_ms):
                 break
         else:
             values = msgspec.structs.asdict(closing) | {"reached": _encode(closing.reached)}
@@ -215,7 +221,7 @@ async def _step(run: JobRun, uid: str, version: int) -> bool:
             return False
         values = {name: row[name] for name in Closing.__struct_fields__}
         closing = Closing(**values | {"reached": _decode(row["reached"])})
-        if not await closing.step(tx, run.now_ms):
+        if not await closing.step(run.get(Hooks), tx, run.now_ms):
             await tx.run(storage.REACHED, **closing.key, now_reached=_encode(closing.reached))
             return True
         await tx.run(storage.CLOSED, **closing.key)
@@ -223,6 +229,7 @@ async def _step(run: JobRun, uid: str, version: int) -> bool:
     return False
 
 
+@service.on(IS_NEEDED)
 async def is_closing(tx: Transaction, uid: str, version: int) -> bool:
     """Tell whether the scores of a version are still needed."""
     return await tx.one(storage.IS_CLOSING, uid=uid, of_version=version) is not None
@@ -233,6 +240,3 @@ def _encode(reached: Reached) -> str:
 
 
 _decode = msgspec.json.Decoder(Reached).decode
-
-rotation_hooks.append(begin)
-needed_hooks.append(is_closing)

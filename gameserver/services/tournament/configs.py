@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from gameserver.documents.documents import VersionMismatch, version_wanted
 from gameserver.domain.economy.wallet import InvalidCurrency
-from gameserver.domain.leaderboards import Board, EntryType, NoLeaderboard, no_board, reference_hooks
+from gameserver.domain.leaderboards import IS_REFERRED_TO, Board, EntryType, NoLeaderboard, no_board
 from gameserver.domain.progress.statistics import InvalidStatisticName
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament import storage, templates
@@ -402,12 +402,10 @@ async def _check_board(ctx: Context, config: SetConfig) -> None:
         raise NoTournament("the template board has no tournaments, or is for others")
 
 
+@service.on(IS_REFERRED_TO)
 async def is_model(tx: Transaction, board: Board) -> bool:
     """Tell whether a division set makes its instances like a board."""
     return await tx.one(storage.USES_BOARD, app=board.app_id, board=board.board_id) is not None
-
-
-reference_hooks.append(is_model)
 
 
 def set_shown(ctx: Context, row: Row | dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ from gameserver.wire.shapes import Reply, Request
 
 async def check_member(ctx: Context, group_id: str) -> None:
     """Raise `UnknownGroup`, or `NotGroupMember` unless the caller is a member."""
-    await social.check_member(ctx.tx, ctx.app.id, group_id, ctx.player_id)
+    await social.check_member(ctx.core.hooks, ctx.tx, ctx.app.id, group_id, ctx.player_id)
 
 
 class JoinedReply(Reply):
@@ -127,7 +127,7 @@ async def post_group_with_results(ctx: Context, request: PostGroupWithResults) -
     answer = await with_results(ctx, request, request.group_id, EntryType.GROUP)
     before = answer["postScore"].get("previousLeaderboard")
     entries = [*answer["scores"], *([] if before is None else [before])]
-    groups = await social.groups(ctx.tx, ctx.app.id, [entry["groupId"] for entry in entries])
+    groups = await social.groups(ctx.core.hooks, ctx.tx, ctx.app.id, [entry["groupId"] for entry in entries])
     for entry in entries:
         group = groups.get(entry["groupId"])
         entry["groupName"] = "" if group is None else group.name
@@ -182,5 +182,5 @@ async def get_group_divisions(ctx: Context, request: OfGroup) -> dict[str, dict[
 @service.operation("SYS_GET_GROUP_DIVISIONS", tx=Tx.READ, access=Access.SERVER, errors=(UnknownGroup,))
 async def sys_get_group_divisions(ctx: Context, request: OfGroup) -> dict[str, dict[str, list[str]]]:
     """List the boards of the instances that a group is in, by state and division set."""
-    await social.group(ctx.tx, ctx.app.id, request.group_id)
+    await social.group(ctx.core.hooks, ctx.tx, ctx.app.id, request.group_id)
     return await divisions_of(ctx, request.group_id, claimable=False)

@@ -11,14 +11,14 @@ import structlog
 
 from gameserver.apps import App
 from gameserver.domain.leaderboards import Board
-from gameserver.domain.leaderboards.hooks import rewarded_hooks
+from gameserver.domain.leaderboards.hooks import REWARDED
 from gameserver.domain.leaderboards.periods import DAY_MS
 from gameserver.domain.progress import experience
 from gameserver.domain.progress.experience import Progress, ProgressEvent
 from gameserver.domain.progress.rewards import Paid, Rewards
 from gameserver.jobs import Job, JobRun, forget
 from gameserver.services.tournament import closing, storage, templates
-from gameserver.services.tournament.base import AlreadyClaimed
+from gameserver.services.tournament.base import AlreadyClaimed, service
 from gameserver.storage import Aborted, Database, Row, StorageError, Transaction, locks
 from gameserver.wire.errors import GameError
 
@@ -67,13 +67,11 @@ async def claim(tx: Transaction, app: App, row: Row, now_ms: int) -> tuple[Rewar
     return reward, progress, paid
 
 
+@service.on(REWARDED)
 async def rewarded(tx: Transaction, board: Board, version: int, members: Sequence[str]) -> Iterable[str]:
     """Return which members have got their reward for a version of a board."""
     params = {"uid": board.uid, "of_version": version, "members": list(members)}
     return [row["member_id"] for row in await tx.all(storage.CLAIMED, **params)]
-
-
-rewarded_hooks.append(rewarded)
 
 
 async def _pay_due(run: JobRun) -> None:

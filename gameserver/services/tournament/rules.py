@@ -8,7 +8,7 @@ from gameserver.apps import App
 from gameserver.documents.documents import data_out
 from gameserver.domain.economy import wallet
 from gameserver.domain.economy.wallet import Balance, BalanceOutOfRange, CurrencySettings
-from gameserver.domain.leaderboards import Board, EntryType, Stale, no_board, post_hooks, templates_hooks
+from gameserver.domain.leaderboards import BEFORE_POST, TEMPLATE_VERSIONS, Board, EntryType, Stale, no_board
 from gameserver.domain.leaderboards.periods import period_minutes
 from gameserver.domain.leaderboards.tournaments import (
     PhaseTimes,
@@ -32,6 +32,7 @@ from gameserver.services.tournament.base import (
     TooLateToJoin,
     UseDivisions,
     WrongEntryType,
+    service,
 )
 from gameserver.services.tournament.templates import Template
 from gameserver.storage import Aborted, Row, Transaction
@@ -123,6 +124,7 @@ def check_posting(period: Period, now_ms: int, round_started_ms: int | None) -> 
         raise PlayEnded("play is over")
 
 
+@service.on(TEMPLATE_VERSIONS)
 async def versions_of(tx: Transaction, app: App, board: Board, now_ms: int) -> dict[str, int]:
     """Return the versions of the templates that hold for a board's running period, by code."""
     period = period_of(board, board.version, board.started_ms, board.reset_ms, board.t_period)
@@ -130,9 +132,6 @@ async def versions_of(tx: Transaction, app: App, board: Board, now_ms: int) -> d
         return {}
     found = await templates.of_period(tx, app, period.codes, period, now_ms=now_ms)
     return {code: template.version for code, template in found.items()}
-
-
-templates_hooks.append(versions_of)
 
 
 def not_enrolled() -> NotEnrolled:
@@ -172,6 +171,7 @@ async def read_part(tx: Transaction, board: Board, version: int, member_id: str)
     return None if row["code"] is None else row
 
 
+@service.on(BEFORE_POST)
 async def may_post(tx: Transaction, board: Board, member_id: str, now_ms: int) -> None:
     """Refuse scores from outside of tournaments, unless the member has entered and play goes on.
 
@@ -187,9 +187,6 @@ async def may_post(tx: Transaction, board: Board, member_id: str, now_ms: int) -
     check_posting(period, now_ms, None)
     if not row["posted"]:
         await tx.run(storage.POSTED, **this)
-
-
-post_hooks.append(may_post)
 
 
 # Entering and leaving

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from gameserver.apps import App
 from gameserver.domain.economy.wallet import CurrencySettings
-from gameserver.domain.leaderboards import EntryType, settings_hooks
+from gameserver.domain.leaderboards import BEFORE_SETTINGS, EntryType
 from gameserver.domain.leaderboards.tournaments import InvalidTournamentSettings, TournamentSettings
 from gameserver.domain.progress.experience import PlayerStatisticsSettings
 from gameserver.domain.progress.rewards import Amount, Points, Rewards
@@ -29,6 +29,7 @@ from gameserver.services.tournament.base import (
     Payout,
     TemplateSettings,
     TournamentsSettings,
+    service,
 )
 from gameserver.storage import Row, Transaction
 from gameserver.wire.errors import InvalidParameterValue
@@ -355,6 +356,7 @@ class _Now(NamedTuple):
     last_versions: Mapping[str, int]
 
 
+@service.on(BEFORE_SETTINGS)
 async def check_automatic(
     tx: Transaction, app: App, settings: TournamentSettings, now_ms: int, where: str
 ) -> None:
@@ -365,8 +367,6 @@ async def check_automatic(
         if any(template.entry_fee for template in found.values()):
             raise InvalidTournamentSettings(f"{where}.tTournament.tAutoJoin: the tournament has an entry fee")
 
-
-settings_hooks.append(check_automatic)
 
 _decode = msgspec.json.Decoder(TemplateConfig).decode
 _NO_FOLDER = Path()

@@ -1,0 +1,80 @@
+"""What a server gathers: hooks and the parts that live as long as it does. Two servers share nothing."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from gameserver.app import open_server, registry
+from gameserver.domain import social
+from gameserver.frame import Hook, Hooks, Parts
+from gameserver.frame.lifespans import Lifespans
+from gameserver.wire.clock import FixedClock
+from tests.conftest import Game
+
+ASKED: Hook[Callable[[], str]] = Hook("test.asked")
+
+
+def test_subscribers_are_asked_in_their_order() -> None:
+    hooks = Hooks([(ASKED, lambda: "a")])
+    hooks.subscribe(ASKED, lambda: "b")
+    assert [each() for each in hooks.of(ASKED)] == ["a", "b"]
+    assert Hooks().of(ASKED) == ()
+
+
+def test_every_server_gathers_anew() -> None:
+    first, second = registry(), registry()
+    first.hooks.subscribe(ASKED, lambda: "a")
+    assert second.hooks.of(ASKED) == ()
+    assert first.player_hooks is not second.player_hooks
+
+
+async def test_two_servers_in_a_process_share_no_subscribers(game: Game) -> None:
+    async def friends(*_: object) -> list[str]:
+        return ["a-friend"]
+
+    game.core.hooks.subscribe(social.FRIENDS, friends)
+    async with open_server(game.server_app.settings, clock=FixedClock(), with_jobs=False) as other:
+        for core, expected in ((game.core, ["a-friend"]), (other.core, [])):
+            async with core.database.read() as tx:
+                assert await social.friends_of(core.hooks, tx, "app", "somebody") == expected
+
+
+class Engine:
+    """A part."""
+
+
+class Wheel:
+    """A part that needs another."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+
+async def test_parts_are_found_by_their_types_and_closed_in_the_opposite_order() -> None:
+    closed: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def engine(_: Parts) -> AsyncIterator[Engine]:
+        yield Engine()
+        closed.append("engine")
+
+    @contextlib.asynccontextmanager
+    async def wheel(parts: Parts) -> AsyncIterator[Wheel]:
+        yield Wheel(parts.get(Engine))
+        closed.append("wheel")
+
+    @contextlib.asynccontextmanager
+    async def loop(_: Parts) -> AsyncIterator[None]:
+        yield None
+        closed.append("loop")
+
+    async with Lifespans() as lifespans:
+        for each in (engine, wheel, loop):
+            await lifespans.open(each)
+        assert lifespans.parts.get(Wheel).engine is lifespans.parts.get(Engine)
+        with pytest.raises(ValueError, match="two parts"):
+            await lifespans.open(engine)
+        with pytest.raises(LookupError, match="FixedClock"):
+            lifespans.parts.get(FixedClock)
+    assert closed == ["engine", "loop", "wheel", "engine"]
