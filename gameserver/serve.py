@@ -92,7 +92,7 @@ def serve(settings: Settings) -> None:
         _check_apps(settings.apps)
 
         def ready(apps: list[App]) -> None:
-            _warn_of_unsigned(settings, apps)
+            _warn_of_open_doors(settings, apps)
             if admin is not None:
                 log.info("admin_listening", url=settings.admin_url)
             if sample is not None:
@@ -251,7 +251,7 @@ def _reachable(settings: Settings) -> str:
     return settings.listening_url
 
 
-def _warn_of_unsigned(settings: Settings, apps: list[App]) -> None:
+def _warn_of_open_doors(settings: Settings, apps: list[App]) -> None:
     if _is_loopback(settings.host):
         return
     for app in apps:
@@ -261,6 +261,13 @@ def _warn_of_unsigned(settings: Settings, apps: list[App]) -> None:
                 app=app.id,
                 host=settings.host,
                 advice=f'say signature = "required" in {app.path / "app.toml"}',
+            )
+        if app.login.anonymous_id_alone:
+            log.warning(
+                "anonymous_ids_alone_from_other_machines",
+                app=app.id,
+                host=settings.host,
+                advice=f"delete anonymous_id_alone from [login] in {app.path / 'app.toml'}",
             )
 
 

@@ -11,14 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from msgspec import Meta, Struct, field
 from msgspec.structs import fields
 
 from gameserver.apps.mail_addresses import is_mail_address
 from gameserver.apps.references import Declares
+from gameserver.apps.token_keys import TokenAlgorithm, unfit
 
 S = TypeVar("S", bound=Struct)
 
@@ -288,6 +286,13 @@ class LoginSettings(Settings, kw_only=True):
         bool,
         Meta(description="true refuses logins of type Email until the player has followed the mailed link."),
     ] = False
+    anonymous_id_alone: Annotated[
+        bool,
+        Meta(
+            description="true lets an Anonymous login of a known id in without its profileId. Handy for "
+            "trying things out by hand, not for production: whoever learns the id has the account."
+        ),
+    ] = False
     conceal_accounts: Annotated[
         bool,
         Meta(
@@ -329,26 +334,6 @@ class WebhookLogin(Settings, kw_only=True, tag_field="kind", tag="webhook"):
     ] = 5.0
 
 
-TokenAlgorithm = Literal[
-    "HS256",
-    "HS384",
-    "HS512",
-    "RS256",
-    "RS384",
-    "RS512",
-    "PS256",
-    "PS384",
-    "PS512",
-    "ES256",
-    "ES384",
-    "ES512",
-    "EdDSA",
-]
-_HMAC_KEY_BYTES_MIN = {"HS256": 32, "HS384": 48, "HS512": 64}
-_CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
-_RSA_BITS_MIN = 2048
-
-
 class TokenLogin(Settings, kw_only=True, tag_field="kind", tag="token"):
     """External login with a signed token (JWT) that another system of the studio issued."""
 
@@ -383,33 +368,11 @@ class TokenLogin(Settings, kw_only=True, tag_field="kind", tag="token"):
             return
         where = "key_file" if self.key_file else "key_env" if self.key_env else "key"
         try:
-            complaint = _unfit(self.verification_key(folder), self.algorithm)
+            complaint = unfit(self.verification_key(folder), self.algorithm)
         except (OSError, ValueError) as error:
             complaint = f"the key cannot be read: {error}"
         if complaint:
             yield where, complaint
-
-
-def _unfit(key: str, algorithm: str) -> str:
-    """Say why a key cannot serve an algorithm; empty when it can."""
-    if least := _HMAC_KEY_BYTES_MIN.get(algorithm):
-        if "-----BEGIN" in key:
-            return f"{algorithm} needs a shared secret, got a PEM key"
-        size = len(key.encode())
-        return "" if size >= least else f"{algorithm} needs a key of at least {least} bytes, got {size}"
-    try:
-        public = load_pem_public_key(key.encode())
-    except (ValueError, UnsupportedAlgorithm):
-        return f"{algorithm} needs a public key in PEM form (-----BEGIN PUBLIC KEY-----)"
-    if algorithm in _CURVES:
-        fits = isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name == _CURVES[algorithm]
-        return "" if fits else f"{algorithm} needs an elliptic curve key on {_CURVES[algorithm]}"
-    if algorithm == "EdDSA":
-        fits = isinstance(public, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)
-        return "" if fits else "EdDSA needs an Ed25519 or Ed448 key"
-    if not isinstance(public, rsa.RSAPublicKey):
-        return f"{algorithm} needs an RSA key"
-    return "" if public.key_size >= _RSA_BITS_MIN else f"an RSA key needs at least {_RSA_BITS_MIN} bits"
 
 
 ExternalLogin = WebhookLogin | TokenLogin

@@ -68,6 +68,9 @@ signature = "optional"
 #enabled = true
 # Login types that are allowed. Without this line: all.
 #types = ["Anonymous", "Email", "Universal", "External"]
+# An Anonymous login of a known id comes with the profileId of its player. true takes the id alone, which is
+# handy for lines typed by hand; delete the line before players arrive.
+anonymous_id_alone = true
 # Failed logins within the window that lock an account or a network address, and for how long.
 #failures_per_account = 5
 #failures_per_address = 20

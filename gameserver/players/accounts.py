@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from gameserver.apps import App, is_mail_address
-from gameserver.players import identities, profiles, tokens
+from gameserver.players import identities, pairs, profiles, tokens
 from gameserver.players.audit import Audit
 from gameserver.players.external import ExternalLogins, UnableToValidate, UnknownExternalLogin
 from gameserver.players.lockout import Attempt, LockedOut
@@ -48,6 +48,13 @@ class MissingProfile(GameError):
 
     status = HTTPStatus.ACCEPTED
     reason_code = 40208
+
+
+class ProfileNotNamed(GameError):
+    """The id of an Anonymous identity opens nothing by itself: it comes with the profile it belongs to."""
+
+    status = HTTPStatus.ACCEPTED
+    reason_code = 40209
 
 
 class WrongCredentials(GameError):
@@ -93,6 +100,7 @@ LOGIN_ERRORS: tuple[type[GameError], ...] = (
     MissingIdentity,
     SwitchingProfiles,
     MissingProfile,
+    ProfileNotNamed,
     WrongCredentials,
     UnableToValidate,
     UnknownAuthenticationType,
@@ -113,7 +121,7 @@ LOGIN_ERRORS: tuple[type[GameError], ...] = (
 class Proof(Enum):
     """How an authentication type proves who is calling."""
 
-    POSSESSION = auto()  # knowing the id is enough: a random id kept by the device
+    POSSESSION = auto()  # a random id kept by the device, and the profile that it played
     PASSWORD = auto()
     EXTERNAL = auto()  # the operator's own system vouches
     HANDOFF = auto()  # a single-use token made by this server
@@ -163,6 +171,7 @@ class Login(msgspec.Struct, kw_only=True):
     external_auth_name: str = ""
     force_create: bool = False
     profile_id: str = ""
+    anonymous_id: str = ""
     language_code: str | None = None
     country_code: str | None = None
     time_zone_offset: float | None = None
@@ -172,7 +181,7 @@ class Login(msgspec.Struct, kw_only=True):
 class Verified:
     """Credentials that hold, or an identity that nobody has yet and that the client wants made.
 
-    Where knowing the identity is all it takes, nobody has looked for it yet: `log_in` does, in the statement
+    Where possession is all it takes, nobody has looked for the identity yet: `log_in` does, in the statement
     that notes the login, and sets `profile_id`.
     """
 
@@ -421,29 +430,36 @@ async def log_in(
     With `states` the row holds what their `show` needs. Raises `Aborted` when what was verified has changed
     meanwhile: verify again.
     """
+    player, is_new = await _find_or_make(tx, app, login, verified, now_ms, new_id, states)
+    device = pairs.digest(login.anonymous_id)
+    own_id = verified.type == "Anonymous" and login.anonymous_id == verified.external_id
+    if device is not None and not own_id and (is_new or not player["knows_device"]):
+        await pairs.add(tx, player["profile_id"], device, player["session_epoch"], now_ms)
+    return player, is_new
+
+
+async def _find_or_make(
+    tx: Transaction,
+    app: App,
+    login: Login,
+    verified: Verified,
+    now_ms: int,
+    new_id: Callable[[], str],
+    states: States,
+) -> tuple[Row, bool]:
     said = {
         "new_language_code": login.language_code,
         "new_country_code": login.country_code,
         "new_time_zone_offset": login.time_zone_offset,
+        "device": pairs.digest(login.anonymous_id),
     }
     if not verified.looked_up:
-        player = await tx.one(
-            states.log_in_by_identity,
-            app=app.id,
-            type_=verified.type,
-            key=verified.key,
-            now_ms=now_ms,
-            **said,
-        )
+        player = await _log_in_by_possession(tx, app, login, verified, now_ms, said, states)
         if player is not None:
             verified.profile_id = player["profile_id"]
-            if login.profile_id and login.profile_id != player["profile_id"]:
-                raise _switching()
             if player["is_disabled"]:
                 raise _disabled()
             return player, False
-        if login.profile_id or not login.force_create:
-            raise _unknown(login)
     if verified.profile_id is None or not verified.looked_up:
         return await _create(tx, app, login, verified, now_ms, new_id()), True
     if verified.handoff is not None:
@@ -474,6 +490,45 @@ async def log_in(
             tx, app.id, verified.profile_id, verified.type, verified.key, verified.renewed_digest
         )
     return player, False
+
+
+async def _log_in_by_possession(
+    tx: Transaction,
+    app: App,
+    login: Login,
+    verified: Verified,
+    now_ms: int,
+    said: dict[str, Any],
+    states: States,
+) -> Row | None:
+    """Note the login of who has a device's id; None when the id is nobody's and a player is to be made."""
+    identity = {"app": app.id, "type_": verified.type, "key": verified.key}
+    if login.profile_id:
+        player = await tx.one(
+            states.log_in_from_device,
+            profile=login.profile_id,
+            **identity,
+            possessed=pairs.digest(verified.external_id),
+            now_ms=now_ms,
+            **said,
+        )
+    elif app.login.anonymous_id_alone:
+        player = await tx.one(states.log_in_by_identity, **identity, now_ms=now_ms, **said)
+    else:
+        player = None
+    if player is not None:
+        return player
+    known = None
+    if login.profile_id or not app.login.anonymous_id_alone:
+        known = await identities.find(tx, app.id, verified.type, verified.key)
+    if known is not None:
+        verified.profile_id = known["profile_id"]
+        raise (
+            _switching() if login.profile_id else ProfileNotNamed("the id of a device comes with its profile")
+        )
+    if login.profile_id or not login.force_create:
+        raise _unknown(login)
+    return None
 
 
 async def _create(

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, exists, func, select
+from sqlalchemy import bindparam, exists, func, or_, select
 from sqlalchemy.sql.elements import Label
 
 from gameserver.apps import App
-from gameserver.players import profiles
+from gameserver.players import pairs, profiles
 from gameserver.players.identities import OF_PLAYER, THIS_IDENTITY, identities
 from gameserver.storage import Row, Transaction
 
@@ -26,6 +26,7 @@ LOG_IN_BY_IDENTITY = profiles.LOG_IN.where(
     profiles.players.c.profile_id == select(identities.c.profile_id).where(*THIS_IDENTITY).scalar_subquery(),
     profiles.players.c.app_id == bindparam("app"),
 ).values(_KEPT_UNLESS_SAID)
+LOG_IN_FROM_DEVICE = LOG_IN.where(or_(exists().where(*OF_PLAYER), pairs.is_known("possessed")))
 LOG_IN_WITH_IDENTITY = LOG_IN.where(exists().where(*OF_PLAYER))
 LOG_IN_WITH_PASSWORD = LOG_IN.where(exists().where(*OF_PLAYER, identities.c.digest == bindparam("digest")))
 
@@ -67,10 +68,12 @@ class States:
         self._parts = tuple(parts)
         columns = (*profiles.STATE, *(part.column for part in self._parts))
         self._read = select(*columns).where(*profiles.THIS_PLAYER)
-        self.log_in = LOG_IN.returning(*columns)
-        self.log_in_by_identity = LOG_IN_BY_IDENTITY.returning(*columns)
-        self.log_in_with_identity = LOG_IN_WITH_IDENTITY.returning(*columns)
-        self.log_in_with_password = LOG_IN_WITH_PASSWORD.returning(*columns)
+        knows_device = pairs.is_known("device").label("knows_device")
+        self.log_in = LOG_IN.returning(*columns, knows_device)
+        self.log_in_by_identity = LOG_IN_BY_IDENTITY.returning(*columns, knows_device)
+        self.log_in_from_device = LOG_IN_FROM_DEVICE.returning(*columns, knows_device)
+        self.log_in_with_identity = LOG_IN_WITH_IDENTITY.returning(*columns, knows_device)
+        self.log_in_with_password = LOG_IN_WITH_PASSWORD.returning(*columns, knows_device)
 
     async def read(self, tx: Transaction, app: App, profile_id: str, now_ms: int) -> dict[str, Any] | None:
         """Return a player's state; None when there is no such player."""

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 import gameserver
 from gameserver.apps import App, is_mail_address
-from gameserver.players import accounts, identities, links, tokens
+from gameserver.players import accounts, identities, links, pairs, tokens
 from gameserver.players.accounts import (
     LOGIN_ERRORS,
     EmailNotValidated,
@@ -96,7 +96,7 @@ class Authenticate(Request):
     authentication_token: str | None = None
     force_create: bool | None = False
     profile_id: str | None = None
-    anonymous_id: str | None = None
+    anonymous_id: Annotated[str, Meta(max_length=accounts.EXTERNAL_ID_MAX)] | None = None
     release_platform: Fact | None = None
     game_version: Fact | None = None
     client_lib: Fact | None = None
@@ -117,6 +117,7 @@ class Authenticate(Request):
             external_auth_name=self.external_auth_name or "",
             force_create=bool(self.force_create),
             profile_id=self.profile_id or "",
+            anonymous_id=self.anonymous_id or "",
             language_code=self.language_code or None,
             country_code=self.country_code or None,
             time_zone_offset=self.time_zone_offset,
@@ -210,7 +211,9 @@ def of_player(ctx: Context, _: Authenticate) -> list[str]:
 async def authenticate(ctx: Context, request: Authenticate) -> dict[str, Any]:
     """Log in, and make a new player if the client asks for one. The answer is the player's whole state.
 
-    Refused are wrong credentials, unknown identities unless `forceCreate` is set and no `profileId` is
+    A login that names an `anonymousId` lets that device come back with it as an Anonymous login, if it
+    names the profile. Refused are wrong credentials, an Anonymous id that is known but comes without its
+    profile, unless the app allows that, unknown identities unless `forceCreate` is set and no `profileId` is
     sent, an identity that belongs to another profile than `profileId`, accounts that are disabled or
     locked after too many failures, and clients the app does not admit. A refusal leaves the caller's
     previous session as it was.
@@ -273,7 +276,7 @@ async def _mail_validation(ctx: Context, key: str) -> None:
 
 # A player's life
 
-service.keeps(identities.KEPT, tokens.KEPT)
+service.keeps(identities.KEPT, pairs.KEPT, tokens.KEPT)
 
 
 # The server

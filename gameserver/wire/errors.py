@@ -117,7 +117,7 @@ class SessionLimitReached(GameError):
     """The app allows no further session for this player, and refuses the newest."""
 
     status = HTTPStatus.FORBIDDEN
-    reason_code = 40209
+    reason_code = 49102
 
 
 # A message

@@ -129,12 +129,13 @@ def test_tls_with_a_certificate_of_dev_cert(tmp_path: Path) -> None:
         assert httpx.get(server.url + "/healthz", verify=trust).status_code == 200
 
 
-def test_apps_without_signatures_are_warned_of_when_others_can_connect(tmp_path: Path) -> None:
+def test_apps_whose_doors_are_open_are_warned_of_when_others_can_connect(tmp_path: Path) -> None:
     with running(tmp_path, "--host", "0.0.0.0") as server:
         assert f"http://127.0.0.1:{server.url.rpartition(':')[2]}/dispatcher" in server.errors
         assert "unsigned_packets_from_other_machines" in server.errors
+        assert "anonymous_ids_alone_from_other_machines" in server.errors
     with running(tmp_path) as server:
-        assert "unsigned_packets_from_other_machines" not in server.errors
+        assert "from_other_machines" not in server.errors
 
 
 BROKEN_APP = 'id = "10002"\nsecret = "0123456789abcdef"\ntitel = "Demo"\n'

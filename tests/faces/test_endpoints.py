@@ -237,7 +237,7 @@ async def test_the_newest_login_may_be_refused(game: Game, apps_folder: Path) ->
     page = await player(game)
     second = browser(game)
     response = await second.post("/v1/login", json={"user": page.user, "secret": PASSWORD})  # type: ignore[attr-defined]
-    assert response.json()["reason_code"] == 40209
+    assert response.json()["reason_code"] == 49102
     assert await status(page) == 200
     await page.post("/v1/logout")
     assert (await second.post("/v1/login", json={"user": page.user, "secret": PASSWORD})).status_code == 200  # type: ignore[attr-defined]

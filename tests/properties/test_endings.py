@@ -243,7 +243,7 @@ class World:
         try:
             await client.log_in("Universal", self.user, PASSWORD, forceCreate=False)
         except Refusal as refusal:
-            if refusal.reason_code not in (40209, 40304, 40356, 40790):
+            if refusal.reason_code not in (49102, 40304, 40356, 40790):
                 raise
         else:
             self.opened(client.session_id)

@@ -23,13 +23,17 @@ FAILURES, WINDOW, LOCK = 3, 60, 40
 
 @dataclass(frozen=True)
 class Attempt:
-    """One login. `profile` says the profile it comes with: none, its own, another's or one that never was."""
+    """One login. `profile` says the profile it comes with: none, its own, another's or one that never was.
+
+    `device` is its anonymousId; an Anonymous login of the same name comes from that device.
+    """
 
     type: str
     name: str
     password: str
     force: bool
     profile: str
+    device: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ attempts = st.builds(
     password=st.sampled_from(["right", "right", "wrong"]),
     force=st.booleans(),
     profile=st.sampled_from(["", "", "", "own", "other", "never"]),
+    device=st.sampled_from(["", "ada", "bob"]),
 )
 steps = st.lists(
     attempts | attempts | attempts | st.builds(Pause, st.sampled_from([1, 20, 39, 40, 60])),
@@ -65,6 +70,8 @@ class Model:
     """What should happen, one dictionary at a time."""
 
     conceal: bool
+    alone: bool
+    pairs: set[tuple[str, str]] = field(default_factory=set)  # profile, device
     identities: dict[tuple[str, str], Known] = field(default_factory=dict)
     failures: dict[tuple[str, str], list[int]] = field(
         default_factory=dict
@@ -89,6 +96,11 @@ class Model:
                     return 40307
             else:
                 self.failures.pop(key, None)
+        if attempt.type == "Anonymous":
+            if (profile, attempt.name) in self.pairs:
+                known = next(each for each in self.identities.values() if each.profile == profile)
+            elif known is not None and not profile and not self.alone:
+                return 40209
         if known is None:
             if profile:
                 return 40206
@@ -106,10 +118,11 @@ class Model:
 
 
 @asynccontextmanager
-async def server(folder: Path, conceal: bool) -> AsyncIterator[Game]:
+async def server(folder: Path, conceal: bool, alone: bool) -> AsyncIterator[Game]:
     (folder / "apps" / "test").mkdir(parents=True)
     (folder / "apps" / "test" / "app.toml").write_text(
-        f"{APP_TOML}[login]\nconceal_accounts = {str(conceal).lower()}\nfailures_per_account = {FAILURES}\n"
+        f"{APP_TOML}[login]\nconceal_accounts = {str(conceal).lower()}\n"
+        f"anonymous_id_alone = {str(alone).lower()}\nfailures_per_account = {FAILURES}\n"
         f"failures_per_address = 100000\nwindow_seconds = {WINDOW}\nlock_seconds = {LOCK}\n"
     )
     clock = FixedClock()
@@ -122,8 +135,8 @@ async def server(folder: Path, conceal: bool) -> AsyncIterator[Game]:
         await game.http.aclose()
 
 
-async def play(game: Game, conceal: bool, example: int, sequence: list[Attempt | Pause]) -> None:
-    model, alive = Model(conceal), dict[str, Client]()
+async def play(game: Game, conceal: bool, alone: bool, example: int, sequence: list[Attempt | Pause]) -> None:
+    model, alive = Model(conceal, alone), dict[str, Client]()
     for step in sequence:
         if isinstance(step, Pause):
             game.clock.advance(step.seconds)
@@ -143,14 +156,19 @@ async def play(game: Game, conceal: bool, example: int, sequence: list[Attempt |
         answer, status = None, 200
         try:
             answer = await client.log_in(
-                step.type, external_id, step.password, forceCreate=step.force, profileId=profile
+                step.type,
+                external_id,
+                step.password,
+                forceCreate=step.force,
+                profileId=profile,
+                anonymousId=f"{step.device}-{example}" if step.device else None,
             )
             got: Any = answer["newUser"]
         except Refusal as refusal:
             got, status = refusal.reason_code, refusal.status
         if isinstance(expected, int):
             assert got == expected, (step, profile)
-            assert status == (202 if expected in (40206, 40207, 40208) else 403)
+            assert status == (202 if expected in (40206, 40207, 40208, 40209) else 403)
             for session in alive.values():  # a refusal touches nobody's session
                 await session.call("time", "READ")
             continue
@@ -165,6 +183,8 @@ async def play(game: Game, conceal: bool, example: int, sequence: list[Attempt |
             assert answer["profileId"] == expected.profile
             assert (answer["loginCount"], answer["previousLogin"]) == (expected.logins + 1, expected.last)
             expected.logins, expected.last = expected.logins + 1, now
+        if step.device:
+            model.pairs.add((answer["profileId"], step.device))
         previous = alive.get(answer["profileId"])
         if previous is not None:  # one session for each player: the newest
             assert (await previous.refused("playerState", "READ")).reason_code == 40356
@@ -177,9 +197,11 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@pytest.mark.parametrize("conceal", [False, True])
-def test_logins_end_as_the_model_says(runner: asyncio.Runner, tmp_path: Path, conceal: bool) -> None:
-    context = server(tmp_path, conceal)
+@pytest.mark.parametrize(("conceal", "alone"), [(False, False), (True, True)])
+def test_logins_end_as_the_model_says(
+    runner: asyncio.Runner, tmp_path: Path, conceal: bool, alone: bool
+) -> None:
+    context = server(tmp_path, conceal, alone)
     game = runner.run(context.__aenter__())
     examples = itertools.count()
     try:
@@ -189,7 +211,7 @@ def test_logins_end_as_the_model_says(runner: asyncio.Runner, tmp_path: Path, co
         )
         @given(steps)
         def check(sequence: list[Attempt | Pause]) -> None:
-            runner.run(play(game, conceal, next(examples), sequence))
+            runner.run(play(game, conceal, alone, next(examples), sequence))
 
         check()
     finally:

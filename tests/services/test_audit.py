@@ -86,7 +86,7 @@ async def test_a_refusal_counts_once_when_the_packet_runs_again(game: Game) -> N
     name = game.unique("u")
     player = await game.player(type_="Anonymous", external_id=name)
     await actions.player_disable(game.server_app, APP_ID, player.profile_id)
-    login = {"authenticationType": "Anonymous", "externalId": name, "authenticationToken": ""}
+    login = {"authenticationType": "Anonymous", "externalId": name, "profileId": player.profile_id}
     entries = await game.client().packet(
         (AUTH, "AUTHENTICATE", login), (AUTH, "GET_SERVER_VERSION", {}), (PLAYER, "READ", {})
     )
@@ -97,7 +97,7 @@ async def test_a_refusal_counts_once_when_the_packet_runs_again(game: Game) -> N
 async def test_sessions_that_yield_to_a_login(game: Game) -> None:
     name = game.unique("u")
     first = await game.player(external_id=name)
-    await game.client().log_in(external_id=name)
+    await game.client().log_in(external_id=name, profileId=first.profile_id)
     assert await of_player(game, first.profile_id, "kind", "reason") == [
         ("login", "Anonymous"),
         ("login", "Anonymous"),
@@ -110,11 +110,10 @@ async def test_a_login_beyond_the_limit(game: Game, apps_folder: Path) -> None:
     async with other_server(game, apps_folder, APP_TOML + limit) as strict:
         name = strict.unique("u")
         player = await strict.player(external_id=name)
-        refusal = await strict.client().refused(
-            AUTH, "AUTHENTICATE", authenticationType="Anonymous", externalId=name, authenticationToken=""
-        )
-        assert refusal.reason_code == 40209
-        assert (await of_player(strict, player.profile_id, "kind", "reason"))[-1] == ("refusal", "40209")
+        again = {"authenticationType": "Anonymous", "externalId": name, "profileId": player.profile_id}
+        refusal = await strict.client().refused(AUTH, "AUTHENTICATE", **again)
+        assert refusal.reason_code == 49102
+        assert (await of_player(strict, player.profile_id, "kind", "reason"))[-1] == ("refusal", "49102")
 
 
 async def test_ends_by_operators_and_deletions(game: Game) -> None:
@@ -301,11 +300,11 @@ async def test_events_wait_while_sql_is_away_and_no_more_than_fit(
 
 async def test_a_login_costs_no_sql_for_the_audit(game: Game) -> None:
     name = game.unique("u")
-    await game.player(external_id=name)
+    player = await game.player(external_id=name)
     await game.core.audit.flush()
     seen: list[str] = []
     game.core.database.observe = lambda kind, _: seen.append(kind)
-    await game.client().log_in(external_id=name)
+    await game.client().log_in(external_id=name, profileId=player.profile_id)
     assert "run_many" not in seen
     await game.core.audit.flush()
     assert "run_many" in seen

@@ -253,7 +253,7 @@ async def test_reports_are_forgotten_in_time_and_in_steps(
     for operation in (*ALL, ALL[0]):
         await send(player, operation)
     game.clock.advance(30 * DAY)
-    await send(await again(game, name), ALL[0], "new")
+    await send(await again(game, name, player), ALL[0], "new")
     await game.run_jobs("dataStream.forget")
     assert len(await of_player(game, player)) == 6
     game.clock.advance(0.001)
@@ -274,10 +274,10 @@ async def test_forgetting_lets_others_have_their_turn(game: Game, monkeypatch: p
     assert len(await of_player(game, player)) == 1
 
 
-async def again(game: Game, name: str) -> Client:
+async def again(game: Game, name: str, player: Client) -> Client:
     """The same player, after their session has lapsed."""
     client = game.client()
-    await client.log_in(external_id=name)
+    await client.log_in(external_id=name, profileId=player.profile_id)
     return client
 
 

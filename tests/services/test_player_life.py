@@ -124,7 +124,7 @@ async def _player(game: Game) -> Client:
     registered = await game.http.post("/LIFE-APP/js-key/users/register", json=user)
     assert registered.status_code == 200, registered.text
     player = game.client()
-    await player.log_in("Email", email, PASSWORD)
+    await player.log_in("Email", email, PASSWORD, anonymousId=game.unique("device"))
     profile = player.profile_id
     assert registered.json()["objectId"] == profile
     stayed = await game.http.post("/v1/stay", json={"login": email, "password": PASSWORD})

@@ -583,9 +583,11 @@ async def test_the_sample_is_right_where_it_is_commented_out(game: Game, tmp_pat
 
 async def test_whoever_comes_back_is_told_of_their_own(game: Game) -> None:
     ids = [game.unique("back") for _ in range(3)]
+    profiles = []
     for wins, external_id in enumerate(ids):
         player = await game.player(external_id=external_id)
         await player.call("playerStatistics", "UPDATE", statistics={"wins": wins})
+        profiles.append(player.profile_id)
     for wins, external_id in enumerate(ids):
-        told = await game.client().log_in(external_id=external_id)
+        told = await game.client().log_in(external_id=external_id, profileId=profiles[wins])
         assert told["statistics"]["wins"] == wins

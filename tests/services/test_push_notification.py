@@ -169,7 +169,7 @@ async def test_a_logout_takes_the_devices_of_its_session(game: Game) -> None:
     name = game.unique("u")
     phone, tablet = game.client(), game.client()
     await phone.log_in("Anonymous", name)
-    await tablet.log_in("Anonymous", name)
+    await tablet.log_in("Anonymous", name, profileId=phone.profile_id)
     await register(game, phone)
     kept = await register(game, tablet)
     await phone.call("playerState", "LOGOUT")
@@ -195,7 +195,7 @@ async def test_a_session_that_yields_to_a_login_takes_its_devices(game: Game) ->
     clients = []
     for _ in range(4):  # three are allowed at once
         clients.append(game.client())
-        await clients[-1].log_in("Anonymous", name)
+        await clients[-1].log_in("Anonymous", name, profileId=clients[0].profile_id)
         game.clock.advance(1)
         if len(clients) == 1:
             await register(game, clients[0])
@@ -238,7 +238,7 @@ async def test_what_is_registered_after_the_end_stays(game: Game, monkeypatch: p
     await actions.session_end(game.server_app, APP_ID, profile=player.profile_id)
     await asyncio.sleep(0)  # the follow-up takes its turn, and waits
     game.clock.advance(1)
-    await again.log_in("Anonymous", name)
+    await again.log_in("Anonymous", name, profileId=player.profile_id)
     kept = await register(game, again)
     held.set()
     await game.core.endings.settled()

@@ -28,6 +28,8 @@ OF_NOBODY = {
 UNTOLD = {
     "app_id": "the export is of one app",
     "digest": "of a secret",
+    "anonymous_pairs.device": "digest of a device's id",
+    "anonymous_pairs.epoch": "orders logins",
     "audit_events.id": "orders events",
     "audit_events.session": "of a session",
     "data_stream_reports.id": "orders reports",

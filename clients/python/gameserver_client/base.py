@@ -83,10 +83,14 @@ class ClientBase(Services[R]):
     def authenticate_anonymous(self, anonymous_id: str = "", *, force_create: bool = True) -> R:
         """Sign in as this installation. Without an id the stored one is used, or a new one made and stored.
 
+        A stored id that has no profile beside it is replaced: the server wants both of a player it knows.
+
         Raises what `store.save` raises: an id that could not be kept must not own a player.
         """
         if anonymous_id not in {"", self.identity.anonymous_id}:
             self._keep(Identity(anonymous_id=anonymous_id))
+        elif not self.identity.profile_id:
+            self._keep(Identity(anonymous_id=anonymous_id or str(uuid.uuid4())))
         return self.authenticate(
             "Anonymous",
             self._anonymous_id(),

@@ -242,7 +242,11 @@ async def test_the_anonymous_id_is_stored_before_it_is_used(server, new_client):
     async with new_client(store=store) as client:
         with pytest.raises(NoAnswerError):
             await client.authenticate_anonymous()
-    assert store.load().anonymous_id == server.packets[0]["messages"][0]["data"]["anonymousId"]
+    saved = store.load().anonymous_id
+    assert saved == server.packets[0]["messages"][0]["data"]["anonymousId"]
+    async with new_client(store=store) as client:  # the server may know the id, and wants a profile with it
+        await client.authenticate_anonymous()
+    assert server.packets[1]["messages"][0]["data"]["externalId"] != saved
 
 
 async def test_an_anonymous_id_of_ones_own_choice_drops_the_other_profile(server, new_client):

@@ -57,10 +57,12 @@ class AuthenticationV2Service(Service[R]):
 
         The answer is the player's whole state.
 
-        Refused are wrong credentials, unknown identities unless `forceCreate` is set and no `profileId`
-        is sent, an identity that belongs to another profile than `profileId`, accounts that are disabled
-        or locked after too many failures, and clients the app does not admit. A refusal leaves the
-        caller's previous session as it was.
+        A login that names an `anonymousId` lets that device come back with it as an Anonymous login, if
+        it names the profile. Refused are wrong credentials, an Anonymous id that is known but comes
+        without its profile, unless the app allows that, unknown identities unless `forceCreate` is set
+        and no `profileId` is sent, an identity that belongs to another profile than `profileId`, accounts
+        that are disabled or locked after too many failures, and clients the app does not admit. A refusal
+        leaves the caller's previous session as it was.
         """
         return self._call(
             "AUTHENTICATE",
