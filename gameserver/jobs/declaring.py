@@ -19,6 +19,7 @@ from gameserver.wire.clock import Clock
 log = structlog.get_logger(__name__)
 
 SECONDS_MAX = 50.0
+PAUSE_SECONDS_MAX = 3600.0
 TRIES_MAX = 12  # of work that was enqueued: the last one an hour and more after the first
 STEPS_SHARE = 0.8  # of a run's time, after which bounded steps leave the rest to the next run
 T = TypeVar("T")
@@ -36,7 +37,7 @@ class Job:
     - `seconds_max`: the longest run; what takes longer is cancelled, and has failed.
     - `overdue`: counts the rows that should be gone, or done, by now, for operators to see.
     - `at_once`: how many enqueued pieces run at the same time in one process; `tries_max`: how often a piece
-      is tried before it is left to the operator.
+      is tried before it is left to the operator, and `pause_seconds_max` the longest pause between two tries.
     - `expected`: errors that mean that something is away, which a line of the log says without a traceback.
 
     One process at a time runs it: who has its lease, which lapses soon after that process dies. A process
@@ -53,6 +54,7 @@ class Job:
     overdue: Callable[["JobRun"], Awaitable[int]] | None = None
     at_once: int = 1
     tries_max: int = TRIES_MAX
+    pause_seconds_max: float = PAUSE_SECONDS_MAX
     expected: tuple[type[Exception], ...] = ()
 
     def __post_init__(self) -> None:

@@ -27,7 +27,6 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 1.0
 LEASE_SECONDS = 15.0
 BACKOFF_SECONDS = 1.0  # after the first failure; doubled up to the longest
-BACKOFF_SECONDS_MAX = 3600.0
 EVERY_SECONDS_LEAST = 60.0  # a job with a schedule that fails is tried again after this, or its own time
 CLOSE_SECONDS = 5.0
 
@@ -301,7 +300,7 @@ class Scheduler:
         """When a failed run is tried again: later each time, give or take a quarter."""
         if job.every_seconds is None and failures >= job.tries_max:
             return storage.NEVER_MS
-        longest = BACKOFF_SECONDS_MAX
+        longest = job.pause_seconds_max
         if job.every_seconds is not None:
             longest = max(job.every_seconds, EVERY_SECONDS_LEAST)
         pause: float = min(BACKOFF_SECONDS * 2 ** min(failures - 1, 20), longest)

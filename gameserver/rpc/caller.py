@@ -13,6 +13,8 @@ class Caller(Enum):
 
     CLIENT = auto()
     SERVER = auto()
+    VISITOR = auto()
+    """Somebody without a session, for whom the operator has declared what is called."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -323,7 +323,7 @@ def _check_access(ctx: Context, operation: Operation) -> None:
     if operation.access is Access.SERVER and ctx.caller is not Caller.SERVER:
         raise errors.NotAllowed(f"{operation.wire_name} is for servers, not for clients")
     if operation.access is Access.PLAYER or (
-        operation.access is Access.SIGNED_IN and ctx.caller is not Caller.SERVER
+        operation.access is Access.SIGNED_IN and ctx.caller is Caller.CLIENT
     ):
         _ = ctx.player_id
 

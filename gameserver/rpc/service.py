@@ -22,7 +22,9 @@ class Access(StrEnum):
 
     PLAYER = "player"  # a client with a session, or a server on a player's behalf
     OPEN = "open"  # anybody, also before login
-    SIGNED_IN = "signed_in"  # a client with a session, or a server, also without a player
+    SIGNED_IN = (
+        "signed_in"  # a client with a session, or a server or an endpoint of the operator, without a player
+    )
     SERVER = "server"  # servers and operators; refused to clients
 
 

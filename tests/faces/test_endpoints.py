@@ -418,6 +418,54 @@ async def test_what_an_operation_refuses_is_passed_on(game: Game) -> None:
     assert response.json()["reason_code"] == 40660
 
 
+VISITORS = """
+[web.endpoints.time]
+path = "/v1/time"
+method = "GET"
+[web.actions.time]
+trigger = "time"
+events = [{ do = "call", operation = "time.READ" }]
+
+[web.endpoints.news]
+path = "/v1/news"
+method = "GET"
+[web.actions.news]
+trigger = "news"
+events = [{ do = "call", operation = "globalEntity.GET_LIST", data = { where = { entityType = "news" } } }]
+
+[web.endpoints.mine]
+path = "/v1/mine"
+[web.actions.mine]
+trigger = "mine"
+events = [{ do = "call", operation = "globalEntity.CREATE", data = { entityType = "news", data = {} } }]
+
+[web.endpoints.secret]
+path = "/v1/secret"
+method = "GET"
+[web.actions.secret]
+trigger = "secret"
+events = [{ do = "call", operation = "globalEntity.GET_SYSTEM_ENTITY_LIST", data = { where = {} } }]
+"""
+
+
+async def test_a_visitor_may_call_what_needs_no_player(game: Game, apps_folder: Path) -> None:
+    (apps_folder / "test" / "app.toml").write_text(app_toml(VISITORS))
+    game.apps.replace(load_apps(apps_folder, game.server_app.registry.sections()))
+    ada = await game.player()
+    for other in (0, 1):
+        await ada.call(
+            "globalEntity", "CREATE", entityType="news", data={"other": other}, acl={"other": other}
+        )
+    visitor = browser(game)
+    assert (await visitor.get("/v1/time")).status_code == 200
+    listed = (await visitor.get("/v1/news")).json()["data"]["entityList"]
+    assert {entity["data"]["other"] for entity in listed if entity["ownerId"] == ada.profile_id} == {1}
+    assert (await visitor.post("/v1/mine", json={})).status_code == 401, "whose would it be?"
+    dead = {"Authorization": "Bearer nonsense"}
+    assert (await visitor.get("/v1/time", headers=dead)).status_code == 200
+    assert await status(visitor) == 401
+
+
 async def test_a_call_needs_the_session_that_its_operation_needs(game: Game) -> None:
     response = await browser(game).get("/v1/players/me")
     assert (response.status_code, response.json()["reason_code"]) == (401, 40304)

@@ -201,18 +201,51 @@ async def test_the_end_does_not_wait_for_the_database(
 
 
 @pytest.mark.parametrize("how", V1 + V2)
+async def test_a_session_ends_as_soon_as_the_store_is_back(
+    game: Game, monkeypatch: pytest.MonkeyPatch, how: tuple[str, str]
+) -> None:
+    page: Any = await player(game, path="/v1/stay")
+    kept = session_of(page)
+    with monkeypatch.context() as broken:
+        without_store(game, broken)
+        response = await log_out(page, how)
+        assert "Max-Age=0" in response.headers["set-cookie"]
+        await log_out(browser(game, Cookie=f"test_session={kept}"), how)  # asked for again
+        await game.server_app.jobs.tick()
+        await game.server_app.jobs.settled()  # in vain
+    game.clock.advance(sap.END_SECONDS_MAX * 2)
+    await game.server_app.jobs.tick()
+    await game.server_app.jobs.settled()
+    assert await status(browser(game, Cookie=f"test_session={kept}")) == 401
+    await game.core.endings.settled()
+    assert await refresh(page, page.told["refresh_token"]) == 400
+    [job] = [job for job in await game.server_app.jobs.list() if job["name"] == sap.LOG_OUT.name]
+    assert job["waiting"] == 0
+
+
+@pytest.mark.parametrize("how", V1 + V2)
 async def test_sessions_that_cannot_be_ended_are_not_said_to_be(
     game: Game, monkeypatch: pytest.MonkeyPatch, how: tuple[str, str]
 ) -> None:
+    """Neither the session store nor the database is there."""
     page = await player(game)
 
-    async def away(*_: Any, **__: Any) -> None:
-        raise SessionsUnavailable("the store is away")
+    def away() -> Any:
+        raise Aborted("the database is away")
 
     with monkeypatch.context() as broken:
-        broken.setattr(game.core.sessions, "end", away)
+        without_store(game, broken)
+        broken.setattr(game.core.database, "write", away)
         response = await page.request(*how)
         assert response.status_code == 503
         assert response.json()["status"] == 503
         assert response.headers["retry-after"]
     assert await status(page) == 200
+
+
+def without_store(game: Game, broken: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any, **__: Any) -> None:
+        raise SessionsUnavailable("the store is away")
+
+    for step in ("end", "peek_digest"):
+        broken.setattr(game.core.sessions, step, away)

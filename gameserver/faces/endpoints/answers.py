@@ -30,7 +30,7 @@ from gameserver.players.cookies import CookieSettings
 from gameserver.players.lockout import LockedOut
 from gameserver.players.refresh_tokens import TokenAnswer
 from gameserver.players.termination import Actor
-from gameserver.rpc import SERVER_PROFILE_ID, Core, Origin, PacketFailed, Packets, Runner, Tx
+from gameserver.rpc import SERVER_PROFILE_ID, Caller, Core, Origin, PacketFailed, Packets, Runner, Tx
 from gameserver.rpc.caller import session_error
 from gameserver.sessions import PACKETS_PER_MINUTE_MAX, One, Session, SessionsUnavailable
 from gameserver.storage import StorageError
@@ -380,6 +380,7 @@ class Endpoints:
             message,
             found.app,
             Origin(FACE, visit.address),
+            caller=Caller.CLIENT if visit.session is not None else Caller.VISITOR,
             session=visit.session,
             session_error=visit.refused,
         )
