@@ -275,7 +275,9 @@ async def read_page(
         )
     ordering = [directed(key, backward=stretch.backward) for key in keys]
     statement = statement.order_by(*ordering).limit(stretch.limit).offset(min(stretch.skip, _OFFSET_MAX))
-    found = list(await tx.all(statement))
+    # A search, or an order of what is in documents, is as dear as the client wants it to be.
+    described = not by_columns or bool(page.search)
+    found = list(await (tx.search if described else tx.all)(statement))
     if stretch.backward:
         found.reverse()
     rows = found[: page.rows]
@@ -284,7 +286,7 @@ async def read_page(
     if page.do_count:
         count, is_exact = _known_count(page, len(rows), more_after=more_after)
         if count is None:
-            count, is_exact = await _count(tx, condition, listing, measures)
+            count, is_exact = await _count(tx, condition, listing, measures, is_search=bool(page.search))
         least = _number_of_first(page) + len(rows) + more_after
         if more_after and count < least:
             count, is_exact = least, False
@@ -342,14 +344,20 @@ def _known_count(page: Page, rows: int, *, more_after: bool) -> tuple[int | None
 
 
 async def _count(
-    tx: Transaction, condition: ColumnElement[bool], listing: Listing | None, measures: Measures | None
+    tx: Transaction,
+    condition: ColumnElement[bool],
+    listing: Listing | None,
+    measures: Measures | None,
+    *,
+    is_search: bool,
 ) -> tuple[int, bool]:
     """Count the rows that a search finds, and tell whether these are all."""
     if listing is not None:
         with suppress(QueryTooSlow):  # before its tally is made, a very long list may be too long to count
             return await listing.count(tx, measures), True
     matches = select(literal(1).label("one")).where(condition).limit(COUNT_MAX + 1).subquery()
-    row = await tx.one(select(func.count()).select_from(matches))
+    statement = select(func.count()).select_from(matches)
+    row = (await tx.search(statement))[0] if is_search else await tx.one(statement)
     count = 0 if row is None else int(row[0])
     return min(count, COUNT_MAX), count <= COUNT_MAX
 

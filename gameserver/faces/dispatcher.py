@@ -58,7 +58,7 @@ class Dispatcher:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        connection = Connection(scope, send, _ANY_ORIGIN)
+        connection = Connection(scope, receive, send, _ANY_ORIGIN)
         if scope["method"] != "POST":
             await self._answer_without_packet(scope, send)
             return

@@ -110,7 +110,7 @@ class ServerDispatcher:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        connection = Connection(scope, send)
+        connection = Connection(scope, receive, send)
         if scope["method"] != "POST":
             body = transport_error(405, UNKNOWN_PACKET_ID, "calls are sent with POST")
             await connection.send(405, body, (b"allow", b"POST"))

@@ -14,6 +14,7 @@ from gameserver.apps import App
 from gameserver.documents.list_counts import ListCounts
 from gameserver.domain.leaderboards import Leaderboards
 from gameserver.frame import Hooks, Parts
+from gameserver.players import quotas
 from gameserver.players.accounts import Accounts
 from gameserver.players.audit import Audit
 from gameserver.players.life import PlayerHooks
@@ -34,7 +35,7 @@ from gameserver.sessions import (
     SessionStore,
     new_session_id,
 )
-from gameserver.storage import Database, Transaction
+from gameserver.storage import Database, Payer, Transaction
 from gameserver.wire import json
 from gameserver.wire.clock import Clock
 from gameserver.wire.errors import GameError, NoSession, PacketTooLarge, SessionLimitReached
@@ -90,6 +91,7 @@ class Context:
         "caller",
         "core",
         "effects",
+        "is_over",
         "is_retry",
         "now_ms",
         "origin",
@@ -111,6 +113,7 @@ class Context:
         self.session_error: GameError | None = None  # why there is no session, in the words the client needs
         self.profile_id: str | None = None
         self.prepared: Any = None
+        self.is_over: Callable[[], bool] | None = None  # whether no further message is to begin
         self.is_retry = False  # the database gave up an earlier try: what is remembered may be old
         self.effects = Effects(core.sessions, core.endings, core.audit, app, origin)
         self._tx: Transaction | None = None
@@ -139,6 +142,13 @@ class Context:
         if self.session is not None:
             by = replace(by, profile_id=self.session.home_profile_id, home_face=self.session.face)
         return by
+
+    @property
+    def payer(self) -> Payer:
+        """Who pays for what the packet reads."""
+        return quotas.payer(
+            self.app, self.profile_id, self.origin.address, is_server=self.caller is Caller.SERVER
+        )
 
     def section(self, shape: type[AnySection]) -> AnySection:
         """A service's part of the app's definition."""

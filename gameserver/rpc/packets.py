@@ -11,7 +11,7 @@ from gameserver.rpc.caller import SERVER_PROFILE_ID, Caller, Origin, session_err
 from gameserver.rpc.context import Context
 from gameserver.rpc.recording import PacketRecord, Repeated
 from gameserver.rpc.runner import PacketFailed, Plan, Runner
-from gameserver.rpc.runs import Runs, Superseded, Waiter
+from gameserver.rpc.runs import Runs, Superseded, Waiter, time_limit
 from gameserver.sessions import (
     Admitted,
     Ended,
@@ -109,6 +109,7 @@ class Packets:
 
     async def _run(self, ctx: Context, plan: Plan, packet_id: int) -> bytes:
         """Run a packet that no session remembers: a repeat runs again."""
+        ctx.is_over = time_limit()
         outcome = await self.runner.run(ctx, plan)
         return bundle(packet_id, outcome.entries, ctx.effects.events)
 
@@ -120,6 +121,7 @@ class Packets:
         ctx.session = session
         ctx.profile_id = session.profile_id if session.profile_id != SERVER_PROFILE_ID else None
         run = self.runs.begin(session, ctx.packet_id, waiter)
+        ctx.is_over = run.is_over
         try:
             answer = await self._run_recorded(ctx, plan, record, session)
         except BaseException:

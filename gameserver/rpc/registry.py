@@ -8,7 +8,7 @@ import msgspec
 from gameserver.apps import Sections
 from gameserver.frame import Hooks
 from gameserver.jobs import Job
-from gameserver.players import audit
+from gameserver.players import audit, quotas
 from gameserver.players.life import PlayerHooks
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.states import States
@@ -55,6 +55,7 @@ class Registry:
         ]
         self._sections += [face.section for face in faces if face.section is not None]
         self._sections.append((audit.SECTION, audit.AuditSettings, audit.SAMPLE))  # nobody's own
+        self._sections.append((quotas.SECTION, quotas.QuotaSettings, quotas.SAMPLE))
         self.operations: dict[tuple[str, str], Operation] = {}
         for service in self.services:
             for name, operation in service.operations.items():

@@ -20,7 +20,7 @@ from gameserver.rpc.last import Last
 from gameserver.rpc.registry import Registry
 from gameserver.rpc.service import Access, Operation, Tx
 from gameserver.sessions import Session, SessionsUnavailable
-from gameserver.storage import Aborted, CommitUnknown, QueryTooSlow, StorageError, Transaction
+from gameserver.storage import Aborted, BudgetSpent, CommitUnknown, QueryTooSlow, StorageError, Transaction
 from gameserver.wire import errors, json
 from gameserver.wire.errors import GameError
 from gameserver.wire.packet import Message, refusal, success
@@ -197,7 +197,7 @@ class _Run:
         if level is Tx.NONE:
             return await self._run_messages(None)
         if level is Tx.READ:
-            async with self.core.database.read() as tx:
+            async with self.core.database.read(self.ctx.payer) as tx:
                 return await self._run_messages(tx)
         try:
             return await self._write()
@@ -207,7 +207,7 @@ class _Run:
 
     async def _write(self) -> Outcome:
         try:
-            return await self.core.database.transact(self._attempt, between=self._again)
+            return await self.core.database.transact(self._attempt, payer=self.ctx.payer, between=self._again)
         except _RolledBack as refused:
             return refused.outcome
 
@@ -253,6 +253,8 @@ class _Run:
         if writing and tx is not None and len(self.plan) > 1:
             await locks.take(ctx, self.plan, self.prepared, tx)
         for index, (operation, message) in enumerate(self.plan):
+            if index and ctx.is_over is not None and ctx.is_over():
+                raise PacketFailed("the packet takes too long, or nobody waits for it any more")
             ctx.prepared = self.prepared.get(index)
             before = tx.writes if tx is not None else 0
             mark = effects.mark()
@@ -307,6 +309,9 @@ class _Run:
         except (Aborted, CommitUnknown, SessionsUnavailable, asyncio.CancelledError):
             told = "aborted"
             raise
+        except BudgetSpent as error:
+            told = str(errors.RateLimited.reason_code)
+            raise errors.RateLimited(f"{error} (search_seconds); try again later") from error
         except QueryTooSlow as error:
             told = str(errors.QueryTooExpensive.reason_code)
             raise errors.QueryTooExpensive("the query takes too long; narrow it down") from error

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from gameserver.rpc import metrics
@@ -10,7 +11,7 @@ from gameserver.rpc.runner import PacketFailed
 from gameserver.sessions import Session, SessionStore, SessionsUnavailable
 from gameserver.wire import errors
 
-RUN_SECONDS_MAX = 60  # after this the waiting client is told 504, and its repeats 503
+RUN_SECONDS_MAX = 60  # after this the waiting client is told 504, and no further message of the packet begins
 CLAIM_RENEWAL_SECONDS = 5
 
 
@@ -22,6 +23,13 @@ class Waiter(Protocol):
 
     def time_out(self) -> None:
         """The packet runs too long: answer 504 now; the real answer will not be sent here."""
+
+    def watch(self) -> None:
+        """The packet runs for long: from now on, `is_gone` tells when the client hangs up."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client has hung up."""
 
 
 class Superseded(Exception):
@@ -37,6 +45,17 @@ class Run:
         self.waiter: Waiter | None = waiter
         self.started = time.monotonic()
         self.done: asyncio.Future[bytes] | None = None  # made when a second connection waits
+
+    def is_over(self) -> bool:
+        """Tell whether no further message is to begin: it takes too long, or nobody waits for it any more."""
+        waiter = self.waiter
+        return waiter is None or waiter.is_gone or time.monotonic() - self.started >= RUN_SECONDS_MAX
+
+
+def time_limit() -> Callable[[], bool]:
+    """Return what tells whether a packet takes too long that begins now, and that nobody can join."""
+    started = time.monotonic()
+    return lambda: time.monotonic() - started >= RUN_SECONDS_MAX
 
 
 class Runs:
@@ -98,9 +117,13 @@ class Runs:
             now = time.monotonic()
             runs = [run for run in self._runs.values() if now - run.started >= CLAIM_RENEWAL_SECONDS]
             for run in runs:
-                if now - run.started >= RUN_SECONDS_MAX and run.waiter is not None:
+                if run.waiter is None:
+                    continue
+                if now - run.started >= RUN_SECONDS_MAX:
                     run.waiter.time_out()
                     run.waiter = None
+                else:
+                    run.waiter.watch()
             if runs:
                 with contextlib.suppress(SessionsUnavailable):  # the next round tries again
                     await self._sessions.keep_claims([(run.session, run.packet_id) for run in runs])

@@ -3,6 +3,7 @@
 from gameserver.storage.database import open_database
 from gameserver.storage.errors import (
     Aborted,
+    BudgetSpent,
     CommitUnknown,
     Conflict,
     ConstraintBroken,
@@ -13,17 +14,20 @@ from gameserver.storage.errors import (
     Unavailable,
 )
 from gameserver.storage.plans import Statement
+from gameserver.storage.searches import Payer
 from gameserver.storage.tables import Json, Upsert, excluded, fail_unless, json_rows, metadata, upsert
 from gameserver.storage.transaction import Database, Row, Transaction
 
 __all__ = [
     "Aborted",
+    "BudgetSpent",
     "CommitUnknown",
     "Conflict",
     "ConstraintBroken",
     "Database",
     "Deadlocked",
     "Json",
+    "Payer",
     "QueryTooSlow",
     "Row",
     "SchemaMismatch",

@@ -39,6 +39,10 @@ class QueryTooSlow(StorageError):
     """The statement took longer than a query may. Nothing of it happened; its transaction must end."""
 
 
+class BudgetSpent(QueryTooSlow):
+    """Whoever asks has used up the time that their queries may take for now. Nothing happened."""
+
+
 class ConstraintBroken(StorageError):
     """A unique index, a foreign key or a check refused the statement, and the caller did not expect it."""
 

@@ -14,10 +14,12 @@ from gameserver.storage.errors import (
 from gameserver.storage.tables import is_guarded
 
 CONNECT_SECONDS_MAX = 10.0
+QUERY_SECONDS_MAX = 3.0
 SERVER_SETTINGS = {
     "application_name": "gameserver",
     "jit": "off",  # compiling costs more than the short statements of a game take
-    "statement_timeout": "3s",  # nothing a packet asks for takes longer, unless it means harm or waits
+    # Nothing a packet asks for takes longer, unless it means harm or waits.
+    "statement_timeout": f"{QUERY_SECONDS_MAX:g}s",
     "idle_in_transaction_session_timeout": "60s",
 }
 

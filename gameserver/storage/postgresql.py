@@ -32,16 +32,19 @@ from gameserver.storage.postgres_errors import (
     CONNECT_SECONDS_MAX,
     ERRORS,
     LOST,
+    QUERY_SECONDS_MAX,
     SERVER_SETTINGS,
     UNUSABLE,
     translated,
     why_unreachable,
 )
+from gameserver.storage.searches import SHORT_SECONDS, Payer, Searches
 from gameserver.storage.transaction import READ_ONLY, Database, Row, Transaction
 
 T = TypeVar("T")
 
 ACQUIRE_SECONDS_MAX = 10.0
+SEARCHES_AT_ONCE = 4  # of the connections, which others need, too
 
 # They return no row, so they can travel with what is to see the world as it is behind the lock.
 _LOCK = {
@@ -58,6 +61,7 @@ class PostgresDatabase(Database):
     def __init__(self, url: str, pool_size: int) -> None:
         self.url = url
         self.plans = Plans(POSTGRESQL)
+        self.searches = Searches(min(SEARCHES_AT_ONCE, max(1, pool_size // 4)), QUERY_SECONDS_MAX)
         self._pool_size = pool_size
         self._idle: list[Pipeline] = []
         self._era = 0
@@ -72,11 +76,11 @@ class PostgresDatabase(Database):
         database.release(await database.acquire())
         return database
 
-    def read(self) -> "PostgresRead":
-        return PostgresRead(self)
+    def read(self, payer: Payer | None = None) -> "PostgresRead":
+        return PostgresRead(self, payer)
 
-    def write(self) -> "PostgresWrite":
-        return PostgresWrite(self)
+    def write(self, payer: Payer | None = None) -> "PostgresWrite":
+        return PostgresWrite(self, payer)
 
     async def close(self) -> None:
         self._closed = True
@@ -190,10 +194,11 @@ class PostgresDatabase(Database):
 
 
 class _PostgresTransaction(Transaction):
-    __slots__ = ("_connection", "_database", "_ended", "_plans", "writes")
+    __slots__ = ("_connection", "_database", "_ended", "_payer", "_plans", "writes")
 
-    def __init__(self, database: PostgresDatabase) -> None:
+    def __init__(self, database: PostgresDatabase, payer: Payer | None) -> None:
         self._database = database
+        self._payer = payer
         self._plans = database.plans
         self._connection: Pipeline | None = None
         self._ended = False
@@ -204,6 +209,9 @@ class _PostgresTransaction(Transaction):
 
     async def one(self, statement: Statement, /, **params: Any) -> Row | None:
         plan = self._plans[statement]
+        if self._database.searches.queues(self._payer) and not plan.locks:
+            rows = await self._search(plan, params, is_search=False)
+            return rows[0] if rows else None
         sql, arguments = plan.bind(params)
         connection = await self._prepare(plan)
         reply = await self._call("one", connection.row(sql, arguments), locks=plan.locks)
@@ -211,9 +219,27 @@ class _PostgresTransaction(Transaction):
 
     async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
         plan = self._plans[statement]
+        if self._database.searches.queues(self._payer) and not plan.locks:
+            return await self._search(plan, params, is_search=False)
         sql, arguments = plan.bind(params)
         connection = await self._prepare(plan)
         reply = await self._call("all", connection.rows(sql, arguments), locks=plan.locks)
+        return cast("Sequence[Row]", reply)
+
+    async def search(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
+        return await self._search(self._plans[statement], params, is_search=True)
+
+    async def _search(self, plan: Plan, params: Mapping[str, Any], *, is_search: bool) -> Sequence[Row]:
+        """Run a statement that reads, on the account of who pays."""
+        assert not plan.writes, "a search only reads"
+        sql, arguments = plan.bind(params)
+        with self._database.searches.paid(self._payer, is_search=is_search) as took:
+            connection = await self._prepare(plan)
+            started = perf_counter()
+            try:
+                reply = await self._call("search", connection.rows(sql, arguments), locks=plan.locks)
+            finally:
+                took.append(perf_counter() - started)
         return cast("Sequence[Row]", reply)
 
     async def _prepare(self, plan: Plan) -> Pipeline:
@@ -228,8 +254,7 @@ class _PostgresTransaction(Transaction):
     async def _call(self, kind: str, reply: Coroutine[Any, Any, T], *, locks: bool = False) -> T:
         observe, connection = self._database.observe, self._connection
         assert connection is not None, "calls are made on the transaction's connection"
-        if observe is not None:
-            started = perf_counter()
+        started = perf_counter()
         locks = locks or connection.holds
         try:
             return await reply
@@ -249,8 +274,11 @@ class _PostgresTransaction(Transaction):
                 raise Aborted(f"a statement that locks rows took too long: {error}") from error
             raise translated(error) from error
         finally:
+            seconds = perf_counter() - started
+            if seconds > SHORT_SECONDS and kind in ("one", "all") and not locks:
+                self._database.searches.charge(self._payer, seconds)
             if observe is not None:
-                observe(kind, perf_counter() - started)
+                observe(kind, seconds)
 
     def _failed(self) -> None:
         """Take notice of a statement that failed."""
@@ -261,8 +289,16 @@ class PostgresRead(_PostgresTransaction):
 
     __slots__ = ()
 
+    async def _search(self, plan: Plan, params: Mapping[str, Any], *, is_search: bool) -> Sequence[Row]:
+        self._let_go()  # who waits for a turn keeps nobody from a connection
+        async with self._database.searches.turn(self._payer, is_search=is_search):
+            return await super()._search(plan, params, is_search=is_search)
+
     async def __aexit__(self, *_: object) -> None:
         self._ended = True
+        self._let_go()
+
+    def _let_go(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._database.release(connection)
@@ -306,8 +342,8 @@ class PostgresWrite(_PostgresTransaction):
 
     __slots__ = ("_active", "_broken", "_clean", "_entered", "_set")
 
-    def __init__(self, database: PostgresDatabase) -> None:
-        super().__init__(database)
+    def __init__(self, database: PostgresDatabase, payer: Payer | None) -> None:
+        super().__init__(database, payer)
         self._clean = True
         self._broken = False
         self._set = 0

@@ -1,10 +1,14 @@
 """SQLite: one connection that writes, one that reads, both used in place on the event loop's thread.
 
-A statement takes less time than handing it to a thread. What does take time is the fsync of a commit, so
-writers share it: a writer that has ended well leaves its work in the open transaction and waits; the next one
-goes on in the same transaction behind a savepoint; when nobody waits for a turn, or the group is large or
-old, the group commits in a thread. Writers that arrive meanwhile form the next group. Readers see what is
-committed, and the write-ahead log keeps them from ever waiting for a commit.
+A statement takes less time than handing it to a thread. One that turns out to take long is interrupted and
+runs again in a thread; queries that clients describe run there at once. A reader has a connection of its own
+for that, a writer's stays with the writer, whose turn it is.
+
+What does take time is the fsync of a commit, so writers share it: a writer that has ended well leaves its
+work in the open transaction and waits; the next one goes on in the same transaction behind a savepoint; when
+nobody waits for a turn, or the group is large or old, the group commits in a thread. Writers that arrive
+meanwhile form the next group. Readers see what is committed, and the write-ahead log keeps them from ever
+waiting for a commit.
 """
 
 # ruff: noqa: D102 - what the methods promise stands at Database and Transaction
@@ -30,31 +34,29 @@ from gameserver.storage.errors import (
     Aborted,
     CommitUnknown,
     ConstraintBroken,
+    QueryTooSlow,
     StorageError,
     Unavailable,
 )
 from gameserver.storage.plans import Plan, Plans, Statement
+from gameserver.storage.searches import SHORT_SECONDS, Payer, Searches
+from gameserver.storage.sqlite_connection import (
+    BUSY_SECONDS_MAX,
+    Connection,
+    Query,
+    QueryThreads,
+    Search,
+    connect,
+    connect_reader,
+)
 from gameserver.storage.sqlite_errors import UNIQUE, code, is_busy, translated
 from gameserver.storage.transaction import READ_ONLY, Database, Row, Transaction
 
 GROUP_WRITERS_MAX = 64
 GROUP_SECONDS_MAX = 0.02
 QUERY_SECONDS_MAX = 0.25
-"""CPU time for which a query may hold the event loop. Only one that no index helps comes near it."""
-LONG_SECONDS = 0.01  # of a query, after which others have their turn
-_STEPS_BETWEEN_LOOKS = 20_000  # of SQLite's machine, a millisecond or so
-BUSY_SECONDS_MAX = 5.0
-"""How long a transaction waits for another process that writes to the same file."""
-
-
-class Connection(sqlite3.Connection):
-    """A connection whose queries end at a deadline; 0 stands for none."""
-
-    deadline = 0.0
-
-    def overdue(self) -> bool:
-        """Tell SQLite, which asks every now and then, whether to give up."""
-        return bool(self.deadline) and thread_time() > self.deadline
+"""CPU time that a player's query may take. Only one that no index helps comes near it."""
+SEARCHES_AT_ONCE = 2
 
 
 class SqliteDatabase(Database):
@@ -67,9 +69,9 @@ class SqliteDatabase(Database):
         self.plans = Plans(SQLITE)
         self._temporary = temporary
         self.writer = Writer(self, path, durable=temporary is None)
-        self.reader = _connect(path, durable=temporary is None)
-        self.reader.execute("PRAGMA query_only = ON")
-        self.reader.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS_MAX * 1000)}")
+        self.reader = connect_reader(path, durable=temporary is None)
+        self.searches = Searches(SEARCHES_AT_ONCE, QUERY_SECONDS_MAX)
+        self.threads = QueryThreads(path, durable=temporary is None)
 
     @classmethod
     async def open(cls, url: str) -> "SqliteDatabase":
@@ -82,14 +84,16 @@ class SqliteDatabase(Database):
         directory = Path(tempfile.mkdtemp(prefix="gameserver-"))
         return cls(directory / "game.db", directory)
 
-    def read(self) -> "SqliteRead":
-        return SqliteRead(self)
+    def read(self, payer: Payer | None = None) -> "SqliteRead":
+        return SqliteRead(self, payer)
 
-    def write(self) -> "SqliteWrite":
-        return SqliteWrite(self)
+    def write(self, payer: Payer | None = None) -> "SqliteWrite":
+        return SqliteWrite(self, payer)
 
     async def close(self) -> None:
+        self.threads.stop()
         await self.writer.close()
+        await self.threads.close()
         self.reader.close()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
@@ -98,12 +102,15 @@ class SqliteDatabase(Database):
 class _SqliteTransaction(Transaction):
     """What reading and writing have in common. `_begun` is False until the first statement of a writer."""
 
-    __slots__ = ("_begun", "_connection", "_database", "_plans", "writes")
+    __slots__ = ("_begun", "_connection", "_database", "_payer", "_plans", "writes")
 
-    def __init__(self, database: SqliteDatabase, connection: Connection, *, begun: bool) -> None:
+    def __init__(
+        self, database: SqliteDatabase, connection: Connection, payer: Payer | None, *, begun: bool
+    ) -> None:
         self._database = database
         self._plans = database.plans
         self._connection = connection
+        self._payer = payer
         self._begun = begun
         self.writes = 0
 
@@ -116,7 +123,12 @@ class _SqliteTransaction(Transaction):
             # A statement that writes is done only when all its rows have been taken.
             rows = self._fetch(self._execute("one", plan, params).fetchall)
             return rows[0] if rows else None
-        return cast("Row | None", self._fetch(self._execute("one", plan, params).fetchone))
+        if not self._database.searches.queues(self._payer):
+            try:
+                return cast("Row | None", self._fetch(self._execute("one", plan, params).fetchone))
+            except QueryTooSlow:
+                pass
+        return cast("Row | None", await self._read_apart(plan, params, first=True))
 
     async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
         plan = self._plans[statement]
@@ -124,7 +136,44 @@ class _SqliteTransaction(Transaction):
             await self._begin()
         if plan.writes:
             self._before_write()
-        return cast("Sequence[Row]", self._fetch(self._execute("all", plan, params).fetchall))
+        if plan.writes or not self._database.searches.queues(self._payer):
+            try:
+                return cast("Sequence[Row]", self._fetch(self._execute("all", plan, params).fetchall))
+            except QueryTooSlow:
+                pass
+        return cast("Sequence[Row]", await self._read_apart(plan, params))
+
+    async def search(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
+        plan = self._plans[statement]
+        if not self._begun:
+            await self._begin()
+        return cast("Sequence[Row]", await self._read_apart(plan, params, is_search=True))
+
+    async def _read_apart(
+        self, plan: Plan, params: Mapping[str, Any], *, first: bool = False, is_search: bool = False
+    ) -> Any:
+        """Run a statement that reads in a thread. Raises `QueryTooSlow`, `BudgetSpent`."""
+        assert not plan.writes, "statements that write have no deadline"
+        query = Query(*plan.bind(params), plan.row_factory, first)
+        return await self._run_apart(query, is_search=is_search)
+
+    async def _run_apart(self, query: Query, *, is_search: bool) -> Any:
+        raise NotImplementedError
+
+    def _seconds_max(self, most: float) -> float | None:
+        """How long a query may take. Who has spent all they may use still reads what takes no time."""
+        if self._payer is None:
+            return None
+        return SHORT_SECONDS if self._database.searches.is_spent(self._payer) else most
+
+    async def _pay(self, search: Search, *, is_search: bool) -> Any:
+        with self._database.searches.paid(self._payer, is_search=is_search) as took:
+            try:
+                return await self._database.threads.run(search, self._database.observe)
+            except sqlite3.Error as error:
+                raise self._translated(error) from error
+            finally:
+                took.append(search.seconds)
 
     async def run(self, statement: Statement, /, **params: Any) -> int:
         plan = self._plans[statement]
@@ -181,7 +230,7 @@ class _SqliteTransaction(Transaction):
 
     def _execute(self, kind: str, plan: Plan, params: Mapping[str, Any]) -> sqlite3.Cursor:
         sql, arguments = plan.bind(params)
-        self._connection.deadline = 0.0 if plan.writes else thread_time() + QUERY_SECONDS_MAX
+        self._connection.deadline = 0.0 if plan.writes else thread_time() + SHORT_SECONDS
         if self._database.observe is not None:
             cursor = self._call(kind, self._connection.execute, sql, arguments)
         else:
@@ -215,33 +264,20 @@ class _SqliteTransaction(Transaction):
 
 
 class SqliteRead(_SqliteTransaction):
-    """Statements on the connection that reads, each for itself.
-
-    After a query that took long others use the thread as long: a packet may hold fifty of them.
-    """
+    """Statements on the connection that reads, each for itself; those that take long have their own."""
 
     __slots__ = ()
 
     holds_nothing = True
 
-    def __init__(self, database: SqliteDatabase) -> None:
-        super().__init__(database, database.reader, begun=True)
+    def __init__(self, database: SqliteDatabase, payer: Payer | None) -> None:
+        super().__init__(database, database.reader, payer, begun=True)
 
-    async def one(self, statement: Statement, /, **params: Any) -> Row | None:
-        started = perf_counter()
-        try:
-            return await super().one(statement, **params)
-        finally:
-            if (spent := perf_counter() - started) > LONG_SECONDS:
-                await asyncio.sleep(spent)
-
-    async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
-        started = perf_counter()
-        try:
-            return await super().all(statement, **params)
-        finally:
-            if (spent := perf_counter() - started) > LONG_SECONDS:
-                await asyncio.sleep(spent)
+    async def _run_apart(self, query: Query, *, is_search: bool) -> Any:
+        async with self._database.searches.turn(self._payer, is_search=is_search):
+            with self._database.threads.connection() as connection:
+                search = Search(connection, query, self._seconds_max(QUERY_SECONDS_MAX))
+                return await self._pay(search, is_search=is_search)
 
     async def __aenter__(self) -> Self:
         return self
@@ -262,10 +298,11 @@ class SqliteRead(_SqliteTransaction):
 class SqliteWrite(_SqliteTransaction):
     """A turn of the writer, taken with the first statement."""
 
-    __slots__ = ("_ended", "_lost", "_names", "_unset", "_whole", "_writer")
+    __slots__ = ("_ended", "_lost", "_names", "_seconds_left", "_unset", "_whole", "_writer")
 
-    def __init__(self, database: SqliteDatabase) -> None:
-        super().__init__(database, database.writer.connection, begun=False)
+    def __init__(self, database: SqliteDatabase, payer: Payer | None) -> None:
+        super().__init__(database, database.writer.connection, payer, begun=False)
+        self._seconds_left = QUERY_SECONDS_MAX  # of what is read in a thread while others wait to write
         self._writer = database.writer
         self._ended = False
         self._lost = False
@@ -311,6 +348,17 @@ class SqliteWrite(_SqliteTransaction):
 
     def savepoint(self) -> "Savepoint":
         return Savepoint(self)
+
+    async def _run_apart(self, query: Query, *, is_search: bool) -> Any:
+        # The connection is the writer's whose turn it is: only what is on it sees what was written.
+        if self._seconds_left <= 0:
+            raise QueryTooSlow(f"what a packet reads while it writes may take {QUERY_SECONDS_MAX} s")
+        search = Search(self._connection, query, self._seconds_max(self._seconds_left))
+        try:
+            return await self._pay(search, is_search=is_search)
+        finally:
+            if self._payer is not None:
+                self._seconds_left -= search.seconds
 
     def _before_write(self) -> None:
         self.writes += 1
@@ -375,7 +423,7 @@ class Writer:
     """The connection that writes, whose turn it is, and the group that shares the open transaction."""
 
     def __init__(self, database: SqliteDatabase, path: Path, *, durable: bool) -> None:
-        self.connection = _connect(path, durable=durable)
+        self.connection = connect(path, durable=durable)
         self.finished: list[asyncio.Future[None]] = []
         """The writers that have left their work in the open transaction and wait for its commit."""
         self._database = database
@@ -547,25 +595,3 @@ class Writer:
                 waiting.set_result(None)
             else:
                 waiting.set_exception(kind(f"the commit failed: {failure}"))
-
-
-def _connect(path: Path, *, durable: bool) -> Connection:
-    try:
-        connection = sqlite3.connect(
-            path,
-            timeout=BUSY_SECONDS_MAX,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=1000,
-            factory=Connection,
-        )
-        connection.set_progress_handler(connection.overdue, _STEPS_BETWEEN_LOOKS)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA cache_size = -16000")  # KiB
-        connection.execute("PRAGMA busy_timeout = 0")
-    except sqlite3.Error as error:
-        raise Unavailable(f"cannot open {path}: {error}") from error
-    connection.row_factory = sqlite3.Row
-    return connection

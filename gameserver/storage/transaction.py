@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from gameserver.storage.errors import Aborted, CommitUnknown, Deadlocked
 from gameserver.storage.plans import Statement
+from gameserver.storage.searches import Payer, Searches
 
 T = TypeVar("T")
 Observer = Callable[[str, float], None]
@@ -56,6 +57,15 @@ class Transaction(ABC):
     @abstractmethod
     async def all(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
         """Run a statement and return all its rows."""
+
+    @abstractmethod
+    async def search(self, statement: Statement, /, **params: Any) -> Sequence[Row]:
+        """Run a statement that reads what a client describes, and return all its rows.
+
+        Such a query may take long, whatever the tables hold: it never keeps others from their turn, takes
+        turns with other searches, and counts against the budget of the transaction's payer. Raises
+        `QueryTooSlow`, `BudgetSpent`.
+        """
 
     @abstractmethod
     async def run(self, statement: Statement, /, **params: Any) -> int:
@@ -114,18 +124,25 @@ class Database(ABC):
     dialect: Literal["sqlite", "postgresql"]
     url: str
     """Where the database is; for a temporary one the place it was given, so that `migrate` finds it."""
+    searches: Searches
+    """The turns of reads that take long, and the budgets they are paid from."""
     observe: Observer | None = None
     """Called with the kind of every operation and the seconds it took; costs nothing while it is None."""
     chance: Callable[[], float] = staticmethod(random.random)
     """Numbers from 0 to 1 that keep those who try again from doing so in step."""
 
     @abstractmethod
-    def read(self) -> AbstractAsyncContextManager[Transaction]:
-        """Statements that only read. Each sees what is committed when it runs, and takes no lock."""
+    def read(self, payer: Payer | None = None) -> AbstractAsyncContextManager[Transaction]:
+        """Statements that only read. Each sees what is committed when it runs, and takes no lock.
+
+        With a `payer`, those that take long are paid by a player, and end when they take too long.
+        """
 
     @abstractmethod
-    def write(self) -> AbstractAsyncContextManager[Transaction]:
+    def write(self, payer: Payer | None = None) -> AbstractAsyncContextManager[Transaction]:
         """Statements that take effect together when the block ends, or not at all when it raises.
+
+        `payer` as in `read`. What they read may take as long as one query, all of it together.
 
         When the block has ended well, its effects survive a crash. The end of the block raises `Aborted`
         when nothing happened and `CommitUnknown` when that cannot be told. No outside call may be awaited
@@ -136,6 +153,7 @@ class Database(ABC):
         self,
         work: Callable[[Transaction], Awaitable[T]],
         *,
+        payer: Payer | None = None,
         tries: int = TRIES_MAX,
         backoff: float = BACKOFF_SECONDS,
         between: Callable[[Aborted | CommitUnknown], Awaitable[None]] | None = None,
@@ -147,6 +165,8 @@ class Database(ABC):
         many, give or take a half: time for the rival, who goes on meanwhile, to end. Those who try again
         after a deadlock take turns, here and in other processes, so that they do not meet in the next one.
 
+        `payer` is that of `write`.
+
         `between` is awaited after the pause, with the reason and with nothing held: for what must not hold a
         transaction and has to be done again. What it raises ends the tries. Raises the last `Aborted` when
         `tries` are used up. `CommitUnknown` ends the tries as well, unless there is `between` to look which
@@ -155,7 +175,7 @@ class Database(ABC):
         crossed = False
         for left in range(tries - 1, -1, -1):
             try:
-                async with self._in_turn() if crossed else self.write() as tx:
+                async with self._in_turn(payer) if crossed else self.write(payer) as tx:
                     return await work(tx)
             except (Aborted, CommitUnknown) as error:
                 if not left or (between is None and isinstance(error, CommitUnknown)):
@@ -172,9 +192,9 @@ class Database(ABC):
         return asyncio.Lock()
 
     @asynccontextmanager
-    async def _in_turn(self) -> AsyncIterator[Transaction]:
+    async def _in_turn(self, payer: Payer | None) -> AsyncIterator[Transaction]:
         """Open a transaction when no other like it is open; of those who wait here one has a connection."""
-        async with self._turn, self.write() as tx:
+        async with self._turn, self.write(payer) as tx:
             await tx.lock(_TURN)
             yield tx
 

@@ -83,7 +83,7 @@ class PacketInProgress(GameError):
 
 
 class RateLimited(GameError):
-    """More packets in a minute than a session may send."""
+    """More packets in a minute than a player may send, or more than another quota of the app allows."""
 
     status = HTTPStatus.FORBIDDEN
     reason_code = 40823

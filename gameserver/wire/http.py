@@ -30,10 +30,12 @@ JSON_CONTENT: Header = (b"content-type", b"application/json")
 class Connection:
     """One HTTP request that waits for its answer. `headers` go with every answer."""
 
-    __slots__ = ("_abort", "_headers", "_send", "answered", "packet_id", "sending")
+    __slots__ = ("_abort", "_headers", "_receive", "_send", "_watch", "answered", "packet_id", "sending")
 
-    def __init__(self, scope: Scope, send: Send, *headers: Header) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *headers: Header) -> None:
+        self._receive = receive
         self._send = send
+        self._watch: asyncio.Task[Any] | None = None
         self._abort: Callable[[], None] | None = (scope.get("extensions") or {}).get("gameserver.abort")
         self._headers = (JSON_CONTENT, *headers)
         self.answered = False
@@ -50,6 +52,16 @@ class Connection:
         self.sending = asyncio.ensure_future(
             self.send(504, transport_error(504, self.packet_id, "the packet takes too long; ask again"))
         )
+
+    def watch(self) -> None:
+        """Look out for the end of the connection from now on; only for requests whose body has been read."""
+        if self._watch is None:
+            self._watch = asyncio.ensure_future(self._receive())  # ends with the answer, too
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client has hung up; known only of a connection that is watched."""
+        return self._watch is not None and self._watch.done() and not self.answered
 
     async def send(self, status: int, body: bytes, *headers: Header) -> None:
         """Answer, unless that has happened."""

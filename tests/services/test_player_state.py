@@ -44,6 +44,11 @@ class _Waiter:
     def close(self) -> None:
         raise AssertionError("nobody else waits")
 
+    is_gone = False
+
+    def watch(self) -> None:
+        pass
+
     def time_out(self) -> None:
         raise AssertionError("nothing takes long")
 

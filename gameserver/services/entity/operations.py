@@ -296,8 +296,7 @@ async def get_list_count(ctx: Context, request: Criteria) -> EntityCount:
     listing = _listing(ctx, query.as_object(request.where, "data.where"))
     if listing is not None:
         return EntityCount(entity_list_count=await listing.count(ctx.tx))
-    row = await ctx.tx.one(storage.COUNT.where(condition), owner=ctx.player_id, app=ctx.app.id)
-    assert row is not None, "a count is always there"
+    [row] = await ctx.tx.search(storage.COUNT.where(condition), owner=ctx.player_id, app=ctx.app.id)
     return EntityCount(entity_list_count=row[0])
 
 
@@ -499,7 +498,8 @@ async def _list(ctx: Context, request: GetList, owner: str) -> Sequence[Row]:
         .order_by(*query.order(request.order_by, storage.FIELDS))
         .limit(min(request.max_return or ROWS_MAX, ROWS_MAX))
     )
-    rows = await ctx.tx.all(statement, owner=owner, app=ctx.app.id, least=least(ctx, owner))
+    find = ctx.tx.search if request.where or request.order_by else ctx.tx.all
+    rows = await find(statement, owner=owner, app=ctx.app.id, least=least(ctx, owner))
     ctx.reserve_bytes(row["data"] for row in rows)
     return rows
 

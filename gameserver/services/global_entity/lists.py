@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from gameserver.documents import query
 from gameserver.documents.documents import NOTHING, READABLE, Id
@@ -103,7 +103,7 @@ async def get_list_by_indexed_id(ctx: Context, request: ByIndexedId) -> EntityLi
     """List the entities with an indexed id that the caller may read, the oldest first."""
     of_id = storage.entities.c.indexed_id == request.entity_indexed_id
     conditions = [_visible(ctx).condition, of_id]
-    rows = await _rows(ctx, conditions, query.order(None, storage.FIELDS), request.max_return)
+    rows = await ctx.tx.all(_some(conditions, query.order(None, storage.FIELDS), request.max_return))
     return _listed(ctx, rows)
 
 
@@ -242,25 +242,25 @@ def _check_hint(hint: Where) -> None:
 async def _list(ctx: Context, request: GetList, scope: Scope) -> EntityList:
     condition = query.where(request.where, storage.FIELDS)
     ordering = query.order(request.order_by, storage.FIELDS)
-    return _listed(ctx, await _rows(ctx, [scope.condition, condition], ordering, request.max_return))
+    statement = _some([scope.condition, condition], ordering, request.max_return)
+    find = ctx.tx.search if request.where or request.order_by else ctx.tx.all
+    return _listed(ctx, await find(statement))
 
 
 async def _random(ctx: Context, request: Some) -> EntityList:
     condition = query.where(request.where, storage.FIELDS)
-    rows = await _rows(ctx, [_visible(ctx).condition, condition], [func.random()], request.max_return)
-    return _listed(ctx, rows)
+    statement = _some([_visible(ctx).condition, condition], [func.random()], request.max_return)
+    return _listed(ctx, await ctx.tx.search(statement))
 
 
-async def _rows(
-    ctx: Context,
-    conditions: list[ColumnElement[bool]],
-    ordering: list[ColumnElement[Any]],
-    most: int | None,
-) -> Sequence[Row]:
+def _some(
+    conditions: list[ColumnElement[bool]], ordering: list[ColumnElement[Any]], most: int | None
+) -> Select[Any]:
+    """Return the statement for so many entities that meet conditions, the first in an order."""
     if most is not None and most < 1:
         raise InvalidParameterValue("data.maxReturn: expected 1 or more")
     limit = LISTED_DEFAULT if most is None else min(most, ROWS_MAX)
-    return await ctx.tx.all(select(*storage.COLUMNS).where(*conditions).order_by(*ordering).limit(limit))
+    return select(*storage.COLUMNS).where(*conditions).order_by(*ordering).limit(limit)
 
 
 def _listed(ctx: Context, rows: Sequence[Row]) -> EntityList:
@@ -275,8 +275,7 @@ async def _count(ctx: Context, request: Criteria, scope: Scope) -> EntityCount:
     if listing is not None:
         return EntityCount(entity_list_count=await listing.count(ctx.tx))
     statement = select(func.count()).select_from(storage.entities).where(scope.condition, condition)
-    row = await ctx.tx.one(statement)
-    assert row is not None, "a count is always there"
+    [row] = await ctx.tx.search(statement)
     return EntityCount(entity_list_count=row[0])
 
 

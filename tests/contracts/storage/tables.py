@@ -1,5 +1,7 @@
 """What the tests of storage store, and the statements they do it with."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -14,13 +16,14 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
+    literal,
     select,
     text,
     update,
 )
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from gameserver.storage import Database, Json, answers, fail_unless, upsert
+from gameserver.storage import Database, Json, Payer, answers, fail_unless, upsert
 from gameserver.storage.dialects import POSTGRESQL, SQLITE
 
 tables = MetaData()
@@ -86,3 +89,20 @@ async def add_players(db: Database, *ids: str) -> None:
     async with db.write() as tx:
         for player in ids:
             await tx.run(ADD, id=player, name=player)
+
+
+# Queries that take long
+
+NUMBERS = select(literal(1).label("n")).cte("numbers", recursive=True)
+PAYER = Payer("a player", 1e6)
+
+
+def counting(most: int) -> Any:
+    """A query that takes SQLite as long as it takes to count, a tenth of a microsecond each or so."""
+    numbers = NUMBERS.union_all(select(NUMBERS.c.n + 1).where(NUMBERS.c.n < most))
+    return select(func.count()).select_from(numbers)
+
+
+def endless(db: Database) -> Any:
+    """A query that ends when it is made to."""
+    return select(func.pg_sleep(60)) if db.dialect == "postgresql" else counting(2_000_000_000)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from gameserver.storage import Aborted, Database, StorageError, open_database
-from tests.contracts.storage.tables import ADD, ADD_ITEM, EARN, GET, names
+from gameserver.storage import Aborted, Database, QueryTooSlow, StorageError, open_database
+from tests.contracts.storage.tables import ADD, ADD_ITEM, EARN, GET, PAYER, counting, names
 
 
 async def add_thirty_at_once(db: Database) -> None:
@@ -216,3 +216,31 @@ async def test_what_was_answered_survives_a_killed_process(tmp_path: Path) -> No
     answered = {f"n{line}" for line in output.decode().split()}
     assert len(answered) >= 41
     assert answered <= stored
+
+
+async def test_what_the_server_asks_for_itself_takes_as_long_as_it_takes(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gameserver.storage.sqlite.QUERY_SECONDS_MAX", 1e-6)
+    for use in (sqlite_db.read, sqlite_db.write):
+        async with use() as tx:
+            row = await tx.one(counting(2_000_000))
+            assert row is not None
+            assert row[0] == 2_000_000
+
+
+async def test_what_a_packet_reads_while_it_writes_has_one_limit(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others wait to write meanwhile, so ten slow queries must not take ten times what one may."""
+    monkeypatch.setattr("gameserver.storage.sqlite.QUERY_SECONDS_MAX", 0.05)
+    async with sqlite_db.write(PAYER) as tx:
+        await tx.run(ADD, id="p1", name="Ada")
+        for _ in range(2):
+            with pytest.raises(QueryTooSlow):
+                await tx.search(counting(2_000_000_000))
+        with pytest.raises(QueryTooSlow):
+            await tx.search(counting(1))
+        assert await tx.one(GET, id="p1") is not None  # the transaction goes on
+    async with sqlite_db.read() as tx:
+        assert await tx.one(GET, id="p1") is not None
