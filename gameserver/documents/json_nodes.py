@@ -1,8 +1,8 @@
 """Places in a JSON column, as expressions that SQLite and PostgreSQL both understand.
 
-A *node* is a `Json` column, a `Member` of a node, or an `Element` of an array `AnyElement` walks through.
-SQLite speaks of a container and a path in it, PostgreSQL of `jsonb` values; everything else is the same.
-Whatever asks about a node that is not there is NULL or false.
+A *node* is a `SearchedJson` column, a `Member` of a node, or an `Element` of an array `AnyElement` walks
+through. SQLite speaks of a container and a path in it, PostgreSQL of `jsonb` values; everything else is the
+same. Whatever asks about a node that is not there is NULL or false.
 
 All classes can be found in SQLAlchemy's cache by their structure, so a query is compiled once for all values
 and all names of fields.
@@ -22,7 +22,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import NullType, TypeEngine, UserDefinedType
 
-from gameserver.storage import Json
+from gameserver.storage import Jsonb
+from gameserver.storage.tables import TWIN
 
 Kind = Literal[
     "any", "null", "true", "false", "boolean", "number", "int", "long", "double", "text", "array", "object"
@@ -241,7 +242,7 @@ class InList(Question):
 
     def __init__(self, left: ColumnElement[Any], values: list[Any], what: str) -> None:
         self.left = left
-        self.values = BindParameter(None, msgspec.json.encode(values).decode(), type_=Json(), unique=True)
+        self.values = BindParameter(None, msgspec.json.encode(values).decode(), type_=Jsonb(), unique=True)
         self.what = what
 
 
@@ -377,7 +378,7 @@ def _jsonb(node: ColumnElement[Any], compiler: SQLCompiler) -> str:
     if isinstance(node, Element):
         return f"{node.alias}.value"
     if not isinstance(node, Member):
-        return compiler.process(node)
+        return compiler.process(node) + TWIN
     parent = _jsonb(node.parent, compiler)
     ways = [f"({parent} -> {compiler.process(key)})" for key in (node.name, node.index) if key is not None]
     if len(ways) == 1:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 
+from gameserver.documents.documents import data_out
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.storage import Json, Row, Transaction, metadata
 from gameserver.wire.shapes import Reply
@@ -218,7 +219,7 @@ def state(player: Row, now_ms: int | None = None) -> dict[str, Any]:
         "loginCount": player["login_count"],
         "isTester": player["is_tester"],
         "abTestingId": player["ab_testing_id"],
-        "summaryFriendData": msgspec.Raw(summary.encode()) if summary is not None else None,
+        "summaryFriendData": data_out(summary) if summary is not None else None,
         "statuses": active_statuses(
             player["statuses"], player["last_login_ms"] if now_ms is None else now_ms
         ),

@@ -15,7 +15,17 @@ from gameserver.storage.errors import (
 )
 from gameserver.storage.plans import Statement
 from gameserver.storage.searches import Payer
-from gameserver.storage.tables import Json, Upsert, excluded, fail_unless, json_rows, metadata, upsert
+from gameserver.storage.tables import (
+    Json,
+    Jsonb,
+    SearchedJson,
+    Upsert,
+    excluded,
+    fail_unless,
+    json_rows,
+    metadata,
+    upsert,
+)
 from gameserver.storage.transaction import Database, Row, Transaction
 
 __all__ = [
@@ -27,10 +37,12 @@ __all__ = [
     "Database",
     "Deadlocked",
     "Json",
+    "Jsonb",
     "Payer",
     "QueryTooSlow",
     "Row",
     "SchemaMismatch",
+    "SearchedJson",
     "Statement",
     "StorageError",
     "Transaction",

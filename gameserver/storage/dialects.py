@@ -20,6 +20,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
+from gameserver.storage.tables import Json
+
 
 class _JsonArray(UserDefinedType[Any]):
     """How SQLite gets a list."""
@@ -50,6 +52,11 @@ class _PostgresCompiler(PGCompiler_asyncpg):
 
     def visit_not_in_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
         return f"({self.process(binary.left, **kw)} {_array(self, binary, '<> ALL', 'NOT IN', **kw)})"
+
+    def visit_custom_op_binary(self, element: Any, operator: Any, **kw: Any) -> str:
+        left, right = self.process(element.left, **kw), self.process(element.right, **kw)
+        cast = "::json" if isinstance(element.left.type, Json) else ""  # which is text, until it is asked
+        return f"{left}{cast} {operator.opstring} {right}"
 
 
 def _values(compiler: SQLCompiler, binary: Any, **kw: Any) -> str:

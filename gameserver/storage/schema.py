@@ -35,7 +35,14 @@ Progress = Callable[[int, int, str], None]
 
 LOCK_SECONDS_MAX = 300
 """How long a process waits for another one that migrates the same database."""
-_COMPARED = {"compare_type": True, "compare_server_default": True}
+
+
+def _is_declared(item: Any, _name: Any, kind: str, reflected: bool, _other: Any) -> bool:
+    """Tell what is compared: not the columns that PostgreSQL computes, see `SearchedJson`."""
+    return not (kind == "column" and reflected and item.computed is not None)
+
+
+_COMPARED = {"compare_type": True, "compare_server_default": True, "include_object": _is_declared}
 _FOLDER = Path(__file__).parent / "migrations"
 _STEP = '''"""{title}."""
 
@@ -187,6 +194,7 @@ def _differences(connection: Connection) -> list[str]:
 
 def _render_item(kind: str, item: object, _context: object) -> str | Literal[False]:
     """Alembic asks how to write a type: ours is imported by its name."""
+    # Whether it is searched is no difference between tables.
     return "Json()" if kind == "type" and isinstance(item, Json) else False
 
 

@@ -30,17 +30,16 @@ metadata = MetaData(
 
 
 class Json(UserDefinedType[str]):
-    """JSON as *text*: bound and returned as `str`; who stores it also parses it.
+    """JSON as *text*, kept letter by letter: bound and returned as `str`; who stores it also parses it.
 
-    `jsonb` on PostgreSQL, which does not keep the spaces and the order of keys; `TEXT` on SQLite. A field as
-    text, on both: `column.op("->>", return_type=Text())(name)`.
+    A member as text, on both engines: `column.op("->>", return_type=Text())(name)`.
     """
 
     cache_ok = True
-    render_bind_cast = True  # PostgreSQL would take an untyped parameter of an expression for text
+    render_bind_cast = True  # PostgreSQL would take an untyped parameter of an expression for anything
 
     def get_col_spec(self, **_: Any) -> str:  # noqa: D102 - SQLAlchemy's name for the type in DDL
-        return "JSON"
+        return "TEXT"
 
     def coerce_compared_value(self, op: Any, value: Any) -> TypeEngine[Any]:  # noqa: D102 - SQLAlchemy's hook
         # `data ->> key` works on both engines, with a key that is text (or a position), not JSON.
@@ -49,13 +48,32 @@ class Json(UserDefinedType[str]):
         return self
 
 
-@compiles(Json, "postgresql")
-def _json_on_postgresql(*_: Any, **__: Any) -> str:
-    return "JSONB"
+class SearchedJson(Json):
+    """JSON that where-clauses look into.
+
+    `jsonb`, which PostgreSQL searches, changes numbers (1e16, -0.0) and the order of keys. So there the text
+    has a `jsonb` twin beside it, a column that PostgreSQL computes and nobody else knows: its name is that of
+    the column with `TWIN` behind it. A migration adds it.
+    """
+
+    cache_ok = True
 
 
-@compiles(Json, "sqlite")
-def _json_on_sqlite(*_: Any, **__: Any) -> str:
+TWIN = "_json"
+
+
+class Jsonb(UserDefinedType[str]):
+    """A parameter that PostgreSQL takes apart; so were columns, before `Json` kept JSON letter by letter."""
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def get_col_spec(self, **_: Any) -> str:  # noqa: D102 - SQLAlchemy's name for the type in DDL
+        return "JSONB"
+
+
+@compiles(Jsonb, "sqlite")
+def _jsonb_on_sqlite(*_: Any, **__: Any) -> str:
     return "TEXT"
 
 
@@ -83,7 +101,11 @@ def _json_rows_on_sqlite(element: Any, compiler: Any, **words: Any) -> str:
 
 @compiles(json_rows, "postgresql")
 def _json_rows_on_postgresql(element: Any, compiler: Any, **words: Any) -> str:
-    return f"json_agg(json_build_array({compiler.process(element.clauses, **words)}))"
+    parts = [
+        compiler.process(clause, **words) + ("::json" if isinstance(clause.type, Json) else "")
+        for clause in element.clauses
+    ]
+    return f"json_agg(json_build_array({', '.join(parts)}))"
 
 
 _guarded: set[str] = set()

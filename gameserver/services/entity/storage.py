@@ -32,7 +32,7 @@ from gameserver.documents.list_counts import Part
 from gameserver.documents.query import Fields
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.services.entity.rules import ALL_MAX
-from gameserver.storage import Json, excluded, metadata, upsert
+from gameserver.storage import SearchedJson, excluded, metadata, upsert
 
 entities = Table(
     "entities",
@@ -44,7 +44,7 @@ entities = Table(
     Column("version", BigInteger, nullable=False),
     Column("acl_other", SmallInteger, nullable=False),
     Column("is_singleton", Boolean, nullable=False),  # made by UPDATE_SINGLETON: one for each owner and type
-    Column("data", Json, nullable=False),
+    Column("data", SearchedJson, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
     PrimaryKeyConstraint("owner_id", "entity_id"),

@@ -30,7 +30,7 @@ from gameserver.documents.query import Fields
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
 from gameserver.services.global_entity.rules import NEVER_MS, Authority
-from gameserver.storage import Json, metadata
+from gameserver.storage import SearchedJson, metadata
 from gameserver.storage.expiry import Expiry
 
 entities = Table(
@@ -43,7 +43,7 @@ entities = Table(
     Column("indexed_id", Text),
     Column("version", BigInteger, nullable=False),
     Column("acl_other", Integer, nullable=False),
-    Column("data", Json, nullable=False),
+    Column("data", SearchedJson, nullable=False),
     Column("life_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
     Column("created_ms", BigInteger, nullable=False),

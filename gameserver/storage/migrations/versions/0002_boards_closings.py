@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from gameserver.storage.tables import Json
+from gameserver.storage.tables import Jsonb as Json
 
 revision = "0002"
 down_revision = "0001"

@@ -4,7 +4,7 @@ import msgspec
 import sqlalchemy as sa
 from alembic import op
 
-from gameserver.storage.tables import Json
+from gameserver.storage.tables import Jsonb as Json
 
 revision = "0005"
 down_revision = "0004"
