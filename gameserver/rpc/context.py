@@ -120,11 +120,14 @@ class Context:
         self._reserved: NewSession | None = None
         self._free_bytes = ANSWER_MAX
 
-    def begin(self, tx: Transaction | None) -> None:
-        """Begin, maybe anew, in a transaction; for whoever runs the packet."""
+    def use(self, tx: Transaction | None) -> None:
+        """Hand out a transaction; for whoever runs the packet."""
+        self._tx = tx
+
+    def start_over(self) -> None:
+        """Forget what an abandoned try of the packet wanted."""
         self.effects.clear()
         self._free_bytes = ANSWER_MAX
-        self._tx = tx
 
     # Who calls
 

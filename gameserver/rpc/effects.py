@@ -45,13 +45,8 @@ class Cause(NamedTuple):
     answer: bytes
 
 
-class Mark(NamedTuple):
-    """How much is to happen so far."""
-
-    opening: Opening | None
-    endings: int
-    events: int
-    outbox: int
+Mark = tuple[Opening | None, int, int, int]
+"""How much is to happen so far: the session of a login, ends, events, the rest."""
 
 
 class Effects:
@@ -90,7 +85,7 @@ class Effects:
 
     def mark(self) -> Mark:
         """Note how much is to happen, before a message that may be refused."""
-        return Mark(self.opening, len(self.endings), len(self.events), len(self.outbox))
+        return self.opening, len(self.endings), len(self.events), len(self.outbox)
 
     def rollback_to(self, mark: Mark) -> None:
         """Forget what a message wanted that was refused after all. That a login was refused stays true."""

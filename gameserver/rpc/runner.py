@@ -140,11 +140,12 @@ class Runner:
         ctx = Context(self.core, app, origin, caller=caller)
 
         async def attempt(tx: Transaction) -> T:
-            ctx.begin(tx)
+            ctx.use(tx)
             return await work(ctx)
 
         async def again(reason: Aborted | CommitUnknown) -> None:
             _refuse_unknown(reason)
+            ctx.start_over()
             ctx.is_retry = True
             if prepare is not None:
                 ctx.prepared = await prepare(ctx)
@@ -202,6 +203,7 @@ class _Run:
         try:
             return await self._write()
         except _NeedsSavepoints:
+            self._start_over()
             self.savepoints = True
             return await self._write()
 
@@ -224,8 +226,13 @@ class _Run:
             await self.record.look_again(reason)
         else:
             _refuse_unknown(reason)
+        self._start_over()
         self.ctx.is_retry = True
         self.prepared = await self._prepare()
+
+    def _start_over(self) -> None:
+        self.ctx.start_over()
+        self.ctx.profile_id = self.profile_id
 
     async def _prepare(self) -> dict[int, object]:
         """Do what must not hold a lock. A refusal here is the message's answer when its turn comes."""
@@ -248,8 +255,7 @@ class _Run:
     async def _run_messages(self, tx: Transaction | None, *, writing: bool = False) -> Outcome:
         ctx, effects, outcome = self.ctx, self.ctx.effects, Outcome()
         entries = outcome.entries
-        ctx.begin(tx)
-        ctx.profile_id = self.profile_id
+        ctx.use(tx)
         if writing and tx is not None and len(self.plan) > 1:
             await locks.take(ctx, self.plan, self.prepared, tx)
         for index, (operation, message) in enumerate(self.plan):
@@ -274,7 +280,7 @@ class _Run:
                     if len(self.plan) == 1:
                         raise _RolledBack(outcome) from error
                     raise _NeedsSavepoints from error
-            if effects.opening is not mark.opening:
+            if effects.opening is not mark[0]:
                 outcome.login = index
                 is_login = operation is not None and operation.opens_session
                 assert is_login or effects.opening is None, "an operation that logs in declares opens_session"

@@ -5,7 +5,8 @@ face that runs operations, beside a plain model of what must be there.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ import pytest
 from gameserver import services as offered
 from gameserver.players import profiles
 from gameserver.players.profiles import players
-from gameserver.rpc import Access, Caller, Context, Last, Origin, Service, Tx
+from gameserver.rpc import Access, Caller, Context, Last, Origin, PacketFailed, Service, Tx
 from gameserver.sessions import One, Session
+from gameserver.storage import CommitUnknown, Transaction
 from gameserver.wire.errors import GameError
 from gameserver.wire.packet import Message
 from gameserver.wire.shapes import Reply, Request
@@ -28,6 +30,7 @@ from tests.faces.web_app import app_toml, browser
 
 trial = Service("trial")
 effects: list[str] = []
+ran: list[str] = []
 SET = profiles.SET["name"].returning(players.c.profile_id, players.c.session_epoch)
 
 
@@ -92,6 +95,7 @@ async def one(ctx: Context, request: Write) -> Last[Written]:
 @shape
 async def plain(ctx: Context, request: Write) -> None:
     """Change a row with a statement like others."""
+    ran.append(request.value)
     await put(ctx, request, "name")
 
 
@@ -174,6 +178,15 @@ async def miss(ctx: Context, request: Write) -> Last[Written]:
 
 
 SHAPES = tuple(trial.operations)
+
+
+@trial.operation("SNEAK_IN", tx=Tx.WRITE, access=Access.OPEN)
+async def sneak_in(ctx: Context, request: Write) -> None:
+    """Log in without being declared a login."""
+    await put(ctx, request, "name")
+    await ctx.log_in(request.player, {}, 0)
+
+
 REFUSED = {"SPOIL": Spoiled.reason_code, "MISS": Absent.reason_code}
 
 # The faces: each answers with the entry of a call, and its events where it shows any
@@ -186,6 +199,7 @@ class Face:
     """One way to call operations, on behalf of a player where it has any."""
 
     has_session = True
+    records = False  # whether a repeat gets the first answer
 
     def __init__(self, game: Game, player: Client) -> None:
         self.game = game
@@ -201,6 +215,8 @@ class Face:
 
 
 class Dispatcher(Face):
+    records = True
+
     async def enter(self) -> None:
         self.session_id = (await self.player.log_in())["sessionId"]
 
@@ -244,6 +260,8 @@ class ServerCall(Face):
 
 
 class ServerSession(Face):
+    records = True
+
     async def enter(self) -> None:
         message = {"service": "authenticationV2", "operation": "AUTHENTICATE", "data": SERVER}
         answer = await self._post({"packetId": 0, "messages": [message]})
@@ -293,7 +311,8 @@ class Model:
     """What must be there."""
 
     def __init__(self) -> None:
-        self.name, self.picture_url = "", None
+        self.name = ""
+        self.picture_url: str | None = None
         self.effects: list[str] = []
 
     def run(self, name: str, value: str) -> tuple[int, list[Any]]:
@@ -350,6 +369,44 @@ async def test_writes_in_a_row(game: Game, kind: type[Face]) -> None:
             assert not await is_alive(game, face.session_id), where
             await face.enter()
         before = name
+
+
+@pytest.mark.parametrize("kind", FACES)
+async def test_a_commit_whose_outcome_is_unknown_happens_once(
+    game: Game, monkeypatch: pytest.MonkeyPatch, kind: type[Face]
+) -> None:
+    face, target = kind(game, game.client()), await game.player()
+    await face.enter()
+    ran.clear()
+    write = game.core.database.write
+
+    @asynccontextmanager
+    async def write_and_never_know() -> AsyncIterator[Transaction]:
+        async with write() as tx:
+            yield tx
+        monkeypatch.undo()
+        raise CommitUnknown("the connection broke")
+
+    monkeypatch.setattr(game.core.database, "write", write_and_never_know)
+    data = {"player": target.profile_id, "value": "once", "session": ""}
+    try:
+        entry, _ = await face.call("PLAIN", data)
+    except PacketFailed:
+        entry = {"status": 503}
+    assert ran == ["once"]
+    assert (entry.get("status") == 200) == kind.records, entry
+    state = await game.server.call("playerState", "READ", target.profile_id)
+    assert state["playerName"] == "once"
+
+
+async def test_only_an_operation_that_says_so_logs_in(game: Game) -> None:
+    target, client = await game.player(), game.client()
+    data = {"player": target.profile_id, "value": "in", "session": ""}
+    refusal = await client.refused("trial", "SNEAK_IN", **data)
+    assert refusal.reason_code == 50000
+    state = await target.call("playerState", "READ")
+    assert state["playerName"] == ""
+    assert len(await game.core.sessions.list(APP_ID, target.profile_id)) == 1
 
 
 def test_the_walk_has_every_shape_after_every_shape() -> None:

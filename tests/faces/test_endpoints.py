@@ -71,6 +71,37 @@ requires_login = true
 trigger = "leave"
 events = [{ do = "call", operation = "playerState.LOGOUT" }]
 
+[web.endpoints.leave_elsewhere]
+path = "/v1/leave_elsewhere"
+requires_login = true
+[web.actions.leave_elsewhere]
+trigger = "leave_elsewhere"
+events = [
+  { do = "call", operation = "playerState.SYS_INVALIDATE_ALL_BUT_CURRENT_SESSION", authority = "server" },
+]
+
+[web.endpoints.be_gone]
+path = "/v1/be_gone"
+requires_login = true
+[web.actions.be_gone]
+trigger = "be_gone"
+events = [{ do = "call", operation = "playerState.SYS_INVALIDATE_CURRENT_SESSION", authority = "server" }]
+
+[web.endpoints.be_gone_by_link]
+path = "/v1/be_gone_by_link"
+method = "GET"
+requires_login = true
+[web.actions.be_gone_by_link]
+trigger = "be_gone_by_link"
+events = [{ do = "call", operation = "playerState.SYS_INVALIDATE_CURRENT_SESSION", authority = "server" }]
+
+[web.endpoints.not_yours]
+path = "/v1/not_yours"
+requires_login = true
+[web.actions.not_yours]
+trigger = "not_yours"
+events = [{ do = "call", operation = "playerState.SYS_INVALIDATE_CURRENT_SESSION" }]
+
 [web.endpoints.enter]
 path = "/v1/enter"
 [web.actions.enter]
@@ -395,6 +426,27 @@ async def test_calls_of_one_session_each_write(game: Game) -> None:
     assert (await client.call("playerState", "READ"))["playerName"] == "Eve"
 
 
+async def test_a_call_with_a_servers_authority_acts_for_who_is_logged_in(
+    game: Game, apps_folder: Path
+) -> None:
+    file = apps_folder / "test" / "app.toml"
+    file.write_text(file.read_text() + "\n[session]\nmost = 5\n")
+    game.apps.replace(load_apps(apps_folder, game.server_app.registry.sections()))
+    user = await account(game)
+    here, there, third = [await player(game, user=user) for _ in range(3)]
+    stranger = await player(game)
+    assert (await here.post("/v1/not_yours")).json()["reason_code"] == 40346
+    assert (await browser(game).post("/v1/leave_elsewhere")).status_code == 401
+    answer = (await here.post("/v1/leave_elsewhere")).json()
+    assert (answer["status"], answer["data"]["invalidatedCount"]) == (200, 2)
+    assert [await status(page) for page in (here, there, third, stranger)] == [200, 401, 401, 200]
+    assert (await here.get("/v1/be_gone_by_link")).json()["reason_code"] == 40346
+    assert await status(here) == 200
+    answer = (await here.post("/v1/be_gone")).json()
+    assert (answer["status"], answer["data"]["invalidatedCount"]) == (200, 1)
+    assert await status(here) == 401
+
+
 async def test_a_number_from_the_query(game: Game) -> None:
     page = await player(game)
     assert (await page.post("/v1/zone?hours=5.5")).status_code == 200
@@ -645,7 +697,7 @@ async def test_the_openapi_document(game: Game) -> None:
         {"name": "hours", "in": "query", "required": True, "schema": {"type": "number"}}
     ]
     operations = [o for path in document["paths"].values() for o in path.values()]
-    assert len({operation["operationId"] for operation in operations}) == len(operations) == 12
+    assert len({operation["operationId"] for operation in operations}) == len(operations) == 16
 
 
 async def test_no_document_of_an_app_without_endpoints(game: Game, apps_folder: Path) -> None:

@@ -13,16 +13,18 @@ from gameserver.sessions import Session
 from tests.conftest import APP_ID, SECRET, Game
 
 KEY = {"appId": APP_ID, "serverName": "room", "serverSecret": "a-room-secret-0123456789"}
+LOBBY = {"serverName": "lobby", "serverSecret": "a-lobby-secret-0123456789"}
 LIFE_SECONDS = 2400  # of a session without packets
 
 
 @pytest.fixture(autouse=True)
 def servers_of_the_app(apps_folder: Any) -> None:
-    """Two servers that may call: one from anywhere, one from elsewhere."""
+    """Three servers that may call: two from anywhere, one from elsewhere."""
     file = apps_folder / "test" / "app.toml"
     file.write_text(
         file.read_text()
         + f'\n[servers.room]\nsecret = "{KEY["serverSecret"]}"\n'
+        + f'\n[servers.lobby]\nsecret = "{LOBBY["serverSecret"]}"\n'
         + '\n[servers.far]\nsecret = "a-far-secret-0123456789"\naddresses = ["203.0.113.0/24"]\n'
     )
 
@@ -306,3 +308,38 @@ async def test_calls_are_sent_with_post(game: Game) -> None:
     response = await game.http.get(PATH)
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
     assert response.json()["status"] == 405
+
+
+# The server's own sessions
+
+
+async def test_a_server_ends_its_own_session(game: Game) -> None:
+    session = await session_id(game)
+    own = packet(session, 1, ("playerState", "SYS_INVALIDATE_CURRENT_SESSION", None))
+    answer = await post(game, own)
+    [entry] = answer["messageResponses"]
+    assert (entry["status"], entry["data"]["invalidatedCount"]) == (200, 1)
+    assert (await post(game, packet(session, 2, HEARTBEAT)))["reason_code"] == 40365
+
+
+async def test_a_server_ends_its_other_sessions_and_nobody_elses(game: Game) -> None:
+    one, two, other = [await session_id(game) for _ in range(3)]
+    message = {"service": "authenticationV2", "operation": "AUTHENTICATE", "data": {**KEY, **LOBBY}}
+    login = await post(game, {"packetId": 0, "messages": [message]})
+    lobby = login["messageResponses"][0]["data"]["sessionId"]
+    player = await game.player()
+    rest = packet(one, 1, ("playerState", "SYS_INVALIDATE_ALL_BUT_CURRENT_SESSION", None))
+    [entry] = (await post(game, rest))["messageResponses"]
+    assert (entry["status"], entry["data"]["invalidatedCount"]) == (200, 2)
+    for gone in (two, other):
+        assert (await post(game, packet(gone, 1, HEARTBEAT)))["reason_code"] == 40365
+    for alive in (one, lobby):
+        answer = await post(game, packet(alive, 2, HEARTBEAT))
+        assert answer["messageResponses"][0]["status"] == 200
+    await player.call("playerState", "READ")
+
+
+async def test_a_call_without_a_session_has_no_current_one(game: Game) -> None:
+    for operation in ("SYS_INVALIDATE_CURRENT_SESSION", "SYS_INVALIDATE_ALL_BUT_CURRENT_SESSION"):
+        answer = await call(game, "playerState", operation)
+        assert (answer["status"], answer["reason_code"]) == (403, 40304)

@@ -366,21 +366,25 @@ class Endpoints:
     async def _call(self, visit: WebRequest, event: CallEvent) -> None:
         found = visit.found
         service, _, name = event.operation.partition(".")
+        by_server = event.authority == "server"
         operation = self.runner.registry.operations.get((service, name))
         if operation is None:
             log.error(
                 "endpoint_calls_nothing", endpoint=found.name, app=found.app.id, operation=event.operation
             )
-        elif operation.tx is Tx.WRITE and not found.endpoint.may_change:
+        elif (operation.tx is Tx.WRITE or by_server) and not found.endpoint.may_change:
             words = f"{event.operation} may change something, and this endpoint does not let a GET do that"
             raise errors.NotAllowed(words)
+        caller = Caller.CLIENT if visit.session is not None else Caller.VISITOR
+        if by_server:
+            caller = Caller.SERVER
         data = json.encode(values.fill(event.data, visit.sources))
         message = check_message(Message(service, name, msgspec.Raw(data)), data)
         visit.entry = await self.runner.call(
             message,
             found.app,
             Origin(FACE, visit.address),
-            caller=Caller.CLIENT if visit.session is not None else Caller.VISITOR,
+            caller=caller,
             session=visit.session,
             session_error=visit.refused,
         )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, field
@@ -95,6 +95,18 @@ SAMPLE = """\
 #[web.actions.rename]
 #trigger = "rename"
 #events = [{ do = "call", operation = "playerState.UPDATE_NAME", data = { playerName = "{body.name}" } }]
+
+# With authority = "server" a call may do what is refused to players, on behalf of who is logged in. Take care
+# what it takes from the request.
+#[web.endpoints.logout_elsewhere]
+#path = "/v1/logout_elsewhere"
+#requires_login = true
+
+#[web.actions.log_out_elsewhere]
+#trigger = "logout_elsewhere"
+#events = [
+#  { do = "call", operation = "playerState.SYS_INVALIDATE_ALL_BUT_CURRENT_SESSION", authority = "server" },
+#]
 
 # A GET that changes something has to be allowed: links and images of any page cause a GET, and browsers and
 # mail programs fetch pages ahead. POST is better.
@@ -237,6 +249,10 @@ class CallEvent(Settings, kw_only=True, tag_field="do", tag="call"):
         dict[str, Any],
         Meta(description="What is sent; texts may take values: {path.x}, {query.x}, {body.x}."),
     ] = field(default_factory=dict)
+    authority: Annotated[
+        Literal["player", "server"],
+        Meta(description='"server" may do what is refused to players, on behalf of who is logged in.'),
+    ] = "player"
 
 
 Event = LoginEvent | LogoutEvent | CallEvent

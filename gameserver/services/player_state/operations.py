@@ -11,7 +11,7 @@ from gameserver.players import identities, links, profiles
 from gameserver.players.accounts import InvalidEmail
 from gameserver.players.profiles import Status
 from gameserver.players.tokens import Kind
-from gameserver.rpc import PLAYER_RESET, Access, Context, Last, Service, Tx
+from gameserver.rpc import PLAYER_RESET, SERVER_PROFILE_ID, Access, Context, Last, Service, Tx
 from gameserver.services.player_state.rules import (
     ATTRIBUTES_MAX,
     STATUS_SECONDS_MAX,
@@ -471,28 +471,44 @@ class SessionOfPlayer(SessionsOfPlayer):
 
 @service.operation("SYS_INVALIDATE_CURRENT_SESSION", tx=Tx.NONE, access=Access.SERVER)
 async def invalidate_current(ctx: Context, request: Nothing) -> InvalidatedReply:
-    """End the session on whose behalf the server calls. Refused without one."""
+    """End the session that the call belongs to. Refused without one.
+
+    That is the player's on whose behalf a server calls, or a server's own. That server has to log in again.
+    """
     current = _current(ctx)
-    return _invalidate(ctx, One(digest=current.digest), [current.digest])
+    return _invalidate(ctx, [One(digest=current.digest)], [current.digest])
 
 
 @service.operation("SYS_INVALIDATE_ALL_SESSIONS", tx=Tx.NONE, access=Access.SERVER)
 async def invalidate_all(ctx: Context, request: Nothing) -> InvalidatedReply:
     """End all sessions of the player on whose behalf the server calls. Refused without a player."""
-    return _invalidate(ctx, AllOf(ctx.app.id, ctx.player_id), await _sessions_of(ctx, ctx.player_id))
+    digests = await _sessions_of(ctx, ctx.player_id)
+    return _invalidate(ctx, [AllOf(ctx.app.id, ctx.player_id)], digests)
 
 
 @service.operation("SYS_INVALIDATE_ALL_BUT_CURRENT_SESSION", tx=Tx.NONE, access=Access.SERVER)
 async def invalidate_all_but_current(ctx: Context, request: Nothing) -> InvalidatedReply:
-    """End all sessions of the player except the one on whose behalf the server calls. Refused without one."""
-    return await _invalidate_all_but(ctx, ctx.player_id, _current(ctx).digest)
+    """End all sessions of the caller except the one that the call belongs to. Refused without one.
+
+    The caller is the player on whose behalf a server calls, or a server: then all sessions of its name.
+    """
+    current = _current(ctx)
+    if current.profile_id != SERVER_PROFILE_ID:
+        return await _invalidate_all_but(ctx, current.profile_id, current.digest)
+    name = current.facts.get("serverName")
+    digests = [
+        session.digest
+        for session in await ctx.core.sessions.list(ctx.app.id, SERVER_PROFILE_ID)
+        if session.facts.get("serverName") == name and session.digest != current.digest
+    ]
+    return _invalidate(ctx, [One(digest=digest) for digest in digests], digests)
 
 
 @service.operation("SYS_INVALIDATE_ALL_SESSIONS_FOR_USER", tx=Tx.NONE, access=Access.SERVER)
 async def invalidate_all_of(ctx: Context, request: SessionsOfPlayer) -> InvalidatedReply:
     """End all sessions of a player. An unknown player has none."""
     digests = await _sessions_of(ctx, request.profile_id)
-    return _invalidate(ctx, AllOf(ctx.app.id, request.profile_id), digests)
+    return _invalidate(ctx, [AllOf(ctx.app.id, request.profile_id)], digests)
 
 
 @service.operation("SYS_INVALIDATE_ALL_SESSIONS_FOR_USER_EXCEPT", tx=Tx.NONE, access=Access.SERVER)
@@ -507,7 +523,7 @@ async def invalidate_one_of(ctx: Context, request: SessionOfPlayer) -> Invalidat
     """End one session of a player, named by its id or its digest. One that is not this player's stays."""
     digest = _digest_of(request.session_id)
     found = digest in await _sessions_of(ctx, request.profile_id)
-    return _invalidate(ctx, One(digest=digest), [digest] if found else [])
+    return _invalidate(ctx, [One(digest=digest)], [digest] if found else [])
 
 
 # What ending sessions takes
@@ -524,9 +540,9 @@ def leave(ctx: Context, *, others_end_too: bool = False) -> None:
 
 
 def _current(ctx: Context) -> Session:
-    """Return the player's session that a server's call belongs to; a server's own session is none."""
-    if ctx.session is None or ctx.session.profile_id != ctx.player_id:
-        raise NoSession("this call belongs to no session of a player")
+    """Return the session that a server's call belongs to: a player's, or the server's own."""
+    if ctx.session is None:
+        raise NoSession("this call belongs to no session")
     return ctx.session
 
 
@@ -541,10 +557,11 @@ async def _sessions_of(ctx: Context, profile_id: str) -> list[str]:
 
 async def _invalidate_all_but(ctx: Context, profile_id: str, keep: str) -> InvalidatedReply:
     digests = [digest for digest in await _sessions_of(ctx, profile_id) if digest != keep]
-    return _invalidate(ctx, AllBut(ctx.app.id, profile_id, keep), digests)
+    return _invalidate(ctx, [AllBut(ctx.app.id, profile_id, keep)], digests)
 
 
-def _invalidate(ctx: Context, selector: Selector, digests: list[str]) -> InvalidatedReply:
+def _invalidate(ctx: Context, selectors: list[Selector], digests: list[str]) -> InvalidatedReply:
     if digests:
-        ctx.end_sessions(selector, "revoked")
+        for selector in selectors:
+            ctx.end_sessions(selector, "revoked")
     return InvalidatedReply(invalidated_count=len(digests), invalidated=digests, verification=True)
