@@ -30,7 +30,8 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from gameserver import logs
 from gameserver.app import GameServer, open_server, registry
-from gameserver.apps import App, load_apps, write_sample
+from gameserver.apps import App, load_apps, write_sample, write_schema
+from gameserver.apps.schema import SCHEMA_NAME
 from gameserver.cli import link
 from gameserver.faces import ops
 from gameserver.http_server import (
@@ -89,6 +90,7 @@ def serve(settings: Settings) -> None:
         settings = dataclasses.replace(settings, port=main.getsockname()[1])
         listeners = Listeners(main, admin)
         sample = first_app(settings.apps)
+        _renew_schemas(settings.apps)
         _check_apps(settings.apps)
 
         def ready(apps: list[App]) -> None:
@@ -191,9 +193,19 @@ def first_app(folder: Path) -> App | None:
         return None
     try:
         offered = registry()
-        return write_sample(folder, offered.sections(), offered.samples())
+        return write_sample(folder, offered.sections())
     except OSError as error:
         raise CannotServe(f"the sample app cannot be written into {folder}: {error.strerror}") from None
+
+
+def _renew_schemas(folder: Path) -> None:
+    """Bring the schemas that editors read up to date: another version of the server has other settings."""
+    for path in sorted(folder.glob(f"*/{SCHEMA_NAME}")):
+        try:
+            if write_schema(path.parent, registry().sections()):
+                log.info("app_schema_renewed", file=str(path))
+        except OSError as error:  # a folder that only others write
+            log.info("app_schema_stale", file=str(path), reason=error.strerror)
 
 
 def _check_apps(folder: Path) -> None:

@@ -24,7 +24,15 @@ from gameserver.apps.live import LiveApps, Reload, watch
 from gameserver.apps.loading import Apps, Problem, Sections, load_apps
 from gameserver.apps.mail_addresses import is_mail_address
 from gameserver.apps.references import Declares, Refers
-from gameserver.apps.sample import SAMPLE_ID, sample_text, write_sample
+from gameserver.apps.sample import (
+    SAMPLE_ID,
+    sample_text,
+    section_text,
+    write_app,
+    write_sample,
+    write_schema,
+    write_section,
+)
 from gameserver.apps.schema import app_schema
 
 __all__ = [
@@ -57,7 +65,11 @@ __all__ = [
     "is_mail_address",
     "load_apps",
     "sample_text",
+    "section_text",
     "version_numbers",
     "watch",
+    "write_app",
     "write_sample",
+    "write_schema",
+    "write_section",
 ]

@@ -1,9 +1,10 @@
 """Reads the folder of app definitions.
 
-Each app is a folder with an `app.toml`. Every mistake of every file is collected; an app with a mistake is
-left out, the others are served.
+Each app is a folder with an `app.toml`, and sections may stand in files of their own beside it. Every mistake
+of every file is collected; an app with a mistake is left out, the others are served.
 """
 
+import ast
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Struct
@@ -19,6 +20,7 @@ from msgspec.structs import fields
 
 from gameserver.apps.checking import Checker
 from gameserver.apps.definition import App, Definition, Settings
+from gameserver.apps.references import hint
 from gameserver.apps.toml_lines import KeyPath, key_lines, nearest_line
 
 FILE_NAME = "app.toml"
@@ -39,6 +41,7 @@ class Sections(dict[str, type[Struct]]):
 
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_TWICE = re.compile(r"Cannot declare (?P<path>\(.*\)) twice")
 _AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
@@ -137,8 +140,9 @@ class _Loader:
         self.sections = sections
         self.environ = environ
         self.file_type = definition_type(sections)
+        self.tables = frozenset(f.encode_name for f in fields(self.file_type) if _is_table(f.type))
         self.loaded: list[tuple[App, int]] = []  # with the line of the id
-        self.claims: dict[tuple[str, str], list[tuple[App, int, str]]] = {}  # with line and key
+        self.claims: dict[tuple[str, str], list[tuple[App, Place, str]]] = {}  # with the key
         self.problems: list[Problem] = []
         self.broken: set[str] = set()
 
@@ -152,30 +156,39 @@ class _Loader:
                 message = f"{json.dumps(app.id)} is the id of another app too: {others}"
                 self.report(app.path, line, "id", message)
         for (section, claim), claimants in self.claims.items():
-            for app, line, key in claimants if len(claimants) > 1 else ():
-                others = ", ".join(f"{a.path / FILE_NAME}:{n} {k}" for a, n, k in claimants if a is not app)
-                self.report(app.path, line, key, f"another app claims {claim} of {section} too: {others}")
+            for app, (file, line), key in claimants if len(claimants) > 1 else ():
+                others = ", ".join(f"{f}:{n} {k}" for a, (f, n), k in claimants if a is not app)
+                message = f"another app claims {claim} of {section} too: {others}"
+                self.report(app.path, line, key, message, file)
         good = [app for app, _ in self.loaded if app.name not in self.broken]
         return Apps(good, self.problems, self.broken)
 
-    def report(self, home: Path, line: int, key: str, message: str) -> None:
-        self.problems.append(Problem(str(home / FILE_NAME), line, key, message))
+    def report(self, home: Path, line: int, key: str, message: str, file: Path | None = None) -> None:
+        self.problems.append(Problem(str(file or home / FILE_NAME), line, key, message))
         self.broken.add(home.name)
 
     def load(self, home: Path) -> None:
-        text = self.read(home)
-        table = None if text is None else self.parse(home, text)
-        if text is None or table is None:
-            return
-        lines = key_lines(text)
+        sources = _Sources(home / FILE_NAME)
 
         def report(path: KeyPath, message: str) -> None:
-            self.report(home, nearest_line(lines, path), dotted(path), message)
+            file, line = sources.place(path)
+            self.report(home, line, dotted(path), message, file)
 
+        is_whole = True
+        for file, own_name in self.files(home):
+            text = self.read(home, file)
+            table = None if text is None else self.parse(home, file, text)
+            if text is None or table is None:
+                is_whole = False
+                continue
+            for path, line, message in sources.add(file, own_name, table, key_lines(text)):
+                self.report(home, line, dotted(path), message, file)
+        if not is_whole:
+            return  # what a file would have said is missing elsewhere
         checker = Checker(home, self.environ, report, self.sections.offered)
-        if checker.check_file(table, self.file_type):
-            app = self.build(home, msgspec.convert(table, self.file_type))
-            self.loaded.append((app, nearest_line(lines, ("id",))))
+        if checker.check_file(sources.table, self.file_type):
+            app = self.build(home, msgspec.convert(sources.table, self.file_type))
+            self.loaded.append((app, sources.place(("id",))[1]))
             for name, kind in self.sections.items():
                 section = app.section(kind)
                 if not isinstance(section, Settings):
@@ -183,32 +196,44 @@ class _Loader:
                 for key, message in section.mistakes_beside(app):
                     report((name, *((key,) if isinstance(key, str) else key)), message)
                 for key, claim in section.claims():
-                    place = (app, nearest_line(lines, (name, *key)), dotted((name, *key)))
+                    place = (app, sources.place((name, *key)), dotted((name, *key)))
                     self.claims.setdefault((name, claim), []).append(place)
 
-    def read(self, home: Path) -> str | None:
+    def files(self, home: Path) -> Iterator[tuple[Path, str]]:
+        """Yield the files of an app, `app.toml` first, each with the section that it is named after."""
+        yield home / FILE_NAME, ""
+        for file in sorted(home.glob("*.toml")):
+            if file.stem in self.tables:
+                yield file, file.stem
+            elif file.name != FILE_NAME and not file.name.startswith((".", "_")):
+                message = f'no section is called "{file.stem}"{hint(file.stem, self.tables)}'
+                self.report(home, 1, "", message, file)
+        for name in sorted(self.tables):
+            yield from ((file, name) for file in sorted((home / name).glob("*.toml")))
+
+    def read(self, home: Path, path: Path) -> str | None:
         try:
-            with (home / FILE_NAME).open("rb") as file:
+            with path.open("rb") as file:
                 raw = file.read(FILE_BYTES_MAX + 1)
         except FileNotFoundError:
             message = 'missing; every folder here is an app, unless its name starts with "_" or "."'
-            self.report(home, 1, "", message)
+            self.report(home, 1, "", message, path)
             return None
         except OSError as error:
-            self.report(home, 1, "", f"cannot be read: {error.strerror}")
+            self.report(home, 1, "", f"cannot be read: {error.strerror}", path)
             return None
         if len(raw) > FILE_BYTES_MAX:
-            self.report(home, 1, "", f"larger than {FILE_BYTES_MAX} bytes")
+            self.report(home, 1, "", f"larger than {FILE_BYTES_MAX} bytes", path)
             return None
         try:
             # Some editors on Windows put a byte order mark in front, which TOML does not know.
             return raw.decode("utf-8-sig").replace("\r\n", "\n")
         except UnicodeDecodeError as error:
             line = raw.count(b"\n", 0, error.start) + 1
-            self.report(home, line, "", "this is not UTF-8 text; save the file as UTF-8")
+            self.report(home, line, "", "this is not UTF-8 text; save the file as UTF-8", path)
             return None
 
-    def parse(self, home: Path, text: str) -> dict[str, Any] | None:
+    def parse(self, home: Path, file: Path, text: str) -> dict[str, Any] | None:
         try:
             return tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -216,10 +241,11 @@ class _Loader:
             place = _AT_LINE.search(message)
             last_line = text.count("\n") + 1
             line = int(place[1]) if place and place[1] else last_line
-            self.report(home, line, "", f"not TOML: {_AT_LINE.sub('', message)}")
+            said = _twice(text, line, message) or f"not TOML: {_AT_LINE.sub('', message)}"
+            self.report(home, line, "", said, file)
         except (RecursionError, ValueError) as error:  # e.g. a number of thousands of digits, a 13th month
             what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-            self.report(home, 1, "", f"not TOML: {what}")
+            self.report(home, 1, "", f"not TOML: {what}", file)
         return None
 
     def build(self, home: Path, definition: Definition) -> App:
@@ -227,6 +253,72 @@ class _Loader:
         parts = {kind: getattr(definition, f"section_{i}") for i, kind in enumerate(self.sections.values())}
         settings["title"] = settings["title"] or home.name
         return App(name=home.name, path=home, sections=parts, **settings)
+
+
+Place = tuple[Path, int]
+"""A file and a line of it."""
+
+
+class _Sources:
+    """The files of an app: what they say together, and where each key stands."""
+
+    def __init__(self, first: Path) -> None:
+        self.first = first
+        self.table: dict[str, Any] = {}
+        self.places: dict[KeyPath, Place] = {}
+
+    def place(self, path: KeyPath) -> Place:
+        """Find where a key stands or, when no file holds it, the closest table around it."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.places:
+                return self.places[path[:length]]
+        return self.first, 1
+
+    def add(
+        self, file: Path, section: str, table: dict[str, Any], lines: dict[KeyPath, int]
+    ) -> Iterator[tuple[KeyPath, int, str]]:
+        """Add what a file says; yield the keys that another file says too.
+
+        The file of a section says what `app.toml` would say, so that moving lines changes nothing.
+        """
+        if section and table and section not in table:
+            yield (), 1, f"expected [{section}] above its keys, as in {self.first.name}"
+            return
+        yield from self._join(self.table, table, (), lines)
+        for path, line in lines.items():
+            self.places.setdefault(path, (file, line))
+
+    def _join(
+        self, into: dict[str, Any], table: dict[str, Any], path: KeyPath, lines: dict[KeyPath, int]
+    ) -> Iterator[tuple[KeyPath, int, str]]:
+        for key, value in table.items():
+            here = (*path, key)
+            if key not in into:
+                into[key] = value
+            elif isinstance(value, dict) and isinstance(into[key], dict):
+                yield from self._join(into[key], value, here, lines)
+            else:
+                file, line = self.place(here)
+                message = f"stands in {file.relative_to(self.first.parent)}:{line} too; keep one of them"
+                yield here, nearest_line(lines, here), message
+
+
+def _is_table(kind: Any) -> bool:
+    """Tell whether a setting is a table, which may stand in a file of its own."""
+    if isinstance(kind, type):
+        return issubclass(kind, Struct)
+    return get_origin(kind) is dict or any(_is_table(part) for part in get_args(kind))
+
+
+def _twice(text: str, line: int, message: str) -> str:
+    """Say what to do about a key or a table that comes twice; empty for other complaints."""
+    if found := _TWICE.match(message):
+        path = ast.literal_eval(found["path"])
+        first = nearest_line(key_lines("\n".join(text.split("\n")[: line - 1])), path)
+        return f"[{dotted(path)}] begins on line {first} already: put its keys there, under one header"
+    if message.startswith(("Cannot overwrite a value", "Duplicate inline table key")):
+        return "this key has a value already: keep one of the two"
+    return ""
 
 
 def dotted(path: KeyPath) -> str:

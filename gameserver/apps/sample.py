@@ -1,9 +1,9 @@
-"""The sample app: a definition that works at once and teaches every setting."""
+"""New apps, and the sample: definitions that work at once and teach every setting."""
 
 import json
 import os
+import re
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
 
 from gameserver.apps.definition import App
@@ -12,6 +12,7 @@ from gameserver.apps.schema import SCHEMA_NAME, app_schema
 
 SAMPLE_NAME = "sample"
 SAMPLE_ID = "10001"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 _SAMPLE = """\
 #:schema ./app.schema.json
@@ -20,6 +21,9 @@ _SAMPLE = """\
 # is saved, sessions live on; `gameserver check` names every mistake with its line.
 # A line that starts with "#" and a space explains; one that starts with "#" alone is a setting, at its
 # default or as an example: delete the "#" to use it.
+#
+# These are the settings that every app has. `gameserver app add leaderboard` writes leaderboard.toml beside
+# this file, and so on for every other part of a game; `gameserver app add` lists them.
 
 # What clients send as gameId, and what they sign their packets with. Both are compiled into the game.
 id = "10001"
@@ -149,37 +153,79 @@ anonymous_id_alone = true
 """
 
 
-def sample_text(secret: str, samples: Mapping[str, str] | None = None) -> str:
-    """Write the sample's text, with the samples of sections, by name, behind it.
-
-    The sample of a section is TOML from its header, such as `[heartbeat]`, to the last of its settings.
-    """
+def sample_text(secret: str, app_id: str = SAMPLE_ID, title: str = "Sample app") -> str:
+    """Write the text of an `app.toml` with the settings that every app has."""
     text = _SAMPLE.replace("SECRET", json.dumps(secret), 1)
-    return "\n".join([text, *(f"{part.strip()}\n" for part in (samples or {}).values() if part.strip())])
+    text = text.replace(f'id = "{SAMPLE_ID}"', f"id = {json.dumps(app_id)}", 1)
+    return text.replace('title = "Sample app"', f"title = {json.dumps(title, ensure_ascii=False)}", 1)
 
 
-def write_sample(
-    folder: Path,
-    sections: Sections | None = None,
-    samples: Mapping[str, str] | None = None,
-    secret: str | None = None,
-) -> App:
+def section_text(name: str, sample: str) -> str:
+    """Write the text of a section's own file: its sample, with every setting commented out.
+
+    `sample` is TOML from the section's header to the last of its settings.
+    """
+    lines = [
+        line if not line or line == f"[{name}]" or line.startswith("#") else f"#{line.lstrip()}"
+        for line in sample.strip().splitlines()
+    ]
+    return "\n".join([f"#:schema ./{SCHEMA_NAME}", "", *lines, ""])
+
+
+def write_sample(folder: Path, sections: Sections | None = None, secret: str | None = None) -> App:
     """Write `sample/app.toml` and its JSON Schema below `folder`, and load it.
 
-    `samples` are the texts of sections, by name; `secret` is random unless given. The file is
-    readable by its owner alone. Raises FileExistsError when there is a sample, OSError when the folder
+    `secret` is random unless given. Raises FileExistsError when there is a sample, OSError when the folder
     cannot be written.
     """
-    home = folder / SAMPLE_NAME
+    return _write_app(folder, SAMPLE_NAME, sample_text(secret or secrets.token_urlsafe(32)), sections)
+
+
+def write_app(folder: Path, name: str, sections: Sections | None = None) -> App:
+    """Write a new app, with an id that no app of the folder has and a secret of its own, and load it.
+
+    Raises ValueError for a name that is none, FileExistsError when there is an app of that name, OSError when
+    the folder cannot be written.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError("the name of an app is that of its folder: letters, digits, - and _, a letter first")
+    taken = load_apps(folder, sections).by_id if folder.is_dir() else {}
+    free = (str(secrets.randbelow(900_000) + 100_000) for _ in iter(int, 1))
+    app_id = next(text for text in free if text not in taken)
+    return _write_app(folder, name, sample_text(secrets.token_urlsafe(32), app_id, name), sections)
+
+
+def write_section(home: Path, name: str, sample: str) -> Path:
+    """Write a section's own file into the folder of an app. Raises FileExistsError, OSError."""
+    path = home / f"{name}.toml"
+    _write(path, section_text(name, sample))
+    return path
+
+
+def write_schema(home: Path, sections: Sections | None = None) -> bool:
+    """Bring the JSON Schema in the folder of an app up to date. False when it was. Raises OSError."""
+    path = home / SCHEMA_NAME
+    text = json.dumps(app_schema(sections), indent=2, ensure_ascii=False) + "\n"
+    if path.is_file() and path.read_text("utf-8") == text:
+        return False
+    path.write_text(text, "utf-8", newline="\n")
+    return True
+
+
+def _write_app(folder: Path, name: str, text: str, sections: Sections | None) -> App:
+    home = folder / name
     home.mkdir(parents=True, exist_ok=True)
-    text = sample_text(secret or secrets.token_urlsafe(32), samples)
-    descriptor = os.open(home / FILE_NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-    schema = json.dumps(app_schema(sections), indent=2, ensure_ascii=False)
-    (home / SCHEMA_NAME).write_text(schema + "\n", "utf-8")
+    _write(home / FILE_NAME, text)
+    write_schema(home, sections)
     apps = load_apps(folder, sections)
-    app = apps.find(SAMPLE_ID)
+    app = next((app for app in apps if app.name == name), None)
     if app is None:
         raise ValueError("; ".join(str(problem) for problem in apps.problems))
     return app
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a new file, readable by its owner alone."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)

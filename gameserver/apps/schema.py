@@ -10,7 +10,10 @@ SCHEMA_NAME = "app.schema.json"
 
 def app_schema(sections: Sections | None = None) -> dict[str, Any]:
     """Describe `app.toml`, with the parts that services declared, as JSON Schema 2020-12."""
-    (reference,), definitions = json_schemas([definition_type(sections or {})], "#/$defs/")
+    whole = definition_type(sections or {})
+    (reference,), definitions = json_schemas([whole], "#/$defs/")
+    # Files of sections have the same form, and no id: the loader tells of what is missing.
+    definitions[whole.__name__].pop("required", None)
     for definition in definitions.values():
         _offer_environment(definition)
     return {

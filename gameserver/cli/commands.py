@@ -14,6 +14,7 @@ from gameserver import __version__, logs, protocol_export
 from gameserver.app import prepare_data, registry
 from gameserver.apps import load_apps
 from gameserver.cli import certificate, options
+from gameserver.cli.apps import apps
 from gameserver.cli.audit import audit
 from gameserver.cli.datastream import datastream
 from gameserver.cli.jobs import jobs
@@ -38,7 +39,6 @@ app = typer.Typer(
     add_completion=False,
     **_TYPER,
 )
-apps = typer.Typer(help="App definitions.", **_TYPER)
 sessions = typer.Typer(help="Open sessions: see and end them.", **_TYPER)
 protocol = typer.Typer(help="The description of every operation, for client teams.", **_TYPER)
 app.add_typer(apps, name="app")
@@ -312,29 +312,6 @@ def dev_cert(
             "authority's own key is not kept.",
         ]
     )
-
-
-# Apps
-
-
-@apps.command("list", epilog=_examples("gameserver app list", "gameserver app list --json"))
-def app_list(*, apps: options.Apps = _DEFAULT.apps, as_json: options.AsJson = False) -> None:
-    """List the apps that are defined well; `gameserver check` names the mistakes of others."""
-    loaded = load_apps(apps, registry().sections())
-    rows = [
-        {"id": a.id, "title": a.title, "enabled": a.enabled, "signature": a.signature, "folder": str(a.path)}
-        for a in sorted(loaded, key=lambda a: a.id)
-    ]
-    columns = {
-        "id": "ID",
-        "title": "TITLE",
-        "enabled": "ENABLED",
-        "signature": "SIGNATURE",
-        "folder": "FOLDER",
-    }
-    show_rows(rows, columns, as_json=as_json, none=f"no apps in {apps}")
-    if loaded.problems and not as_json:
-        sys.stderr.write(f"{_count(len(loaded.problems), 'mistake')}: see `gameserver check`\n")
 
 
 # Sessions

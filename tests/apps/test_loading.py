@@ -152,7 +152,17 @@ from_address = "nobody"
         ),
         (HEAD + 'title = "x\n', "3 : not TOML: "),
         (HEAD + "title = \n", "3 : not TOML: "),
-        (HEAD + 'id = "2"\n', "3 : not TOML: "),
+        (HEAD + 'id = "2"\n', "3 : this key has a value already: keep one of the two"),
+        (
+            HEAD + "[session]\nmost = 1\n[login]\n[session]\nlife_seconds = 60\n",
+            "6 : [session] begins on line 3 already: put its keys there, under one header",
+        ),
+        (
+            HEAD + "[servers.'a b']\n[servers.'a b']\n",
+            '4 : [servers."a b"] begins on line 3 already: put its keys there',
+        ),
+        (HEAD + "[session]\n[[session]]\n", "4 : this key has a value already"),
+        (HEAD + "session = { most = 1, most = 2 }\n", "3 : this key has a value already"),
         (HEAD + "x = [", "3 : not TOML: "),
         (HEAD + "x = " + "[" * 5000, "1 : not TOML: nested too deeply"),
         (HEAD + "x = " + "9" * 5000 + "\n", "1 : not TOML: "),

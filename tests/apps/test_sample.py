@@ -18,7 +18,10 @@ from gameserver.apps import (
     app_schema,
     load_apps,
     sample_text,
+    write_app,
     write_sample,
+    write_schema,
+    write_section,
 )
 
 
@@ -29,11 +32,11 @@ class HeartSettings(Settings):
 
 
 SECTIONS = {"heart": HeartSettings}
-SAMPLES = {"heart": "# How often.\n[heart]\n#beats = 3\n", "other": ""}
+SAMPLE = "# How often.\n[heart]\n#beats = 3\n"
 
 
 def test_the_sample_loads_and_reads_as_it_says(tmp_path: Path) -> None:
-    app = write_sample(tmp_path / "apps", SECTIONS, SAMPLES)
+    app = write_sample(tmp_path / "apps", SECTIONS)
     apps = load_apps(tmp_path / "apps", SECTIONS)
     assert apps.problems == []
     assert apps.find("10001") == app
@@ -41,7 +44,7 @@ def test_the_sample_loads_and_reads_as_it_says(tmp_path: Path) -> None:
     assert len(app.secret) >= 32
     text = (tmp_path / "apps" / "sample" / "app.toml").read_text()
     assert text.startswith("#:schema ./app.schema.json\n")
-    assert "[heart]" in text
+    assert "gameserver app add" in text
 
 
 def test_every_sample_has_its_own_secret_that_others_cannot_read(tmp_path: Path) -> None:
@@ -63,7 +66,7 @@ def uncommented(text: str) -> str:
 
 
 def test_every_setting_that_is_commented_out_is_right(tmp_path: Path) -> None:
-    text = uncommented(sample_text("s" * 20, SAMPLES))
+    text = uncommented(sample_text("s" * 20)) + uncommented(SAMPLE)
     (tmp_path / "all").mkdir()
     (tmp_path / "all" / "app.toml").write_text(text)
     apps = load_apps(tmp_path, SECTIONS)
@@ -102,12 +105,12 @@ def tables_below(kind: Any) -> set[type[Struct]]:
 
 
 def test_the_schema_agrees_with_the_loader(tmp_path: Path) -> None:
-    write_sample(tmp_path, SECTIONS, SAMPLES)
+    write_sample(tmp_path, SECTIONS)
     schema = json.loads((tmp_path / "sample" / "app.schema.json").read_text())
     assert schema == app_schema(SECTIONS)
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
-    right = tomllib.loads(uncommented(sample_text("s" * 20, SAMPLES)))
+    right = tomllib.loads(uncommented(sample_text("s" * 20) + SAMPLE))
     assert not list(validator.iter_errors(right))
     for path, value in (
         ("id", "no spaces"),
@@ -127,7 +130,49 @@ def test_the_schema_agrees_with_the_loader(tmp_path: Path) -> None:
             table = table[name]
         table[key] = value
         assert list(validator.iter_errors(wrong)), path
-        (tmp_path / "sample" / "app.toml").write_text(sample_text("s" * 20, SAMPLES))
+        (tmp_path / "sample" / "app.toml").write_text(sample_text("s" * 20))
+
+
+def test_a_new_app_has_an_id_and_a_secret_of_its_own(tmp_path: Path) -> None:
+    first = write_sample(tmp_path, SECTIONS)
+    made = [write_app(tmp_path, name, SECTIONS) for name in ("chess", "go")]
+    assert [(app.name, app.title, app.path) for app in made] == [
+        (name, name, tmp_path / name) for name in ("chess", "go")
+    ]
+    assert len({app.id for app in (first, *made)}) == len({app.secret for app in (first, *made)}) == 3
+    assert load_apps(tmp_path, SECTIONS).problems == []
+    with pytest.raises(FileExistsError):
+        write_app(tmp_path, "chess", SECTIONS)
+    for name in ("", "a/b", "../x", ".x", "_x", "a b", "x" * 65):
+        with pytest.raises(ValueError, match="the name of an app"):
+            write_app(tmp_path, name, SECTIONS)
+
+
+def test_a_section_is_written_into_a_file_of_its_own(tmp_path: Path) -> None:
+    app = write_sample(tmp_path, SECTIONS)
+    path = write_section(
+        app.path, "heart", "# How often.\n[heart]\nbeats = 4\n\n[heart.deep]\n  x = [\n    1,\n  ]\n"
+    )
+    assert path.read_text() == (
+        "#:schema ./app.schema.json\n\n# How often.\n[heart]\n#beats = 4\n\n#[heart.deep]\n#x = [\n#1,\n#]\n"
+    )
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    apps = load_apps(tmp_path, SECTIONS)
+    assert apps.problems == []
+    with pytest.raises(FileExistsError):
+        write_section(app.path, "heart", SAMPLE)
+
+
+def test_the_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    app = write_sample(tmp_path, SECTIONS)
+    assert write_schema(app.path, SECTIONS) is False
+    (app.path / "app.schema.json").write_text("{}")
+    assert write_schema(app.path, SECTIONS) is True
+    assert json.loads((app.path / "app.schema.json").read_text()) == app_schema(SECTIONS)
+
+
+def test_the_schema_takes_the_files_of_sections() -> None:
+    assert not list(Draft202012Validator(app_schema(SECTIONS)).iter_errors({"heart": {"beats": 4}}))
 
 
 def test_the_schema_explains_every_setting() -> None:

@@ -187,6 +187,38 @@ auto_join = true
     assert 'tournament.templates.cup.entry_fee.coinz: there is no currency "coinz"' in second
 
 
+def test_an_app_is_made_and_grows(tmp_path: Path) -> None:
+    made = command(tmp_path, "app", "new", "chess")
+    assert made.stdout.startswith("written: apps/chess/app.toml\napp id  ")
+    assert command(tmp_path, "app", "new", "chess").returncode == 1
+    assert command(tmp_path, "app", "new", "no/name").returncode == 2
+    assert "leaderboard" in command(tmp_path, "app", "add").stdout.split()
+    added = command(tmp_path, "app", "add", "leaderboard")
+    assert added.stdout == "written: apps/chess/leaderboard.toml\n"
+    assert command(tmp_path, "app", "add", "leaderboard").returncode == 1
+    refused = command(tmp_path, "app", "add", "leaderbord")
+    assert (refused.returncode, "did you mean" in refused.stderr) == (2, True)
+    assert command(tmp_path, "check").returncode == 0
+    (tmp_path / "apps/chess/leaderboard.toml").write_text('[leaderboard.boards.b]\ntype = "HIGH"\n')
+    wrong = command(tmp_path, "check")
+    assert wrong.stdout.startswith(
+        'apps/chess/leaderboard.toml:2 leaderboard.boards.b.type: expected "HIGH_VALUE"'
+    )
+    command(tmp_path, "app", "new", "go")
+    which = command(tmp_path, "app", "add", "tournament")
+    assert (which.returncode, "--app chess|go" in which.stderr) == (2, True)
+    assert command(tmp_path, "app", "add", "tournament", "--app", "go").returncode == 0
+    assert command(tmp_path, "app", "add", "tournament", "--app", "gone").returncode == 1
+
+
+def test_the_schema_of_editors(tmp_path: Path) -> None:
+    command(tmp_path, "app", "new", "chess")
+    assert command(tmp_path, "app", "schema").stdout == "up to date: apps/chess/app.schema.json\n"
+    (tmp_path / "apps/chess/app.schema.json").write_text("{}")
+    assert command(tmp_path, "app", "schema", "--app", "chess").stdout.startswith("written: ")
+    assert command(tmp_path, "app", "schema").stdout.startswith("up to date: ")
+
+
 def test_apps_are_listed(tmp_path: Path) -> None:
     app = write_sample(tmp_path / "apps")
     assert json_of(command(tmp_path, "app", "list", "--json"))[0]["id"] == app.id

@@ -1,11 +1,13 @@
 """The list of faces, and what an operator is shown of their settings."""
 
+import re
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
 from gameserver import faces
 from gameserver.app import registry
-from gameserver.apps import write_sample
+from gameserver.apps import load_apps, write_sample, write_section
 from gameserver.rpc import Face
 
 FOLDER = Path(faces.__file__).parent
@@ -24,9 +26,19 @@ def test_what_begins_with_anything_comes_last() -> None:
     assert faces.ALL[-1].name == "backendless"
 
 
-def test_the_sample_app_shows_the_settings_of_services_and_faces(tmp_path: Path) -> None:
+def test_every_sample_is_right_when_it_is_uncommented(tmp_path: Path) -> None:
+    """Each section alone as `app add` writes it, and all of them with every setting in use."""
     offered = registry()
-    app = write_sample(tmp_path, offered.sections(), offered.samples())
-    text = (tmp_path / "sample" / "app.toml").read_text()
-    assert all(sample.strip() in text for sample in offered.samples().values())
+    app = write_sample(tmp_path, offered.sections())
     assert all(app.section(shape) is not None for shape in offered.sections().values())
+    for name, sample in offered.samples().items():
+        write_section(app.path, name, sample)
+        assert load_apps(tmp_path, offered.sections()).problems == [], name
+    for name in offered.samples():
+        path = app.path / f"{name}.toml"
+        path.write_text(re.sub(r"(?m)^#(?=[\[{\]}a-z])", "", path.read_text()))
+    environ = {"BACKENDLESS_SERVER_KEY": "s" * 20}
+    loaded = load_apps(tmp_path, offered.sections(), environ)
+    assert [str(problem) for problem in loaded.problems] == []
+    for name in offered.samples():
+        assert tomllib.loads((app.path / f"{name}.toml").read_text())[name], f"{name} shows no setting"
