@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from gameserver.storage.private_files import keep_others_out, private_file, private_folder
+
 PREFIX = "GAMESERVER_"
 DATABASE_NAME = "gameserver.db"  # of the embedded database, in the data folder
 
@@ -52,3 +54,13 @@ class Settings:
 
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def prepare_data(settings: Settings) -> None:
+    """Make what the data folder needs, readable by its owner alone. Raises `OSError`."""
+    private_folder(settings.data)
+    if not settings.database and not settings.ephemeral:
+        database = settings.data / DATABASE_NAME
+        private_file(database)
+        for suffix in ("-wal", "-shm"):  # SQLite gives them the database's permissions, when it makes them
+            keep_others_out(database.with_name(database.name + suffix))

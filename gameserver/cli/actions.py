@@ -12,6 +12,7 @@ from sqlalchemy import and_, bindparam, or_, select
 
 from gameserver.app import GameServer
 from gameserver.apps import App
+from gameserver.domain.leaderboards import Leaderboards
 from gameserver.domain.leaderboards.boards import boards as leaderboards
 from gameserver.faces.backendless import BackendlessSettings
 from gameserver.jobs import JobBusy
@@ -367,7 +368,7 @@ async def leaderboard_list(server: GameServer, app: str) -> list[str]:
 async def leaderboard_rebuild(server: GameServer, app: str, board: str) -> dict[str, Any]:
     """Build the ranks of a leaderboard again, from the scores in SQL."""
     _app(server, app)
-    entries = await server.core.leaderboards.rebuild(app, board)
+    entries = await server.core.get(Leaderboards).rebuild(app, board)
     if entries is None:
         raise Refused(f"app {app} has no leaderboard {board}")
     return {"leaderboard": board, "entries": entries}

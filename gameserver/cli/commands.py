@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 import gameserver.serve as serving
 from gameserver import __version__, logs, protocol_export
-from gameserver.app import prepare_data, registry
+from gameserver.app import registry
 from gameserver.apps import load_apps
 from gameserver.cli import certificate, options
 from gameserver.cli.apps import apps
@@ -22,7 +22,7 @@ from gameserver.cli.leaderboards import leaderboards
 from gameserver.cli.output import EXIT_CODES, Exit, fail, say, show_json, show_more, show_rows
 from gameserver.cli.players import players
 from gameserver.cli.reach import do
-from gameserver.settings import PREFIX, Settings
+from gameserver.settings import PREFIX, Settings, prepare_data
 from gameserver.storage import StorageError
 from gameserver.storage.schema import migrate, schema_version, write_step
 

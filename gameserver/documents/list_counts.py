@@ -11,7 +11,8 @@ A list that is not long has no tally, and costs its writers no more than a look 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -47,6 +48,7 @@ from sqlalchemy import (
     update,
 )
 
+from gameserver.frame import Parts, running
 from gameserver.storage import Database, Row, StorageError, Transaction, metadata, upsert
 
 log = structlog.get_logger(__name__)
@@ -392,6 +394,14 @@ def _places(part: Part, start: Place, end: Place | None = None) -> Select[Any]:
     within = [behind(columns, start), *([] if end is None else [_before(columns, end)])]
     key = (columns.created_ms, columns.entity_id)
     return select(*key).where(part.has(columns), *within).order_by(*key)
+
+
+@asynccontextmanager
+async def lifespan(parts: Parts) -> AsyncIterator[ListCounts]:
+    """Make and mend tallies as long as the server lives."""
+    counts = ListCounts(parts.get(Database))
+    async with running(counts.run()):
+        yield counts
 
 
 async def _replace(

@@ -1,7 +1,8 @@
 """What lives as long as the server: opened once, found by its type, closed in the opposite order."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
@@ -48,9 +49,20 @@ class Lifespans(AsyncExitStack):
         await super().__aenter__()
         return self
 
-    async def open(self, lifespan: Lifespan, kind: type[Any] | None = None) -> Any:
-        """Open a part, to be found by its own type or by `kind`. Returns it."""
+    async def open(self, lifespan: Lifespan) -> None:
+        """Open a part, to be found by its type."""
         part = await self.enter_async_context(lifespan(self.parts))
         if part is not None:
-            self.parts.add(kind or type(part), part)
-        return part
+            self.parts.add(type(part), part)
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do something beside the rest, until the end of the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -5,7 +5,8 @@ password digest or a call to another server and so happens before any lock is he
 the player inside the packet's transaction, if what was verified still holds.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import blake2b
@@ -15,6 +16,7 @@ from typing import Any
 import msgspec
 
 from gameserver.apps import App, is_mail_address
+from gameserver.frame import Parts
 from gameserver.players import identities, pairs, profiles, tokens
 from gameserver.players.audit import Audit
 from gameserver.players.external import ExternalLogins, UnableToValidate, UnknownExternalLogin
@@ -368,6 +370,17 @@ class Accounts:
         return Verified(
             type_, login.external_id, login.external_id, token.subject, handoff=text, handoff_data=token.data
         )
+
+
+@asynccontextmanager
+async def lifespan(parts: Parts) -> AsyncIterator[Accounts]:
+    """Verify logins as long as the server lives."""
+    found = (parts.get(Database), parts.get(SessionStore), parts.get(Passwords), parts.get(Audit))
+    accounts = Accounts(*found)
+    try:
+        yield accounts
+    finally:
+        await accounts.close()
 
 
 _WRONG = "the id or the token does not fit"

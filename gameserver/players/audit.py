@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -18,6 +20,7 @@ from prometheus_client import Counter
 from sqlalchemy import BigInteger, Column, Index, Integer, String, Table
 
 from gameserver.apps import App, Settings
+from gameserver.frame import Parts, running
 from gameserver.jobs import forget_of_apps
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.storage import Database, StorageError, metadata, upsert
@@ -157,6 +160,17 @@ class Audit:
         except StorageError as error:
             LOST.inc(len(self._waiting))
             log.error("audit_events_lost", events=len(self._waiting), reason=str(error))  # noqa: TRY400 - expected
+
+
+@asynccontextmanager
+async def lifespan(parts: Parts) -> AsyncIterator[Audit]:
+    """Write what is noted as long as the server lives."""
+    audit = Audit(parts.get(Database), parts.get(Clock))
+    try:
+        async with running(audit.keep_writing()):
+            yield audit
+    finally:
+        await audit.close()
 
 
 # Storage

@@ -33,7 +33,7 @@ from gameserver.apps import App, LiveApps, Settings
 from gameserver.jobs import forget
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
-from gameserver.players.termination import Actor, SessionTermination
+from gameserver.players.termination import Actor, SessionTermination, TerminationListener
 from gameserver.sessions import (
     AllBut,
     AllOf,
@@ -152,6 +152,14 @@ async def revoke_of_session(tx: Transaction, digest: str) -> int:
     return await tx.run(REVOKE_OF_SESSION, session=digest)
 
 
+def may_have_tokens(_: App, selector: Selector, by: Actor) -> bool:
+    """Only logins over web endpoints found families of refresh tokens; ends of others cost no SQL.
+
+    Families stay valid while an app has them switched off, so that does not count.
+    """
+    return not isinstance(selector, One) or by.home_face in ("", "endpoints", FACE)
+
+
 async def forget_ended(tx: Transaction, selector: Selector, ended_ms: int) -> bool:
     """Revoke the tokens of sessions that ended at a time; True when nothing is left to do.
 
@@ -168,6 +176,9 @@ async def forget_ended(tx: Transaction, selector: Selector, ended_ms: int) -> bo
             most = PURGE_ROWS
             return await tx.run(REVOKE_OF_APP, app=app_id, until=ended_ms, most=most) < most
     return True
+
+
+LISTENER = TerminationListener(may_have_tokens, forget_ended)
 
 
 async def owner_of_session(tx: Transaction, digest: str) -> tuple[str, str] | None:

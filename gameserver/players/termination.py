@@ -5,7 +5,8 @@ as devices that get no further notifications, is done at once if SQL answers, an
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -13,6 +14,7 @@ import structlog
 from prometheus_client import Counter
 
 from gameserver.apps import App
+from gameserver.frame import Hook, Hooks, Parts
 from gameserver.players import devices
 from gameserver.players.audit import Audit
 from gameserver.players.devices import DeviceSettings
@@ -56,6 +58,9 @@ class TerminationListener:
 
     wanted: Callable[[App, Selector, Actor], bool]
     forget: Forget
+
+
+SESSIONS_END: Hook[TerminationListener] = Hook("sessions.end")
 
 
 class SessionTermination:
@@ -192,6 +197,17 @@ class SessionTermination:
             else:
                 if all(done):
                     return
+
+
+@asynccontextmanager
+async def lifespan(parts: Parts) -> AsyncIterator[SessionTermination]:
+    """End sessions as long as the server lives; what follows the last ends is finished."""
+    found = (parts.get(SessionStore), parts.get(Database), parts.get(Audit), parts.get(Clock))
+    termination = SessionTermination(*found, parts.get(Hooks).of(SESSIONS_END))
+    try:
+        yield termination
+    finally:
+        await termination.close()
 
 
 def takes_devices(app: App, selector: Selector, by: Actor) -> bool:  # noqa: ARG001 - a follower's signature

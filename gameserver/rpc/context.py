@@ -11,8 +11,6 @@ import msgspec
 from sqlalchemy import Update
 
 from gameserver.apps import App
-from gameserver.documents.list_counts import ListCounts
-from gameserver.domain.leaderboards import Leaderboards
 from gameserver.frame import Hooks, Parts
 from gameserver.players import quotas
 from gameserver.players.accounts import Accounts
@@ -53,7 +51,7 @@ AnySection = TypeVar("AnySection", bound=msgspec.Struct)
 
 @dataclass(slots=True)
 class Core:
-    """The floors an operation may reach, joined once at start."""
+    """The floors an operation may reach, joined once at start; `get` finds the rest by its type."""
 
     database: Database
     sessions: SessionStore
@@ -61,14 +59,12 @@ class Core:
     accounts: Accounts
     passwords: Passwords
     mailer: Mailer
-    leaderboards: Leaderboards
-    tallies: ListCounts
     audit: Audit
     endings: SessionTermination
     hooks: Hooks
     player_hooks: PlayerHooks["Context"]
     public_url: str  # what links in mails begin with; never taken from a request, which could name any host
-    parts: Parts = field(default_factory=Parts)
+    parts: Parts
     new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 

@@ -7,6 +7,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gameserver.apps import LiveApps
+from gameserver.frame import Lifespan
 from gameserver.jobs import Job
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.rpc.context import Core
@@ -23,7 +24,8 @@ class Face:
 
     `mount_admin` returns the pages that are for operators and their tools. They have an address of their own.
     `section` is the face's part of `app.toml`: its name, its type, and the commented text that shows it in
-    the sample app. `keeps` are the tables that the face keeps of players, `jobs` its work without a request.
+    the sample app. `keeps` are the tables that the face keeps of players, `jobs` its work without a request,
+    `lifespans` what it opens when the server starts.
     """
 
     name: str
@@ -31,4 +33,5 @@ class Face:
     section: Section | None = None
     keeps: tuple[PlayerTable, ...] = ()
     jobs: tuple[Job, ...] = ()
+    lifespans: tuple[Lifespan, ...] = ()
     mount_admin: Callable[[Core, LiveApps, Packets], Sequence[Route]] | None = None

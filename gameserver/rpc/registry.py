@@ -1,12 +1,12 @@
 """The dispatch table."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from gameserver.apps import Sections
-from gameserver.frame import Hooks
+from gameserver.frame import Hooks, Lifespan, Subscription
 from gameserver.jobs import Job
 from gameserver.players import audit, quotas
 from gameserver.players.life import PlayerHooks
@@ -36,15 +36,30 @@ class Declares(Protocol):
         """The tables that the face keeps of players."""
 
     @property
+    def lifespans(self) -> Sequence[Lifespan]:
+        """What the face opens when the server starts, and closes when it ends."""
+
+    @property
     def jobs(self) -> Sequence[Job]:
         """The work of the face that is not the answer to a request."""
 
 
+class Floors(NamedTuple):
+    """What the floors declare. `lifespans` are opened in their order, before those of services and faces."""
+
+    lifespans: Sequence[Lifespan] = ()
+    subscriptions: Sequence[Subscription] = ()
+    jobs: Sequence[Job] = ()
+
+
+NO_FLOORS = Floors()
+
+
 class Registry:
-    """All services of a server, what its faces declare, and jobs of its floors. Built once at start."""
+    """All services of a server, what its faces declare, and its floors. Built once at start."""
 
     def __init__(
-        self, services: Iterable[Service], faces: Iterable[Declares] = (), jobs: Iterable[Job] = ()
+        self, services: Iterable[Service], faces: Iterable[Declares] = (), floors: Floors = NO_FLOORS
     ) -> None:
         self.services = tuple(services)
         faces = tuple(faces)
@@ -62,12 +77,17 @@ class Registry:
                 if (service.name, name) in self.operations:
                     raise ValueError(f"two services declare {service.name}.{name}")
                 self.operations[service.name, name] = operation
-        self.jobs = [*jobs]
+        self.lifespans, self.jobs = list(floors.lifespans), list(floors.jobs)
         for service in self.services:
+            self.lifespans += service.lifespans
             self.jobs += service.jobs
         for face in faces:
+            self.lifespans += face.lifespans
             self.jobs += face.jobs
-        self.hooks = hooks = Hooks(each for service in self.services for each in service.subscriptions)
+        self.hooks = hooks = Hooks(floors.subscriptions)
+        for service in self.services:
+            for hook, subscriber in service.subscriptions:
+                hooks.subscribe(hook, subscriber)
         self.player_hooks = life = PlayerHooks[Context](
             States(hooks.of(PLAYER_STATE)),
             reset=hooks.of(PLAYER_RESET),

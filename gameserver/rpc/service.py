@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from gameserver.frame import Hook, Subscription
+from gameserver.frame import Hook, Lifespan, Subscription
 from gameserver.jobs import Job
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.rpc.context import Context
@@ -99,6 +99,7 @@ class Service:
     - `keeps` declares the tables in which players have rows: these are deleted, exported and merged with
       their players.
     - `on` subscribes to a hook that somebody else declares, such as those of a player's life in `rpc.hooks`.
+    - `lifespan` declares what lives as long as the server.
     - `runs` takes on jobs: work that is not the answer to a request, such as forgetting what is old.
     """
 
@@ -109,6 +110,7 @@ class Service:
         self.operations: dict[str, Operation] = {}
         self.subscriptions: list[Subscription] = []
         self.jobs: list[Job] = []
+        self.lifespans: list[Lifespan] = []
         self.kept: list[PlayerTable] = []
 
     def operation(
@@ -161,6 +163,15 @@ class Service:
     def subscribe(self, hook: Hook[AnyHook], subscriber: AnyHook) -> None:
         """Subscribe to a hook."""
         self.subscriptions.append((hook, subscriber))
+
+    def lifespan(self, lifespan: Lifespan) -> Lifespan:
+        """Take on something that lives as long as the server; what it yields is found by its type.
+
+        An async context manager that is given the parts of the server that are there already. Handlers find
+        it with `ctx.core.get`, jobs with `run.get`.
+        """
+        self.lifespans.append(lifespan)
+        return lifespan
 
     def runs(self, *jobs: Job) -> None:
         """Take on jobs."""

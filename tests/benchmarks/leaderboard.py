@@ -21,6 +21,7 @@ import msgspec
 from sqlalchemy import insert
 
 from gameserver.app import GameServer, open_server
+from gameserver.domain.leaderboards import Leaderboards
 from gameserver.domain.leaderboards.boards import entries
 from gameserver.domain.leaderboards.ranked_pages import list_name
 from gameserver.domain.leaderboards.stamps import seq_at
@@ -82,7 +83,7 @@ async def seed(server: GameServer, board: str, size: int) -> None:
         async with server.core.database.write() as tx:
             await tx.run_many(INSERT, rows)
     seeded = time.perf_counter()
-    await server.core.leaderboards.index.build(list_name(uid, 1))
+    await server.core.get(Leaderboards).index.build(list_name(uid, 1))
     built = time.perf_counter()
     say(f"{size:>9,} entries: rows {seeded - started:.1f} s, ranks built in {built - seeded:.1f} s")
 

@@ -11,9 +11,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from gameserver.app import prepare_data
 from gameserver.players.mail import Letter, Mail
-from gameserver.settings import Settings
+from gameserver.settings import Settings, prepare_data
 from tests.cli.running import command, environment, running
 from tests.conftest import Game
 

@@ -5,12 +5,17 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from gameserver import services
 from gameserver.app import open_server, registry
 from gameserver.domain import social
 from gameserver.frame import Hook, Hooks, Parts
 from gameserver.frame.lifespans import Lifespans
+from gameserver.jobs import Job, JobRun
+from gameserver.rpc import Access, Context, Service, Tx
+from gameserver.storage import Database, Transaction
 from gameserver.wire.clock import FixedClock
-from tests.conftest import Game
+from gameserver.wire.shapes import Request
+from tests.conftest import APP_ID, Game
 
 ASKED: Hook[Callable[[], str]] = Hook("test.asked")
 
@@ -78,3 +83,45 @@ async def test_parts_are_found_by_their_types_and_closed_in_the_opposite_order()
         with pytest.raises(LookupError, match="FixedClock"):
             lifespans.parts.get(FixedClock)
     assert closed == ["engine", "loop", "wheel", "engine"]
+
+
+async def test_a_service_adds_a_part_a_job_and_a_subscriber_by_itself(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing outside of its file speaks of it, but the list of services."""
+    service, seen = Service("throwaway"), list[str]()
+
+    @service.lifespan
+    @contextlib.asynccontextmanager
+    async def engine(parts: Parts) -> AsyncIterator[Engine]:
+        assert parts.get(Database) is not None
+        yield Engine()
+        seen.append("closed")
+
+    async def work(run: JobRun) -> None:
+        assert isinstance(run.get(Engine), Engine)
+        seen.append("job")
+
+    service.runs(Job("throwaway.work", work, every_seconds=60))
+
+    @service.on(social.FRIENDS)
+    async def friends(tx: Transaction, app_id: str, profile_id: str) -> list[str]:
+        seen.append(f"asked for {app_id} {profile_id}")
+        return []
+
+    class Ask(Request): ...
+
+    @service.operation("ASK", tx=Tx.READ, access=Access.OPEN)
+    async def ask(ctx: Context, request: Ask) -> None:
+        """Ask."""
+        assert isinstance(ctx.core.get(Engine), Engine)
+        await social.friends_of(ctx.core.hooks, ctx.tx, ctx.app.id, "somebody")
+
+    monkeypatch.setattr(services, "ALL", (*services.ALL, service))
+    clock = FixedClock()
+    async with open_server(game.server_app.settings, clock=clock, with_jobs=False) as server:
+        other = Game(server, clock)
+        await other.client().call("throwaway", "ASK")
+        await other.run_jobs("throwaway.work")
+        await other.http.aclose()
+    assert seen == [f"asked for {APP_ID} somebody", "job", "closed"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gameserver.domain.leaderboards import Leaderboards
 from gameserver.domain.leaderboards.boards import CURRENT
 from gameserver.domain.leaderboards.ranked_pages import list_name
 from gameserver.domain.leaderboards.store import FIND
@@ -84,7 +85,7 @@ async def test_a_version_that_ends_while_it_is_read(
         await game.server.call(BOARD, "SYS_RESET_NEVER_LEADERBOARD", leaderboardId=board)
         await post(player, board, 3)
 
-    index = game.core.leaderboards.index
+    index = game.core.get(Leaderboards).index
     monkeypatch.setattr(index, "ranks", Between(index.ranks, begin_anew))
     found = await player.call(BOARD, operation, leaderboardId=board, versionId=CURRENT, **READS[operation])
     assert (found["versionId"], [entry["score"] for entry in found["leaderboard"]]) == (2, [3])
@@ -99,7 +100,7 @@ async def test_a_board_that_is_deleted_while_it_is_read(game: Game, monkeypatch:
     async def delete() -> None:
         await game.server.call(BOARD, "DELETE_LEADERBOARDS", leaderboardIds=[board])
 
-    index = game.core.leaderboards.index
+    index = game.core.get(Leaderboards).index
     monkeypatch.setattr(index, "ranks", Between(index.ranks, delete))
     refusal = await player.refused(
         BOARD, "GET_GLOBAL_LEADERBOARD_PAGE", leaderboardId=board, startIndex=0, endIndex=9
@@ -111,7 +112,7 @@ class Forgetful:
     """Lets a process think that boards are as they were: what happens in between, another process did."""
 
     def __init__(self, game: Game) -> None:
-        self._known = game.core.leaderboards.boards._known
+        self._known = game.core.get(Leaderboards).boards._known
         self._then = dict(self._known)
 
     def look_away(self) -> None:
@@ -236,7 +237,7 @@ async def test_an_entry_that_the_index_of_ranks_lacks_is_shown(game: Game, backw
     players = [await game.player() for _ in range(5)]
     for score, player in enumerate(players):
         await post(player, board, score)
-    index = game.core.leaderboards.index
+    index = game.core.get(Leaderboards).index
     sort = "LOW_TO_HIGH" if backwards else "HIGH_TO_LOW"
     read = {"leaderboardId": board, "startIndex": 0, "endIndex": 9, "sort": sort}
     await players[0].call(BOARD, "GET_GLOBAL_LEADERBOARD_PAGE", **read)

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from gameserver.documents import list_counts, paging
+from gameserver.documents.list_counts import ListCounts
 from gameserver.rpc import Caller, Origin
 from gameserver.wire.packet import Message
 from tests.conftest import SECRET, Client, Game
@@ -118,7 +119,7 @@ class Walker:
 
 async def tend(game: Game) -> None:
     """Do what lists have asked for; it would happen by itself, only later."""
-    await game.core.tallies.work()
+    await game.core.get(ListCounts).work()
 
 
 @pytest.mark.parametrize("seed", range(3))

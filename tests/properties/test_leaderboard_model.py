@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gameserver.app import open_server
+from gameserver.domain.leaderboards import Leaderboards
 from gameserver.domain.leaderboards.ranked_pages import list_name
 from gameserver.domain.leaderboards.store import FIND
 from gameserver.players.passwords import Passwords
@@ -169,11 +170,11 @@ class Model(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        self.do(self.game.core.leaderboards.upkeep.sweep())
+        self.do(self.game.core.get(Leaderboards).upkeep.sweep())
 
     @rule()
     def lose_ranks(self) -> None:
-        self.do(self.game.core.leaderboards.upkeep.forget_all())
+        self.do(self.game.core.get(Leaderboards).upkeep.forget_all())
 
     @rule(player=PLAYERS, key=st.sampled_from([2**53, -(2**53)]))
     def spoil_a_place(self, player: int, key: int) -> None:
@@ -182,7 +183,7 @@ class Model(RuleBasedStateMachine):
             async with self.game.core.database.read() as tx:
                 row = await tx.one(FIND, app=self.game.app.id, board=self.board)
             assert row is not None
-            ranks, name = self.game.core.leaderboards.index.ranks, list_name(row["uid"], self.version)
+            ranks, name = self.game.core.get(Leaderboards).index.ranks, list_name(row["uid"], self.version)
             page = await ranks.page(name, 0, 99)
             for place in page.places if page is not None else []:
                 if place.id.startswith(self.ids[player]):
@@ -192,7 +193,7 @@ class Model(RuleBasedStateMachine):
         self.do(spoil())
 
     async def builds(self) -> None:
-        running = self.game.core.leaderboards.index._builds
+        running = self.game.core.get(Leaderboards).index._builds
         while running:
             await asyncio.gather(*running.values())
             await asyncio.sleep(0)

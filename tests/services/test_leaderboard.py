@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gameserver.domain import social
+from gameserver.domain.leaderboards import Leaderboards
 from gameserver.domain.leaderboards.ranked_pages import list_name
 from gameserver.domain.leaderboards.stamps import seq_at
 from gameserver.domain.leaderboards.store import FIND
@@ -80,7 +81,7 @@ async def view(
 
 async def settled(game: Game) -> None:
     """Wait until ranks come from the index."""
-    builds = game.core.leaderboards.index._builds
+    builds = game.core.get(Leaderboards).index._builds
     while builds:
         await asyncio.gather(*builds.values())
         await asyncio.sleep(0)
@@ -477,10 +478,10 @@ async def test_a_lost_index_is_built_again(game: Game) -> None:
     await create(game)
     players = await fill(game, 3)
     name = await with_ranks(game, players[0])
-    await game.core.leaderboards.index.ranks.forget(name)
+    await game.core.get(Leaderboards).index.ranks.forget(name)
     assert await scores(players[0]) == [100, 99, 98]
     await settled(game)
-    found = await game.core.leaderboards.index.ranks.page(name, 0, 9)
+    found = await game.core.get(Leaderboards).index.ranks.page(name, 0, 9)
     assert found is not None
     assert [place.id for place in found.places] == [player.profile_id for player in players]
 
@@ -490,7 +491,7 @@ async def test_readers_wait_for_a_list_that_is_being_built(game: Game) -> None:
     """Counting the rows for each of them would leave the builder no time."""
     await create(game)
     players = await fill(game, 3)
-    index = game.core.leaderboards.index
+    index = game.core.get(Leaderboards).index
     name = await with_ranks(game, players[0])
     await index.ranks.forget(name)
     assert [await scores(player) for player in players] == [[100, 99, 98]] * 3
@@ -506,7 +507,7 @@ async def test_lists_that_were_built_since_the_index_began_anew_stay(
 ) -> None:
     await create(game)
     players = await fill(game, 3)
-    leaderboards = game.core.leaderboards
+    leaderboards = game.core.get(Leaderboards)
     await game.run_jobs("leaderboard.index")
     if BACKENDS == "embedded":
         leaderboards.index.ranks = MemoryRanks()  # as after a restart
@@ -530,7 +531,7 @@ async def test_lists_that_were_built_since_the_index_began_anew_stay(
 async def test_a_wrong_place_is_never_shown_and_put_right(game: Game, wrong: str) -> None:
     await create(game)
     players = await fill(game, 3)
-    ranks = game.core.leaderboards.index.ranks
+    ranks = game.core.get(Leaderboards).index.ranks
     name = await with_ranks(game, players[0])
     whole = await ranks.page(name, 0, 9)
     assert whole is not None
@@ -562,7 +563,7 @@ async def test_ranks_come_from_sql_while_the_index_is_away(
         raise RanksAway
 
     for step in ("page", "around", "change"):
-        monkeypatch.setattr(game.core.leaderboards.index.ranks, step, away)
+        monkeypatch.setattr(game.core.get(Leaderboards).index.ranks, step, away)
     await post(players[2], 500)
     assert await scores(players[0]) == [500, 100, 99]
     assert [entry["index"] for entry in (await view(players[0]))["leaderboard"]] == [0, 1, 2]
@@ -575,7 +576,7 @@ async def test_upkeep_puts_in_what_a_dead_process_did_not(
 ) -> None:
     await create(game)
     players = await fill(game, 3)
-    board, ranks = game.core.leaderboards, game.core.leaderboards.index.ranks
+    board, ranks = game.core.get(Leaderboards), game.core.get(Leaderboards).index.ranks
     name = await with_ranks(game, players[0])
 
     async def dead(*_: Any) -> Any:
@@ -598,8 +599,8 @@ async def test_another_index_than_before_is_built_again(game: Game) -> None:
     await create(game)
     [player] = await fill(game, 1)
     name = await with_ranks(game, player)
-    await game.core.leaderboards.upkeep.repair_index(seq_at(0), "another run of the server")
-    assert await game.core.leaderboards.index.ranks.page(name, 0, 9) is None
+    await game.core.get(Leaderboards).upkeep.repair_index(seq_at(0), "another run of the server")
+    assert await game.core.get(Leaderboards).index.ranks.page(name, 0, 9) is None
 
 
 # Friends, players by name, groups
@@ -913,7 +914,7 @@ async def test_an_expired_board_is_gone_and_may_be_made_again(game: Game) -> Non
     await player.call(BOARD, "POST_SCORE_DYNAMIC_USING_CONFIG", **request)
     assert await scores(player, "new") == [1]
     game.clock.advance(301)
-    await game.core.leaderboards.upkeep.rotate_due()
+    await game.core.get(Leaderboards).upkeep.rotate_due()
     assert (await player.call(BOARD, "LIST_ALL_LEADERBOARDS"))["leaderboardList"] == []
 
 

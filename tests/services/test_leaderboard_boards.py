@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gameserver.apps import load_apps
-from gameserver.domain.leaderboards import LeaderboardSettings
+from gameserver.domain.leaderboards import Leaderboards, LeaderboardSettings
 from tests.conftest import APP_TOML, Game
 
 BOARD = "leaderboard"
@@ -187,7 +187,7 @@ async def test_deleting(game: Game) -> None:
     await make(game, PLAIN, "a")
     count = await player.call(BOARD, "GET_GLOBAL_LEADERBOARD_ENTRY_COUNT", leaderboardId="a")
     assert count == {"entryCount": 0}
-    await game.core.leaderboards.upkeep.sweep()
+    await game.core.get(Leaderboards).upkeep.sweep()
     await player.call(BOARD, "POST_SCORE", leaderboardId="a", score=5)
 
 
@@ -354,7 +354,7 @@ async def test_a_changed_declaration_changes_the_board(game: Game, apps_folder) 
     file.write_text(file.read_text().replace("retained = 4", "retained = 6"))
 
     changed = load_apps(apps_folder, game.server_app.registry.sections())
-    await game.core.leaderboards.upkeep.adopt_declarations(changed)
+    await game.core.get(Leaderboards).upkeep.adopt_declarations(changed)
     after = await config_of(game, "weekly")
     assert (before["retainedCount"], after["retainedCount"]) == (4, 6)
     count = await player.call(BOARD, "GET_GLOBAL_LEADERBOARD_ENTRY_COUNT", leaderboardId="weekly")

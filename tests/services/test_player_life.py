@@ -15,6 +15,7 @@ from gameserver.cli import actions
 from gameserver.cli.actions import Refused
 from gameserver.documents.list_counts import tallies
 from gameserver.domain.economy import wallet
+from gameserver.domain.leaderboards import Leaderboards
 from gameserver.services.entity import storage as entities
 from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import Aborted, metadata
@@ -156,7 +157,7 @@ async def join(player: Client) -> None:
 async def to_next_day(game: Game) -> None:
     """Let the periods of the daily board end."""
     game.clock.advance(DAY - game.clock.ms() // 1000 % DAY)
-    await game.core.leaderboards.upkeep.rotate_due()
+    await game.core.get(Leaderboards).upkeep.rotate_due()
 
 
 async def post(player: Client, score: int, *, data: Any = None, board: str = "") -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from gameserver.apps import load_apps
 from gameserver.domain import notices, social
+from gameserver.domain.leaderboards import Leaderboards
 from gameserver.domain.notices import TournamentOver
 from gameserver.storage import Transaction
 from tests.conftest import Client, Game
@@ -327,7 +328,7 @@ async def test_places_are_paid_once(game: Game) -> None:
         400,
         40517,
     )
-    await game.core.leaderboards.upkeep.rotate_due()
+    await game.core.get(Leaderboards).upkeep.rotate_due()
     seen = await bob.call(SERVICE, "VIEW_REWARD", leaderboardId="daily", versionId=version)
     assert (seen["tRank"], seen["rewards"], seen["tClaimedAt"]) == (2, {"currency": {"coins": 10}}, 0)
     answer = await claim(ada, version=version)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gameserver.app import GameServer, open_server
-from gameserver.domain.leaderboards import AFTER_ROTATION, Board, Rotation, Version
+from gameserver.domain.leaderboards import AFTER_ROTATION, Board, Leaderboards, Rotation, Version
 from gameserver.domain.leaderboards.periods import next_reset, read_time
 from gameserver.domain.leaderboards.store import FIND
 from gameserver.frame import Hooks
@@ -101,7 +101,7 @@ async def test_of_many_processes_one_rotates(processes: list[Game], rotations: T
     board = await make(processes[0])
     for game in processes:
         game.clock.advance(DAY)
-    upkeeps = [game.core.leaderboards.upkeep for game in processes for _ in range(3)]
+    upkeeps = [game.core.get(Leaderboards).upkeep for game in processes for _ in range(3)]
     await asyncio.gather(*(upkeep.rotate_due() for upkeep in upkeeps))
     uid, version = await stored_version(processes[0], board)
     assert version == 2
@@ -118,7 +118,7 @@ async def test_of_many_tasks_one_rotates(game: Game) -> None:
     async def post(score: int) -> None:
         await game.server.call(BOARD, "POST_SCORE", player.profile_id, leaderboardId=board, score=score)
 
-    rotate = game.core.leaderboards.upkeep.rotate_due
+    rotate = game.core.get(Leaderboards).upkeep.rotate_due
     await asyncio.gather(*(post(i) if i % 2 else rotate() for i in range(40)))
     uid, version = await stored_version(game, board)
     assert version == 2
@@ -140,7 +140,7 @@ async def test_posts_at_the_moment_of_rotation_go_to_exactly_one_version(
 
     await asyncio.gather(
         *(post(processes[i % 3], i) for i in range(60)),
-        *(game.core.leaderboards.upkeep.rotate_due() for game in processes),
+        *(game.core.get(Leaderboards).upkeep.rotate_due() for game in processes),
     )
     uid, version = await stored_version(processes[0], board)
     assert version == 2
@@ -188,7 +188,7 @@ async def test_a_clock_that_is_behind_sees_what_the_others_have_done(processes: 
     board = await make(processes[0])
     processes[1].clock.advance(DAY)
     assert [await versions(game, board) for game in processes] == [[1], [2, 1], [1]]  # nobody has stored it
-    await processes[1].core.leaderboards.upkeep.rotate_due()
+    await processes[1].core.get(Leaderboards).upkeep.rotate_due()
     assert [await versions(game, board) for game in processes] == [[2, 1]] * 3
     page = {"leaderboardId": board, "startIndex": 0, "endIndex": 9}
     behind = await processes[0].server.call(BOARD, "GET_GLOBAL_LEADERBOARD_PAGE", **page)
@@ -200,7 +200,7 @@ async def test_days_without_anybody_are_empty_versions(game: Game) -> None:
     board = await make(game)
     game.clock.advance(3 * DAY + 5)
     before = await versions(game, board)
-    await game.core.leaderboards.upkeep.rotate_due()
+    await game.core.get(Leaderboards).upkeep.rotate_due()
     assert before == await versions(game, board) == [4, 3, 2, 1]
     uid, _ = await stored_version(game, board)
     assert [ended for told, ended in rotations if told == uid] == [1, 2, 3]

@@ -18,7 +18,7 @@ BELOW = {
     "sessions": {"wire"},
     "ranks": {"wire"},
     "jobs": {"storage", "apps", "wire", "frame"},
-    "documents": {"storage", "wire"},
+    "documents": {"storage", "frame", "wire"},
     "players": {"documents", "jobs", *_FLOORS},
     "domain": {"players", "documents", "jobs", *_FLOORS},
 }

@@ -16,7 +16,7 @@ from gameserver.domain.leaderboards.boards import (
     NoLeaderboard,
     Version,
 )
-from gameserver.domain.leaderboards.facade import Leaderboards
+from gameserver.domain.leaderboards.facade import Leaderboards, lifespan
 from gameserver.domain.leaderboards.hooks import (
     AFTER_ROTATION,
     BEFORE_POST,
@@ -55,5 +55,6 @@ __all__ = [
     "Stale",
     "Version",
     "Work",
+    "lifespan",
     "no_board",
 ]

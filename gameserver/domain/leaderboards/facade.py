@@ -1,6 +1,8 @@
 """Leaderboards as services use them: boards, scores and standings together."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from gameserver.domain.leaderboards import merging, removals, scores
@@ -17,7 +19,7 @@ from gameserver.domain.leaderboards.store import (
     lock_name,
 )
 from gameserver.domain.leaderboards.upkeep import Upkeep
-from gameserver.frame import Hooks
+from gameserver.frame import Hooks, Parts
 from gameserver.ranks import Change, Ranks
 from gameserver.storage import Aborted, Database, Row
 from gameserver.wire.clock import Clock
@@ -234,3 +236,14 @@ class Leaderboards:
         found = {(row["board_uid"], row["version"]): row for row in rows}
         running = [board.at(work.now_ms)[0] for board in boards]
         return [(b, found[b.uid, b.version]) for b in running if (b.uid, b.version) in found]
+
+
+@asynccontextmanager
+async def lifespan(parts: Parts) -> AsyncIterator[Leaderboards]:
+    """Keep boards as long as the server lives."""
+    found = (parts.get(Database), parts.get(Ranks), parts.get(Clock))
+    leaderboards = Leaderboards(*found, lambda: str(uuid.uuid4()), parts.get(Hooks))
+    try:
+        yield leaderboards
+    finally:
+        await leaderboards.close()

@@ -26,7 +26,7 @@ from gameserver.documents.documents import (
     read_acl,
     version_wanted,
 )
-from gameserver.documents.list_counts import Listing
+from gameserver.documents.list_counts import ListCounts, Listing
 from gameserver.documents.paging import ROWS_MAX, InvalidContext, UnreadableContext, read_context, read_page
 from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere
 from gameserver.rpc import Context, Last, Service, Tx
@@ -519,7 +519,7 @@ def _listing(ctx: Context, search: dict[str, Any]) -> Listing | None:
     """Return the list of the caller's entities that a search finds, if it asks for no more than a type."""
     if not query.asks_only(search, "entityType"):
         return None
-    return Listing(ctx.core.tallies, [storage.part(ctx.player_id, search.get("entityType"))])
+    return Listing(ctx.core.get(ListCounts), [storage.part(ctx.player_id, search.get("entityType"))])
 
 
 def _key(ctx: Context, owner: str, entity_id: str) -> dict[str, str]:

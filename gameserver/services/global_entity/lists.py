@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 
 from gameserver.documents import query
 from gameserver.documents.documents import NOTHING, READABLE, Id
-from gameserver.documents.list_counts import Listing, Part
+from gameserver.documents.list_counts import ListCounts, Listing, Part
 from gameserver.documents.paging import ROWS_MAX, InvalidContext, UnreadableContext, read_context, read_page
 from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere
 from gameserver.rpc import Access, Caller, Context, Tx
@@ -232,7 +232,7 @@ def _listing(ctx: Context, scope: Scope, search: dict[str, Any]) -> Listing | No
     if scope.parts is None or not query.asks_only(search, "entityType"):
         return None
     parts = scope.parts(search.get("entityType"))
-    return Listing(ctx.core.tallies, parts, storage.alive(ctx.now_ms), storage.expired(ctx.now_ms))
+    return Listing(ctx.core.get(ListCounts), parts, storage.alive(ctx.now_ms), storage.expired(ctx.now_ms))
 
 
 def _check_hint(hint: Where) -> None:

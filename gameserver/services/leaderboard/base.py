@@ -12,6 +12,7 @@ from gameserver.domain.leaderboards import (
     SCORE_MAX,
     Board,
     EntryType,
+    Leaderboards,
     LeaderboardSettings,
     RankedEntry,
     RankedPages,
@@ -227,13 +228,13 @@ def _group(sign: int, standing: RankedEntry, groups: dict[str, social.Group]) ->
 @service.on(PLAYER_DELETE)
 async def forget_player(ctx: Context, profile_id: str) -> None:
     """Remove the player's scores from all boards, and from the index of ranks."""
-    await ctx.core.leaderboards.remove_member(ctx, profile_id)
+    await ctx.core.get(Leaderboards).remove_member(ctx, profile_id)
 
 
 @service.on(PLAYER_MERGE)
 async def merge_scores(ctx: Context, profile_id: str, target: str) -> None:
     """Give the player's scores to the target, as if the target had posted them."""
-    await ctx.core.leaderboards.merge_member(ctx, profile_id, target)
+    await ctx.core.get(Leaderboards).merge_member(ctx, profile_id, target)
 
 
 service.keeps(KEPT)

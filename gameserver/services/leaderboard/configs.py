@@ -7,7 +7,7 @@ from sqlalchemy import and_
 
 from gameserver.documents import paging
 from gameserver.documents.query import Fields, InvalidWhere
-from gameserver.domain.leaderboards import Board, NoLeaderboard, Rotation, Stale, no_board
+from gameserver.domain.leaderboards import Board, Leaderboards, NoLeaderboard, Rotation, Stale, no_board
 from gameserver.domain.leaderboards.boards import (
     CURRENT,
     InvalidLeaderboardId,
@@ -68,7 +68,7 @@ async def locked(ctx: Context, board_id: str, db_version: int | None = None) -> 
 
     Raises `NoLeaderboard`, and `VersionMismatch` unless the version is -1 or null.
     """
-    board = await ctx.core.leaderboards.boards.store(ctx, board_id)
+    board = await ctx.core.get(Leaderboards).boards.store(ctx, board_id)
     if db_version not in {None, CURRENT, board.db_version}:
         raise VersionMismatch(f"data.dbVersion: the leaderboard is at {board.db_version}")
     return board
@@ -78,7 +78,7 @@ async def edit(ctx: Context, board: Board, given: dict[str, Any], where: str) ->
     """Change what a board is made from."""
     config = read_config(given, ctx.now_ms, where, board)
     try:
-        return await ctx.core.leaderboards.boards.edit(ctx.tx, board, config, ctx.now_ms)
+        return await ctx.core.get(Leaderboards).boards.edit(ctx.tx, board, config, ctx.now_ms)
     except Stale:
         raise Aborted("the board was changed at the same time") from None
 
@@ -127,7 +127,7 @@ class CreateFields(OfBoard):
 async def create(ctx: Context, request: CreateFields) -> None:
     """Make a board for players, or with `entryType` GROUP for groups."""
     config = read_config(request.given, ctx.now_ms, "data")
-    await ctx.core.leaderboards.boards.create(ctx, request.leaderboard_id, config)
+    await ctx.core.get(Leaderboards).boards.create(ctx, request.leaderboard_id, config)
 
 
 class WithConfig(OfBoard):
@@ -144,7 +144,7 @@ async def create_config(ctx: Context, request: WithConfig) -> dict[str, Config]:
     """Make a board, also one with tournaments; answers with it."""
     where = "data.configJson"
     config = read_config(object_of(request.config_json, where, FREE_IN_CONFIG), ctx.now_ms, where)
-    board = await ctx.core.leaderboards.boards.create(ctx, request.leaderboard_id, config)
+    board = await ctx.core.get(Leaderboards).boards.create(ctx, request.leaderboard_id, config)
     return await config_reply(ctx, board)
 
 
@@ -207,7 +207,7 @@ async def reset_never(ctx: Context, request: OfBoard) -> ResetReply:
     if board.rotation is not Rotation.NEVER:
         raise DoesNotApply("the leaderboard rotates by itself")
     after, ended = board.begun_anew(ctx.now_ms)
-    await ctx.core.leaderboards.boards.change(ctx.tx, board, after, [ended], ctx.now_ms)
+    await ctx.core.get(Leaderboards).boards.change(ctx.tx, board, after, [ended], ctx.now_ms)
     return ResetReply(
         leaderboard_id=after.board_id,
         leaderboard_type=after.board_type,
@@ -234,10 +234,10 @@ class DeletedReply(Reply):
 @service.operation("DELETE_LEADERBOARDS", tx=Tx.WRITE, access=Access.SERVER)
 async def delete_boards(ctx: Context, request: DeleteBoards) -> DeletedReply:
     """Delete boards with their scores; unknown ids are passed over. A declared board begins anew."""
-    found = await ctx.core.leaderboards.boards.find_many(ctx, sorted(set(request.leaderboard_ids)))
+    found = await ctx.core.get(Leaderboards).boards.find_many(ctx, sorted(set(request.leaderboard_ids)))
     stored = [board for board in found.values() if board.uid]
     for board in stored:
-        await ctx.core.leaderboards.boards.delete(ctx.tx, board, ctx.now_ms)
+        await ctx.core.get(Leaderboards).boards.delete(ctx.tx, board, ctx.now_ms)
     count = len(stored)
     return DeletedReply(deleted_leaderboard_count=count, message=f"{count} record(s) deleted successfully.")
 
@@ -264,7 +264,7 @@ async def delete_config(ctx: Context, request: DeleteConfig) -> dict[str, Any]:
     busy = current.t_period is not None or read_schedule(current.t_schedule)
     if busy and not request.force_delete:
         raise InProgress("a tournament runs on the leaderboard, or is scheduled; forceDelete deletes it too")
-    await ctx.core.leaderboards.boards.delete(ctx.tx, board, ctx.now_ms)
+    await ctx.core.get(Leaderboards).boards.delete(ctx.tx, board, ctx.now_ms)
     return {}
 
 
@@ -297,7 +297,7 @@ class ListReply(Reply):
 @service.operation("LIST_ALL_LEADERBOARDS", tx=Tx.READ, access=Access.SIGNED_IN)
 async def list_all(ctx: Context, request: Nothing) -> ListReply:
     """List the boards of the app by id, up to 500; the count is that of all."""
-    found, count = await ctx.core.leaderboards.boards.page(ctx)
+    found, count = await ctx.core.get(Leaderboards).boards.page(ctx)
     listed = [_listed(board.at(ctx.now_ms)[0]) for board in found]
     return ListReply(leaderboard_list=listed, leaderboard_list_count=count)
 
@@ -319,7 +319,7 @@ def _listed(board: Board) -> Listed:
 @service.operation("SYS_GET_LEADERBOARD_CONFIG", tx=Tx.READ, access=Access.SERVER, errors=(NoLeaderboard,))
 async def get_config(ctx: Context, request: OfBoard) -> dict[str, Config]:
     """Read a board with its tournament settings, for the running period and those to come."""
-    board = await ctx.core.leaderboards.boards.find(ctx, request.leaderboard_id, fresh=True)
+    board = await ctx.core.get(Leaderboards).boards.find(ctx, request.leaderboard_id, fresh=True)
     if board is None:
         raise no_board(request.leaderboard_id)
     return await config_reply(ctx, board.at(ctx.now_ms)[0])
@@ -384,7 +384,7 @@ async def list_configs(ctx: Context, request: ListConfigs) -> ConfigListReply:
     if kind is DIVISIONS and options.division_set_id:
         runs = and_(boards.c.div_set == options.division_set_id, boards.c.reset_ms > ctx.now_ms)
         kind = Kind(runs, kind.declared)
-    found, count = await ctx.core.leaderboards.boards.page(ctx, kind)
+    found, count = await ctx.core.get(Leaderboards).boards.page(ctx, kind)
     listed = [_summary(board.at(ctx.now_ms)[0]) for board in found]
     return ConfigListReply(leaderboard_list=listed, leaderboard_list_count=count)
 

@@ -1,7 +1,15 @@
 """Posting scores, on boards that exist or that the post makes, and removing them."""
 
 from gameserver.domain import social
-from gameserver.domain.leaderboards import CURRENT, Board, BoardConfig, EntryType, NoLeaderboard, no_board
+from gameserver.domain.leaderboards import (
+    CURRENT,
+    Board,
+    BoardConfig,
+    EntryType,
+    Leaderboards,
+    NoLeaderboard,
+    no_board,
+)
 from gameserver.domain.leaderboards.boards import InvalidLeaderboardId, InvalidVersion
 from gameserver.domain.leaderboards.store import TooManyLeaderboards
 from gameserver.players import profiles
@@ -56,7 +64,7 @@ async def post_score(ctx: Context, request: PostScore) -> None:
     `data` is an object of up to 10 KiB shown with the score; without it, what is there stays.
     """
     data = score_data(request.data)
-    boards = ctx.core.leaderboards
+    boards = ctx.core.get(Leaderboards)
     await boards.post(ctx, request.leaderboard_id, ctx.player_id, request.score, data, check=check_players)
 
 
@@ -105,7 +113,7 @@ async def post_dynamic(ctx: Context, request: PostDynamic) -> None:
     if request.group_id:
         await post_for_group(ctx, request, request.group_id)
         return
-    await ctx.core.leaderboards.post_or_create(
+    await ctx.core.get(Leaderboards).post_or_create(
         ctx,
         request.leaderboard_id,
         ctx.player_id,
@@ -149,7 +157,7 @@ async def post_using_config(ctx: Context, request: PostUsingConfig) -> None:
 
     `expireInMins` deletes the board after so many minutes.
     """
-    await ctx.core.leaderboards.post_or_create(
+    await ctx.core.get(Leaderboards).post_or_create(
         ctx,
         request.leaderboard_id,
         ctx.player_id,
@@ -176,7 +184,7 @@ async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> None:
     data = score_data(request.data)
     if await profiles.read(ctx.tx, ctx.app.id, request.profile_id) is None:
         raise UnknownProfile("data.profileId: there is no such player")
-    boards = ctx.core.leaderboards
+    boards = ctx.core.get(Leaderboards)
     if not request.force_create:
 
         async def read(board: Board) -> bool:
@@ -214,7 +222,7 @@ async def post_group_score(ctx: Context, request: PostGroupScore) -> None:
     """Post a score of a group that the caller is a member of, to a board of groups."""
     data = score_data(request.data)
     await check_poster(ctx, request.group_id)
-    boards = ctx.core.leaderboards
+    boards = ctx.core.get(Leaderboards)
     await boards.post(ctx, request.leaderboard_id, request.group_id, request.score, data, check=check_groups)
 
 
@@ -226,7 +234,7 @@ async def post_for_group(ctx: Context, request: DynamicFields, group_id: str) ->
     """Post a score of a group, making the board if there is none."""
     data = score_data(request.data)
     await check_poster(ctx, group_id)
-    await ctx.core.leaderboards.post_or_create(
+    await ctx.core.get(Leaderboards).post_or_create(
         ctx,
         request.leaderboard_id,
         group_id,
@@ -262,7 +270,7 @@ async def post_group_using_config(ctx: Context, request: PostGroupUsingConfig) -
     """Post a score of a group, to a board that is made from `configJson` first when there is none."""
     data = score_data(request.score_data, "data.scoreData")
     await check_poster(ctx, request.group_id)
-    await ctx.core.leaderboards.post_or_create(
+    await ctx.core.get(Leaderboards).post_or_create(
         ctx,
         request.leaderboard_id,
         request.group_id,
@@ -289,14 +297,16 @@ async def remove(ctx: Context, board: Board, version_id: int | None, member_id: 
     version = version_of(board, version_id)
     if board.t_enabled and await was_tournament(ctx, board, version):
         raise OfTournament("the scores belong to a tournament, which is left by LEAVE_TOURNAMENT")
-    return RemovedReply(num_scores_removed=await ctx.core.leaderboards.remove(ctx, board, version, member_id))
+    return RemovedReply(
+        num_scores_removed=await ctx.core.get(Leaderboards).remove(ctx, board, version, member_id)
+    )
 
 
 async def was_tournament(ctx: Context, board: Board, version: int) -> bool:
     """Tell whether a version that can be read is a tournament, or was one."""
     if version == board.version:
         return board.t_period is not None
-    boards = ctx.core.leaderboards.boards
+    boards = ctx.core.get(Leaderboards).boards
     stored = await boards.find(ctx, board.board_id)
     unstored = [] if stored is None else stored.at(ctx.now_ms)[1]
     ended = (*unstored, *await boards.ended_versions(ctx.tx, board))
@@ -305,7 +315,7 @@ async def was_tournament(ctx: Context, board: Board, version: int) -> bool:
 
 async def find(ctx: Context, board_id: str) -> Board:
     """Return a board as it is now. Raises `NoLeaderboard`."""
-    board = await ctx.core.leaderboards.boards.find(ctx, board_id, fresh=True)
+    board = await ctx.core.get(Leaderboards).boards.find(ctx, board_id, fresh=True)
     if board is None:
         raise no_board(board_id)
     return board.at(ctx.now_ms)[0]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gameserver.domain import social
-from gameserver.domain.leaderboards import Board, NoLeaderboard, RankedPages, no_board
+from gameserver.domain.leaderboards import Board, Leaderboards, NoLeaderboard, RankedPages, no_board
 from gameserver.domain.leaderboards.boards import CURRENT, InvalidVersion
 from gameserver.domain.leaderboards.hooks import rewarded
 from gameserver.rpc import Access, Context, Tx
@@ -52,7 +52,7 @@ async def read_page(ctx: Context, request: GetPage) -> dict[str, Any] | None:
         backwards = is_backwards(board, request.sort or request.sort_order)
         found = NOBODY
         if board.retains(version):
-            boards = ctx.core.leaderboards
+            boards = ctx.core.get(Leaderboards)
             found = await boards.page(ctx, board, version, first, last, backwards=backwards)
         return {
             "leaderboardId": board.board_id,
@@ -65,7 +65,7 @@ async def read_page(ctx: Context, request: GetPage) -> dict[str, Any] | None:
             "server_time": ctx.now_ms,
         }
 
-    return await ctx.core.leaderboards.reading(ctx, request.leaderboard_id, read)
+    return await ctx.core.get(Leaderboards).reading(ctx, request.leaderboard_id, read)
 
 
 async def _with_rewarded(
@@ -132,7 +132,7 @@ async def read_view(
         backwards = is_backwards(board, request.sort or request.sort_order)
         found = NOBODY
         if board.retains(version):
-            boards = ctx.core.leaderboards
+            boards = ctx.core.get(Leaderboards)
             found = await boards.around(ctx, board, version, member_id, before, after, backwards=backwards)
         return {
             "leaderboardId": board.board_id,
@@ -145,7 +145,7 @@ async def read_view(
             "server_time": ctx.now_ms,
         }
 
-    return await ctx.core.leaderboards.reading(ctx, request.leaderboard_id, read)
+    return await ctx.core.get(Leaderboards).reading(ctx, request.leaderboard_id, read)
 
 
 @service.operation(
@@ -215,12 +215,12 @@ async def get_entry_count(ctx: Context, request: GetEntryCount) -> EntryCountRep
     version = version_of(board, request.version_id)
     if not board.retains(version):
         return EntryCountReply(entry_count=0)
-    return EntryCountReply(entry_count=await ctx.core.leaderboards.index.size(ctx, board, version))
+    return EntryCountReply(entry_count=await ctx.core.get(Leaderboards).index.size(ctx, board, version))
 
 
 async def find(ctx: Context, board_id: str) -> Board:
     """Return a board as it is now. Raises `NoLeaderboard`."""
-    board = await ctx.core.leaderboards.boards.find(ctx, board_id, fresh=True)
+    board = await ctx.core.get(Leaderboards).boards.find(ctx, board_id, fresh=True)
     if board is None:
         raise no_board(board_id)
     return board.at(ctx.now_ms)[0]
@@ -247,13 +247,13 @@ class VersionsReply(Reply):
 )
 async def get_versions(ctx: Context, request: OfBoard) -> VersionsReply:
     """List the versions that can be read, the newest first. The first one of a board is 1."""
-    stored = await ctx.core.leaderboards.boards.find(ctx, request.leaderboard_id, fresh=True)
+    stored = await ctx.core.get(Leaderboards).boards.find(ctx, request.leaderboard_id, fresh=True)
     if stored is None:
         raise no_board(request.leaderboard_id)
     board, unstored = stored.at(ctx.now_ms)
     ended = {version.version: version for version in unstored}
     if stored.uid:
-        for version in await ctx.core.leaderboards.boards.ended_versions(ctx.tx, board):
+        for version in await ctx.core.get(Leaderboards).boards.ended_versions(ctx.tx, board):
             ended[version.version] = version
     listed = [
         VersionReply(version_id=v.version, starting_at=v.started_ms, ending_at=v.ended_ms)

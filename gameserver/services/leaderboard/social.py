@@ -6,7 +6,14 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from gameserver.domain import social
-from gameserver.domain.leaderboards import CURRENT, Board, LeaderboardSettings, NoLeaderboard, no_board
+from gameserver.domain.leaderboards import (
+    CURRENT,
+    Board,
+    Leaderboards,
+    LeaderboardSettings,
+    NoLeaderboard,
+    no_board,
+)
 from gameserver.domain.leaderboards.boards import InvalidVersion
 from gameserver.domain.leaderboards.pacers import Pacer
 from gameserver.players import profiles
@@ -38,7 +45,7 @@ async def bests(ctx: Context, board: Board, version: int, members: Sequence[str]
     check_players(board)
     if not members or not board.retains(version):
         return []
-    return await ctx.core.leaderboards.best_of(ctx, board, version, members)
+    return await ctx.core.get(Leaderboards).best_of(ctx, board, version, members)
 
 
 # Friends
@@ -70,7 +77,7 @@ async def read_social(ctx: Context, request: GetSocial) -> dict[str, Any] | None
             "server_time": ctx.now_ms,
         }
 
-    return await ctx.core.leaderboards.reading(ctx, request.leaderboard_id, read)
+    return await ctx.core.get(Leaderboards).reading(ctx, request.leaderboard_id, read)
 
 
 def _friend(ctx: Context, board: Board, row: Row, *, you: bool) -> dict[str, Any]:
@@ -191,7 +198,7 @@ async def get_multi_social(ctx: Context, request: GetMultiSocial) -> dict[str, A
         }
 
     found = [
-        await ctx.core.leaderboards.reading(ctx, board_id, read)
+        await ctx.core.get(Leaderboards).reading(ctx, board_id, read)
         for board_id in dict.fromkeys(request.leaderboard_ids)
     ]
     return {
@@ -228,7 +235,7 @@ async def read_players(
             "server_time": ctx.now_ms,
         }
 
-    return await ctx.core.leaderboards.reading(ctx, board_id, read)
+    return await ctx.core.get(Leaderboards).reading(ctx, board_id, read)
 
 
 def _named(board: Board, row: Row) -> dict[str, Any]:
@@ -337,12 +344,12 @@ async def get_player_score(ctx: Context, request: GetPlayerScore) -> PlayerScore
         version = version_of(board, request.version_id)
         found: list[Row] = []
         if board.retains(version):
-            found = await ctx.core.leaderboards.entries_of(ctx, board, version, ctx.player_id, 1)
+            found = await ctx.core.get(Leaderboards).entries_of(ctx, board, version, ctx.player_id, 1)
         if not found:
             raise NoScore("the player has no score on this leaderboard")
         return PlayerScoreReply(score=_on_board(board, version, found[0]))
 
-    reply = await ctx.core.leaderboards.reading(ctx, request.leaderboard_id, read)
+    reply = await ctx.core.get(Leaderboards).reading(ctx, request.leaderboard_id, read)
     if reply is None:
         raise no_board(request.leaderboard_id)
     return reply
@@ -369,7 +376,7 @@ async def get_player_scores(ctx: Context, request: GetPlayerScores) -> PlayerSco
         most = min(request.max_results, ROWS_MAX)
         found: list[Row] = []
         if board.retains(version):
-            found = await ctx.core.leaderboards.entries_of(ctx, board, version, ctx.player_id, most)
+            found = await ctx.core.get(Leaderboards).entries_of(ctx, board, version, ctx.player_id, most)
         scores = [
             ScoreReply(
                 score=score_of(board, row),
@@ -381,7 +388,7 @@ async def get_player_scores(ctx: Context, request: GetPlayerScores) -> PlayerSco
         ]
         return PlayerScoresReply(leaderboard_id=board.board_id, version_id=version, scores=scores)
 
-    reply = await ctx.core.leaderboards.reading(ctx, request.leaderboard_id, read)
+    reply = await ctx.core.get(Leaderboards).reading(ctx, request.leaderboard_id, read)
     if reply is None:
         raise no_board(request.leaderboard_id)
     return reply
@@ -398,7 +405,7 @@ class ScoresOnBoardsReply(Reply):
 @service.operation("GET_PLAYER_SCORES_FROM_LEADERBOARDS", tx=Tx.READ)
 async def get_scores_on_boards(ctx: Context, request: GetScoresOnBoards) -> ScoresOnBoardsReply:
     """Read the caller's scores on several boards; ids without a board or without a score are left out."""
-    boards = ctx.core.leaderboards
+    boards = ctx.core.get(Leaderboards)
     found = await boards.boards.find_many(ctx, request.leaderboard_ids)
     bests_there = await boards.bests_on(ctx, list(found.values()), ctx.player_id)
     return ScoresOnBoardsReply(scores=[_on_board(board, board.version, row) for board, row in bests_there])

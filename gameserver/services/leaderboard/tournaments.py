@@ -2,7 +2,7 @@
 
 import msgspec
 
-from gameserver.domain.leaderboards import Board, NoLeaderboard, Rotation, Stale
+from gameserver.domain.leaderboards import Board, Leaderboards, NoLeaderboard, Rotation, Stale
 from gameserver.domain.leaderboards.boards import CURRENT
 from gameserver.domain.leaderboards.hooks import before_settings
 from gameserver.domain.leaderboards.tournaments import (
@@ -46,7 +46,7 @@ async def with_tournaments(ctx: Context, request: EditSettings) -> Board:
 async def rotated(ctx: Context, board: Board) -> Board:
     """Return a board with the rotations stored that are due."""
     try:
-        return await ctx.core.leaderboards.boards.rotate(ctx.tx, board, ctx.now_ms)
+        return await ctx.core.get(Leaderboards).boards.rotate(ctx.tx, board, ctx.now_ms)
     except Stale:
         raise Aborted("the board was changed at the same time") from None
 
@@ -55,7 +55,7 @@ async def store(ctx: Context, before: Board, after: Board) -> dict[str, Config]:
     """Store an edited board and answer with it."""
     counted = msgspec.structs.replace(after, db_version=before.db_version + 1)
     try:
-        stored = await ctx.core.leaderboards.boards.change(ctx.tx, before, counted)
+        stored = await ctx.core.get(Leaderboards).boards.change(ctx.tx, before, counted)
     except Stale:
         raise Aborted("the board was changed at the same time") from None
     return await config_reply(ctx, stored)

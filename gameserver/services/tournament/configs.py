@@ -7,7 +7,14 @@ from msgspec import Meta
 
 from gameserver.documents.documents import VersionMismatch, version_wanted
 from gameserver.domain.economy.wallet import InvalidCurrency
-from gameserver.domain.leaderboards import IS_REFERRED_TO, Board, EntryType, NoLeaderboard, no_board
+from gameserver.domain.leaderboards import (
+    IS_REFERRED_TO,
+    Board,
+    EntryType,
+    Leaderboards,
+    NoLeaderboard,
+    no_board,
+)
 from gameserver.domain.progress.statistics import InvalidStatisticName
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament import storage, templates
@@ -395,7 +402,7 @@ def _columns(row: Row) -> dict[str, Any]:
 
 
 async def _check_board(ctx: Context, config: SetConfig) -> None:
-    board = await ctx.core.leaderboards.boards.find(ctx, config.template_leaderboard_id)
+    board = await ctx.core.get(Leaderboards).boards.find(ctx, config.template_leaderboard_id)
     if board is None:
         raise no_board(config.template_leaderboard_id)
     if not board.t_enabled or board.entry_type is not config.entry_type:

@@ -9,6 +9,7 @@ from gameserver.domain.leaderboards import (
     Board,
     BoardConfig,
     EntryType,
+    Leaderboards,
     NoLeaderboard,
     Rotation,
     Stale,
@@ -129,7 +130,7 @@ async def _take_place(ctx: Context, set_id: str, config: SetConfig, template: Bo
 
 async def _template_board(ctx: Context, config: SetConfig) -> Board:
     """Return the board that instances are made like, as it is now. Raises `NoLeaderboard`."""
-    boards = ctx.core.leaderboards.boards
+    boards = ctx.core.get(Leaderboards).boards
     board = await boards.find(ctx, config.template_leaderboard_id, fresh=True)
     if board is None:
         raise no_board(config.template_leaderboard_id)
@@ -174,7 +175,7 @@ async def _make_instance(
 async def _make_board(
     ctx: Context, set_id: str, board_id: str, template: Board, period: Period, expires_ms: int
 ) -> Board:
-    boards = ctx.core.leaderboards.boards
+    boards = ctx.core.get(Leaderboards).boards
     likeness = Likeness(rotation=template.rotation, days=template.days)
     settings = msgspec.structs.replace(period.settings, like=likeness)
     made = await boards.create(

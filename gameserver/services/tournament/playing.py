@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from gameserver.domain.leaderboards import CURRENT, Board, EntryType, NoLeaderboard, RankedPages
+from gameserver.domain.leaderboards import CURRENT, Board, EntryType, Leaderboards, NoLeaderboard, RankedPages
 from gameserver.domain.leaderboards.boards import InvalidVersion
 from gameserver.domain.leaderboards.periods import read_time
 from gameserver.players import profiles
@@ -180,7 +180,7 @@ async def status(
 
 async def _ended(ctx: Context, board: Board, version: int) -> Period:
     """Return a period that is over, also one whose end nobody has stored yet. Raises `NoTournament`."""
-    boards = ctx.core.leaderboards.boards
+    boards = ctx.core.get(Leaderboards).boards
     stored = await boards.find(ctx, board.board_id)
     unstored = [] if stored is None else stored.at(ctx.now_ms)[1]
     for ended in (*unstored, *await boards.ended_versions(ctx.tx, board)):
@@ -198,7 +198,7 @@ async def _ended_part(ctx: Context, board: Board, version: int, member_id: str) 
         return await read_part(ctx.tx, board, version, member_id)
 
     # In this order: the results take the place of what players entered at a moment in between.
-    row = await ctx.core.leaderboards.reading(ctx, board.board_id, read)
+    row = await ctx.core.get(Leaderboards).reading(ctx, board.board_id, read)
     if row is not None:
         return part_shown(board, row)
     result = await ctx.tx.one(storage.RESULT, uid=board.uid, member=member_id, of_version=version)
@@ -323,7 +323,7 @@ async def with_results(
     ctx: Context, request: PostWithResults, member_id: str, entry_type: EntryType
 ) -> dict[str, Any]:
     """Post a score for a member, and return what is told after that, with the scores around it."""
-    boards = ctx.core.leaderboards
+    boards = ctx.core.get(Leaderboards)
 
     async def own(board: Board) -> RankedPages:
         backwards = request.is_backwards(board)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gameserver.domain.leaderboards import CURRENT, Board, EntryType, NoLeaderboard, no_board
+from gameserver.domain.leaderboards import CURRENT, Board, EntryType, Leaderboards, NoLeaderboard, no_board
 from gameserver.domain.leaderboards.boards import InvalidVersion
 from gameserver.rpc import Context, Tx
 from gameserver.services.tournament import storage
@@ -107,7 +107,7 @@ async def claim_reward(ctx: Context, request: OfVersion) -> dict[str, Any]:
 
 async def _result(ctx: Context, request: OfVersion) -> Row:
     """Return the caller's result. Raises `NotEnrolled`, `NotProcessed`, `InvalidVersion`."""
-    boards = ctx.core.leaderboards.boards
+    boards = ctx.core.get(Leaderboards).boards
     board = await boards.find(ctx, request.leaderboard_id)
     if board is None:
         raise no_board(request.leaderboard_id)
@@ -132,7 +132,7 @@ async def _explain(ctx: Context, board: Board, wanted: int) -> None:
         raise NotProcessed("the tournament is over, but its results are not there yet")
     if wanted == CURRENT:
         return
-    fresh = await ctx.core.leaderboards.boards.find(ctx, board.board_id, fresh=True)
+    fresh = await ctx.core.get(Leaderboards).boards.find(ctx, board.board_id, fresh=True)
     if fresh is None:
         raise no_board(board.board_id)
     now = fresh.at(ctx.now_ms)[0]

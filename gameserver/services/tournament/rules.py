@@ -8,7 +8,15 @@ from gameserver.apps import App
 from gameserver.documents.documents import data_out
 from gameserver.domain.economy import wallet
 from gameserver.domain.economy.wallet import Balance, BalanceOutOfRange, CurrencySettings
-from gameserver.domain.leaderboards import BEFORE_POST, TEMPLATE_VERSIONS, Board, EntryType, Stale, no_board
+from gameserver.domain.leaderboards import (
+    BEFORE_POST,
+    TEMPLATE_VERSIONS,
+    Board,
+    EntryType,
+    Leaderboards,
+    Stale,
+    no_board,
+)
 from gameserver.domain.leaderboards.periods import period_minutes
 from gameserver.domain.leaderboards.tournaments import (
     PhaseTimes,
@@ -155,7 +163,7 @@ async def find_mine(ctx: Context, board_id: str, member_id: str) -> Mine:
     async def read(board: Board) -> Mine:
         return Mine(board, await read_part(ctx.tx, board, board.version, member_id))
 
-    found = await ctx.core.leaderboards.reading(ctx, board_id, read)
+    found = await ctx.core.get(Leaderboards).reading(ctx, board_id, read)
     if found is None:
         raise no_board(board_id)
     return found
@@ -283,7 +291,7 @@ async def _pay_fee(ctx: Context, profile_id: str, template: Template) -> None:
 
 async def post(ctx: Context, board: Board, member_id: str, score: int, data: str | None) -> Board:
     """Post a score to the period that was looked at; returns the board as it is stored."""
-    boards = ctx.core.leaderboards
+    boards = ctx.core.get(Leaderboards)
     posted = await boards.post(ctx, board.board_id, member_id, score, data, check=lambda _: None, ask=False)
     if (posted.uid, posted.version) != (board.uid or posted.uid, board.version):
         boards.boards.forget(board)
@@ -297,7 +305,7 @@ async def leave(ctx: Context, board: Board, member_id: str) -> int:
         storage.LEAVE, uid=board.uid, of_version=board.version, member=member_id
     ):
         return 0
-    return await ctx.core.leaderboards.remove(ctx, board, board.version, member_id)
+    return await ctx.core.get(Leaderboards).remove(ctx, board, board.version, member_id)
 
 
 # Showing

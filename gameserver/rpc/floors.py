@@ -1,0 +1,48 @@
+"""What the floors below declare: what lives as long as the server, in the order it is opened; hooks, jobs."""
+
+from gameserver.apps import App
+from gameserver.documents import list_counts
+from gameserver.domain import leaderboards
+from gameserver.jobs import Job, JobRun, forget
+from gameserver.players import accounts, audit, refresh_tokens, termination, tokens
+from gameserver.rpc import orphans
+from gameserver.rpc.registry import Floors
+from gameserver.sessions import SessionStore, SessionsUnavailable
+from gameserver.storage import answers
+
+ANSWERS_KEPT_MS = 24 * 3600 * 1000  # SDKs repeat a packet minutes later at most
+
+
+async def _sweep_sessions(run: JobRun) -> None:
+    sessions = run.get(SessionStore)
+
+    async def of_app(app: App) -> None:
+        await sessions.sweep(app.id)
+
+    await run.for_each_app(of_app)
+
+
+async def _forget_list_counts(run: JobRun) -> None:
+    await run.database.transact(list_counts.forget_unread)
+
+
+FLOORS = Floors(
+    lifespans=(
+        audit.lifespan,
+        termination.lifespan,
+        accounts.lifespan,
+        leaderboards.lifespan,
+        list_counts.lifespan,
+    ),
+    subscriptions=((termination.SESSIONS_END, refresh_tokens.LISTENER),),
+    jobs=(
+        Job("sessions.sweep", _sweep_sessions, every_seconds=60, expected=(SessionsUnavailable,)),
+        forget("packets.forget", answers.expiry, ANSWERS_KEPT_MS),
+        Job("listCounts.forget", _forget_list_counts, every_seconds=60),
+        tokens.FORGET,
+        refresh_tokens.FORGET,
+        audit.FORGET,
+        orphans.SWEEP,
+        *leaderboards.JOBS,
+    ),
+)
