@@ -28,7 +28,7 @@ from typing import Any
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
-from gameserver import logs
+from gameserver import logs, sessions, storage
 from gameserver.app import GameServer, open_server, registry
 from gameserver.apps import App, load_apps, write_sample, write_schema
 from gameserver.apps.schema import SCHEMA_NAME
@@ -43,8 +43,9 @@ from gameserver.http_server import (
     web_server,
 )
 from gameserver.proxies import Proxies, behind
+from gameserver.sessions import SessionsUnavailable
 from gameserver.settings import Settings
-from gameserver.storage import StorageError
+from gameserver.storage import StorageError, Unavailable
 from gameserver.wire.clock import FixedClock
 
 log = structlog.get_logger(__name__)
@@ -65,6 +66,10 @@ class Listeners:
 
     main: socket.socket
     admin: socket.socket | None
+
+
+class CannotReach(CannotServe):
+    """The database does not answer."""
 
 
 class BadOptions(CannotServe):
@@ -303,9 +308,29 @@ async def opened(settings: Settings) -> AsyncIterator[GameServer]:
     async with contextlib.AsyncExitStack() as stack:
         try:
             server = await stack.enter_async_context(open_server(settings, clock=clock, core_options=options))
+        except storage.BadUrl as error:
+            raise BadOptions(f"--database: {error}") from None
+        except sessions.BadUrl as error:
+            raise BadOptions(f"--redis: {error}") from None
+        except Unavailable as error:
+            raise CannotReach(str(error)) from None
         except (StorageError, OSError, ValueError) as error:
             raise CannotServe(str(error)) from None
+        await look_at_sessions(server)
         yield server
+
+
+async def look_at_sessions(server: GameServer) -> None:
+    """Say at once what is wrong with Redis. The server starts nevertheless: it may come up later."""
+    try:
+        warning = await server.core.sessions.ping()
+    except SessionsUnavailable as error:
+        log.error("sessions_unavailable", reason=str(error))  # noqa: TRY400 - the sentence says it all
+    except Exception as error:  # noqa: BLE001 - what answers there is no Redis
+        log.error("sessions_unavailable", reason=f"what answers is no Redis ({type(error).__name__})")  # noqa: TRY400
+    else:
+        if warning:
+            log.error("sessions_at_risk", reason=warning)
 
 
 def seeded(seed: int) -> dict[str, Any]:

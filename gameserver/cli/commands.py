@@ -203,6 +203,8 @@ def serve(
         serving.serve(settings)
     except serving.BadOptions as error:
         fail(str(error), Exit.USAGE)
+    except serving.CannotReach as error:
+        fail(str(error), Exit.AWAY)
     except serving.BrokenApps as error:
         fail(str(error), Exit.PROBLEMS)
     except serving.CannotServe as error:

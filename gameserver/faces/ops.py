@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -11,7 +12,6 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-from sqlalchemy import literal, select
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -29,8 +29,6 @@ READY_SECONDS_MAX = 2.0  # longest wait for Redis and for SQL; orchestrators ask
 ADVANCE_SECONDS_MAX = 10 * 366 * 86400
 BODY_BYTES_MAX = 1024
 
-_ONE = select(literal(1).label("one"))
-
 
 async def healthz(_: Request) -> Response:
     """Say that the process is alive."""
@@ -41,11 +39,12 @@ def routes(core: Core, apps: LiveApps) -> list[Route]:
     """Return the pages for operators. `/_clock` is among them only where time stands still."""
 
     async def readyz(_: Request) -> Response:
-        parts = dict(
-            zip(("sql", "sessions"), await asyncio.gather(_ask_sql(core), _ask_sessions(core)), strict=True)
-        )
-        ready = all(parts.values())
-        shown = {name: "ok" if answers else "away" for name, answers in parts.items()}
+        asked = _ask("sql", core.database.check), _ask("sessions", core.sessions.ping)
+        sql, sessions = await asyncio.gather(*asked)
+        ready = sql.trouble == sessions.trouble == ""
+        shown = {"sql": sql.trouble or "ok", "sessions": sessions.trouble or "ok"}
+        if sessions.warning:
+            shown["warning"] = sessions.warning
         if apps.problems:  # no reason to take the server away from players of the other apps
             shown["apps"] = f"mistakes: {len(apps.problems)}; see `gameserver check`"
         return JSONResponse({"status": "ready" if ready else "not ready", **shown}, 200 if ready else 503)
@@ -69,26 +68,25 @@ face = Face(
 # Readiness
 
 
-async def _ask_sql(core: Core) -> bool:
-    async def ask() -> None:
-        async with core.database.read() as tx:
-            await tx.one(_ONE)
+class _Part(NamedTuple):
+    """Why a part cannot work, and what an operator should mend although it does; both may be empty."""
 
-    return await _answers("sql", ask)
-
-
-async def _ask_sessions(core: Core) -> bool:
-    return await _answers("sessions", core.sessions.ping)
+    trouble: str
+    warning: str = ""
 
 
-async def _answers(part: str, ask: Callable[[], Awaitable[None]]) -> bool:
+async def _ask(part: str, ask: Callable[[], Awaitable[str | None]]) -> _Part:
     try:
         async with asyncio.timeout(READY_SECONDS_MAX):
-            await ask()
+            return _Part("", await ask() or "")
+    except (StorageError, SessionsUnavailable) as error:
+        trouble = str(error).partition("\n")[0] or "away"
+    except TimeoutError:
+        trouble = f"no answer within {READY_SECONDS_MAX:g} s"
     except Exception as error:  # noqa: BLE001 - whatever the reason: not ready
-        log.warning("not_ready", part=part, reason=type(error).__name__)
-        return False
-    return True
+        trouble = f"away ({type(error).__name__})"
+    log.warning("not_ready", part=part, reason=trouble)
+    return _Part(trouble)
 
 
 # Metrics

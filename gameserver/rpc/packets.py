@@ -10,7 +10,7 @@ from gameserver.apps import App
 from gameserver.rpc.caller import SERVER_PROFILE_ID, Caller, Origin, session_error
 from gameserver.rpc.context import Context
 from gameserver.rpc.recording import PacketRecord, Repeated
-from gameserver.rpc.runner import PacketFailed, Plan, Runner
+from gameserver.rpc.runner import PacketFailed, Plan, Runner, why
 from gameserver.rpc.runs import Runs, Superseded, Waiter, time_limit
 from gameserver.sessions import (
     Admitted,
@@ -66,7 +66,7 @@ class Packets:
         try:
             return await self._admit(ctx, packet, body_hash, waiter)
         except (Aborted, CommitUnknown) as error:
-            raise PacketFailed("the database refused the packet") from error
+            raise PacketFailed(why(error)) from error
 
     async def _admit(
         self, ctx: Context, packet: Packet, body_hash: str, waiter: Waiter

@@ -32,6 +32,11 @@ Plan = Sequence[tuple[Operation | None, Message]]
 """The messages of a packet, each with its operation if there is such a one."""
 
 
+def why(error: Exception) -> str:
+    """Return what the database says, for the log: the first line, without the details of a deadlock."""
+    return str(error).partition("\n")[0]
+
+
 class PacketFailed(Exception):
     """The database or the session store gave up; the client may repeat the packet."""
 
@@ -104,7 +109,7 @@ class Runner:
         try:
             outcome = await self.commit(ctx, plan)
         except (Aborted, CommitUnknown) as error:
-            raise PacketFailed("the database refused the packet") from error
+            raise PacketFailed(why(error)) from error
         await ctx.effects.end_sessions(ctx.by)
         await ctx.effects.run_outbox()
         return outcome

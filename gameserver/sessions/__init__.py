@@ -4,7 +4,7 @@ One interface, `SessionStore`, with two implementations: `Sessions` on Redis for
 `MemorySessions` for a single one. `session_store` picks by URL.
 """
 
-from gameserver.sessions.connection import connect
+from gameserver.sessions.connection import BadUrl, connect
 from gameserver.sessions.ids import digest_of, new_session_id
 from gameserver.sessions.interface import (
     END_REASONS,
@@ -46,6 +46,7 @@ __all__ = [
     "AllBut",
     "AllOf",
     "AllOfApp",
+    "BadUrl",
     "Ended",
     "Full",
     "LoginLimit",
@@ -75,7 +76,7 @@ __all__ = [
 async def session_store(url: str | None, clock: Clock) -> SessionStore:
     """Return the store for a Redis URL, or for `None` one in this process's memory.
 
-    Raises `ValueError` for a URL of an unknown form. Redis need not be up yet.
+    Raises `BadUrl` for a URL of an unknown form. Redis need not be up yet.
     """
     if url is None:
         return MemorySessions(clock)

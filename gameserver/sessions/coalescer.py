@@ -35,15 +35,24 @@ _AWAY = (
     TimeoutError,
     OSError,
 )
-_AWAY_PREFIXES = (
-    "MISCONF",
-    "NOREPLICAS",
-    "MASTERDOWN",
-    "CLUSTERDOWN",
-    "LOADING",
-    "BUSY",
-    "UNKILLABLE",
-    "TRYAGAIN",
+_AWAY_PREFIXES = {
+    "MISCONF": "Redis takes no writes: it cannot save to its disk",
+    "NOREPLICAS": "Redis takes no writes: it has too few replicas",
+    "MASTERDOWN": "Redis is a replica that has lost its master",
+    "CLUSTERDOWN": "the Redis cluster is down",
+    "LOADING": "Redis is loading its data",
+    "BUSY": "Redis is busy with a script",
+    "UNKILLABLE": "Redis is busy with a script",
+    "TRYAGAIN": "the Redis cluster is moving data",
+}
+_REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    (exceptions.ReadOnlyError, "Redis is a replica and takes no writes"),
+    (exceptions.OutOfMemoryError, "Redis is full"),
+    (exceptions.AuthenticationError, "Redis refuses the password"),
+    (exceptions.NoPermissionError, "Redis does not permit its user what the server needs"),
+    (exceptions.BusyLoadingError, "Redis is loading its data"),
+    ((exceptions.TimeoutError, TimeoutError), "Redis does not answer in time"),
+    ((exceptions.ConnectionError, OSError), "Redis cannot be reached"),
 )
 
 
@@ -109,7 +118,7 @@ class Coalescer:
                     keys = []
         except Exception as error:
             if _is_away(error):
-                raise _unavailable(error) from None
+                raise unavailable(error) from None
             raise
         if keys:
             yield keys
@@ -230,12 +239,19 @@ def _arrive(future: "asyncio.Future[list[Any] | Exception]", replies: list[Any] 
 
 def _is_away(error: BaseException) -> bool:
     return isinstance(error, _AWAY) or (
-        isinstance(error, exceptions.ResponseError) and str(error).startswith(_AWAY_PREFIXES)
+        isinstance(error, exceptions.ResponseError) and str(error).startswith(tuple(_AWAY_PREFIXES))
     )
 
 
-def _unavailable(error: BaseException) -> SessionsUnavailable:
-    # The kind of the error is enough: its text may name hosts or users.
+def unavailable(error: BaseException) -> SessionsUnavailable:
+    """Say why Redis cannot be used. The error's own text may name hosts or users."""
+    for kinds, reason in _REASONS:
+        # A connection that cannot be made says why in its cause.
+        if isinstance(error, kinds) or isinstance(error.__cause__, kinds):
+            return SessionsUnavailable(reason)
+    for prefix, reason in _AWAY_PREFIXES.items():
+        if str(error).startswith(prefix):
+            return SessionsUnavailable(reason)
     return SessionsUnavailable(f"Redis cannot be used now ({type(error).__name__})")
 
 
@@ -245,6 +261,6 @@ def _settle(future: "asyncio.Future[Any]", reply: object) -> None:
     if not isinstance(reply, BaseException):
         future.set_result(reply)
     elif _is_away(reply):
-        future.set_exception(_unavailable(reply))
+        future.set_exception(unavailable(reply))
     else:
         future.set_exception(reply)

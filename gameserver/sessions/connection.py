@@ -20,22 +20,29 @@ CLUSTER_PORT = 6379
 AnyRedis = Redis | RedisCluster
 
 
+class BadUrl(ValueError):
+    """The URL of Redis cannot be read; the message says what is expected, and repeats none of it."""
+
+
 async def connect(url: str) -> AnyRedis:
     """Return a client for a URL.
 
     The forms are `redis://`, `rediss://`, `unix://`, `redis+sentinel://host:port,…/service?db=0` and
-    `redis+cluster://host:port,…`; `rediss+…` speaks TLS. The server need not be up. Raises `ValueError` for
+    `redis+cluster://host:port,…`; `rediss+…` speaks TLS. The server need not be up. Raises `BadUrl` for
     any other form; its text repeats no part of the URL.
     """
     scheme = url.partition(":")[0]
     if scheme in {"redis", "rediss", "unix"}:
-        return Redis.from_url(url, **_options())
+        try:
+            return Redis.from_url(url, **_options())
+        except ValueError:  # whose words may repeat a password
+            raise BadUrl("the Redis URL is not of the form redis://user:password@host:port/number") from None
     kind = scheme.partition("+")[2]
     if scheme in {"redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"}:
         parts = urlsplit(url)
         options = _options() | _credentials(parts) | ({"ssl": True} if scheme.startswith("rediss") else {})
         return _sentinel(parts, options) if kind == "sentinel" else _cluster(parts, options)
-    raise ValueError(
+    raise BadUrl(
         "a Redis URL begins with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
     )
 
@@ -70,9 +77,9 @@ def _hosts(parts: SplitResult, default_port: int) -> list[tuple[str, int]]:
             one = urlsplit(f"//{place}")
             host, port = one.hostname, one.port
         except ValueError:
-            raise ValueError("a host of the Redis URL is not of the form host:port") from None
+            raise BadUrl("a host of the Redis URL is not of the form host:port") from None
         if not host:
-            raise ValueError("a host of the Redis URL is missing")
+            raise BadUrl("a host of the Redis URL is missing")
         hosts.append((host, port or default_port))
     return hosts
 
@@ -82,7 +89,7 @@ def _sentinel(parts: SplitResult, options: dict[str, Any]) -> AnyRedis:
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     db = query.get("db", "0")
     if not service or not db.isdecimal():
-        raise ValueError("a Sentinel URL ends with /service and maybe ?db=number")
+        raise BadUrl("a Sentinel URL ends with /service and maybe ?db=number")
     watchers = {
         name: options[name] for name in options.keys() & {"socket_timeout", "socket_connect_timeout", "ssl"}
     }

@@ -298,8 +298,8 @@ class SessionStore(Protocol):
         holder of live sockets can check their sessions. Lapsing is not an end.
         """
 
-    async def ping(self) -> None:
-        """Return when the store answers."""
+    async def ping(self) -> str:
+        """Return when the store answers and takes writes: what an operator should mend, or nothing."""
 
     async def close(self) -> None:
         """Let go of connections."""

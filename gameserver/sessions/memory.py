@@ -461,8 +461,9 @@ class MemorySessions:
         self._watches.add(watch)
         return watch
 
-    async def ping(self) -> None:
+    async def ping(self) -> str:
         """Return at once."""
+        return ""
 
     async def close(self) -> None:
         """Forget everything."""

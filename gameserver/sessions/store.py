@@ -14,7 +14,7 @@ import msgspec
 from redis.asyncio import RedisCluster
 
 from gameserver.sessions.checks import check_end, make_session, positive
-from gameserver.sessions.coalescer import Coalescer, Script
+from gameserver.sessions.coalescer import Coalescer, Script, unavailable
 from gameserver.sessions.connection import AnyRedis
 from gameserver.sessions.ids import TAG_LENGTH, digest_of, is_digest, tag_of
 from gameserver.sessions.interface import (
@@ -58,6 +58,7 @@ PAGE: Final = 500
 SWEEP_PAGES_MAX: Final = 20
 GARBAGE_MS: Final = 60_000
 CHANNEL: Final = "gs:ended"
+PROBE: Final = "gs:probe"
 LISTEN_SECONDS: Final = 1.0
 RECONNECT_SECONDS: Final = 0.2
 
@@ -377,9 +378,25 @@ class Sessions:
         task.add_done_callback(lambda _: self._watches.discard(watch))
         return watch
 
-    async def ping(self) -> None:
-        """Return when the store answers."""
-        await self.calls.script(_DUE, (_app_key(""),), 0, 1)
+    async def ping(self) -> str:
+        """Return when the store answers and takes writes: what an operator should mend, or nothing."""
+        await self.calls.command("SET", PROBE, "1", "PX", 1000)
+        return await self._eviction()
+
+    async def _eviction(self) -> str:
+        try:
+            information = await self.calls.command("INFO", "memory")
+        except SessionsUnavailable:  # it is not for everybody
+            return ""
+        lines = bytes(information).decode("utf-8", "replace").splitlines()
+        found = dict(line.partition(":")[::2] for line in lines)
+        policy = found.get("maxmemory_policy", "noeviction")
+        if policy == "noeviction" or found.get("maxmemory", "0") == "0":
+            return ""
+        return (
+            f"Redis may throw sessions away when it is full: its maxmemory-policy is {policy}, "
+            "set it to noeviction"
+        )
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -411,7 +428,7 @@ class _RedisWatch:
         try:
             pubsub = await self._subscribe()
         except Exception as error:  # noqa: BLE001 - whatever it is, there is no subscription
-            raise SessionsUnavailable(f"Redis cannot be used now ({type(error).__name__})") from None
+            raise unavailable(error) from None
         self._task = asyncio.create_task(self._listen(pubsub))
         return self._task
 

@@ -3,6 +3,7 @@
 from gameserver.storage.database import open_database
 from gameserver.storage.errors import (
     Aborted,
+    BadUrl,
     BudgetSpent,
     CommitUnknown,
     Conflict,
@@ -30,6 +31,7 @@ from gameserver.storage.transaction import Database, Row, Transaction
 
 __all__ = [
     "Aborted",
+    "BadUrl",
     "BudgetSpent",
     "CommitUnknown",
     "Conflict",

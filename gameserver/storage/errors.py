@@ -17,6 +17,10 @@ class Unavailable(Aborted):
     """The database cannot be reached, or has no free connection; nothing happened."""
 
 
+class CannotWrite(Unavailable):
+    """The database answers and cannot write: its disk is full, or fails; nothing happened."""
+
+
 class Conflict(Aborted):
     """A row is not as a `fail_unless` statement needs it; nothing happened.
 
@@ -45,6 +49,10 @@ class BudgetSpent(QueryTooSlow):
 
 class ConstraintBroken(StorageError):
     """A unique index, a foreign key or a check refused the statement, and the caller did not expect it."""
+
+
+class BadUrl(ValueError):
+    """The URL of a database cannot be read; the message says what is expected, and repeats none of it."""
 
 
 class SchemaMismatch(StorageError):

@@ -4,6 +4,7 @@ import asyncpg
 
 from gameserver.storage.errors import (
     Aborted,
+    CannotWrite,
     Conflict,
     ConstraintBroken,
     Deadlocked,
@@ -47,9 +48,9 @@ LOST = (
     OSError,
     *UNUSABLE,
 )
-# What this PostgreSQL cannot do now: nothing happened.
+READ_ONLY = "PostgreSQL is read-only"  # it has become a replica, for one thing
+# What keeps it from writing.
 _CANNOT = {
-    asyncpg.ReadOnlySQLTransactionError: "PostgreSQL is read-only",  # it has become a replica, for one thing
     asyncpg.DiskFullError: "the disk of PostgreSQL is full",
     asyncpg.OutOfMemoryError: "PostgreSQL has no memory left",
     asyncpg.InvalidSQLStatementNameError: _NO_POOLER,
@@ -78,9 +79,11 @@ def why_unreachable(error: Exception) -> str:
 
 def translated(error: Exception) -> StorageError:
     """Return what to raise instead of an error of the driver."""
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return Unavailable(READ_ONLY)
     for kind, reason in _CANNOT.items():
         if isinstance(error, kind):
-            return Unavailable(reason)
+            return CannotWrite(reason)
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         column = f"{error.table_name}.{error.column_name}"
         return Conflict(column) if is_guarded(column) else ConstraintBroken(str(error))

@@ -17,10 +17,12 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, cast
 
 import asyncpg
+from sqlalchemy import text
 
 from gameserver.storage.dialects import POSTGRESQL
 from gameserver.storage.errors import (
     Aborted,
+    BadUrl,
     CommitUnknown,
     ConstraintBroken,
     Unavailable,
@@ -33,13 +35,15 @@ from gameserver.storage.postgres_errors import (
     ERRORS,
     LOST,
     QUERY_SECONDS_MAX,
+    READ_ONLY,
     SERVER_SETTINGS,
     UNUSABLE,
     translated,
     why_unreachable,
 )
 from gameserver.storage.searches import SHORT_SECONDS, Payer, Searches
-from gameserver.storage.transaction import READ_ONLY, Database, Row, Transaction
+from gameserver.storage.transaction import READ_ONLY as READS_ONLY
+from gameserver.storage.transaction import Database, Row, Transaction
 
 T = TypeVar("T")
 
@@ -51,6 +55,9 @@ _LOCK = {
     shared: f"SELECT FROM pg_advisory_xact_lock{'_shared' * shared}($1) AS lock WHERE lock IS NULL"
     for shared in (False, True)
 }
+
+
+_TAKES_WRITES = text("SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'")
 
 
 class PostgresDatabase(Database):
@@ -95,6 +102,14 @@ class PostgresDatabase(Database):
             if self._open and (handed_over := await self._wait()) is not None:
                 self._idle.append(handed_over)
         self._wake()
+
+    async def check(self) -> None:
+        self._check_trouble()
+        async with self.read() as tx:
+            row = await tx.one(_TAKES_WRITES)
+        if row is None or not row[0]:
+            self.distrust()
+            raise Unavailable(READ_ONLY)
 
     async def acquire(self) -> Pipeline:
         """Lend a connection; `Unavailable` when there is none and none can be made."""
@@ -149,7 +164,7 @@ class PostgresDatabase(Database):
             self._open -= 1
             self._wake()
             if isinstance(error, ValueError):  # whose words may repeat a password
-                raise ValueError(BAD_URL) from None  # noqa: TRY004 - about the URL
+                raise BadUrl(BAD_URL) from None
             if isinstance(error, ERRORS):
                 raise Unavailable(f"cannot connect to the database: {why_unreachable(error)}") from error
             raise
@@ -272,7 +287,7 @@ class _PostgresTransaction(Transaction):
             if locks and isinstance(error, asyncpg.QueryCanceledError):
                 # It waited for another's lock: no fault of the query, so it is worth another try.
                 raise Aborted(f"a statement that locks rows took too long: {error}") from error
-            raise translated(error) from error
+            raise self._database.noted(translated(error)) from error
         finally:
             seconds = perf_counter() - started
             if seconds > SHORT_SECONDS and kind in ("one", "all") and not locks:
@@ -304,29 +319,29 @@ class PostgresRead(_PostgresTransaction):
             self._database.release(connection)
 
     async def run(self, _statement: Statement, /, **_params: Any) -> int:
-        raise TypeError(READ_ONLY)
+        raise TypeError(READS_ONLY)
 
     async def run_many(self, _statement: Statement, _rows: Sequence[Mapping[str, Any]], /) -> None:
-        raise TypeError(READ_ONLY)
+        raise TypeError(READS_ONLY)
 
     async def unless_taken(self, _statement: Statement, /, **_params: Any) -> bool:
-        raise TypeError(READ_ONLY)
+        raise TypeError(READS_ONLY)
 
     def savepoint(self) -> "Savepoint":
-        raise TypeError(READ_ONLY)
+        raise TypeError(READS_ONLY)
 
     async def defer(self, _statement: Statement, _rows: list[Row] | None = None, /, **_params: Any) -> None:
-        raise TypeError(READ_ONLY)
+        raise TypeError(READS_ONLY)
 
     async def settle(self) -> None:
         return None
 
     async def lock(self, _name: str, *, shared: bool = False) -> None:  # noqa: ARG002 - named by its callers
-        raise TypeError(READ_ONLY)
+        raise TypeError(READS_ONLY)
 
     async def _prepare(self, plan: Plan) -> Pipeline:
         if plan.writes:
-            raise TypeError(READ_ONLY)
+            raise TypeError(READS_ONLY)
         return self._connection or await self._connect()
 
 
@@ -451,7 +466,7 @@ class PostgresWrite(_PostgresTransaction):
         except asyncpg.QueryCanceledError as failure:
             raise Aborted(f"a statement that travelled with the commit took too long: {failure}") from failure
         except ERRORS as failure:
-            raise translated(failure) from failure
+            raise self._database.noted(translated(failure)) from failure
 
     async def _end(self, connection: Pipeline, kind: str, reply: Coroutine[Any, Any, T]) -> T:
         """Wait for what ends the transaction, and give the connection back in any case."""

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from gameserver.storage.database import backend
-from gameserver.storage.errors import SchemaMismatch, Unavailable
+from gameserver.storage.errors import BadUrl, SchemaMismatch, Unavailable
 from gameserver.storage.pipeline import wanted_host
 from gameserver.storage.postgres_errors import BAD_URL, why_unreachable
 from gameserver.storage.tables import Json, metadata
@@ -231,7 +231,7 @@ def _connecting() -> Iterator[None]:
     try:
         yield
     except asyncpg.ClientConfigurationError:
-        raise ValueError(BAD_URL) from None
+        raise BadUrl(BAD_URL) from None
     except (
         OSError,
         asyncpg.PostgresConnectionError,

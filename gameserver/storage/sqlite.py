@@ -29,19 +29,14 @@ from typing import Any, Literal, Self, cast
 
 from sqlalchemy import make_url
 
+from gameserver.storage import errors
 from gameserver.storage.dialects import SQLITE
-from gameserver.storage.errors import (
-    Aborted,
-    CommitUnknown,
-    ConstraintBroken,
-    QueryTooSlow,
-    StorageError,
-    Unavailable,
-)
+from gameserver.storage.errors import Aborted, CommitUnknown, ConstraintBroken, StorageError, Unavailable
 from gameserver.storage.plans import Plan, Plans, Statement
 from gameserver.storage.searches import SHORT_SECONDS, Payer, Searches
 from gameserver.storage.sqlite_connection import (
     BUSY_SECONDS_MAX,
+    PROBE,
     Connection,
     Query,
     QueryThreads,
@@ -90,6 +85,11 @@ class SqliteDatabase(Database):
     def write(self, payer: Payer | None = None) -> "SqliteWrite":
         return SqliteWrite(self, payer)
 
+    async def check(self) -> None:
+        self._check_trouble()
+        async with self.write() as tx:
+            await tx.run(PROBE)
+
     async def close(self) -> None:
         self.threads.stop()
         await self.writer.close()
@@ -126,7 +126,7 @@ class _SqliteTransaction(Transaction):
         if not self._database.searches.queues(self._payer):
             try:
                 return cast("Row | None", self._fetch(self._execute("one", plan, params).fetchone))
-            except QueryTooSlow:
+            except errors.QueryTooSlow:
                 pass
         return cast("Row | None", await self._read_apart(plan, params, first=True))
 
@@ -139,7 +139,7 @@ class _SqliteTransaction(Transaction):
         if plan.writes or not self._database.searches.queues(self._payer):
             try:
                 return cast("Sequence[Row]", self._fetch(self._execute("all", plan, params).fetchall))
-            except QueryTooSlow:
+            except errors.QueryTooSlow:
                 pass
         return cast("Sequence[Row]", await self._read_apart(plan, params))
 
@@ -152,7 +152,7 @@ class _SqliteTransaction(Transaction):
     async def _read_apart(
         self, plan: Plan, params: Mapping[str, Any], *, first: bool = False, is_search: bool = False
     ) -> Any:
-        """Run a statement that reads in a thread. Raises `QueryTooSlow`, `BudgetSpent`."""
+        """Run a statement that reads in a thread. Raises `errors.QueryTooSlow`, `BudgetSpent`."""
         assert not plan.writes, "statements that write have no deadline"
         query = Query(*plan.bind(params), plan.row_factory, first)
         return await self._run_apart(query, is_search=is_search)
@@ -260,7 +260,7 @@ class _SqliteTransaction(Transaction):
                 observe(kind, perf_counter() - started)
 
     def _translated(self, error: sqlite3.Error) -> Exception:
-        return translated(error)
+        return self._database.noted(translated(error))
 
 
 class SqliteRead(_SqliteTransaction):
@@ -352,7 +352,7 @@ class SqliteWrite(_SqliteTransaction):
     async def _run_apart(self, query: Query, *, is_search: bool) -> Any:
         # The connection is the writer's whose turn it is: only what is on it sees what was written.
         if self._seconds_left <= 0:
-            raise QueryTooSlow(f"what a packet reads while it writes may take {QUERY_SECONDS_MAX} s")
+            raise errors.QueryTooSlow(f"what a packet reads while it writes may take {QUERY_SECONDS_MAX} s")
         search = Search(self._connection, query, self._seconds_max(self._seconds_left))
         try:
             return await self._pay(search, is_search=is_search)
@@ -394,7 +394,7 @@ class SqliteWrite(_SqliteTransaction):
             self._lost = True
             self._begun = False
             self._writer.lose(error)
-        return translated(error)
+        return self._database.noted(translated(error))
 
 
 class Savepoint:
@@ -579,6 +579,8 @@ class Writer:
     def _committed(self, failure: sqlite3.Error | None, seconds: float) -> StorageError | None:
         if self._database.observe is not None:
             self._database.observe("commit", seconds)
+        if failure is not None:
+            self._database.noted(translated(failure))
         # After an I/O error nobody knows how much of the log is on the disk.
         doubtful = failure is not None and code(failure) & 0xFF == sqlite3.SQLITE_IOERR
         kind = CommitUnknown if doubtful else Aborted

@@ -11,6 +11,8 @@ from pathlib import Path
 from time import monotonic, perf_counter, thread_time
 from typing import Any, NamedTuple
 
+from sqlalchemy import text
+
 from gameserver.storage.errors import (
     QueryTooSlow,
     Unavailable,
@@ -22,6 +24,10 @@ BUSY_SECONDS_MAX = 5.0
 LOOK_SECONDS = 0.02  # between looks at the time that a query in a thread has taken
 THREADS_MAX = 8  # for searches, what a writer reads, and what the server itself reads
 _STEPS_BETWEEN_LOOKS = 20_000  # of SQLite's machine, a millisecond or so
+
+
+PROBE = text("PRAGMA user_version = 0")
+"""Writes a number that nobody reads into the file's first page."""
 
 
 class Connection(sqlite3.Connection):

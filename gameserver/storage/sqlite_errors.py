@@ -4,11 +4,11 @@ import sqlite3
 
 from gameserver.storage.errors import (
     Aborted,
+    CannotWrite,
     Conflict,
     ConstraintBroken,
     QueryTooSlow,
     StorageError,
-    Unavailable,
 )
 from gameserver.storage.tables import is_guarded
 
@@ -35,7 +35,7 @@ def translated(error: sqlite3.Error) -> StorageError:
         return Conflict(column) if is_guarded(column) else ConstraintBroken(str(error))
     reason = _CANNOT.get(code(error) & 0xFF)
     if reason is not None:
-        return Unavailable(f"{reason}: {error}")
+        return CannotWrite(reason)
     if is_busy(error):
         return Aborted(f"another process holds the database: {error}")
     return StorageError(str(error))

@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cached_property
+from time import monotonic
 from typing import Any, Literal, Protocol, TypeVar
 
-from gameserver.storage.errors import Aborted, CommitUnknown, Deadlocked
+from gameserver.storage.errors import Aborted, CannotWrite, CommitUnknown, Deadlocked, StorageError
 from gameserver.storage.plans import Statement
 from gameserver.storage.searches import Payer, Searches
 
@@ -18,6 +19,8 @@ Observer = Callable[[str, float], None]
 TRIES_MAX = 5
 """How often `Database.transact` does its work at most."""
 BACKOFF_SECONDS = 0.01
+TROUBLE_SECONDS = 20.0
+"""How long a database that could not write counts as one that cannot."""
 _TURN = "transact/turn"  # held by whoever tries again after a deadlock
 READ_ONLY = "a read transaction does not write; open it with write()"
 
@@ -128,6 +131,7 @@ class Database(ABC):
     """The turns of reads that take long, and the budgets they are paid from."""
     observe: Observer | None = None
     """Called with the kind of every operation and the seconds it took; costs nothing while it is None."""
+    _trouble: tuple[str, float] | None = None
     chance: Callable[[], float] = staticmethod(random.random)
     """Numbers from 0 to 1 that keep those who try again from doing so in step."""
 
@@ -197,6 +201,24 @@ class Database(ABC):
         async with self._turn, self.write(payer) as tx:
             await tx.lock(_TURN)
             yield tx
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Return when the database answers and takes writes; raises `Unavailable` with the reason why not.
+
+        A full disk is told for `TROUBLE_SECONDS` after a write has met it: asking would not find it.
+        """
+
+    def noted(self, error: StorageError) -> StorageError:
+        """Remember what the database could not do, for `check`; returns the error."""
+        if isinstance(error, CannotWrite):
+            self._trouble = (str(error), monotonic())
+        return error
+
+    def _check_trouble(self) -> None:
+        """Raise `Unavailable` when the database could not do its work a short while ago."""
+        if self._trouble is not None and monotonic() - self._trouble[1] < TROUBLE_SECONDS:
+            raise CannotWrite(self._trouble[0])
 
     @abstractmethod
     async def close(self) -> None:

@@ -2,9 +2,11 @@ import asyncio
 import re
 
 import pytest
+from structlog.testing import capture_logs
 
 from gameserver.faces import ops
 from gameserver.sessions import SessionsUnavailable
+from gameserver.storage import Unavailable
 from tests.conftest import BACKENDS, Game
 
 
@@ -55,3 +57,48 @@ async def test_metrics_are_there_when_sessions_are_not(game: Game, monkeypatch: 
     answer = await game.http.get("/metrics")
     assert answer.status_code == 200
     assert "gameserver_packets_total" in answer.text
+
+
+async def test_what_keeps_sql_from_writing_is_named(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse() -> None:
+        raise Unavailable("PostgreSQL is read-only")
+
+    monkeypatch.setattr(game.core.database, "check", refuse)
+    with capture_logs() as logs:
+        answer = await game.http.get("/readyz")
+    assert (answer.status_code, answer.json()["sql"]) == (503, "PostgreSQL is read-only")
+    [line] = [log for log in logs if log["event"] == "not_ready"]
+    assert (line["part"], line["reason"]) == ("sql", "PostgreSQL is read-only")
+
+
+async def test_a_warning_leaves_the_server_ready(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def warn() -> str:
+        return "Redis may throw sessions away"
+
+    monkeypatch.setattr(game.core.sessions, "ping", warn)
+    answer = await game.http.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ready",
+        "sql": "ok",
+        "sessions": "ok",
+        "warning": "Redis may throw sessions away",
+    }
+
+
+async def test_the_log_of_a_packet_names_what_the_database_cannot_do(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player = await game.player()
+
+    def refuse(_: object) -> None:
+        raise Unavailable("PostgreSQL is read-only")
+
+    monkeypatch.setattr(game.core.database, "write", refuse)
+    monkeypatch.setattr(game.core.database, "chance", lambda: 0.0)
+    with capture_logs() as logs:
+        answer = await player.send(player.body(("playerState", "UPDATE_NAME", {"playerName": "Ada"})))
+    assert answer.status_code == 503
+    assert "PostgreSQL" not in answer.text
+    [line] = [log for log in logs if log["event"] == "packet_postponed"]
+    assert line["reason"] == "PostgreSQL is read-only"

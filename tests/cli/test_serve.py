@@ -313,3 +313,56 @@ def test_the_address_behind_a_named_proxy_is_the_players(tmp_path: Path) -> None
             httpx.post(server.url + "/dispatcher", json=body, headers={"X-Forwarded-For": "203.0.113.7"})
             [session] = json.loads(command(tmp_path, "session", "list", "10001", "--json").stdout)
             assert session["facts"]["address"] == address
+
+
+def test_what_cannot_be_reached_ends_with_4(tmp_path: Path) -> None:
+    done = program(tmp_path, "serve", "--port", "0", "--database", f"postgresql://g@/g?host={tmp_path}")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "cannot connect to the database" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("option", "url"),
+    [
+        ("--database", "postgresql://me:hid/den@host:x/game"),
+        ("--database", "mysql://me:hidden@host/game"),
+        ("--redis", "redis://me:hid/den@host:x"),
+        ("--redis", "http://me:hidden@host"),
+    ],
+)
+def test_a_bad_url_is_wrong_usage_and_repeats_no_password(tmp_path: Path, option: str, url: str) -> None:
+    done = program(tmp_path, "serve", "--port", "0", option, url)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"{option}: ")
+    assert "hid" not in done.stderr
+
+
+def test_a_redis_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    with running(tmp_path, "--redis", f"unix://{tmp_path}/none.sock") as server:
+        [line] = [line for line in server.errors.splitlines() if "sessions_unavailable" in line]
+    assert "error" in line
+    assert "Redis cannot be reached" in line
+
+
+def test_a_program_that_is_no_redis_is_told_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        def talk() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    peer, _ = other.accept()
+                    with peer:
+                        peer.recv(1000)
+                        peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        threading.Thread(target=talk, daemon=True).start()
+        with running(tmp_path, "--redis", f"redis://127.0.0.1:{port}") as server:
+            assert "sessions_unavailable" in server.errors
+
+
+def test_a_redis_that_throws_sessions_away_is_told_at_once(tmp_path: Path) -> None:
+    options = ("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+    with redis(*options) as url, running(tmp_path, "--redis", url) as server:
+        [line] = [line for line in server.errors.splitlines() if "sessions_at_risk" in line]
+    assert "allkeys-lru" in line

@@ -76,6 +76,8 @@ async def test_connections_to_a_standby_are_not_kept(pair: Pair, tmp_path: Path)
 
     async with opened(url) as db:
         await has_followed(db)
+        with pytest.raises(Unavailable, match=r"^PostgreSQL is read-only$"):
+            await db.check()
         await asyncio.gather(*(look() for _ in range(4)))  # the whole pool leads to the standby
         with pytest.raises(Unavailable, match=r"^PostgreSQL is read-only$"):
             await add(db, "Ada")
@@ -83,6 +85,7 @@ async def test_connections_to_a_standby_are_not_kept(pair: Pair, tmp_path: Path)
         name.symlink_to(primary)
         await asyncio.gather(*(add(db, f"Bob {number}") for number in range(8)))
         assert len(await names(db)) == 8
+        await db.check()
 
 
 async def test_a_list_of_hosts_leads_to_the_one_that_takes_writes(pair: Pair) -> None:
