@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-import msgspec
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -29,6 +28,7 @@ from sqlalchemy import (
 )
 
 from gameserver.storage import Aborted, ConstraintBroken, Json, Row, Transaction
+from gameserver.wire import json
 
 Shown = Mapping[str, ColumnElement[Any]]
 """Names that clients know, and where the values come from; `acl.other` is the field of an object."""
@@ -151,7 +151,7 @@ def _unique_keys(
 def _value(column: ColumnElement[Any], value: Any) -> Any:
     match value:
         case str() if isinstance(column.type, Json):
-            return msgspec.json.decode(value)
+            return json.read_stored(value)
         case float() if value.is_integer():
             return int(value)
         case _:

@@ -94,7 +94,7 @@ async def issue_as(
         kind=kind.value,
         app_id=app_id,
         subject=subject,
-        data=None if data is None else json.encode(data).decode(),
+        data=None if data is None else json.encode_free(data).decode(),
         expires_ms=now_ms + life_seconds * 1000,
     )
 

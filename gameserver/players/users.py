@@ -73,7 +73,7 @@ async def change_properties(
     """
     after = {**properties_of(stored), **changes}
     after = {name: value for name, value in after.items() if value is not None}
-    text = json.encode(after).decode()
+    text = json.encode_free(after).decode()
     if len(after) > PROPERTIES_MAX or len(text) > PROPERTIES_BYTES_MAX:
         raise TooManyProperties(
             f"a user has at most {PROPERTIES_MAX} properties and {PROPERTIES_BYTES_MAX} bytes of them"
@@ -105,7 +105,7 @@ async def undeclared_properties(tx: Transaction, app_id: str) -> dict[str, str]:
 
 def properties_of(stored: str | None) -> dict[str, Any]:
     """Read the column `properties`."""
-    properties: dict[str, Any] = json.decode_any(stored.encode()) if stored is not None else {}
+    properties: dict[str, Any] = json.read_stored(stored) if stored is not None else {}
     return properties
 
 

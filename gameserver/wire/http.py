@@ -82,7 +82,7 @@ def transport_error(
     status: int, packet_id: int, message: str, reason: type[GameError] = errors.PacketInProgress
 ) -> bytes:
     """Return the body beside an HTTP status other than 200: one client throws on a body that is not JSON."""
-    return json.encode(
+    return json.encode_plain(
         {
             "packetId": packet_id,
             "status": status,

@@ -20,6 +20,7 @@ from itertools import accumulate, chain, zip_longest
 from typing import Any
 
 import msgspec
+import orjson
 
 from gameserver.wire.errors import InvalidParameterValue, UnreadableJson
 
@@ -57,6 +58,17 @@ def encode(value: Any) -> bytes:
     """Encode a value the way every client reads it."""
     text = _encode(value)
     return text if text.isascii() and b"\\\\" not in text else _plain(text)
+
+
+def encode_plain(value: Any) -> bytes:
+    """Encode what is made of plain Python values the way every client reads it: faster than `encode`."""
+    text = encode_free(value)
+    return text if text.isascii() and b"\\\\" not in text else _plain(text)
+
+
+def encode_free(value: Any) -> bytes:
+    """Encode free data as it is stored. `encode` makes fit for every client what an answer takes from it."""
+    return orjson.dumps(value, default=msgspec.to_builtins)
 
 
 def _plain(text: bytes) -> bytes:
@@ -228,6 +240,11 @@ def decode_any(text: bytes) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableJson(f"not JSON: {error}") from None
+
+
+def read_stored(text: str) -> Any:
+    """Decode free data that was stored. Older versions stored some doubles with all of their digits."""
+    return decode_any(checked(text.encode()))
 
 
 def read_text(text: bytes, where: str = "", free: Free = True) -> Any:

@@ -224,7 +224,7 @@ def success(data: bytes = json.JSON_NULL) -> bytes:
 
 def refusal(error: GameError) -> bytes:
     """One entry of an answer: the call was refused."""
-    return json.encode(
+    return json.encode_plain(
         {
             "status": int(error.status),
             "reason_code": error.reason_code,

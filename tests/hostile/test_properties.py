@@ -71,6 +71,13 @@ def test_what_is_encoded_reads_back_equal_for_both_kinds_of_reader(value: Any) -
     assert check_bundle(answer)["responses"][0]["data"] == {"sub": value}
 
 
+@given(sendable)
+@settings(max_examples=300, deadline=None)
+def test_plain_values_are_encoded_alike_by_both_encoders(value: Any) -> None:
+    text = wire_json.encode_plain(value)
+    assert repr(check_text(text)) == repr(check_text(wire_json.encode(value)))
+
+
 number_texts = st.from_regex(r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
 string_texts = st.lists(
     st.sampled_from(

@@ -134,7 +134,7 @@ async def report(game: Game, player: Client, value: dict[str, Any]) -> Any:
         rows = await tx.all(
             table.select().where(table.c.profile_id == player.profile_id).order_by(table.c.id)
         )
-    return json.loads(rows[-1]["data"])["eventProperties"]
+    return json.loads(rows[-1]["data"])
 
 
 async def properties(game: Game, player: Client, value: dict[str, Any]) -> Any:

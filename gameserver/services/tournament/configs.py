@@ -113,7 +113,7 @@ async def edit_template(ctx: Context, request: EditTemplate) -> dict[str, Any]:
     Results of periods that are over are paid as promised. Refused: templates of the operator's file.
     """
     row = await _stored(ctx, request.tournament_code, request.version)
-    given = msgspec.json.decode(row["config"]) | object_of(request.config_json, WHERE, FREE_IN_CONFIG)
+    given = json.read_stored(row["config"]) | object_of(request.config_json, WHERE, FREE_IN_CONFIG)
     return await _add_version(
         ctx,
         row["code"],
@@ -222,7 +222,7 @@ def _no_template(code: str) -> NoTemplate:
 
 
 def _shown(ctx: Context, row: Row | dict[str, Any]) -> dict[str, Any]:
-    config = msgspec.json.decode(row["config"])
+    config = json.read_stored(row["config"])
     return {
         "gameId": ctx.app.id,
         "tournamentCode": row["code"],
@@ -313,7 +313,7 @@ async def edit_set(ctx: Context, request: EditSet) -> dict[str, Any]:
     """Change a division set; what is left out stays. Instances that exist keep their board and period."""
     row = await find_set(ctx, request.div_set_id, request.version)
     given = object_of(request.config_json, WHERE, FREE_IN_CONFIG)
-    before = {name: value for name, value in msgspec.json.decode(row["config"]).items() if value is not None}
+    before = {name: value for name, value in json.read_stored(row["config"]).items() if value is not None}
     if "maxPlayers" in given or "maxGroups" in given:
         before = {name: value for name, value in before.items() if name not in {"maxPlayers", "maxGroups"}}
     config = read_set(before | given)
