@@ -25,6 +25,10 @@ class Reply(msgspec.Struct, rename="camel", kw_only=True, omit_defaults=False):
     """The `data` of an answer."""
 
 
+class Empty(Reply):
+    """An object without members: there is nothing to tell."""
+
+
 AnyRequest = TypeVar("AnyRequest", bound=Request)
 Value = TypeVar("Value", bound=msgspec.Struct)
 

@@ -88,37 +88,46 @@ class OfBoard(Request):
     leaderboard_id: BoardId
 
 
-class Entry(Reply):
+class Entry(Reply, kw_only=True):
     """A score with its place in the order that was asked for: `index` from 0, `rank` from 1.
 
-    `rewarded` is told by pages: whether the player has got the reward of a tournament in that version.
+    On a board of players it tells `player_id`, `name`, `summary_friend_data` and `picture_url`, on one of
+    groups `group_id`, `group_name` and `group_summary_data`. `rewarded` is told by pages of players: whether
+    they have got the reward of a tournament in that version.
     """
 
-    player_id: str
+    player_id: str | UnsetType = UNSET
+    group_id: str | UnsetType = UNSET
     score: int
     data: Any
     created_at: int
     updated_at: int
     index: int
     rank: int
-    name: str
-    summary_friend_data: Any
-    picture_url: str | None
+    name: str | UnsetType = UNSET
+    summary_friend_data: Any = UNSET
+    picture_url: str | UnsetType | None = UNSET
     rewarded: bool | UnsetType = UNSET
+    group_name: str | UnsetType = UNSET
+    group_summary_data: Any = UNSET
 
 
-class GroupEntry(Reply):
-    """A group's score with its place."""
+class BoardReply(Reply, kw_only=True):
+    """Entries of a version of a board. `time_before_reset`: ms until the running version ends, if it does."""
 
-    group_id: str
-    score: int
-    data: Any
-    created_at: int
-    updated_at: int
-    index: int
-    rank: int
-    group_name: str
-    group_summary_data: Any
+    leaderboard_id: str
+    version_id: int
+    time_before_reset: int | UnsetType = UNSET
+    server_time: int = msgspec.field(name="server_time")
+
+
+class RankedReply(BoardReply, kw_only=True):
+    """Entries one after the other. `leaderboard_size`: how many there are in all."""
+
+    leaderboard: list[Entry]
+    leaderboard_size: int
+    more_before: bool
+    more_after: bool
 
 
 # Rules
@@ -146,11 +155,11 @@ def is_backwards(board: Board, sort: str | None) -> bool:
     return sort is not None and (sort == "LOW_TO_HIGH") != board.lowest_first
 
 
-def seconds_left(ctx: Context, board: Board, version: int) -> dict[str, Any]:
-    """Return `timeBeforeReset`, in milliseconds, if the version is the running one and will end."""
+def ms_left(ctx: Context, board: Board, version: int) -> int | UnsetType:
+    """Return how long a version goes on, in milliseconds, if it is the running one and will end."""
     if version != board.version or board.reset_ms is None:
-        return {}
-    return {"timeBeforeReset": board.reset_ms - ctx.now_ms}
+        return UNSET
+    return board.reset_ms - ctx.now_ms
 
 
 def score_data(data: Any, where: str = "data.data") -> str | None:
@@ -179,7 +188,7 @@ def check_page(first: int, last: int) -> tuple[int, int]:
     return first, min(last, first + ROWS_MAX - 1)
 
 
-async def show(ctx: Context, board: Board, found: RankedPages) -> list[Entry] | list[GroupEntry]:
+async def show(ctx: Context, board: Board, found: RankedPages) -> list[Entry]:
     """Return standings as clients see them."""
     sign = board.key(1)
     if board.entry_type is EntryType.PLAYER:
@@ -205,10 +214,10 @@ def _player(sign: int, standing: RankedEntry) -> Entry:
     )
 
 
-def _group(sign: int, standing: RankedEntry, groups: dict[str, social.Group]) -> GroupEntry:
+def _group(sign: int, standing: RankedEntry, groups: dict[str, social.Group]) -> Entry:
     place, row = standing
     group = groups.get(row["member_id"])
-    return GroupEntry(
+    return Entry(
         group_id=row["member_id"],
         score=sign * row["rank_key"],
         data=json_out(row["data"]),

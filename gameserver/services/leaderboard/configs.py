@@ -36,7 +36,7 @@ from gameserver.services.leaderboard.rules import (
 from gameserver.services.leaderboard.showing import Config, config_reply, data_of
 from gameserver.storage import Aborted
 from gameserver.wire.errors import GameError
-from gameserver.wire.shapes import FreeObjectOrText, Reply, Request
+from gameserver.wire.shapes import Empty, FreeObjectOrText, Reply, Request
 
 
 class VersionMismatch(GameError):
@@ -252,7 +252,7 @@ class DeleteConfig(OfBoard):
     access=Access.SERVER,
     errors=(NoLeaderboard, InProgress, ReferredTo),
 )
-async def delete_config(ctx: Context, request: DeleteConfig) -> dict[str, Any]:
+async def delete_config(ctx: Context, request: DeleteConfig) -> Empty:
     """Delete a board with its scores. One whose tournament runs or is scheduled needs `forceDelete`.
 
     Refused in any case: the model of a division set, which would have nothing to go by.
@@ -265,7 +265,7 @@ async def delete_config(ctx: Context, request: DeleteConfig) -> dict[str, Any]:
     if busy and not request.force_delete:
         raise InProgress("a tournament runs on the leaderboard, or is scheduled; forceDelete deletes it too")
     await ctx.core.get(Leaderboards).boards.delete(ctx.tx, board, ctx.now_ms)
-    return {}
+    return Empty()
 
 
 # Listing

@@ -1,10 +1,16 @@
 """Global boards: pages, views around somebody, counts, versions."""
 
 from collections.abc import Callable
-from typing import Any
 
 from gameserver.domain import social
-from gameserver.domain.leaderboards import Board, Leaderboards, NoLeaderboard, RankedPages, no_board
+from gameserver.domain.leaderboards import (
+    Board,
+    EntryType,
+    Leaderboards,
+    NoLeaderboard,
+    RankedPages,
+    no_board,
+)
 from gameserver.domain.leaderboards.boards import CURRENT, InvalidVersion
 from gameserver.domain.leaderboards.hooks import rewarded
 from gameserver.rpc import Access, Context, Tx
@@ -12,8 +18,8 @@ from gameserver.services.leaderboard.base import (
     ROWS_MAX,
     Count,
     Entry,
-    GroupEntry,
     OfBoard,
+    RankedReply,
     SortOrder,
     VersionId,
     WrongEntryType,
@@ -21,7 +27,7 @@ from gameserver.services.leaderboard.base import (
     check_page,
     check_players,
     is_backwards,
-    seconds_left,
+    ms_left,
     service,
     show,
     version_of,
@@ -43,46 +49,46 @@ class GetPage(OfBoard, kw_only=True):
     version_id: VersionId = CURRENT
 
 
-async def read_page(ctx: Context, request: GetPage) -> dict[str, Any] | None:
+async def read_page(ctx: Context, request: GetPage) -> RankedReply | None:
     """Read a page; None when there is no such board."""
     first, last = check_page(request.start_index, request.end_index)
 
-    async def read(board: Board) -> dict[str, Any]:
+    async def read(board: Board) -> RankedReply:
         version = version_of(board, request.version_id)
         backwards = is_backwards(board, request.sort or request.sort_order)
         found = NOBODY
         if board.retains(version):
             boards = ctx.core.get(Leaderboards)
             found = await boards.page(ctx, board, version, first, last, backwards=backwards)
-        return {
-            "leaderboardId": board.board_id,
-            "versionId": version,
-            "leaderboard": await _with_rewarded(ctx, board, version, await show(ctx, board, found)),
-            "leaderboardSize": found.size,
-            "moreBefore": first > 0 and found.size > 0,
-            "moreAfter": last < found.size - 1,
-            **seconds_left(ctx, board, version),
-            "server_time": ctx.now_ms,
-        }
+        return RankedReply(
+            leaderboard_id=board.board_id,
+            version_id=version,
+            leaderboard=await _with_rewarded(ctx, board, version, await show(ctx, board, found)),
+            leaderboard_size=found.size,
+            more_before=first > 0 and found.size > 0,
+            more_after=last < found.size - 1,
+            time_before_reset=ms_left(ctx, board, version),
+            server_time=ctx.now_ms,
+        )
 
     return await ctx.core.get(Leaderboards).reading(ctx, request.leaderboard_id, read)
 
 
-async def _with_rewarded(
-    ctx: Context, board: Board, version: int, shown: list[Entry] | list[GroupEntry]
-) -> list[Entry] | list[GroupEntry]:
+async def _with_rewarded(ctx: Context, board: Board, version: int, shown: list[Entry]) -> list[Entry]:
     """Add who has got the reward of a tournament; costs a statement for versions that have ended."""
-    players = [entry for entry in shown if isinstance(entry, Entry)]
-    got = await rewarded(ctx.core.hooks, ctx.tx, board, version, [entry.player_id for entry in players])
-    for entry in players:
-        entry.rewarded = entry.player_id in got
+    if board.entry_type is EntryType.PLAYER:
+        got = await rewarded(
+            ctx.core.hooks, ctx.tx, board, version, [str(entry.player_id) for entry in shown]
+        )
+        for entry in shown:
+            entry.rewarded = entry.player_id in got
     return shown
 
 
 @service.operation(
     "GET_GLOBAL_LEADERBOARD_PAGE", tx=Tx.READ, access=Access.SIGNED_IN, errors=(NoLeaderboard, InvalidVersion)
 )
-async def get_page(ctx: Context, request: GetPage) -> dict[str, Any]:
+async def get_page(ctx: Context, request: GetPage) -> RankedReply:
     """Read the entries from one index to another, both from 0 and included; at most 500.
 
     Among equal scores, the one posted last stands first. Version 0 and versions that are no longer retained
@@ -101,7 +107,7 @@ async def get_page(ctx: Context, request: GetPage) -> dict[str, Any]:
     access=Access.SIGNED_IN,
     errors=(InvalidVersion,),
 )
-async def get_page_if_exists(ctx: Context, request: GetPage) -> dict[str, Any] | None:
+async def get_page_if_exists(ctx: Context, request: GetPage) -> RankedReply | None:
     """Read a page of entries; null when there is no such board."""
     return await read_page(ctx, request)
 
@@ -121,12 +127,12 @@ class GetView(OfBoard, kw_only=True):
 
 async def read_view(
     ctx: Context, request: GetView, member_id: str, check: Callable[[Board], None] = check_players
-) -> dict[str, Any] | None:
+) -> RankedReply | None:
     """Read the entries around a member's best; None when there is no such board. `check` may refuse it."""
     before = min(request.before_count, ROWS_MAX)
     after = min(request.after_count, ROWS_MAX - before)
 
-    async def read(board: Board) -> dict[str, Any]:
+    async def read(board: Board) -> RankedReply:
         check(board)
         version = version_of(board, request.version_id)
         backwards = is_backwards(board, request.sort or request.sort_order)
@@ -134,16 +140,16 @@ async def read_view(
         if board.retains(version):
             boards = ctx.core.get(Leaderboards)
             found = await boards.around(ctx, board, version, member_id, before, after, backwards=backwards)
-        return {
-            "leaderboardId": board.board_id,
-            "versionId": version,
-            "leaderboard": await show(ctx, board, found),
-            "leaderboardSize": found.size,
-            "moreBefore": found.more_before,
-            "moreAfter": found.more_after,
-            **seconds_left(ctx, board, version),
-            "server_time": ctx.now_ms,
-        }
+        return RankedReply(
+            leaderboard_id=board.board_id,
+            version_id=version,
+            leaderboard=await show(ctx, board, found),
+            leaderboard_size=found.size,
+            more_before=found.more_before,
+            more_after=found.more_after,
+            time_before_reset=ms_left(ctx, board, version),
+            server_time=ctx.now_ms,
+        )
 
     return await ctx.core.get(Leaderboards).reading(ctx, request.leaderboard_id, read)
 
@@ -151,7 +157,7 @@ async def read_view(
 @service.operation(
     "GET_GLOBAL_LEADERBOARD_VIEW", tx=Tx.READ, errors=(NoLeaderboard, InvalidVersion, WrongEntryType)
 )
-async def get_view(ctx: Context, request: GetView) -> dict[str, Any]:
+async def get_view(ctx: Context, request: GetView) -> RankedReply:
     """Read the caller's best entry with so many before and after it; at most 500 in all.
 
     Empty when the caller has no score there.
@@ -168,7 +174,7 @@ async def get_view(ctx: Context, request: GetView) -> dict[str, Any]:
     tx=Tx.READ,
     errors=(InvalidVersion, WrongEntryType),
 )
-async def get_view_if_exists(ctx: Context, request: GetView) -> dict[str, Any] | None:
+async def get_view_if_exists(ctx: Context, request: GetView) -> RankedReply | None:
     """Read the entries around the caller's best; null when there is no such board."""
     return await read_view(ctx, request, ctx.player_id)
 
@@ -183,7 +189,7 @@ class GetGroupView(GetView, kw_only=True):
     access=Access.SIGNED_IN,
     errors=(NoLeaderboard, InvalidVersion, WrongEntryType, social.UnknownGroup),
 )
-async def get_group_view(ctx: Context, request: GetGroupView) -> dict[str, Any]:
+async def get_group_view(ctx: Context, request: GetGroupView) -> RankedReply:
     """Read the entry of a group with so many before and after it."""
     await social.group(ctx.core.hooks, ctx.tx, ctx.app.id, request.group_id)
     view = await read_view(ctx, request, request.group_id, check_groups)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
 from gameserver.domain import social
@@ -21,6 +22,7 @@ from gameserver.rpc import Access, Context, Tx
 from gameserver.services.leaderboard.base import (
     IDS_MAX,
     ROWS_MAX,
+    BoardReply,
     Ids,
     NoScore,
     OfBoard,
@@ -28,8 +30,8 @@ from gameserver.services.leaderboard.base import (
     WrongEntryType,
     check_players,
     json_out,
+    ms_left,
     score_of,
-    seconds_left,
     service,
     version_of,
 )
@@ -56,12 +58,34 @@ class GetSocial(OfBoard):
     version_id: VersionId = CURRENT
 
 
-async def read_social(ctx: Context, request: GetSocial) -> dict[str, Any] | None:
+class Friend(Reply, kw_only=True):
+    """The best score of the caller, a friend or a pacer; nulls where there is none.
+
+    `external_id` is set for pacers alone.
+    """
+
+    player_id: str
+    name: str | None
+    picture_url: str | None
+    score: int | None
+    other_data: Any
+    created_at: int | None
+    updated_at: int | None
+    authentication_type: str | None = None
+    external_id: str | None = None
+    summary_friend_data: Any
+
+
+class SocialReply(BoardReply, kw_only=True):
+    social_leaderboard: list[Friend] = msgspec.field(name="social_leaderboard")
+
+
+async def read_social(ctx: Context, request: GetSocial) -> SocialReply | None:
     """Read the caller and their friends; None when there is no such board."""
     me = ctx.player_id
     circle = [me, *await social.friends_of(ctx.core.hooks, ctx.tx, ctx.app.id, me)]
 
-    async def read(board: Board) -> dict[str, Any]:
+    async def read(board: Board) -> SocialReply:
         version = version_of(board, request.version_id)
         rows = await bests(ctx, board, version, circle)
         friends = [_friend(ctx, board, row, you=bool(request.replace_name)) for row in rows]
@@ -69,70 +93,63 @@ async def read_social(ctx: Context, request: GetSocial) -> dict[str, Any] | None
         if all(row["member_id"] != me for row in rows):
             own = await profiles.read(ctx.tx, ctx.app.id, me)
             listed.append(_without_score(me, own, you=bool(request.replace_name)))
-        return {
-            "leaderboardId": board.board_id,
-            "versionId": version,
-            "social_leaderboard": listed,
-            **seconds_left(ctx, board, version),
-            "server_time": ctx.now_ms,
-        }
+        return SocialReply(
+            leaderboard_id=board.board_id,
+            version_id=version,
+            social_leaderboard=listed,
+            time_before_reset=ms_left(ctx, board, version),
+            server_time=ctx.now_ms,
+        )
 
     return await ctx.core.get(Leaderboards).reading(ctx, request.leaderboard_id, read)
 
 
-def _friend(ctx: Context, board: Board, row: Row, *, you: bool) -> dict[str, Any]:
-    return {
-        "playerId": row["member_id"],
-        "name": YOU if you and row["member_id"] == ctx.player_id else row["name"] or "",
-        "pictureUrl": row["picture_url"],
-        "score": score_of(board, row),
-        "otherData": json_out(row["data"]),
-        "createdAt": row["created_ms"],
-        "updatedAt": row["updated_ms"],
-        "authenticationType": None,
-        "externalId": None,
-        "summaryFriendData": json_out(row["summary_friend_data"]),
-    }
+def _friend(ctx: Context, board: Board, row: Row, *, you: bool) -> Friend:
+    return Friend(
+        player_id=row["member_id"],
+        name=YOU if you and row["member_id"] == ctx.player_id else row["name"] or "",
+        picture_url=row["picture_url"],
+        score=score_of(board, row),
+        other_data=json_out(row["data"]),
+        created_at=row["created_ms"],
+        updated_at=row["updated_ms"],
+        summary_friend_data=json_out(row["summary_friend_data"]),
+    )
 
 
-def _with_pacers(
-    ctx: Context, board: Board, version: int, friends: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _with_pacers(ctx: Context, board: Board, version: int, friends: list[Friend]) -> list[Friend]:
     """Return friends, and the pacers of the board at their places; of equal scores a pacer's comes last."""
     if not board.retains(version):
         return friends
     pacers = [_pacer(pacer) for pacer in ctx.section(LeaderboardSettings).pacers_on(board.board_id)]
-    return sorted([*friends, *pacers], key=lambda entry: board.key(entry["score"]))
+    return sorted([*friends, *pacers], key=lambda entry: board.key(entry.score or 0))
 
 
-def _pacer(pacer: Pacer) -> dict[str, Any]:
-    return {
-        "playerId": pacer.pacer_id,
-        "name": pacer.name,
-        "pictureUrl": pacer.picture_url,
-        "score": pacer.score,
-        "otherData": pacer.data,
-        "createdAt": None,
-        "updatedAt": None,
-        "authenticationType": None,
-        "externalId": pacer.pacer_id,
-        "summaryFriendData": None,
-    }
+def _pacer(pacer: Pacer) -> Friend:
+    return Friend(
+        player_id=pacer.pacer_id,
+        name=pacer.name,
+        picture_url=pacer.picture_url,
+        score=pacer.score,
+        other_data=pacer.data,
+        created_at=None,
+        updated_at=None,
+        external_id=pacer.pacer_id,
+        summary_friend_data=None,
+    )
 
 
-def _without_score(profile_id: str, player: Row | None, *, you: bool) -> dict[str, Any]:
-    return {
-        "playerId": profile_id,
-        "name": YOU if you else "" if player is None else player["name"],
-        "pictureUrl": None if player is None else player["picture_url"],
-        "score": None,
-        "otherData": None,
-        "createdAt": None,
-        "updatedAt": None,
-        "authenticationType": None,
-        "externalId": None,
-        "summaryFriendData": None if player is None else json_out(player["summary_friend_data"]),
-    }
+def _without_score(profile_id: str, player: Row | None, *, you: bool) -> Friend:
+    return Friend(
+        player_id=profile_id,
+        name=YOU if you else "" if player is None else player["name"],
+        picture_url=None if player is None else player["picture_url"],
+        score=None,
+        other_data=None,
+        created_at=None,
+        updated_at=None,
+        summary_friend_data=None if player is None else json_out(player["summary_friend_data"]),
+    )
 
 
 @service.operation(
@@ -141,7 +158,7 @@ def _without_score(profile_id: str, player: Row | None, *, you: bool) -> dict[st
     tx=Tx.READ,
     errors=(NoLeaderboard, InvalidVersion, WrongEntryType),
 )
-async def get_social(ctx: Context, request: GetSocial) -> dict[str, Any]:
+async def get_social(ctx: Context, request: GetSocial) -> SocialReply:
     """Read the best scores of the caller, their friends and the board's pacers, the best first.
 
     Pacers are pretended friends that the operator declares; `externalId` is set for them alone. The caller is
@@ -159,7 +176,7 @@ async def get_social(ctx: Context, request: GetSocial) -> dict[str, Any]:
     tx=Tx.READ,
     errors=(InvalidVersion, WrongEntryType),
 )
-async def get_social_if_exists(ctx: Context, request: GetSocial) -> dict[str, Any] | None:
+async def get_social_if_exists(ctx: Context, request: GetSocial) -> SocialReply | None:
     """Read the best scores of the caller, their friends and pacers; null when there is no such board."""
     return await read_social(ctx, request)
 
@@ -170,8 +187,37 @@ class GetMultiSocial(Request):
     replace_name: bool | None = False
 
 
+class FriendEntry(Reply):
+    """The same as a `Friend`, with `data` for `other_data`."""
+
+    player_id: str
+    name: str | None
+    picture_url: str | None
+    score: int | None
+    data: Any
+    created_at: int | None
+    updated_at: int | None
+    authentication_type: str | None
+    external_id: str | None
+    summary_friend_data: Any
+
+
+class FriendsOnBoard(Reply):
+    """A board among friends. `self_index` is -1 without a score."""
+
+    leaderboard_id: str
+    leaderboard: list[FriendEntry]
+    own: FriendEntry = msgspec.field(name="self")
+    self_index: int
+
+
+class MultiSocialReply(Reply):
+    server_time: int = msgspec.field(name="server_time")
+    leaderboards: list[FriendsOnBoard]
+
+
 @service.operation("GET_MULTI_SOCIAL_LEADERBOARD", tx=Tx.READ)
-async def get_multi_social(ctx: Context, request: GetMultiSocial) -> dict[str, Any]:
+async def get_multi_social(ctx: Context, request: GetMultiSocial) -> MultiSocialReply:
     """Read several boards among friends and pacers; of each so many entries, and the caller's own beside.
 
     `selfIndex` is the caller's place among them, from 0, or -1 without a score. Ids without a board, and
@@ -181,34 +227,34 @@ async def get_multi_social(ctx: Context, request: GetMultiSocial) -> dict[str, A
     player = await profiles.read(ctx.tx, ctx.app.id, me)
     circle = [me, *await social.friends_of(ctx.core.hooks, ctx.tx, ctx.app.id, me)]
 
-    async def read(board: Board) -> dict[str, Any] | None:
+    async def read(board: Board) -> FriendsOnBoard | None:
         if board.entry_type != "PLAYER":
             return None
         you = bool(request.replace_name)
         rows = await bests(ctx, board, board.version, circle)
         friends = [_friend(ctx, board, row, you=you) for row in rows]
         listed = _with_pacers(ctx, board, board.version, friends)
-        index = next((i for i, entry in enumerate(listed) if entry["playerId"] == me), -1)
+        index = next((i for i, entry in enumerate(listed) if entry.player_id == me), -1)
         own = listed[index] if index >= 0 else _without_score(me, player, you=you)
-        return {
-            "leaderboardId": board.board_id,
-            "leaderboard": [_entry(entry) for entry in listed[:most]],
-            "self": _entry(own),
-            "selfIndex": index,
-        }
+        return FriendsOnBoard(
+            leaderboard_id=board.board_id,
+            leaderboard=[_entry(entry) for entry in listed[:most]],
+            own=_entry(own),
+            self_index=index,
+        )
 
     found = [
         await ctx.core.get(Leaderboards).reading(ctx, board_id, read)
         for board_id in dict.fromkeys(request.leaderboard_ids)
     ]
-    return {
-        "server_time": ctx.now_ms,
-        "leaderboards": [board for board in found if board is not None],
-    }
+    return MultiSocialReply(
+        server_time=ctx.now_ms, leaderboards=[board for board in found if board is not None]
+    )
 
 
-def _entry(friend: dict[str, Any]) -> dict[str, Any]:
-    return {"data" if name == "otherData" else name: value for name, value in friend.items()}
+def _entry(friend: Friend) -> FriendEntry:
+    values = msgspec.structs.asdict(friend)
+    return FriendEntry(data=values.pop("other_data"), **values)
 
 
 # Players by name, members of a group
@@ -219,36 +265,53 @@ class GetPlayersSocial(OfBoard):
     version_id: VersionId = CURRENT
 
 
+class NamedEntry(Reply):
+    """The best score of a player."""
+
+    player_id: str
+    player_name: str
+    picture_url: str | None
+    score: int
+    data: Any
+    created_at: int
+    updated_at: int
+    summary_friend_data: Any
+
+
+class PlayersReply(BoardReply, kw_only=True):
+    leaderboard: list[NamedEntry]
+
+
 async def read_players(
     ctx: Context, board_id: str, version_id: int | None, members: Sequence[str]
-) -> dict[str, Any] | None:
+) -> PlayersReply | None:
     """Read the best scores of players; None when there is no such board."""
 
-    async def read(board: Board) -> dict[str, Any]:
+    async def read(board: Board) -> PlayersReply:
         version = version_of(board, version_id)
         rows = await bests(ctx, board, version, members)
-        return {
-            "leaderboardId": board.board_id,
-            "versionId": version,
-            "leaderboard": [_named(board, row) for row in rows],
-            **seconds_left(ctx, board, version),
-            "server_time": ctx.now_ms,
-        }
+        return PlayersReply(
+            leaderboard_id=board.board_id,
+            version_id=version,
+            leaderboard=[_named(board, row) for row in rows],
+            time_before_reset=ms_left(ctx, board, version),
+            server_time=ctx.now_ms,
+        )
 
     return await ctx.core.get(Leaderboards).reading(ctx, board_id, read)
 
 
-def _named(board: Board, row: Row) -> dict[str, Any]:
-    return {
-        "playerId": row["member_id"],
-        "playerName": row["name"] or "",
-        "pictureUrl": row["picture_url"],
-        "score": score_of(board, row),
-        "data": json_out(row["data"]),
-        "createdAt": row["created_ms"],
-        "updatedAt": row["updated_ms"],
-        "summaryFriendData": json_out(row["summary_friend_data"]),
-    }
+def _named(board: Board, row: Row) -> NamedEntry:
+    return NamedEntry(
+        player_id=row["member_id"],
+        player_name=row["name"] or "",
+        picture_url=row["picture_url"],
+        score=score_of(board, row),
+        data=json_out(row["data"]),
+        created_at=row["created_ms"],
+        updated_at=row["updated_ms"],
+        summary_friend_data=json_out(row["summary_friend_data"]),
+    )
 
 
 @service.operation(
@@ -258,7 +321,7 @@ def _named(board: Board, row: Row) -> dict[str, Any]:
     access=Access.SIGNED_IN,
     errors=(NoLeaderboard, InvalidVersion, WrongEntryType),
 )
-async def get_players_social(ctx: Context, request: GetPlayersSocial) -> dict[str, Any]:
+async def get_players_social(ctx: Context, request: GetPlayersSocial) -> PlayersReply:
     """Read the best scores of these players, the best first; players without one are left out."""
     answer = await read_players(ctx, request.leaderboard_id, request.version_id, request.profile_ids)
     if answer is None:
@@ -273,7 +336,7 @@ async def get_players_social(ctx: Context, request: GetPlayersSocial) -> dict[st
     access=Access.SIGNED_IN,
     errors=(InvalidVersion, WrongEntryType),
 )
-async def get_players_social_if_exists(ctx: Context, request: GetPlayersSocial) -> dict[str, Any] | None:
+async def get_players_social_if_exists(ctx: Context, request: GetPlayersSocial) -> PlayersReply | None:
     """Read the best scores of these players; null when there is no such board."""
     return await read_players(ctx, request.leaderboard_id, request.version_id, request.profile_ids)
 
@@ -290,7 +353,7 @@ class GetGroupSocial(OfBoard, kw_only=True):
     access=Access.SIGNED_IN,
     errors=(NoLeaderboard, InvalidVersion, WrongEntryType, social.UnknownGroup),
 )
-async def get_group_social(ctx: Context, request: GetGroupSocial) -> dict[str, Any]:
+async def get_group_social(ctx: Context, request: GetGroupSocial) -> PlayersReply:
     """Read the best scores of a group's members, the best first."""
     members = await social.group_members(ctx.core.hooks, ctx.tx, ctx.app.id, request.group_id)
     answer = await read_players(ctx, request.leaderboard_id, request.version_id, members[:IDS_MAX])

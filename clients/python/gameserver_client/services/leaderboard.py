@@ -11,8 +11,74 @@ from typing import Any, Literal, NotRequired, TypedDict
 from gameserver_client.service import R, Service, typed
 
 
+class Entry(TypedDict):
+    """A score with its place in the order that was asked for: `index` from 0, `rank` from 1.
+
+    On a board of players it tells `player_id`, `name`, `summary_friend_data` and `picture_url`, on
+    one of groups `group_id`, `group_name` and `group_summary_data`. `rewarded` is told by pages of
+    players: whether they have got the reward of a tournament in that version.
+    """
+
+    playerId: NotRequired[str]
+    groupId: NotRequired[str]
+    score: int
+    data: Any
+    createdAt: int
+    updatedAt: int
+    index: int
+    rank: int
+    name: NotRequired[str]
+    summaryFriendData: NotRequired[Any]
+    pictureUrl: NotRequired[str | None]
+    rewarded: NotRequired[bool]
+    groupName: NotRequired[str]
+    groupSummaryData: NotRequired[Any]
+
+
 class EntryCountReply(TypedDict):
     entryCount: int
+
+
+class Friend(TypedDict):
+    """The best score of the caller, a friend or a pacer; nulls where there is none.
+
+    `external_id` is set for pacers alone.
+    """
+
+    playerId: str
+    name: str | None
+    pictureUrl: str | None
+    score: int | None
+    otherData: Any
+    createdAt: int | None
+    updatedAt: int | None
+    authenticationType: str | None
+    externalId: str | None
+    summaryFriendData: Any
+
+
+class FriendEntry(TypedDict):
+    """The same as a `Friend`, with `data` for `other_data`."""
+
+    playerId: str
+    name: str | None
+    pictureUrl: str | None
+    score: int | None
+    data: Any
+    createdAt: int | None
+    updatedAt: int | None
+    authenticationType: str | None
+    externalId: str | None
+    summaryFriendData: Any
+
+
+class FriendsOnBoard(TypedDict):
+    """A board among friends. `self_index` is -1 without a score."""
+
+    leaderboardId: str
+    leaderboard: list[FriendEntry]
+    self: FriendEntry
+    selfIndex: int
 
 
 class ListReply(TypedDict):
@@ -34,6 +100,24 @@ class Listed(TypedDict):
     data: Any
 
 
+class MultiSocialReply(TypedDict):
+    server_time: int
+    leaderboards: list[FriendsOnBoard]
+
+
+class NamedEntry(TypedDict):
+    """The best score of a player."""
+
+    playerId: str
+    playerName: str
+    pictureUrl: str | None
+    score: int
+    data: Any
+    createdAt: int
+    updatedAt: int
+    summaryFriendData: Any
+
+
 class PlayerScoreReply(TypedDict):
     score: ScoreOnBoard
 
@@ -42,6 +126,27 @@ class PlayerScoresReply(TypedDict):
     leaderboardId: str
     versionId: int
     scores: list[ScoreReply]
+
+
+class PlayersReply(TypedDict):
+    leaderboardId: str
+    versionId: int
+    timeBeforeReset: NotRequired[int]
+    server_time: int
+    leaderboard: list[NamedEntry]
+
+
+class RankedReply(TypedDict):
+    """Entries one after the other. `leaderboard_size`: how many there are in all."""
+
+    leaderboardId: str
+    versionId: int
+    timeBeforeReset: NotRequired[int]
+    server_time: int
+    leaderboard: list[Entry]
+    leaderboardSize: int
+    moreBefore: bool
+    moreAfter: bool
 
 
 class RemovedReply(TypedDict):
@@ -66,6 +171,14 @@ class ScoreReply(TypedDict):
 
 class ScoresOnBoardsReply(TypedDict):
     scores: list[ScoreOnBoard]
+
+
+class SocialReply(TypedDict):
+    leaderboardId: str
+    versionId: int
+    timeBeforeReset: NotRequired[int]
+    server_time: int
+    social_leaderboard: list[Friend]
 
 
 class VersionReply(TypedDict):
@@ -111,7 +224,7 @@ class LeaderboardService(Service[R]):
         sort: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> RankedReply:
         """Read the entries from one index to another, both from 0 and included; at most 500.
 
         Among equal scores, the one posted last stands first. Version 0 and versions that are no longer
@@ -133,7 +246,7 @@ class LeaderboardService(Service[R]):
         sort: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> RankedReply:
         """Read a page of entries; null when there is no such board."""
         return self._call(
             "GET_GLOBAL_LEADERBOARD_PAGE_BY_VERSION_IF_EXISTS",
@@ -151,7 +264,7 @@ class LeaderboardService(Service[R]):
         sort: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> RankedReply:
         """Read a page of entries; null when there is no such board."""
         return self._call(
             "GET_GLOBAL_LEADERBOARD_PAGE_IF_EXISTS",
@@ -177,7 +290,7 @@ class LeaderboardService(Service[R]):
         sort: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> RankedReply:
         """Read the caller's best entry with so many before and after it; at most 500 in all.
 
         Empty when the caller has no score there.
@@ -198,7 +311,7 @@ class LeaderboardService(Service[R]):
         sort: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> RankedReply:
         """Read the entries around the caller's best; null when there is no such board."""
         return self._call(
             "GET_GLOBAL_LEADERBOARD_VIEW_BY_VERSION_IF_EXISTS",
@@ -216,7 +329,7 @@ class LeaderboardService(Service[R]):
         sort: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> RankedReply:
         """Read the entries around the caller's best; null when there is no such board."""
         return self._call(
             "GET_GLOBAL_LEADERBOARD_VIEW_IF_EXISTS",
@@ -235,7 +348,7 @@ class LeaderboardService(Service[R]):
         sort: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> RankedReply:
         """Read the entry of a group with so many before and after it."""
         return self._call(
             "GET_GROUP_LEADERBOARD_VIEW",
@@ -255,7 +368,7 @@ class LeaderboardService(Service[R]):
         leaderboard_id: str,
         group_id: str,
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> PlayersReply:
         """Read the best scores of a group's members, the best first."""
         return self._call(
             "GET_GROUP_SOCIAL_LEADERBOARD",
@@ -270,7 +383,7 @@ class LeaderboardService(Service[R]):
         leaderboard_id: str,
         group_id: str,
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> PlayersReply:
         """Read the best scores of a group's members, the best first."""
         return self._call(
             "GET_GROUP_SOCIAL_LEADERBOARD_BY_VERSION",
@@ -285,7 +398,7 @@ class LeaderboardService(Service[R]):
         leaderboard_ids: list[str],
         leaderboard_result_count: int,
         replace_name: bool | None = None,
-    ) -> dict[str, Any]:
+    ) -> MultiSocialReply:
         """Read several boards among friends and pacers; of each so many entries, and the caller's own
         beside.
 
@@ -305,7 +418,7 @@ class LeaderboardService(Service[R]):
         leaderboard_id: str,
         profile_ids: list[str],
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> PlayersReply:
         """Read the best scores of these players, the best first; players without one are left out."""
         return self._call(
             "GET_PLAYERS_SOCIAL_LEADERBOARD",
@@ -320,7 +433,7 @@ class LeaderboardService(Service[R]):
         leaderboard_id: str,
         profile_ids: list[str],
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> PlayersReply:
         """Read the best scores of these players, the best first; players without one are left out."""
         return self._call(
             "GET_PLAYERS_SOCIAL_LEADERBOARD_BY_VERSION",
@@ -335,7 +448,7 @@ class LeaderboardService(Service[R]):
         leaderboard_id: str,
         profile_ids: list[str],
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> PlayersReply:
         """Read the best scores of these players; null when there is no such board."""
         return self._call(
             "GET_PLAYERS_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS",
@@ -350,7 +463,7 @@ class LeaderboardService(Service[R]):
         leaderboard_id: str,
         profile_ids: list[str],
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> PlayersReply:
         """Read the best scores of these players; null when there is no such board."""
         return self._call(
             "GET_PLAYERS_SOCIAL_LEADERBOARD_IF_EXISTS",
@@ -393,7 +506,7 @@ class LeaderboardService(Service[R]):
         leaderboard_id: str,
         replace_name: bool | None = None,
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> SocialReply:
         """Read the best scores of the caller, their friends and the board's pacers, the best first.
 
         Pacers are pretended friends that the operator declares; `externalId` is set for them alone. The
@@ -412,7 +525,7 @@ class LeaderboardService(Service[R]):
         leaderboard_id: str,
         replace_name: bool | None = None,
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> SocialReply:
         """Read the best scores of the caller, their friends and the board's pacers, the best first.
 
         Pacers are pretended friends that the operator declares; `externalId` is set for them alone. The
@@ -431,7 +544,7 @@ class LeaderboardService(Service[R]):
         leaderboard_id: str,
         replace_name: bool | None = None,
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> SocialReply:
         """Read the best scores of the caller, their friends and pacers; null when there is no such board."""
         return self._call(
             "GET_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS",
@@ -446,7 +559,7 @@ class LeaderboardService(Service[R]):
         leaderboard_id: str,
         replace_name: bool | None = None,
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> SocialReply:
         """Read the best scores of the caller, their friends and pacers; null when there is no such board."""
         return self._call(
             "GET_SOCIAL_LEADERBOARD_IF_EXISTS",
