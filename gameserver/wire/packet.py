@@ -40,12 +40,17 @@ class Message(msgspec.Struct):
         return InvalidOperation(f"there is no operation {self.service}.{self.operation}")
 
 
-class LongNumbersMessage(Message):
-    """A message with whole numbers beyond 2^53: only where its operation takes free data are they welcome."""
+class LongNumbersMessage(Message, kw_only=True):
+    """A message with whole numbers beyond 2^53: only where its operation takes free data are they welcome.
+
+    `kept` is the data as free data keeps it, with doubles for what is beyond 64 bits.
+    """
+
+    kept: bytes
 
     def read(self, reader: RequestReader) -> Any:
         """Read the data as the request of the message's operation. Raises a `GameError`."""
-        return reader.read_long_numbers(self.data)
+        return reader.read_long_numbers(bytes(self.data), self.kept)
 
 
 class SpoiltMessage(Message, kw_only=True):
@@ -212,9 +217,10 @@ def check_message(message: Message, text: bytes, depth_max: int = json.DEPTH_MAX
         return message
     try:
         json.checked(text, depth_max)
+        kept = json.checked(bytes(message.data), depth_max)
     except UnreadableJson as error:
         return SpoiltMessage(message.service, message.operation, refusal=error)
-    return LongNumbersMessage(message.service, message.operation, message.data)
+    return LongNumbersMessage(message.service, message.operation, message.data, kept=kept)
 
 
 def success(data: bytes = json.JSON_NULL) -> bytes:

@@ -89,10 +89,13 @@ class RequestReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UnreadableJson(f"data: not JSON: {error}") from None
 
-    def read_long_numbers(self, data: bytes | msgspec.Raw) -> Any:
-        """Read data with whole numbers beyond 2^53, which are refused where they are not free data."""
-        request = self.read(json.checked(bytes(data)))
-        json.check_whole(bytes(data), "data", self.free)
+    def read_long_numbers(self, data: bytes, kept: bytes) -> Any:
+        """Read data with whole numbers beyond 2^53, which are refused where they are not free data.
+
+        `kept` is the data with what is beyond 64 bits written as doubles. Raises a `GameError`.
+        """
+        request = self.read(kept)
+        json.check_whole(data, "data", self.free)
         return request
 
 
