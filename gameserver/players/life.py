@@ -59,7 +59,7 @@ class PlayerHooks(Generic[AnyWork]):
     def keep(self, name: str, kept: Iterable[PlayerTable]) -> None:
         """Add what a service or a face keeps. Raises `ValueError` when somebody keeps a table already."""
         self.kept[name] = (*self.kept.get(name, ()), *kept)
-        tables = Counter(one.table.name for one in self.tables())
+        tables = Counter(table.name for one in self.tables() for table in one.tables)
         if twice := [table for table, count in tables.items() if count > 1]:
             raise ValueError(f"declared twice: what is kept of players in {', '.join(twice)}")
 

@@ -192,7 +192,8 @@ async def holding(game: Game, text: str) -> set[str]:
 
 def kept_columns(game: Game) -> set[str]:
     """The columns that hold profile ids."""
-    return {f"{one.table.name}.{one.player.name}" for one in game.core.player_hooks.tables()}
+    tables = game.core.player_hooks.tables()
+    return {f"{one.table.name}.{column.name}" for one in tables for column in one.players}
 
 
 async def export(game: Game, player: Client) -> Any:
@@ -643,8 +644,8 @@ async def test_a_merge_that_the_database_aborts_happens_once(
     real, left = game.core.database.write, itertools.chain([True, True], itertools.repeat(False))
 
     @asynccontextmanager
-    async def write() -> AsyncIterator[Any]:
-        async with real() as tx:
+    async def write(*payer: Any) -> AsyncIterator[Any]:
+        async with real(*payer) as tx:
             yield tx
             if next(left):
                 raise Aborted("for the test")
