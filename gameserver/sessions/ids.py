@@ -12,6 +12,7 @@ from hashlib import blake2b
 
 SECRET_BYTES = 18  # 144 random bits: 24 characters without padding
 TAG_LENGTH = 4
+DIGEST_LENGTH = TAG_LENGTH + 33
 
 _SESSION_ID = re.compile(r"[0-9a-f]{4}-[A-Za-z0-9_-]{22,64}")
 _DIGEST = re.compile(r"[0-9a-f]{4}\.[0-9a-f]{32}")

@@ -1,18 +1,24 @@
 """Sessions in this process's memory: the same steps as the scripts, for a server of one process.
 
 Nothing awaits inside a step, so each one is atomic. What has lapsed is collected as time passes: every
-session has an entry in a heap, looked at when it is due and put back when the session still lives.
+session has an entry in a wheel of time spans, looked at when it is due and put back when the session still
+lives.
+
+There may be half a million sessions, and the garbage collector would walk every object that may hold others,
+each time at the cost of some answer. So nothing here is such an object: sessions are structs of numbers and
+text, which it is told to leave alone, in dictionaries that hold nothing else, and those it leaves alone too.
 """
 
-import heapq
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from struct import Struct
 
 import msgspec
 
 from gameserver.sessions.checks import check_end, make_session, positive
-from gameserver.sessions.ids import digest_of
+from gameserver.sessions.ids import DIGEST_LENGTH, TAG_LENGTH, digest_of, tag_of
 from gameserver.sessions.interface import (
     FENCE_SECONDS,
     LEASE_SECONDS,
@@ -44,62 +50,51 @@ from gameserver.sessions.interface import (
     Selector,
     Session,
 )
+from gameserver.sessions.wheel import Wheel
 from gameserver.wire.clock import Clock
 
 COLLECT_MAX = 100  # how many due entries one login looks at
 RATE_WINDOW_MS = RATE_WINDOW_SECONDS * 1000
+KEY_BYTES = 16
+NO_FACTS = msgspec.msgpack.encode({})
 
-Player = tuple[str, str]
 Packet = tuple[int, str, bytes | None]
 
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
 
-@dataclass(slots=True)
-class _Tombstone:
-    reason: Reason
-    until_ms: int
-    packet: Packet | None
+_FENCE = Struct("<qq")  # epoch, until
+_COUNT = Struct("<qqq")  # start, window, hits
+_NO_COUNT = _COUNT.pack(-(1 << 60), 0, 0)
 
 
-@dataclass(slots=True)
-class _Record:
-    session: Session  # handed out in copies only
+class _Record(msgspec.Struct, gc=False):
+    """A session, or what is left of one that has ended (`reason`).
+
+    Every field is one that cannot hold others, or `gc=False` would be a mistake: so facts are packed.
+    """
+
+    app_id: str
+    profile_id: str
+    home_app_id: str
+    home_profile_id: str
+    face: str
+    created_ms: int
+    facts: bytes
     expires_ms: int
     life_ms: int
-    last_packet: int
+    last_packet: int | None  # of an ended one: the packet that ended it
     state: str = "login"  # login, running, released, done
     lease_ms: int = 0
     body_hash: str = ""
     answer: bytes | None = None
     window_ms: int = 0
     packets: int = 0
-    tombstone: _Tombstone | None = None
-
-    def copy(self) -> Session:
-        return msgspec.structs.replace(
-            self.session,
-            last_packet_id=self.last_packet,
-            life_seconds=self.life_ms // 1000,
-            last_used_ms=self.expires_ms - self.life_ms,
-        )
+    reason: Reason | None = None
+    forgotten_ms: int = 0  # of an ended one
 
     def renew(self, now: int) -> None:
         self.expires_ms = max(self.expires_ms, now + self.life_ms)
-
-    def home(self) -> Player:
-        return self.session.home_app_id, self.session.home_profile_id
-
-
-@dataclass(slots=True)
-class _Fence:
-    epoch: int
-    until_ms: int
-
-
-@dataclass(slots=True)
-class _Count:
-    start_ms: int
-    window_ms: int
-    hits: int
 
 
 @dataclass(slots=True, eq=False)
@@ -129,13 +124,17 @@ class MemorySessions:
         self._packets_max = packets_per_minute_max
         self._random = random
         self._records: dict[str, _Record] = {}
-        self._players: dict[Player, dict[str, int]] = {}  # digest: when it was opened
+        self._players: dict[str, dict[str, str]] = {}  # by app and player: their digests, with blanks between
+        self._shapes: dict[
+            tuple[str, ...], int
+        ] = {}  # the names of facts, which are the same in most sessions
+        self._names: list[tuple[str, ...]] = []  # by shape
         self._apps: dict[str, dict[str, None]] = {}
-        self._due: list[tuple[int, str]] = []
-        self._fences: dict[Player, _Fence] = {}
-        self._fences_due: list[tuple[int, Player]] = []
-        self._counts: dict[str, _Count] = {}
-        self._counts_due: list[tuple[int, str]] = []
+        self._due = Wheel(DIGEST_LENGTH)
+        self._fences: dict[bytes, bytes] = {}
+        self._fences_due = Wheel(KEY_BYTES)
+        self._counts: dict[bytes, bytes] = {}
+        self._counts_due = Wheel(KEY_BYTES)
         self._watches: set[_MemoryWatch] = set()
 
     def digest(self, session_id: str) -> str | None:
@@ -149,11 +148,11 @@ class MemorySessions:
         now = self._clock.ms()
         self._collect(now, COLLECT_MAX)
         session_id, session = make_session(new, now, self._random)
-        known = self._find(session.digest, now)
+        digest = session.digest
+        known = self._find(digest, now)
         if isinstance(known, Ended) and known.reason != "unknown":
             return known
-        fence = self._fences.get((new.app_id, new.profile_id))
-        if new.epoch is not None and fence is not None and now < fence.until_ms and new.epoch < fence.epoch:
+        if new.epoch is not None and new.epoch < self._fence_epoch(new.app_id, new.profile_id, now):
             return Ended("revoked")
         dropped: list[Session] = []
         if isinstance(known, Ended):
@@ -161,69 +160,82 @@ class MemorySessions:
             most = min(limit.most, SESSIONS_PER_PLAYER_MAX)
             if len(alive) >= most and limit.when_full == "refuse_newest":
                 return Full()
-            for digest in alive[: max(0, len(alive) - most + 1)]:
-                dropped.append(self._records[digest].copy())
-                self._bury(digest, "replaced", now, None)
+            for other in alive[: max(0, len(alive) - most + 1)]:
+                dropped.append(self._session(other, self._records[other]))
+                self._bury(other, "replaced", now, None)
+            self._forget(digest)  # if it was, then so long ago that it never was
         life_ms = new.life_seconds * 1000
         if isinstance(known, Ended) or now + life_ms < known.expires_ms:
-            heapq.heappush(self._due, (now + life_ms, session.digest))
-        self._records[session.digest] = _Record(session, now + life_ms, life_ms, new.packet_id)
-        self._players.setdefault((new.app_id, new.profile_id), {})[session.digest] = now
-        self._apps.setdefault(new.app_id, {})[session.digest] = None
-        return Opened(session_id, msgspec.structs.replace(session), dropped)
+            self._due.add(now + life_ms, digest.encode())
+        self._records[digest] = _Record(
+            new.app_id,
+            new.profile_id,
+            new.app_id,
+            new.profile_id,
+            new.face,
+            now,
+            _encode(new.facts),
+            now + life_ms,
+            life_ms,
+            new.packet_id,
+        )
+        self._list(new.app_id, new.profile_id, digest)
+        return Opened(session_id, session, dropped)
 
     async def confirm(self, session_id: str, life_seconds: int) -> Session | Ended:
         """Renew a session opened for a short while and give it its real life."""
         now, life_ms = self._clock.ms(), positive(life_seconds) * 1000
-        record = self._find(digest_of(session_id), now)
+        digest = digest_of(session_id) or ""
+        record = self._find(digest, now)
         if isinstance(record, Ended):
             return record
         if now + life_ms < record.expires_ms:  # its entry would come too late
-            heapq.heappush(self._due, (now + life_ms, record.session.digest))
+            self._due.add(now + life_ms, digest.encode())
         record.life_ms, record.expires_ms = life_ms, now + life_ms
-        return record.copy()
+        return self._session(digest, record)
 
     # Packets
 
     async def admit(self, session_id: str, packet_id: int, body_hash: str, app_id: str) -> Admission:
         """Find the session, renew it and claim the packetId."""
         now = self._clock.ms()
-        digest = digest_of(session_id)
+        digest = digest_of(session_id) or ""
         record = self._find(digest, now)
         if isinstance(record, Ended):
             return self._with_replay(record, digest, packet_id, body_hash)
-        if record.session.app_id != app_id:
-            return OtherApp(record.copy())
+        if record.app_id != app_id:
+            return OtherApp(self._session(digest, record))
         if now - record.window_ms >= RATE_WINDOW_MS:
             record.window_ms, record.packets = now, 0
         if record.packets >= self._packets_max:
-            return RateLimited(record.copy())
+            return RateLimited(self._session(digest, record))
         record.packets += 1
         record.renew(now)
-        return self._claim(record, packet_id, body_hash, now)
+        return self._claim(digest, record, packet_id, body_hash, now)
 
-    def _claim(self, record: _Record, packet_id: int, body_hash: str, now: int) -> Admission:
-        if packet_id < record.last_packet:
-            return Outdated(record.copy())
-        resumed = packet_id == record.last_packet
+    def _claim(self, digest: str, record: _Record, packet_id: int, body_hash: str, now: int) -> Admission:
+        last = record.last_packet
+        assert last is not None, "only an ended session has no last packet"
+        if packet_id < last:
+            return Outdated(self._session(digest, record))
+        resumed = packet_id == last
         if resumed:
             if record.state == "login" or record.body_hash != body_hash:
-                return Reused(record.copy())
+                return Reused(self._session(digest, record))
             if record.state == "done":
-                return Replay(record.copy(), record.answer)
+                return Replay(self._session(digest, record), record.answer)
             if record.state == "running" and now < record.lease_ms:
-                return Running(record.copy())
+                return Running(self._session(digest, record))
         record.last_packet, record.body_hash, record.state = packet_id, body_hash, "running"
         record.lease_ms, record.answer = now + self._lease_ms, None
-        return Admitted(record.copy(), resumed)
+        return Admitted(self._session(digest, record), resumed)
 
-    def _with_replay(self, ended: Ended, digest: str | None, packet_id: int, body_hash: str) -> Ended:
-        record = self._records.get(digest or "")
-        stone = record.tombstone if record is not None else None
-        if ended.reason == "unknown" or stone is None or stone.packet is None:
+    def _with_replay(self, ended: Ended, digest: str, packet_id: int, body_hash: str) -> Ended:
+        record = self._records.get(digest)
+        if ended.reason == "unknown" or record is None or record.reason is None or record.last_packet is None:
             return ended
-        its_id, its_hash, answer = stone.packet
-        return Ended(ended.reason, answer) if (its_id, its_hash) == (packet_id, body_hash) else ended
+        by_it = (record.last_packet, record.body_hash) == (packet_id, body_hash)
+        return Ended(ended.reason, record.answer) if by_it else ended
 
     async def finish(self, session: Session, packet_id: int, answer: bytes | None) -> bool:
         """Release the claim and keep the answer; `None` says that SQL keeps it."""
@@ -254,7 +266,7 @@ class MemorySessions:
 
     def _claimed(self, session: Session, packet_id: int) -> _Record | None:
         record = self._records.get(session.digest)
-        if record is None or record.tombstone is not None or self._clock.ms() >= self._forgotten_ms(record):
+        if record is None or record.reason is not None or self._clock.ms() >= self._forgotten_ms(record):
             return None
         return record if record.state == "running" and record.last_packet == packet_id else None
 
@@ -262,47 +274,86 @@ class MemorySessions:
 
     async def peek(self, session_id: str) -> Session | Ended:
         """Return the session, not renewed."""
-        record = self._find(digest_of(session_id), self._clock.ms())
-        return record if isinstance(record, Ended) else record.copy()
+        return await self.peek_digest(digest_of(session_id) or "")
 
     async def peek_digest(self, digest: str) -> Session | Ended:
         """Return the session of a digest, not renewed."""
         record = self._find(digest, self._clock.ms())
-        return record if isinstance(record, Ended) else record.copy()
+        return record if isinstance(record, Ended) else self._session(digest, record)
 
     async def touch(self, session_id: str) -> Session | Ended:
         """Find and renew the session."""
         now = self._clock.ms()
-        record = self._find(digest_of(session_id), now)
+        digest = digest_of(session_id) or ""
+        record = self._find(digest, now)
         if isinstance(record, Ended):
             return record
         record.renew(now)
-        return record.copy()
+        return self._session(digest, record)
 
     async def switch(self, session: Session, app_id: str, profile_id: str) -> Session | Ended:
         """Let the session act for another app and profile."""
         record = self._find(session.digest, self._clock.ms())
         if isinstance(record, Ended):
             return record
-        record.session = msgspec.structs.replace(session, app_id=app_id, profile_id=profile_id)
-        return record.copy()
+        record.app_id, record.profile_id = app_id, profile_id
+        return self._session(session.digest, record)
 
-    def _find(self, digest: str | None, now: int) -> _Record | Ended:
-        record = self._records.get(digest or "")
+    def _find(self, digest: str, now: int) -> _Record | Ended:
+        record = self._records.get(digest)
         if record is None or now >= self._forgotten_ms(record):
             return Ended("unknown")
-        if record.tombstone is not None:
-            return Ended(record.tombstone.reason)
+        if record.reason is not None:
+            return Ended(record.reason)
         return record if now < record.expires_ms else Ended("expired")
 
     def _forgotten_ms(self, record: _Record) -> int:
-        stone = record.tombstone
-        return stone.until_ms if stone is not None else record.expires_ms + self._tombstone_ms
+        return record.expires_ms + self._tombstone_ms if record.reason is None else record.forgotten_ms
+
+    def _session(self, digest: str, record: _Record) -> Session:
+        return Session(
+            digest,
+            record.app_id,
+            record.profile_id,
+            record.home_app_id,
+            record.home_profile_id,
+            record.face,
+            record.created_ms,
+            record.life_ms // 1000,
+            _decode(record.facts),
+            record.last_packet if record.last_packet is not None else -1,
+            record.expires_ms - record.life_ms,
+        )
+
+    # A player's sessions
+
+    def _opened(self, app_id: str, profile_id: str) -> list[str]:
+        """The digests that the player's list names, oldest first."""
+        digests = self._players.get(app_id, {}).get(profile_id, "").split()
+        if len(digests) > 1:
+            digests.sort(key=lambda digest: (self._records[digest].created_ms, digest))
+        return digests
 
     def _alive(self, app_id: str, profile_id: str, now: int) -> list[str]:
-        opened = self._players.get((app_id, profile_id), {})
-        alive = [digest for digest in opened if isinstance(self._find(digest, now), _Record)]
-        return sorted(alive, key=lambda digest: (opened[digest], digest))
+        opened = self._opened(app_id, profile_id)
+        return [digest for digest in opened if isinstance(self._find(digest, now), _Record)]
+
+    def _list(self, app_id: str, profile_id: str, digest: str) -> None:
+        self._apps.setdefault(app_id, {})[digest] = None
+        players = self._players.setdefault(app_id, {})
+        listed = players.get(profile_id, "")
+        if digest not in listed:
+            players[profile_id] = f"{listed} {digest}" if listed else digest
+
+    def _unlist(self, digest: str, record: _Record) -> None:
+        self._apps.get(record.home_app_id, {}).pop(digest, None)
+        players = self._players.get(record.home_app_id, {})
+        listed = players.get(record.home_profile_id, "")
+        if listed == digest:
+            del players[record.home_profile_id]
+        elif digest in listed:
+            rest = [other for other in listed.split() if other != digest]
+            players[record.home_profile_id] = " ".join(rest)
 
     # Ending
 
@@ -321,20 +372,26 @@ class MemorySessions:
         by = check_end(selector, reason, packet_id, by, epoch)
         now = self._clock.ms()
         if epoch is not None and isinstance(selector, AllOf):
-            self._set_fence((selector.app_id, selector.profile_id), epoch, now)
+            self._set_fence(selector.app_id, selector.profile_id, epoch, now)
         packet = None if packet_id is None else (packet_id, body_hash, answer)
         return [
             digest
             for digest in self._select(selector, by)
-            if self._bury(digest, reason, now, packet if digest == by else None)
+            if self._bury(digest, _reason(reason), now, packet if digest == by else None)
         ]
 
-    def _set_fence(self, player: Player, epoch: int, now: int) -> None:
-        old = self._fences.get(player)
-        if old is not None and now < old.until_ms:
-            epoch = max(epoch, old.epoch)
-        fence = self._fences[player] = _Fence(epoch, now + FENCE_SECONDS * 1000)
-        heapq.heappush(self._fences_due, (fence.until_ms, player))
+    def _set_fence(self, app_id: str, profile_id: str, epoch: int, now: int) -> None:
+        key, until = _key(f"{app_id}\0{profile_id}"), now + FENCE_SECONDS * 1000
+        self._fences[key] = _FENCE.pack(max(epoch, self._fence_epoch(app_id, profile_id, now)), until)
+        self._fences_due.add(until, key)
+
+    def _fence_epoch(self, app_id: str, profile_id: str, now: int) -> int:
+        """The epoch below which a player's logins are refused; -1 when all are welcome."""
+        fence = self._fences.get(_key(f"{app_id}\0{profile_id}")) if self._fences else None
+        if fence is None:
+            return -1
+        epoch, until = _FENCE.unpack(fence)
+        return epoch if now < until else -1
 
     def _select(self, selector: Selector, by: str) -> list[str]:
         match selector:
@@ -346,28 +403,29 @@ class MemorySessions:
                 keep = ""
             case AllBut(app_id=app_id, profile_id=profile_id, keep=keep):
                 pass
-        opened = self._players.get((app_id, profile_id), {})
-        chosen = [
-            digest for digest in sorted(opened, key=lambda digest: (opened[digest], digest)) if digest != keep
-        ]
-        record = self._records.get(by)
+        chosen = [digest for digest in self._opened(app_id, profile_id) if digest != keep]
         # The session a packet came by may have ended before: its tombstone still wants the answer.
-        wants_answer = record is not None and record.tombstone is not None and record.home()[1] == profile_id
+        record = self._records.get(by)
+        wants_answer = (
+            record is not None and record.reason is not None and by[:TAG_LENGTH] == tag_of(profile_id)
+        )
         return [*chosen, by] if wants_answer else chosen
 
-    def _bury(self, digest: str, reason: str, now: int, packet: Packet | None) -> bool:
+    def _bury(self, digest: str, reason: Reason, now: int, packet: Packet | None) -> bool:
         record = self._records.get(digest)
         if record is None:
             return False
-        stone = record.tombstone
-        if stone is not None:
-            stone.packet = stone.packet or packet
+        if record.reason is not None:
+            if packet is not None and record.last_packet is None and now < record.forgotten_ms:
+                record.last_packet, record.body_hash, record.answer = packet
             return False
         alive = now < record.expires_ms
         until = (now if alive else record.expires_ms) + self._tombstone_ms
-        record.tombstone = _Tombstone(_reason(reason) if alive else "expired", until, packet)
-        record.answer = None
         self._unlist(digest, record)
+        record.reason, record.forgotten_ms = reason if alive else "expired", until
+        record.last_packet, record.body_hash, record.answer = packet or (None, "", None)
+        record.facts = NO_FACTS
+        self._due.add(until, digest.encode())
         if alive:
             for watch in list(self._watches):
                 watch.on_end(digest, reason)
@@ -375,16 +433,12 @@ class MemorySessions:
 
     # An app's sessions
 
-    async def list(self, app_id: str, profile_id: str) -> list[Session]:
-        """Return the player's live sessions, oldest first."""
-        return [self._records[digest].copy() for digest in self._alive(app_id, profile_id, self._clock.ms())]
-
     async def every(self, app_id: str) -> AsyncIterator[Session]:
         """Yield all live sessions of an app in no order."""
         for digest in list(self._apps.get(app_id, {})):
             record = self._find(digest, self._clock.ms())
             if isinstance(record, _Record):
-                yield record.copy()
+                yield self._session(digest, record)
 
     async def count(self, app_id: str) -> int:
         """Count the sessions of an app that are alive."""
@@ -394,64 +448,73 @@ class MemorySessions:
     async def sweep(self, app_id: str) -> int:
         """Forget lapsed sessions; returns how many of this app."""
         before = len(self._apps.get(app_id, {}))
-        self._collect(self._clock.ms(), len(self._due))
+        self._collect(self._clock.ms(), None)
         return before - len(self._apps.get(app_id, {}))
 
-    def _collect(self, now: int, most: int) -> None:
-        for _ in range(most):
-            if not self._due or self._due[0][0] > now:
-                break
-            _, digest = heapq.heappop(self._due)
-            record = self._records.get(digest)
-            if record is None:
-                continue
-            if record.tombstone is None and now < record.expires_ms:
-                heapq.heappush(self._due, (record.expires_ms, digest))
-                continue
-            self._unlist(digest, record)
-            if now < self._forgotten_ms(record):
-                heapq.heappush(self._due, (self._forgotten_ms(record), digest))
-            else:
-                del self._records[digest]
-        while self._fences_due and self._fences_due[0][0] <= now:
-            _, player = heapq.heappop(self._fences_due)
-            if player in self._fences and now >= self._fences[player].until_ms:
-                del self._fences[player]
-        while self._counts_due and self._counts_due[0][0] <= now:
-            _, key = heapq.heappop(self._counts_due)
+    def _collect(self, now: int, most: int | None) -> None:
+        """Look at what is due: at most so many sessions of spans that are over, or (None) at everything."""
+        for entry in self._due.take(now, most):
+            self._look_at(entry, now)
+        for key in self._fences_due.take(now, most):
+            fence = self._fences.get(key)
+            if fence is not None:
+                _, until = _FENCE.unpack(fence)
+                if now >= until:
+                    del self._fences[key]
+                elif most is None:
+                    self._fences_due.add(until, key)
+        for key in self._counts_due.take(now, most):
             count = self._counts.get(key)
-            if count is not None and now - count.start_ms >= count.window_ms:
-                del self._counts[key]
+            if count is not None:
+                start, window, _ = _COUNT.unpack(count)
+                if now - start >= window:
+                    del self._counts[key]
+                elif most is None:
+                    self._counts_due.add(start + window, key)
 
-    def _unlist(self, digest: str, record: _Record) -> None:
-        app_id, profile_id = record.home()
-        self._apps.get(app_id, {}).pop(digest, None)
-        player = self._players.get((app_id, profile_id), {})
-        player.pop(digest, None)
-        if not player:
-            self._players.pop((app_id, profile_id), None)
+    def _look_at(self, entry: bytes, now: int) -> None:
+        digest = entry.decode()
+        record = self._records.get(digest)
+        if record is None:
+            return
+        due = record.forgotten_ms
+        if record.reason is None:
+            due = record.expires_ms
+            if now >= due:
+                self._unlist(digest, record)
+                due += self._tombstone_ms
+        if now < due:
+            self._due.add(due, entry)
+        else:
+            del self._records[digest]
+
+    def _forget(self, digest: str) -> None:
+        record = self._records.pop(digest, None)
+        if record is not None:
+            self._unlist(digest, record)
 
     # Counters
 
     async def hit(self, key: str, limit: int, window_seconds: int, cost: int = 1) -> bool:
         """Count `cost` hits on a key; False, uncounted, when that exceeds `limit` in the window."""
         now, window_ms = self._clock.ms(), positive(window_seconds) * 1000
-        self._collect(now, 0)
-        count = self._counts.get(key)
-        if count is None or now - count.start_ms >= window_ms:
-            count = _Count(now, window_ms, 0)
-        if count.hits + max(cost, 1) > limit:
+        self._collect(now, COLLECT_MAX)
+        name = _key(key)
+        start, _, hits = _COUNT.unpack(self._counts.get(name, _NO_COUNT))
+        begins = now - start >= window_ms
+        if begins:
+            start, hits = now, 0
+        if hits + max(cost, 1) > limit:
             return False
         if cost > 0:
-            if key not in self._counts or self._counts[key] is not count:
-                heapq.heappush(self._counts_due, (now + window_ms, key))
-                self._counts[key] = count
-            count.hits += cost
+            if begins:
+                self._counts_due.add(now + window_ms, name)
+            self._counts[name] = _COUNT.pack(start, window_ms, hits + cost)
         return True
 
     async def forget_hits(self, key: str) -> None:
         """Start the key's count again."""
-        self._counts.pop(key, None)
+        self._counts.pop(_key(key), None)
 
     # The rest of the world
 
@@ -471,14 +534,30 @@ class MemorySessions:
         self._records.clear()
         self._players.clear()
         self._apps.clear()
-        self._due.clear()
         self._fences.clear()
-        self._fences_due.clear()
+        self._counts.clear()
+        for wheel in (self._due, self._fences_due, self._counts_due):
+            wheel.clear()
+
+    # Last, because from here on its name hides the type.
+
+    async def list(self, app_id: str, profile_id: str) -> list[Session]:
+        """Return the player's live sessions, oldest first."""
+        alive = self._alive(app_id, profile_id, self._clock.ms())
+        return [self._session(digest, self._records[digest]) for digest in alive]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
+
+
+def _key(text: str) -> bytes:
+    return blake2b(_bytes(text), digest_size=KEY_BYTES).digest()
 
 
 def _reason(reason: str) -> Reason:
     match reason:
-        case "logged_out" | "replaced" | "revoked" | "disabled":
+        case "logged_out" | "replaced" | "revoked":
             return reason
         case _:
             raise ValueError(f"no reason to end a session: {reason!r}")

@@ -9,6 +9,8 @@ APP = f"""\
 id = "{APP_ID}"
 secret = "a-secret-for-benchmarks"
 signature = "optional"
+[login]
+anonymous_id_alone = true
 [playerStatistics]
 create_unknown = true
 [leaderboard.boards.{BOARD}]

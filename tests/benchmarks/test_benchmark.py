@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import servers
-from tests.benchmarks import growth, pages
+from tests.benchmarks import growth, pages, sessions
 from tests.benchmarks.measure import cpu_seconds
 from tests.benchmarks.packets import cases
 from tests.benchmarks.run import BEGIN, END, FLOOR, SQL_FLOOR, Scale, measure, measure_growth, report
@@ -53,6 +53,13 @@ def test_every_packet_is_answered_and_told_of(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "results.json").read_text())
     assert told["setups"][setup]["packets"][0]["name"] == FLOOR
     assert (tmp_path / "growth.svg").read_text().count("<polyline") == len(measured.growth)
+
+
+def test_sessions_are_weighed_and_cost_the_collector_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    sessions.main(["--sizes", "0", "20000"])
+    none, many = (line.split() for line in capsys.readouterr().out.splitlines()[1:])
+    assert float(many[1]) < 1024  # bytes each
+    assert float(many[4]) < float(none[4]) + 2  # ms of CPU of a full collection; 20,000 objects take longer
 
 
 def test_pages_are_measured_at_each_size(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """One suite over every store of sessions: in memory, scripts on a fake Redis, scripts on a real one."""
 
 import asyncio
+import gc
 import itertools
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -589,10 +590,28 @@ async def test_memory_gives_back_what_lapsed(clock: FixedClock) -> None:
         clock.advance(LIFE + TOMBSTONE)
     await store.hit("last", 3, 60)
     await store.sweep(APP)
-    assert store._records == store._players == {}
-    assert store._due == store._fences_due == []
-    assert store._fences == {}
-    assert list(store._counts) == ["last"]
+    assert store._records == store._fences == {}
+    assert store._players == store._apps == {APP: {}}
+    assert [len(wheel) for wheel in (store._due, store._fences_due, store._counts_due)] == [0, 0, 1]
+    assert len(store._counts) == 1
+
+
+async def test_the_garbage_collector_has_no_more_to_walk_with_more_sessions(clock: FixedClock) -> None:
+    store = MemorySessions(clock)
+    await log_in(store, "first", facts={"platform": "WEB", "list": [1, {"a": None}]})
+    await store.hit("first", 3, 60)
+    gc.collect()
+    before = len(gc.get_objects())
+    for n in range(2000):
+        opened = await log_in(store, f"p{n}", facts={"platform": "WEB", "list": [1, {"a": None}]})
+        session = await claim(store, opened)
+        await store.finish(session, 1, b"answer")
+        await store.hit(f"p{n}", 3, 60)
+        if n % 4 == 0:
+            await store.end(AllOf(APP, f"p{n}"), "revoked", epoch=n)
+        clock.advance(0.1)
+    gc.collect()
+    assert len(gc.get_objects()) - before < 100
 
 
 # On a real Redis

@@ -61,7 +61,7 @@ class Model(RuleBasedStateMachine):
         self.clock = FixedClock()
         limits = {"lease_seconds": 3, "tombstone_seconds": 10, "packets_per_minute_max": 12}
         self.memory = MemorySessions(self.clock, **limits)
-        client = FakeAsyncRedis()
+        self.client = client = FakeAsyncRedis()
         self.redis = Sessions(client, self.clock, **limits)
         for name in ("open", "admit", "end_one"):  # a burst keeps its order when no script must be sent again
             self.loop.run_until_complete(client.script_load(Script(name).text))
@@ -184,6 +184,23 @@ class Model(RuleBasedStateMachine):
     def switch(self, which: int, app: str) -> None:
         session = list(self.sessions.values())[which % len(self.sessions)]
         self.both(lambda store: store.switch(session, app, "child"))
+
+    @rule(app=APPS, player=PLAYERS)
+    def lose_the_list(self, app: str, player: str) -> None:
+        """Redis loses what names a player's sessions: as if the memory had lost the sessions themselves."""
+
+        async def lose() -> None:
+            lost = {session.digest for session in await self.memory.list(app, player)}
+            keys = [key async for key in self.client.scan_iter(match=f"gs:*:u:{app}:{player}")]
+            members = [f"{digest}:{player}" for digest in lost]
+            if lost:
+                assert keys
+                await self.client.delete(*keys)
+                await self.client.zrem(f"gs:{{app:{app}}}", *members)
+            for digest in lost:
+                self.memory._forget(digest)
+
+        self.loop.run_until_complete(lose())
 
     @rule(which=WHICH)
     def touch(self, which: int) -> None:

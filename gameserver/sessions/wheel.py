@@ -1,0 +1,60 @@
+"""What falls due when: entries by time span, in memory that the garbage collector does not look into."""
+
+import heapq
+from collections.abc import Iterator
+
+SPAN_MS = 8192
+
+
+class Wheel:
+    """Entries of one width, each with the time at which somebody should look at it."""
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._spans: dict[int, bytearray] = {}
+        self._order: list[int] = []  # a heap of the spans: as many as one life has, however many entries
+
+    def __len__(self) -> int:
+        return sum(len(entries) for entries in self._spans.values()) // self._width
+
+    def add(self, due_ms: int, entry: bytes) -> None:
+        """Keep an entry until it is due. Raises `ValueError` for one of another width."""
+        if len(entry) != self._width:
+            raise ValueError(f"an entry has {self._width} bytes")
+        span = due_ms // SPAN_MS
+        entries = self._spans.get(span)
+        if entries is None:
+            entries = self._spans[span] = bytearray()
+            heapq.heappush(self._order, span)
+        entries += entry
+
+    def take(self, now_ms: int, most: int | None) -> Iterator[bytes]:
+        """Yield entries that are due and forget them: at most so many of spans that are over.
+
+        `most` of None yields all of them, and those of the present span that are not due yet, too: whoever
+        takes an entry that is not due must add it again.
+        """
+        present = now_ms // SPAN_MS
+        taken = 0
+        while self._order and (self._order[0] < present or (most is None and self._order[0] == present)):
+            if most is None:
+                entries = self._spans.pop(heapq.heappop(self._order))
+                for place in range(0, len(entries), self._width):
+                    yield bytes(entries[place : place + self._width])
+                if self._order and self._order[0] == present:  # put back while they were looked at
+                    return
+                continue
+            entries = self._spans[self._order[0]]
+            while entries:
+                if taken == most:
+                    return
+                taken += 1
+                entry = bytes(entries[-self._width :])
+                del entries[-self._width :]
+                yield entry
+            del self._spans[heapq.heappop(self._order)]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._spans.clear()
+        self._order.clear()

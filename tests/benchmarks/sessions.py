@@ -1,0 +1,112 @@
+"""What open sessions cost the server that keeps them in its memory: bytes each, and the tail of writes.
+
+`python -m tests.benchmarks.sessions` runs the embedded server in this process, opens sessions in steps, and at each
+step lets 16 players write, and log in now and then, one call after another each. It prints the memory of a
+session, the median and the 99th percentile of a write with that many sessions, and the CPU that a full collection
+of garbage takes then, for which any write may have to wait.
+"""
+
+import argparse
+import asyncio
+import gc
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from gameserver.app import open_server
+from gameserver.sessions import NewSession
+from gameserver.settings import Settings
+from gameserver.wire.clock import FixedClock
+from tests.conftest import APP_ID, APP_TOML, Client, Game
+
+SIZES = [0, 65_000, 500_000]
+PLAYERS = 16
+WRITES = 400  # of each player
+WRITES_PER_LOGIN = 10
+LOGIN = "[login]\nanonymous_id_alone = true\n[session]\nlife_seconds = 86400\n"
+FACTS: dict[str, Any] = {  # what the session of a login through an SDK remembers
+    "authenticationType": "Universal",
+    "releasePlatform": "WINDOWS",
+    "gameVersion": "1.0.0",
+    "clientLib": "csharp-unity",
+    "clientLibVersion": "5.7.0",
+    "languageCode": "en",
+    "countryCode": "CA",
+    "compressResponses": True,
+    "address": "203.0.113.7",
+}
+
+
+def collection_ms() -> float:
+    """The CPU of a full collection of garbage."""
+    gc.collect()
+    began = time.thread_time()
+    gc.collect()
+    return (time.thread_time() - began) * 1000
+
+
+def resident_bytes() -> int:
+    with Path("/proc/self/statm").open() as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def open_sessions(game: Game, first: int, last: int) -> float:
+    """Open sessions of as many players; returns how many bytes each took."""
+    before = resident_bytes()
+    for number in range(first, last):
+        new = NewSession(APP_ID, f"{number:08x}-0000-4000-8000-000000000000", "dispatcher", 86_400, FACTS)
+        await game.core.sessions.open(new)
+        if number % 1000 == 0:
+            await asyncio.sleep(0)
+    return (resident_bytes() - before) / max(1, last - first)
+
+
+async def write_times(game: Game, clients: list[Client]) -> list[float]:
+    """How long each write of players took who write at the same time, in ms."""
+    taken: list[float] = []
+
+    async def play(client: Client, name: str) -> None:
+        for number in range(WRITES):
+            if number % WRITES_PER_LOGIN == 0:
+                await client.log_in("Anonymous", name)
+            started = time.perf_counter()
+            await client.call("playerState", "UPDATE_NAME", playerName=f"Player {number}")
+            taken.append((time.perf_counter() - started) * 1000)
+
+    await asyncio.gather(*(play(client, f"player-{place}") for place, client in enumerate(clients)))
+    return sorted(taken)
+
+
+async def run(sizes: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        (home / "apps" / "test").mkdir(parents=True)
+        (home / "apps" / "test" / "app.toml").write_text(APP_TOML + LOGIN)
+        async with open_server(Settings(apps=home / "apps", data=home / "data")) as server:
+            game = Game(server, FixedClock())
+            clients = [game.client() for _ in range(PLAYERS)]
+            await write_times(game, clients)  # to warm up
+            gc.collect()
+            gc.freeze()  # as `gameserver serve` does
+            print(f"{'sessions':>10}{'bytes each':>12}{'median ms':>12}{'p99 ms':>10}{'full gc ms':>12}")
+            opened = 0
+            for size in sizes:
+                each = await open_sessions(game, opened, size)
+                opened = max(opened, size)
+                taken = await write_times(game, clients)
+                median, p99 = taken[len(taken) // 2], taken[len(taken) * 99 // 100]
+                print(f"{size:>10,}{each:>12.0f}{median:>12.2f}{p99:>10.2f}{collection_ms():>12.2f}")
+            await game.http.aclose()
+
+
+def main(words: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    asyncio.run(run(parser.parse_args(words).sizes))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
