@@ -50,6 +50,7 @@ from sqlalchemy import (
 
 from gameserver.frame import Parts, running
 from gameserver.storage import Database, Row, StorageError, Transaction, metadata, upsert
+from gameserver.storage.tables import StoredBy
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +76,7 @@ tallies = Table(
     ),  # times; that two processes change it makes one of them stop
     UniqueConstraint("list", "entity_type"),
     Index("tallies_by_owner", "owner_id"),
+    info={"stored_by": StoredBy.SERVER},
 )
 tally_rows = Table(
     "tally_rows",
@@ -86,6 +88,7 @@ tally_rows = Table(
     Column("rows", Integer, nullable=False),
     # All columns, so that nothing but the index is read.
     Index("tally_rows_in_order", "tally_id", "created_ms", "entity_id", "is_change", "rows"),
+    info={"stored_by": StoredBy.SERVER},
 )
 _t, _r = tallies.c, tally_rows.c
 _ORDER = (_r.created_ms, _r.entity_id, _r.is_change)

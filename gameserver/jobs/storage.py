@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy import delete as _delete
 
 from gameserver.storage import Json, metadata, upsert
+from gameserver.storage.tables import StoredBy
 
 NAME_MAX = 64
 KEY_MAX = 128
@@ -45,6 +46,7 @@ jobs = Table(
     Column("overdue", BigInteger, nullable=False),  # rows that the job should have seen to, when last counted
     Column("memo", Text, nullable=False),  # what a run leaves to the next one
     Index("jobs_by_ready", "name", "ready_ms"),
+    info={"stored_by": StoredBy.SERVER},
 )
 _c = jobs.c
 _NEW = {

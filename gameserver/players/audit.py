@@ -24,6 +24,7 @@ from gameserver.frame import Parts, running
 from gameserver.jobs import forget_of_apps
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.storage import Database, StorageError, metadata, upsert
+from gameserver.storage.tables import StoredBy
 from gameserver.storage.timeline import DAY_MS, Timeline, first_id
 from gameserver.wire.clock import Clock
 
@@ -190,6 +191,7 @@ audit_events = Table(
     Column("times", Integer, nullable=False),
     Index("audit_events_by_app", "app_id", "id"),
     Index("audit_events_by_profile", "app_id", "profile_id", "id"),
+    info={"stored_by": StoredBy.APP},
 )
 KEPT = PlayerTable(
     audit_events,

@@ -10,6 +10,7 @@ from gameserver.apps import Settings
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.sessions import AllBut, AllOf, AllOfApp, One, Selector
 from gameserver.storage import Transaction, metadata, upsert
+from gameserver.storage.tables import StoredBy
 
 DEVICES_MAX = 20  # of a player; a further one takes the place of the oldest
 TOKEN_LENGTH_MAX = 4096
@@ -104,6 +105,7 @@ devices = Table(
     Index("devices_by_player", "app_id", "profile_id"),
     Index("devices_by_session", "session"),
     Index("devices_by_age", "app_id", "registered_ms"),
+    info={"stored_by": StoredBy.APP},
 )
 KEPT = PlayerTable(
     devices,

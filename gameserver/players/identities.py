@@ -17,6 +17,7 @@ from sqlalchemy import (
 from gameserver.players import profiles
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.storage import Row, Transaction, metadata
+from gameserver.storage.tables import StoredBy
 
 identities = Table(
     "identities",
@@ -30,6 +31,7 @@ identities = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("is_validated", Boolean, nullable=False),
     Index("identities_by_profile", "profile_id"),
+    info={"stored_by": StoredBy.APP},
 )
 KEPT = PlayerTable(
     identities,

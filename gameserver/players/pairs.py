@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Column, ColumnElement, String, Table, bindpar
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
 from gameserver.storage import Transaction, metadata, upsert
+from gameserver.storage.tables import StoredBy
 
 DEVICES_MAX = 20
 """The devices of one player; a further one takes the place of the oldest."""
@@ -38,6 +39,7 @@ anonymous_pairs = Table(
     Column("device", String(32), primary_key=True),
     Column("epoch", BigInteger, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    info={"stored_by": StoredBy.PLAYER},
 )
 KEPT = PlayerTable(  # a device that knows a profile which is gone must ask its player
     anonymous_pairs, "profile_id", {"createdAt": anonymous_pairs.c.created_ms}, moves=False

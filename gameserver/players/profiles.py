@@ -22,6 +22,7 @@ from sqlalchemy import (
 from gameserver.documents.documents import data_out
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.storage import Json, Row, Transaction, metadata
+from gameserver.storage.tables import StoredBy
 from gameserver.wire.shapes import Reply
 
 players = Table(
@@ -49,6 +50,7 @@ players = Table(
     Column("statuses", Json),  # here and not in a table of their own: every login answers with them
     Column("attributes", Json),
     Index("players_by_app", "app_id", "created_ms"),
+    info={"stored_by": StoredBy.PLAYER},
 )
 _c = players.c
 KEPT = PlayerTable(

@@ -52,6 +52,7 @@ from gameserver.sessions import (
 )
 from gameserver.storage import Aborted, CommitUnknown, Database, Row, Transaction, metadata
 from gameserver.storage.expiry import Expiry
+from gameserver.storage.tables import StoredBy
 from gameserver.wire.clock import Clock
 
 FACE = "oauth"
@@ -377,6 +378,7 @@ families = Table(
     Index("refresh_families_by_profile", "app_id", "profile_id"),
     Index("refresh_families_by_session", "session_digest"),
     Index("refresh_families_by_expiry", "expires_ms"),
+    info={"stored_by": StoredBy.KEY},
 )
 KEPT = PlayerTable(
     families,

@@ -8,6 +8,7 @@ from gameserver.players import users
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
 from gameserver.storage import Row, Transaction, metadata, upsert
+from gameserver.storage.tables import StoredBy
 
 ROLE_LENGTH_MAX = 64
 
@@ -53,6 +54,7 @@ player_roles = Table(
     Column("profile_id", String(36), primary_key=True),
     Column("created_ms", BigInteger, nullable=False),
     Index("player_roles_by_profile", "profile_id"),
+    info={"stored_by": StoredBy.APP},
 )
 KEPT = PlayerTable(
     player_roles, "profile_id", {"role": player_roles.c.role, "createdAt": player_roles.c.created_ms}

@@ -30,6 +30,7 @@ from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
 from gameserver.storage import Json, Row, Transaction, metadata
 from gameserver.storage.expiry import Expiry
+from gameserver.storage.tables import StoredBy
 from gameserver.wire import json
 
 TOKEN_BYTES = 32
@@ -153,6 +154,7 @@ one_time_tokens = Table(
     Column("epoch", BigInteger),  # the player's when it was made; null where there was no such player
     Index("one_time_tokens_by_subject", "app_id", "subject"),
     Index("one_time_tokens_by_expiry", "expires_ms"),
+    info={"stored_by": StoredBy.KEY},
 )
 KEPT = PlayerTable(  # of somebody who is another player now, links and handoffs lead nowhere
     one_time_tokens,

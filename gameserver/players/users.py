@@ -25,6 +25,7 @@ from gameserver.players.identities import ADD, identities
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
 from gameserver.storage import Json, Row, Transaction, locks, metadata, upsert
+from gameserver.storage.tables import StoredBy
 from gameserver.wire import json
 
 PROPERTIES_MAX = 100
@@ -171,6 +172,7 @@ user_properties = Table(
     Column("profile_id", String(36), primary_key=True),
     Column("properties", Json, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
+    info={"stored_by": StoredBy.PLAYER},
 )
 user_property_names = Table(
     "user_property_names",
@@ -178,6 +180,7 @@ user_property_names = Table(
     Column("app_id", String(64), primary_key=True),
     Column("name", String(64), primary_key=True),
     Column("kind", String(16), nullable=False),
+    info={"stored_by": StoredBy.APP},
 )
 UNDECLARED = (
     select(user_property_names.c.name, user_property_names.c.kind)

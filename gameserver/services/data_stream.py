@@ -11,6 +11,7 @@ from gameserver.jobs import forget_of_apps
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.rpc import Context, Service, Tx
 from gameserver.storage import Json, excluded, metadata, upsert
+from gameserver.storage.tables import StoredBy
 from gameserver.storage.timeline import DAY_MS, Timeline, first_id
 from gameserver.wire.errors import GameError, PacketTooLarge
 from gameserver.wire.shapes import FreeObject, Request
@@ -197,6 +198,7 @@ data_stream_reports = Table(
     Column("data", Json, nullable=False),
     Index("data_stream_reports_by_kind", "app_id", "kind", "id"),
     Index("data_stream_reports_by_profile", "app_id", "profile_id", "id"),
+    info={"stored_by": StoredBy.APP},
 )
 data_stream_counts = Table(
     "data_stream_counts",
@@ -206,6 +208,7 @@ data_stream_counts = Table(
     Column("app_id", String(64), nullable=False),
     Column("day", BigInteger, nullable=False),
     Column("reports", Integer, nullable=False),
+    info={"stored_by": StoredBy.PLAYER},
 )
 _r, _n = data_stream_reports.c, data_stream_counts.c
 _TODAY = excluded(data_stream_counts).day

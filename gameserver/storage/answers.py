@@ -30,7 +30,7 @@ from sqlalchemy.dialects import postgresql
 
 from gameserver.storage.errors import Conflict
 from gameserver.storage.expiry import Expiry
-from gameserver.storage.tables import excluded, fail_unless, metadata, upsert
+from gameserver.storage.tables import StoredBy, excluded, fail_unless, metadata, upsert
 from gameserver.storage.transaction import Transaction
 
 HOUR_MS = 3600 * 1000
@@ -45,6 +45,7 @@ packet_answers = Table(
     Column("note", Text),
     Column("stored_at", BigInteger, nullable=False),  # the end of the hour: see `store`
     Index(None, "stored_at"),
+    info={"stored_by": StoredBy.KEY},
 )
 
 

@@ -7,6 +7,7 @@ binds the value, or the column has a `server_default`.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Case, Column, Executable, Integer, MetaData, Table, Text, case
@@ -27,6 +28,22 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+class StoredBy(StrEnum):
+    """Which rows of a table belong together; stands in its `info` as `stored_by`.
+
+    The first column of the primary key, and of every unique key, is the one that says so: `profile_id` or
+    `owner_id`, `app_id`, `group_id`, `board_uid`. So rows of one owner may lie in one place when the tables
+    are spread over several databases, and a packet of one player finds all of theirs there.
+    """
+
+    PLAYER = "player"
+    APP = "app"
+    GROUP = "group"
+    BOARD = "board"
+    KEY = "key"  # a session or a token, which nobody looks for by its owner
+    SERVER = "server"  # small, and the same for all: a copy in each database
 
 
 class Json(UserDefinedType[str]):

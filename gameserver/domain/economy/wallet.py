@@ -26,6 +26,7 @@ from gameserver.apps.definition import Name
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
 from gameserver.storage import Transaction, excluded, json_rows, metadata, upsert
+from gameserver.storage.tables import StoredBy
 from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Reply
 
@@ -209,6 +210,7 @@ entries = Table(
     Column("kind", String(16), nullable=False),
     Column("amount", BigInteger, nullable=False),  # signed: the balance is the sum of these
     Column("at_ms", BigInteger, nullable=False),
+    info={"stored_by": StoredBy.PLAYER},
 )
 wallets = Table(
     "wallets",
@@ -222,6 +224,7 @@ wallets = Table(
     Column("revoked", BigInteger, nullable=False),
     CheckConstraint("balance = purchased + awarded - consumed - revoked", name="adds_up"),
     CheckConstraint("balance >= 0 OR revoked > 0", name="covered"),
+    info={"stored_by": StoredBy.PLAYER},
 )
 _COUNTERS = ("purchased", "balance", "consumed", "awarded", "revoked")
 # Of a merged player the ledger stays behind: what it added up to is one entry in the other's.

@@ -29,6 +29,7 @@ from gameserver.domain.leaderboards.tournaments import (
     write_schedule,
 )
 from gameserver.storage import Json, Row, metadata
+from gameserver.storage.tables import StoredBy
 from gameserver.wire import json
 from gameserver.wire.errors import GameError, InvalidParameterValue
 
@@ -92,6 +93,7 @@ boards = Table(
     UniqueConstraint("app_id", "board_id"),
     Index("leaderboards_by_reset", "reset_ms"),
     Index("leaderboards_by_expiry", "expires_ms"),
+    info={"stored_by": StoredBy.BOARD},
 )
 
 versions = Table(  # those that have ended; the running one stands in the board's row
@@ -102,6 +104,7 @@ versions = Table(  # those that have ended; the running one stands in the board'
     Column("started_ms", BigInteger, nullable=False),
     Column("ended_ms", BigInteger, nullable=False),
     Column("t_period", Json),
+    info={"stored_by": StoredBy.BOARD},
 )
 
 entries = Table(
@@ -121,6 +124,7 @@ entries = Table(
         "leaderboard_entries_by_member", "member_id", "board_uid", "version", "rank_key", "seq", "entry_id"
     ),
     Index("leaderboard_entries_by_seq", "seq"),
+    info={"stored_by": StoredBy.BOARD},
 )
 
 # Types

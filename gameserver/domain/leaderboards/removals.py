@@ -3,6 +3,7 @@
 from sqlalchemy import BigInteger, Column, Integer, String, Table, Text, bindparam, delete, select
 
 from gameserver.storage import metadata, upsert
+from gameserver.storage.tables import StoredBy
 
 removals = Table(
     "leaderboard_removals",
@@ -11,6 +12,7 @@ removals = Table(
     Column("version", Integer, primary_key=True),
     Column("entry_id", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False),
+    info={"stored_by": StoredBy.BOARD},
 )
 NOTE = upsert(removals, ["board_uid", "version", "entry_id"], ["seq"])
 NOTED = select(removals).limit(bindparam("most"))

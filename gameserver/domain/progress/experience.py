@@ -29,6 +29,7 @@ from gameserver.storage import (
     metadata,
     upsert,
 )
+from gameserver.storage.tables import StoredBy
 from gameserver.wire.errors import NoSession
 
 # Settings
@@ -220,6 +221,7 @@ player_progress = Table(
     Column("paid", Integer, nullable=False),
     Column("round", Integer, nullable=False),
     Column("version", BigInteger, nullable=False),
+    info={"stored_by": StoredBy.PLAYER},
 )
 KEPT = PlayerTable(
     player_progress,

@@ -27,6 +27,7 @@ from gameserver.apps import Declares, Mistake, Refers, Settings
 from gameserver.apps.definition import Name
 from gameserver.players.profiles import number
 from gameserver.storage import Transaction, locks, metadata, upsert
+from gameserver.storage.tables import StoredBy
 from gameserver.wire.errors import GameError, InvalidParameterValue
 
 VALUE_MAX = 2**53  # a double is exact up to here, and half of the clients read every number as a double
@@ -273,6 +274,7 @@ global_statistics = Table(
     Column("name", String(NAME_MAX), primary_key=True),
     Column("value", Float(53), nullable=False),
     Column("cut", BigInteger, nullable=False),  # whether the rule cut the last change: the answer tells
+    info={"stored_by": StoredBy.APP},
 )
 
 

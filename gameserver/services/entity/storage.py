@@ -33,6 +33,7 @@ from gameserver.documents.query import Fields
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.services.entity.rules import ALL_MAX
 from gameserver.storage import SearchedJson, excluded, metadata, upsert
+from gameserver.storage.tables import StoredBy
 
 entities = Table(
     "entities",
@@ -48,6 +49,7 @@ entities = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
     PrimaryKeyConstraint("owner_id", "entity_id"),
+    info={"stored_by": StoredBy.PLAYER},
 )
 _c = entities.c
 # Spelled alike where the index is made and where it is meant, or the engines do not know it again.

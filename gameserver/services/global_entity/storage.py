@@ -32,6 +32,7 @@ from gameserver.players.profiles import players
 from gameserver.services.global_entity.rules import NEVER_MS, Authority
 from gameserver.storage import SearchedJson, metadata
 from gameserver.storage.expiry import Expiry
+from gameserver.storage.tables import StoredBy
 
 entities = Table(
     "global_entities",
@@ -53,6 +54,7 @@ entities = Table(
     Index("global_entities_by_indexed_id", "app_id", "indexed_id", "created_ms", "entity_id"),
     Index("global_entities_by_owner", "owner_id", "acl_other", "created_ms", "entity_id"),
     Index("global_entities_by_expiry", "expires_ms"),
+    info={"stored_by": StoredBy.APP},
 )
 _c = entities.c
 _IS_SYSTEM = _c.owner_id.is_(None)

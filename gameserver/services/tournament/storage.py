@@ -35,6 +35,7 @@ from gameserver.domain.leaderboards.boards import boards, entries
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.storage import Json, metadata, upsert
 from gameserver.storage.expiry import Expiry
+from gameserver.storage.tables import StoredBy
 
 enrolments = Table(  # of periods that run; those of a period that has ended become results
     "tournament_enrolments",
@@ -49,6 +50,7 @@ enrolments = Table(  # of periods that run; those of a period that has ended bec
     Column("posted", Boolean, nullable=False),  # a score of their own, beyond the initial one
     Column("joined_ms", BigInteger, nullable=False),
     Index("tournament_enrolments_by_member", "member_id"),
+    info={"stored_by": StoredBy.BOARD},
 )
 
 results = Table(
@@ -77,6 +79,7 @@ results = Table(
     Index("tournament_results_by_member", "member_id", "board_uid", "version"),
     Index("tournament_results_to_pay", "pay_ms"),
     Index("tournament_results_by_end", "ended_ms"),
+    info={"stored_by": StoredBy.BOARD},
 )
 
 KEPT = (
@@ -122,6 +125,7 @@ closings = Table(  # periods that have ended and whose results are being made
     Column("sign", Integer, nullable=False),  # what makes a score of what entries are sorted by
     Column("pays", Boolean, nullable=False),  # without asking
     Column("reached", Json, nullable=False),
+    info={"stored_by": StoredBy.BOARD},
 )
 
 templates = Table(  # every version of a template stays: results are paid by the one of their period
@@ -135,6 +139,7 @@ templates = Table(  # every version of a template stays: results are paid by the
     Column("deleted", Boolean, nullable=False),
     Column("created_ms", BigInteger, nullable=False),  # of the first version
     Column("updated_ms", BigInteger, nullable=False),
+    info={"stored_by": StoredBy.APP},
 )
 
 division_sets = Table(
@@ -146,6 +151,7 @@ division_sets = Table(
     Column("version", Integer, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
+    info={"stored_by": StoredBy.APP},
 )
 
 instances = Table(
@@ -163,6 +169,7 @@ instances = Table(
     Column("members", Integer, nullable=False),
     Index("tournament_division_instances_by_board", "app_id", "board_id"),
     Index("tournament_division_instances_by_expiry", "expires_ms"),
+    info={"stored_by": StoredBy.APP},
 )
 
 _uid: BindParameter[str] = bindparam("uid")
