@@ -104,6 +104,7 @@ def write_step(title: str, folder: Path | None = None) -> Path | None:
     if not name:
         raise ValueError("expected a title of some words, such as 'Add guilds'")
     from alembic.autogenerate import produce_migrations, render_python_code
+    from alembic.operations.ops import CreateTableOp
     from alembic.runtime.migration import MigrationContext
 
     engine = create_engine("sqlite://", poolclass=StaticPool)
@@ -114,6 +115,9 @@ def write_step(title: str, folder: Path | None = None) -> Path | None:
         assert changes is not None, "comparing has always a result"
         if changes.is_empty():
             return None
+        for change in changes.ops:
+            if isinstance(change, CreateTableOp):
+                change.info = {}  # concerns the server, not the database
         body = render_python_code(
             changes, render_as_batch=True, render_item=_render_item, migration_context=context
         )
