@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.documents.documents import VersionMismatch, version_wanted
 from gameserver.domain.economy.wallet import InvalidCurrency
@@ -37,7 +37,7 @@ from gameserver.services.tournament.templates import Notifications, Template, Te
 from gameserver.storage import Aborted, Row, Transaction
 from gameserver.wire import json
 from gameserver.wire.errors import InvalidParameterValue
-from gameserver.wire.shapes import Request, read_value
+from gameserver.wire.shapes import Empty, Reply, Request, read_value
 
 WHERE = "data.configJson"
 LIST_MAX = 500
@@ -70,6 +70,32 @@ class OfTemplate(Request):
     tournament_code: str
 
 
+class TemplateReply(Reply, kw_only=True):
+    """A template as servers see it. One that servers made tells its scripts, whose ids are their paths."""
+
+    game_id: str
+    tournament_code: str
+    version: int
+    entry_type: str
+    description: dict[str, Any]
+    custom_json: dict[str, Any] | None
+    exclude_initial_scores_from_rewards: bool
+    payout_rules: list[Any] | UnsetType = UNSET
+    entry_fee: Any = UNSET
+    notifications: dict[str, Any]
+    post_script: str | UnsetType | None = UNSET
+    calc_script: str | UnsetType | None = UNSET
+    post_script_id: str | UnsetType = UNSET
+    calc_script_id: str | UnsetType = UNSET
+    created_at: int
+    updated_at: int
+
+
+class TemplatesReply(Reply):
+    tournament_templates_count: int
+    tournament_templates: list[TemplateReply]
+
+
 class CreateTemplate(OfTemplate):
     config_json: ConfigJson
 
@@ -80,7 +106,7 @@ class CreateTemplate(OfTemplate):
     access=Access.SERVER,
     errors=(DuplicateTemplate, InvalidCurrency, InvalidStatisticName),
 )
-async def create_template(ctx: Context, request: CreateTemplate) -> dict[str, Any]:
+async def create_template(ctx: Context, request: CreateTemplate) -> TemplateReply:
     """Make a tournament template. What is left out of the configuration is empty or off.
 
     Notifications say how players are told, by the services that can reach them; of those kinds, `complete` is
@@ -106,7 +132,7 @@ class EditTemplate(CreateTemplate):
     access=Access.SERVER,
     errors=(NoTemplate, VersionMismatch, InvalidCurrency, InvalidStatisticName),
 )
-async def edit_template(ctx: Context, request: EditTemplate) -> dict[str, Any]:
+async def edit_template(ctx: Context, request: EditTemplate) -> TemplateReply:
     """Change a tournament template; what is left out of the configuration stays.
 
     Holds for periods that begin later, with `applyChangesToLiveLeaderboards` for those that run as well.
@@ -137,14 +163,14 @@ class DeleteTemplate(OfTemplate):
     access=Access.SERVER,
     errors=(NoTemplate, VersionMismatch),
 )
-async def delete_template(ctx: Context, request: DeleteTemplate) -> dict[str, Any]:
+async def delete_template(ctx: Context, request: DeleteTemplate) -> Empty:
     """Delete a tournament template. Nobody enters it any more; results of periods that are over are paid."""
     version = version_wanted(request.version)
     row = await _stored(
         ctx, request.tournament_code, version if version != -1 else version_wanted(request.version_id)
     )
     await ctx.tx.run(storage.DELETE_TEMPLATE, app=ctx.app.id, of_code=row["code"])
-    return {}
+    return Empty()
 
 
 class ReadTemplate(OfTemplate):
@@ -152,7 +178,7 @@ class ReadTemplate(OfTemplate):
 
 
 @service.operation("SYS_READ_TOURNAMENT_TEMPLATE", tx=Tx.READ, access=Access.SERVER, errors=(NoTemplate,))
-async def read_template(ctx: Context, request: ReadTemplate) -> dict[str, Any]:
+async def read_template(ctx: Context, request: ReadTemplate) -> TemplateReply:
     """Read a tournament template, the latest version or the one that is named."""
     code, version = request.tournament_code, version_wanted(request.version)
     own = templates.declared(ctx.app, code)
@@ -167,7 +193,7 @@ async def read_template(ctx: Context, request: ReadTemplate) -> dict[str, Any]:
 @service.operation(
     "SYS_LIST_TOURNAMENT_TEMPLATES", tx=Tx.READ, access=Access.SERVER, errors=(InvalidParameterValue,)
 )
-async def list_templates(ctx: Context, request: ListRequest) -> dict[str, Any]:
+async def list_templates(ctx: Context, request: ListRequest) -> TemplatesReply:
     """List the latest versions of the tournament templates by code, at most 500."""
     found = {
         code: _declared_shown(ctx, template)
@@ -178,7 +204,7 @@ async def list_templates(ctx: Context, request: ListRequest) -> dict[str, Any]:
     for row in await ctx.tx.all(storage.ALL_TEMPLATES, app=ctx.app.id, most=LIST_MAX):
         found.setdefault(row["code"], _shown(ctx, row))
     shown = [found[code] for code in sorted(found, reverse=backwards)][:LIST_MAX]
-    return {"tournamentTemplatesCount": len(found), "tournamentTemplates": shown}
+    return TemplatesReply(tournament_templates_count=len(found), tournament_templates=shown)
 
 
 async def _versions(ctx: Context, code: str) -> list[Row]:
@@ -201,7 +227,7 @@ async def _stored(ctx: Context, code: str, version: int | None) -> Row:
 
 async def _add_version(
     ctx: Context, code: str, number: int, config: TemplateConfig, *, live: bool, created_ms: int
-) -> dict[str, Any]:
+) -> TemplateReply:
     row = {
         "app_id": ctx.app.id,
         "code": code,
@@ -221,24 +247,38 @@ def _no_template(code: str) -> NoTemplate:
     return NoTemplate(f"there is no tournament template {code[:64]!r}")
 
 
-def _shown(ctx: Context, row: Row | dict[str, Any]) -> dict[str, Any]:
+def _shown(ctx: Context, row: Row | dict[str, Any]) -> TemplateReply:
     config = json.read_stored(row["config"])
-    return {
-        "gameId": ctx.app.id,
-        "tournamentCode": row["code"],
-        "version": row["version"],
-        **config,
-        "postScriptId": config["postScript"] or "",
-        "calcScriptId": config["calcScript"] or "",
-        "createdAt": row["created_ms"],
-        "updatedAt": row["updated_ms"],
-    }
+    return TemplateReply(
+        game_id=ctx.app.id,
+        tournament_code=row["code"],
+        version=row["version"],
+        entry_type=config["entryType"],
+        description=config["description"],
+        custom_json=config["customJson"],
+        exclude_initial_scores_from_rewards=config["excludeInitialScoresFromRewards"],
+        payout_rules=config["payoutRules"],
+        entry_fee=config["entryFee"],
+        notifications=config["notifications"],
+        post_script=config["postScript"],
+        calc_script=config["calcScript"],
+        post_script_id=config["postScript"] or "",
+        calc_script_id=config["calcScript"] or "",
+        created_at=row["created_ms"],
+        updated_at=row["updated_ms"],
+    )
 
 
-def _declared_shown(ctx: Context, template: Template) -> dict[str, Any]:
-    shown = {"gameId": ctx.app.id, "version": template.version, **template.shown()}
-    told = msgspec.to_builtins(Notifications())
-    return {**shown, "notifications": told, "createdAt": 0, "updatedAt": 0}
+def _declared_shown(ctx: Context, template: Template) -> TemplateReply:
+    shown = msgspec.structs.asdict(template.shown())
+    return TemplateReply(
+        game_id=ctx.app.id,
+        version=template.version,
+        notifications=msgspec.to_builtins(Notifications()),
+        created_at=0,
+        updated_at=0,
+        **shown,
+    )
 
 
 # Division sets
@@ -266,6 +306,28 @@ class OfSet(Request):
     div_set_id: str
 
 
+class SetReply(Reply):
+    """A division set. Instances are made like the board `lb_template`, and take `max` members each."""
+
+    game_id: str
+    div_set_id: str
+    entry_type: EntryType
+    desc: str
+    schedule_type: str
+    lb_template: str
+    max: int
+    expiry_days: int
+    custom_json: dict[str, Any] | None
+    created_at: int
+    updated_at: int
+    version: int
+
+
+class SetsReply(Reply):
+    count: int
+    div_set_configs: list[SetReply]
+
+
 class CreateSet(OfSet):
     config_json: ConfigJson
 
@@ -276,7 +338,7 @@ class CreateSet(OfSet):
     access=Access.SERVER,
     errors=(DuplicateDivisionSet, NoLeaderboard, NoTournament, NoSuchSchedule),
 )
-async def create_set(ctx: Context, request: CreateSet) -> dict[str, Any]:
+async def create_set(ctx: Context, request: CreateSet) -> SetReply:
     """Make a division set: its instances are boards like the template board, of `maxPlayers` players each.
 
     Instances are made as players join, and run as long as the period of the template board.
@@ -309,7 +371,7 @@ class EditSet(CreateSet):
     access=Access.SERVER,
     errors=(NoDivisionSet, VersionMismatch, NoSuchSchedule),
 )
-async def edit_set(ctx: Context, request: EditSet) -> dict[str, Any]:
+async def edit_set(ctx: Context, request: EditSet) -> SetReply:
     """Change a division set; what is left out stays. Instances that exist keep their board and period."""
     row = await find_set(ctx, request.div_set_id, request.version)
     given = object_of(request.config_json, WHERE, FREE_IN_CONFIG)
@@ -354,7 +416,7 @@ async def delete_set(ctx: Context, request: DeleteSet) -> None:
 
 
 @service.operation("SYS_READ_DIVISION_SET_CONFIG", tx=Tx.READ, access=Access.SERVER, errors=(NoDivisionSet,))
-async def read_set_config(ctx: Context, request: OfSet) -> dict[str, Any]:
+async def read_set_config(ctx: Context, request: OfSet) -> SetReply:
     """Read a division set."""
     return set_shown(ctx, await find_set(ctx, request.div_set_id))
 
@@ -362,13 +424,13 @@ async def read_set_config(ctx: Context, request: OfSet) -> dict[str, Any]:
 @service.operation(
     "SYS_LIST_DIVISION_SET_CONFIGS", tx=Tx.READ, access=Access.SERVER, errors=(InvalidParameterValue,)
 )
-async def list_sets(ctx: Context, request: ListRequest) -> dict[str, Any]:
+async def list_sets(ctx: Context, request: ListRequest) -> SetsReply:
     """List the division sets by id, at most 500."""
     backwards = request.backwards
     rows = list(await ctx.tx.all(storage.DIVISION_SETS, app=ctx.app.id, most=LIST_MAX))
     if backwards:
         rows.reverse()
-    return {"count": len(rows), "divSetConfigs": [set_shown(ctx, row) for row in rows]}
+    return SetsReply(count=len(rows), div_set_configs=[set_shown(ctx, row) for row in rows])
 
 
 async def find_set(ctx: Context, set_id: str, version: int | None = None) -> Row:
@@ -415,20 +477,20 @@ async def is_model(tx: Transaction, board: Board) -> bool:
     return await tx.one(storage.USES_BOARD, app=board.app_id, board=board.board_id) is not None
 
 
-def set_shown(ctx: Context, row: Row | dict[str, Any]) -> dict[str, Any]:
+def set_shown(ctx: Context, row: Row | dict[str, Any]) -> SetReply:
     """Return a division set as servers see it."""
     config = _decode_set(row["config"])
-    return {
-        "gameId": ctx.app.id,
-        "divSetId": row["div_set_id"],
-        "entryType": config.entry_type,
-        "desc": config.desc,
-        "scheduleType": config.schedule_type,
-        "lbTemplate": config.template_leaderboard_id,
-        "max": config.most,
-        "expiryDays": config.expire_results_after_days,
-        "customJson": config.custom_json,
-        "createdAt": row["created_ms"],
-        "updatedAt": row["updated_ms"],
-        "version": row["version"],
-    }
+    return SetReply(
+        game_id=ctx.app.id,
+        div_set_id=row["div_set_id"],
+        entry_type=config.entry_type,
+        desc=config.desc,
+        schedule_type=config.schedule_type,
+        lb_template=config.template_leaderboard_id,
+        max=config.most,
+        expiry_days=config.expire_results_after_days,
+        custom_json=config.custom_json,
+        created_at=row["created_ms"],
+        updated_at=row["updated_ms"],
+        version=row["version"],
+    )

@@ -1,7 +1,5 @@
 """Divisions: tournaments in groups of limited size, each on a board of its own that lives for one period."""
 
-from typing import Any
-
 import msgspec
 
 from gameserver.domain.leaderboards import (
@@ -36,7 +34,7 @@ from gameserver.services.tournament.base import (
     service,
 )
 from gameserver.services.tournament.configs import OfSet, SetConfig, find_set, set_config
-from gameserver.services.tournament.playing import LeftReply, joined, status
+from gameserver.services.tournament.playing import JoinedReply, LeftReply, StatusReply, joined, status
 from gameserver.services.tournament.rules import (
     Entered,
     Period,
@@ -50,7 +48,7 @@ from gameserver.services.tournament.rules import (
 )
 from gameserver.storage import Aborted, Row, locks
 from gameserver.wire import json
-from gameserver.wire.shapes import Request
+from gameserver.wire.shapes import Reply, Request
 
 TRIES_MAX = 20  # of ids that somebody else may have taken for boards of their own
 
@@ -63,6 +61,13 @@ class JoinDivision(OfSet, kw_only=True):
 def of_set(ctx: Context, request: JoinDivision) -> list[str]:
     """Return the lock of a division set, in which all who join take places."""
     return [locks.shared_lock(ctx.app.id, "division", request.div_set_id)]
+
+
+class InDivisionReply(JoinedReply):
+    """`leaderboard_id` is the board of the instance."""
+
+    leaderboard_id: str
+    created_at: int
 
 
 @service.operation(
@@ -80,14 +85,20 @@ def of_set(ctx: Context, request: JoinDivision) -> list[str]:
         WrongEntryType,
     ),
 )
-async def join_division(ctx: Context, request: JoinDivision) -> dict[str, Any]:
+async def join_division(ctx: Context, request: JoinDivision) -> InDivisionReply:
     """Enter the caller in an instance of a division set that has room; collects the entry fee.
 
     Answers with the instance's board. A further instance is made when all are full.
     """
     entered = await enter(ctx, request, ctx.player_id, EntryType.PLAYER)
-    told = {"leaderboardId": entered.board.board_id, "createdAt": ctx.now_ms}
-    return told | await joined(ctx, entered)
+    told = await joined(ctx, entered)
+    return InDivisionReply(
+        leaderboard_id=entered.board.board_id,
+        created_at=ctx.now_ms,
+        enrolled=told.enrolled,
+        entry_fee=told.entry_fee,
+        balance=told.balance,
+    )
 
 
 async def enter(ctx: Context, request: JoinDivision, member_id: str, entry_type: EntryType) -> Entered:
@@ -235,12 +246,12 @@ async def leave_for(ctx: Context, board_id: str, member_id: str) -> LeftReply:
 
 
 @service.operation("GET_DIVISION_INFO", tx=Tx.READ, errors=(NoDivisionSet, NoLeaderboard, NoTournament))
-async def get_info(ctx: Context, request: OfSet) -> dict[str, Any]:
+async def get_info(ctx: Context, request: OfSet) -> StatusReply:
     """Read the tournaments of a division set, and the caller's part in it."""
     return await info(ctx, request.div_set_id, ctx.player_id, EntryType.PLAYER)
 
 
-async def info(ctx: Context, set_id: str, member_id: str, entry_type: EntryType) -> dict[str, Any]:
+async def info(ctx: Context, set_id: str, member_id: str, entry_type: EntryType) -> StatusReply:
     """Return the tournaments of a division set, and a member's part in it."""
     config = set_config(await find_set(ctx, set_id))
     active = await ctx.tx.one(
@@ -254,22 +265,46 @@ class Nothing(Request):
     """A request without parameters."""
 
 
+Boards = dict[str, list[str]]
+"""Ids of boards by division set."""
+
+
+class GroupDivisionsReply(Reply):
+    """The boards of the instances, by state and division set."""
+
+    active: Boards = msgspec.field(name="ACTIVE")
+    pending: Boards = msgspec.field(name="PENDING")
+    complete: Boards = msgspec.field(name="COMPLETE")
+
+
+class DivisionsReply(GroupDivisionsReply):
+    """With those whose reward waits."""
+
+    claimable: Boards = msgspec.field(name="CLAIMABLE")
+
+
 @service.operation("GET_MY_DIVISIONS", tx=Tx.READ)
-async def get_mine(ctx: Context, request: Nothing) -> dict[str, dict[str, list[str]]]:
+async def get_mine(ctx: Context, request: Nothing) -> DivisionsReply:
     """List the boards of the caller's instances by state and division set.
 
     PENDING: play is to come. ACTIVE: it goes on. CLAIMABLE: it is over, and the reward waits. COMPLETE: it is
     over, and the results are being made, or the reward was claimed.
     """
-    return await divisions_of(ctx, ctx.player_id, claimable=True)
+    found = await divisions_of(ctx, ctx.player_id, claimable=True)
+    return DivisionsReply(
+        active=found["ACTIVE"],
+        pending=found["PENDING"],
+        complete=found["COMPLETE"],
+        claimable=found["CLAIMABLE"],
+    )
 
 
-async def divisions_of(ctx: Context, member_id: str, *, claimable: bool) -> dict[str, dict[str, list[str]]]:
+async def divisions_of(ctx: Context, member_id: str, *, claimable: bool) -> dict[str, Boards]:
     """Return the boards of a member's instances by state and division set."""
     states = (
         ("ACTIVE", "PENDING", "CLAIMABLE", "COMPLETE") if claimable else ("ACTIVE", "PENDING", "COMPLETE")
     )
-    found: dict[str, dict[str, list[str]]] = {state: {} for state in states}
+    found: dict[str, Boards] = {state: {} for state in states}
     for row in await ctx.tx.all(storage.DIVISIONS, member=member_id, now_ms=ctx.now_ms):
         state = _state(row, ctx.now_ms, claimable=claimable)
         found[state].setdefault(row["div_set_id"], []).append(row["board_id"])

@@ -1,6 +1,6 @@
 """Tournaments of groups: the same for a group, by its members. Groups pay no fee and are paid nothing."""
 
-from typing import Any
+from msgspec import UNSET
 
 from gameserver.domain import social
 from gameserver.domain.leaderboards import CURRENT, EntryType, NoLeaderboard
@@ -21,6 +21,7 @@ from gameserver.services.tournament.base import (
 )
 from gameserver.services.tournament.configs import OfSet
 from gameserver.services.tournament.divisions import (
+    GroupDivisionsReply,
     JoinDivision,
     divisions_of,
     enter,
@@ -30,8 +31,11 @@ from gameserver.services.tournament.divisions import (
 )
 from gameserver.services.tournament.playing import (
     LeftReply,
+    PostReply,
     PostScore,
     PostWithResults,
+    ResultsReply,
+    StatusReply,
     leave_board,
     post_for,
     shown_post,
@@ -47,7 +51,7 @@ async def check_member(ctx: Context, group_id: str) -> None:
     await social.check_member(ctx.core.hooks, ctx.tx, ctx.app.id, group_id, ctx.player_id)
 
 
-class JoinedReply(Reply):
+class GroupJoinedReply(Reply):
     enrolled: bool
 
 
@@ -62,13 +66,13 @@ class JoinGroup(OfBoard, kw_only=True):
     tx=Tx.WRITE,
     errors=(NoLeaderboard, UnknownGroup, NotGroupMember, WrongEntryType, AlreadyEnrolled),
 )
-async def join_group(ctx: Context, request: JoinGroup) -> JoinedReply:
+async def join_group(ctx: Context, request: JoinGroup) -> GroupJoinedReply:
     """Enter a group of the caller in a tournament of groups."""
     await check_member(ctx, request.group_id)
     mine = await find_mine(ctx, request.leaderboard_id, request.group_id)
     check_entry_type(mine.board, EntryType.GROUP)
     await enrol(ctx, mine, request.group_id, request.tournament_code, request.initial_score)
-    return JoinedReply(enrolled=True)
+    return GroupJoinedReply(enrolled=True)
 
 
 class OfGroupBoard(OfBoard, kw_only=True):
@@ -93,7 +97,7 @@ class GetGroupStatus(OfGroupBoard):
 @service.operation(
     "GET_GROUP_TOURNAMENT_STATUS", tx=Tx.READ, errors=(NoLeaderboard, UnknownGroup, WrongEntryType)
 )
-async def group_status(ctx: Context, request: GetGroupStatus) -> dict[str, Any]:
+async def group_status(ctx: Context, request: GetGroupStatus) -> StatusReply:
     """Read the tournaments of a board of groups, and the part that a group of the caller has in it."""
     await check_member(ctx, request.group_id)
     return await status(ctx, request.leaderboard_id, request.group_id, EntryType.GROUP, request.version_id)
@@ -106,7 +110,7 @@ class PostGroupScore(PostScore, kw_only=True):
 @service.operation(
     "POST_GROUP_TOURNAMENT_SCORE", tx=Tx.WRITE, errors=(NoLeaderboard, UnknownGroup, NotEnrolled)
 )
-async def post_group_score(ctx: Context, request: PostGroupScore) -> dict[str, Any]:
+async def post_group_score(ctx: Context, request: PostGroupScore) -> PostReply:
     """Post a score of a group of the caller to a tournament the group has entered."""
     await check_member(ctx, request.group_id)
     return shown_post(*await post_for(ctx, request, request.group_id, EntryType.GROUP))
@@ -121,17 +125,19 @@ class PostGroupWithResults(PostWithResults, kw_only=True):
     tx=Tx.WRITE,
     errors=(NoLeaderboard, UnknownGroup, NotEnrolled),
 )
-async def post_group_with_results(ctx: Context, request: PostGroupWithResults) -> dict[str, Any]:
+async def post_group_with_results(ctx: Context, request: PostGroupWithResults) -> ResultsReply:
     """Post a score of a group of the caller, and read the scores around it."""
     await check_member(ctx, request.group_id)
     answer = await with_results(ctx, request, request.group_id, EntryType.GROUP)
-    before = answer["postScore"].get("previousLeaderboard")
-    entries = [*answer["scores"], *([] if before is None else [before])]
-    groups = await social.groups(ctx.core.hooks, ctx.tx, ctx.app.id, [entry["groupId"] for entry in entries])
+    before = answer.post_score.previous_leaderboard
+    entries = [*answer.scores, *([] if before is UNSET else [before])]
+    groups = await social.groups(
+        ctx.core.hooks, ctx.tx, ctx.app.id, [str(entry.group_id) for entry in entries]
+    )
     for entry in entries:
-        group = groups.get(entry["groupId"])
-        entry["groupName"] = "" if group is None else group.name
-        entry["groupSummaryData"] = (None if group is None else json_out(group.summary_data)) or {}
+        group = groups.get(str(entry.group_id))
+        entry.group_name = "" if group is None else group.name
+        entry.group_summary_data = (None if group is None else json_out(group.summary_data)) or {}
     return answer
 
 
@@ -142,12 +148,19 @@ class JoinGroupDivision(JoinDivision, kw_only=True):
     group_id: str
 
 
+class GroupInDivisionReply(GroupJoinedReply):
+    """`leaderboard_id` is the board of the instance."""
+
+    leaderboard_id: str
+    created_at: int
+
+
 @service.operation("JOIN_GROUP_DIVISION", tx=Tx.WRITE, locks=of_set, errors=(NoDivisionSet, UnknownGroup))
-async def join_group_division(ctx: Context, request: JoinGroupDivision) -> dict[str, Any]:
+async def join_group_division(ctx: Context, request: JoinGroupDivision) -> GroupInDivisionReply:
     """Enter a group of the caller in an instance of a division set that has room."""
     await check_member(ctx, request.group_id)
     entered = await enter(ctx, request, request.group_id, EntryType.GROUP)
-    return {"leaderboardId": entered.board.board_id, "createdAt": ctx.now_ms, "enrolled": True}
+    return GroupInDivisionReply(leaderboard_id=entered.board.board_id, created_at=ctx.now_ms, enrolled=True)
 
 
 @service.operation("LEAVE_GROUP_DIVISION_INSTANCE", tx=Tx.WRITE, errors=(NotADivision, UnknownGroup))
@@ -162,7 +175,7 @@ class OfGroupSet(OfSet, kw_only=True):
 
 
 @service.operation("GET_GROUP_DIVISION_INFO", tx=Tx.READ, errors=(NoDivisionSet, UnknownGroup))
-async def get_group_info(ctx: Context, request: OfGroupSet) -> dict[str, Any]:
+async def get_group_info(ctx: Context, request: OfGroupSet) -> StatusReply:
     """Read the tournaments of a division set, and the part that a group of the caller has in it."""
     await check_member(ctx, request.group_id)
     return await info(ctx, request.div_set_id, request.group_id, EntryType.GROUP)
@@ -173,14 +186,16 @@ class OfGroup(Request):
 
 
 @service.operation("GET_GROUP_DIVISIONS", tx=Tx.READ, errors=(UnknownGroup, NotGroupMember))
-async def get_group_divisions(ctx: Context, request: OfGroup) -> dict[str, dict[str, list[str]]]:
+async def get_group_divisions(ctx: Context, request: OfGroup) -> GroupDivisionsReply:
     """List the boards of the instances that a group of the caller is in, by state and division set."""
     await check_member(ctx, request.group_id)
-    return await divisions_of(ctx, request.group_id, claimable=False)
+    found = await divisions_of(ctx, request.group_id, claimable=False)
+    return GroupDivisionsReply(active=found["ACTIVE"], pending=found["PENDING"], complete=found["COMPLETE"])
 
 
 @service.operation("SYS_GET_GROUP_DIVISIONS", tx=Tx.READ, access=Access.SERVER, errors=(UnknownGroup,))
-async def sys_get_group_divisions(ctx: Context, request: OfGroup) -> dict[str, dict[str, list[str]]]:
+async def sys_get_group_divisions(ctx: Context, request: OfGroup) -> GroupDivisionsReply:
     """List the boards of the instances that a group is in, by state and division set."""
     await social.group(ctx.core.hooks, ctx.tx, ctx.app.id, request.group_id)
-    return await divisions_of(ctx, request.group_id, claimable=False)
+    found = await divisions_of(ctx, request.group_id, claimable=False)
+    return GroupDivisionsReply(active=found["ACTIVE"], pending=found["PENDING"], complete=found["COMPLETE"])

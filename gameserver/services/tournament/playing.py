@@ -2,8 +2,10 @@
 
 from typing import Annotated, Any
 
-from msgspec import Meta
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
+from gameserver.domain.economy.wallet import Balance
 from gameserver.domain.leaderboards import CURRENT, Board, EntryType, Leaderboards, NoLeaderboard, RankedPages
 from gameserver.domain.leaderboards.boards import InvalidVersion
 from gameserver.domain.leaderboards.periods import read_time
@@ -35,6 +37,7 @@ from gameserver.services.tournament.base import (
 from gameserver.services.tournament.rules import (
     Entered,
     Mine,
+    Part,
     Period,
     balances,
     check_entry_type,
@@ -53,7 +56,7 @@ from gameserver.services.tournament.rules import (
     result_shown,
     running,
 )
-from gameserver.services.tournament.templates import fee_shown
+from gameserver.services.tournament.templates import FeeReply, TournamentReply, fee_shown
 from gameserver.storage import Row, locks
 from gameserver.wire.shapes import FreeObjectOrText, Reply
 
@@ -65,6 +68,18 @@ ROWS_MAX = 500
 class JoinTournament(OfBoard, kw_only=True):
     tournament_code: str
     initial_score: Score = 0
+
+
+class BalanceReply(Reply):
+    currency: dict[str, Balance]
+
+
+class JoinedReply(Reply):
+    """`balance` is what the player has after the fee."""
+
+    enrolled: bool
+    entry_fee: FeeReply
+    balance: BalanceReply
 
 
 @service.operation(
@@ -84,7 +99,7 @@ class JoinTournament(OfBoard, kw_only=True):
         WrongEntryType,
     ),
 )
-async def join(ctx: Context, request: JoinTournament) -> dict[str, Any]:
+async def join(ctx: Context, request: JoinTournament) -> JoinedReply:
     """Enter the caller in a tournament that runs on a board, with an initial score; collects the entry fee.
 
     Refused outside of the time of enrolment, and when the fee is more than the caller has: nothing happens.
@@ -95,13 +110,13 @@ async def join(ctx: Context, request: JoinTournament) -> dict[str, Any]:
     return await joined(ctx, entered)
 
 
-async def joined(ctx: Context, entered: Entered) -> dict[str, Any]:
+async def joined(ctx: Context, entered: Entered) -> JoinedReply:
     """Return what a player is told who has entered."""
-    return {
-        "enrolled": True,
-        "entryFee": fee_shown(entered.template.entry_fee),
-        "balance": {"currency": await balances(ctx, ctx.player_id)},
-    }
+    return JoinedReply(
+        enrolled=True,
+        entry_fee=fee_shown(entered.template.entry_fee),
+        balance=BalanceReply(currency=await balances(ctx, ctx.player_id)),
+    )
 
 
 class LeftReply(Reply):
@@ -138,22 +153,43 @@ class GetStatus(OfBoard):
     version_id: VersionId = CURRENT
 
 
+class Timetable(Reply):
+    """When the phases begin and end (ms since 1970). `t_state`: PENDING, ACTIVE or COMPLETE."""
+
+    t_registration_start: int
+    t_registration_end: int
+    t_play_start: int
+    t_play_end: int
+    t_state: str
+
+
+class StatusReply(Reply, kw_only=True):
+    """The tournaments of a period; `leaderboard_enrollment` is there for who has entered."""
+
+    enrolled: bool
+    version_id: int
+    server_time: int = msgspec.field(name="server_time")
+    tournament_timetable: Timetable
+    tournament_configs: list[TournamentReply]
+    leaderboard_enrollment: Part | UnsetType = UNSET
+
+
 @service.operation("GET_TOURNAMENT_STATUS", tx=Tx.READ, errors=(NoLeaderboard, NoTournament, InvalidVersion))
-async def get_status(ctx: Context, request: GetStatus) -> dict[str, Any]:
+async def get_status(ctx: Context, request: GetStatus) -> StatusReply:
     """Read the tournaments of a board's running period, or of an earlier one, and the caller's part in it."""
     return await status(ctx, request.leaderboard_id, ctx.player_id, EntryType.PLAYER, request.version_id)
 
 
 async def status(
     ctx: Context, board_id: str, member_id: str, entry_type: EntryType, version: int | None = CURRENT
-) -> dict[str, Any]:
+) -> StatusReply:
     """Return the tournaments of a period and a member's part in it."""
     board, row = await find_mine(ctx, board_id, member_id)
     check_entry_type(board, entry_type)
     wanted = board.find_version(CURRENT if version is None else version)
     if wanted == board.version:
         period = running(board)
-        part = None if row is None else part_shown(board, row)
+        part = None if row is None else part_shown(board, row, Part)
         state = period.state(ctx.now_ms)
     else:
         period = await _ended(ctx, board, wanted)
@@ -162,20 +198,20 @@ async def status(
     found = await templates.of_period(
         ctx.tx, ctx.app, period.codes, period, now_ms=ctx.now_ms, over=wanted != board.version
     )
-    shown = {
-        "enrolled": part is not None,
-        "versionId": wanted,
-        "server_time": ctx.now_ms,
-        "tournamentTimetable": {
-            "tRegistrationStart": period.times.t_registration_start,
-            "tRegistrationEnd": period.times.t_registration_end,
-            "tPlayStart": period.times.t_play_start,
-            "tPlayEnd": period.times.t_play_end,
-            "tState": state,
-        },
-        "tournamentConfigs": [template.shown() for template in found.values()],
-    }
-    return shown if part is None else shown | {"leaderboardEnrollment": part}
+    return StatusReply(
+        enrolled=part is not None,
+        version_id=wanted,
+        server_time=ctx.now_ms,
+        tournament_timetable=Timetable(
+            t_registration_start=period.times.t_registration_start,
+            t_registration_end=period.times.t_registration_end,
+            t_play_start=period.times.t_play_start,
+            t_play_end=period.times.t_play_end,
+            t_state=state,
+        ),
+        tournament_configs=[template.shown() for template in found.values()],
+        leaderboard_enrollment=UNSET if part is None else part,
+    )
 
 
 async def _ended(ctx: Context, board: Board, version: int) -> Period:
@@ -191,7 +227,7 @@ async def _ended(ctx: Context, board: Board, version: int) -> Period:
     raise NoTournament("this version was no tournament, or is no longer retained")
 
 
-async def _ended_part(ctx: Context, board: Board, version: int, member_id: str) -> dict[str, Any] | None:
+async def _ended_part(ctx: Context, board: Board, version: int, member_id: str) -> Part | None:
     """Return a member's part in a period that is over; without a rank while the results are not there yet."""
 
     async def read(board: Board) -> Row | None:
@@ -200,9 +236,9 @@ async def _ended_part(ctx: Context, board: Board, version: int, member_id: str) 
     # In this order: the results take the place of what players entered at a moment in between.
     row = await ctx.core.get(Leaderboards).reading(ctx, board.board_id, read)
     if row is not None:
-        return part_shown(board, row)
+        return part_shown(board, row, Part)
     result = await ctx.tx.one(storage.RESULT, uid=board.uid, member=member_id, of_version=version)
-    return None if result is None else result_shown(result)
+    return None if result is None else result_shown(result, Part)
 
 
 # Posting
@@ -225,8 +261,54 @@ POSTING = (
 )
 
 
+class ScoreRow(Reply, kw_only=True):
+    """A score with its place: of a player, with `name` and what belongs to it, or of a group.
+
+    `score_updated_at`: when it was reached.
+    """
+
+    player_id: str | UnsetType = UNSET
+    group_id: str | UnsetType = UNSET
+    score: int
+    data: Any
+    created_at: int
+    updated_at: int
+    score_updated_at: int
+    t_code: str | None
+    is_initial_t_score: bool
+    t_rank: int = 0
+    t_notified_at: int = 0
+    index: int
+    rank: int
+    name: str | UnsetType = UNSET
+    picture_url: str | UnsetType | None = UNSET
+    summary_friend_data: Any = UNSET
+    group_name: str | UnsetType = UNSET
+    group_summary_data: Any = UNSET
+
+
+class PostReply(Part, kw_only=True):
+    """A member's part after a post. `previous_score` is there if they had one.
+
+    With results, `rank` is the new place, and `previous_leaderboard` where the member stood before.
+    """
+
+    leaderboard_id: str
+    version_id: int
+    player_id: str | UnsetType = UNSET
+    group_id: str | UnsetType = UNSET
+    previous_score: int | UnsetType = UNSET
+    rank: int | UnsetType = UNSET
+    previous_leaderboard: ScoreRow | UnsetType = UNSET
+
+
+class ResultsReply(Reply):
+    post_score: PostReply
+    scores: list[ScoreRow]
+
+
 @service.operation("POST_TOURNAMENT_SCORE", tx=Tx.WRITE, errors=POSTING)
-async def post_score(ctx: Context, request: PostScore) -> dict[str, Any]:
+async def post_score(ctx: Context, request: PostScore) -> PostReply:
     """Post a score to a tournament the caller has entered. The board's type says what becomes of it.
 
     `roundStartedEpoch` is when the round began (ms since 1970): it must have begun during play. A board with
@@ -285,18 +367,20 @@ async def _auto_join(
     return await post(ctx, entered.board, member_id, score, data)
 
 
-def shown_post(board: Board, member_id: str, after: Row, before: Row | None) -> dict[str, Any]:
+def shown_post(board: Board, member_id: str, after: Row, before: Row | None) -> PostReply:
     """Return what is told after a post."""
     is_group = board.entry_type is EntryType.GROUP
-    shown = {
-        "leaderboardId": board.board_id,
-        "versionId": board.version,
-        "groupId" if is_group else "playerId": member_id,
-        **part_shown(board, after),
-    }
-    if before is not None and before["rank_key"] is not None:
-        shown["previousScore"] = board.key(before["rank_key"])
-    return shown
+    had_score = before is not None and before["rank_key"] is not None
+    return part_shown(
+        board,
+        after,
+        PostReply,
+        leaderboard_id=board.board_id,
+        version_id=board.version,
+        player_id=UNSET if is_group else member_id,
+        group_id=member_id if is_group else UNSET,
+        previous_score=board.key(before["rank_key"]) if before is not None and had_score else UNSET,
+    )
 
 
 class PostWithResults(PostScore, kw_only=True):
@@ -311,7 +395,7 @@ class PostWithResults(PostScore, kw_only=True):
 
 
 @service.operation("POST_TOURNAMENT_SCORE_WITH_RESULTS", tx=Tx.WRITE, errors=POSTING)
-async def post_with_results(ctx: Context, request: PostWithResults) -> dict[str, Any]:
+async def post_with_results(ctx: Context, request: PostWithResults) -> ResultsReply:
     """Post a score, and read the scores around it. `initialScore` is for automatic enrolment.
 
     `postScore` tells the new place as `rank`, and in `previousLeaderboard` where the caller stood before.
@@ -321,7 +405,7 @@ async def post_with_results(ctx: Context, request: PostWithResults) -> dict[str,
 
 async def with_results(
     ctx: Context, request: PostWithResults, member_id: str, entry_type: EntryType
-) -> dict[str, Any]:
+) -> ResultsReply:
     """Post a score for a member, and return what is told after that, with the scores around it."""
     boards = ctx.core.get(Leaderboards)
 
@@ -343,41 +427,37 @@ async def with_results(
     shown = shown_post(*done)
     for place, row in found.entries:
         if row["entry_id"] == now["entry_id"]:
-            shown["rank"] = place + 1
+            shown.rank = place + 1
     if earlier is not None and stood is not None:
         for entry in _scores(board, stood, {member_id: earlier}):
-            shown["previousLeaderboard"] = entry
+            shown.previous_leaderboard = entry
     parts = {row["member_id"]: row for row in rows}
-    return {"postScore": shown, "scores": _scores(board, found, parts)}
+    return ResultsReply(post_score=shown, scores=_scores(board, found, parts))
 
 
-def _scores(board: Board, found: RankedPages, parts: dict[str, Row]) -> list[dict[str, Any]]:
+def _scores(board: Board, found: RankedPages, parts: dict[str, Row]) -> list[ScoreRow]:
     """Return standings with what their members have entered: rows with `code` and `posted`."""
     shown = []
     for place, row in found.entries:
         part = parts.get(row["member_id"])
-        entry = {
-            "score": board.key(row["rank_key"]),
-            "data": json_out(row["data"]),
-            "createdAt": row["created_ms"],
-            "updatedAt": row["updated_ms"],
-            "tCode": None if part is None else part["code"],
-            "isInitialTScore": part is not None and not part["posted"],
-            "tRank": 0,
-            "tNotifiedAt": 0,
-            "scoreUpdatedAt": row["updated_ms"],
-            "index": place,
-            "rank": place + 1,
-        }
+        entry = ScoreRow(
+            score=board.key(row["rank_key"]),
+            data=json_out(row["data"]),
+            created_at=row["created_ms"],
+            updated_at=row["updated_ms"],
+            score_updated_at=row["updated_ms"],
+            t_code=None if part is None else part["code"],
+            is_initial_t_score=part is not None and not part["posted"],
+            index=place,
+            rank=place + 1,
+        )
         if board.entry_type is EntryType.GROUP:
-            entry["groupId"] = row["member_id"]
+            entry.group_id = row["member_id"]
         else:
-            entry |= {
-                "playerId": row["member_id"],
-                "name": row["name"] or "",
-                "pictureUrl": row["picture_url"],
-                "summaryFriendData": json_out(row["summary_friend_data"]),
-            }
+            entry.player_id = row["member_id"]
+            entry.name = row["name"] or ""
+            entry.picture_url = row["picture_url"]
+            entry.summary_friend_data = json_out(row["summary_friend_data"])
         shown.append(entry)
     return shown
 
@@ -394,7 +474,7 @@ class PostOnBehalfOf(PostScore, kw_only=True):
     access=Access.SERVER,
     errors=(NoLeaderboard, NoTournament, NotEnrolled, UnknownProfile),
 )
-async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> dict[str, Any]:
+async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> PostReply:
     """Post a score for a player who has entered.
 
     With `forceCreate`, a board with automatic enrolment enters them first.

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import msgspec
+
+from gameserver.domain.economy.wallet import Balance
 from gameserver.domain.leaderboards import CURRENT, Board, EntryType, Leaderboards, NoLeaderboard, no_board
 from gameserver.domain.leaderboards.boards import InvalidVersion
 from gameserver.rpc import Context, Tx
@@ -18,6 +21,7 @@ from gameserver.services.tournament.base import (
 )
 from gameserver.services.tournament.payouts import claim, reward_of
 from gameserver.services.tournament.rules import (
+    Part,
     balances,
     check_entry_type,
     find_mine,
@@ -28,12 +32,50 @@ from gameserver.services.tournament.rules import (
 )
 from gameserver.services.tournament.templates import one_of_period
 from gameserver.storage import Row
+from gameserver.wire.shapes import Reply
+
+
+class RewardReply(Part, kw_only=True):
+    """A member's part, and what it brings: points, currency, statistics."""
+
+    rewards: dict[str, Any]
+
+
+class ClaimedTournament(RewardReply, kw_only=True):
+    """`t_c_version` is the version of the template that promised the reward."""
+
+    leaderboard_id: str
+    leaderboard_version: int
+    t_c_version: int = msgspec.field(name="tCVersion")
+    t_claimed: int
+
+
+class ClaimDetails(Reply, kw_only=True):
+    """`xp`: the levels that were reached, if any."""
+
+    tournaments: list[ClaimedTournament]
+    milestones: list[Any] = msgspec.field(default_factory=list)
+    xp: dict[str, Any]
+
+
+class ClaimReply(Reply):
+    """What was paid, and what the player has after it. There are no parent and peer apps here."""
+
+    rewards: dict[str, Any]
+    reward_details: ClaimDetails
+    statistics: dict[str, float]
+    experience_points: int
+    experience_level: int
+    xp_capped: bool
+    currency: dict[str, Balance]
+    parent_currency: dict[str, Any] = msgspec.field(default_factory=dict)
+    peer_currency: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 @service.operation(
     "VIEW_CURRENT_REWARD", tx=Tx.READ, errors=(NoLeaderboard, NoTournament, NotEnrolled, WrongEntryType)
 )
-async def view_current(ctx: Context, request: OfBoard) -> dict[str, Any]:
+async def view_current(ctx: Context, request: OfBoard) -> RewardReply:
     """Read what the caller would get if the tournament ended now."""
     board, row = await find_mine(ctx, request.leaderboard_id, ctx.player_id)
     check_entry_type(board, EntryType.PLAYER)
@@ -51,7 +93,7 @@ async def view_current(ctx: Context, request: OfBoard) -> dict[str, Any]:
     assert counted is not None
     better, size = counted
     rewards = template.reward(int(better) + 1, size, posted=row["posted"])
-    return part_shown(board, row) | {"tRank": int(better) + 1, "rewards": rewards.shown()}
+    return part_shown(board, row, RewardReply, t_rank=int(better) + 1, rewards=rewards.shown())
 
 
 class OfVersion(OfBoard):
@@ -61,11 +103,11 @@ class OfVersion(OfBoard):
 @service.operation(
     "VIEW_REWARD", tx=Tx.READ, errors=(NoLeaderboard, NotEnrolled, NotProcessed, InvalidVersion)
 )
-async def view_reward(ctx: Context, request: OfVersion) -> dict[str, Any]:
+async def view_reward(ctx: Context, request: OfVersion) -> RewardReply:
     """Read what the caller got, or can claim, for a tournament that is over; -1 is their latest one."""
     row = await _result(ctx, request)
     reward = await reward_of(ctx.tx, ctx.app, row, ctx.now_ms)
-    return result_shown(row) | {"rewards": reward.rewards.shown()}
+    return result_shown(row, RewardReply, rewards=reward.rewards.shown())
 
 
 @service.operation(
@@ -73,7 +115,7 @@ async def view_reward(ctx: Context, request: OfVersion) -> dict[str, Any]:
     tx=Tx.WRITE,
     errors=(NoLeaderboard, NotEnrolled, NotProcessed, AlreadyClaimed, InvalidVersion),
 )
-async def claim_reward(ctx: Context, request: OfVersion) -> dict[str, Any]:
+async def claim_reward(ctx: Context, request: OfVersion) -> ClaimReply:
     """Claim the caller's reward for a tournament that is over, once; -1 is their latest one.
 
     `tCVersion` is the version of the template that promised it.
@@ -82,27 +124,25 @@ async def claim_reward(ctx: Context, request: OfVersion) -> dict[str, Any]:
     if row["claimed_ms"]:
         raise AlreadyClaimed("the reward has been claimed")
     reward, progress, paid = await claim(ctx.tx, ctx.app, row, ctx.now_ms)
-    tournament = {
-        "leaderboardId": row["board_id"],
-        "leaderboardVersion": row["version"],
-        **result_shown(row),
-        "tCVersion": reward.version,
-        "tClaimed": ctx.now_ms,
-        "tClaimedAt": ctx.now_ms,
-        "rewards": reward.rewards.shown(),
-    }
-    return {
-        "rewards": paid.rewards,
-        "rewardDetails": {
-            "tournaments": [tournament],
-            "milestones": [],
-            "xp": paid.reward_details.get("xp", {}),
-        },
-        **progress.shown(),
-        "currency": paid.currency or await balances(ctx, ctx.player_id),
-        "parentCurrency": {},
-        "peerCurrency": {},
-    }
+    tournament = result_shown(
+        row,
+        ClaimedTournament,
+        leaderboard_id=row["board_id"],
+        leaderboard_version=row["version"],
+        t_c_version=reward.version,
+        t_claimed=ctx.now_ms,
+        t_claimed_at=ctx.now_ms,
+        rewards=reward.rewards.shown(),
+    )
+    return ClaimReply(
+        rewards=paid.rewards,
+        reward_details=ClaimDetails(tournaments=[tournament], xp=paid.reward_details.get("xp", {})),
+        statistics=progress.settings.shown(progress.values),
+        experience_points=progress.experience,
+        experience_level=progress.level,
+        xp_capped=progress.capped,
+        currency=paid.currency or await balances(ctx, ctx.player_id),
+    )
 
 
 async def _result(ctx: Context, request: OfVersion) -> Row:

@@ -1,6 +1,6 @@
 """Periods and who takes part: when one may enter and post, entering, leaving."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -44,6 +44,9 @@ from gameserver.services.tournament.base import (
 )
 from gameserver.services.tournament.templates import Template
 from gameserver.storage import Aborted, Row, Transaction
+from gameserver.wire.shapes import Reply
+
+AnyPart = TypeVar("AnyPart", bound="Part")
 
 # Periods
 
@@ -311,34 +314,50 @@ async def leave(ctx: Context, board: Board, member_id: str) -> int:
 # Showing
 
 
-def part_shown(board: Board, row: Row) -> dict[str, Any]:
-    """Return a member's part in the running period."""
-    return {
-        "score": 0 if row["rank_key"] is None else board.key(row["rank_key"]),
-        "data": json_out(row["data"]),
-        "createdAt": row["created_ms"] or 0,
-        "updatedAt": row["updated_ms"] or 0,
-        "tCode": row["code"],
-        "isInitialTScore": not row["posted"],
-        "tRank": 0,
-        "tClaimedAt": 0,
-        "tNotifiedAt": 0,
-    }
+class Part(Reply, kw_only=True):
+    """A member's part in a tournament. Times are 0 for what has not happened.
+
+    `t_notified_at` is 0 when nobody has told them of the end.
+    """
+
+    score: int
+    data: Any
+    created_at: int
+    updated_at: int
+    t_code: str
+    is_initial_t_score: bool
+    t_rank: int = 0
+    t_claimed_at: int = 0
+    t_notified_at: int = 0
 
 
-def result_shown(row: Row) -> dict[str, Any]:
-    """Return a member's part in a period that is over. `tNotifiedAt` is 0 when nobody has told them."""
-    return {
+def part_shown(board: Board, row: Row, kind: type[AnyPart], **more: Any) -> AnyPart:
+    """Return a member's part in the running period, with what `kind` tells besides."""
+    return kind(
+        score=0 if row["rank_key"] is None else board.key(row["rank_key"]),
+        data=json_out(row["data"]),
+        created_at=row["created_ms"] or 0,
+        updated_at=row["updated_ms"] or 0,
+        t_code=row["code"],
+        is_initial_t_score=not row["posted"],
+        **more,
+    )
+
+
+def result_shown(row: Row, kind: type[AnyPart], **more: Any) -> AnyPart:
+    """Return a member's part in a period that is over, with what `kind` tells besides."""
+    values: dict[str, Any] = {
         "score": row["score"],
         "data": json_out(row["data"]),
-        "createdAt": row["created_ms"],
-        "updatedAt": row["updated_ms"],
-        "tCode": row["code"],
-        "isInitialTScore": not row["posted"],
-        "tRank": row["rank"],
-        "tClaimedAt": row["claimed_ms"],
-        "tNotifiedAt": row["notified_ms"] or 0,
+        "created_at": row["created_ms"],
+        "updated_at": row["updated_ms"],
+        "t_code": row["code"],
+        "is_initial_t_score": not row["posted"],
+        "t_rank": row["rank"],
+        "t_claimed_at": row["claimed_ms"],
+        "t_notified_at": row["notified_ms"] or 0,
     }
+    return kind(**{**values, **more})
 
 
 def json_out(text: str | None) -> msgspec.Raw | None:

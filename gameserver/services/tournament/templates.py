@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Protocol
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.apps import App
 from gameserver.domain.economy.wallet import CurrencySettings
@@ -101,6 +101,31 @@ class TemplateConfig(Request):
     entry_fee: Fee = msgspec.field(default_factory=Fee)
 
 
+class FeeReply(Reply):
+    """What it costs to enter; without currencies nothing."""
+
+    currency: dict[str, int] | UnsetType = UNSET
+
+
+class RuleReply(Reply):
+    """A line of the payouts. `reward` is as of experience levels: points, currency, statistics."""
+
+    rank: Rank
+    reward: dict[str, Any]
+
+
+class TournamentReply(Reply, kw_only=True):
+    """A tournament as players see it before they enter. Groups pay no fee and are paid nothing."""
+
+    tournament_code: str
+    entry_type: EntryType
+    description: dict[str, Any]
+    custom_json: dict[str, Any] | None
+    exclude_initial_scores_from_rewards: bool
+    payout_rules: list[RuleReply] | UnsetType = UNSET
+    entry_fee: FeeReply | UnsetType = UNSET
+
+
 class Template(msgspec.Struct, frozen=True, kw_only=True):
     """A template, wherever it comes from."""
 
@@ -122,18 +147,18 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
                 return payout.rewards
         return Rewards()
 
-    def shown(self) -> dict[str, Any]:
+    def shown(self) -> TournamentReply:
         """Return what players see before they enter."""
-        shown: dict[str, Any] = {
-            "tournamentCode": self.code,
-            "entryType": self.entry_type,
-            "description": self.description,
-            "customJson": self.custom_json or {},
-            "excludeInitialScoresFromRewards": self.exclude_initial,
-        }
+        shown = TournamentReply(
+            tournament_code=self.code,
+            entry_type=self.entry_type,
+            description=self.description,
+            custom_json=self.custom_json or {},
+            exclude_initial_scores_from_rewards=self.exclude_initial,
+        )
         if self.entry_type is EntryType.PLAYER:
-            shown["payoutRules"] = [_rule_shown(payout) for payout in self.payouts]
-            shown["entryFee"] = fee_shown(self.entry_fee)
+            shown.payout_rules = [_rule_shown(payout) for payout in self.payouts]
+            shown.entry_fee = fee_shown(self.entry_fee)
         return shown
 
 
@@ -163,23 +188,19 @@ def _fits(payout: Payout, rank: int, size: int) -> bool:
     return payout.rest
 
 
-def _rule_shown(payout: Payout) -> dict[str, Any]:
+def _rule_shown(payout: Payout) -> RuleReply:
     rank = Rank(
         rank_abs=payout.rank,
         rank_up_to=payout.up_to,
         rank_to_percent=None if payout.percent is None else number(payout.percent),
         rank_remainder=-1 if payout.rest else None,
     )
-    named = msgspec.to_builtins(rank)
-    return {
-        "rank": {name: value for name, value in named.items() if value is not None},
-        "reward": payout.rewards.shown(),
-    }
+    return RuleReply(rank=rank, reward=payout.rewards.shown())
 
 
-def fee_shown(fee: dict[str, int]) -> dict[str, Any]:
+def fee_shown(fee: dict[str, int]) -> FeeReply:
     """Return an entry fee under the names clients know."""
-    return {"currency": fee} if fee else {}
+    return FeeReply(currency=fee or UNSET)
 
 
 # Where templates come from

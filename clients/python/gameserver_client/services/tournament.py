@@ -11,24 +11,259 @@ from typing import Any, Literal, NotRequired, TypedDict
 from gameserver_client.service import R, Service, typed
 
 
-class JoinedReply(TypedDict):
+class Balance(TypedDict):
+    """What a player has of a currency, and what it was added up from since the last reset."""
+
+    purchased: int
+    balance: int
+    consumed: int
+    awarded: int
+    revoked: int
+
+
+class BalanceReply(TypedDict):
+    currency: dict[str, Balance]
+
+
+class ClaimDetails(TypedDict):
+    """`xp`: the levels that were reached, if any."""
+
+    tournaments: list[ClaimedTournament]
+    milestones: list[Any]
+    xp: dict[str, Any]
+
+
+class ClaimReply(TypedDict):
+    """What was paid, and what the player has after it. There are no parent and peer apps here."""
+
+    rewards: dict[str, Any]
+    rewardDetails: ClaimDetails
+    statistics: dict[str, float]
+    experiencePoints: int
+    experienceLevel: int
+    xpCapped: bool
+    currency: dict[str, Balance]
+    parentCurrency: dict[str, Any]
+    peerCurrency: dict[str, Any]
+
+
+class ClaimedTournament(TypedDict):
+    """`t_c_version` is the version of the template that promised the reward."""
+
+    score: int
+    data: Any
+    createdAt: int
+    updatedAt: int
+    tCode: str
+    isInitialTScore: bool
+    tRank: int
+    tClaimedAt: int
+    tNotifiedAt: int
+    rewards: dict[str, Any]
+    leaderboardId: str
+    leaderboardVersion: int
+    tCVersion: int
+    tClaimed: int
+
+
+class DivisionsReply(TypedDict):
+    """With those whose reward waits."""
+
+    ACTIVE: dict[str, list[str]]
+    PENDING: dict[str, list[str]]
+    COMPLETE: dict[str, list[str]]
+    CLAIMABLE: dict[str, list[str]]
+
+
+class FeeReply(TypedDict):
+    """What it costs to enter; without currencies nothing."""
+
+    currency: NotRequired[dict[str, int]]
+
+
+class GroupDivisionsReply(TypedDict):
+    """The boards of the instances, by state and division set."""
+
+    ACTIVE: dict[str, list[str]]
+    PENDING: dict[str, list[str]]
+    COMPLETE: dict[str, list[str]]
+
+
+class GroupInDivisionReply(TypedDict):
+    """`leaderboard_id` is the board of the instance."""
+
     enrolled: bool
+    leaderboardId: str
+    createdAt: int
+
+
+class GroupJoinedReply(TypedDict):
+    enrolled: bool
+
+
+class InDivisionReply(TypedDict):
+    """`leaderboard_id` is the board of the instance."""
+
+    enrolled: bool
+    entryFee: FeeReply
+    balance: BalanceReply
+    leaderboardId: str
+    createdAt: int
+
+
+class JoinedReply(TypedDict):
+    """`balance` is what the player has after the fee."""
+
+    enrolled: bool
+    entryFee: FeeReply
+    balance: BalanceReply
 
 
 class LeftReply(TypedDict):
     numScoresRemoved: int
 
 
+class Part(TypedDict):
+    """A member's part in a tournament. Times are 0 for what has not happened.
+
+    `t_notified_at` is 0 when nobody has told them of the end.
+    """
+
+    score: int
+    data: Any
+    createdAt: int
+    updatedAt: int
+    tCode: str
+    isInitialTScore: bool
+    tRank: int
+    tClaimedAt: int
+    tNotifiedAt: int
+
+
+class PostReply(TypedDict):
+    """A member's part after a post. `previous_score` is there if they had one.
+
+    With results, `rank` is the new place, and `previous_leaderboard` where the member stood before.
+    """
+
+    score: int
+    data: Any
+    createdAt: int
+    updatedAt: int
+    tCode: str
+    isInitialTScore: bool
+    tRank: int
+    tClaimedAt: int
+    tNotifiedAt: int
+    leaderboardId: str
+    versionId: int
+    playerId: NotRequired[str]
+    groupId: NotRequired[str]
+    previousScore: NotRequired[int]
+    rank: NotRequired[int]
+    previousLeaderboard: NotRequired[ScoreRow]
+
+
+class Rank(TypedDict):
+    """Who gets a reward; one of them is set. `rank_remainder` is -1 for everybody else."""
+
+    rankAbs: int | None
+    rankUpTo: int | None
+    rankToPercent: float | None
+    rankRemainder: int | None
+
+
+class ResultsReply(TypedDict):
+    postScore: PostReply
+    scores: list[ScoreRow]
+
+
+class RewardReply(TypedDict):
+    """A member's part, and what it brings: points, currency, statistics."""
+
+    score: int
+    data: Any
+    createdAt: int
+    updatedAt: int
+    tCode: str
+    isInitialTScore: bool
+    tRank: int
+    tClaimedAt: int
+    tNotifiedAt: int
+    rewards: dict[str, Any]
+
+
+class RuleReply(TypedDict):
+    """A line of the payouts. `reward` is as of experience levels: points, currency, statistics."""
+
+    rank: Rank
+    reward: dict[str, Any]
+
+
+class ScoreRow(TypedDict):
+    """A score with its place: of a player, with `name` and what belongs to it, or of a group.
+
+    `score_updated_at`: when it was reached.
+    """
+
+    playerId: NotRequired[str]
+    groupId: NotRequired[str]
+    score: int
+    data: Any
+    createdAt: int
+    updatedAt: int
+    scoreUpdatedAt: int
+    tCode: str | None
+    isInitialTScore: bool
+    tRank: int
+    tNotifiedAt: int
+    index: int
+    rank: int
+    name: NotRequired[str]
+    pictureUrl: NotRequired[str | None]
+    summaryFriendData: NotRequired[Any]
+    groupName: NotRequired[str]
+    groupSummaryData: NotRequired[Any]
+
+
+class StatusReply(TypedDict):
+    """The tournaments of a period; `leaderboard_enrollment` is there for who has entered."""
+
+    enrolled: bool
+    versionId: int
+    server_time: int
+    tournamentTimetable: Timetable
+    tournamentConfigs: list[TournamentReply]
+    leaderboardEnrollment: NotRequired[Part]
+
+
+class Timetable(TypedDict):
+    """When the phases begin and end (ms since 1970). `t_state`: PENDING, ACTIVE or COMPLETE."""
+
+    tRegistrationStart: int
+    tRegistrationEnd: int
+    tPlayStart: int
+    tPlayEnd: int
+    tState: str
+
+
+class TournamentReply(TypedDict):
+    """A tournament as players see it before they enter. Groups pay no fee and are paid nothing."""
+
+    tournamentCode: str
+    entryType: Literal["GROUP", "PLAYER"]
+    description: dict[str, Any]
+    customJson: dict[str, Any] | None
+    excludeInitialScoresFromRewards: bool
+    payoutRules: NotRequired[list[RuleReply]]
+    entryFee: NotRequired[FeeReply]
+
+
 class TournamentService(Service[R]):
     wire_name = "tournament"
 
     @typed
-    def claim_tournament_reward(
-        self,
-        *,
-        leaderboard_id: str,
-        version_id: int | None = None,
-    ) -> dict[str, Any]:
+    def claim_tournament_reward(self, *, leaderboard_id: str, version_id: int | None = None) -> ClaimReply:
         """Claim the caller's reward for a tournament that is over, once; -1 is their latest one.
 
         `tCVersion` is the version of the template that promised it.
@@ -40,17 +275,17 @@ class TournamentService(Service[R]):
         )
 
     @typed
-    def get_division_info(self, *, div_set_id: str) -> dict[str, Any]:
+    def get_division_info(self, *, div_set_id: str) -> StatusReply:
         """Read the tournaments of a division set, and the caller's part in it."""
         return self._call("GET_DIVISION_INFO", {"divSetId": div_set_id})
 
     @typed
-    def get_group_divisions(self, *, group_id: str) -> dict[str, dict[str, list[str]]]:
+    def get_group_divisions(self, *, group_id: str) -> GroupDivisionsReply:
         """List the boards of the instances that a group of the caller is in, by state and division set."""
         return self._call("GET_GROUP_DIVISIONS", {"groupId": group_id})
 
     @typed
-    def get_group_division_info(self, *, div_set_id: str, group_id: str) -> dict[str, Any]:
+    def get_group_division_info(self, *, div_set_id: str, group_id: str) -> StatusReply:
         """Read the tournaments of a division set, and the part that a group of the caller has in it."""
         return self._call("GET_GROUP_DIVISION_INFO", {"divSetId": div_set_id, "groupId": group_id})
 
@@ -61,7 +296,7 @@ class TournamentService(Service[R]):
         leaderboard_id: str,
         group_id: str,
         version_id: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> StatusReply:
         """Read the tournaments of a board of groups, and the part that a group of the caller has in it."""
         return self._call(
             "GET_GROUP_TOURNAMENT_STATUS",
@@ -70,7 +305,7 @@ class TournamentService(Service[R]):
         )
 
     @typed
-    def get_my_divisions(self) -> dict[str, dict[str, list[str]]]:
+    def get_my_divisions(self) -> DivisionsReply:
         """List the boards of the caller's instances by state and division set.
 
         PENDING: play is to come. ACTIVE: it goes on. CLAIMABLE: it is over, and the reward waits.
@@ -79,7 +314,7 @@ class TournamentService(Service[R]):
         return self._call("GET_MY_DIVISIONS", {})
 
     @typed
-    def get_tournament_status(self, *, leaderboard_id: str, version_id: int | None = None) -> dict[str, Any]:
+    def get_tournament_status(self, *, leaderboard_id: str, version_id: int | None = None) -> StatusReply:
         """Read the tournaments of a board's running period, or of an earlier one, and the caller's part in
         it.
         """
@@ -96,7 +331,7 @@ class TournamentService(Service[R]):
         div_set_id: str,
         tournament_code: str,
         initial_score: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> InDivisionReply:
         """Enter the caller in an instance of a division set that has room; collects the entry fee.
 
         Answers with the instance's board. A further instance is made when all are full.
@@ -115,7 +350,7 @@ class TournamentService(Service[R]):
         tournament_code: str,
         group_id: str,
         initial_score: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> GroupInDivisionReply:
         """Enter a group of the caller in an instance of a division set that has room."""
         return self._call(
             "JOIN_GROUP_DIVISION",
@@ -131,7 +366,7 @@ class TournamentService(Service[R]):
         group_id: str,
         tournament_code: str,
         initial_score: int | None = None,
-    ) -> JoinedReply:
+    ) -> GroupJoinedReply:
         """Enter a group of the caller in a tournament of groups."""
         return self._call(
             "JOIN_GROUP_TOURNAMENT",
@@ -146,7 +381,7 @@ class TournamentService(Service[R]):
         leaderboard_id: str,
         tournament_code: str,
         initial_score: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> JoinedReply:
         """Enter the caller in a tournament that runs on a board, with an initial score; collects the entry
         fee.
 
@@ -194,7 +429,7 @@ class TournamentService(Service[R]):
         group_id: str,
         data: dict[str, Any] | str | None = None,
         round_started_epoch: float | str | None = None,
-    ) -> dict[str, Any]:
+    ) -> PostReply:
         """Post a score of a group of the caller to a tournament the group has entered."""
         return self._call(
             "POST_GROUP_TOURNAMENT_SCORE",
@@ -215,7 +450,7 @@ class TournamentService(Service[R]):
         before_count: int | None = None,
         after_count: int | None = None,
         initial_score: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> ResultsReply:
         """Post a score of a group of the caller, and read the scores around it."""
         return self._call(
             "POST_GROUP_TOURNAMENT_SCORE_WITH_RESULTS",
@@ -238,7 +473,7 @@ class TournamentService(Service[R]):
         score: int,
         data: dict[str, Any] | str | None = None,
         round_started_epoch: float | str | None = None,
-    ) -> dict[str, Any]:
+    ) -> PostReply:
         """Post a score to a tournament the caller has entered.
 
         The board's type says what becomes of it.
@@ -264,7 +499,7 @@ class TournamentService(Service[R]):
         before_count: int | None = None,
         after_count: int | None = None,
         initial_score: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> ResultsReply:
         """Post a score, and read the scores around it.
 
         `initialScore` is for automatic enrolment.
@@ -286,11 +521,11 @@ class TournamentService(Service[R]):
         )
 
     @typed
-    def view_current_reward(self, *, leaderboard_id: str) -> dict[str, Any]:
+    def view_current_reward(self, *, leaderboard_id: str) -> RewardReply:
         """Read what the caller would get if the tournament ended now."""
         return self._call("VIEW_CURRENT_REWARD", {"leaderboardId": leaderboard_id})
 
     @typed
-    def view_reward(self, *, leaderboard_id: str, version_id: int | None = None) -> dict[str, Any]:
+    def view_reward(self, *, leaderboard_id: str, version_id: int | None = None) -> RewardReply:
         """Read what the caller got, or can claim, for a tournament that is over; -1 is their latest one."""
         return self._call("VIEW_REWARD", {"leaderboardId": leaderboard_id}, {"versionId": version_id})
