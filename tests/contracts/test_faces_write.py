@@ -381,8 +381,8 @@ async def test_a_commit_whose_outcome_is_unknown_happens_once(
     write = game.core.database.write
 
     @asynccontextmanager
-    async def write_and_never_know() -> AsyncIterator[Transaction]:
-        async with write() as tx:
+    async def write_and_never_know(*payer: Any) -> AsyncIterator[Transaction]:
+        async with write(*payer) as tx:
             yield tx
         monkeypatch.undo()
         raise CommitUnknown("the connection broke")

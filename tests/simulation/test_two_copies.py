@@ -35,7 +35,7 @@ async def test_a_logout_whose_commit_was_not_heard_of_ends_the_session(
     player = await game.player()
     write = game.core.database.write
     with monkeypatch.context() as patch:
-        patch.setattr(game.core.database, "write", lambda: CommittedUnheard(write()))
+        patch.setattr(game.core.database, "write", lambda *payer: CommittedUnheard(write(*payer)))
         body = player.body(
             ("playerState", "UPDATE_NAME", {"playerName": "Ada"}), ("playerState", "LOGOUT", {})
         )
