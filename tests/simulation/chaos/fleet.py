@@ -45,6 +45,8 @@ APP_TOML = f"""\
 id = "{APP_ID}"
 secret = "{SECRET}"
 title = "Chaos"
+[login]
+anonymous_id_alone = true
 [playerStatistics]
 create_unknown = true
 [globalGameStatistics]
