@@ -29,10 +29,10 @@ import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
 from gameserver import logs, sessions, storage
+from gameserver.admin import link
 from gameserver.app import GameServer, open_server, registry
 from gameserver.apps import App, load_apps, write_sample, write_schema
 from gameserver.apps.schema import SCHEMA_NAME
-from gameserver.cli import link
 from gameserver.faces import ops
 from gameserver.http_server import (
     CONNECTIONS_PER_ADDRESS_MAX,

@@ -10,7 +10,6 @@ from gameserver.cli.reach import do
 from gameserver.players.audit import KINDS
 from gameserver.settings import Settings
 
-_DEFAULT = Settings()
 _COLUMNS = {
     "at_ms": "WHEN",
     "kind": "EVENT",
@@ -37,6 +36,7 @@ def _group() -> None:
     epilog="Examples:\n\n`gameserver audit list 10001 --event refusal --since 2030-01-31`\n\n"
     "`gameserver audit list 10001 --profile 4f0c6a0e-… --json`",
 )
+@options.reaching
 def audit_list(
     app_id: options.AppId,
     *,
@@ -58,10 +58,7 @@ def audit_list(
     until: options.Until = None,
     limit: options.Limit = 50,
     after: Annotated[str, typer.Option("--after", help="Id of the last event already seen.")] = "",
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
     as_json: options.AsJson = False,
 ) -> None:
     """List events of an app, the newest first.
@@ -80,7 +77,7 @@ def audit_list(
         "session": session,
     }
     rows = do(
-        Settings(apps=apps, data=data, redis=redis, database=database),
+        where,
         "audit_list",
         app=app_id,
         limit=limit,

@@ -36,7 +36,6 @@ _TYPER: dict[str, Any] = {
 app = typer.Typer(
     help="A game backend you host yourself. In an empty folder, `gameserver serve` is a whole one.",
     epilog=EXIT_CODES,
-    add_completion=False,
     **_TYPER,
 )
 sessions = typer.Typer(help="Open sessions: see and end them.", **_TYPER)
@@ -211,6 +210,22 @@ def serve(
         fail(str(error))
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        say([__version__])
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take what may stand before any command."""
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
@@ -331,26 +346,21 @@ _SESSION_COLUMNS = {
     "list",
     epilog=_examples("gameserver session list 10001", "gameserver session list 10001 --profile 4f0c6a0e-…"),
 )
+@options.reaching
 def session_list(
     app_id: options.AppId,
     *,
     profile: Annotated[str, typer.Option("--profile", help="Only those of this player.")] = "",
     limit: options.Limit = 50,
     after: Annotated[str, typer.Option("--after", help="The last session already seen.")] = "",
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
     as_json: options.AsJson = False,
 ) -> None:
     """List open sessions. They are named by a digest: the ids themselves are known to clients alone.
 
     Without --redis the running server is asked; it is found through the data folder.
     """
-    settings = _settings(apps, data, redis, database)
-    rows = do(
-        settings, "session_list", needs_server=True, app=app_id, limit=limit, after=after, profile=profile
-    )
+    rows = do(where, "session_list", needs_server=True, app=app_id, limit=limit, after=after, profile=profile)
     show_rows(rows, _SESSION_COLUMNS, as_json=as_json, none="no open sessions")
     show_more(rows, "session", limit, as_json=as_json)
 
@@ -363,24 +373,21 @@ def session_list(
         "gameserver session end 10001 --all",
     ),
 )
+@options.reaching
 def session_end(
     app_id: options.AppId,
     session: Annotated[str, typer.Argument(help="The session, as `session list` names it.")] = "",
     *,
     profile: Annotated[str, typer.Option("--profile", help="All sessions of this player.")] = "",
     every: Annotated[bool, typer.Option("--all", help="All sessions of the app.")] = False,
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
     as_json: options.AsJson = False,
 ) -> None:
     """End sessions. Once this command has ended, no process accepts them."""
     if sum(map(bool, (session, profile, every))) != 1:
         fail("name one of: a session, --profile, --all", Exit.USAGE)
-    settings = _settings(apps, data, redis, database)
     done = do(
-        settings,
+        where,
         "session_end",
         needs_server=True,
         app=app_id,
@@ -403,16 +410,14 @@ def session_end(
         """gameserver call 10001 playerState.UPDATE_NAME '{"playerName":"Ada"}' --profile 4f0c6a0e-…""",
     )
 )
+@options.reaching
 def call(
     app_id: options.AppId,
     operation: Annotated[str, typer.Argument(help="service.OPERATION", show_default=False)],
     data_json: Annotated[str, typer.Argument(metavar="[JSON]", help="Its data, a JSON object.")] = "{}",
     *,
     profile: Annotated[str, typer.Option("--profile", help="The player on whose behalf it runs.")] = "",
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
 ) -> None:
     """Run an operation with the authority of a server, and print its data as JSON.
 
@@ -424,8 +429,7 @@ def call(
         fail(f"the data is not JSON: {error}", Exit.USAGE)
     if not isinstance(arguments, dict):
         fail("the data is a JSON object, such as '{}'", Exit.USAGE)
-    settings = _settings(apps, data, redis, database)
-    entry = do(settings, "call", app=app_id, operation=operation, data=arguments, profile=profile)
+    entry = do(where, "call", app=app_id, operation=operation, data=arguments, profile=profile)
     if entry["status"] != 200:  # noqa: PLR2004 - what the protocol says for "done"
         fail(f"{entry['status']}/{entry['reason_code']}: {entry['status_message']}")
     show_json(entry.get("data"))
@@ -469,10 +473,6 @@ def export_protocol(
         raise typer.Exit(Exit.PROBLEMS if stale else Exit.OK)
     folder.mkdir(parents=True, exist_ok=True)
     say(f"written: {path}" for path in protocol_export.write(offered, folder))
-
-
-def _settings(apps: Path, data: Path, redis: str, database: str) -> Settings:
-    return Settings(apps=apps, data=data, redis=redis, database=database)
 
 
 def _count(number: int, noun: str) -> str:

@@ -13,7 +13,6 @@ from gameserver.services.data_stream import KINDS
 from gameserver.settings import Settings
 
 BRIEF = 100  # characters of a report that a table shows
-_DEFAULT = Settings()
 _COLUMNS = {
     "at_ms": "WHEN",
     "kind": "KIND",
@@ -38,6 +37,7 @@ def _group() -> None:
     epilog="Examples:\n\n`gameserver datastream list 10001 --kind crash --since 2030-01-31`\n\n"
     "`gameserver datastream list 10001 --name LevelUp --limit 500 --json`",
 )
+@options.reaching
 def datastream_list(
     app_id: options.AppId,
     *,
@@ -52,10 +52,7 @@ def datastream_list(
     until: options.Until = None,
     limit: options.Limit = 50,
     after: Annotated[str, typer.Option("--after", help="Id of the last report already seen.")] = "",
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
     as_json: options.AsJson = False,
 ) -> None:
     """List reports of an app, the newest first.
@@ -73,7 +70,7 @@ def datastream_list(
         "game_version": version,
     }
     rows = do(
-        Settings(apps=apps, data=data, redis=redis, database=database),
+        where,
         "datastream_list",
         app=app_id,
         limit=limit,

@@ -10,7 +10,6 @@ from gameserver.cli.output import show_record, show_rows
 from gameserver.cli.reach import do
 from gameserver.settings import Settings
 
-_DEFAULT = Settings()
 _COLUMNS = {
     "name": "JOB",
     "last_run": "LAST RUN",
@@ -27,12 +26,10 @@ jobs = typer.Typer(help="Clean-up, rotation, payouts: work without a request.", 
 
 
 @jobs.command("list", epilog="Example: `gameserver jobs list --json`")
+@options.reaching
 def job_list(
     *,
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
     as_json: options.AsJson = False,
 ) -> None:
     """List all jobs: when each ran last (UTC), how late it is, how often in a row it has failed, and why.
@@ -40,39 +37,33 @@ def job_list(
     OVERDUE counts rows that should be gone by now, WAITING is enqueued work, GIVEN UP what has failed so
     often that it waits for `gameserver jobs retry`.
     """
-    rows = do(Settings(apps=apps, data=data, redis=redis, database=database), "job_list")
+    rows = do(where, "job_list")
     shown = rows if as_json else [{**row, "last_run": _when(row), "late": _late(row)} for row in rows]
     show_rows(shown, _COLUMNS, as_json=as_json, none="no jobs")
 
 
 @jobs.command("run", epilog="Example: `gameserver jobs run packets.forget`")
+@options.reaching
 def job_run(
     job: Name,
     *,
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
     as_json: options.AsJson = False,
 ) -> None:
     """Run a job that has a schedule, out of turn, and wait for it."""
-    settings = Settings(apps=apps, data=data, redis=redis, database=database)
-    show_record(do(settings, "job_run", job=job), as_json=as_json)
+    show_record(do(where, "job_run", job=job), as_json=as_json)
 
 
 @jobs.command("retry", epilog="Example: `gameserver jobs retry mail.send`")
+@options.reaching
 def job_retry(
     job: Name,
     *,
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
     as_json: options.AsJson = False,
 ) -> None:
     """Have the enqueued work of a job tried again that was given up after many tries."""
-    settings = Settings(apps=apps, data=data, redis=redis, database=database)
-    show_record(do(settings, "job_retry", job=job), as_json=as_json)
+    show_record(do(where, "job_retry", job=job), as_json=as_json)
 
 
 def _when(row: dict[str, Any]) -> str:

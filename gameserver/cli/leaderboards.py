@@ -11,7 +11,6 @@ from gameserver.cli.output import Exit, fail, show_rows
 from gameserver.cli.reach import do
 from gameserver.settings import Settings
 
-_DEFAULT = Settings()
 _COLUMNS = {"leaderboard": "LEADERBOARD", "entries": "ENTRIES"}
 
 leaderboards = typer.Typer(help="Leaderboards: build their ranks again.", no_args_is_help=True)
@@ -27,15 +26,13 @@ def _group() -> None:
     epilog="Examples:\n\n`gameserver leaderboard rebuild 10001 high_scores`\n\n"
     "`gameserver leaderboard rebuild 10001 --all`",
 )
+@options.reaching
 def leaderboard_rebuild(
     app_id: options.AppId,
     board: Annotated[str, typer.Argument(metavar="[BOARD]", help="Its id.", show_default=False)] = "",
     *,
     every: Annotated[bool, typer.Option("--all", help="All leaderboards of the app.")] = False,
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
     as_json: options.AsJson = False,
 ) -> None:
     """Build the ranks of a leaderboard again, from the scores in the database.
@@ -45,11 +42,10 @@ def leaderboard_rebuild(
     """
     if bool(board) == every:
         fail("name a leaderboard, or say --all", Exit.USAGE)
-    settings = Settings(apps=apps, data=data, redis=redis, database=database)
-    boards = do(settings, "leaderboard_list", app=app_id) if every else [board]
+    boards = do(where, "leaderboard_list", app=app_id) if every else [board]
     with Progress(transient=True, console=Console(stderr=True)) as progress:
         rows = [
-            do(settings, "leaderboard_rebuild", app=app_id, board=name)
+            do(where, "leaderboard_rebuild", app=app_id, board=name)
             for name in progress.track(boards, description="building")
         ]
     show_rows(rows, _COLUMNS, as_json=as_json, none="no leaderboards")

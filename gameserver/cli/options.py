@@ -1,14 +1,17 @@
 """Options that several commands share. Each has an environment variable."""
 
+import functools
+import inspect
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
 
-from gameserver.settings import PREFIX
+from gameserver.settings import PREFIX, Settings
 
 WHERE = "Where the server keeps things"
 _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
@@ -99,3 +102,34 @@ Until = Annotated[
 def in_ms(time: datetime | None) -> int | None:
     """Return the time that an option names, in milliseconds since 1970."""
     return None if time is None else int(time.replace(tzinfo=UTC).timestamp() * 1000)
+
+
+# Which server
+
+_DEFAULT = Settings()
+
+
+def reaching(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which server it is about; it takes them as `where`, settings."""
+    own = inspect.signature(command)
+    kinds = {"apps": Apps, "data": Data, "redis": Redis, "database": Database}
+    added = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=getattr(_DEFAULT, name), annotation=kind
+        )
+        for name, kind in kinds.items()
+    ]
+    kept = [parameter for parameter in own.parameters.values() if parameter.name != "where"]
+    as_json = [kept.pop()] if kept and kept[-1].name == "as_json" else []
+
+    @functools.wraps(command)
+    def reach(**given: Any) -> None:
+        where = Settings(**{name: given.pop(name) for name in kinds})
+        command(**given, where=where)
+
+    reach.__signature__ = own.replace(parameters=[*kept, *added, *as_json])  # type: ignore[attr-defined]
+    reach.__annotations__ = {  # both are what the command line is made from
+        **{name: kind for name, kind in command.__annotations__.items() if name != "where"},
+        **kinds,
+    }
+    return reach

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -13,14 +13,13 @@ from gameserver.cli.reach import do
 from gameserver.cli.roles import roles
 from gameserver.settings import Settings
 
-_DEFAULT = Settings()
 _COLUMNS = {
     "profile_id": "PROFILE",
     "name": "NAME",
-    "created_ms": "CREATED",
     "last_login_ms": "LAST LOGIN",
-    "login_count": "LOGINS",
     "is_disabled": "DISABLED",
+    "login_count": "LOGINS",
+    "created_ms": "CREATED",
 }
 
 players = typer.Typer(
@@ -37,72 +36,82 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; for programs.")]
     "list",
     epilog="Examples:\n\n`gameserver player list 10001`\n\n`gameserver player list 10001 --limit 500 --json`",
 )
+@options.reaching
 def player_list(
     app_id: options.AppId,
     *,
     limit: options.Limit = 50,
     after: Annotated[str, typer.Option("--after", help="Profile id of the last player already seen.")] = "",
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
     as_json: options.AsJson = False,
 ) -> None:
     """List the players of an app, the oldest first."""
-    rows = _do("player_list", apps, data, redis, database, app=app_id, limit=limit, after=after)
+    rows = do(where, "player_list", app=app_id, limit=limit, after=after)
     show_rows(rows, _COLUMNS, as_json=as_json, none="no players")
     show_more(rows, "profile_id", limit, as_json=as_json)
 
 
+@players.command(
+    "find",
+    epilog="Examples:\n\n`gameserver player find 10001 ada@example.com`\n\n"
+    "`gameserver player find 10001 Ada --json`",
+)
+@options.reaching
+def player_find(
+    app_id: options.AppId,
+    text: Annotated[
+        str,
+        typer.Argument(
+            help="A profile id, a name, a mail address, or what somebody logs in with.", show_default=False
+        ),
+    ],
+    *,
+    limit: options.Limit = 50,
+    where: Settings,
+    as_json: options.AsJson = False,
+) -> None:
+    """Find players by the whole profile id, name, mail address or external id, spelt as it is."""
+    rows = do(where, "player_find", app=app_id, text=text, limit=limit)
+    show_rows(rows, _COLUMNS, as_json=as_json, none="no such player")
+
+
 @players.command("show", epilog="Examples:\n\n`gameserver player show 10001 4f0c6a0e-…`")
+@options.reaching
 def player_show(
     app_id: options.AppId,
     profile_id: options.ProfileId,
     *,
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
     as_json: options.AsJson = False,
 ) -> None:
     """Show a player with identities and open sessions."""
-    show_record(
-        _do("player_show", apps, data, redis, database, app=app_id, profile=profile_id), as_json=as_json
-    )
+    show_record(do(where, "player_show", app=app_id, profile=profile_id), as_json=as_json)
 
 
 @players.command("disable", epilog="Examples:\n\n`gameserver player disable 10001 4f0c6a0e-…`")
+@options.reaching
 def player_disable(
     app_id: options.AppId,
     profile_id: options.ProfileId,
     *,
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
     as_json: options.AsJson = False,
 ) -> None:
     """Lock a player out: logins are refused, and open sessions end at once on every process."""
-    show_record(
-        _do("player_disable", apps, data, redis, database, app=app_id, profile=profile_id), as_json=as_json
-    )
+    show_record(do(where, "player_disable", app=app_id, profile=profile_id), as_json=as_json)
 
 
 @players.command("enable", epilog="Examples:\n\n`gameserver player enable 10001 4f0c6a0e-…`")
+@options.reaching
 def player_enable(
     app_id: options.AppId,
     profile_id: options.ProfileId,
     *,
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
     as_json: options.AsJson = False,
 ) -> None:
     """Let a disabled player log in again."""
-    show_record(
-        _do("player_enable", apps, data, redis, database, app=app_id, profile=profile_id), as_json=as_json
-    )
+    show_record(do(where, "player_enable", app=app_id, profile=profile_id), as_json=as_json)
 
 
 @players.command(
@@ -110,6 +119,7 @@ def player_enable(
     epilog="Examples:\n\n`gameserver player export 10001 4f0c6a0e-…`\n\n"
     "`gameserver player export 10001 4f0c6a0e-… --to ada.json`",
 )
+@options.reaching
 def player_export(
     app_id: options.AppId,
     profile_id: options.ProfileId,
@@ -120,10 +130,7 @@ def player_export(
             "--to", dir_okay=False, help="File to write, readable by you alone; it must not exist yet."
         ),
     ] = None,
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
 ) -> None:
     """Write everything that is kept of a player as one JSON document, for the person to read.
 
@@ -132,7 +139,7 @@ def player_export(
     """
     if to is not None and to.exists():
         fail(f"{to} exists already")
-    found = _do("player_export", apps, data, redis, database, app=app_id, profile=profile_id)
+    found = do(where, "player_export", app=app_id, profile=profile_id)
     if to is None:
         show_json(found)
         return
@@ -146,15 +153,13 @@ def player_export(
 
 
 @players.command("reset", epilog="Examples:\n\n`gameserver player reset 10001 4f0c6a0e-… --yes`")
+@options.reaching
 def player_reset(
     app_id: options.AppId,
     profile_id: options.ProfileId,
     *,
     yes: Yes = False,
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
     as_json: options.AsJson = False,
 ) -> None:
     """Remove a player's game data: entities, statistics, scores, tournaments, statuses and attributes.
@@ -163,21 +168,17 @@ def player_reset(
     what a client's own data reset does.
     """
     _ask(f"Remove the game data of player {profile_id} of app {app_id}?", yes=yes)
-    show_record(
-        _do("player_reset", apps, data, redis, database, app=app_id, profile=profile_id), as_json=as_json
-    )
+    show_record(do(where, "player_reset", app=app_id, profile=profile_id), as_json=as_json)
 
 
 @players.command("delete", epilog="Examples:\n\n`gameserver player delete 10001 4f0c6a0e-… --yes`")
+@options.reaching
 def player_delete(
     app_id: options.AppId,
     profile_id: options.ProfileId,
     *,
     yes: Yes = False,
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
     as_json: options.AsJson = False,
 ) -> None:
     """Delete a player with everything that is kept of them, and end their sessions on every process.
@@ -186,12 +187,11 @@ def player_delete(
     last packets for a day. A command that was cut short may be given again.
     """
     _ask(f"Delete player {profile_id} of app {app_id} with everything that is kept of them?", yes=yes)
-    show_record(
-        _do("player_delete", apps, data, redis, database, app=app_id, profile=profile_id), as_json=as_json
-    )
+    show_record(do(where, "player_delete", app=app_id, profile=profile_id), as_json=as_json)
 
 
 @players.command("merge", epilog="Examples:\n\n`gameserver player merge 10001 4f0c6a0e-… 93b1d2aa-… --yes`")
+@options.reaching
 def player_merge(
     app_id: options.AppId,
     profile_id: Annotated[
@@ -202,10 +202,7 @@ def player_merge(
     ],
     *,
     yes: Yes = False,
-    apps: options.Apps = _DEFAULT.apps,
-    data: options.Data = _DEFAULT.data,
-    redis: options.Redis = "",
-    database: options.Database = "",
+    where: Settings,
     as_json: options.AsJson = False,
 ) -> None:
     """Make one player of two who are the same person: FROM is deleted, what was theirs becomes INTO's.
@@ -219,7 +216,7 @@ def player_merge(
     All of it happens in one transaction, or nothing. A command that was cut short may be given again.
     """
     _ask(f"Delete player {profile_id} of app {app_id} and give what was theirs to {target}?", yes=yes)
-    done = _do("player_merge", apps, data, redis, database, app=app_id, profile=profile_id, target=target)
+    done = do(where, "player_merge", app=app_id, profile=profile_id, target=target)
     show_record(done, as_json=as_json)
 
 
@@ -232,7 +229,3 @@ def _ask(question: str, *, yes: bool) -> None:
         agreed = False
     if not agreed:
         fail("nothing was done; --yes does it without asking")
-
-
-def _do(action: str, apps: Path, data: Path, redis: str, database: str, **arguments: Any) -> Any:
-    return do(Settings(apps=apps, data=data, redis=redis, database=database), action, **arguments)

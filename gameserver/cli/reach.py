@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 from gameserver import logs
+from gameserver.admin import actions, link
 from gameserver.app import open_server
-from gameserver.cli import actions, link
 from gameserver.cli.output import Exit, fail
 from gameserver.sessions import SessionsUnavailable
 from gameserver.settings import Settings

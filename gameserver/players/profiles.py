@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     insert,
     select,
+    text,
     update,
 )
 
@@ -50,6 +51,21 @@ players = Table(
     Column("statuses", Json),  # here and not in a table of their own: every login answers with them
     Column("attributes", Json),
     Index("players_by_app", "app_id", "created_ms"),
+    # For operators, who look for people by what they are called. Most have no name.
+    Index(
+        "players_by_name",
+        "app_id",
+        "name",
+        sqlite_where=text("name != ''"),
+        postgresql_where=text("name != ''"),
+    ),
+    Index(
+        "players_by_contact",
+        "app_id",
+        "contact_email",
+        sqlite_where=text("contact_email IS NOT NULL"),
+        postgresql_where=text("contact_email IS NOT NULL"),
+    ),
     info={"stored_by": StoredBy.PLAYER},
 )
 _c = players.c

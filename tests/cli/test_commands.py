@@ -1,12 +1,15 @@
 import json
 import stat
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gameserver import __version__
 from gameserver.apps import write_sample
+from gameserver.cli import output
 from gameserver.cli.certificate import write
 from tests.cli.running import Running, command, json_of, program, running
 from tests.servers import postgresql, redis
@@ -25,28 +28,85 @@ def ask(server: Running, *words: str) -> Any:
 def test_a_player_is_found_locked_out_and_let_in_again(embedded: Running) -> None:
     login = embedded.log_in("ada")["data"]
     profile = login["profileId"]
-    assert profile in [user["profile_id"] for user in ask(embedded, "player", "list", "10001")]
+    assert profile in [user["profileId"] for user in ask(embedded, "player", "list", "10001")]
     shown = ask(embedded, "player", "show", "10001", profile)
-    assert shown["identities"][0]["external_id"] == "ada"
+    assert shown["identities"][0]["externalId"] == "ada"
     assert len(shown["sessions"]) == 1
     disabled = ask(embedded, "player", "disable", "10001", profile)
-    assert disabled == {"profile_id": profile, "is_disabled": True, "sessions_ended": 1}
+    assert disabled == {"profileId": profile, "isDisabled": True, "sessionsEnded": 1}
     assert embedded.call(login["sessionId"], 1, "playerState", "READ")["reason_code"] == 40356
     assert embedded.log_in("ada")["reason_code"] == 40790
-    assert ask(embedded, "player", "enable", "10001", profile)["is_disabled"] is False
+    assert ask(embedded, "player", "enable", "10001", profile)["isDisabled"] is False
     assert embedded.log_in("ada")["status"] == 200
+
+
+def test_players_are_found_by_what_they_are_called(embedded: Running) -> None:
+    name, mail = f"Find me {uuid.uuid4()}", f"{uuid.uuid4()}@example.com"
+    login = embedded.log_in(str(uuid.uuid4()))["data"]
+    session, profile = login["sessionId"], login["profileId"]
+    assert embedded.call(session, 1, "playerState", "UPDATE_NAME", {"playerName": name})["status"] == 200
+    sent = embedded.call(session, 2, "playerState", "UPDATE_CONTACT_EMAIL", {"contactEmail": mail})
+    assert sent["status"] == 200
+    for text in (profile, name, mail, f" {login['profileId']} "):
+        found = ask(embedded, "player", "find", "10001", text)
+        assert [player["profileId"] for player in found] == [profile], text
+    assert ask(embedded, "player", "find", "10001", name[:-1]) == []
+    assert command(embedded.folder, "player", "find", "10001", "nobody").stderr == "no such player\n"
+
+
+def test_output_fits_a_terminal_and_ids_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    profile = str(uuid.uuid4())
+    row = {"profile_id": profile, "name": "Ada of a long name", "login_count": 1, "last_login_ms": 0}
+    columns = {
+        "profile_id": "PROFILE",
+        "name": "NAME",
+        "last_login_ms": "LAST LOGIN",
+        "login_count": "LOGINS",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        patch.setenv("NO_COLOR", "1")
+        patch.setenv("TERM", "dumb")
+        patch.setattr("sys.stdout.isatty", lambda: True)
+        output.show_rows([row], columns, as_json=False, none="")
+    printed = capsys.readouterr()
+    assert max(map(len, printed.out.splitlines())) <= 80
+    assert profile in printed.out
+    assert "LOGINS" not in printed.out
+    assert "LOGINS" in printed.err, "what does not fit is named"
+
+
+def test_json_is_spelt_as_on_the_wire() -> None:
+    row = {
+        "profile_id": "x",
+        "created_ms": 1,
+        "last_login_ms": 2,
+        "data": {"as_sent": 1},
+        "rows": [{"is_ready": 1}],
+    }
+    assert output.wire_spelling(row) == {
+        "profileId": "x",
+        "createdAt": 1,
+        "lastLogin": 2,
+        "data": {"as_sent": 1},
+        "rows": [{"isReady": 1}],
+    }
+
+
+def test_the_version_is_told_either_way(tmp_path: Path) -> None:
+    assert command(tmp_path, "--version").stdout == command(tmp_path, "version").stdout == f"{__version__}\n"
 
 
 def test_players_come_in_pages(embedded: Running) -> None:
     for name in ("page-1", "page-2", "page-3"):
         embedded.log_in(name)
-    everyone = [user["profile_id"] for user in ask(embedded, "player", "list", "10001")]
+    everyone = [user["profileId"] for user in ask(embedded, "player", "list", "10001")]
     paged: list[str] = []
     while page := ask(
         embedded, "player", "list", "10001", "--limit", "2", *(("--after", paged[-1]) if paged else ())
     ):
         assert len(page) <= 2
-        paged += [user["profile_id"] for user in page]
+        paged += [user["profileId"] for user in page]
     assert paged == everyone
     assert len(everyone) >= 3
 
@@ -110,8 +170,8 @@ def test_without_a_server_its_sessions_are_unknown_but_its_players_are_not(tmp_p
     assert gone.stderr.startswith("no server is running on the data folder data")
     assert not (tmp_path / "data/server.json").exists()
     users = json_of(command(tmp_path, "player", "list", "10001", "--json"))
-    assert [user["profile_id"] for user in users] == [profile]
-    assert json_of(command(tmp_path, "player", "disable", "10001", profile, "--json"))["is_disabled"] is True
+    assert [user["profileId"] for user in users] == [profile]
+    assert json_of(command(tmp_path, "player", "disable", "10001", profile, "--json"))["isDisabled"] is True
     with running(tmp_path) as server:
         assert server.log_in()["reason_code"] == 40790
 
@@ -135,11 +195,11 @@ def test_with_redis_commands_need_no_server_of_their_own(tmp_path: Path) -> None
         with running(tmp_path, *where) as server:
             login = server.log_in()["data"]
             [session] = json_of(command(tmp_path, "session", "list", "10001", "--json", *where))
-            assert session["profile_id"] == login["profileId"]
+            assert session["profileId"] == login["profileId"]
             ended = json_of(
                 command(tmp_path, "player", "disable", "10001", login["profileId"], "--json", *where)
             )
-            assert ended["sessions_ended"] == 1
+            assert ended["sessionsEnded"] == 1
             assert server.call(login["sessionId"], 1, "playerState", "READ")["reason_code"] == 40356
     away = command(tmp_path, "session", "list", "10001", "--redis", redis_url)
     assert (away.returncode, away.stderr) == (4, "Redis does not answer\n")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gameserver.cli import actions
+from gameserver.admin import actions
 from tests.cli.running import command
 from tests.conftest import Game
 

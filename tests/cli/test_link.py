@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gameserver.cli import link
-from gameserver.cli.actions import Refused
+from gameserver.admin import link
+from gameserver.admin.actions import Refused
 from tests.conftest import Game
 
 

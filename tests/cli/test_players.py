@@ -65,8 +65,8 @@ def test_an_export_is_one_document_for_its_owner(server: Running, tmp_path: Path
 def test_a_reset_leaves_the_player(server: Running) -> None:
     profile, session = log_in(server, "reset")
     assert json_of(player(server, "reset", "10001", profile, "--yes", "--json")) == {
-        "profile_id": profile,
-        "is_reset": True,
+        "profileId": profile,
+        "isReset": True,
     }
     assert exported(server, profile)["entity"]["entities"] == []
     assert server.call(session, 2, "playerState", "READ")["status"] == 200
@@ -75,7 +75,7 @@ def test_a_reset_leaves_the_player(server: Running) -> None:
 def test_a_deletion_ends_sessions_and_leaves_nothing(server: Running) -> None:
     profile, session = log_in(server, "delete")
     done = player(server, "delete", "10001", profile, "--yes", "--json")
-    assert json_of(done) == {"profile_id": profile, "is_deleted": True}
+    assert json_of(done) == {"profileId": profile, "isDeleted": True}
     assert server.call(session, 2, "playerState", "READ")["reason_code"] == 40356
     for words in (("show",), ("export",), ("reset", "--yes"), ("delete", "--yes")):
         gone = player(server, words[0], "10001", profile, *words[1:])
@@ -86,7 +86,7 @@ def test_a_deletion_ends_sessions_and_leaves_nothing(server: Running) -> None:
 def test_two_players_become_one(server: Running) -> None:
     (source, session), (target, kept) = log_in(server, "merge-from"), log_in(server, "merge-into")
     done = player(server, "merge", "10001", source, target, "--yes", "--json")
-    assert json_of(done) == {"profile_id": target, "merged": source}
+    assert json_of(done) == {"profileId": target, "merged": source}
     assert server.call(session, 2, "playerState", "READ")["reason_code"] == 40356
     assert server.call(kept, 2, "playerState", "READ")["status"] == 200
     assert server.log_in("merge-from")["data"]["profileId"] == target
@@ -120,7 +120,7 @@ def test_the_audit_tells_what_was_done(server: Running) -> None:
     player(server, "delete", "10001", target, "--yes")
     where = server.where  # type: ignore[attr-defined]
     listed = json_of(command(server.folder, "audit", "list", "10001", "--event", "player", "--json", *where))
-    told = [(one["profile_id"], one["reason"], one["face"]) for one in listed]
+    told = [(one["profileId"], one["reason"], one["face"]) for one in listed]
     assert (source, f"merged_into:{target}", "cli") in told
     assert (target, f"merged_from:{source}", "cli") in told
     assert (target, "deleted", "cli") in told

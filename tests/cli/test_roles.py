@@ -1,3 +1,4 @@
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def test_roles_are_given_and_taken(server: Running) -> None:
     ],
 )
 def test_what_cannot_be_done_is_said(server: Running, words: tuple[str, ...], said: str) -> None:
-    profile = server.log_in("bob")["data"]["profileId"]
+    profile = server.log_in(str(uuid.uuid4()))["data"]["profileId"]
     done = command(server.folder, "player", "role", *(word.format(profile=profile) for word in words))
     assert done.returncode == 1
     assert said in done.stderr

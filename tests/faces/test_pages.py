@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from gameserver.admin import actions
 from gameserver.apps import load_apps
-from gameserver.cli import actions
 from gameserver.players import identities, links, tokens, users
 from gameserver.players.tokens import Kind
 from gameserver.sessions import SessionsUnavailable

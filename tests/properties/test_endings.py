@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gameserver.admin import actions
 from gameserver.app import open_server
-from gameserver.cli import actions
 from gameserver.players import links, tokens
 from gameserver.players.passwords import Passwords
 from gameserver.players.tokens import Kind

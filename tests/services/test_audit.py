@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from gameserver.admin import actions
 from gameserver.app import open_server
-from gameserver.cli import actions
 from gameserver.players import audit
 from gameserver.players.passwords import Passwords
 from gameserver.settings import Settings

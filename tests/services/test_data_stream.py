@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from gameserver.admin import actions
 from gameserver.app import open_server
-from gameserver.cli import actions
 from gameserver.services import data_stream
 from gameserver.settings import Settings
 from gameserver.wire.clock import FixedClock

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import LargeBinary, Text, bindparam, cast, insert, or_, select
 
-from gameserver.cli import actions
-from gameserver.cli.actions import Refused
+from gameserver.admin import actions
+from gameserver.admin.actions import Refused
 from gameserver.documents.list_counts import tallies
 from gameserver.domain.economy import wallet
 from gameserver.domain.leaderboards import Leaderboards

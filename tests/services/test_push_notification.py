@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import bindparam, select
 
+from gameserver.admin import actions
 from gameserver.app import registry
 from gameserver.apps import load_apps
-from gameserver.cli import actions
 from gameserver.players import termination
 from gameserver.players.devices import DEVICES_MAX, devices
 from gameserver.sessions import One

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from gameserver import faces, services
+from gameserver.admin import actions
 from gameserver.app import open_server
-from gameserver.cli import actions
 from gameserver.protocol_export import documents
 from gameserver.rpc import Registry
 from gameserver.settings import Settings

@@ -25,6 +25,7 @@ BELOW = {
 BELOW["rpc"] = {"domain", *BELOW["domain"]}
 BELOW["services"] = {"rpc", *BELOW["rpc"]}
 BELOW["faces"] = {"rpc", *BELOW["rpc"]}
+BELOW["admin"] = {"services", "faces", "app", "settings", *BELOW["services"]}
 SEPARATE_INSIDE = {"services", "faces"}  # their modules do not import each other either
 
 

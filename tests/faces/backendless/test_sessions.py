@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from gameserver.admin import actions
 from gameserver.app import registry
 from gameserver.apps import load_apps
-from gameserver.cli import actions
 from gameserver.players import audit, users
 from gameserver.rpc import Core
 from gameserver.sessions import SessionsUnavailable

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 import structlog
 
+from gameserver.admin import actions
+from gameserver.admin.actions import Refused
 from gameserver.app import GameServer
-from gameserver.cli import actions
-from gameserver.cli.actions import Refused
 
 log = structlog.get_logger(__name__)
 

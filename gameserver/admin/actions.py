@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import and_, bindparam, or_, select
+from sqlalchemy import String, and_, bindparam, or_, select, union
 
 from gameserver.app import GameServer
-from gameserver.apps import App
+from gameserver.apps import LOGIN_TYPES, App
 from gameserver.domain.leaderboards import Leaderboards
 from gameserver.domain.leaderboards.boards import boards as leaderboards
 from gameserver.faces.backendless import BackendlessSettings
 from gameserver.jobs import JobBusy
-from gameserver.players import audit, roles, users
+from gameserver.players import accounts, audit, roles, users
 from gameserver.players.identities import identities
 from gameserver.players.profiles import players
 from gameserver.players.termination import Actor
@@ -69,6 +69,24 @@ USERS_AFTER = (
     .order_by(*_OLDEST_FIRST)
     .limit(bindparam("most"))
 )
+_APP, _WANTED = _p.c.app_id == bindparam("app"), bindparam("wanted", type_=String)
+# Each way has an index of its own; one condition with all of them would have none.
+_WAYS = union(
+    select(_p.c.profile_id).where(_APP, _p.c.profile_id == _WANTED),
+    select(_p.c.profile_id).where(_APP, _p.c.name != "", _p.c.name == _WANTED),
+    select(_p.c.profile_id).where(_APP, _p.c.contact_email.is_not(None), _p.c.contact_email == _WANTED),
+    select(identities.c.profile_id).where(
+        identities.c.app_id == bindparam("app"),
+        identities.c.type.in_(bindparam("types", expanding=True)),
+        identities.c.external_key.in_(bindparam("keys", expanding=True)),
+    ),
+).subquery()
+FIND_PLAYERS = (
+    select(*_LISTED)
+    .where(_APP, _p.c.profile_id.in_(select(_WAYS.c.profile_id)))
+    .order_by(*_OLDEST_FIRST)
+    .limit(bindparam("most"))
+)
 FIND_USER = select(*_SHOWN).where(_p.c.profile_id == bindparam("profile"), _p.c.app_id == bindparam("app"))
 IDENTITIES = (
     select(identities.c.type, identities.c.external_id, identities.c.is_validated, identities.c.created_ms)
@@ -102,6 +120,18 @@ async def player_list(server: GameServer, app: str, limit: int, after: str = "")
         else:
             last = await _player(tx, app, after)
             rows = await tx.all(USERS_AFTER, app=app, created=last["created_ms"], profile=after, most=most)
+    return [{column.name: row[column.name] for column in _LISTED} for row in rows]
+
+
+async def player_find(server: GameServer, app: str, text: str, limit: int) -> list[dict[str, Any]]:
+    """Return the players with this profile id, name, mail address or external id, the oldest first."""
+    _app(server, app)
+    most, wanted = _limit(limit), text.strip()
+    keys = sorted({accounts.identity_key(type_, wanted) for type_ in LOGIN_TYPES})
+    async with server.core.database.read() as tx:
+        rows = await tx.all(
+            FIND_PLAYERS, app=app, wanted=wanted, keys=keys, types=list(LOGIN_TYPES), most=most
+        )
     return [{column.name: row[column.name] for column in _LISTED} for row in rows]
 
 
@@ -402,6 +432,7 @@ ACTIONS: Mapping[str, Action] = {
     action.__name__: action
     for action in (
         player_list,
+        player_find,
         player_show,
         player_disable,
         player_enable,
