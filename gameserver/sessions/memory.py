@@ -557,7 +557,7 @@ def _key(text: str) -> bytes:
 
 def _reason(reason: str) -> Reason:
     match reason:
-        case "logged_out" | "replaced" | "revoked":
+        case "logged_out" | "replaced" | "revoked" | "disabled":
             return reason
         case _:
             raise ValueError(f"no reason to end a session: {reason!r}")

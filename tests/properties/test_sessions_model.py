@@ -32,7 +32,7 @@ from gameserver.sessions import (
     new_session_id,
 )
 from gameserver.sessions.coalescer import Script
-from gameserver.sessions.interface import FENCE_SECONDS
+from gameserver.sessions.interface import END_REASONS, FENCE_SECONDS
 from gameserver.wire.clock import FixedClock
 
 Step = Callable[[SessionStore], Awaitable[Any]]
@@ -44,7 +44,7 @@ HASHES = st.sampled_from(["h", "g"])
 ANSWERS = st.sampled_from([None, b"", b"\xff answer"])
 EPOCHS = st.sampled_from([None, 0, 1, 2, 3])
 LIMITS = st.builds(LoginLimit, st.integers(1, 3), st.sampled_from(["drop_oldest", "refuse_newest"]))
-REASONS = st.sampled_from(["logged_out", "revoked"])
+REASONS = st.sampled_from(sorted(END_REASONS))
 WHICH = st.integers(0, 1000)
 # Lease 3 s, lives 5 and 8 s, tombstones 10 s: every border can be met and stepped over.
 SECONDS = st.sampled_from([0.001, 1, 2, 2.999, 3, 4.999, 5, 8, 10, 30, 300])
