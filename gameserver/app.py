@@ -15,6 +15,7 @@ from gameserver.players.accounts import Accounts
 from gameserver.players.audit import Audit
 from gameserver.players.mail import Mail
 from gameserver.players.passwords import Passwords
+from gameserver.players.quotas import Quotas
 from gameserver.players.termination import SessionTermination
 from gameserver.ranks import MemoryRanks, Ranks, RedisRanks
 from gameserver.rpc import Core, Packets, Registry, Runner
@@ -83,6 +84,7 @@ async def open_server(
         parts.add(Ranks, RedisRanks(sessions.calls) if isinstance(sessions, Sessions) else MemoryRanks())
         passwords = parts.add(Passwords, passwords or Passwords())
         lifespans.callback(passwords.close)
+        quotas = parts.add(Quotas, Quotas())
         mailer = parts.add(Mail, Mail(settings.data / "outbox", clock))
         lifespans.callback(mailer.close)
         for lifespan in offered.lifespans:
@@ -92,6 +94,7 @@ async def open_server(
             sessions=sessions,
             clock=clock,
             accounts=parts.get(Accounts),
+            quotas=quotas,
             passwords=passwords,
             mailer=mailer,
             audit=parts.get(Audit),

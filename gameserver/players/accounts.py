@@ -22,6 +22,7 @@ from gameserver.players.audit import Audit
 from gameserver.players.external import ExternalLogins, UnableToValidate, UnknownExternalLogin
 from gameserver.players.lockout import Attempt, LockedOut
 from gameserver.players.passwords import Busy, Passwords, UnusablePassword
+from gameserver.players.quotas import Quotas
 from gameserver.players.states import CREATE_PLAYER, ROW_ALONE, States
 from gameserver.players.tokens import Kind
 from gameserver.sessions import SessionStore
@@ -196,6 +197,8 @@ class Verified:
     handoff: str | None = None  # the token that the login uses up
     handoff_data: Any = None
     looked_up: bool = True
+    count_new: Callable[[], None] = lambda: None
+    """Is called when a player is made of it; raises `RateLimited`."""
 
 
 def canonical_type(name: str) -> str:
@@ -221,12 +224,13 @@ class Accounts:
     """Logging in, for every face."""
 
     def __init__(
-        self, database: Database, sessions: SessionStore, passwords: Passwords, audit: Audit
+        self, database: Database, sessions: SessionStore, passwords: Passwords, audit: Audit, quotas: Quotas
     ) -> None:
         self._database = database
         self._sessions = sessions
         self._passwords = passwords
         self._audit = audit
+        self._quotas = quotas
         self._external = ExternalLogins()
 
     async def close(self) -> None:
@@ -242,7 +246,8 @@ class Accounts:
         """
         known: list[str] = []
         try:
-            return await self._verify(app, login, address, now_ms, known)
+            self._quotas.log_in(app, address, now_ms)
+            verified = await self._verify(app, login, address, now_ms, known)
         except GameError as error:
             self._audit.note(
                 app,
@@ -253,6 +258,12 @@ class Accounts:
                 profile_id=known[0] if known else "",
             )
             raise
+        verified.count_new = self.count_new(app, address, now_ms)
+        return verified
+
+    def count_new(self, app: App, address: str, now_ms: int) -> Callable[[], None]:
+        """Return what counts a new player of an address; it raises `RateLimited`."""
+        return self._quotas.make_player(app, address, now_ms)
 
     async def _verify(self, app: App, login: Login, address: str, now_ms: int, known: list[str]) -> Verified:
         if not app.login.enabled:
@@ -376,7 +387,7 @@ class Accounts:
 async def lifespan(parts: Parts) -> AsyncIterator[Accounts]:
     """Verify logins as long as the server lives."""
     found = (parts.get(Database), parts.get(SessionStore), parts.get(Passwords), parts.get(Audit))
-    accounts = Accounts(*found)
+    accounts = Accounts(*found, parts.get(Quotas))
     try:
         yield accounts
     finally:
@@ -547,6 +558,7 @@ async def _log_in_by_possession(
 async def _create(
     tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, profile_id: str
 ) -> Row:
+    verified.count_new()
     try:
         return await _add(tx, app, login, verified, now_ms, profile_id)
     except ConstraintBroken as error:  # two first logins at once: verify again, and find the winner's profile

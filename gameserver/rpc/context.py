@@ -57,6 +57,7 @@ class Core:
     sessions: SessionStore
     clock: Clock
     accounts: Accounts
+    quotas: quotas.Quotas
     passwords: Passwords
     mailer: Mailer
     audit: Audit
@@ -152,6 +153,15 @@ class Context:
     def section(self, shape: type[AnySection]) -> AnySection:
         """A service's part of the app's definition."""
         return self.app.section(shape)
+
+    async def add_to_quota(
+        self, kept: quotas.Kept, owner: str, *, count: int = 0, size: int = 0, instead_of: str = ""
+    ) -> None:
+        """Count what a client is about to add to what a player keeps: see `Quotas.add`. Servers are free."""
+        if self.caller is Caller.CLIENT:
+            await self.core.quotas.add(
+                self.tx, self.app, kept, owner, count=count, size=size, instead_of=instead_of
+            )
 
     # Reading and writing
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from gameserver.apps import App
+from gameserver.players.quotas import QuotaSettings
 from gameserver.rpc import locks, metrics
 from gameserver.rpc.caller import Caller, Origin
 from gameserver.rpc.context import Context, Core
@@ -242,7 +243,16 @@ class _Run:
     async def _prepare(self) -> dict[int, object]:
         """Do what must not hold a lock. A refusal here is the message's answer when its turn comes."""
         ctx, prepared = self.ctx, dict[int, object]()
+        logins = 0
         for index, (operation, message) in enumerate(self.plan):
+            if operation is not None and operation.opens_session:
+                logins += 1
+                most = ctx.app.section(QuotaSettings).logins_per_packet
+                if logins > most:
+                    prepared[index] = errors.RateLimited(
+                        f"the app allows {most} in a packet (logins_per_packet); send others by themselves"
+                    )
+                    continue
             if operation is None or operation.prepare is None:
                 continue
             try:

@@ -5,6 +5,17 @@ from dataclasses import dataclass
 
 APP_ID = "10001"
 BOARD = "high"
+# A few players of one address do here what thousands do elsewhere.
+QUOTAS = """\
+[quotas]
+search_seconds = 3600
+entities = 1_000_000_000
+entity_bytes = 1_000_000_000_000
+global_entities = 1_000_000_000
+global_entity_bytes = 1_000_000_000_000
+logins_per_address = 1_000_000_000
+new_players_per_address = 1_000_000_000
+"""
 APP = f"""\
 id = "{APP_ID}"
 secret = "a-secret-for-benchmarks"
@@ -16,7 +27,7 @@ create_unknown = true
 [leaderboard.boards.{BOARD}]
 type = "HIGH_VALUE"
 rotation = "NEVER"
-"""
+{QUOTAS}"""
 
 Message = tuple[str, str, object]
 

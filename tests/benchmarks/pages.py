@@ -30,7 +30,7 @@ from gameserver.storage import metadata
 from gameserver.storage.schema import migrate
 from gameserver.wire.packet import Message
 from tests import servers
-from tests.benchmarks.packets import ADDRESS
+from tests.benchmarks.packets import ADDRESS, QUOTAS
 
 CREATED_FROM_MS = 1_700_000_000_000
 SERVICES = {"entity": "entities", "globalEntity": "global_entities"}
@@ -192,7 +192,8 @@ def main(words: Sequence[str] | None = None) -> None:
         data.mkdir()
         for app_id in map(app_of, chosen.sizes):
             (apps / app_id).mkdir(parents=True)
-            (apps / app_id / "app.toml").write_text(f'id = "{app_id}"\nsecret = "a secret of benchmarks"\n')
+            text = f'id = "{app_id}"\nsecret = "a secret of benchmarks"\n{QUOTAS}'
+            (apps / app_id / "app.toml").write_text(text)
         below = {}
         if chosen.services:
             below = {

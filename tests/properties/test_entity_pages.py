@@ -48,7 +48,8 @@ def app_id(apps_folder: Path) -> str:
     """An app of the test's own: entities of others would be in its lists."""
     app_id = f"pages-{uuid.uuid4()}"
     (apps_folder / "pages").mkdir()
-    (apps_folder / "pages" / "app.toml").write_text(f'id = "{app_id}"\nsecret = "{SECRET}"\n')
+    settings = "[globalEntity]\nplayers_may_give_away = true\nplayers_may_make_system = true\n"
+    (apps_folder / "pages" / "app.toml").write_text(f'id = "{app_id}"\nsecret = "{SECRET}"\n{settings}')
     return app_id
 
 

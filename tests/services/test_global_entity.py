@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gameserver.apps import load_apps
 from gameserver.services.global_entity import operations, storage
-from tests.conftest import Client, Game
+from tests.conftest import APP_TOML, Client, Game
 
 SERVICE = "globalEntity"
 NEVER = 2**63 - 1
@@ -26,6 +28,14 @@ HEAD = {
     "updatedAt",
 }
 ADDRESS = {"street": "1309 Carling"}
+
+
+@pytest.fixture
+def apps_folder(apps_folder: Path) -> Path:
+    """An app that lets players do with their entities what they like."""
+    settings = "[globalEntity]\nplayers_may_give_away = true\nplayers_may_make_system = true\n"
+    (apps_folder / "test" / "app.toml").write_text(APP_TOML + settings)
+    return apps_folder
 
 
 async def create(player: Client, **data: Any) -> Any:
@@ -828,3 +838,24 @@ async def test_entities_of_another_app_are_not_there(game: Game) -> None:
     async with game.core.database.read() as tx:
         row = await tx.one(storage.READ, player=player.profile_id, entity=made["entityId"], app="another app")
     assert row is None
+
+
+async def test_players_give_nothing_away_unless_the_app_says_so(game: Game, apps_folder: Path) -> None:
+    """What is given comes to whom did not ask, and what is nobody's counts for nobody."""
+    owner, other = await game.player(), await game.player()
+    kept = await create(owner)
+    (apps_folder / "test" / "app.toml").write_text(APP_TOML)
+    game.apps.replace(load_apps(apps_folder, game.server_app.registry.sections()))
+    change = {"entityId": kept["entityId"], "version": -1, "acl": {"other": 1}}
+    for operation, setting in (
+        ("UPDATE_ENTITY_OWNER_AND_ACL", "players_may_give_away"),
+        ("MAKE_SYSTEM_ENTITY", "players_may_make_system"),
+    ):
+        refusal = await owner.refused(SERVICE, operation, ownerId=other.profile_id, **change)
+        assert (refusal.status, refusal.reason_code) == (403, 40346)
+        assert setting in refusal.message
+    assert (await owner.call(SERVICE, "READ", entityId=kept["entityId"]))["ownerId"] == owner.profile_id
+    given = await game.server.call(
+        SERVICE, "UPDATE_ENTITY_OWNER_AND_ACL", owner.profile_id, ownerId=other.profile_id, **change
+    )
+    assert given["ownerId"] == other.profile_id  # servers may

@@ -172,7 +172,29 @@ async def test_picture_url_is_set_and_removed(game: Game, key: str) -> None:
 
 @pytest.mark.parametrize(
     ("data", "reason"),
-    [({}, 40358), ({"playerPictureUrl": "x" * 2049}, 40660), ({"userPictureUrl": "a\tb"}, 40660)],
+    [
+        ({}, 40358),
+        ({"playerPictureUrl": "https://host.example/" + "x" * 2048}, 40660),
+        ({"userPictureUrl": "https://host.example/a\tb"}, 40660),
+        *(
+            ({"playerPictureUrl": address}, 40660)
+            for address in (
+                "javascript:alert(1)",
+                "JavaScript://host.example/%0aalert(1)",
+                "data:text/html,<script>alert(1)</script>",
+                "file:///etc/passwd",
+                "ftp://host.example/a.jpg",
+                "//host.example/a.jpg",
+                "picture.jpg",
+                "https://",
+                "https:/host.example",
+                "https://[host/a.jpg",
+                " https://host.example/a.jpg",
+                "https://host.example/a b",
+                "https:\\\\host.example",
+            )
+        ),
+    ],
 )
 async def test_bad_picture_urls_are_refused(game: Game, data: dict[str, Any], reason: int) -> None:
     player = await game.player()

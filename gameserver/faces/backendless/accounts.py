@@ -115,6 +115,7 @@ async def register(call: Call) -> dict[str, Any]:
             kept = before["properties"] if before is not None else None
         else:
             new = Verified(type_, key, identity, None, digest)
+            new.count_new = call.core.accounts.count_new(app, call.address, call.now_ms)
             player, _ = await accounts.log_in(tx, app, login_, new, call.now_ms, call.core.new_id)
             profile_id = player["profile_id"]
         if asked.email and (guest is not None or settings.identity != "email"):  # else it is there already

@@ -29,6 +29,7 @@ from gameserver.documents.documents import (
 from gameserver.documents.list_counts import ListCounts, Listing
 from gameserver.documents.paging import ROWS_MAX, InvalidContext, UnreadableContext, read_context, read_page
 from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere
+from gameserver.players.quotas import QuotaReached
 from gameserver.rpc import Context, Last, Service, Tx
 from gameserver.services.entity import storage
 from gameserver.services.entity.rules import (
@@ -81,13 +82,14 @@ class Create(Request):
     acl: AclField = None
 
 
-@service.operation("CREATE", tx=Tx.WRITE, errors=(InvalidFieldName, PacketTooLarge))
+@service.operation("CREATE", tx=Tx.WRITE, errors=(InvalidFieldName, PacketTooLarge, QuotaReached))
 async def create(ctx: Context, request: Create) -> EntityHead:
     """Create an entity of the caller, at version 1. Without an ACL nobody else sees it.
 
     The data is an object of up to 100 KiB, or what the app says; names in it contain neither `$` nor dots.
     """
-    other = read_acl(request.acl)
+    other, text = read_acl(request.acl), _text(ctx, request.data)
+    await ctx.add_to_quota(storage.QUOTA, ctx.player_id, count=1, size=len(text))
     head = EntityHead(
         entity_id=ctx.core.new_id(),
         entity_type=request.entity_type,
@@ -103,7 +105,7 @@ async def create(ctx: Context, request: Create) -> EntityHead:
         app_id=ctx.app.id,
         entity_type=head.entity_type,
         acl_other=other,
-        data=_text(ctx, request.data),
+        data=text,
         now_ms=ctx.now_ms,
     )
     return head
@@ -149,7 +151,9 @@ class Update(Request):
 
 
 @service.operation(
-    "UPDATE", tx=Tx.WRITE, errors=(UpdateFailed, VersionMismatch, InvalidFieldName, PacketTooLarge)
+    "UPDATE",
+    tx=Tx.WRITE,
+    errors=(UpdateFailed, VersionMismatch, InvalidFieldName, PacketTooLarge, QuotaReached),
 )
 async def update_entity(ctx: Context, request: Update) -> Last[Entity]:
     """Replace data and ACL of an entity of the caller. Without an ACL nobody else sees it from now on.
@@ -158,7 +162,7 @@ async def update_entity(ctx: Context, request: Update) -> Last[Entity]:
     """
     acl = read_acl(request.acl)
     known = {"acl_other": acl}
-    return _update(ctx, storage.UPDATE, ctx.player_id, request, {"new_acl": acl}, known)
+    return await _update(ctx, storage.UPDATE, ctx.player_id, request, {"new_acl": acl}, known)
 
 
 class Delete(Request):
@@ -181,7 +185,9 @@ class Increment(Request):
 
 
 @service.operation(
-    "INCREMENT_USER_ENTITY_DATA", tx=Tx.WRITE, errors=(MissingRecord, InvalidFieldName, PacketTooLarge)
+    "INCREMENT_USER_ENTITY_DATA",
+    tx=Tx.WRITE,
+    errors=(MissingRecord, InvalidFieldName, PacketTooLarge, QuotaReached),
 )
 async def increment(ctx: Context, request: Increment) -> IncrementedEntity:
     """Add numbers to the numbers in the data of an entity of the caller, all of them or none.
@@ -212,7 +218,7 @@ class UpdateSingleton(Request):
 
 
 @service.operation(
-    "UPDATE_SINGLETON", tx=Tx.WRITE, errors=(VersionMismatch, InvalidFieldName, PacketTooLarge)
+    "UPDATE_SINGLETON", tx=Tx.WRITE, errors=(VersionMismatch, InvalidFieldName, PacketTooLarge, QuotaReached)
 )
 async def update_singleton(ctx: Context, request: UpdateSingleton) -> Entity:
     """Replace data and ACL of the caller's entity of a type, or create it, whatever the version says.
@@ -222,10 +228,12 @@ async def update_singleton(ctx: Context, request: UpdateSingleton) -> Entity:
     owner, text = ctx.player_id, _text(ctx, request.data)
     other, version = read_acl(request.acl), version_wanted(request.version)
     key = {"owner": owner, "app": ctx.app.id, "type": request.entity_type}
+    await ctx.add_to_quota(storage.QUOTA, owner, size=len(text))
     row = await ctx.tx.one(
         storage.UPDATE_SINGLETON, **key, new_acl=other, new_data=text, version=version, now_ms=ctx.now_ms
     )
     if row is None and await _is_free(ctx, key, version):
+        await ctx.add_to_quota(storage.QUOTA, owner, count=1)
         row = await ctx.tx.one(
             storage.CREATE_SINGLETON,
             owner_id=owner,
@@ -397,19 +405,19 @@ def of_target(_: Context, request: Target) -> list[str]:
     "UPDATE_SHARED",
     tx=Tx.WRITE,
     locks=of_target,
-    errors=(UpdateFailed, NotAllowed, VersionMismatch, InvalidFieldName, PacketTooLarge),
+    errors=(UpdateFailed, NotAllowed, VersionMismatch, InvalidFieldName, PacketTooLarge, QuotaReached),
 )
 async def update_shared(ctx: Context, request: UpdateShared) -> Last[Entity]:
     """Replace the data of an entity of any player whose ACL lets others write. The ACL stays as it is."""
     caller = {"caller": ctx.player_id}
-    return _update(ctx, storage.UPDATE_SHARED, _target(request), request, caller, {})
+    return await _update(ctx, storage.UPDATE_SHARED, _target(request), request, caller, {})
 
 
 @service.operation(
     "INCREMENT_SHARED_USER_ENTITY_DATA",
     tx=Tx.WRITE,
     locks=of_target,
-    errors=(MissingRecord, NotAllowed, InvalidFieldName, PacketTooLarge),
+    errors=(MissingRecord, NotAllowed, InvalidFieldName, PacketTooLarge, QuotaReached),
 )
 async def increment_shared(ctx: Context, request: IncrementShared) -> IncrementedEntity:
     """Add numbers to those of an entity of any player whose ACL lets others write, all of them or none."""
@@ -433,7 +441,7 @@ def _target(request: Target | TargetList) -> str:
     return owner
 
 
-def _update(
+async def _update(
     ctx: Context,
     statement: UpdateStatement,
     owner: str,
@@ -443,6 +451,7 @@ def _update(
 ) -> Last[Entity]:
     """Replace data, and what else `params` of the statement say; `known` is what that makes of the row."""
     text, kind = _text(ctx, request.data), request.entity_type
+    await ctx.add_to_quota(storage.QUOTA, owner, size=len(text), instead_of=request.entity_id)
     params = params | _key(ctx, owner, request.entity_id)
     params |= {"new_type": kind, "new_data": text}
     params |= {"version": version_wanted(request.version), "now_ms": ctx.now_ms}
@@ -476,6 +485,7 @@ async def _increment(ctx: Context, owner: str, entity_id: str, by: Data) -> Incr
     if refusal := forbidden(ctx, owner, entity_id, row["acl_other"]):
         raise refusal
     text = incremented(row["data"], by, bytes_max=ctx.section(EntitySettings).data_bytes_max)
+    await ctx.add_to_quota(storage.QUOTA, owner, size=len(text), instead_of=entity_id)
     await ctx.tx.defer(storage.SET_DATA, **key, new_data=text, now_ms=ctx.now_ms)
     return incremented_entity(row, text, ctx)
 

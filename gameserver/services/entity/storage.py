@@ -27,10 +27,11 @@ from sqlalchemy import (
 )
 
 from gameserver.documents import list_counts
-from gameserver.documents.documents import VERSION_ANY, WRITABLE, version_fits
+from gameserver.documents.documents import VERSION_ANY, WRITABLE, StoredBytes, version_fits
 from gameserver.documents.list_counts import Part
 from gameserver.documents.query import Fields
 from gameserver.players.lifecycle import PlayerTable
+from gameserver.players.quotas import Kept
 from gameserver.services.entity.rules import ALL_MAX
 from gameserver.storage import SearchedJson, excluded, metadata, upsert
 from gameserver.storage.tables import StoredBy
@@ -117,6 +118,13 @@ SET_DATA = update(entities).where(_ONE).values(_NEXT | {"data": bindparam("new_d
 _OLDEST_FIRST = (_c.created_ms, _c.entity_id)
 LIST = select(*COLUMNS).where(_OWNED, _c.acl_other >= bindparam("least"))
 COUNT = select(func.count()).select_from(entities).where(_OWNED)
+_STORED = func.coalesce(func.sum(StoredBytes(_c.data)), 0)
+QUOTA = Kept(
+    "entities",
+    "entities",
+    "entity_bytes",
+    select(func.count(), _STORED).select_from(entities).where(_OWNED, _c.entity_id != bindparam("but")),
+)
 READ_SHARED = LIST.order_by(*_OLDEST_FIRST).limit(ALL_MAX + 1)
 READ_BY_TYPE = select(*COLUMNS).where(_OF_TYPE).order_by(*_OLDEST_FIRST).limit(ALL_MAX + 1)
 

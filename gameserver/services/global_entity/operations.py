@@ -20,7 +20,8 @@ from gameserver.documents.documents import (
     version_wanted,
 )
 from gameserver.jobs import forget
-from gameserver.rpc import Access, Context, Tx
+from gameserver.players.quotas import QuotaReached
+from gameserver.rpc import Access, Caller, Context, Tx
 from gameserver.services.global_entity import storage
 from gameserver.services.global_entity.rules import (
     NO_LIFE,
@@ -77,7 +78,7 @@ class CreateWithIndexedId(Create):
     indexed_id: Name | None = None
 
 
-@service.operation("CREATE", tx=Tx.WRITE, errors=(InvalidFieldName, PacketTooLarge))
+@service.operation("CREATE", tx=Tx.WRITE, errors=(InvalidFieldName, PacketTooLarge, QuotaReached))
 async def create(ctx: Context, request: Create) -> EntityHead:
     """Make an entity that belongs to the caller. Its data is an object of up to 100 KiB.
 
@@ -86,7 +87,9 @@ async def create(ctx: Context, request: Create) -> EntityHead:
     return await _create(ctx, request, ctx.player_id, None)
 
 
-@service.operation("CREATE_WITH_INDEXED_ID", tx=Tx.WRITE, errors=(InvalidFieldName, PacketTooLarge))
+@service.operation(
+    "CREATE_WITH_INDEXED_ID", tx=Tx.WRITE, errors=(InvalidFieldName, PacketTooLarge, QuotaReached)
+)
 async def create_with_indexed_id(ctx: Context, request: CreateWithIndexedId) -> EntityHead:
     """Make an entity that belongs to the caller and can be listed by an id of the game's own choice.
 
@@ -171,7 +174,7 @@ class Update(Change):
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
     locks=of_entity,
-    errors=(*CHANGE_ERRORS, InvalidFieldName, PacketTooLarge),
+    errors=(*CHANGE_ERRORS, InvalidFieldName, PacketTooLarge, QuotaReached),
 )
 async def update_entity(ctx: Context, request: Update) -> EntityHead:
     """Replace the data of an entity. It must belong to the caller, or its ACL let others write.
@@ -179,6 +182,7 @@ async def update_entity(ctx: Context, request: Update) -> EntityHead:
     A server may change a system entity whatever its ACL. Every change renews the time to live.
     """
     text = data_text(request.data or {}, bytes_max=ctx.section(GlobalEntitySettings).data_bytes_max)
+    await _add_bytes(ctx, request.entity_id, text)
     return head(await _change(ctx, request, storage.SET_DATA, storage.SEE_WRITE, new_data=text))
 
 
@@ -198,6 +202,7 @@ class Increment(OneEntity):
         InvalidFieldName,
         InvalidParameterType,
         InvalidParameterValue,
+        QuotaReached,
     ),
 )
 async def increment(ctx: Context, request: Increment) -> Entity:
@@ -211,6 +216,7 @@ async def increment(ctx: Context, request: Increment) -> Entity:
     if row is None:
         raise await _why_not(ctx, request.entity_id, -1, storage.SEE_WRITE)
     text = incremented(row["data"], request.data, bytes_max=ctx.section(GlobalEntitySettings).data_bytes_max)
+    await _add_bytes(ctx, request.entity_id, text)
     key = _key(ctx, request.entity_id)
     changed = await ctx.tx.one(storage.SET_SUM, now_ms=ctx.now_ms, new_data=text, **key)
     assert changed is not None, "the row is locked"
@@ -245,8 +251,10 @@ class UpdateOwnerAndAcl(UpdateAcl, kw_only=True):
 async def update_owner_and_acl(ctx: Context, request: UpdateOwnerAndAcl) -> Entity:
     """Give an entity to another player of the app, and change what others may do with it.
 
-    It must belong to the caller; a server may give away system entities.
+    It must belong to the caller; a server may give away system entities. Refused to players unless the app's
+    `[globalEntity]` says `players_may_give_away`: what is given comes to whom did not ask for it.
     """
+    _allow(ctx, "players_may_give_away")
     other = read_acl(request.acl)
     row = await _changed(ctx, request, storage.HAND_OVER, new_owner=request.owner_id, new_other=other)
     if row is None:
@@ -269,8 +277,10 @@ async def update_owner_and_acl(ctx: Context, request: UpdateOwnerAndAcl) -> Enti
 async def make_system_entity(ctx: Context, request: UpdateAcl) -> Entity:
     """Make an entity of the caller belong to nobody; from then on it outlives its maker.
 
-    Refused when the new ACL does not let others read it.
+    Refused when the new ACL does not let others read it, and to players unless the app's `[globalEntity]`
+    says `players_may_make_system`.
     """
+    _allow(ctx, "players_may_make_system")
     other = read_acl(request.acl)
     if other < READABLE:
         raise AclNotReadable("data.acl.other: a system entity must be readable, 1 or 2")
@@ -327,6 +337,12 @@ service.keeps(storage.KEPT)
 # What operations have in common
 
 
+def _allow(ctx: Context, setting: str) -> None:
+    """Raise `NotAllowed` for a client, unless the app says that players may."""
+    if ctx.caller is Caller.CLIENT and not getattr(ctx.section(GlobalEntitySettings), setting):
+        raise NotAllowed(f"the app does not let players do this ({setting})")
+
+
 def _key(ctx: Context, entity_id: str) -> dict[str, str]:
     return {"entity": entity_id, "app": ctx.app.id}
 
@@ -354,6 +370,9 @@ def _life(life_ms: int | None) -> int:
 
 async def _create(ctx: Context, request: Create, owner: str | None, indexed_id: str | None) -> EntityHead:
     life = _life(request.time_to_live)
+    text = data_text(request.data or {}, bytes_max=ctx.section(GlobalEntitySettings).data_bytes_max)
+    if owner is not None:
+        await ctx.add_to_quota(storage.QUOTA, owner, count=1, size=len(text))
     row = await ctx.tx.one(
         storage.CREATE,
         entity_id=ctx.core.new_id(),
@@ -362,7 +381,7 @@ async def _create(ctx: Context, request: Create, owner: str | None, indexed_id: 
         entity_type=request.entity_type,
         indexed_id=indexed_id,
         acl_other=read_acl(request.acl),
-        data=data_text(request.data or {}, bytes_max=ctx.section(GlobalEntitySettings).data_bytes_max),
+        data=text,
         life_ms=life,
         expires_ms=expiry_ms(ctx.now_ms, life),
         now_ms=ctx.now_ms,
@@ -372,6 +391,12 @@ async def _create(ctx: Context, request: Create, owner: str | None, indexed_id: 
 
 
 service.runs(forget("globalEntity.forget", storage.expiry, KEPT_MS))  # nobody sees them; it is for the disk
+
+
+async def _add_bytes(ctx: Context, entity_id: str, text: str) -> None:
+    """Count what the caller writes. Who owns the entity is not known, and pays by the number of theirs."""
+    if ctx.profile_id is not None:
+        await ctx.add_to_quota(storage.QUOTA, ctx.profile_id, size=len(text), instead_of=entity_id)
 
 
 async def _changed(ctx: Context, request: Change, statement: Statement, **values: Any) -> Row | None:

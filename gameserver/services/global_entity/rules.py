@@ -1,9 +1,10 @@
 """What an answer shows of a global entity, who may do what, and why something is refused."""
 
 from enum import IntEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from gameserver.apps import Settings
 from gameserver.documents.documents import (
@@ -25,6 +26,10 @@ SAMPLE = """\
 [globalEntity]
 # Most bytes of the data of one, as compact JSON; up to 3145728.
 #data_bytes_max = 102400
+# Whether clients may give entities of their player to another one, and make them belong to nobody, so that
+# they outlive the player and count for nobody. Servers of yours always may.
+#players_may_give_away = false
+#players_may_make_system = false
 """
 
 
@@ -32,6 +37,12 @@ class GlobalEntitySettings(Settings, kw_only=True):
     """Entities of the app."""
 
     data_bytes_max: DataBytes = DATA_BYTES_MAX
+    players_may_give_away: Annotated[
+        bool, Meta(description="Whether clients may give their player's entities to another player.")
+    ] = False
+    players_may_make_system: Annotated[
+        bool, Meta(description="Whether clients may make their player's entities belong to nobody.")
+    ] = False
 
 
 service = Service("globalEntity", section=GlobalEntitySettings, sample=SAMPLE)

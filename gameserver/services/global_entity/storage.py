@@ -24,11 +24,12 @@ from sqlalchemy import (
     update,
 )
 
-from gameserver.documents.documents import NOTHING, READABLE, WRITABLE, version_fits
+from gameserver.documents.documents import NOTHING, READABLE, WRITABLE, StoredBytes, version_fits
 from gameserver.documents.list_counts import Columns, Part
 from gameserver.documents.query import Fields
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
+from gameserver.players.quotas import Kept
 from gameserver.services.global_entity.rules import NEVER_MS, Authority
 from gameserver.storage import SearchedJson, metadata
 from gameserver.storage.expiry import Expiry
@@ -120,6 +121,17 @@ CREATE = (
         | {"version": 1, "created_ms": _NOW, "updated_ms": _NOW}
     )
     .returning(*COLUMNS)
+)
+
+QUOTA = Kept(
+    "global entities",
+    "global_entities",
+    "global_entity_bytes",
+    select(func.count(), func.coalesce(func.sum(StoredBytes(_c.data)), 0))
+    .select_from(entities)
+    .where(
+        _c.owner_id == bindparam("owner"), _c.app_id == bindparam("app"), _c.entity_id != bindparam("but")
+    ),
 )
 
 READ = select(*COLUMNS, _yes(_MAY_READ)).where(_KEY)

@@ -119,7 +119,7 @@ async def post_dynamic(ctx: Context, request: PostDynamic) -> None:
         ctx.player_id,
         request.score,
         score_data(request.data),
-        lambda: request.config(ctx.now_ms, EntryType.PLAYER),
+        lambda: new_board(ctx, request.config(ctx.now_ms, EntryType.PLAYER)),
         check=check_players,
     )
 
@@ -163,7 +163,7 @@ async def post_using_config(ctx: Context, request: PostUsingConfig) -> None:
         ctx.player_id,
         request.score,
         score_data(request.score_data, "data.scoreData"),
-        lambda: request.config(ctx.now_ms, EntryType.PLAYER),
+        lambda: new_board(ctx, request.config(ctx.now_ms, EntryType.PLAYER)),
         check=check_players,
     )
 
@@ -198,6 +198,13 @@ async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> None:
 
 
 # Groups
+
+
+def new_board(ctx: Context, config: BoardConfig) -> BoardConfig:
+    """Count a board that the caller's score makes. Raises `RateLimited`."""
+    if ctx.caller is Caller.CLIENT:
+        ctx.core.quotas.make_board(ctx.app, ctx.player_id, ctx.now_ms)
+    return config
 
 
 async def check_poster(ctx: Context, group_id: str) -> None:
@@ -240,7 +247,7 @@ async def post_for_group(ctx: Context, request: DynamicFields, group_id: str) ->
         group_id,
         request.score,
         data,
-        lambda: request.config(ctx.now_ms, EntryType.GROUP),
+        lambda: new_board(ctx, request.config(ctx.now_ms, EntryType.GROUP)),
         check=check_groups,
     )
 
@@ -276,7 +283,7 @@ async def post_group_using_config(ctx: Context, request: PostGroupUsingConfig) -
         request.group_id,
         request.score,
         data,
-        lambda: request.config(ctx.now_ms, EntryType.GROUP),
+        lambda: new_board(ctx, request.config(ctx.now_ms, EntryType.GROUP)),
         check=check_groups,
     )
 

@@ -17,7 +17,6 @@ from gameserver.services.player_state.rules import (
     STATUS_SECONDS_MAX,
     SUMMARY_BYTES_MAX,
     TEXT_MAX,
-    URL_MAX,
     Hours,
     InvalidAttributes,
     NoEmailIdentity,
@@ -26,6 +25,7 @@ from gameserver.services.player_state.rules import (
     check_attribute_name,
     check_line,
     check_size,
+    check_web_address,
     extended,
     read_hours,
     to_text,
@@ -134,14 +134,17 @@ class PictureUrlReply(Reply):
 
 @service.operation("UPDATE_PICTURE_URL", tx=Tx.WRITE)
 async def update_picture_url(ctx: Context, request: UpdatePictureUrl) -> Last[PictureUrlReply]:
-    """Set the address of the caller's picture, up to 2048 characters. Empty text or null removes it."""
+    """Set the address of the caller's picture, up to 2048 characters. Empty text or null removes it.
+
+    Refused: other addresses than those of the web (`http` and `https`), which others' clients are to show.
+    """
     url = request.player_picture_url if request.player_picture_url is not UNSET else request.user_picture_url
     if url is UNSET:
         raise MissingParameter("data.playerPictureUrl: required")
     return last_value(
         ctx,
         "picture_url",
-        check_line("data.playerPictureUrl", url or "", URL_MAX) or None,
+        check_web_address("data.playerPictureUrl", url or "") or None,
         PictureUrlReply(player_picture_url=url or ""),
     )
 

@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -61,6 +62,21 @@ def check_line(where: str, text: str, most: int) -> str:
         raise InvalidParameterValue(f"{where}: at most {most} characters, got {len(text)}")
     if found := _UNRULY.search(text):
         raise InvalidParameterValue(f"{where}: the character U+{ord(found[0]):04X} is not allowed")
+    return text
+
+
+def check_web_address(where: str, text: str) -> str:
+    """Return the address of something on the web, or nothing. Raises `InvalidParameterValue`."""
+    check_line(where, text, URL_MAX)
+    if not text:
+        return text
+    try:
+        address = urlsplit(text)
+        is_web = address.scheme in ("http", "https") and bool(address.hostname)
+    except ValueError:  # brackets that hold no address
+        is_web = False
+    if not is_web or text != text.strip() or " " in text or "\\" in text:
+        raise InvalidParameterValue(f"{where}: expected an address that begins with https:// or http://")
     return text
 
 

@@ -60,6 +60,9 @@ rotation = "NEVER"
 [leaderboard.boards.plays]
 type = "ARCADE_HIGH"
 rotation = "NEVER"
+[quotas]
+logins_per_address = 1_000_000_000
+new_players_per_address = 1_000_000_000
 """
 
 

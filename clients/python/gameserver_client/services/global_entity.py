@@ -314,7 +314,8 @@ class GlobalEntityService(Service[R]):
     ) -> Entity:
         """Make an entity of the caller belong to nobody; from then on it outlives its maker.
 
-        Refused when the new ACL does not let others read it.
+        Refused when the new ACL does not let others read it, and to players unless the app's
+        `[globalEntity]` says `players_may_make_system`.
         """
         return self._call("MAKE_SYSTEM_ENTITY", {"entityId": entity_id}, {"version": version, "acl": acl})
 
@@ -364,7 +365,9 @@ class GlobalEntityService(Service[R]):
     ) -> Entity:
         """Give an entity to another player of the app, and change what others may do with it.
 
-        It must belong to the caller; a server may give away system entities.
+        It must belong to the caller; a server may give away system entities. Refused to players unless
+        the app's `[globalEntity]` says `players_may_give_away`: what is given comes to whom did not ask
+        for it.
         """
         return self._call(
             "UPDATE_ENTITY_OWNER_AND_ACL",

@@ -221,6 +221,9 @@ class PlayerStateService(Service[R]):
         """Set the address of the caller's picture, up to 2048 characters.
 
         Empty text or null removes it.
+
+        Refused: other addresses than those of the web (`http` and `https`), which others' clients are to
+        show.
         """
         return self._call(
             "UPDATE_PICTURE_URL",
