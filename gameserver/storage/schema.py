@@ -11,17 +11,20 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import asyncpg
-from sqlalchemy import Connection, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, Index, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.schema import CreateIndex
 
 from gameserver.storage.database import backend
+from gameserver.storage.dialects import POSTGRESQL
 from gameserver.storage.errors import BadUrl, SchemaMismatch, Unavailable
 from gameserver.storage.pipeline import wanted_host
 from gameserver.storage.postgres_errors import BAD_URL, why_unreachable
@@ -37,8 +40,13 @@ LOCK_SECONDS_MAX = 300
 """How long a process waits for another one that migrates the same database."""
 
 
-def _is_declared(item: Any, _name: Any, kind: str, reflected: bool, _other: Any) -> bool:
-    """Tell what is compared: not the columns that PostgreSQL computes, see `SearchedJson`."""
+def _is_declared(item: Any, name: Any, kind: str, reflected: bool, _other: Any) -> bool:
+    """Tell what is compared: not the columns that PostgreSQL computes (`SearchedJson`), and ours.
+
+    Nor indexes that are built without holding anybody up: no step makes them.
+    """
+    if (kind == "table" and name == _COMPATIBLE) or (kind == "index" and name in _later_indexes()):
+        return False
     return not (kind == "column" and reflected and item.computed is not None)
 
 
@@ -51,23 +59,34 @@ from alembic import op
 {imports}
 revision = "{number}"
 down_revision = "{last}"
+# The oldest step whose servers can work with these tables, beside those of this one. A step that only adds
+# tables and indexes, or columns with a default, lets those of the step before go on: "{last}".
+oldest = "{number}"
 
 
 def upgrade() -> None:
     """Take the step."""
 {body}'''
 _VERSION = text("SELECT version_num FROM alembic_version")
+_COMPATIBLE = "schema_compatible"
+_OLDEST = text("SELECT oldest FROM schema_compatible")
+_IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(quote_ident($1))"
 _LOCK_KEY = 0x67616D65  # any number that nobody else locks in this database
 
 
 def migrate(url: str, progress: Progress | None = None) -> None:
     """Bring the tables of a database to the present version, all steps in one transaction.
 
+    Indexes that are declared with `info={"concurrently": True}` are built afterwards; on PostgreSQL everybody
+    may go on writing meanwhile, and what was cut off is begun anew by the next call.
+
     Of several processes that start at the same time one migrates and the others wait for it. `progress` is
     called after each step with the steps done, the steps in all and the name of the step. Raises
     `SchemaMismatch` when the database is newer than this server, `Unavailable` when it cannot be reached.
     """
     _on_connection(url, partial(_migrate, progress))
+    if _later_indexes():
+        _build_indexes(url)
 
 
 def schema_version(url: str) -> str | None:
@@ -79,7 +98,11 @@ def schema_version(url: str) -> str | None:
 
 
 def check_schema(url: str) -> None:
-    """Raise `SchemaMismatch`, saying what to do, when the tables are not of this server's version."""
+    """Raise `SchemaMismatch`, saying what to do, when this server cannot work with the tables.
+
+    It can with those of its own version, and with newer ones that say so: while an upgrade is under way, old
+    and new servers run side by side.
+    """
     version = schema_version(url)
     steps = _steps()
     if version == steps[-1]:
@@ -90,7 +113,13 @@ def check_schema(url: str) -> None:
         raise SchemaMismatch(
             f"the database has schema {version} and this server needs {steps[-1]}: run `gameserver migrate`"
         )
-    raise _newer(version, steps[-1])
+    if not _works_with(steps[-1], oldest_compatible(url)):
+        raise _newer(version, steps[-1])
+
+
+def oldest_compatible(url: str) -> str | None:
+    """Return the oldest version whose servers can work with the tables; None where nobody has said so."""
+    return _on_connection(url, _oldest)
 
 
 def write_step(title: str, folder: Path | None = None) -> Path | None:
@@ -122,7 +151,7 @@ def write_step(title: str, folder: Path | None = None) -> Path | None:
             changes, render_as_batch=True, render_item=_render_item, migration_context=context
         )
     last = _steps()[-1]
-    number = f"{int(last) + 1:04}"
+    number = f"{datetime.now(UTC):%Y%m%d%H%M}"  # two people who write steps at once do not get the same
     code = [line for line in body.splitlines() if not line.lstrip().startswith("#")]
     lines = indent(dedent("\n".join(code)).strip("\n"), "    ") + "\n"
     path = (folder or _FOLDER / "versions") / f"{number}_{name}.py"
@@ -148,12 +177,15 @@ def _migrate(progress: Progress | None, connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
     version, steps = _version(connection), _steps()
-    if version is not None and version not in steps:
-        raise _newer(version, steps[-1])
     if version == steps[-1]:
         return
+    if version is not None and version not in steps:
+        if _works_with(steps[-1], _oldest(connection)):
+            return
+        raise _newer(version, steps[-1])
 
     from alembic import command
+    from alembic.script import ScriptDirectory
 
     total = len(steps) - (0 if version is None else steps.index(version) + 1)
     done = 0
@@ -168,6 +200,11 @@ def _migrate(progress: Progress | None, connection: Connection) -> None:
     config.attributes["connection"] = connection
     config.attributes["on_version_apply"] = applied
     command.upgrade(config, "head")
+    scripts = ScriptDirectory.from_config(config).walk_revisions()
+    oldest = max(getattr(script.module, "oldest", script.revision) for script in scripts)
+    connection.execute(text(f"CREATE TABLE IF NOT EXISTS {_COMPATIBLE} (oldest VARCHAR(32) NOT NULL)"))
+    connection.execute(text(f"DELETE FROM {_COMPATIBLE}"))  # noqa: S608 - the name is ours
+    connection.execute(text(f"INSERT INTO {_COMPATIBLE} VALUES (:oldest)"), {"oldest": oldest})  # noqa: S608
 
 
 def _version(connection: Connection) -> str | None:
@@ -175,6 +212,48 @@ def _version(connection: Connection) -> str | None:
         return None
     version: str | None = connection.scalar(_VERSION)
     return version
+
+
+def _oldest(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(_COMPATIBLE):
+        return None
+    oldest: str | None = connection.scalar(_OLDEST)
+    return oldest
+
+
+def _works_with(known: str, oldest: str | None) -> bool:
+    return oldest is not None and oldest <= known
+
+
+def _later_indexes() -> dict[str, Index]:
+    """Return the indexes that are built apart from the steps, by their names."""
+    indexes = (index for table in metadata.tables.values() for index in table.indexes)
+    return {str(index.name): index for index in indexes if index.info.get("concurrently")}
+
+
+def _build_indexes(url: str) -> None:
+    with _connecting():
+        if backend(url) == "postgresql":
+            asyncio.run(_build_in_postgresql(url))
+            return
+        create = [CreateIndex(index, if_not_exists=True) for index in _later_indexes().values()]
+        _on_sqlite(url, lambda connection: [connection.execute(each) for each in create])
+
+
+async def _build_in_postgresql(url: str) -> None:
+    """Build indexes outside of any transaction, for that is what keeps nobody waiting."""
+    connection = await asyncpg.connect(url, timeout=10, **wanted_host(url))
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK_KEY)
+        for name, index in _later_indexes().items():
+            valid = await connection.fetchval(_IS_VALID, name)
+            if valid is False:  # cut off: it takes writes, and answers nothing
+                await connection.execute(f'DROP INDEX CONCURRENTLY "{name}"')
+            if not valid:
+                sql = str(CreateIndex(index).compile(dialect=POSTGRESQL))
+                await connection.execute(sql.replace("INDEX", "INDEX CONCURRENTLY", 1))
+    finally:
+        await connection.close()
 
 
 async def _version_in_postgresql(url: str) -> str | None:

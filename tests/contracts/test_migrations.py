@@ -4,13 +4,17 @@ import asyncio
 import json
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import CheckConstraint, Column, Index, MetaData, String, Table, Text, text
+from sqlalchemy import CheckConstraint, Column, Connection, Index, MetaData, String, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 import gameserver.app  # noqa: F401 - declares every table
 from gameserver import storage
@@ -76,7 +80,9 @@ def test_an_empty_database_asks_for_a_migration(url: str) -> None:
 
 def test_a_newer_database_is_left_alone(url: str) -> None:
     migrate(url)
-    run(url, "UPDATE alembic_version SET version_num = '9999'")
+    run(
+        url, "UPDATE alembic_version SET version_num = '9999'", "UPDATE schema_compatible SET oldest = '9999'"
+    )
     assert schema_version(url) == "9999"
     for refused in (check_schema, migrate):
         with pytest.raises(SchemaMismatch, match=r"9999.*newer than this server"):
@@ -92,6 +98,136 @@ def test_an_older_database_asks_for_a_migration(url: str, monkeypatch: pytest.Mo
         SchemaMismatch, match=rf"has schema {version} and this server needs 9999.*gameserver migrate"
     ):
         check_schema(url)
+
+
+def test_a_newer_database_that_says_so_works_with_older_servers(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While an upgrade is under way: the new server has migrated, and the old ones go on and start again."""
+    migrate(url)
+    ours = schema_version(url)
+    assert ours is not None
+    assert schema.oldest_compatible(url) == ours
+    newer = add_step(tmp_path, oldest=ours)
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "_FOLDER", newer)
+        migrate(url)
+        assert schema_version(url) == LATER
+    assert schema.oldest_compatible(url) == ours
+    check_schema(url)
+    migrate(url)  # as an embedded server does when it starts
+    assert schema_version(url) == LATER
+
+
+def test_a_newer_database_that_does_not_say_so_stops_older_servers(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(url)
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "_FOLDER", add_step(tmp_path, oldest=LATER))
+        migrate(url)
+    for refused in (check_schema, migrate):
+        with pytest.raises(SchemaMismatch, match=rf"{LATER}.*newer than this server"):
+            refused(url)
+
+
+LATER = "209901010000"
+
+
+def add_step(folder: Path, *, oldest: str) -> Path:
+    """A copy of the steps with one more, which makes a table."""
+    copy = folder / "migrations"
+    shutil.copytree(Path(storage.__file__).parent / "migrations", copy)
+    (copy / "versions" / f"{LATER}_later.py").write_text(
+        f'''"""Later."""
+from alembic import op
+import sqlalchemy as sa
+
+revision = "{LATER}"
+down_revision = "{schema._steps()[-1]}"
+oldest = "{oldest}"
+
+
+def upgrade():
+    op.create_table("later", sa.Column("id", sa.String(36), primary_key=True))
+'''
+    )
+    return copy
+
+
+def test_an_index_is_built_while_others_write(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(url)
+    declared = MetaData(naming_convention=tables.metadata.naming_convention)
+    for table in tables.metadata.sorted_tables:
+        table.to_metadata(declared)
+    roles = declared.tables["player_roles"]
+    Index("player_roles_later", roles.c.created_ms, info={"concurrently": True})
+    monkeypatch.setattr(schema, "metadata", declared)
+    assert schema.write_step("Nothing", Path()) is None, "no step makes it"
+    for _ in range(2):  # the second call finds it there
+        migrate(url)
+        assert "player_roles_later" in indexes(url)
+    if url.startswith("postgresql"):
+        cut_off = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'player_roles_later'::regclass"
+        run(url, cut_off)
+        migrate(url)
+        [[valid]] = read(
+            url, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'player_roles_later'::regclass"
+        )
+        assert valid is True
+
+
+def indexes(url: str) -> set[str]:
+    source = "pg_indexes" if url.startswith("postgresql") else "sqlite_master"
+    column = "indexname" if url.startswith("postgresql") else "name"
+    return {str(row[0]) for row in read(url, f"SELECT {column} FROM {source}")}
+
+
+def test_what_was_written_under_every_version_is_there_after_all_steps(url: str, tmp_path: Path) -> None:
+    """Under each version a row is added to each table, with values that the columns' types take."""
+    written: Counter[str] = Counter()
+    steps = schema._steps()
+    for number in range(1, len(steps) + 1):
+        before(number + 1, url, tmp_path / steps[number - 1])
+        written.update(fill(url, number))
+    migrate(url)
+    assert schema_differences(url) == []
+    kept = written.keys() & tables.metadata.tables.keys()
+    assert len(kept) > len(written) // 2
+    for name in kept:
+        [[rows]] = read(url, f"SELECT count(*) FROM {name}")
+        assert int(str(rows)) >= written[name], name  # triggers add some of their own
+
+
+def fill(url: str, number: int) -> list[str]:
+    """Put a row into each table; returns their names."""
+    names: list[str] = []
+
+    def put(connection: Connection) -> None:
+        found = MetaData()
+        found.reflect(connection)
+        for table in found.sorted_tables:
+            if table.name not in ("alembic_version", "schema_compatible"):
+                columns = [column for column in table.c if column.computed is None]
+                row = {column.name: value_for(column, number) for column in columns}
+                connection.execute(table.insert(), row)
+                names.append(table.name)
+
+    schema._on_connection(url, put)
+    return names
+
+
+def value_for(column: Column[Any], number: int) -> object:
+    if column.name == "reached":  # a step reads what stands in it
+        value = {"counted": True, "place": [-5, 7, "ada"], "ranked": False}
+        return value if isinstance(column.type, JSONB) else json.dumps(value)
+    if isinstance(column.type, JSONB):
+        return {}
+    kind = column.type.python_type
+    if kind is str:  # what is long may be JSON
+        short = getattr(column.type, "length", None) is not None
+        return f"{number} {column.name}"[:8] if short else f'{{"n": {number}}}'
+    return {int: number if column.primary_key else 0, bool: False, float: 1.5, bytes: b"x"}[kind]
 
 
 def test_of_processes_that_start_together_one_migrates(url: str) -> None:
@@ -163,12 +299,15 @@ def test_a_step_is_written_from_what_was_declared(url: str, tmp_path: Path) -> N
         path = schema.write_step("Add guilds, and why.", copy / "versions")
         assert path is not None
         last = schema._steps()[-1]
-        assert path.name == f"{int(last) + 1:04}_add_guilds_and_why.py"
+        number = path.name.partition("_")[0]
+        assert path.name == f"{number}_add_guilds_and_why.py"
+        assert datetime.strptime(number, "%Y%m%d%H%M").replace(tzinfo=UTC) <= datetime.now(UTC)
+        assert last < number
         assert path.read_text().startswith('"""Add guilds, and why."""\n')
         patch.setattr(schema, "_FOLDER", copy)
         migrate(url)
         assert schema_differences(url) == []
-        assert schema_version(url) == f"{int(last) + 1:04}"
+        assert schema_version(url) == number
         assert schema.write_step("Nothing", copy / "versions") is None
 
 
@@ -183,8 +322,12 @@ def test_the_declared_tables_need_no_further_step(tmp_path: Path) -> None:
 
 
 def test_steps_are_numbered_in_turn() -> None:
+    """The first ones by numbers, the later ones by their time: sorting their names puts all in order."""
     steps = schema._steps()
-    assert steps == [f"{number:04}" for number in range(1, len(steps) + 1)]
+    first = [step for step in steps if len(step) == len("0001")]
+    assert first == [f"{number:04}" for number in range(1, len(first) + 1)]
+    for later in steps[len(first) :]:
+        datetime.strptime(later, "%Y%m%d%H%M").replace(tzinfo=UTC)
     scripts = ScriptDirectory.from_config(schema._config()).walk_revisions()
     assert steps == [script.revision for script in scripts][::-1]
 
