@@ -30,6 +30,8 @@ SAMPLE = """\
 # What one player, or one network address, may take of the server. Who takes more is refused, with the name
 # of the limit. Servers of yours have no such limits. Each server process counts for itself.
 [quotas]
+# Packets and requests of a player in a minute, over all their sessions and ways to call.
+#packets_per_minute = 1200
 # Seconds of the database's time that a player's searches may take in a minute.
 #search_seconds = 10.0
 # Entities of a player, global entities that belong to one, and how many bytes they may come to.
@@ -57,6 +59,15 @@ Number = Annotated[int, Meta(ge=0, le=2**53)]
 class QuotaSettings(Settings, kw_only=True):
     """What one player, or one network address, may take of the server."""
 
+    packets_per_minute: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=2**53,
+            description="Packets and requests of a player in a minute, over all sessions and faces. One "
+            "session sends at most 1200 packets, whatever this says.",
+        ),
+    ] = 1200
     search_seconds: Annotated[
         float,
         Meta(
@@ -137,6 +148,14 @@ class Quotas:
         self._added: dict[tuple[str, str], _Added] = {}
 
     # What happens in a window of time
+
+    def call(self, app: App, profile_id: str, now_ms: int) -> None:
+        """Count a packet or a request of a player, whichever session it came by. Raises `RateLimited`.
+
+        The session's own count begins anew with each login; this one does not.
+        """
+        most = app.section(QuotaSettings).packets_per_minute
+        self._count(app, "packets_per_minute", profile_id, most, MINUTE, now_ms)
 
     def log_in(self, app: App, address: str, now_ms: int) -> None:
         """Count a login. Raises `RateLimited`."""

@@ -86,6 +86,9 @@ class Packets:
                     return await self.runs.join(session, packet.packet_id, waiter), session
                 if resumed and (stored := await record.find()) is not None:
                     return await record.replay(session, stored), session
+                if (refusal := self._count(ctx, session)) is not None:
+                    await self.core.sessions.release(session, packet.packet_id)
+                    return _refused(packet, refusal), session
                 return await self._run_claimed(ctx, plan, record, session, waiter), session
             case Replay(answer=answer) if answer is not None:
                 return answer, session
@@ -106,6 +109,16 @@ class Packets:
                 return _refused(packet, errors.OutdatedPacket(words)), session
             case RateLimited():
                 return _refused(packet, errors.RateLimited("too many packets in a minute")), session
+
+    def _count(self, ctx: Context, session: Session) -> errors.RateLimited | None:
+        """Count a packet of a player; returns the refusal of one too many."""
+        if ctx.caller is not Caller.CLIENT:
+            return None
+        try:
+            self.core.quotas.call(ctx.app, session.home_profile_id, ctx.now_ms)
+        except errors.RateLimited as refusal:
+            return refusal
+        return None
 
     async def _run(self, ctx: Context, plan: Plan, packet_id: int) -> bytes:
         """Run a packet that no session remembers: a repeat runs again."""

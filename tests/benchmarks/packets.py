@@ -8,6 +8,7 @@ BOARD = "high"
 # A few players of one address do here what thousands do elsewhere.
 QUOTAS = """\
 [quotas]
+packets_per_minute = 1_000_000_000
 search_seconds = 3600
 entities = 1_000_000_000
 entity_bytes = 1_000_000_000_000

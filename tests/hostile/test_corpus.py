@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,11 +18,18 @@ from gameserver.wire import json
 from gameserver.wire.errors import GameError
 from gameserver.wire.http import BODY_BYTES_MAX
 from gameserver.wire.packet import UnreadablePacket, read_closely, read_packet
-from tests.conftest import APP_ID, SECRET, Game
+from tests.conftest import APP_ID, APP_TOML, SECRET, Game
 from tests.hostile.corpus import GOOD, Case, cases, raw, slow_texts, spoiling_values
 from tests.protocol.dialect import check_bundle, check_text
 
 CASES = list(cases())
+
+
+@pytest.fixture
+def apps_folder(apps_folder: Path) -> Path:
+    """An app that takes the several logins in a packet that some cases have."""
+    (apps_folder / "test" / "app.toml").write_text(APP_TOML + "[quotas]\nlogins_per_packet = 3\n")
+    return apps_folder
 
 
 async def send(game: Game, case: Case) -> httpx.Response:

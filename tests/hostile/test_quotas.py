@@ -148,6 +148,39 @@ async def test_servers_have_no_quotas(game: Game, define: Define) -> None:
     assert await codes(player, entity("globalEntity")) == [QUOTA]  # but what they made is there
 
 
+# Packets
+
+
+async def test_the_packets_of_a_player_count_over_all_logins(game: Game, define: Define) -> None:
+    """Who logs in again is still the same player; others are others."""
+    define("packets_per_minute = 5")
+    name, other = game.unique("ada"), await game.player()
+    player = game.client()
+    for _ in range(5):
+        await player.log_in("Universal", name, "secret")
+        await player.call("heartbeat", "READ")
+    refusal = await player.refused("heartbeat", "READ")
+    assert refusal.reason_code == RATE
+    assert "(packets_per_minute)" in refusal.message
+    await player.log_in("Universal", name, "secret")
+    assert (await player.refused("heartbeat", "READ")).reason_code == RATE
+    await other.call("heartbeat", "READ")
+    game.clock.advance(60)
+    await player.call("heartbeat", "READ")
+
+
+async def test_a_packet_that_was_one_too_many_may_be_sent_again(game: Game, define: Define) -> None:
+    define("packets_per_minute = 1")
+    player = await game.player()
+    await player.packet(("heartbeat", "READ", {}), packet_id=1)
+    body = player.body(("heartbeat", "READ", {}), packet_id=2)
+    refused = (await player.send(body)).json()["responses"]
+    assert [entry["reason_code"] for entry in refused] == [RATE]
+    game.clock.advance(60)
+    assert (await player.send(body)).json()["responses"][0]["status"] == 200
+    assert (await player.send(body)).json()["responses"][0]["status"] == 200  # a repeat is no further packet
+
+
 # New players and logins
 
 

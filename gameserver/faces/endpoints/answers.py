@@ -32,7 +32,7 @@ from gameserver.players.refresh_tokens import TokenAnswer
 from gameserver.players.termination import Actor
 from gameserver.rpc import SERVER_PROFILE_ID, Caller, Core, Origin, PacketFailed, Packets, Runner, Tx
 from gameserver.rpc.caller import session_error
-from gameserver.sessions import PACKETS_PER_MINUTE_MAX, One, Session, SessionsUnavailable
+from gameserver.sessions import One, Session, SessionsUnavailable
 from gameserver.storage import StorageError
 from gameserver.wire import errors, json
 from gameserver.wire.errors import GameError
@@ -41,7 +41,6 @@ from gameserver.wire.packet import Message, check_message, refusal, success
 
 log = structlog.get_logger(__name__)
 
-RATE_WINDOW_SECONDS = 60
 FIELDS_MAX = 100
 
 _FORM = "application/x-www-form-urlencoded"
@@ -302,9 +301,7 @@ class Endpoints:
         elif session.app_id != visit.found.app.id or session.profile_id == SERVER_PROFILE_ID:
             visit.session_id, visit.refused = "", errors.NoSession("the session is for something else")
         else:
-            counter = f"web/{session.digest}"
-            if not await self.core.sessions.hit(counter, PACKETS_PER_MINUTE_MAX, RATE_WINDOW_SECONDS):
-                raise errors.RateLimited("too many requests in a minute")
+            self.core.quotas.call(visit.found.app, session.home_profile_id, self.core.clock.ms())
             visit.session = session
 
     async def _is_guest(self, session: Session) -> bool:

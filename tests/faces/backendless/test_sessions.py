@@ -265,3 +265,19 @@ async def test_a_login_does_not_outlive_a_ban_of_the_same_moment(
     monkeypatch.setattr(core.sessions, step, after_ban)
     assert await device.fails(user["email"]) == (3090, 403)
     assert await core.sessions.list(APP_ID, user["objectId"]) == []
+
+
+async def test_the_requests_of_a_user_count_with_their_packets(
+    game: Game, device: Device, definition: Path
+) -> None:
+    reload(game, definition, f"{app_toml()}\n[quotas]\npackets_per_minute = 3\n")
+    await device.user()
+    client = game.client()
+    client.session_id = device.token
+    await client.call("playerState", "READ")
+    for _ in range(2):
+        await device.get("/users/userroles")
+    assert await device.refused("GET", "/users/userroles") == (429, 429)
+    assert (await client.refused("playerState", "READ")).reason_code == 40823
+    await device.get("/users/logout")  # whoever wants to go may go
+    assert await device.is_valid() is False
