@@ -145,7 +145,7 @@ async def test_sessions_of_one_player(game: Game) -> None:
     device = game.unique("device")
     sessions = [game.client() for _ in range(PLAYERS)]
     for session in sessions:
-        await session.log_in(external_id=device)
+        await session.log_in(external_id=device, profileId=sessions[0].profile_id)
     entity = (await sessions[0].call("entity", "CREATE", entityType="bag", data={"n": 0}))["entityId"]
     messages: list[Message] = [
         ("playerState", "UPDATE_NAME", {"playerName": "Ada"}),
