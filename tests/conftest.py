@@ -27,6 +27,7 @@ from sqlalchemy import update
 from gameserver.app import GameServer, open_server
 from gameserver.jobs.storage import jobs
 from gameserver.players.passwords import Passwords
+from gameserver.protocol_export import general_errors
 from gameserver.rpc import Caller, Origin
 from gameserver.settings import Settings
 from gameserver.storage import postgresql, sqlite
@@ -44,6 +45,7 @@ if importlib.util.find_spec("sniffio") is None:
 BACKENDS = os.environ.get("GAMESERVER_TEST_BACKENDS", "embedded")
 APP_ID, SECRET = "10001", "a-secret-for-tests-0123456789"
 APP_TOML = f'id = "{APP_ID}"\nsecret = "{SECRET}"\ntitle = "Test"\n'
+GENERAL_ERRORS = general_errors()
 PLANS = functools.cache(Plans)  # by dialect: a run compiles a statement once, not for every test that runs it
 EXAMPLES: examples.Examples | None = None
 DISPATCHER = httpx.URL("http://game.test/dispatcherv2")
@@ -98,6 +100,8 @@ class Client:
         assert response.status_code == 200, response.text
         entries: list[dict[str, Any]] = response.json()["responses"]
         assert len(entries) == len(messages)
+        for (service, operation, _), entry in zip(messages, entries, strict=True):
+            self.game.check_declared(service, operation, entry)
         if EXAMPLES is not None:
             for (service, operation, data), entry in zip(messages, entries, strict=True):
                 if entry["status"] == 200:
@@ -156,6 +160,7 @@ class Server:
             profile_id=profile_id,
         )
         entry = msgspec.json.decode(answer)
+        self.game.check_declared(service, operation, entry)
         if entry["status"] != 200:
             raise Refusal(entry)
         if EXAMPLES is not None:
@@ -216,6 +221,19 @@ class Game:
         for job in self.server_app.jobs.jobs.values():
             if job.every_seconds is not None and (not names or job.name in names):
                 await self.server_app.jobs.run_now(job.name)
+
+    def check_declared(self, service: str, operation: str, entry: dict[str, Any]) -> None:
+        """A refusal is one of those that the operation declares, or of those that any operation may answer.
+
+        Or what clients read in `protocol/` is not all that may happen to them.
+        """
+        declared = self.server_app.registry.operations.get((service, operation))
+        if entry["status"] == 200 or declared is None:
+            return
+        kinds = [*declared.errors, *GENERAL_ERRORS]
+        assert entry["reason_code"] in {kind.reason_code for kind in kinds}, (
+            f"{service}.{operation} is refused with {entry['reason_code']}, which its errors= do not list"
+        )
 
     def statements(self) -> list[str]:
         """The kinds of the statements that run from here on, without those of the server's upkeep."""

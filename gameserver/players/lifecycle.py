@@ -15,6 +15,7 @@ from sqlalchemy import (
     Delete,
     FromClause,
     Index,
+    PrimaryKeyConstraint,
     Select,
     String,
     Table,
@@ -106,7 +107,8 @@ class PlayerTable:
         keys = [column.label(f"k{place}") for place, column in enumerate(table.primary_key)]
         chosen = select(*columns, *keys).select_from(table if source is None else source)
         theirs = or_(*(column == _PLAYER for column in self.players))
-        self._read = chosen.where(theirs, *self._app_condition(table)).order_by(*table.primary_key)
+        # Sorted here: or SQLite goes through all rows of an app, which an index has in that order.
+        self._read = chosen.where(theirs, *self._app_condition(table))
         self._read_children = [self._children_of(child, theirs) for child in self.children]
         self._delete: list[Delete] = []
         self._between: list[Delete] = []
@@ -133,7 +135,8 @@ class PlayerTable:
     async def export(self, tx: Transaction, app_id: str, profile_id: str) -> Any:
         """Return what is kept of a player: a list of objects; one object or None where there is but one."""
         params = self._params(app_id, profile_id)
-        rows = await tx.all(self._read, **params)
+        count = len(self.shown)
+        rows = sorted(await tx.all(self._read, **params), key=lambda row: tuple(row)[count:])
         found = [_object(self.shown, row) for row in rows]
         for child, statement in zip(self.children, self._read_children, strict=True):
             name, told = (
@@ -173,8 +176,16 @@ class PlayerTable:
         return {"player": profile_id, "app": app_id} if self._of_app else {"player": profile_id}
 
     def _app_condition(self, table: FromClause) -> tuple[ColumnElement[bool], ...]:
-        # A profile is of one app; the condition is for indexes that begin with the app.
-        return (table.c.app_id == bindparam("app", type_=String),) if self._of_app else ()
+        """The rows of one app. Where an index begins with the player, no other may seem as good for it.
+
+        SQLite knows nothing of how many rows an app has, and would as soon read all of them.
+        """
+        if not self._of_app:
+            return ()
+        keys: list[PrimaryKeyConstraint | Index] = [self.table.primary_key, *self.table.indexes]
+        by_player = all(any(next(iter(key.columns)) is each for key in keys) for each in self.players)
+        app_id = table.c.app_id.concat("") if by_player else table.c.app_id
+        return (app_id == bindparam("app", type_=String),)
 
     def _delete_where(self, *conditions: ColumnElement[bool]) -> list[Delete]:
         """Delete rows, and before them what belongs to them."""

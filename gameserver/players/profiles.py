@@ -24,7 +24,15 @@ from gameserver.documents.documents import data_out
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.storage import Json, Row, Transaction, metadata
 from gameserver.storage.tables import StoredBy
+from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Reply
+
+
+class UnknownPlayer(GameError):
+    """There is no player with that profile id."""
+
+    reason_code = 40374
+
 
 players = Table(
     "players",

@@ -11,10 +11,11 @@ from gameserver.domain.progress import experience, statistics
 from gameserver.domain.progress.experience import PlayerStatisticsSettings, Progress, ProgressEvent
 from gameserver.domain.progress.rewards import Rewards
 from gameserver.domain.progress.statistics import VALUE_MAX, InvalidStatisticName
+from gameserver.players.profiles import UnknownPlayer
 from gameserver.players.states import StatePart
 from gameserver.rpc import PLAYER_MERGE, PLAYER_RESET, PLAYER_STATE, Access, Context, Service, Tx
 from gameserver.storage import locks
-from gameserver.wire.errors import GameError, InvalidParameterValue, MissingParameter, NoSession
+from gameserver.wire.errors import InvalidParameterValue, MissingParameter, NoSession
 from gameserver.wire.shapes import Reply, Request
 
 SAMPLE = """\
@@ -48,15 +49,6 @@ rewards = { currency = { coins = 25 }, experience = 5 }
 """
 
 service = Service("playerStatistics", section=PlayerStatisticsSettings, sample=SAMPLE)
-
-# Errors
-
-
-class UnknownPlayer(GameError):
-    """There is no player with that profile id."""
-
-    reason_code = 40374
-
 
 # Operations on statistics
 

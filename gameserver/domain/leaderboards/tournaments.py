@@ -25,6 +25,27 @@ class InvalidTournamentSettings(GameError):
     reason_code = 40840
 
 
+class NotEnrolled(GameError):
+    """The caller has not entered a tournament on the board."""
+
+    reason_code = 40505
+
+
+class PlayNotStarted(GameError):
+    """Scores count later."""
+
+    reason_code = 40581
+
+
+class PlayEnded(GameError):
+    """Scores count no longer."""
+
+    reason_code = 40582
+
+
+POST_REFUSALS = (NotEnrolled, PlayNotStarted, PlayEnded)
+"""How tournaments refuse scores that are posted to their boards."""
+
 Minutes = Annotated[int, Meta(ge=0, le=MINUTES_MAX)]
 
 

@@ -12,7 +12,9 @@ from gameserver.domain.leaderboards import (
 )
 from gameserver.domain.leaderboards.boards import InvalidLeaderboardId, InvalidVersion
 from gameserver.domain.leaderboards.store import TooManyLeaderboards
+from gameserver.domain.leaderboards.tournaments import POST_REFUSALS, InvalidTournamentSettings
 from gameserver.players import profiles
+from gameserver.players.profiles import UnknownPlayer
 from gameserver.rpc import Access, Caller, Context, Tx
 from gameserver.services.leaderboard.base import (
     NoScore,
@@ -43,10 +45,8 @@ class OfTournament(GameError):
     reason_code = 40494
 
 
-class UnknownProfile(GameError):
-    """There is no such player."""
-
-    reason_code = 40374
+MAKE_REFUSALS = (TooManyLeaderboards, InvalidLeaderboardId, InvalidTournamentSettings)
+"""How a board is refused that a post would make."""
 
 
 # Players
@@ -57,7 +57,7 @@ class PostScore(OfBoard, kw_only=True):
     data: FreeObjectOrText | None = None
 
 
-@service.operation("POST_SCORE", tx=Tx.WRITE, errors=(NoLeaderboard, WrongEntryType))
+@service.operation("POST_SCORE", tx=Tx.WRITE, errors=(NoLeaderboard, WrongEntryType, *POST_REFUSALS))
 async def post_score(ctx: Context, request: PostScore) -> None:
     """Post a score of the caller: a whole number of up to 2^53. The board's type says what becomes of it.
 
@@ -101,9 +101,7 @@ class PostDynamic(DynamicFields, kw_only=True):
     group_id: str | None = None
 
 
-@service.operation(
-    "POST_SCORE_DYNAMIC", tx=Tx.WRITE, errors=(WrongEntryType, TooManyLeaderboards, InvalidLeaderboardId)
-)
+@service.operation("POST_SCORE_DYNAMIC", tx=Tx.WRITE, errors=(WrongEntryType, *POST_REFUSALS, *MAKE_REFUSALS))
 async def post_dynamic(ctx: Context, request: PostDynamic) -> None:
     """Post a score of the caller, to a board that is made first when there is none.
 
@@ -150,7 +148,7 @@ class PostUsingConfig(OfBoard, kw_only=True):
 @service.operation(
     "POST_SCORE_DYNAMIC_USING_CONFIG",
     tx=Tx.WRITE,
-    errors=(WrongEntryType, TooManyLeaderboards, InvalidLeaderboardId),
+    errors=(WrongEntryType, *POST_REFUSALS, *MAKE_REFUSALS),
 )
 async def post_using_config(ctx: Context, request: PostUsingConfig) -> None:
     """Post a score of the caller, to a board that is made from `configJson` first when there is none.
@@ -177,13 +175,13 @@ class PostOnBehalfOf(PostScore, kw_only=True):
     "POST_SCORE_TO_LEADERBOARD_ON_BEHALF_OF",
     tx=Tx.WRITE,
     access=Access.SERVER,
-    errors=(NoLeaderboard, WrongEntryType, UnknownProfile, NoScore),
+    errors=(NoLeaderboard, WrongEntryType, UnknownPlayer, NoScore),
 )
 async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> None:
     """Post a score for a player. Without `forceCreate`, only if they have one on the board already."""
     data = score_data(request.data)
     if await profiles.read(ctx.tx, ctx.app.id, request.profile_id) is None:
-        raise UnknownProfile("data.profileId: there is no such player")
+        raise UnknownPlayer("data.profileId: there is no such player")
     boards = ctx.core.get(Leaderboards)
     if not request.force_create:
 
@@ -223,7 +221,7 @@ class PostGroupScore(PostScore, kw_only=True):
     "POST_GROUP_SCORE",
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
-    errors=(NoLeaderboard, WrongEntryType, social.UnknownGroup, social.NotGroupMember),
+    errors=(NoLeaderboard, WrongEntryType, social.UnknownGroup, social.NotGroupMember, *POST_REFUSALS),
 )
 async def post_group_score(ctx: Context, request: PostGroupScore) -> None:
     """Post a score of a group that the caller is a member of, to a board of groups."""
@@ -256,7 +254,7 @@ async def post_for_group(ctx: Context, request: DynamicFields, group_id: str) ->
     "POST_GROUP_SCORE_DYNAMIC",
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
-    errors=(WrongEntryType, social.UnknownGroup, social.NotGroupMember),
+    errors=(WrongEntryType, social.UnknownGroup, social.NotGroupMember, *POST_REFUSALS, *MAKE_REFUSALS),
 )
 async def post_group_dynamic(ctx: Context, request: PostGroupDynamic) -> None:
     """Post a score of a group, to a board of groups that is made first when there is none."""
@@ -271,7 +269,7 @@ class PostGroupUsingConfig(PostUsingConfig, kw_only=True):
     "POST_GROUP_SCORE_DYNAMIC_USING_CONFIG",
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
-    errors=(WrongEntryType, social.UnknownGroup, social.NotGroupMember),
+    errors=(WrongEntryType, social.UnknownGroup, social.NotGroupMember, *POST_REFUSALS, *MAKE_REFUSALS),
 )
 async def post_group_using_config(ctx: Context, request: PostGroupUsingConfig) -> None:
     """Post a score of a group, to a board that is made from `configJson` first when there is none."""

@@ -170,12 +170,6 @@ class OutOfTime(GameError):
     reason_code = 40500
 
 
-class NotEnrolled(GameError):
-    """The caller has not entered a tournament on the board."""
-
-    reason_code = 40505
-
-
 class NotEnoughToJoin(GameError):
     """The player cannot pay the entry fee."""
 
@@ -210,18 +204,6 @@ class DuplicateTemplate(GameError):
     """There is a tournament template with this code already."""
 
     reason_code = 40563
-
-
-class PlayNotStarted(GameError):
-    """Scores count later."""
-
-    reason_code = 40581
-
-
-class PlayEnded(GameError):
-    """Scores count no longer."""
-
-    reason_code = 40582
 
 
 class NoDivisionSet(GameError):
@@ -276,12 +258,6 @@ class InstancesExist(GameError):
     """The division set has instances whose results have not expired."""
 
     reason_code = 40771
-
-
-class UnknownProfile(GameError):
-    """There is no such player."""
-
-    reason_code = 40374
 
 
 # Types

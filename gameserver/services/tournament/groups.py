@@ -4,13 +4,13 @@ from msgspec import UNSET
 
 from gameserver.domain import social
 from gameserver.domain.leaderboards import CURRENT, EntryType, NoLeaderboard
+from gameserver.domain.leaderboards.tournaments import NotEnrolled
 from gameserver.domain.social import NotGroupMember, UnknownGroup
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament.base import (
     AlreadyEnrolled,
     NoDivisionSet,
     NotADivision,
-    NotEnrolled,
     NoTournament,
     OfBoard,
     Score,
@@ -82,7 +82,7 @@ class OfGroupBoard(OfBoard, kw_only=True):
 @service.operation(
     "LEAVE_GROUP_TOURNAMENT",
     tx=Tx.WRITE,
-    errors=(NoLeaderboard, UnknownGroup, NoTournament, UseDivisions, WrongEntryType),
+    errors=(NoLeaderboard, UnknownGroup, NotGroupMember, NoTournament, UseDivisions, WrongEntryType),
 )
 async def leave_group(ctx: Context, request: OfGroupBoard) -> LeftReply:
     """Take a group of the caller out of the tournament that runs on a board; its score is removed."""
@@ -95,7 +95,9 @@ class GetGroupStatus(OfGroupBoard):
 
 
 @service.operation(
-    "GET_GROUP_TOURNAMENT_STATUS", tx=Tx.READ, errors=(NoLeaderboard, UnknownGroup, WrongEntryType)
+    "GET_GROUP_TOURNAMENT_STATUS",
+    tx=Tx.READ,
+    errors=(NoLeaderboard, UnknownGroup, NotGroupMember, WrongEntryType),
 )
 async def group_status(ctx: Context, request: GetGroupStatus) -> StatusReply:
     """Read the tournaments of a board of groups, and the part that a group of the caller has in it."""
@@ -108,7 +110,9 @@ class PostGroupScore(PostScore, kw_only=True):
 
 
 @service.operation(
-    "POST_GROUP_TOURNAMENT_SCORE", tx=Tx.WRITE, errors=(NoLeaderboard, UnknownGroup, NotEnrolled)
+    "POST_GROUP_TOURNAMENT_SCORE",
+    tx=Tx.WRITE,
+    errors=(NoLeaderboard, UnknownGroup, NotGroupMember, NotEnrolled),
 )
 async def post_group_score(ctx: Context, request: PostGroupScore) -> PostReply:
     """Post a score of a group of the caller to a tournament the group has entered."""
@@ -123,7 +127,7 @@ class PostGroupWithResults(PostWithResults, kw_only=True):
 @service.operation(
     "POST_GROUP_TOURNAMENT_SCORE_WITH_RESULTS",
     tx=Tx.WRITE,
-    errors=(NoLeaderboard, UnknownGroup, NotEnrolled),
+    errors=(NoLeaderboard, UnknownGroup, NotGroupMember, NotEnrolled),
 )
 async def post_group_with_results(ctx: Context, request: PostGroupWithResults) -> ResultsReply:
     """Post a score of a group of the caller, and read the scores around it."""
@@ -155,7 +159,9 @@ class GroupInDivisionReply(GroupJoinedReply):
     created_at: int
 
 
-@service.operation("JOIN_GROUP_DIVISION", tx=Tx.WRITE, locks=of_set, errors=(NoDivisionSet, UnknownGroup))
+@service.operation(
+    "JOIN_GROUP_DIVISION", tx=Tx.WRITE, locks=of_set, errors=(NoDivisionSet, UnknownGroup, NotGroupMember)
+)
 async def join_group_division(ctx: Context, request: JoinGroupDivision) -> GroupInDivisionReply:
     """Enter a group of the caller in an instance of a division set that has room."""
     await check_member(ctx, request.group_id)
@@ -163,7 +169,9 @@ async def join_group_division(ctx: Context, request: JoinGroupDivision) -> Group
     return GroupInDivisionReply(leaderboard_id=entered.board.board_id, created_at=ctx.now_ms, enrolled=True)
 
 
-@service.operation("LEAVE_GROUP_DIVISION_INSTANCE", tx=Tx.WRITE, errors=(NotADivision, UnknownGroup))
+@service.operation(
+    "LEAVE_GROUP_DIVISION_INSTANCE", tx=Tx.WRITE, errors=(NotADivision, UnknownGroup, NotGroupMember)
+)
 async def leave_group_instance(ctx: Context, request: OfGroupBoard) -> LeftReply:
     """Take a group of the caller out of an instance of a division set; its score is removed."""
     await check_member(ctx, request.group_id)
@@ -174,7 +182,9 @@ class OfGroupSet(OfSet, kw_only=True):
     group_id: str
 
 
-@service.operation("GET_GROUP_DIVISION_INFO", tx=Tx.READ, errors=(NoDivisionSet, UnknownGroup))
+@service.operation(
+    "GET_GROUP_DIVISION_INFO", tx=Tx.READ, errors=(NoDivisionSet, UnknownGroup, NotGroupMember)
+)
 async def get_group_info(ctx: Context, request: OfGroupSet) -> StatusReply:
     """Read the tournaments of a division set, and the part that a group of the caller has in it."""
     await check_member(ctx, request.group_id)

@@ -9,25 +9,23 @@ from gameserver.domain.economy.wallet import Balance
 from gameserver.domain.leaderboards import CURRENT, Board, EntryType, Leaderboards, NoLeaderboard, RankedPages
 from gameserver.domain.leaderboards.boards import InvalidVersion
 from gameserver.domain.leaderboards.periods import read_time
+from gameserver.domain.leaderboards.tournaments import NotEnrolled, PlayEnded, PlayNotStarted
 from gameserver.players import profiles
+from gameserver.players.profiles import UnknownPlayer
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import (
     AlreadyEnrolled,
     NoTemplate,
     NotEnoughToJoin,
-    NotEnrolled,
     NotOnBoard,
     NoTournament,
     OfBoard,
     OutOfTime,
-    PlayEnded,
-    PlayNotStarted,
     Score,
     TemplateOnly,
     TooEarlyToJoin,
     TooLateToJoin,
-    UnknownProfile,
     UseDivisions,
     VersionId,
     WrongEntryType,
@@ -472,7 +470,7 @@ class PostOnBehalfOf(PostScore, kw_only=True):
     tx=Tx.WRITE,
     locks=lambda _, request: [locks.player_lock(request.profile_id)],
     access=Access.SERVER,
-    errors=(NoLeaderboard, NoTournament, NotEnrolled, UnknownProfile),
+    errors=(NoLeaderboard, NoTournament, NotEnrolled, UnknownPlayer),
 )
 async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> PostReply:
     """Post a score for a player who has entered.
@@ -480,7 +478,7 @@ async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> PostReply:
     With `forceCreate`, a board with automatic enrolment enters them first.
     """
     if await profiles.read(ctx.tx, ctx.app.id, request.profile_id) is None:
-        raise UnknownProfile("data.profileId: there is no such player")
+        raise UnknownPlayer("data.profileId: there is no such player")
     create = request.force_create
     return shown_post(*await post_for(ctx, request, request.profile_id, EntryType.PLAYER, create=create))
 

@@ -7,11 +7,11 @@ import msgspec
 from gameserver.domain.economy.wallet import Balance
 from gameserver.domain.leaderboards import CURRENT, Board, EntryType, Leaderboards, NoLeaderboard, no_board
 from gameserver.domain.leaderboards.boards import InvalidVersion
+from gameserver.domain.leaderboards.tournaments import NotEnrolled
 from gameserver.rpc import Context, Tx
 from gameserver.services.tournament import storage
 from gameserver.services.tournament.base import (
     AlreadyClaimed,
-    NotEnrolled,
     NoTournament,
     NotProcessed,
     OfBoard,

@@ -19,7 +19,10 @@ from gameserver.domain.leaderboards import (
 )
 from gameserver.domain.leaderboards.periods import period_minutes
 from gameserver.domain.leaderboards.tournaments import (
+    NotEnrolled,
     PhaseTimes,
+    PlayEnded,
+    PlayNotStarted,
     TournamentSettings,
     phase_times,
     read_settings,
@@ -29,12 +32,9 @@ from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import (
     AlreadyEnrolled,
     NotEnoughToJoin,
-    NotEnrolled,
     NotOnBoard,
     NoTournament,
     OutOfTime,
-    PlayEnded,
-    PlayNotStarted,
     TemplateOnly,
     TooEarlyToJoin,
     TooLateToJoin,

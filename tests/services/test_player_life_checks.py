@@ -1,0 +1,192 @@
+"""What nobody would notice by looking: missing hooks, and statements that read the rows of all players."""
+
+import re
+import sqlite3
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from gameserver import services
+from gameserver.app import registry
+from gameserver.cli import actions
+from gameserver.domain.leaderboards import Leaderboards
+from gameserver.domain.leaderboards.ranked_pages import list_name
+from gameserver.domain.leaderboards.store import FIND
+from gameserver.rpc import PLAYER_DELETE, PLAYER_MERGE, PLAYER_RESET
+from gameserver.storage import sqlite
+from tests.conftest import APP_ID, Game
+from tests.services import test_player_life as life
+from tests.services.test_player_life import apps_folder, full_players, game
+
+__all__ = ["apps_folder", "game"]  # fixtures
+
+LIFE = (PLAYER_RESET, PLAYER_DELETE, PLAYER_MERGE)
+SMALL = {"leaderboards", "tournament_templates", "tournament_division_sets"}  # an app has few of them
+
+
+class Plans:
+    """The plans of the statements that run, as SQLite explains them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.statements: dict[str, int] = {}
+        execute = sqlite._SqliteTransaction._execute
+
+        def note(tx: Any, kind: str, plan: Any, params: Any) -> Any:
+            sql, arguments = plan.bind(params)
+            self.statements[sql] = len(arguments)
+            return execute(tx, kind, plan, params)
+
+        monkeypatch.setattr(sqlite._SqliteTransaction, "_execute", note)
+
+    def slow(self, connection: sqlite3.Connection) -> list[str]:
+        """The steps that read a whole table, or all rows of an app."""
+        return [
+            f"{row[3]}: {sql}"
+            for sql, count in self.statements.items()
+            for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * count)
+            if is_slow(row[3], sql)
+        ]
+
+
+def is_slow(step: str, sql: str) -> bool:
+    scanned = re.fullmatch(r"SCAN (\w+)(?: USING .*)?", step)
+    if scanned is not None:
+        # The rows of a subquery are few, or its own steps tell.
+        return (
+            bool(re.search(rf"\b(?:FROM|JOIN|INTO|UPDATE) {scanned[1]}\b", sql)) and scanned[1] not in SMALL
+        )
+    searched = re.match(r"SEARCH (\w+) USING .*\(app_id=\?\)$", step)
+    return searched is not None and searched[1] not in SMALL
+
+
+@pytest.mark.parametrize(
+    ("step", "slow"),
+    [
+        ("SCAN entities", True),
+        ("SCAN entities USING INDEX entities_by_age", True),
+        ("SEARCH entities USING INDEX entities_by_type (app_id=?)", True),
+        ("SEARCH entities USING INDEX entities_by_owner (owner_id=?)", False),
+        ("SEARCH entities USING COVERING INDEX x (app_id=? AND profile_id=?)", False),
+        ("SCAN leaderboards", False),
+    ],
+)
+def test_the_rule_itself(step: str, slow: bool) -> None:
+    assert is_slow(step, "DELETE FROM entities WHERE app_id = ?") == slow
+
+
+@pytest.mark.parametrize("what", ["reset", "delete", "merge", "export"])
+async def test_a_players_life_reads_no_rows_of_others(
+    game: Game, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    if game.core.database.dialect != "sqlite":
+        pytest.skip("PostgreSQL chooses by the size of the table")
+    player, target = await full_players(game, 2)
+    await life.post(player, 5)
+    plans = Plans(monkeypatch)
+    words = [player.profile_id, target.profile_id] if what == "merge" else [player.profile_id]
+    await getattr(actions, f"player_{what}")(game.server_app, APP_ID, *words)
+    assert len(plans.statements) > 5
+    slow = plans.slow(game.core.database.reader)  # type: ignore[attr-defined]
+    assert not slow, "\n".join(slow)
+
+
+def test_every_hook_of_a_players_life_is_named_in_its_services_test() -> None:
+    """Who takes a hook away breaks this, and finds the test of what it was for."""
+    subscribed = Counter(
+        (service.name, hook.name)
+        for service in services.ALL
+        for hook, _ in service.subscriptions
+        if hook in LIFE
+    )
+    assert dict(subscribed) == dict.fromkeys(MISSED, 1)
+    assert {hook for _, hook in subscribed} == {hook.name for hook in LIFE}
+
+
+BOARD = "HIGH_VALUE"
+LUCK = {"abTestingId"}
+MISSED = {
+    ("leaderboard", "player.delete"): "a deleted player has no score and no rank",
+    ("leaderboard", "player.merge"): "scores become the target's",
+    ("leaderboard", "player.reset"): "a reset player has no score and no rank",
+    ("playerState", "player.reset"): "attributes and statuses are gone",
+    ("playerStatistics", "player.merge"): "experience and statistics add up",
+    ("playerStatistics", "player.reset"): "experience and statistics begin anew",
+    ("virtualCurrency", "player.merge"): "balances add up",
+}
+
+
+async def picture(game: Game, *profiles: str) -> Any:
+    """What is kept of players, and what the index of ranks has of them."""
+    await game.core.audit.flush()
+    tables = game.core.player_hooks
+    async with game.core.database.read() as tx:
+        exports = [await tables.export_player(tx, APP_ID, profile) for profile in profiles]
+        row = await tx.one(FIND, app=APP_ID, board=BOARD)
+    assert row is not None
+    index = await game.core.get(Leaderboards).index.ranks.page(list_name(row["uid"], row["version"]), 0, 499)
+    assert index is not None
+    return exports, [(place.id, place.key) for place in index.places if place.id in profiles]
+
+
+async def build_index(game: Game) -> None:
+    data = {"leaderboardId": BOARD, "sort": "HIGH_TO_LOW", "startIndex": 0, "endIndex": 499}
+    await game.server.call("leaderboard", "GET_GLOBAL_LEADERBOARD_PAGE", **data)
+
+
+@pytest.mark.parametrize(("service", "hook"), MISSED)
+async def test_a_hook_that_is_missing_is_missed(game: Game, service: str, hook: str) -> None:
+    """With it and without it, what is left of players like each other is not the same."""
+    assert await differs(game, hook, service), MISSED[service, hook]
+
+
+@pytest.mark.parametrize("hook", [hook.name for hook in LIFE])
+async def test_with_all_hooks_nothing_differs(game: Game, hook: str) -> None:
+    """Or the test above could not fail."""
+    assert not await differs(game, hook, "")
+
+
+async def differs(game: Game, hook: str, without: str) -> bool:
+    """Have what a hook is about happen to two pairs of players, to the second without a service's hook."""
+    first, second, third, fourth = await full_players(game, 4)
+    pairs = [(first, second), (third, fourth)]
+    for player, target in pairs:
+        await life.post(player, 5)
+        await player.call("playerState", "UPDATE_ATTRIBUTES", attributes={"hair": "grey"})
+        if hook != "player.merge":
+            await game.server.call("virtualCurrency", "AWARD_VC", target.profile_id, vcId="coins", vcAmount=1)
+    await build_index(game)
+    shown = []
+    for (player, target), has_hook in zip(pairs, (True, False), strict=True):
+        if without and not has_hook:
+            take_away(game, without, hook)
+        words = [player.profile_id, target.profile_id] if hook == "player.merge" else [player.profile_id]
+        await getattr(actions, hook.replace(".", "_"))(game.server_app, APP_ID, *words)
+        shown.append(blank(await picture(game, player.profile_id, target.profile_id), player, target))
+    return shown[0] != shown[1]
+
+
+def take_away(game: Game, service: str, hook: str) -> None:
+    [declared] = [each for each in services.ALL if each.name == service]
+    gone = {subscriber for each, subscriber in declared.subscriptions if each.name == hook}
+    life_hooks = game.core.player_hooks
+    name = f"_on_{hook.removeprefix('player.')}"
+    setattr(life_hooks, name, tuple(each for each in getattr(life_hooks, name) if each not in gone))
+
+
+def blank(shown: Any, *players: Any) -> str:
+    """Take out what differs between any two players, and the order of lists, which goes by ids."""
+    match shown:
+        case dict():
+            return repr({name: blank(value, *players) for name, value in shown.items() if name not in LUCK})
+        case list() | tuple():
+            return repr(sorted(blank(value, *players) for value in shown))
+    text = repr(shown)
+    for number, player in enumerate(players):
+        text = text.replace(player.profile_id, f"player {number}")
+    text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "id", text)
+    return re.sub(r"\b1[67]\d{11}\b", "time", text)
+
+
+def test_registries_gather_the_same_hooks() -> None:
+    assert all(registry().hooks.of(hook) for hook in LIFE)
