@@ -9,14 +9,13 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
-    insert,
     select,
     update,
 )
 
 from gameserver.players import profiles
 from gameserver.players.lifecycle import PlayerTable
-from gameserver.storage import Row, Transaction, metadata
+from gameserver.storage import Row, Transaction, insert_row, metadata
 from gameserver.storage.tables import StoredBy
 
 identities = Table(
@@ -60,7 +59,7 @@ FIND_CONTACT = (
     .join(profiles.players, profiles.players.c.profile_id == identities.c.profile_id)
     .where(*THIS_IDENTITY)
 )
-ADD = insert(identities).values({column.name: bindparam(column.name) for column in identities.c})
+ADD = insert_row(identities)
 OF_PLAYER = (*THIS_IDENTITY, identities.c.profile_id == bindparam("profile"))
 SET_DIGEST = update(identities).where(*OF_PLAYER).values(digest=bindparam("new_digest"))
 SET_VALIDATED = update(identities).where(*OF_PLAYER).values(is_validated=True)

@@ -23,7 +23,6 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
-    insert,
     or_,
     select,
     update,
@@ -50,7 +49,7 @@ from gameserver.sessions import (
     digest_of,
     new_session_id,
 )
-from gameserver.storage import Aborted, CommitUnknown, Database, Row, Transaction, metadata
+from gameserver.storage import Aborted, CommitUnknown, Database, Row, Transaction, insert_row, metadata
 from gameserver.storage.expiry import Expiry
 from gameserver.storage.tables import StoredBy
 from gameserver.wire.clock import Clock
@@ -393,7 +392,7 @@ KEPT = PlayerTable(
 
 _OF_PLAYER = (families.c.app_id == bindparam("app"), families.c.profile_id == bindparam("profile"))
 
-ADD = insert(families).values({column.name: bindparam(column.name) for column in families.c})
+ADD = insert_row(families)
 FIND = (
     select(*families.c, players.c.is_disabled, players.c.session_epoch)
     .join(players, players.c.profile_id == families.c.profile_id)

@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, bindparam, case, insert, or_
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, bindparam, case, or_
 
 from gameserver.apps import App, Settings
 from gameserver.jobs import forget_of_apps
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.rpc import Context, Service, Tx
-from gameserver.storage import Json, excluded, metadata, upsert
+from gameserver.storage import Json, excluded, insert_row, metadata, upsert
 from gameserver.storage.tables import StoredBy
 from gameserver.storage.timeline import DAY_MS, Timeline, first_id
 from gameserver.wire.errors import GameError, PacketTooLarge
@@ -245,7 +245,7 @@ def kept_ms(app: App) -> int:
 
 service.runs(forget_of_apps("dataStream.forget", timeline.expiry, kept_ms))
 
-ADD = insert(data_stream_reports).values({column.name: bindparam(column.name) for column in _r})
+ADD = insert_row(data_stream_reports)
 # One statement, so that packets at the same time do not get past the limit. The day of a process whose clock
 # is behind is the one that others have begun already.
 COUNT = upsert(

@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Case, Column, Executable, Integer, MetaData, Table, Text, case
+from sqlalchemy import (
+    Case,
+    Column,
+    Executable,
+    Insert,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    case,
+    insert,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
@@ -142,6 +154,11 @@ def fail_unless(column: Column[Any], condition: ColumnElement[bool], value: Colu
 def is_guarded(column: str) -> bool:
     """Tell whether null for a column, written `table.column`, means `Conflict`."""
     return column in _guarded
+
+
+def insert_row(table: Table) -> Insert:
+    """Describe: insert a row, each column bound under its own name."""
+    return insert(table).values({column.name: bindparam(column.name) for column in table.c})
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,6 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
-    insert,
     literal,
     select,
     update,
@@ -25,7 +24,7 @@ from gameserver.apps import Declares, Refers, Settings
 from gameserver.apps.definition import Name
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
-from gameserver.storage import Transaction, excluded, json_rows, metadata, upsert
+from gameserver.storage import Transaction, excluded, insert_row, json_rows, metadata, upsert
 from gameserver.storage.tables import StoredBy
 from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Reply
@@ -251,7 +250,7 @@ KEPT = (
 _amount = bindparam("amount", type_=BigInteger())
 _none = literal(0, BigInteger())
 
-ENTER = insert(entries).values({column.name: bindparam(column.name) for column in entries.c})
+ENTER = insert_row(entries)
 _ADD = {
     kind: upsert(
         wallets,

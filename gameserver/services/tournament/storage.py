@@ -20,7 +20,6 @@ from sqlalchemy import (
     delete,
     exists,
     func,
-    insert,
     literal,
     literal_column,
     null,
@@ -33,7 +32,7 @@ from sqlalchemy import (
 
 from gameserver.domain.leaderboards.boards import boards, entries
 from gameserver.players.lifecycle import PlayerTable
-from gameserver.storage import Json, metadata, upsert
+from gameserver.storage import Json, insert_row, metadata, upsert
 from gameserver.storage.expiry import Expiry
 from gameserver.storage.tables import StoredBy
 
@@ -205,7 +204,7 @@ MINE = (
     .order_by(_S.rank_key, _S.seq, _S.entry_id)
     .limit(1)
 )
-ENROL = insert(enrolments).values({c.name: bindparam(c.name) for c in enrolments.c})
+ENROL = insert_row(enrolments)
 POSTED = update(enrolments).where(*_THIS, _E.posted.is_(False)).values(posted=True)
 LEAVE = delete(enrolments).where(*_THIS)
 IS_ENROLLED = select(_E.posted).where(*_THIS)
@@ -302,7 +301,7 @@ _C = closings.c
 _THIS_CLOSING = (_C.board_uid == _uid, _C.version == _version)
 ANY_CLOSING = select(_C.version).limit(1)
 IS_CLOSING = select(_C.version).where(*_THIS_CLOSING)
-ADD_CLOSING = insert(closings).values({c.name: bindparam(c.name) for c in closings.c})
+ADD_CLOSING = insert_row(closings)
 CLOSINGS = select(_C.board_uid, _C.version).order_by(_C.ended_ms).limit(1000)
 THIS_CLOSING = select(closings).where(*_THIS_CLOSING).with_for_update(skip_locked=True)
 REACHED = update(closings).where(*_THIS_CLOSING).values(reached=bindparam("now_reached"))
@@ -360,7 +359,7 @@ ALL_TEMPLATES = (
     .order_by(_T.code)
     .limit(bindparam("most"))
 )
-ADD_TEMPLATE = insert(templates).values({c.name: bindparam(c.name) for c in templates.c})
+ADD_TEMPLATE = insert_row(templates)
 DELETE_TEMPLATE = (
     update(templates)
     .where(_OF_APP, _T.code == bindparam("of_code"), _T.deleted.is_(False))
@@ -386,7 +385,7 @@ USES_BOARD = (
     )
     .limit(1)
 )
-ADD_SET = insert(division_sets).values({c.name: bindparam(c.name) for c in division_sets.c})
+ADD_SET = insert_row(division_sets)
 EDIT_SET = (
     update(division_sets)
     .where(*_SET, _D.version == bindparam("seen"))
@@ -411,7 +410,7 @@ ROOM = (
     .limit(1)
 )
 LAST_NUMBER = select(func.coalesce(func.max(_I.number), 0)).where(*_OF_SET)
-ADD_INSTANCE = insert(instances).values({c.name: bindparam(c.name) for c in instances.c})
+ADD_INSTANCE = insert_row(instances)
 ENTER = (
     update(instances)
     .where(*_OF_SET, _I.number == bindparam("of_number"), _I.members < bindparam("most"))
