@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gameserver import services
+from gameserver.admin import actions
 from gameserver.app import registry
-from gameserver.cli import actions
 from gameserver.domain.leaderboards import Leaderboards
 from gameserver.domain.leaderboards.ranked_pages import list_name
 from gameserver.domain.leaderboards.store import FIND
