@@ -15,6 +15,7 @@ from sqlalchemy import JSON, Boolean, Float, Integer, LargeBinary, Table
 from gameserver.domain.leaderboards.stamps import seq_at
 from gameserver.services import ALL
 from gameserver.storage import Json, metadata
+from tests.benchmarks.figures import FLOOR
 from tests.benchmarks.measure import Running
 from tests.benchmarks.packets import ADDRESS, APP_ID, AROUND, BOARD, encode
 
@@ -137,9 +138,12 @@ async def _board_uid(server: Running) -> str:
 
 
 def _insert(path: Path, table: Table, chunk: list[tuple[Any, ...]]) -> None:
+    names = ",".join(
+        column.name for column in table.columns
+    )  # a migrated table may have them in another order
     marks = ",".join("?" * len(table.columns))
     with sqlite3.connect(path, timeout=60) as connection:
-        connection.executemany(f"INSERT INTO {table.name} VALUES ({marks})", chunk)
+        connection.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", chunk)
     connection.close()
 
 
@@ -153,15 +157,29 @@ async def _copy(url: str, table: Table, chunk: list[tuple[Any, ...]]) -> None:
 
 
 def picture(sizes: list[int], panels: dict[str, dict[str, list[float]]]) -> str:
-    """The curves of each set-up as SVG, one below the other: rows on a logarithmic axis, microseconds on a straight one."""
+    """The curves of each set-up as SVG, one below the other: rows on a logarithmic axis, floors on a straight one."""
     height = HEIGHT * len(panels)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
         f'font-size="12"><rect width="{WIDTH}" height="{height}" fill="white"/>'
     ]
     for number, (title, curves) in enumerate(panels.items()):
-        parts += [f'<g transform="translate(0 {number * HEIGHT})">', *_panel(sizes, curves, title), "</g>"]
+        parts += [
+            f'<g transform="translate(0 {number * HEIGHT})">',
+            *_panel(sizes, in_floors(curves), title),
+            "</g>",
+        ]
     return "\n".join([*parts, "</svg>\n"])
+
+
+def in_floors(curves: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Each packet as a multiple of the floor that was measured at the same size."""
+    floor = curves[FLOOR]
+    return {
+        name: [value / each for value, each in zip(values, floor, strict=True)]
+        for name, values in curves.items()
+        if name != FLOOR
+    }
 
 
 def _panel(sizes: list[int], curves: dict[str, list[float]], title: str) -> Iterator[str]:
@@ -175,18 +193,18 @@ def _panel(sizes: list[int], curves: dict[str, list[float]], title: str) -> Iter
         return HEIGHT - MARGIN - value / top * (HEIGHT - 2 * MARGIN)
 
     yield f'<text x="{MARGIN}" y="24" font-size="15">Cost of a packet as the game grows: {title}</text>'
-    yield f'<text x="{MARGIN}" y="44" fill="#555">CPU µs a packet, by rows of each table</text>'
+    yield f'<text x="{MARGIN}" y="44" fill="#555">CPU of a packet in multiples of bare uvicorn, by rows of each table</text>'
     for index, size in enumerate(sizes):
         yield f'<text x="{x(index):.0f}" y="{HEIGHT - MARGIN + 20}" text-anchor="middle">{size:,}</text>'
     for tick in range(5):
         value = top * tick / 4
         yield f'<line x1="{MARGIN}" x2="{x(len(sizes) - 1):.0f}" y1="{y(value):.0f}" y2="{y(value):.0f}" stroke="#ddd"/>'
-        yield f'<text x="{MARGIN - 8}" y="{y(value) + 4:.0f}" text-anchor="end">{value:.0f}</text>'
+        yield f'<text x="{MARGIN - 8}" y="{y(value) + 4:.0f}" text-anchor="end">{value:.1f}</text>'
     for number, (name, values) in enumerate(sorted(curves.items(), key=lambda each: -each[1][-1])):
         colour = COLOURS[number % len(COLOURS)]
         points = " ".join(f"{x(index):.0f},{y(value):.1f}" for index, value in enumerate(values))
         yield f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
         yield (
             f'<text x="{x(len(sizes) - 1) + 10:.0f}" y="{MARGIN + 22 * number}" fill="{colour}">'
-            f"{name}: {values[0]:.0f} → {values[-1]:.0f}</text>"
+            f"{name}: {values[0]:.1f} → {values[-1]:.1f}</text>"
         )

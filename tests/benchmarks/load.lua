@@ -1,7 +1,7 @@
 -- Sends packets of many players in turn. Arguments: the file with one "session entity number" a line, the app id, the
 -- messages of each packet, how many threads there are, the packetId to begin above, and how: "on" goes round, "once" uses
 -- each line once. In the messages "%N" becomes a number that is new each time, "%E" the entity and "%P" the number of the
--- line; a session "-" is none. A session waits for its answer before it sends again, as players do.
+-- line; "%A" and "%B" become "left" and "right", in every other packet "right" and "left". A session "-" is none. A session waits for its answer before it sends again, as players do.
 local sessions, entities, numbers, turn, count = {}, {}, {}, 0, 0
 local waiting, line_of = {}, {}  -- lines that wait for an answer, and the line of a packetId
 local app, messages, threads, once, first
@@ -37,8 +37,11 @@ function request()
   end
   count = count + 1
   waiting[turn], line_of[first + count] = true, turn
+  local a, b = "left", "right"
+  if count % 2 == 0 then a, b = b, a end
   local body = string.format('{"packetId":%d,"sessionId":"%s","gameId":"%s","messages":[', first + count, sessions[turn], app)
-    .. messages:gsub("%%N", count * threads + offset):gsub("%%E", entities[turn]):gsub("%%P", numbers[turn]) .. "]}"
+    .. messages:gsub("%%N", count * threads + offset):gsub("%%E", entities[turn]):gsub("%%P", numbers[turn])
+      :gsub("%%A", a):gsub("%%B", b) .. "]}"
   return wrk.format(nil, nil, nil, body)
 end
 

@@ -25,6 +25,8 @@ signature = "optional"
 anonymous_id_alone = true
 [playerStatistics]
 create_unknown = true
+[globalGameStatistics]
+create_unknown = true
 [leaderboard.boards.{BOARD}]
 type = "HIGH_VALUE"
 rotation = "NEVER"
@@ -71,6 +73,13 @@ _BOARD = {"leaderboardId": BOARD, "sort": "HIGH_TO_LOW"}
 TOP: Message = ("leaderboard", "GET_GLOBAL_LEADERBOARD_PAGE", _BOARD | {"startIndex": 0, "endIndex": 9})
 AROUND: Message = ("leaderboard", "GET_GLOBAL_LEADERBOARD_VIEW", _BOARD | {"beforeCount": 5, "afterCount": 5})
 RANK: Message = ("leaderboard", "GET_GLOBAL_LEADERBOARD_VIEW", _BOARD | {"beforeCount": 0, "afterCount": 0})
+
+ONE_ORDER, EITHER_ORDER = "two shared rows", "two shared rows, either order"
+
+
+def shared(name: str) -> Message:
+    """A write of a row that all players share."""
+    return ("globalGameStatistics", "UPDATE_INCREMENT", {"statistics": {name: 1}})
 
 
 def login(external_id: str) -> Message:
@@ -133,6 +142,8 @@ def cases() -> list[Case]:
             for case in (Case(name, (message,)), Case(f"{name} ×10", (message,) * 10))
         ),
         Case("match ends", (POST, FIVE, UPDATE, RANK, TOP)),
+        Case(ONE_ORDER, (shared("left"), shared("right"))),
+        Case(EITHER_ORDER, (shared("%A"), shared("%B"))),
         Case("log out", (LOG_OUT,), "once"),
         Case("no-op ×9, log out", (*(NO_OP,) * 9, LOG_OUT), "once"),
     ]

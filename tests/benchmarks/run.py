@@ -1,28 +1,31 @@
-"""Measure everything: `python -m tests.benchmarks.run`; 12 minutes, on a machine that does nothing else.
+"""Measure everything: `python -m tests.benchmarks.run`; 13 minutes, on a machine that does nothing else.
 
 For each set-up, embedded and over PostgreSQL and Redis, the server is started the way it keeps every promise, fsync
 included. 500 players send packets over 32 keep-alive connections of wrk. CPU microseconds a packet of the server,
-Redis and the database come from /proc before and after. A bare uvicorn that answers the bytes of a no-op is measured
-in the same run, and bare asyncpg with one upsert to a transaction: they tell how fast the machine is just now. PostgreSQL
-counts its rows before each measurement, as it does by itself once a minute: without, its plans are chance. Then the same at a thousand to a million rows: `growth`.
+Redis and the database come from /proc before and after. The unit is the floor: a bare uvicorn that answers the bytes of
+a no-op, measured before and after the packets of a set-up. Bare asyncpg with one upsert to a transaction is measured
+too. PostgreSQL counts its rows before each measurement, as it does by itself once a minute: without, its plans are
+chance. Then the same at a thousand to a million rows: `growth`; and what open sessions cost: `sessions`.
 
 Writes results.json and growth.svg beside this file, and the tables of README.md; --dry writes nothing. --only and
---setup measure a part, and write nothing either.
+--setup measure a part, and write none of these. To compare two versions:
+
+  python -m tests.benchmarks.run --only no-op,write --save before.json
+  python -m tests.benchmarks.run --only no-op,write --against before.json
 """
 
 import argparse
 import json
-import os
-import platform
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from tests.benchmarks import growth
+from tests.benchmarks import figures, growth
+from tests.benchmarks.figures import FLOOR, FLOOR_AGAIN, SQL_FLOOR, Measured, Memory, Open, Result, machine
 from tests.benchmarks.measure import (
     Cost,
     Load,
@@ -35,14 +38,14 @@ from tests.benchmarks.measure import (
     wrk,
 )
 from tests.benchmarks.packets import NO_OP, Case, cases
+from tests.benchmarks.sessions import SIZES as SESSION_SIZES
+from tests.benchmarks.tables import HEAD, SETUPS, compared, line, table
 
 HERE = Path(__file__).parent
 README = HERE.parents[1] / "README.md"
 BEGIN, END = "<!-- figures of the benchmark -->\n", "<!-- end of the figures -->\n"
-SETUPS = {"embedded": "embedded", "services": "PostgreSQL and Redis"}
 IDS_APART = 1_000_000
 COMPLAINTS_MAX = 10
-FLOOR, SQL_FLOOR = "bare uvicorn", "bare asyncpg, a write"
 
 
 @dataclass(frozen=True)
@@ -56,49 +59,7 @@ class Scale:
     once_seconds: float = 0.5  # sessions that log out run out
     growth_seconds: float = 2
     sizes: tuple[int, ...] = growth.SIZES
-
-
-@dataclass(frozen=True)
-class Result:
-    """One line of the table; CPU in microseconds a packet, latencies in milliseconds."""
-
-    name: str
-    messages: int
-    rate: float
-    message_rate: float
-    p50: float
-    p99: float
-    server: float
-    redis: float
-    sql: float
-    total: float
-    errors: int
-
-
-@dataclass
-class Memory:
-    """Seconds to the first packet, and bytes: server when fresh and after the load, an idle session in each."""
-
-    start_seconds: float
-    fresh_bytes: int
-    session_bytes: int
-    session_redis_bytes: int
-    loaded_bytes: int = 0
-
-
-@dataclass
-class Measured:
-    """All of one set-up."""
-
-    memory: Memory
-    packets: list[Result] = field(default_factory=list)
-    growth: dict[str, list[float]] = field(default_factory=dict)
-    complaints: list[str] = field(default_factory=list)
-
-    @property
-    def errors(self) -> int:
-        """Packets that were refused or not answered."""
-        return sum(each.errors for each in self.packets)
+    session_sizes: tuple[int, ...] = SESSION_SIZES
 
 
 def result(case: Case, load: Load, cost: Cost) -> Result:
@@ -119,9 +80,9 @@ class Bench:
         self._next_id = 0
         self._once_used = False
 
-    def floor(self, seconds: float) -> Result:
+    def floor(self, seconds: float, name: str = FLOOR) -> Result:
         """Measure the bare server."""
-        case = Case(FLOOR, (NO_OP,))
+        case = Case(name, (NO_OP,))
         with bare() as (url, pid):
             self._warm_up(url, self.lines["players"], case.text)
             before = cpu_seconds(pid)
@@ -181,37 +142,25 @@ class Bench:
         )
 
 
-HEAD = (
-    f"{'packet':<22}{'req/s':>8}{'msg/s':>8}{'p50 ms':>8}{'p99 ms':>8}"
-    f"{'server':>8}{'redis':>7}{'sql':>7}{'µs':>7}  errors"
-)
-
-
-def line(r: Result) -> str:
-    return (
-        f"{r.name:<22}{r.rate:>8.0f}{r.message_rate:>8.0f}{r.p50:>8.1f}{r.p99:>8.1f}"
-        f"{r.server:>8.0f}{r.redis:>7.0f}{r.sql:>7.0f}{r.total:>7.0f}  {r.errors}"
-    )
-
-
-def measure(setup: str, scale: Scale, only: list[str]) -> Measured:
+def measure(setup: str, scale: Scale, chosen: list[Case]) -> Measured:
     """Measure one set-up, and print each line as it is known."""
     write(f"\n{SETUPS[setup]}\n{HEAD}")
     with tempfile.TemporaryDirectory() as name, running(Path(name), services=setup == "services") as server:
         bench = Bench(server, scale)
         measured = Measured(bench.weigh())
+
+        def keep(result: Result) -> None:
+            measured.packets.append(result)
+            write(line(result))
+
         server.settle()
-        measured.packets.append(bench.floor(scale.seconds))
-        write(line(measured.packets[-1]))
+        keep(bench.floor(scale.seconds))
         if server.database:
-            measured.packets.append(bench.floor_of_writes(scale.seconds))
-            write(line(measured.packets[-1]))
-        for case in cases():
-            if any(text in case.name for text in only):
-                measured.packets.append(bench.case(case, scale.seconds))
-                write(line(measured.packets[-1]))
+            keep(bench.floor_of_writes(scale.seconds))
+        for case in chosen:
+            keep(bench.case(case, scale.seconds))
+        keep(bench.floor(scale.seconds, FLOOR_AGAIN))
         measured.memory.loaded_bytes = server.resident_bytes()
-        write(f"{measured.memory}")
         measured.complaints += server.complaints()
     return measured
 
@@ -237,51 +186,34 @@ def measure_growth(setup: str, scale: Scale) -> tuple[dict[str, list[float]], in
     return curves, errors
 
 
-def table(setup: str, measured: Measured) -> str:
-    """A table for a page."""
-    memory = measured.memory
-    rows = [
-        f"**{SETUPS[setup].capitalize() if setup == 'embedded' else SETUPS[setup]}**",
-        "",
-        "| packet | packets/s | messages/s | p50 / p99 ms | CPU µs a packet: server + Redis + SQL | errors |",
-        "|---|--:|--:|--:|--:|--:|",
-    ]
-    rows += [
-        f"| {r.name} | {r.rate:,.0f} | {r.message_rate:,.0f} | {r.p50:.1f} / {r.p99:.0f} "
-        f"| {r.server:.0f} + {r.redis:.0f} + {r.sql:.0f} = **{r.total:.0f}** | {r.errors} |"
-        for r in measured.packets
-    ]
-    of_redis = f" and {memory.session_redis_bytes} of Redis" if setup == "services" else ""
-    rows += [
-        "",
-        f"Ready after {memory.start_seconds:.1f} s; {memory.fresh_bytes >> 20} MiB when fresh, "
-        f"{memory.loaded_bytes >> 20} MiB after the load; an idle session takes {memory.session_bytes} bytes "
-        f"of the server{of_redis}.",
-        "",
-    ]
-    return "\n".join(rows)
+def measure_sessions(scale: Scale) -> list[Open]:
+    """Measure what open sessions cost an embedded server, in a process that has done nothing else."""
+    sizes = [str(size) for size in scale.session_sizes]
+    command = [sys.executable, "-m", "tests.benchmarks.sessions", "--json", "--sizes", *sizes]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return [Open(**step) for step in told]
 
 
-def machine() -> dict[str, Any]:
-    """What it ran on, in general words."""
-    gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    return {
-        "processors": os.cpu_count(),
-        "memory_gib": round(gibibytes),
-        "system": platform.system(),
-        "python": ".".join(platform.python_version_tuple()[:2]),
-    }
+def pick(words: list[str]) -> list[Case]:
+    """The packets whose name contains one of the words; words may be joined by commas, names have some too.
+
+    Raises ValueError for a word that no name contains.
+    """
+    every = cases()
+    wanted: list[str] = []
+    for word in words:
+        whole = any(word in case.name for case in every)
+        wanted += [word] if whole else [part.strip() for part in word.split(",")]
+    for word in wanted:
+        if not any(word in case.name for case in every):
+            names = ", ".join(f'"{case.name}"' for case in every)
+            raise ValueError(f'no packet is called "{word}"; there are {names}')
+    return [case for case in every if not wanted or any(word in case.name for word in wanted)]
 
 
 def report(measured: dict[str, Measured], scale: Scale, folder: Path, readme: Path) -> None:
     """Write results.json and growth.svg, and put the tables between the marks of the page."""
-    told = {setup: asdict(each) for setup, each in measured.items()}
-    for each in told.values():
-        del each["complaints"]
-    everything = {"machine": machine(), "scale": asdict(scale), "setups": told}
-    (folder / "results.json").write_text(
-        json.dumps(_rounded(everything), indent=1, ensure_ascii=False) + "\n"
-    )
+    figures.save(folder / "results.json", measured, asdict(scale))
     panels = {SETUPS[setup]: each.growth for setup, each in measured.items()}
     (folder / "growth.svg").write_text(growth.picture(list(scale.sizes), panels))
     on = machine()
@@ -298,49 +230,65 @@ def report(measured: dict[str, Measured], scale: Scale, folder: Path, readme: Pa
     readme.write_text(f"{head}{BEGIN}\n{words}{tables}\n{END}{tail}")
 
 
-def _rounded(value: Any) -> Any:
-    match value:
-        case float():
-            return round(value, 3)
-        case dict():
-            return {name: _rounded(each) for name, each in value.items()}
-        case list() | tuple():
-            return [_rounded(each) for each in value]
-        case _:
-            return value
-
-
 def write(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--setup", choices=SETUPS, help="one of the two, without growth")
-    parser.add_argument("--only", nargs="+", metavar="TEXT", help="packets whose name contains one of these")
+    parser.add_argument("--setup", choices=SETUPS, help="one of the two, without growth and sessions")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="TEXT", help="packets whose name contains one of these"
+    )
     parser.add_argument("--seconds", type=float, default=Scale.seconds, help="length of each measurement")
-    parser.add_argument("--dry", action="store_true", help="write no files")
-    chosen = parser.parse_args()
-    if shutil.which("wrk") is None:
-        parser.error("wrk is not installed")
-    scale = Scale(seconds=chosen.seconds)
-    whole = not (chosen.setup or chosen.only)
-    measured, failed = {}, 0
-    for setup in [chosen.setup] if chosen.setup else SETUPS:
-        measured[setup] = measure(setup, scale, chosen.only or [""])
-        failed += measured[setup].errors
+    parser.add_argument("--dry", action="store_true", help="write neither results.json nor the page")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the figures to this file too")
+    parser.add_argument(
+        "--read", type=Path, metavar="FILE", help="take figures that were saved; measure nothing"
+    )
+    parser.add_argument(
+        "--against", type=Path, metavar="FILE", help="compare packet by packet with figures that were saved"
+    )
+    options = parser.parse_args(words)
+    try:
+        chosen = pick(options.only)
+        before = figures.load(options.against) if options.against else None
+        measured = figures.load(options.read) if options.read else None
+    except (ValueError, OSError) as problem:
+        parser.error(str(problem))
+    if measured is None:
+        if shutil.which("wrk") is None:
+            parser.error("wrk is not installed")
+        scale = Scale(seconds=options.seconds)
+        whole = not (options.setup or options.only)
+        setups = [options.setup] if options.setup else list(SETUPS)
+        measured = measure_all(setups, scale, chosen, whole=whole)
+        if options.save:
+            figures.save(options.save, measured, asdict(scale))
+        if whole and not options.dry:
+            report(measured, scale, HERE, README)
+    for setup, each in measured.items():
+        write(f"\n{table(setup, each)}")
+    if before is not None:
+        write(compared(before, measured))
+    return 1 if any(each.errors for each in measured.values()) else 0
+
+
+def measure_all(setups: list[str], scale: Scale, chosen: list[Case], *, whole: bool) -> dict[str, Measured]:
+    """Measure packets, and when it is the whole also growth and sessions."""
+    measured = {}
+    for setup in setups:
+        measured[setup] = measure(setup, scale, chosen)
         for complaint in measured[setup].complaints[:COMPLAINTS_MAX]:
             write(f"logged: {complaint}")
     if whole:
         for setup, each in measured.items():
-            each.growth, errors = measure_growth(setup, scale)
-            failed += errors
-        if not chosen.dry:
-            report(measured, scale, HERE, README)
-    return 1 if failed else 0
+            each.growth, each.growth_errors = measure_growth(setup, scale)
+        measured["embedded"].sessions = measure_sessions(scale)
+    return measured
 
 
 if __name__ == "__main__":

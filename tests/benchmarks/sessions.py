@@ -9,10 +9,13 @@ of garbage takes then, for which any write may have to wait.
 import argparse
 import asyncio
 import gc
+import json
 import os
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,11 @@ from gameserver.app import open_server
 from gameserver.sessions import NewSession
 from gameserver.settings import Settings
 from gameserver.wire.clock import FixedClock
+from tests.benchmarks.figures import Open
+from tests.benchmarks.tables import SESSION_BYTES_MAX, TAIL_MAX
 from tests.conftest import APP_ID, APP_TOML, Client, Game
 
-SIZES = [0, 65_000, 500_000]
+SIZES = (0, 65_000, 500_000)
 PLAYERS = 16
 WRITES = 400  # of each player
 WRITES_PER_LOGIN = 10
@@ -80,7 +85,8 @@ async def write_times(game: Game, clients: list[Client]) -> list[float]:
     return sorted(taken)
 
 
-async def run(sizes: list[int]) -> None:
+async def run(sizes: Sequence[int]) -> AsyncIterator[Open]:
+    """Measure at each size, the smallest first."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         (home / "apps" / "test").mkdir(parents=True)
@@ -91,21 +97,42 @@ async def run(sizes: list[int]) -> None:
             await write_times(game, clients)  # to warm up
             gc.collect()
             gc.freeze()  # as `gameserver serve` does
-            print(f"{'sessions':>10}{'bytes each':>12}{'median ms':>12}{'p99 ms':>10}{'full gc ms':>12}")
             opened = 0
             for size in sizes:
                 each = await open_sessions(game, opened, size)
                 opened = max(opened, size)
                 taken = await write_times(game, clients)
                 median, p99 = taken[len(taken) // 2], taken[len(taken) * 99 // 100]
-                print(f"{size:>10,}{each:>12.0f}{median:>12.2f}{p99:>10.2f}{collection_ms():>12.2f}")
+                yield Open(size, each, median, p99, collection_ms())
             await game.http.aclose()
+
+
+async def show(sizes: Sequence[int], *, as_json: bool) -> None:
+    steps: list[Open] = []
+    if not as_json:
+        print(
+            f"{'sessions':>10}{'bytes each':>12}{'median ms':>12}{'p99 ms':>10}{'full gc ms':>12}{'× p99':>8}"
+        )
+    async for step in run(sizes):
+        steps.append(step)
+        if not as_json:
+            print(
+                f"{step.sessions:>10,}{step.bytes_each:>12.0f}{step.median_ms:>12.2f}{step.p99_ms:>10.2f}"
+                f"{step.collection_ms:>12.2f}{step.p99_ms / steps[0].p99_ms:>8.2f}",
+                flush=True,
+            )
+    if as_json:
+        print(json.dumps([asdict(step) for step in steps]))
+    else:
+        print(f"Wanted: at most {SESSION_BYTES_MAX} bytes each, and {TAIL_MAX} × the p99 of the first line.")
 
 
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    asyncio.run(run(parser.parse_args(words).sizes))
+    parser.add_argument("--json", action="store_true", help="for programs")
+    options = parser.parse_args(words)
+    asyncio.run(show(options.sizes, as_json=options.json))
 
 
 if __name__ == "__main__":
