@@ -8,8 +8,6 @@ the player inside the packet's transaction, if what was verified still holds.
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from enum import Enum, auto
-from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any
 
@@ -19,9 +17,10 @@ from gameserver.apps import App, is_mail_address
 from gameserver.frame import Parts
 from gameserver.players import identities, pairs, profiles, tokens
 from gameserver.players.audit import Audit
-from gameserver.players.external import ExternalLogins, UnableToValidate, UnknownExternalLogin
+from gameserver.players.external import ExternalLogins, UnableToValidate, UnknownExternalLogin, Vouched
 from gameserver.players.lockout import Attempt, LockedOut
 from gameserver.players.passwords import Busy, Passwords, UnusablePassword
+from gameserver.players.proofs import PROOFS, Proof
 from gameserver.players.quotas import Quotas
 from gameserver.players.states import CREATE_PLAYER, ROW_ALONE, States
 from gameserver.players.tokens import Kind
@@ -121,43 +120,6 @@ LOGIN_ERRORS: tuple[type[GameError], ...] = (
 # Rules
 
 
-class Proof(Enum):
-    """How an authentication type proves who is calling."""
-
-    POSSESSION = auto()  # a random id kept by the device, and the profile that it played
-    PASSWORD = auto()
-    EXTERNAL = auto()  # the operator's own system vouches
-    HANDOFF = auto()  # a single-use token made by this server
-    THIRD_PARTY = auto()  # a platform would have to vouch
-
-
-PROOFS: dict[str, Proof] = {
-    "Anonymous": Proof.POSSESSION,
-    "Universal": Proof.PASSWORD,
-    "Email": Proof.PASSWORD,
-    "External": Proof.EXTERNAL,
-    "Handoff": Proof.HANDOFF,
-    "SettopHandoff": Proof.HANDOFF,
-} | dict.fromkeys(
-    (
-        "Apple",
-        "Blockchain",
-        "Facebook",
-        "FacebookLimited",
-        "GameCenter",
-        "Google",
-        "GoogleOpenId",
-        "Nintendo",
-        "Oculus",
-        "Parse",
-        "PlaystationNetwork",
-        "PlaystationNetwork5",
-        "Steam",
-        "Twitter",
-        "Ultra",
-    ),
-    Proof.THIRD_PARTY,
-)
 _BY_FOLDED_NAME = {name.casefold(): name for name in PROOFS}  # "HandOff" and "Handoff" are both in use
 
 EXTERNAL_ID_MAX = 256
@@ -196,9 +158,15 @@ class Verified:
     renewed_digest: str | None = None  # the same password at today's cost
     handoff: str | None = None  # the token that the login uses up
     handoff_data: Any = None
+    vouched: Vouched | None = None  # what another system said of the identity
     looked_up: bool = True
     count_new: Callable[[], None] = lambda: None
     """Is called when a player is made of it; raises `RateLimited`."""
+
+    def row(self, app_id: str, profile_id: str, now_ms: int) -> dict[str, Any]:
+        """The row of the identity, when it is nobody's and a player gets it."""
+        names = (self.type, self.key, self.external_id)
+        return identities.new_row(app_id, profile_id, *names, now_ms, self.digest, self.vouched)
 
 
 def canonical_type(name: str) -> str:
@@ -214,7 +182,7 @@ def identity_key(type_: str, external_id: str, external_auth_name: str = "") -> 
     match type_:
         case "Email":
             return external_id.strip().casefold()
-        case "External":
+        case "External" | "Blockchain":
             return f"{external_auth_name}/{external_id}"
         case _:
             return external_id
@@ -284,13 +252,14 @@ class Accounts:
             case Proof.PASSWORD:
                 return await self._verify_password(app, login, type_, key, address, known)
             case Proof.EXTERNAL:
-                await self._verify_external(app, login, key, address, now_ms)
+                vouched = await self._verify_external(app, login, key, address, now_ms)
             case Proof.HANDOFF:
                 return await self._verify_handoff(app, login, type_, address, now_ms)
             case _:
                 return Verified(type_, key, login.external_id, None, looked_up=False)
-        identity = await self._find(app.id, type_, key)
-        return _claim(login, type_, key, identity)
+        verified = _claim(login, type_, key, await self._find(app.id, type_, key))
+        verified.vouched = vouched
+        return verified
 
     def attempt(self, app: App, type_: str, key: str | None, address: str) -> Attempt:
         """The failure counters of an account, for who has another way to prove whose it is."""
@@ -350,15 +319,35 @@ class Accounts:
         except Busy:
             raise RateLimited(_BUSY) from None
 
-    async def _verify_external(self, app: App, login: Login, key: str, address: str, now_ms: int) -> None:
+    async def knows_password(self, app: App, type_: str, key: str, password: str, address: str) -> str | None:
+        """Return the digest that a password fits, of an identity that is there or not; None when it does not.
+
+        A wrong one counts towards a lock: raises `LockedOut` then, and `RateLimited`.
+        """
+        attempt = self.attempt(app, type_, key, address)
+        identity = await self._find(app.id, type_, key)
+        stored: str | None = identity["digest"] if identity is not None else None
+        await attempt.enter(charge=True)
+        try:
+            right = await self._passwords.verify(stored, password)
+        except UnusablePassword:
+            right = False
+        except Busy:
+            raise RateLimited(_BUSY) from None
+        await (attempt.succeed() if right else attempt.fail(charged=True))
+        return stored if right else None
+
+    async def _verify_external(self, app: App, login: Login, key: str, address: str, now_ms: int) -> Vouched:
         attempt = self.attempt(app, "External", key, address)
         await attempt.enter(charge=False)
-        if not await self._external.vouch(
+        vouched = await self._external.vouch(
             app, login.external_auth_name, login.external_id, login.token, now_ms
-        ):
+        )
+        if vouched is None:
             await attempt.fail(charged=False)
             raise WrongCredentials(_WRONG)
         await attempt.succeed()
+        return vouched
 
     async def _verify_handoff(
         self, app: App, login: Login, type_: str, address: str, now_ms: int
@@ -369,7 +358,9 @@ class Accounts:
         await attempt.enter(charge=False)
         kind = Kind.SETTOP_CODE if settop else Kind.HANDOFF
         text = (
-            settop_text(app.id, login.external_id) if settop else handoff_text(login.external_id, login.token)
+            tokens.settop_text(app.id, login.external_id)
+            if settop
+            else tokens.handoff_text(login.external_id, login.token)
         )
         async with self._database.read() as tx:
             token = await tokens.look(tx, kind, text, now_ms)
@@ -396,16 +387,6 @@ async def lifespan(parts: Parts) -> AsyncIterator[Accounts]:
 
 _WRONG = "the id or the token does not fit"
 _BUSY = "too many passwords are being checked at this moment; try again"
-
-
-def handoff_text(handoff_id: str, security_token: str) -> str:
-    """The two parts of a handoff as one token."""
-    return f"{handoff_id}/{security_token}"
-
-
-def settop_text(app_id: str, code: str) -> str:
-    """A code that people type, as a token: codes are short, so each app has its own."""
-    return f"{app_id}/{code}"
 
 
 def _claim(
@@ -513,6 +494,9 @@ async def _find_or_make(
         await identities.set_digest(
             tx, app.id, verified.profile_id, verified.type, verified.key, verified.renewed_digest
         )
+    await identities.note_vouched(
+        tx, app.id, verified.profile_id, verified.type, verified.key, verified.vouched
+    )
     return player, False
 
 
@@ -568,17 +552,7 @@ async def _create(
 async def _add(
     tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, profile_id: str
 ) -> Row:
-    await tx.defer(
-        identities.ADD,
-        app_id=app.id,
-        type=verified.type,
-        external_key=verified.key,
-        external_id=verified.external_id,
-        profile_id=profile_id,
-        digest=verified.digest,
-        created_ms=now_ms,
-        is_validated=False,
-    )
+    await tx.defer(identities.ADD, **verified.row(app.id, profile_id, now_ms))
     player = await tx.one(
         CREATE_PLAYER,
         profile_id=profile_id,
@@ -587,13 +561,8 @@ async def _add(
         language_code=login.language_code or app.default_language or None,
         country_code=login.country_code or app.default_country or None,
         time_zone_offset=login.time_zone_offset or 0.0,
-        ab_testing_id=_ab_testing_id(profile_id),
+        ab_testing_id=profiles.ab_testing_id(profile_id),
         contact_email=verified.external_id if verified.type == "Email" else None,
     )
     assert player is not None, "an insert that took place returns its row"
     return player
-
-
-def _ab_testing_id(profile_id: str) -> int:
-    """A number from 1 to 100 that stays with the player."""
-    return 1 + int.from_bytes(blake2b(profile_id.encode(), digest_size=4).digest()) % 100

@@ -2,6 +2,8 @@
 
 import asyncio
 import hmac
+import math
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -9,13 +11,16 @@ import httpx
 import jwt
 import msgspec
 import structlog
+from msgspec import UNSET, UnsetType
 
 from gameserver.apps import App, TokenLogin, WebhookLogin
+from gameserver.wire import json
 from gameserver.wire.errors import GameError
 
 log = structlog.get_logger(__name__)
 
 ANSWER_BYTES_MAX = 64 << 10
+EXPIRES_MAX = 253_402_300_799  # the end of the year 9999; later is for ever
 TIMEOUT_MAX = 30.0  # the longest that an app may set
 SIGNATURE_HEADER = "X-Signature"
 REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -44,10 +49,27 @@ class Question(msgspec.Struct, rename="camel"):
     timestamp: int
 
 
-class Verdict(msgspec.Struct):
-    """What it answers, with status 200."""
+class Verdict(msgspec.Struct, rename="camel"):
+    """What it answers, with status 200.
+
+    `identity_data` is kept with the identity for servers to read, in place of what was kept; empty or null,
+    and nothing is kept.
+    """
 
     valid: bool
+    identity_data: dict[str, Any] | UnsetType | None = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """An id and a token belong together; what else was said of the player.
+
+    `token_expires_ms`: until when the token is good; None where nobody says. `data`: JSON to keep with the
+    identity; None to keep nothing, `UNSET` to keep what there is.
+    """
+
+    token_expires_ms: int | None = None
+    data: str | UnsetType | None = UNSET
 
 
 _decode_verdict = msgspec.json.Decoder(Verdict).decode
@@ -59,8 +81,8 @@ class ExternalLogins:
     def __init__(self) -> None:
         self._http: httpx.AsyncClient | None = None
 
-    async def vouch(self, app: App, name: str, external_id: str, token: str, now_ms: int) -> bool:
-        """Tell whether an id and a token belong together.
+    async def vouch(self, app: App, name: str, external_id: str, token: str, now_ms: int) -> Vouched | None:
+        """Tell whether an id and a token belong together; None when they do not.
 
         Raises `UnknownExternalLogin` for a name the app does not declare, `UnableToValidate` when nobody can
         tell.
@@ -81,7 +103,7 @@ class ExternalLogins:
             await self._http.aclose()
             self._http = None
 
-    async def _ask(self, login: WebhookLogin, question: Question) -> bool:
+    async def _ask(self, login: WebhookLogin, question: Question) -> Vouched | None:
         try:
             async with asyncio.timeout(login.timeout_seconds):
                 status, answer = await self._post(login, msgspec.json.encode(question))
@@ -91,7 +113,7 @@ class ExternalLogins:
             )
             raise UnableToValidate("the service that vouches for the player cannot be reached") from None
         if status in REFUSALS:
-            return False
+            return None
         try:
             verdict = _decode_verdict(answer) if status == HTTPStatus.OK else None
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -99,7 +121,12 @@ class ExternalLogins:
         if verdict is None:
             log.warning("external_login_unclear", name=question.external_auth_name, status=status)
             raise UnableToValidate("the service that vouches for the player gave no clear answer")
-        return verdict.valid
+        if not verdict.valid:
+            return None
+        data = verdict.identity_data
+        if isinstance(data, dict):
+            return Vouched(data=json.encode(data).decode() if data else None)
+        return Vouched(data=data)
 
     async def _post(self, login: WebhookLogin, body: bytes) -> tuple[int, bytes]:
         if self._http is None:
@@ -119,7 +146,9 @@ class ExternalLogins:
             return response.status_code, bytes(answer)
 
 
-def _token_holds(app: App, name: str, login: TokenLogin, external_id: str, token: str, now_ms: int) -> bool:
+def _token_holds(
+    app: App, name: str, login: TokenLogin, external_id: str, token: str, now_ms: int
+) -> Vouched | None:
     """Check signature, issuer, audience, times and the claim that names the player."""
     try:
         claims: dict[str, Any] = jwt.decode(
@@ -137,17 +166,19 @@ def _token_holds(app: App, name: str, login: TokenLogin, external_id: str, token
             },
         )
     except jwt.InvalidTokenError:
-        return False
+        return None
     except (OSError, ValueError, jwt.PyJWTError) as error:
         log.warning("external_login_key_unusable", name=name, error=str(error)[:200])
         raise UnableToValidate("the key that verifies the player's token cannot be used") from None
     now, leeway = now_ms / 1000, login.leeway_seconds
     expires, begins = claims["exp"], claims.get("nbf", 0)
     if not _is_number(expires) or not _is_number(begins) or expires + leeway <= now or begins - leeway > now:
-        return False
+        return None
     vouched = claims[login.claim]
-    return isinstance(vouched, str | int) and not isinstance(vouched, bool) and str(vouched) == external_id
+    if not isinstance(vouched, str | int) or isinstance(vouched, bool) or str(vouched) != external_id:
+        return None
+    return Vouched(token_expires_ms=int(min(expires, EXPIRES_MAX) * 1000))
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,5 +1,9 @@
 """Identities: by what a player is known when they log in, one row for each."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import UNSET
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -9,13 +13,15 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    delete,
     select,
     update,
 )
 
 from gameserver.players import profiles
+from gameserver.players.external import Vouched
 from gameserver.players.lifecycle import PlayerTable
-from gameserver.storage import Row, Transaction, insert_row, metadata
+from gameserver.storage import Json, Row, Transaction, insert_row, metadata
 from gameserver.storage.tables import StoredBy
 
 identities = Table(
@@ -29,6 +35,9 @@ identities = Table(
     Column("digest", Text),
     Column("created_ms", BigInteger, nullable=False),
     Column("is_validated", Boolean, nullable=False),
+    # What the system that vouches for the identity said last: until when its token is good, and more of it.
+    Column("token_expires_ms", BigInteger),
+    Column("data", Json),
     Index("identities_by_profile", "profile_id"),
     info={"stored_by": StoredBy.APP},
 )
@@ -40,6 +49,8 @@ KEPT = PlayerTable(
         "externalId": identities.c.external_id,
         "isValidated": identities.c.is_validated,
         "createdAt": identities.c.created_ms,
+        "tokenExpiresAt": identities.c.token_expires_ms,
+        "identityData": identities.c.data,
     },
 )
 
@@ -63,6 +74,41 @@ ADD = insert_row(identities)
 OF_PLAYER = (*THIS_IDENTITY, identities.c.profile_id == bindparam("profile"))
 SET_DIGEST = update(identities).where(*OF_PLAYER).values(digest=bindparam("new_digest"))
 SET_VALIDATED = update(identities).where(*OF_PLAYER).values(is_validated=True)
+SET_EXPIRY = update(identities).where(*OF_PLAYER).values(token_expires_ms=bindparam("expires_ms"))
+SET_DATA = update(identities).where(*OF_PLAYER).values(data=bindparam("new_data"))
+REMOVE = delete(identities).where(*OF_PLAYER)
+ALL_OF = (
+    select(*(identities.c[name] for name in ("type", "external_key", "external_id", "digest")))
+    .add_columns(identities.c.token_expires_ms, identities.c.data)
+    .where(identities.c.profile_id == bindparam("profile"), identities.c.app_id == bindparam("app"))
+    .order_by(identities.c.created_ms, identities.c.type, identities.c.external_key)
+)
+
+
+def new_row(
+    app_id: str,
+    profile_id: str,
+    type_: str,
+    key: str,
+    external_id: str,
+    now_ms: int,
+    digest: str | None = None,
+    vouched: Vouched | None = None,
+) -> dict[str, Any]:
+    """Return the parameters of `ADD`. Without a digest no password leads to the identity."""
+    vouched = vouched or Vouched()
+    return {
+        "app_id": app_id,
+        "type": type_,
+        "external_key": key,
+        "external_id": external_id,
+        "profile_id": profile_id,
+        "digest": digest,
+        "created_ms": now_ms,
+        "is_validated": False,
+        "token_expires_ms": vouched.token_expires_ms,
+        "data": vouched.data or None,
+    }
 
 
 async def find(tx: Transaction, app_id: str, type_: str, key: str) -> Row | None:
@@ -86,3 +132,24 @@ async def set_digest(
 async def set_validated(tx: Transaction, app_id: str, profile_id: str, type_: str, key: str) -> bool:
     """Note that a player has proven the address of an identity; False when they have no such identity."""
     return await tx.run(SET_VALIDATED, app=app_id, profile=profile_id, type_=type_, key=key) > 0
+
+
+async def all_of(tx: Transaction, app_id: str, profile_id: str) -> Sequence[Row]:
+    """All identities of a player, the oldest first: what may be told of them, and their digests."""
+    return await tx.all(ALL_OF, app=app_id, profile=profile_id)
+
+
+async def remove(tx: Transaction, app_id: str, profile_id: str, type_: str, key: str) -> bool:
+    """Take an identity from a player; False when they have no such identity."""
+    return await tx.run(REMOVE, app=app_id, profile=profile_id, type_=type_, key=key) > 0
+
+
+async def note_vouched(
+    tx: Transaction, app_id: str, profile_id: str, type_: str, key: str, vouched: Vouched | None
+) -> None:
+    """Keep what the system that vouches for a player's identity has said; None where there is no such."""
+    if vouched is not None:
+        identity = {"app": app_id, "profile": profile_id, "type_": type_, "key": key}
+        await tx.defer(SET_EXPIRY, **identity, expires_ms=vouched.token_expires_ms)
+        if vouched.data is not UNSET:
+            await tx.defer(SET_DATA, **identity, new_data=vouched.data)

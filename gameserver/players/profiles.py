@@ -1,5 +1,6 @@
 """Players: one row for each profile of an app."""
 
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -217,6 +218,11 @@ def active_statuses(stored: str | None, now_ms: int) -> dict[str, Status]:
     if stored is None:
         return {}
     return {name: status for name, status in _read_statuses(stored).items() if status.active_until > now_ms}
+
+
+def ab_testing_id(profile_id: str) -> int:
+    """Return a number from 1 to 100 that stays with the player."""
+    return 1 + int.from_bytes(blake2b(profile_id.encode(), digest_size=4).digest()) % 100
 
 
 def number(value: float) -> float:

@@ -126,6 +126,16 @@ async def revoke_all(tx: Transaction, app_id: str, subject: str) -> None:
     await tx.defer(REVOKE_ALL, app=app_id, subject=subject)
 
 
+def handoff_text(handoff_id: str, security_token: str) -> str:
+    """The two parts of a handoff as one token."""
+    return f"{handoff_id}/{security_token}"
+
+
+def settop_text(app_id: str, code: str) -> str:
+    """A code that people type, as a token: codes are short, so each app has its own."""
+    return f"{app_id}/{code}"
+
+
 def _digest(kind: Kind, text: str) -> str:
     return sha256(f"{kind.value}\n{text}".encode()).hexdigest()
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from gameserver.players import accounts, tokens
-from gameserver.players.identities import ADD, identities
+from gameserver.players.identities import ADD, identities, new_row
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
 from gameserver.storage import Json, Row, Transaction, locks, metadata, upsert
@@ -111,20 +111,21 @@ def properties_of(stored: str | None) -> dict[str, Any]:
 
 
 async def add_identity(
-    tx: Transaction, app_id: str, profile_id: str, type_: str, external_id: str, digest: str, now_ms: int
+    tx: Transaction,
+    app_id: str,
+    profile_id: str,
+    type_: str,
+    external_id: str,
+    digest: str | None,
+    now_ms: int,
 ) -> bool:
-    """Let a player log in with a password as well; False when somebody has that identity already."""
-    return await tx.unless_taken(
-        ADD,
-        app_id=app_id,
-        type=type_,
-        external_key=accounts.identity_key(type_, external_id),
-        external_id=external_id,
-        profile_id=profile_id,
-        digest=digest,
-        created_ms=now_ms,
-        is_validated=False,
-    )
+    """Let a player be known by a name as well; False when somebody has that identity already.
+
+    Without the digest of a password nobody can log in with it.
+    """
+    key = accounts.identity_key(type_, external_id)
+    row = new_row(app_id, profile_id, type_, key, external_id, now_ms, digest=digest)
+    return await tx.unless_taken(ADD, **row)
 
 
 async def rename_identity(

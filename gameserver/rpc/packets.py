@@ -12,6 +12,7 @@ from gameserver.rpc.context import Context
 from gameserver.rpc.recording import PacketRecord, Repeated
 from gameserver.rpc.runner import PacketFailed, Plan, Runner, why
 from gameserver.rpc.runs import Runs, Superseded, Waiter, time_limit
+from gameserver.rpc.service import Access
 from gameserver.sessions import (
     Admitted,
     Ended,
@@ -177,7 +178,7 @@ class Packets:
 def _logs_in_first(plan: Plan) -> bool:
     """A packet that begins with a login has no use for the session it may still carry."""
     operation = plan[0][0]
-    return operation is not None and operation.opens_session
+    return operation is not None and operation.opens_session and operation.access is Access.OPEN
 
 
 def _refused(packet: Packet, error: GameError) -> bytes:

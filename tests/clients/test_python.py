@@ -209,6 +209,45 @@ def heartbeat(players: Players) -> None:
     refused(client.heartbeat.read, 403, 40304)
 
 
+def identity(players: Players) -> None:
+    ada, name, email = players(), unique("ada"), f"{unique('ada')}@example.com"
+    mine, secret = ada.identity, {"authentication_token": "secret"}
+    by_name = {"authentication_type": "Universal", "external_id": name}
+    by_mail = {"authentication_type": "Email", "external_id": email}
+    mine.attach(**by_name, **secret)
+    mine.attach(**by_mail, **secret)
+    refused(mine.attach, 202, 40211, **by_mail, **secret)
+    refused(players().identity.attach, 202, 40212, **by_mail, **secret)
+    assert mine.get_identities() == {"identities": {"Universal": name, "Email": email}}
+    assert mine.get_expired_identities() == {"identities": {}}
+    assert mine.get_identity_status(authentication_type="Email")["identities"]["Email"]["externalId"] == email
+    refused(mine.get_identity_status, 400, 40315, authentication_type="Nonsense")
+    refused(mine.refresh_identity, 400, 40464, **by_name, **secret)
+    new = {"authentication_token": "secret", "new_email_address": f"{unique('bob')}@example.com"}
+    refused(mine.change_email_identity, 400, 40584, old_email_address="x@example.com", **new)
+    assert mine.change_email_identity(old_email_address=email, **new, update_contact_email=True) == {}
+    mine.update_universal_login(external_id=unique("eve"))
+    refused(mine.update_universal_login, 400, 40660, external_id="")
+    refused(mine.detach, 202, 40206, **by_name)
+    mine.detach(authentication_type="Email", external_id=new["new_email_address"])
+    mine.attach_blockchain_identity(blockchain_config="main", public_key=unique("key"))
+    refused(mine.attach_blockchain_identity, 400, 40678, blockchain_config="x", public_key="x")
+    mine.detach_blockchain_identity(blockchain_config="main")
+    refused(mine.detach_blockchain_identity, 202, 40206, blockchain_config="main")
+
+    other, bob, named = players(), players(), unique("bob")
+    bob.identity.attach_nonlogin_universal(external_id=named)
+    refused(other.identity.attach_nonlogin_universal, 400, 40583, external_id=named)
+    refused(other.identity.merge, 403, 40307, **{**by_name, "external_id": named}, **secret)
+    with_mail = {"authentication_type": "Email", "external_id": f"{unique('bob')}@example.com"}
+    bob.identity.attach(**with_mail, **secret)
+    players.server.call("playerStatistics.UPDATE", {"statistics": {}, "xp_points": 9}, bob.session.profile_id)
+    stays = other.identity.merge(**with_mail, **secret)["profileId"]
+    assert stays == bob.session.profile_id == other.session.profile_id
+    holds(other.player_state.read(), profileId=stays)  # with the session from the answer
+    holds(other.authenticate_anonymous(force_create=False), profileId=stays)
+
+
 def leaderboard(players: Players) -> None:
     ada, bob, board = players(), players(), unique("board")
     mine, others, on = ada.leaderboard, bob.leaderboard, {"leaderboard_id": board}

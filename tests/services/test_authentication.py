@@ -746,6 +746,40 @@ async def test_external_login_by_a_web_service(game: Game, define: Define) -> No
     assert outcome(refusal) == (403, 40302)
 
 
+async def test_what_a_web_service_says_of_a_player_is_kept_for_servers(game: Game, define: Define) -> None:
+    async def answer(_: dict[str, str], body: bytes) -> bytes:
+        return response("200 OK", json.loads(body)["token"].encode())
+
+    async def log_in(verdict: str) -> Any:
+        return await game.client().log_in("External", id_, verdict, externalAuthName="studio")
+
+    async def kept(profile_id: str) -> Any:
+        found = await game.server.call(
+            "identity", "GET_IDENTITY_DATA", profile_id, authenticationType="External"
+        )
+        return found["identityData"]
+
+    async with vouching_service(answer) as url:
+        define(f'[external.studio]\nkind = "webhook"\nurl = "{url}"\nsecret = "{HOOK_SECRET}"\n')
+        id_ = game.unique("ada")
+        player = (await log_in('{"valid":true,"identityData":{"clan":"red","n":12345678901234567890}}'))[
+            "profileId"
+        ]
+        assert await kept(player) == {"clan": "red", "n": 12345678901234567890}
+        for verdict, after in (
+            ('{"valid":true}', {"clan": "red", "n": 12345678901234567890}),
+            ('{"valid":true,"identityData":{"clan":"blue"}}', {"clan": "blue"}),
+            ('{"valid":true,"identityData":{}}', None),
+            ('{"valid":true,"identityData":{"a":[{}]}}', {"a": [{}]}),
+            ('{"valid":true,"identityData":null}', None),
+        ):
+            await log_in(verdict)
+            assert await kept(player) == after, verdict
+        for verdict in ('{"valid":true,"identityData":"red"}', '{"valid":true,"identityData":[1]}'):
+            refusal = await refused_login(game.client(), "External", id_, verdict, externalAuthName="studio")
+            assert outcome(refusal) == (403, 40302)
+
+
 async def test_external_login_of_a_slow_web_service(game: Game, define: Define) -> None:
     waiting = asyncio.Event()
 

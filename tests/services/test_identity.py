@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from gameserver.players import profiles
 from gameserver.players.tokens import one_time_tokens
-from gameserver.services import identity
+from gameserver.services.identity import handoffs
 from gameserver.wire.errors import GameError
 from tests.conftest import Client, Game, Refusal
 
@@ -215,8 +215,8 @@ async def test_the_database_holds_no_token(game: Game) -> None:
 @given(st.text(max_size=300) | st.lists(st.text(max_size=20), max_size=30))
 def test_pools_are_read_or_refused(pool: str | list[str]) -> None:
     try:
-        parts = identity.read_pool(pool)
+        parts = handoffs.read_pool(pool)
     except GameError:
         return
-    assert len(parts) == len(set(parts)) <= identity.POOL_MAX
+    assert len(parts) == len(set(parts)) <= handoffs.POOL_MAX
     assert set(parts) == set(pool)

@@ -76,7 +76,7 @@ class ClientBase(Services[R]):
         return self._core.session
 
     @property
-    def identity(self) -> Identity:
+    def stored_identity(self) -> Identity:
         """The ids kept for the next login."""
         return self._core.identity
 
@@ -87,16 +87,16 @@ class ClientBase(Services[R]):
 
         Raises what `store.save` raises: an id that could not be kept must not own a player.
         """
-        if anonymous_id not in {"", self.identity.anonymous_id}:
+        if anonymous_id not in {"", self.stored_identity.anonymous_id}:
             self._keep(Identity(anonymous_id=anonymous_id))
-        elif not self.identity.profile_id:
+        elif not self.stored_identity.profile_id:
             self._keep(Identity(anonymous_id=anonymous_id or str(uuid.uuid4())))
         return self.authenticate(
             "Anonymous",
             self._anonymous_id(),
             "",
             force_create=force_create,
-            profile_id=self.identity.profile_id,
+            profile_id=self.stored_identity.profile_id,
         )
 
     def authenticate_universal(self, user_id: str, password: str, *, force_create: bool = True) -> R:
@@ -180,9 +180,9 @@ class ClientBase(Services[R]):
     # For the two shells
 
     def _anonymous_id(self) -> str:
-        if not self.identity.anonymous_id:
-            self._keep(replace(self.identity, anonymous_id=str(uuid.uuid4())))
-        return self.identity.anonymous_id
+        if not self.stored_identity.anonymous_id:
+            self._keep(replace(self.stored_identity, anonymous_id=str(uuid.uuid4())))
+        return self.stored_identity.anonymous_id
 
     def _keep(self, identity: Identity) -> None:
         """Store before use: a crash between the two must not orphan a player."""

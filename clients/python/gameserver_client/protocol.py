@@ -39,6 +39,7 @@ HTTP_LATER = frozenset({429, 502, 503, 504})  # the packet is running, or nobody
 UNNUMBERED = -1  # the packetId of an answer to a request the server could not read
 AUTHENTICATE = ("authenticationV2", "AUTHENTICATE")
 LOGOUT = ("playerState", "LOGOUT")
+MERGE = ("identity", "MERGE")
 DELETE_PLAYER = ("playerState", "FULL_PLAYER_RESET")
 HEARTBEAT = ("heartbeat", "READ")
 IDENTITY_SERVICES = frozenset({"authenticationV2", "identity"})  # their answers may move the session
@@ -438,6 +439,8 @@ class PacketCore:
                 profile_id=_text(data, "profileId") or self.session.profile_id,
                 app_id=_text(data, "switchToAppId") or self.session.app_id,
             )
+            if queued.name == MERGE:  # who stays is who comes back
+                self.identity = replace(self.identity, profile_id=self.session.profile_id)
         elif queued.name in {LOGOUT, DELETE_PLAYER}:
             self._end_session(local_error(STATUS_FORBIDDEN, NO_SESSION, "no session: signed out"))
             if queued.name == DELETE_PLAYER:

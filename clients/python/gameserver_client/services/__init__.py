@@ -13,6 +13,7 @@ from gameserver_client.services.entity import EntityService
 from gameserver_client.services.global_entity import GlobalEntityService
 from gameserver_client.services.global_game_statistics import GlobalGameStatisticsService
 from gameserver_client.services.heartbeat import HeartbeatService
+from gameserver_client.services.identity import IdentityService
 from gameserver_client.services.leaderboard import LeaderboardService
 from gameserver_client.services.player_state import PlayerStateService
 from gameserver_client.services.player_statistics import PlayerStatisticsService
@@ -64,6 +65,10 @@ class Services(Invoker[R], Generic[R]):
     @cached_property
     def heartbeat(self) -> HeartbeatService[R]:
         return HeartbeatService(self._invoke)
+
+    @cached_property
+    def identity(self) -> IdentityService[R]:
+        return IdentityService(self._invoke)
 
     @cached_property
     def leaderboard(self) -> LeaderboardService[R]:

@@ -1,20 +1,16 @@
-"""identity: how players are known, and passing a login on to another device."""
+"""Passing a login on to another device."""
 
 from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.players import profiles, tokens
-from gameserver.players.accounts import handoff_text, settop_text
-from gameserver.players.tokens import Kind
-from gameserver.rpc import Access, Context, Service, Tx
+from gameserver.players.tokens import Kind, handoff_text, settop_text
+from gameserver.rpc import Access, Context, Tx
+from gameserver.services.identity.base import service
 from gameserver.wire import json
 from gameserver.wire.errors import InternalError, InvalidParameterType, InvalidParameterValue, NoSession
 from gameserver.wire.shapes import FreeObject, Request
-
-service = Service("identity")
-
-# Handoffs
 
 HANDOFF_SECONDS = 300
 SECURITY_TOKEN_BYTES = 16
