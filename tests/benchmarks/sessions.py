@@ -24,6 +24,7 @@ from gameserver.sessions import NewSession
 from gameserver.settings import Settings
 from gameserver.wire.clock import FixedClock
 from tests.benchmarks.figures import Open
+from tests.benchmarks.packets import QUOTAS
 from tests.benchmarks.tables import SESSION_BYTES_MAX, TAIL_MAX
 from tests.conftest import APP_ID, APP_TOML, Client, Game
 
@@ -90,7 +91,7 @@ async def run(sizes: Sequence[int]) -> AsyncIterator[Open]:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         (home / "apps" / "test").mkdir(parents=True)
-        (home / "apps" / "test" / "app.toml").write_text(APP_TOML + LOGIN)
+        (home / "apps" / "test" / "app.toml").write_text(APP_TOML + LOGIN + QUOTAS)
         async with open_server(Settings(apps=home / "apps", data=home / "data")) as server:
             game = Game(server, FixedClock())
             clients = [game.client() for _ in range(PLAYERS)]

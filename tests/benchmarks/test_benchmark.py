@@ -146,7 +146,7 @@ def test_runs_are_compared_packet_by_packet_in_floors(
 def test_packets_are_picked_by_parts_of_their_names(capsys: pytest.CaptureFixture[str]) -> None:
     every = [case.name for case in cases()]
     assert [case.name for case in pick([])] == every
-    assert [case.name for case in pick(["log in, new"])] == ["log in, new", "log in, new ×10"]
+    assert [case.name for case in pick(["log in, new"])] == ["log in, new"]
     assert [case.name for case in pick(["top 10,write name"])] == [
         name for name in every if "top 10" in name or "write name" in name
     ]
