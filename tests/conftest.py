@@ -332,7 +332,7 @@ def schema_template(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
 
 @pytest.fixture
 async def game(
-    migrated: dict[str, str], schema_template: Path | None, apps_folder: Path, tmp_path: Path
+    migrated: dict[str, Any], schema_template: Path | None, apps_folder: Path, tmp_path: Path
 ) -> AsyncIterator[Game]:
     """The real server on the run's backends, with a clock that stands still."""
     data = tmp_path / "data"

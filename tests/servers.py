@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NoReturn
 
 import pytest
 
@@ -127,7 +127,7 @@ def redis(*options: str) -> Iterator[str]:
                 process.terminate()
 
 
-def missing(program: str) -> None:
+def missing(program: str) -> NoReturn:
     """Skip the test that needs a program which is not installed; an error in CI."""
     if os.environ.get("CI") == "true":
         raise RuntimeError(f"{program} is not installed, and CI must not skip what needs it")
@@ -164,7 +164,7 @@ def _postgres_binaries() -> Path:
     raise AssertionError
 
 
-def _hand_to_postgres(directory: Path) -> dict[str, object]:
+def _hand_to_postgres(directory: Path) -> dict[str, Any]:
     """PostgreSQL refuses to run as root: as root, run it as the system's user `postgres`."""
     if os.geteuid() != 0:
         return {}

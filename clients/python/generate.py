@@ -70,7 +70,12 @@ def sources(documents: Iterable[dict[str, Any]]) -> dict[str, str]:
 
 def module(service: str, methods: list[dict[str, Any]], schemas: dict[str, Any]) -> str:
     """One service: the shapes of its answers and parameters, and a class with its operations."""
-    shapes = [shape(name, schemas) for name in sorted(used_shapes(methods, schemas))]
+    taken = closure(
+        (param.get("schema") for method in methods for param in method.get("params", [])), schemas
+    )
+    shapes = [
+        shape(name, schemas, taken=name in taken) for name in sorted(taken | answer_shapes(methods, schemas))
+    ]
     parts = [text for text in shapes if text] + [service_class(service, methods, schemas)]
     return HEAD.format(service=service, lint=LINT) + "\n" + "\n\n".join(parts)
 
@@ -93,10 +98,14 @@ def open_operations(methods: list[dict[str, Any]]) -> str:
     return f"OPEN_OPERATIONS: frozenset[tuple[str, str]] = frozenset({inside})\n"
 
 
-def used_shapes(methods: list[dict[str, Any]], schemas: dict[str, Any]) -> set[str]:
-    """Name the shapes that a parameter or an answer refers to, also through others."""
-    pending: list[Any] = [param.get("schema") for method in methods for param in method.get("params", [])]
-    pending += [method.get("result") for method in methods]
+def answer_shapes(methods: list[dict[str, Any]], schemas: dict[str, Any]) -> set[str]:
+    """Name the shapes that an answer refers to."""
+    return closure((method.get("result") for method in methods), schemas)
+
+
+def closure(parts: Iterable[Any], schemas: dict[str, Any]) -> set[str]:
+    """Name the shapes that some parts of a document refer to, also through others."""
+    pending = list(parts)
     found: set[str] = set()
     while pending:
         for name in references(pending.pop()):
@@ -123,8 +132,11 @@ def reference(schema: dict[str, Any]) -> str:
     return str(schema["$ref"]).rpartition("/")[2]
 
 
-def shape(name: str, schemas: dict[str, Any]) -> str:
-    """Write a TypedDict for an object with known fields; nothing for what is spelled out where it is used."""
+def shape(name: str, schemas: dict[str, Any], *, taken: bool = False) -> str:
+    """Write a TypedDict for an object with known fields; nothing for what is spelled out where it is used.
+
+    Answers hold what has a default, always; of what is taken from the caller, it may be left out.
+    """
     schema = schemas[name]
     if not is_shape(schema):
         return ""
@@ -132,7 +144,7 @@ def shape(name: str, schemas: dict[str, Any]) -> str:
     fields = {}
     for field, kind in schema["properties"].items():
         annotated = annotation(kind, schemas)
-        always = field in required or (isinstance(kind, dict) and "default" in kind)
+        always = field in required or (not taken and isinstance(kind, dict) and "default" in kind)
         fields[field] = annotated if always else f"NotRequired[{annotated}]"
     if all(field.isidentifier() and not keyword.iskeyword(field) for field in fields):
         rows = [f"{field}: {kind}" for field, kind in fields.items()]

@@ -37,7 +37,8 @@ def load(folder: Path, files: Files) -> tuple[ItemSettings | None, list[str]]:
         (home / name).write_text(text)
     apps = load_apps(folder / "apps", SECTIONS)
     app = apps.find("1")
-    return app and app.section(ItemSettings), [str(p).removeprefix(f"{home}/") for p in apps.problems]
+    section = None if app is None else app.section(ItemSettings)
+    return section, [str(p).removeprefix(f"{home}/") for p in apps.problems]
 
 
 @pytest.mark.parametrize(

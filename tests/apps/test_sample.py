@@ -13,6 +13,7 @@ from msgspec.structs import fields
 from gameserver.apps import (
     Definition,
     LoginSettings,
+    Sections,
     SessionSettings,
     Settings,
     app_schema,
@@ -31,7 +32,7 @@ class HeartSettings(Settings):
     beats: int = 3
 
 
-SECTIONS = {"heart": HeartSettings}
+SECTIONS = Sections({"heart": HeartSettings})
 SAMPLE = "# How often.\n[heart]\n#beats = 3\n"
 
 

@@ -46,8 +46,8 @@ COLOURS = (
     "#d35400",
     "#2c3e50",
     "#7f8c00",
+    "#a03070",
 )
-COLOURS += ("#a03070",)
 
 assert ALL, "importing the services declares their tables"
 

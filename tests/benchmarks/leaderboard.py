@@ -129,7 +129,7 @@ async def measure(steps: list[Callable[[], Awaitable[Any]]]) -> list[float]:
     return [sorted(times)[CALLS // 5] * 1e6 for times in taken]
 
 
-async def run(sizes: list[int], services: dict[str, str]) -> None:
+async def run(sizes: list[int], services: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         (home / "apps" / "test").mkdir(parents=True)

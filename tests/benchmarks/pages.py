@@ -194,7 +194,7 @@ def main(words: Sequence[str] | None = None) -> None:
             (apps / app_id).mkdir(parents=True)
             text = f'id = "{app_id}"\nsecret = "a secret of benchmarks"\n{QUOTAS}'
             (apps / app_id / "app.toml").write_text(text)
-        below = {}
+        below: dict[str, Any] = {}
         if chosen.services:
             below = {
                 "database": stack.enter_context(servers.postgresql({"shared_buffers": "128MB"})),

@@ -63,10 +63,20 @@ class Scale:
 
 
 def result(case: Case, load: Load, cost: Cost) -> Result:
-    parts = [1e6 * part / max(1, load.requests) for part in (cost.server, cost.redis, cost.sql)]
+    server, redis, sql = (1e6 * part / max(1, load.requests) for part in (cost.server, cost.redis, cost.sql))
     count = len(case.messages)
     return Result(
-        case.name, count, load.rate, load.rate * count, load.p50, load.p99, *parts, sum(parts), load.errors
+        case.name,
+        count,
+        load.rate,
+        load.rate * count,
+        load.p50,
+        load.p99,
+        server,
+        redis,
+        sql,
+        server + redis + sql,
+        load.errors,
     )
 
 

@@ -61,8 +61,8 @@ def _rows(setup: str, measured: Measured, *, parts: bool) -> Iterator[str]:
         alone, ten = packets.get(name), packets.get(name + TEN)
         cells = [
             name,
-            *_beside(setup, WANTED, name, alone and alone.total / measured.floor),
-            *_beside(setup, WANTED_OF_TEN, name, ten and ten.total / ten.messages / measured.floor),
+            *_beside(setup, WANTED, name, alone.total / measured.floor if alone else None),
+            *_beside(setup, WANTED_OF_TEN, name, ten.total / ten.messages / measured.floor if ten else None),
             *((f"{alone.rate:,.0f}", f"{alone.p50:.1f} / {alone.p99:.0f}") if alone else ("", "")),
         ]
         if parts:

@@ -14,7 +14,7 @@ async def version(folder: Path) -> int:
     entry = await link.ask(
         folder, "call", {"app": "10001", "operation": "authenticationV2.GET_SERVER_VERSION", "data": {}}
     )
-    return entry["status"]
+    return int(entry["status"])
 
 
 async def test_a_command_reaches_the_server_and_the_way_is_gone_afterwards(

@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 from gameserver_client import Client, GameServerError, Settings, services
 from gameserver_client.service import Service
+from gameserver_client.services.authentication_v2 import ServiceParams
+from gameserver_client.services.player_statistics_event import Trigger
 
 from tests.clients.game import Server, declare_app
 
 READ, WRITE = {"other": 1}, {"other": 2}
 HIGH_TO_LOW = "HIGH_TO_LOW"
+Keys = dict[str, Any]  # arguments of several calls
 
 
 class Players:
@@ -62,6 +65,12 @@ def refused(call: Callable[..., Any], status: int, reason: int, **data: Any) -> 
     assert refusal.value.message
 
 
+def id_of(client: Client) -> str:
+    """The profile id of a player that is logged in."""
+    assert client.session is not None
+    return client.session.profile_id
+
+
 def unique(name: str) -> str:
     """A text that no other test uses."""
     return f"{name}-{uuid.uuid4()}"
@@ -74,25 +83,30 @@ def authentication_v2(players: Players) -> None:
     client, name = players.client(), unique("ada")
     auth = client.authentication_v2
     assert auth.get_server_version()["serverVersion"]
-    login = {"authentication_type": "Universal", "external_id": name, "profile_id": "", "anonymous_id": ""}
+    login: Keys = {
+        "authentication_type": "Universal",
+        "external_id": name,
+        "profile_id": "",
+        "anonymous_id": "",
+    }
     refused(auth.authenticate, 202, 40208, **login, authentication_token="secret", force_create=False)
     made = auth.authenticate(**login, authentication_token="secret", force_create=True)
     holds(made, newUser="true")
-    mail = {"fromAddress": "game@example.com"}
-    for reset in (auth.reset_email_password, auth.reset_email_password_advanced):
-        reset(email_address=f"{name}@example.com", service_params=mail)
-    for reset in (
+    mail: ServiceParams = {"fromAddress": "game@example.com"}
+    for by_mail in (auth.reset_email_password, auth.reset_email_password_advanced):
+        by_mail(email_address=f"{name}@example.com", service_params=mail)
+    for by_mail_soon in (
         auth.reset_email_password_with_expiry,
         auth.reset_email_password_advanced_with_expiry,
     ):
-        reset(email_address=f"{name}@example.com", service_params=mail, token_ttl_in_minutes=5)
-    for reset in (auth.reset_universal_id_password, auth.reset_universal_id_password_advanced):
-        reset(universal_id=name, service_params=mail)
-    for reset in (
+        by_mail_soon(email_address=f"{name}@example.com", service_params=mail, token_ttl_in_minutes=5)
+    for by_name in (auth.reset_universal_id_password, auth.reset_universal_id_password_advanced):
+        by_name(universal_id=name, service_params=mail)
+    for by_name_soon in (
         auth.reset_universal_id_password_with_expiry,
         auth.reset_universal_id_password_advanced_with_expiry,
     ):
-        reset(universal_id=name, service_params=mail, token_ttl_in_minutes=5)
+        by_name_soon(universal_id=name, service_params=mail, token_ttl_in_minutes=5)
     # The client's own ways lead to the same operation.
     holds(players.client().authenticate_universal(name, "secret"), profileId=made["profileId"])
     handoff = players.server.call("identity.CREATE_HANDOFF_ID", {}, made["profileId"])
@@ -124,7 +138,7 @@ def entity(players: Players) -> None:
     ada, bob = players(), players()
     mine, others = ada.entity, bob.entity
     made = holds(mine.create(entity_type="book", data={"visits": 1}, acl=WRITE), version=1, acl=WRITE)
-    key = {"entity_id": made["entityId"]}
+    key: Keys = {"entity_id": made["entityId"]}
     holds(mine.read(**key), data={"visits": 1})
     holds(mine.update(**key, data={"visits": 2}, entity_type="book", acl=WRITE, version=1), version=2)
     holds(mine.increment_user_entity_data(**key, data={"visits": 1}), data={"visits": 3}, version=3)
@@ -136,7 +150,7 @@ def entity(players: Players) -> None:
     assert page["results"]["count"] == 1
     assert mine.get_page_by_offset(context=page["context"], page_offset=1)["results"]["items"] == []
 
-    owner = {"target_profile_id": ada.session.profile_id}
+    owner: Keys = {"target_profile_id": id_of(ada)}
     holds(others.read_shared_entity(**key, **owner), version=3)
     holds(others.read_shared(**owner), entityListCount=1)
     holds(others.read_shared_entities_list(**owner, where={"entityType": "book"}), entityListCount=1)
@@ -144,7 +158,7 @@ def entity(players: Players) -> None:
     holds(others.increment_shared_user_entity_data(**key, **owner, data={"visits": 1}), version=5)
     refused(others.update, 404, 40332, **key, data={})
 
-    assert mine.read_singleton(entity_type="settings") == {}
+    assert dict(mine.read_singleton(entity_type="settings")) == {}
     holds(mine.update_singleton(entity_type="settings", data={"sound": True}, version=-1), version=1)
     refused(mine.update_singleton, 400, 40344, entity_type="settings", data={}, version=7)
     assert mine.delete_singleton(entity_type="settings", version=1) == {}
@@ -157,8 +171,8 @@ def global_entity(players: Players) -> None:
     mine, others = ada.global_entity, bob.global_entity
     kind, region = unique("island"), unique("region")
     made = mine.create(entity_type=kind, time_to_live=-1, acl=READ, data={"trees": 1})
-    key = {"entity_id": made["entityId"]}
-    holds(others.read(**key), data={"trees": 1}, ownerId=ada.session.profile_id)
+    key: Keys = {"entity_id": made["entityId"]}
+    holds(others.read(**key), data={"trees": 1}, ownerId=id_of(ada))
     holds(mine.update(**key, version=1, data={"trees": 2}), version=2)
     holds(mine.increment_global_entity_data(**key, data={"trees": 5}), version=3, data={"trees": 7})
     holds(mine.update_time_to_live(**key, version=3, time_to_live=60_000), version=4, timeToLive=60_000)
@@ -182,7 +196,7 @@ def global_entity(players: Players) -> None:
     page = mine.get_page(context={"pagination": {"rowsPerPage": 1, "pageNumber": 1}, "searchCriteria": both})
     assert mine.get_page_by_offset(context=page["context"], page_offset=1)["results"]["page"] == 2
 
-    owner = bob.session.profile_id
+    owner = id_of(bob)
     holds(mine.update_entity_owner_and_acl(**key, version=6, owner_id=owner, acl=READ), ownerId=owner)
     refused(mine.update, 403, 40346, **key, data={})
     holds(others.make_system_entity(**key, version=7, acl=WRITE), ownerId=None)
@@ -241,16 +255,17 @@ def identity(players: Players) -> None:
     refused(other.identity.merge, 403, 40307, **{**by_name, "external_id": named}, **secret)
     with_mail = {"authentication_type": "Email", "external_id": f"{unique('bob')}@example.com"}
     bob.identity.attach(**with_mail, **secret)
-    players.server.call("playerStatistics.UPDATE", {"statistics": {}, "xp_points": 9}, bob.session.profile_id)
+    players.server.call("playerStatistics.UPDATE", {"statistics": {}, "xp_points": 9}, id_of(bob))
     stays = other.identity.merge(**with_mail, **secret)["profileId"]
-    assert stays == bob.session.profile_id == other.session.profile_id
+    assert stays == id_of(bob) == id_of(other)
     holds(other.player_state.read(), profileId=stays)  # with the session from the answer
     holds(other.authenticate_anonymous(force_create=False), profileId=stays)
 
 
 def leaderboard(players: Players) -> None:
     ada, bob, board = players(), players(), unique("board")
-    mine, others, on = ada.leaderboard, bob.leaderboard, {"leaderboard_id": board}
+    mine, others = ada.leaderboard, bob.leaderboard
+    on: Keys = {"leaderboard_id": board}
     reset = int(time.time() * 1000) + 3_600_000
     mine.post_score_dynamic(
         **on, score=10, data={"lap": 1}, leaderboard_type="HIGH_VALUE", rotation_type="WEEKLY",
@@ -258,11 +273,11 @@ def leaderboard(players: Players) -> None:
     )  # fmt: skip
     mine.post_score(**on, score=30)
     others.post_score_dynamic_using_config(**on, score=20, score_data={"lap": 2}, config_json={})
-    adas, bobs = {"playerId": ada.session.profile_id}, {"playerId": bob.session.profile_id}
+    adas, bobs = {"playerId": id_of(ada)}, {"playerId": id_of(bob)}
 
-    page = {"start_index": 0, "end_index": 9, "sort": HIGH_TO_LOW}
-    view = {"before_count": 1, "after_count": 1, "sort": HIGH_TO_LOW}
-    names = {"profile_ids": [adas["playerId"], bobs["playerId"], "nobody"]}
+    page: Keys = {"start_index": 0, "end_index": 9, "sort": HIGH_TO_LOW}
+    view: Keys = {"before_count": 1, "after_count": 1, "sort": HIGH_TO_LOW}
+    names: Keys = {"profile_ids": [adas["playerId"], bobs["playerId"], "nobody"]}
     for found in (
         mine.get_global_leaderboard_page(**on, **page),
         mine.get_global_leaderboard_page_if_exists(**on, **page),
@@ -280,18 +295,18 @@ def leaderboard(players: Players) -> None:
             (adas["playerId"], 30),
             (bobs["playerId"], 20),
         ]
-    for found in (
+    for social in (
         mine.get_social_leaderboard(**on, replace_name=True),
         mine.get_social_leaderboard_if_exists(**on, replace_name=True),
         mine.get_social_leaderboard_by_version(**on, replace_name=True, version_id=1),
         mine.get_social_leaderboard_by_version_if_exists(**on, replace_name=True, version_id=1),
     ):
-        [alone] = found["social_leaderboard"]
+        [alone] = social["social_leaderboard"]
         holds(alone, **adas, name="You", score=30)
     several = mine.get_multi_social_leaderboard(leaderboard_ids=[board, "none"], leaderboard_result_count=3)
     assert [found["leaderboardId"] for found in several["leaderboards"]] == [board]
-    nowhere = {"leaderboard_id": "none"}
-    assert mine.get_global_leaderboard_page_if_exists(**nowhere, **page) == {}
+    nowhere: Keys = {"leaderboard_id": "none"}
+    assert dict(mine.get_global_leaderboard_page_if_exists(**nowhere, **page)) == {}
     refused(mine.get_global_leaderboard_page, 500, 40499, **nowhere, **page)
 
     holds(mine.get_global_leaderboard_entry_count(**on, version_id=1), entryCount=2)
@@ -370,7 +385,10 @@ def player_statistics_event(players: Players) -> None:
     client = players()
     events = client.player_statistics_event
     holds(events.trigger(event_name="found", event_multiplier=2), rewards={"currency": {"gems": 4}})
-    several = [{"eventName": "won", "eventMultiplier": 1}, {"eventName": "found", "eventMultiplier": 1}]
+    several: list[Trigger] = [
+        {"eventName": "won", "eventMultiplier": 1},
+        {"eventName": "found", "eventMultiplier": 1},
+    ]
     holds(events.trigger_multiple(events=several), rewards={"currency": {"gems": 2}})
     holds(client.player_state.read(), statistics={"wins": 1, "lives": 3}, experiencePoints=60)
     refused(events.trigger, 400, 40321, event_name="unheard of")
@@ -393,14 +411,15 @@ def time_(players: Players) -> None:
 
 def tournament(players: Players) -> None:
     client, set_id = players(), unique("gold")
-    mine, arena = client.tournament, {"leaderboard_id": "arena"}
+    mine = client.tournament
+    arena: Keys = {"leaderboard_id": "arena"}
     refused(mine.join_tournament, 400, 40507, **arena, tournament_code="cup")
     client.virtual_currency.award_vc(vc_id="coins", vc_amount=10)
     holds(mine.get_tournament_status(**arena), enrolled=False)
     holds(mine.join_tournament(**arena, tournament_code="cup", initial_score=0), enrolled=True)
     began = int(time.time() * 1000)
     holds(mine.post_tournament_score(**arena, score=7, data={"lap": 1}, round_started_epoch=began), score=7)
-    around = {"sort": HIGH_TO_LOW, "before_count": 0, "after_count": 0}
+    around: Keys = {"sort": HIGH_TO_LOW, "before_count": 0, "after_count": 0}
     posted = mine.post_tournament_score_with_results(**arena, score=9, **around)
     holds(posted["postScore"], score=9, previousScore=7)
     holds(mine.view_current_reward(**arena), score=9, tCode="cup")
@@ -444,10 +463,10 @@ def virtual_currency(players: Players) -> None:
     refused(mine.get_peer_vc, 400, 40519, vc_id="coins", peer_code="peer")
 
 
-SERVICES = {
+SERVICES: dict[str, type[Service[Any]]] = {
     kind.__module__.rpartition(".")[2]: kind
     for _, kind in inspect.getmembers(services, inspect.isclass)
-    if "wire_name" in vars(kind)
+    if issubclass(kind, Service) and "wire_name" in vars(kind)
 }
 # The scenario of a service is the function that has its name.
 SCENARIOS = {kind: globals().get(f"{name}_") or globals().get(name) for name, kind in SERVICES.items()}

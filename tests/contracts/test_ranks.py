@@ -1,7 +1,8 @@
 """One suite for both indexes of ranks: in memory, and in Redis, a fake one and a real one."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from fakeredis import FakeAsyncRedis
@@ -16,7 +17,7 @@ KEY_MAX = 2**53
 
 
 @pytest.fixture(scope="module")
-def redis_url():
+def redis_url() -> Iterator[str]:
     with servers.redis() as url:
         yield url
 
@@ -58,6 +59,7 @@ async def test_backwards_turns_everything_around(ranks: Ranks) -> None:
     await built(ranks, ("ada", 2, 5), ("bob", 1, 5), ("cyd", 3, -7))
     assert ids(await ranks.page("b.1", 0, 1, backwards=True)) == ["ada", "bob"]
     around = await ranks.around("b.1", "bob", 0, 1, backwards=True)
+    assert around is not None
     assert (around.first, ids(around)) == (1, ["bob", "cyd"])
 
 
@@ -65,6 +67,7 @@ async def test_keys_are_exact_up_to_2_to_the_53(ranks: Ranks) -> None:
     keys = [KEY_MAX, KEY_MAX - 1, -KEY_MAX, 1 - KEY_MAX]
     await built(ranks, *((f"p{key}", 1, key) for key in keys))
     page = await ranks.page("b.1", 0, 9)
+    assert page is not None
     assert [place.key for place in page.places] == sorted(keys)
 
 
@@ -118,6 +121,7 @@ async def test_a_late_change_does_not_bring_back_what_was_removed(ranks: Ranks) 
 async def test_pages_end_with_the_list(ranks: Ranks, first: int, last: int, found: str) -> None:
     await built(ranks, *((letter, 1, index) for index, letter in enumerate("abcd")))
     page = await ranks.page("b.1", first, last)
+    assert page is not None
     assert (page.size, "".join(ids(page))) == (4, found)
 
 
@@ -134,6 +138,7 @@ async def test_pages_end_with_the_list(ranks: Ranks, first: int, last: int, foun
 async def test_around(ranks: Ranks, place: str, before: int, after: int, first: int, found: str) -> None:
     await built(ranks, *((letter, 1, index) for index, letter in enumerate("abcd")))
     page = await ranks.around("b.1", place, before, after)
+    assert page is not None
     assert (page.size, page.first, "".join(ids(page))) == (4, first, found)
 
 
@@ -143,6 +148,7 @@ async def test_pending_changes_are_seen_by_their_maker_alone(ranks: Ranks) -> No
     pending = [Change("cyd", 1, 5), Change("ada", 1, None), Change("new", 1, 15), Change("bob", 9, 0)]
     assert ids(await ranks.page("b.1", 0, 9, pending=pending)) == ["cyd", "new", "bob"]
     around = await ranks.around("b.1", "new", 1, 1, pending=pending)
+    assert around is not None
     assert (around.size, around.first, ids(around)) == (3, 0, ["cyd", "new", "bob"])
     assert await ranks.page("b.1", 0, 9) == before
     await ranks.change("b.1", [Change("ada", 8, 11), Change("new", 9, 1)])  # nothing was remembered
@@ -197,12 +203,14 @@ async def test_many_changes_equal_a_sorted_list(ranks: Ranks) -> None:
     assert await ranks.page("b.1", 0, 99) == Page(len(in_order), 0, in_order)
     for index, place in enumerate(in_order):
         around = await ranks.around("b.1", place.id, 2, 2)
+        assert around is not None
         assert around.places == in_order[max(0, index - 2) : index + 3]
 
 
 async def test_more_changes_at_once_than_a_script_takes(ranks: Ranks) -> None:
     await built(ranks, *((f"p{i:05}", 1, i) for i in range(1201)))
     page = await ranks.page("b.1", 1200, 1300)
+    assert page is not None
     assert (page.size, ids(page)) == (1201, ["p01200"])
 
 
@@ -240,7 +248,7 @@ async def test_identity_stays_while_the_server_runs(redis_url: str) -> None:
     await client.aclose()
 
 
-async def test_without_redis_everything_says_so(tmp_path) -> None:
+async def test_without_redis_everything_says_so(tmp_path: Path) -> None:
     client = await connect(f"unix://{tmp_path}/nobody.sock")
     ranks = RedisRanks(Coalescer(client))
     with pytest.raises(RanksAway):

@@ -4,9 +4,10 @@ import asyncio
 import gc
 import itertools
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -85,7 +86,7 @@ async def log_in(
     profile: str = "ada",
     limit: LoginLimit | None = None,
     app: str = APP,
-    **changes: object,
+    **changes: Any,
 ) -> Opened:
     new = NewSession(app, profile, "dispatcher", **{"life_seconds": LIFE, "packet_id": 0} | changes)
     opened = await (store.open(new) if limit is None else store.open(new, limit))
@@ -441,7 +442,8 @@ async def test_a_login_older_than_the_end_of_all_sessions_is_refused(
     await store.end(AllOf(APP, "ada"), "revoked", epoch=3)  # a slower process: the fence stays as high
     await store.end(AllOf(APP, "ada"), "revoked")
     assert isinstance(await store.open(late[1]), Ended)
-    for free in ({"profile": "bob", "epoch": 0}, {"app": "20002", "epoch": 0}, {}):
+    others: list[dict[str, Any]] = [{"profile": "bob", "epoch": 0}, {"app": "20002", "epoch": 0}, {}]
+    for free in others:
         await log_in(store, **free)  # other players, other apps, faces that know no epoch
     clock.advance(FENCE_SECONDS - 0.001)
     assert await store.open(late[1]) == Ended("revoked")
@@ -474,7 +476,7 @@ async def test_even_when_something_else_ended_the_session_first(store: SessionSt
     opened = await log_in(store)
     session = await claim(store, opened, 5, "bye")
     await log_in(store, limit=ONE)
-    packet = {"packet_id": 5, "body_hash": "bye", "answer": b"{}"}
+    packet: dict[str, Any] = {"packet_id": 5, "body_hash": "bye", "answer": b"{}"}
     assert await store.end(One(opened.session_id), "logged_out", **packet) == []
     assert await store.admit(opened.session_id, 5, "bye", APP) == Ended("replaced", b"{}")
     other = await log_in(store)
@@ -487,7 +489,7 @@ async def test_even_when_something_else_ended_the_session_first(store: SessionSt
 async def test_a_packet_may_end_many_sessions_its_own_among_them(store: SessionStore) -> None:
     caller, other = await log_in(store), await log_in(store)
     session = await claim(store, caller, 5, "bye")
-    packet = {"packet_id": 5, "body_hash": "bye", "answer": b"{}", "by": session.digest}
+    packet: dict[str, Any] = {"packet_id": 5, "body_hash": "bye", "answer": b"{}", "by": session.digest}
     assert len(await store.end(AllOf(APP, "ada"), "logged_out", **packet)) == 2
     assert await store.admit(caller.session_id, 5, "bye", APP) == Ended("logged_out", b"{}")
     assert await store.admit(other.session_id, 5, "bye", APP) == Ended("logged_out")
@@ -590,7 +592,8 @@ async def test_memory_gives_back_what_lapsed(clock: FixedClock) -> None:
         clock.advance(LIFE + TOMBSTONE)
     await store.hit("last", 3, 60)
     await store.sweep(APP)
-    assert store._records == store._fences == {}
+    assert not store._records
+    assert not store._fences
     assert store._players == store._apps == {APP: {}}
     assert [len(wheel) for wheel in (store._due, store._fences_due, store._counts_due)] == [0, 0, 1]
     assert len(store._counts) == 1
@@ -667,6 +670,7 @@ async def test_redis_holds_no_session_id_and_forgets_by_itself(redis_url: str, c
     await store.end(One(ended.session_id), "logged_out")
     for key in await client.keys():
         held = await client.dump(key)
+        assert held is not None
         for opened in (alive, ended):
             secret = opened.session_id.partition("-")[2].encode()
             assert secret not in key
@@ -691,7 +695,8 @@ async def test_the_keys_of_a_player_share_a_cluster_slot(redis_url: str, clock: 
     first = await log_in(store, "ada")
     await log_in(store, "ada", app="a}b{c")
     await store.end(One(first.session_id), "logged_out")
-    keys = [key for key in await client.keys() if b"{app:" not in key]
+    found: list[Any] = await client.keys()
+    keys = [key for key in found if b"{app:" not in key]
     assert len(keys) == 3  # two sessions, one of them a tombstone, and the set that is not empty
     assert len({key_slot(key) for key in keys}) == 1
     await store.close()
@@ -711,7 +716,7 @@ async def test_a_session_that_its_players_list_does_not_name_is_none(
     store = Sessions(client, clock)
     told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
     watch = await store.watch(lambda digest, reason: told.put_nowait((digest, reason)))
-    uses = {
+    uses: dict[str, Callable[[Opened], Awaitable[object]]] = {
         "admit": lambda opened: store.admit(opened.session_id, 1, "h", APP),
         "touch": lambda opened: store.touch(opened.session_id),
         "peek": lambda opened: store.peek(opened.session_id),
@@ -780,9 +785,14 @@ async def test_calls_of_one_turn_share_a_pipeline(
 ) -> None:
     store = Sessions(await connect(redis_url), clock)
     opened = [await log_in(store, f"p{n}") for n in range(32)]
-    sent = []
+    sent: list[tuple[Any, ...]] = []
     send = Link.send
-    monkeypatch.setattr(Link, "send", lambda *words: sent.append(1) or send(*words))
+
+    def noting(*words: Any) -> Any:
+        sent.append(words)
+        return send(*words)
+
+    monkeypatch.setattr(Link, "send", noting)
     await asyncio.gather(*(claim(store, each) for each in opened))
     assert len(sent) == 1
     await store.close()

@@ -867,7 +867,7 @@ def test_the_samples_are_right_when_they_are_uncommented(tmp_path: Path) -> None
 
 # The notation
 
-SOURCES = {
+SOURCES: values.Sources = {
     "path": {"id": "7"},
     "query": {"n": "12", "x": "1.5", "b": "true", "t": "text"},
     "body": {"score": 9, "deep": {"er": [1]}, "nothing": None, "flag": False, "9": "nine"},

@@ -1,6 +1,7 @@
 """Refresh tokens: they work once, and a token that comes back ends its family."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -243,10 +244,11 @@ async def test_a_player_who_is_deleted(game: Game, page: Any) -> None:
 
 
 async def test_switched_off_for_a_while(game: Game, page: Any, apps_folder: Path) -> None:
-    for change in (
+    changes: list[Callable[[str], str]] = [
         lambda text: text.replace("enabled = true", "enabled = false"),
         lambda text: text + "\n[login]\nenabled = false\n",
-    ):
+    ]
+    for change in changes:
         redefine(game, apps_folder, change(app_toml()))
         response = await ask(page, page.told["refresh_token"])
         assert (response.status_code, response.json()["error"]) == (503, "temporarily_unavailable")

@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ class Case:
     signed: bytes
     reasons: list[int | None]  # one for each entry of the answer; None is a success
     packet_id: int = -1
-    headers: dict[str, str | bytes] = field(default_factory=dict)
+    headers: Mapping[str, str | bytes] = field(default_factory=dict)
     sent: bytes | None = None
 
 
@@ -36,7 +36,7 @@ def envelope(*messages: Any, **more: Any) -> bytes:
     return json.dumps({key: value for key, value in packet.items() if value is not ...}).encode()
 
 
-def call(service: str = "time", operation: str = "READ", **more: Any) -> dict[str, Any]:
+def call(service: Any = "time", operation: Any = "READ", **more: Any) -> dict[str, Any]:
     return {"service": service, "operation": operation, "data": {}, **more}
 
 
@@ -117,13 +117,14 @@ def bodies_that_are_no_packets() -> Iterator[Case]:
 def envelopes_of_the_wrong_shape() -> Iterator[Case]:
     yield Case("no packetId", envelope(call(), packetId=...), [NO_PACKET])
     yield Case("no packetId, three messages", envelope(call(), call(), call(), packetId=...), [NO_PACKET] * 3)
-    for name, messages in {
+    shapes: dict[str, Any] = {
         "no messages": ...,
         "messages null": None,
         "messages an object": {"service": "time", "operation": "READ"},
         "messages a text": "time.READ",
         "an empty list of messages": [],
-    }.items():
+    }
+    for name, messages in shapes.items():
         yield Case(name, envelope(messages=messages), [NO_PACKET], 7)
     yield Case("no messages and no packetId to echo", raw("[]", "-1"), [NO_PACKET])
     for name, message in {
@@ -300,14 +301,15 @@ def packed_bodies() -> Iterator[Case]:
 
 
 def identities() -> Iterator[Case]:
-    for name, signature in {
+    signatures: dict[str, str | bytes] = {
         "no digits": "",
         "one digit too few": "0" * 31,
         "all zero": "0" * 32,
         "very long": "f" * 100_000,
         "not ASCII": b"\xe9" * 32,
         "the text undefined": "undefined",
-    }.items():
+    }
+    for name, signature in signatures.items():
         yield Case(f"signature: {name}", GOOD, [BAD_SIGNATURE], 7, {"X-SIG": signature})
     two = envelope(call(), call())
     yield Case("a wrong signature is told to each message", two, [BAD_SIGNATURE] * 2, 7, {"X-SIG": "x"})

@@ -284,7 +284,7 @@ async def test_a_client_that_goes_away_in_the_middle_of_its_body(game: Game) -> 
     async def answer(event: Any) -> None:
         sent.append(event)
 
-    scope = {
+    scope: dict[str, Any] = {
         "type": "http",
         "method": "POST",
         "path": "/dispatcherv2",
@@ -306,7 +306,7 @@ async def test_an_endless_body_is_not_read_to_its_end(game: Game) -> None:
             assert read < 1 << 24, "the server reads on and on"
             yield b" " * (1 << 16)
 
-    scope = {
+    scope: dict[str, Any] = {
         "type": "http",
         "method": "POST",
         "path": "/dispatcherv2",

@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -67,7 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 @asynccontextmanager
 async def connected(
-    address: tuple[str, int], **options: int
+    address: tuple[str, int], **options: Any
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     reader, writer = await asyncio.open_connection(*address, **options)
     try:
@@ -413,11 +414,11 @@ async def test_offers_of_sockets_do_not_spoil_the_end(tmp_path: Path) -> None:
             writer.write(offer + BODY[:-1])
             for _, other in answered:
                 other.write(offer + BODY)
-            for other, _ in answered:
-                await other.readuntil(b"}]}")
+            for answers, _ in answered:
+                await answers.readuntil(b"}]}")
             process.popen.send_signal(signal.SIGTERM)
-            for other, _ in answered:
-                assert await other.read() == b""  # closed, now that the server ends
+            for answers, _ in answered:
+                assert await answers.read() == b""  # closed, now that the server ends
             writer.write(BODY[-1:])
             assert packet_in(await reader.read())["packetId"] == 3
         assert process.popen.wait(ANSWER_SECONDS) == 0

@@ -5,7 +5,7 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,7 +111,7 @@ async def test_a_login_overtaken_by_the_end_of_all_sessions_opens_none(
     game: Game,
     policy: str,
     end: str,
-    log_in: Callable[[Game, str], Awaitable[None]],
+    log_in: Callable[[Game, str], Coroutine[Any, Any, None]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     user = await account(game)

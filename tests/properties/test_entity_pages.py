@@ -178,7 +178,9 @@ class World:
 
     def __init__(self, game: Game, app_id: str, players: list[Client], chance: random.Random) -> None:
         self.game = game
-        self.app = game.apps.find(app_id)
+        app = game.apps.find(app_id)
+        assert app is not None
+        self.app = app
         self.players = players
         self.chance = chance
         self.known: dict[str, Known] = {}

@@ -35,7 +35,7 @@ PLAYERS = st.integers(0, 4)
 SCORES = st.integers(-4, 4) | st.sampled_from([2**53, -(2**53), 0])
 DAY = 86_400
 RETAINED = 3
-URLS: dict[str, str] = {}
+URLS: dict[str, Any] = {}
 
 
 @pytest.fixture(scope="module", autouse=True)

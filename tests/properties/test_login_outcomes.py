@@ -153,7 +153,8 @@ async def play(game: Game, conceal: bool, alone: bool, example: int, sequence: l
         external_id = f"{name}@example.com" if step.type == "Email" else name
         expected = model.outcome(step, profile, game.clock.ms())
         client = game.client()
-        answer, status = None, 200
+        answer: Any = None
+        status = 200
         try:
             answer = await client.log_in(
                 step.type,

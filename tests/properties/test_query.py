@@ -93,7 +93,13 @@ def same(left: Any, right: Any) -> bool:
 def compared(operator: str, left: Any, right: Any) -> bool:
     if kind_of(left) != kind_of(right) or kind_of(left) not in ("number", "text"):
         return False
-    return {"$gt": left > right, "$gte": left >= right, "$lt": left < right, "$lte": left <= right}[operator]
+    found: dict[str, bool] = {
+        "$gt": left > right,
+        "$gte": left >= right,
+        "$lt": left < right,
+        "$lte": left <= right,
+    }
+    return found[operator]
 
 
 def of_type(value: Any, wanted: Any) -> bool:
@@ -169,7 +175,7 @@ def operator_holds(place: Place, name: str, operand: Any, beside: dict[str, Any]
         case "$all":
             return bool(operand) and all(equals(place, value) for value in operand)
         case "$exists":
-            return bool(place.values) == operand
+            return bool(bool(place.values) == operand)
         case "$type":
             return place.any(lambda item: of_type(item, operand))
         case "$size":

@@ -54,12 +54,24 @@ def seeded(seed: int) -> Callable[[int], bytes]:
     return random.Random(seed).randbytes
 
 
+def peek(session_id: str) -> Step:
+    return lambda store: store.peek(session_id)
+
+
+def touch(session_id: str) -> Step:
+    return lambda store: store.touch(session_id)
+
+
+def admit(session_id: str) -> Step:
+    return lambda store: store.admit(session_id, 99, "h", "1")
+
+
 class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.clock = FixedClock()
-        limits = {"lease_seconds": 3, "tombstone_seconds": 10, "packets_per_minute_max": 12}
+        limits: dict[str, Any] = {"lease_seconds": 3, "tombstone_seconds": 10, "packets_per_minute_max": 12}
         self.memory = MemorySessions(self.clock, **limits)
         self.client = client = FakeAsyncRedis()
         self.redis = Sessions(client, self.clock, **limits)
@@ -287,16 +299,16 @@ class Model(RuleBasedStateMachine):
     @invariant()
     def sessions_are_the_same(self) -> None:
         for session_id in self.ids:
-            self.both(lambda store, session_id=session_id: store.peek(session_id))
+            self.both(peek(session_id))
 
     @invariant()
     def ended_means_ended(self) -> None:
         for session_id in self.ids:
             if self.memory.digest(session_id) in self.ended:
                 for refusal in (
-                    self.both(lambda store, session_id=session_id: store.touch(session_id)),
-                    self.both(lambda store, session_id=session_id: store.admit(session_id, 99, "h", "1")),
-                    self.both(lambda store, session_id=session_id: store.peek(session_id)),
+                    self.both(touch(session_id)),
+                    self.both(admit(session_id)),
+                    self.both(peek(session_id)),
                 ):
                     assert isinstance(refusal, Ended)
 

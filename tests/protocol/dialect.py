@@ -19,7 +19,7 @@ class NotInDialect(AssertionError):
 
 def check_bundle(body: bytes, messages: int | None = None) -> dict[str, Any]:
     """Return the decoded answer to a packet of `messages` messages. Raises `NotInDialect`."""
-    bundle = check_text(body)
+    bundle: dict[str, Any] = check_text(body)
     text = body.decode("ascii")
     _require(isinstance(bundle, dict), "an answer is an object")
     _require(text.startswith('{"packetId":'), "packetId comes first")
@@ -31,7 +31,7 @@ def check_bundle(body: bytes, messages: int | None = None) -> dict[str, Any]:
     _require(int(packet_id) == bundle["packetId"] >= -1, "both readers see the same packetId")
     _require(bundle.keys() <= TOP_LEVEL, f"no other keys than {TOP_LEVEL}")
     _require("events" not in bundle or len(bundle["events"]) > 0, "no empty list of events")
-    entries = bundle.get("responses")
+    entries: Any = bundle.get("responses")
     _require(isinstance(entries, list) and len(entries) > 0, "there is at least one entry")
     _require(messages is None or len(entries) == messages, "there is one entry for each message")
     scanned = Scanner(text).value_of(0, "responses")

@@ -276,17 +276,18 @@ async def test_after_a_login_of_any_type_its_device_may_come_back(
         f'algorithm = "HS256"\nkey = "{key}"\n'
     )
     device, player = game.unique("device"), await game.player()
-    vouched = {"iss": "i", "aud": "a", "sub": game.unique("ada"), "exp": game.clock.ms() // 1000 + 60}
+    subject = game.unique("ada")
+    vouched = {"iss": "i", "aud": "a", "sub": subject, "exp": game.clock.ms() // 1000 + 60}
     credentials = {
         "Universal": (game.unique("ada"), "secret"),
         "Email": (f"{game.unique('ada')}@example.com", "secret"),
-        "External": (vouched["sub"], jwt.encode(vouched, key)),
+        "External": (subject, jwt.encode(vouched, key)),
     }
     if type_ == "Handoff":
         made = await game.server.call("identity", "CREATE_HANDOFF_ID", player.profile_id)
         credentials["Handoff"] = (made["handoffId"], made["securityToken"])
     client = game.client()
-    name = {"externalAuthName": "studio"} if type_ == "External" else {}
+    name: dict[str, Any] = {"externalAuthName": "studio"} if type_ == "External" else {}
     await client.log_in(type_, *credentials[type_], anonymousId=device, **name)
     await client.call("playerState", "LOGOUT")
     again = await come_back(game, device, client.profile_id)
@@ -1008,7 +1009,7 @@ async def test_resets_refuse_what_makes_no_sense(game: Game, operation: str) -> 
 async def test_strangers_cannot_make_a_link_last(game: Game, postbox: Postbox) -> None:
     id_, address = game.unique("ada"), f"{game.unique('ada')}@example.com"
     client = await with_contact(game, id_, address)
-    data = {"universalId": id_, "tokenTtlInMinutes": authentication.LIFE_MINUTES_MAX}
+    data: dict[str, Any] = {"universalId": id_, "tokenTtlInMinutes": authentication.LIFE_MINUTES_MAX}
     usual, longest = game.app.mail.reset.minutes, authentication.LIFE_MINUTES_MAX
     letters = []
     for caller, minutes in ((game.client(), usual), (client, longest), (game.server, longest)):

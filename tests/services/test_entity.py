@@ -15,7 +15,7 @@ from gameserver.apps import load_apps
 from gameserver.rpc import answer_template
 from gameserver.sessions.interface import LEASE_SECONDS
 from gameserver.wire.errors import PacketTooLarge
-from tests.conftest import BACKENDS, SECRET, Client, Game
+from tests.conftest import BACKENDS, SECRET, Client, Game, Refusal
 
 SERVICE = "entity"
 HEAD = {"entityId", "entityType", "version", "acl", "createdAt", "updatedAt"}
@@ -64,7 +64,8 @@ async def test_the_app_says_how_large_data_may_be(game: Game, apps_folder: Path)
         assert len(packed) * 128 < len(body)
         signature = hashlib.md5(body + SECRET.encode()).hexdigest()
         answer = await game.packet(packed, **{"X-SIG": signature, "Content-Encoding": "gzip"})
-        return answer.json()["responses"][0]
+        [entry] = answer.json()["responses"]
+        return dict(entry)
 
     assert (await send())["reason_code"] == PacketTooLarge.reason_code  # of 100 KiB unless the app says more
     game.apps.replace(load_apps(apps_folder, game.server_app.registry.sections()))
@@ -710,7 +711,7 @@ async def test_an_increment_adds_to_numbers_and_starts_missing_ones_at_0(game: G
 )
 async def test_an_increment_happens_whole_or_not_at_all(game: Game, by: dict[str, Any], reason: int) -> None:
     player = await game.player()
-    data = {"gold": 5, "name": "x", "low": -(2**53), "inside": {"wood": 1}}
+    data: dict[str, Any] = {"gold": 5, "name": "x", "low": -(2**53), "inside": {"wood": 1}}
     entity_id = await make(player, **data)
     refusal = await player.refused(SERVICE, "INCREMENT_USER_ENTITY_DATA", entityId=entity_id, data=by)
     assert (refusal.status, refusal.reason_code) == (400, reason), refusal.message
@@ -770,7 +771,7 @@ async def test_of_updates_that_saw_the_same_version_one_wins(game: Game) -> None
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     won = [outcome for outcome in outcomes if isinstance(outcome, dict)]
     assert len(won) == 1
-    assert {outcome.reason_code for outcome in outcomes if isinstance(outcome, Exception)} == {40344}
+    assert {outcome.reason_code for outcome in outcomes if isinstance(outcome, Refusal)} == {40344}
     assert (await get(player, entity_id))["data"] == won[0]["data"]
 
 

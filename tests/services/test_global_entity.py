@@ -440,7 +440,7 @@ async def test_what_has_expired_is_gone(game: Game) -> None:
     player = await game.player()
     made = await create(player, timeToLive=1000, entityType="short")
     system = await create_system(game, timeToLive=1000, entityType="short")
-    where = {"where": {"entityType": "short"}}
+    where: dict[str, Any] = {"where": {"entityType": "short"}}
     game.clock.advance(0.999)
     assert (await player.call(SERVICE, "GET_LIST_COUNT", **where))["entityListCount"] == 2
     game.clock.advance(0.001)
@@ -668,8 +668,8 @@ async def test_system_lists(game: Game) -> None:
     await create(player, entityType=kind)
     hidden = await create_system(game, entityType=kind, acl=None, data={"n": 2})
     shown = await create_system(game, entityType=kind, data={"n": 1})
-    asked = {"where": {"entityType": kind}}
-    sorted_ = {**asked, "orderBy": {"data.n": 1}}
+    asked: dict[str, Any] = {"where": {"entityType": kind}}
+    sorted_: dict[str, Any] = {**asked, "orderBy": {"data.n": 1}}
     both = [shown["entityId"], hidden["entityId"]]
     assert ids(await game.server.call(SERVICE, "GET_SYSTEM_ENTITY_LIST", **sorted_)) == both
     assert ids(await game.server.call(SERVICE, "GET_SYSTEM_ENTITY_LIST_WITH_HINT", **sorted_)) == both

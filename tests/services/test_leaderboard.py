@@ -712,7 +712,7 @@ async def test_boards_of_groups(game: Game) -> None:
             assert refusal.reason_code == code
     refusal = await ada.refused(BOARD, "POST_SCORE", leaderboardId="g", score=1)
     assert refusal.reason_code == 40656
-    for operation, data in (
+    requests: list[tuple[str, dict[str, Any]]] = [
         ("GET_SOCIAL_LEADERBOARD", {}),
         ("GET_SOCIAL_LEADERBOARD_BY_VERSION", {}),
         ("GET_SOCIAL_LEADERBOARD_IF_EXISTS", {}),
@@ -728,7 +728,8 @@ async def test_boards_of_groups(game: Game) -> None:
         ("GET_GLOBAL_LEADERBOARD_VIEW", around),
         ("GET_GLOBAL_LEADERBOARD_VIEW_IF_EXISTS", around),
         ("GET_GLOBAL_LEADERBOARD_VIEW_BY_VERSION_IF_EXISTS", around),
-    ):
+    ]
+    for operation, data in requests:
         assert (await ada.refused(BOARD, operation, leaderboardId="g", **data)).reason_code == 40656
 
     removed = await ada.call(BOARD, "REMOVE_GROUP_SCORE", leaderboardId="g", groupId="red", versionId=-1)
@@ -764,14 +765,18 @@ async def test_scores_of_one_player(game: Game) -> None:
 async def test_on_behalf_of(game: Game) -> None:
     await create(game, kind="CUMULATIVE")
     player = await game.player()
-    request = {"leaderboardId": "b", "profileId": player.profile_id, "score": 1, "data": {"by": "vote"}}
+    request: dict[str, Any] = {
+        "leaderboardId": "b",
+        "profileId": player.profile_id,
+        "score": 1,
+        "data": {"by": "vote"},
+    }
     operation = "POST_SCORE_TO_LEADERBOARD_ON_BEHALF_OF"
     refusal = await game.server.refused(BOARD, operation, **request, forceCreate=False)
     assert refusal.reason_code == 40528
     for force in (True, False, None):
-        await game.server.call(
-            BOARD, operation, **request, **({} if force is None else {"forceCreate": force})
-        )
+        forced: dict[str, Any] = {} if force is None else {"forceCreate": force}
+        await game.server.call(BOARD, operation, **request, **forced)
     assert await scores(player) == [3]
     for changed, code in (({"profileId": "nobody"}, 40374), ({"leaderboardId": "none"}, 40499)):
         assert (await game.server.refused(BOARD, operation, **{**request, **changed})).reason_code == code
@@ -879,7 +884,7 @@ async def test_what_no_board_can_be_made_from(game: Game, wrong: dict[str, Any],
 
 @pytest.mark.parametrize("name", ["rotationResetTime", "rotationReset"])
 async def test_a_wrong_time_is_told_under_the_name_it_came_with(game: Game, name: str) -> None:
-    request = {"leaderboardId": game.unique("b"), **CONFIG, name: "soon"}
+    request: dict[str, Any] = {"leaderboardId": game.unique("b"), **CONFIG, name: "soon"}
     refusal = await (await game.player()).refused(BOARD, "POST_SCORE_DYNAMIC", **request, score=1)
     assert refusal.message.startswith(f"data.{name}: expected ")
     for name_of_servers in (name, "rotationResetTimestampUtcMillis"):

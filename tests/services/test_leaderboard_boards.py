@@ -1,5 +1,6 @@
 """The boards themselves: made, changed, declared, rotated; and their tournament settings."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ async def refused(game: Game, operation: str, **data: Any) -> tuple[int, int]:
 @pytest.mark.parametrize("operation", ["CREATE_LEADERBOARD", "SYS_CREATE_LEADERBOARD"])
 @pytest.mark.parametrize("name", ["rotationReset", "rotationResetTime", "rotationResetTimestampUtcMillis"])
 async def test_making_and_editing_in_every_spelling(game: Game, operation: str, name: str) -> None:
-    fields = {
+    fields: dict[str, Any] = {
         "leaderboardId": "b",
         "leaderboardType": "LOW_VALUE",
         "rotationType": "DAYS",
@@ -66,7 +67,7 @@ async def test_making_and_editing_in_every_spelling(game: Game, operation: str, 
         {"street": "x"},
     )
     edit = operation.replace("CREATE", "EDIT")
-    changed = {**fields, "numDaysToRotate": 2, name: NOW + 70_000, "data": {"street": "y"}}
+    changed: dict[str, Any] = {**fields, "numDaysToRotate": 2, name: NOW + 70_000, "data": {"street": "y"}}
     assert await game.server.call(BOARD, edit, **changed) is None
     config = await config_of(game)
     assert (config["resetAt"], config["numDaysToRotate"], config["data"]) == (
@@ -273,7 +274,7 @@ async def test_lists(game: Game) -> None:
         ("divisions", []),
         ("division", []),
     ):
-        options = {} if kind is None else {"optionsJson": {"filterType": kind}}
+        options: dict[str, Any] = {} if kind is None else {"optionsJson": {"filterType": kind}}
         answer = await game.server.call(BOARD, "SYS_LIST_LEADERBOARD_CONFIGS", **options)
         assert [board["leaderboardId"] for board in answer["leaderboardList"]] == found
         assert answer["leaderboardListCount"] == len(found)
@@ -308,7 +309,7 @@ async def test_pages_of_boards(game: Game) -> None:
 
 
 @pytest.fixture
-def declared(apps_folder):
+def declared(apps_folder: Path) -> None:
     text = """
 [leaderboard.boards.weekly]
 rotation = "WEEKLY"
@@ -346,7 +347,7 @@ async def test_declared_boards_are_there_from_the_start(game: Game) -> None:
 
 
 @pytest.mark.usefixtures("declared")
-async def test_a_changed_declaration_changes_the_board(game: Game, apps_folder) -> None:
+async def test_a_changed_declaration_changes_the_board(game: Game, apps_folder: Path) -> None:
     player = await game.player()
     await player.call(BOARD, "POST_SCORE", leaderboardId="weekly", score=1)
     before = await config_of(game, "weekly")
@@ -492,7 +493,11 @@ async def test_changing_scheduled_periods(game: Game) -> None:
     await make(game, ADHOC)
     await schedule(game, period(10, 20))
     await schedule(game, period(60, 30))
-    at = {"leaderboardId": "b", "dbVersion": -1, "periodStartingAtUtcMillis": NOW + 10 * MINUTE_MS}
+    at: dict[str, Any] = {
+        "leaderboardId": "b",
+        "dbVersion": -1,
+        "periodStartingAtUtcMillis": NOW + 10 * MINUTE_MS,
+    }
     edit, delete = "SYS_EDIT_ADHOC_TOURNAMENT_PERIOD", "SYS_DELETE_ADHOC_TOURNAMENT_PERIOD"
     edited = await game.server.call(
         BOARD,
@@ -504,7 +509,7 @@ async def test_changing_scheduled_periods(game: Game) -> None:
     assert (first["startingAt"], first["endingAt"]) == (NOW + 20 * MINUTE_MS, NOW + 40 * MINUTE_MS)
     assert (first["tStates"]["enrolMins"], list(first["tConfigs"])) == (5, ["gold"])
     assert edited["b"]["resetAt"] == NOW + 20 * MINUTE_MS
-    moved = {**at, "periodStartingAtUtcMillis": NOW + 20 * MINUTE_MS}
+    moved: dict[str, Any] = {**at, "periodStartingAtUtcMillis": NOW + 20 * MINUTE_MS}
     overlapping = {"tPeriod": {"startingAt": NOW + 50 * MINUTE_MS}}
     await make(game, DAILY, "daily")
     for operation, data in ((edit, {"tSettingsJson": overlapping}), (delete, {})):

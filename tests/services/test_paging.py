@@ -19,6 +19,7 @@ from gameserver.documents.paging import (
 )
 from gameserver.services.global_entity import storage
 from gameserver.storage import Transaction
+from gameserver.wire import json as wire_json
 from tests.conftest import Game
 
 APP = "an app of these tests"
@@ -252,7 +253,7 @@ async def test_a_page_behind_the_end_is_empty(tx: Transaction) -> None:
 async def test_without_a_count_there_is_none(tx: Transaction) -> None:
     context = {"pagination": {"rowsPerPage": 10, "doCount": False}}
     found = await read(tx, read_context(context))
-    assert "count" not in json.loads(paging.json.encode(found.results([])))
+    assert "count" not in json.loads(wire_json.encode(found.results([])))
     assert found.more_after
     assert (await read(tx, read_context(found.context, 1))).page.count is None
 
@@ -276,7 +277,7 @@ async def test_a_count_stops_at_its_limit(tx: Transaction, monkeypatch: pytest.M
 
 def told(found: paging.Found) -> bool | None:
     """What the answer says of its count; nothing when it is exact."""
-    exact: bool | None = json.loads(paging.json.encode(found.results([]))).get("countIsExact")
+    exact: bool | None = json.loads(wire_json.encode(found.results([]))).get("countIsExact")
     return exact
 
 

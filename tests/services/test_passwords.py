@@ -3,8 +3,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from argon2 import PasswordHasher
 
-from gameserver.players import passwords as module
 from gameserver.players.passwords import PASSWORD_BYTES_MAX, Busy, Passwords, UnusablePassword
 
 
@@ -42,13 +42,13 @@ async def test_nobody_has_no_password_but_costs_the_same_work(
     passwords: Passwords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verified: list[str] = []
-    verify = module.PasswordHasher.verify
+    verify = PasswordHasher.verify
 
-    def spy(self: module.PasswordHasher, digest: str, password: bytes) -> bool:
+    def spy(self: PasswordHasher, digest: str, password: bytes) -> bool:
         verified.append(digest)
         return verify(self, digest, password)
 
-    monkeypatch.setattr(module.PasswordHasher, "verify", spy)
+    monkeypatch.setattr(PasswordHasher, "verify", spy)
     real = await passwords.hash("x")
     assert await passwords.verify(real, "x")
     assert not await passwords.verify(None, "x")
@@ -94,7 +94,7 @@ async def test_too_many_waiting_are_refused_and_others_served(monkeypatch: pytes
         assert gate.wait(10)
         return password.decode()
 
-    monkeypatch.setattr(module.PasswordHasher, "hash", slow_hash)
+    monkeypatch.setattr(PasswordHasher, "hash", slow_hash)
     passwords = Passwords(memory_kib=8, passes=1, threads=1, waiting_max=2)
     running = asyncio.create_task(passwords.hash("running"))
     assert await asyncio.to_thread(started.wait, 10)
@@ -109,6 +109,6 @@ async def test_too_many_waiting_are_refused_and_others_served(monkeypatch: pytes
     with pytest.raises(Busy):
         await passwords.hash("fourth")
     gate.set()
-    assert await asyncio.gather(running, waiting[1], third) == ["running", "second", "third"]
+    assert [*await asyncio.gather(running, waiting[1], third)] == ["running", "second", "third"]
     assert await passwords.hash("fifth") == "fifth"
     passwords.close()

@@ -264,7 +264,11 @@ async def test_what_a_late_packet_left_behind_goes_with_a_second_deletion(game: 
 async def late_packet(game: Game, player: Client) -> AsyncIterator[None]:
     """Create an entity in a packet that commits after what is done meanwhile; SQLite lets it begin then."""
     database = game.core.database
-    entity = {"owner_id": player.profile_id, "entity_id": game.core.new_id(), "app_id": APP_ID}
+    entity: dict[str, Any] = {
+        "owner_id": player.profile_id,
+        "entity_id": game.core.new_id(),
+        "app_id": APP_ID,
+    }
     entity |= {"entity_type": "late", "acl_other": 0, "data": "{}", "now_ms": game.clock.ms()}
     if database.dialect == "sqlite":
         yield

@@ -13,6 +13,7 @@ from gameserver.app import registry
 from gameserver.domain.leaderboards import Leaderboards
 from gameserver.domain.leaderboards.ranked_pages import list_name
 from gameserver.domain.leaderboards.store import FIND
+from gameserver.frame import Hook
 from gameserver.rpc import PLAYER_DELETE, PLAYER_MERGE, PLAYER_RESET
 from gameserver.storage import sqlite
 from tests.conftest import APP_ID, Game
@@ -21,7 +22,7 @@ from tests.services.test_player_life import apps_folder, full_players, game
 
 __all__ = ["apps_folder", "game"]  # fixtures
 
-LIFE = (PLAYER_RESET, PLAYER_DELETE, PLAYER_MERGE)
+LIFE: tuple[Hook[Any], ...] = (PLAYER_RESET, PLAYER_DELETE, PLAYER_MERGE)
 SMALL = {"leaderboards", "tournament_templates", "tournament_division_sets"}  # an app has few of them
 
 
@@ -130,7 +131,7 @@ async def picture(game: Game, *profiles: str) -> Any:
 
 
 async def build_index(game: Game) -> None:
-    data = {"leaderboardId": BOARD, "sort": "HIGH_TO_LOW", "startIndex": 0, "endIndex": 499}
+    data: dict[str, Any] = {"leaderboardId": BOARD, "sort": "HIGH_TO_LOW", "startIndex": 0, "endIndex": 499}
     await game.server.call("leaderboard", "GET_GLOBAL_LEADERBOARD_PAGE", **data)
 
 

@@ -136,7 +136,7 @@ async def test_several_events_in_turn(game: Game) -> None:
     assert answer["rewards"]["currency"] == {"coins": 56}
     assert answer["rewards"]["statistics"] == {"lives": 2}
     assert await progress(player) == {"wins": 8, "lives": 11, "experience": 160, "coins": 56, "rounds": 14}
-    nothing = {"rewards": {}, "rewardDetails": {}, "currency": {}}
+    nothing: dict[str, Any] = {"rewards": {}, "rewardDetails": {}, "currency": {}}
     assert await player.call(SERVICE, "TRIGGER_MULTIPLE", events=[]) == nothing
 
 

@@ -286,7 +286,7 @@ async def test_posting_with_results_keeps_to_the_phases(game: Game, operation: s
 
 async def test_a_server_posts_for_a_player(game: Game) -> None:
     player = await game.player()
-    posting = {"profileId": player.profile_id, "score": 9}
+    posting: dict[str, Any] = {"profileId": player.profile_id, "score": 9}
     operation = "POST_TOURNAMENT_SCORE_ON_BEHALF_OF"
     for board, reason in (("daily", 40505), ("none", 40499), ("plain", 40495)):
         refusal = await game.server.refused(SERVICE, operation, leaderboardId=board, **posting)
@@ -295,7 +295,7 @@ async def test_a_server_posts_for_a_player(game: Game) -> None:
         SERVICE, operation, leaderboardId="automatic", forceCreate=False, **posting
     )
     assert refusal.reason_code == 40505
-    nobody = {"profileId": "nobody", "score": 1, "leaderboardId": "daily"}
+    nobody: dict[str, Any] = {"profileId": "nobody", "score": 1, "leaderboardId": "daily"}
     assert (await game.server.refused(SERVICE, operation, **nobody)).reason_code == 40374
     await join(player)
     posted = await game.server.call(SERVICE, operation, leaderboardId="daily", **posting)
@@ -558,7 +558,7 @@ async def test_templates_live_and_die(game: Game) -> None:
     codes = [template["tournamentCode"] for template in listed["tournamentTemplates"]]
     assert codes == sorted(codes, reverse=True)
     assert {code, "free", "paid", "teams"} <= set(codes)
-    named = {"tournamentCode": code}
+    named: dict[str, Any] = {"tournamentCode": code}
     for operation, more, reason in (
         ("SYS_CREATE_TOURNAMENT_TEMPLATE", {"configJson": {}}, 40563),
         ("SYS_EDIT_TOURNAMENT_TEMPLATE", {"configJson": {}, "version": 1}, 40344),
@@ -566,12 +566,13 @@ async def test_templates_live_and_die(game: Game) -> None:
     ):
         assert (await game.server.refused(SERVICE, operation, **named, **more)).reason_code == reason
     assert await game.server.call(SERVICE, "SYS_DELETE_TOURNAMENT_TEMPLATE", **named) == {}
-    for operation, more in (
-        ("SYS_EDIT_TOURNAMENT_TEMPLATE", {"configJson": {}}),
-        ("SYS_DELETE_TOURNAMENT_TEMPLATE", {}),
-        ("SYS_READ_TOURNAMENT_TEMPLATE", {}),
-    ):
-        assert (await game.server.refused(SERVICE, operation, **named, **more)).reason_code == 40524
+    requests: dict[str, dict[str, Any]] = {
+        "SYS_EDIT_TOURNAMENT_TEMPLATE": {"configJson": {}},
+        "SYS_DELETE_TOURNAMENT_TEMPLATE": {},
+        "SYS_READ_TOURNAMENT_TEMPLATE": {},
+    }
+    for operation, data in requests.items():
+        assert (await game.server.refused(SERVICE, operation, **named, **data)).reason_code == 40524
     assert (await create(game, code))["version"] == 3
 
 
@@ -649,8 +650,8 @@ async def test_what_is_no_longer_declared_is_not_granted(game: Game, apps_folder
     reward = {"currency": {"gems": 7, "coins": 1}, "statistics": {"won": 1}, "globalStatistics": {"cups": 1}}
     file = apps_folder / "test" / "app.toml"
     without = file.read_text()
-    more = ("virtualCurrency.currencies.gems", "playerStatistics.statistics.won")
-    more = (*more, "globalGameStatistics.statistics.cups")
+    more = ["virtualCurrency.currencies.gems", "playerStatistics.statistics.won"]
+    more.append("globalGameStatistics.statistics.cups")
     sections = game.server_app.registry.sections()
     file.write_text(without + "".join(f"[{name}]\n" for name in more))
     game.apps.replace(load_apps(apps_folder, sections))
@@ -1086,7 +1087,7 @@ async def test_boards_tell_their_division_set(game: Game) -> None:
 
 async def test_the_model_of_a_division_set_stays(game: Game) -> None:
     set_id = await make_set(game)
-    named = {"leaderboardId": "model", "forceDelete": True}
+    named: dict[str, Any] = {"leaderboardId": "model", "forceDelete": True}
     refusal = await game.server.refused("leaderboard", "SYS_DELETE_LEADERBOARD_CONFIG", **named)
     assert (refusal.status, refusal.reason_code) == (400, 40847)
     listed = await game.server.call(SERVICE, "SYS_LIST_DIVISION_SET_CONFIGS")

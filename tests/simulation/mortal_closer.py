@@ -29,7 +29,7 @@ async def step(closing: Closing, hooks: Hooks, tx: Transaction, now_ms: int) -> 
     return done
 
 
-Closing.step = step  # type: ignore[method-assign]
+Closing.step = step  # type: ignore[method-assign, assignment]
 
 if __name__ == "__main__":
     main()

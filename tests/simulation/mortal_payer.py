@@ -28,7 +28,7 @@ async def claim(*arguments: Any) -> Any:
     return done
 
 
-payouts.claim = claim
+payouts.claim = claim  # type: ignore[assignment]
 
 if __name__ == "__main__":
     main()

@@ -44,8 +44,8 @@ async def commit_with_answer(self: PacketRecord, *arguments: Any) -> bytes | Non
 
 
 lease(3)  # seconds that others wait until they take up what it held, instead of 15
-PacketRecord.finish, PacketRecord.keep = finish, keep  # type: ignore[method-assign]
-PacketRecord.commit_with_answer = commit_with_answer  # type: ignore[method-assign]
+PacketRecord.finish, PacketRecord.keep = finish, keep  # type: ignore[method-assign, assignment]
+PacketRecord.commit_with_answer = commit_with_answer  # type: ignore[method-assign, assignment]
 
 if __name__ == "__main__":
     main()

@@ -5,6 +5,7 @@ import random
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
@@ -176,7 +177,7 @@ async def test_results_are_right_at_every_step(
 
 
 async def begin(
-    folder: Path, services: dict[str, str], board: str, players: list[str]
+    folder: Path, services: dict[str, Any], board: str, players: list[str]
 ) -> tuple[Results, list[str]]:
     """Let players take part in a tournament that has ended by the clock of this machine.
 

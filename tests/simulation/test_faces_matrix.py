@@ -110,7 +110,7 @@ def by_backendless(server: Process, user: str) -> str:
 
 def by_endpoint(server: Process, user: str) -> str:
     response = request("POST", f"{server.url}/v1/login", json={"user": user, "secret": PASSWORD})
-    return response.cookies.get("test_session", "")
+    return response.cookies.get("test_session") or ""
 
 
 LOGINS = (by_packet, by_backendless, by_endpoint)

@@ -39,14 +39,14 @@ def test_one_of_three_processes_runs_a_job_whoever_is_killed(
             process.wait()
     running, cut_off = None, 0
     for line in lines:
-        event, pid = line.split()
+        event, worker = line.split()
         if event == "begin":
             if running is not None:
                 assert running not in map(str, processes), "two processes run the job at the same time"
                 cut_off += 1
-            running = pid
+            running = worker
         else:
-            assert pid == running
+            assert worker == running
             running = None
     assert cut_off <= KILLED
     assert lines[-1].split()[1] in map(str, processes), "who is left runs it"

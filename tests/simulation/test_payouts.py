@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ tournament = {{ codes = ["{code}"], auto_join = true, auto_claim = true }}
 """
 
 
-async def play(folder: Path, services: dict[str, str], code: str) -> list[str]:
+async def play(folder: Path, services: dict[str, Any], code: str) -> list[str]:
     """Let players post in a tournament that is long over by the clock of this machine."""
     names = [f"{code}-{number}" for number in range(PLAYERS)]
     settings = Settings(apps=folder / "apps", data=folder / "data", **services)

@@ -43,7 +43,7 @@ class Player:
 
     def call(self, server: Process, service: str, operation: str, **data: Any) -> dict[str, Any]:
         [entry] = self.send(server, self.body((service, operation, data))).json()["responses"]
-        return entry
+        return dict(entry)
 
     def log_in(self, server: Process) -> None:
         entry = self.call(

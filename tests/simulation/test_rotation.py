@@ -53,7 +53,7 @@ def listen(*games: Game) -> Told:
 
 @pytest.fixture
 async def processes(
-    game: Game, migrated: dict[str, str], apps_folder: Path, tmp_path: Path
+    game: Game, migrated: dict[str, Any], apps_folder: Path, tmp_path: Path
 ) -> AsyncIterator[list[Game]]:
     """Three servers over the same services, each with a clock of its own; the first is `game`."""
     if BACKENDS == "embedded":
@@ -85,7 +85,7 @@ async def versions(game: Game, board: str) -> list[int]:
 
 
 async def scores(game: Game, board: str, version: int) -> list[int]:
-    page = {"leaderboardId": board, "startIndex": 0, "endIndex": 499, "versionId": version}
+    page: dict[str, Any] = {"leaderboardId": board, "startIndex": 0, "endIndex": 499, "versionId": version}
     found = await game.server.call(BOARD, "GET_GLOBAL_LEADERBOARD_PAGE", **page)
     return [entry["score"] for entry in found["leaderboard"]]
 
@@ -190,7 +190,7 @@ async def test_a_clock_that_is_behind_sees_what_the_others_have_done(processes: 
     assert [await versions(game, board) for game in processes] == [[1], [2, 1], [1]]  # nobody has stored it
     await processes[1].core.get(Leaderboards).upkeep.rotate_due()
     assert [await versions(game, board) for game in processes] == [[2, 1]] * 3
-    page = {"leaderboardId": board, "startIndex": 0, "endIndex": 9}
+    page: dict[str, Any] = {"leaderboardId": board, "startIndex": 0, "endIndex": 9}
     behind = await processes[0].server.call(BOARD, "GET_GLOBAL_LEADERBOARD_PAGE", **page)
     assert (behind["versionId"], behind["timeBeforeReset"]) == (2, 2 * DAY * 1000)
 

@@ -1,5 +1,7 @@
 """Every table says whose its rows are, so that no service forgets a player's data."""
 
+from typing import Any
+
 from sqlalchemy import Column, Table
 from sqlalchemy.sql import visitors
 
@@ -106,7 +108,7 @@ def test_a_players_rows_are_found_by_an_index() -> None:
 
 
 def begins_an_index(table: Table, name: str) -> bool:
-    keys = [table.primary_key, *table.indexes]
+    keys: list[Any] = [table.primary_key, *table.indexes]
     names = [[column.name for column in key.columns] for key in keys]
     starts = ([name], ["app_id", name])
     return any(columns[: len(start)] == start for columns in names for start in starts)

@@ -34,10 +34,10 @@ OPTIONAL = [
 @pytest.mark.parametrize("field", OPTIONAL)
 def test_null_is_as_good_as_absent(field: msgspec.structs.FieldInfo) -> None:
     """Some clients send every parameter they know, and null for those that the game did not give."""
-    default = msgspec.field(
+    default: Any = msgspec.field(  # type: ignore[call-overload]  # one of the two is none
         default=field.default, default_factory=field.default_factory, name=field.encode_name
     )
-    only = msgspec.defstruct("Only", [(field.name, field.type, default)], bases=(Request,), kw_only=True)
+    only: Any = msgspec.defstruct("Only", [(field.name, field.type, default)], bases=(Request,), kw_only=True)
     read = getattr(RequestReader(only).read(msgspec.json.encode({field.encode_name: None})), field.name)
     absent = field.default if field.default is not NODEFAULT else field.default_factory()
     # Null beside a default of no, none or -1 means that as well; a default that says more is what it means.

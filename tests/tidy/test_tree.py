@@ -75,8 +75,9 @@ def test_wire_names_are_written_once() -> None:
     for path in sorted(SERVER.rglob("*.py")):
         where = path.relative_to(SERVER).as_posix()
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            is_name = isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in names
-            if is_name and (where, node.value) not in ALSO_NAMED:
+            if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+                continue
+            if node.value in names and (where, node.value) not in ALSO_NAMED:
                 used[node.value] += 1
     assert used == names
 

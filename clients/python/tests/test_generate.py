@@ -172,6 +172,17 @@ def test_answers_have_shapes():
     assert "def c(self) -> dict[str, Any]:" in made
 
 
+def test_what_has_a_default_may_be_left_out_of_parameters():
+    look = {
+        "type": "object",
+        "required": ["to"],
+        "properties": {"to": {"type": "string"}, "subject": {"type": "string", "default": ""}},
+    }
+    asked = method("a.B", param("look", {"$ref": "#/components/schemas/a.Look"}))
+    made = generate.sources([document(asked, schemas={"a.Look": look})])["a.py"]
+    assert "    to: str\n    subject: NotRequired[str]\n" in made
+
+
 def test_what_a_call_hands_back_depends_on_who_calls(tmp_path):
     """Blocking: the answer. On an event loop, and in a bundle: a future of it."""
     pytest.importorskip("mypy")

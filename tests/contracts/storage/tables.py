@@ -106,3 +106,8 @@ def counting(most: int) -> Any:
 def endless(db: Database) -> Any:
     """A query that ends when it is made to."""
     return select(func.pg_sleep(60)) if db.dialect == "postgresql" else counting(2_000_000_000)
+
+
+def inside(database: Database) -> Any:
+    """A database as its own engine sees it: what the interface does not tell."""
+    return database

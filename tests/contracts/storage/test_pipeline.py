@@ -42,6 +42,7 @@ from tests.contracts.storage.tables import (
     WITH_DATA,
     add_players,
     create_tables,
+    inside,
     names,
 )
 from tests.servers import postgresql
@@ -158,7 +159,7 @@ async def test_what_happens_later_costs_no_round_trip(postgres_db: Database) -> 
     async with postgres_db.write() as tx:  # PostgreSQL gets to know the statements
         await tx.defer(ADD, id="p0", name="nobody")
         await tx.defer(EARN, player="p1", sum=1)
-    [connection] = postgres_db._idle
+    [connection] = inside(postgres_db)._idle
     async with postgres_db.write() as tx:
         before = connection._raw._protocol.queries_count
         await tx.defer(ADD, id="p1", name="Ada")
@@ -254,7 +255,7 @@ async def test_rows_cost_no_round_trip(postgres_db: Database) -> None:
     await add_players(postgres_db, "p1")
     rows: list[Row] = []
     for trips in (None, 1):  # PostgreSQL gets to know the statements first
-        [connection] = postgres_db._idle
+        [connection] = inside(postgres_db)._idle
         before = connection._raw._protocol.queries_count
         async with postgres_db.write() as tx:
             await tx.lock("players", shared=True)
@@ -457,7 +458,7 @@ async def test_statements_travel_together_over_tcp_and_tls(
 async def test_statements_are_forgotten_the_oldest_first(
     postgres_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    [connection] = postgres_db._idle
+    [connection] = inside(postgres_db)._idle
     known = len(connection._statements)
     monkeypatch.setattr("gameserver.storage.pipeline.STATEMENTS_MAX", known)
     for number in range(20):

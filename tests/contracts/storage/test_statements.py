@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from gameserver.storage import Database, excluded, upsert
-from tests.contracts.storage.tables import ADD, ADD_FULL, COUNT, GET, PUT, names, players
+from tests.contracts.storage.tables import ADD, ADD_FULL, COUNT, GET, PUT, inside, names, players
 
 # Rows and values
 
@@ -142,11 +142,11 @@ async def test_plans_of_statements_that_are_gone_are_forgotten(db: Database) -> 
     async with db.read() as tx:
         await tx.one(COUNT)
         gc.collect()
-        before = len(db.plans)
+        before = len(inside(db).plans)
         for number in range(300):
             await tx.one(select(players.c.id).where(players.c.coins == number))
         gc.collect()
-        assert len(db.plans) <= before + 1
+        assert len(inside(db).plans) <= before + 1
 
 
 async def test_statements_of_one_shape_keep_their_own_values(db: Database) -> None:
@@ -167,7 +167,7 @@ async def test_statements_of_one_shape_keep_their_own_values(db: Database) -> No
 
 async def test_shapes_of_statements_are_bounded(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gameserver.storage.plans.SHAPES_MAX", 10)
-    kept = db.plans._shapes
+    kept = inside(db).plans._shapes
     async with db.read() as tx:
         for number in range(30):
             await tx.one(select(literal(number).label(f"column{number}")))

@@ -31,7 +31,7 @@ async def test_work_is_done_again_until_it_is_committed(db: Database) -> None:
             raise Aborted("not yet")
         return "done"
 
-    db.chance = pauses = Pauses()  # type: ignore[method-assign]
+    db.chance = pauses = Pauses()
     assert await db.transact(work, backoff=0) == "done"
     assert await names(db) == ["Ada 3"]
     assert pauses.asked == 2

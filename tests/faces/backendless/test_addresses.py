@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,5 +146,6 @@ def test_the_sample_shows_settings_that_work(definition: Path) -> None:
     assert not loaded.problems
     app = loaded.find(APP_ID)
     assert app is not None
-    [version] = app.section(registry().sections()["backendless"]).versions.values()
+    section: Any = app.section(registry().sections()["backendless"])
+    [version] = section.versions.values()
     assert version.kind_of("js-key") == "js"

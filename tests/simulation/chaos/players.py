@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import random
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -297,7 +298,7 @@ class Player:
 
 BOARD: dict[str, Any] = {"leaderboardId": "steps"}
 PLAYS: dict[str, Any] = {"leaderboardId": "plays"}  # each post is an entry more
-COUNTERS = {
+COUNTERS: dict[str, Callable[[Player], Message]] = {
     "statistic": lambda _: ("playerStatistics", "UPDATE", {"statistics": {"steps": 1}}),
     "coins": lambda _: ("virtualCurrency", "AWARD_VC", {"vcId": "coins", "vcAmount": 1}),
     "seconds": lambda _: (

@@ -50,7 +50,7 @@ def lift_fence() -> None:
     async def keep_nothing(*_: Any) -> None: ...
 
     PacketRecord.keep = keep_nothing  # type: ignore[assignment,method-assign]
-    PacketRecord.commit_with_answer = keep_nothing  # type: ignore[method-assign]
+    PacketRecord.commit_with_answer = keep_nothing  # type: ignore[assignment,method-assign]
 
 
 def forget_ends() -> None:
@@ -77,7 +77,7 @@ def split_commit() -> None:
         return answer
 
     PacketRecord.keep = keep_later  # type: ignore[assignment,method-assign]
-    PacketRecord.commit_with_answer = keep_later  # type: ignore[method-assign]
+    PacketRecord.commit_with_answer = keep_later  # type: ignore[assignment,method-assign]
     PacketRecord.finish = finish_and_keep  # type: ignore[method-assign]
 
 

@@ -18,15 +18,15 @@ class GetServerVersionReply(TypedDict):
 class ServiceParams(TypedDict):
     """How the mail is to look. Fields that only some mail service knows are ignored."""
 
-    fromAddress: str | None
-    fromName: str | None
-    replyTo: str | None
-    replyToAddress: str | None
-    replyToName: str | None
-    subject: str | None
-    templateId: str | None
-    dynamicData: dict[str, Any] | None
-    substitutions: dict[str, Any] | None
+    fromAddress: NotRequired[str | None]
+    fromName: NotRequired[str | None]
+    replyTo: NotRequired[str | None]
+    replyToAddress: NotRequired[str | None]
+    replyToName: NotRequired[str | None]
+    subject: NotRequired[str | None]
+    templateId: NotRequired[str | None]
+    dynamicData: NotRequired[dict[str, Any] | None]
+    substitutions: NotRequired[dict[str, Any] | None]
 
 
 class AuthenticationV2Service(Service[R]):

@@ -23,7 +23,7 @@ class Balance(TypedDict):
 
 class Trigger(TypedDict):
     eventName: str
-    eventMultiplier: float | None
+    eventMultiplier: NotRequired[float | None]
 
 
 class TriggerReply(TypedDict):
