@@ -79,10 +79,13 @@ class Measured:
         return fmean(self._floors())
 
     @property
-    def drift(self) -> float:
-        """How far the floors before and after lie apart, as a share: no difference below it means anything."""
+    def drift(self) -> float | None:
+        """How far the floors before and after lie apart, as a share: no difference below it means anything.
+
+        None when the floor was measured once.
+        """
         floors = self._floors()
-        return max(floors) / min(floors) - 1
+        return max(floors) / min(floors) - 1 if len(floors) > 1 else None
 
     def _floors(self) -> list[float]:
         return [each.total for each in self.packets if each.name in (FLOOR, FLOOR_AGAIN)]

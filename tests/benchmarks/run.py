@@ -229,7 +229,9 @@ def report(measured: dict[str, Measured], scale: Scale, folder: Path, readme: Pa
     on = machine()
     words = (
         f"Load, server and databases shared {on['processors']} processors and {on['memory_gib']} GiB "
-        f"({on['system']}, Python {on['python']}).\n\n"
+        f"({on['system']}, Python {on['python']}). Columns: the floors of a packet with one message, or with those that its name "
+        'tells; "of ten, each": the floors of each message in a packet of ten. Bold takes more than is wanted. '
+        "Packets/s and latencies are those of one message.\n\n"
     )
     page = readme.read_text()
     head, found, rest = page.partition(BEGIN)

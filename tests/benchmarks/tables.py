@@ -87,7 +87,8 @@ def _beside(
 def _remarks(setup: str, measured: Measured) -> Iterator[str]:
     memory = measured.memory
     rates = {each.name: each.rate for each in measured.packets}
-    yield f"The floor changed by {measured.drift:.0%} meanwhile."
+    if measured.drift is not None:
+        yield f"The floor changed by {measured.drift:.0%} meanwhile."
     if measured.errors:
         yield f"**{measured.errors} packets were refused or not answered.**"
     if ONE_ORDER in rates and EITHER_ORDER in rates:
@@ -129,6 +130,6 @@ def compared(before: dict[str, Measured], now: dict[str, Measured]) -> str:
         if names:
             mean = geometric_mean([new[name] / old[name] for name in names])
             lines.append(f"{f'mean of {len(names)}':<50}{mean:>8.2f}")
-        drift = max(before[setup].drift, now[setup].drift)
+        drift = max(before[setup].drift or 0, now[setup].drift or 0)
         lines.append(f"the floor changed by up to {drift:.0%} within a run: smaller differences mean nothing")
     return "\n".join(lines) or "the two runs have no set-up in common"

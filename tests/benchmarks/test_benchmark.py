@@ -111,6 +111,7 @@ def test_a_table_tells_what_failed_and_what_open_sessions_cost() -> None:
     measured = measured_of(packet(FLOOR, 30), replace(packet("no-op", 60), errors=3))
     measured.sessions = [Open(0, 0, 1, 8, 1), Open(500_000, 812.4, 1, 10, 1)]
     told = table("embedded", measured)
+    assert "The floor changed" not in told  # it was measured once
     assert "**3 packets were refused or not answered.**" in told
     assert (
         "With 0, 500,000 open sessions the 99th percentile of writes is 1.0, 1.2 × that of none (wanted: ≤ 1.5), "
