@@ -22,7 +22,7 @@ from gameserver.apps.definition import (
 )
 from gameserver.apps.live import LiveApps, Reload, watch
 from gameserver.apps.loading import Apps, Problem, Sections, load_apps
-from gameserver.apps.mail_addresses import is_mail_address
+from gameserver.apps.mail_addresses import canonical_mail_address, is_mail_address
 from gameserver.apps.references import Declares, Refers
 from gameserver.apps.sample import (
     SAMPLE_ID,
@@ -61,6 +61,7 @@ __all__ = [
     "TokenLogin",
     "WebhookLogin",
     "app_schema",
+    "canonical_mail_address",
     "file_inside",
     "is_mail_address",
     "load_apps",

@@ -1,10 +1,11 @@
 """Accounts: which identities a player logs in with, and what a login may end in.
 
 Every face logs in through here. A login has two halves: `verify` checks the credentials, which may take a
-password digest or a call to another server and so happens before any lock is held; `log_in` finds or makes
-the player inside the packet's transaction, if what was verified still holds.
+password digest or a call to another server and so happens before any lock is held; `logins.log_in` finds or
+makes the player inside the packet's transaction, if what was verified still holds.
 """
 
+import unicodedata
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,19 +14,18 @@ from typing import Any
 
 import msgspec
 
-from gameserver.apps import App, is_mail_address
+from gameserver.apps import App, canonical_mail_address, is_mail_address
 from gameserver.frame import Parts
-from gameserver.players import identities, pairs, profiles, tokens
+from gameserver.players import identities, tokens
 from gameserver.players.audit import Audit
 from gameserver.players.external import ExternalLogins, UnableToValidate, UnknownExternalLogin, Vouched
 from gameserver.players.lockout import Attempt, LockedOut
 from gameserver.players.passwords import Busy, Passwords, UnusablePassword
 from gameserver.players.proofs import PROOFS, Proof
 from gameserver.players.quotas import Quotas
-from gameserver.players.states import CREATE_PLAYER, ROW_ALONE, States
 from gameserver.players.tokens import Kind
 from gameserver.sessions import SessionStore
-from gameserver.storage import Aborted, ConstraintBroken, Database, Row, Transaction
+from gameserver.storage import Database, Row
 from gameserver.wire.errors import DisabledApp, GameError, RateLimited
 
 # Errors. The 202s are what the reference answers; every client takes them for refusals.
@@ -73,7 +73,7 @@ class UnknownAuthenticationType(GameError):
 
 
 class InvalidEmail(GameError):
-    """An identity of type Email needs a mail address."""
+    """Not a mail address, where mail is to be sent."""
 
     reason_code = 40221
 
@@ -181,11 +181,18 @@ def identity_key(type_: str, external_id: str, external_auth_name: str = "") -> 
     """What makes two spellings of an identity the same one."""
     match type_:
         case "Email":
-            return external_id.strip().casefold()
+            return canonical_mail_address(external_id)
+        case "Universal":  # the same letters, however a keyboard composed them
+            return external_id if external_id.isascii() else unicodedata.normalize("NFC", external_id)
         case "External" | "Blockchain":
             return f"{external_auth_name}/{external_id}"
         case _:
             return external_id
+
+
+def stored_id(type_: str, external_id: str) -> str:
+    """What is kept of an id beside its key, to be told and mailed to."""
+    return identity_key(type_, external_id) if PROOFS.get(type_) is Proof.PASSWORD else external_id
 
 
 class Accounts:
@@ -240,12 +247,18 @@ class Accounts:
         if not app.login.allows(type_):
             raise UnknownAuthenticationType(f"the app does not allow authentication by {type_}")
         proof = PROOFS[type_]
+        if type_ == "Parse":  # as the reference says of whoever comes with Parse credentials
+            raise WrongCredentials(_WRONG)
         if proof is Proof.THIRD_PARTY:
             raise UnableToValidate(
                 f"this server is not connected to a service that vouches for {type_} identities"
             )
         token_max = SIGNED_TOKEN_MAX if proof is Proof.EXTERNAL else TOKEN_MAX
-        if not login.external_id or len(login.external_id) > EXTERNAL_ID_MAX or len(login.token) > token_max:
+        if (
+            not login.external_id.strip()
+            or len(login.external_id) > EXTERNAL_ID_MAX
+            or len(login.token) > token_max
+        ):
             raise WrongCredentials(_WRONG)
         key = identity_key(type_, login.external_id, login.external_auth_name)
         match proof:
@@ -272,15 +285,14 @@ class Accounts:
     async def _verify_password(
         self, app: App, login: Login, type_: str, key: str, address: str, known: list[str]
     ) -> Verified:
-        if type_ == "Email" and not is_mail_address(key):
-            raise InvalidEmail("externalId: not an e-mail address")
+        if type_ == "Email" and app.login.validated_email_only and not is_mail_address(key):
+            raise InvalidEmail("externalId: not an e-mail address, so no mail could prove it")
         attempt = self.attempt(app, type_, key, address)
         identity = await self._find(app.id, type_, key)  # first: a database that is away is nobody's failure
         await attempt.enter(charge=True)
         if identity is None and login.force_create and not login.profile_id:
-            verified = Verified(
-                type_, key, login.external_id.strip(), None, await self.new_digest(app, login.token)
-            )
+            digest = await self.new_digest(app, login.token)
+            verified = Verified(type_, key, stored_id(type_, login.external_id), None, digest)
             await attempt.succeed()
             return verified
         if identity is not None:
@@ -295,7 +307,7 @@ class Accounts:
         if identity is None or not right:
             await attempt.fail(charged=True)
             if identity is None and not app.login.conceal_accounts:
-                raise _unknown(login)
+                raise unknown(login)
             raise WrongCredentials(_WRONG)
         await attempt.succeed()
         if type_ == "Email" and app.login.validated_email_only and not identity["is_validated"]:
@@ -400,169 +412,20 @@ def _claim(
     """Decide what right credentials lead to, under the documented rules for the profile they came with."""
     if identity is None:
         if login.profile_id or not login.force_create:
-            raise _unknown(login)
+            raise unknown(login)
         return Verified(type_, key, login.external_id, None)
     if login.profile_id and login.profile_id != identity["profile_id"]:
-        raise _switching()
+        raise switching()
     return Verified(type_, key, login.external_id, identity["profile_id"], digest, renewed)
 
 
-def _unknown(login: Login) -> GameError:
+def unknown(login: Login) -> GameError:
+    """The refusal of an identity that nobody has."""
     if login.profile_id:
         return MissingIdentity("the identity is unknown, and the profile it came with is not its own")
     return MissingProfile("the identity is unknown, and the login does not ask for a new profile")
 
 
-def _switching() -> SwitchingProfiles:
+def switching() -> SwitchingProfiles:
+    """The refusal of an identity that is another profile's."""
     return SwitchingProfiles("the identity belongs to another profile than the one it came with")
-
-
-def _disabled() -> AccountDisabled:
-    return AccountDisabled("this account is disabled")
-
-
-async def log_in(
-    tx: Transaction,
-    app: App,
-    login: Login,
-    verified: Verified,
-    now_ms: int,
-    new_id: Callable[[], str],
-    states: States = ROW_ALONE,
-) -> tuple[Row, bool]:
-    """Find or make the player of verified credentials; returns their row and whether they are new.
-
-    With `states` the row holds what their `show` needs. Raises `Aborted` when what was verified has changed
-    meanwhile: verify again.
-    """
-    player, is_new = await _find_or_make(tx, app, login, verified, now_ms, new_id, states)
-    device = pairs.digest(login.anonymous_id)
-    own_id = verified.type == "Anonymous" and login.anonymous_id == verified.external_id
-    if device is not None and not own_id and (is_new or not player["knows_device"]):
-        await pairs.add(tx, player["profile_id"], device, player["session_epoch"], now_ms)
-    return player, is_new
-
-
-async def _find_or_make(
-    tx: Transaction,
-    app: App,
-    login: Login,
-    verified: Verified,
-    now_ms: int,
-    new_id: Callable[[], str],
-    states: States,
-) -> tuple[Row, bool]:
-    said = {
-        "new_language_code": login.language_code,
-        "new_country_code": login.country_code,
-        "new_time_zone_offset": login.time_zone_offset,
-        "device": pairs.digest(login.anonymous_id),
-    }
-    if not verified.looked_up:
-        player = await _log_in_by_possession(tx, app, login, verified, now_ms, said, states)
-        if player is not None:
-            verified.profile_id = player["profile_id"]
-            if player["is_disabled"]:
-                raise _disabled()
-            return player, False
-    if verified.profile_id is None or not verified.looked_up:
-        return await _create(tx, app, login, verified, now_ms, new_id()), True
-    if verified.handoff is not None:
-        kind = Kind.SETTOP_CODE if verified.type == "SettopHandoff" else Kind.HANDOFF
-        if await tokens.redeem(tx, kind, verified.handoff, now_ms) is None:
-            raise WrongCredentials(_WRONG)
-        player = await tx.one(states.log_in, profile=verified.profile_id, app=app.id, now_ms=now_ms, **said)
-    else:
-        identity = {
-            "profile": verified.profile_id,
-            "app": app.id,
-            "type_": verified.type,
-            "key": verified.key,
-        }
-        if verified.digest is None:
-            player = await tx.one(states.log_in_with_identity, **identity, now_ms=now_ms, **said)
-        else:
-            password = {"digest": verified.digest}
-            player = await tx.one(states.log_in_with_password, **identity, **password, now_ms=now_ms, **said)
-    if player is None:
-        if await profiles.read(tx, app.id, verified.profile_id) is None:
-            raise MissingIdentity("the identity's profile is gone")
-        raise Aborted("the identity has changed since it was verified")
-    if player["is_disabled"]:
-        raise _disabled()
-    if verified.renewed_digest is not None:
-        await identities.set_digest(
-            tx, app.id, verified.profile_id, verified.type, verified.key, verified.renewed_digest
-        )
-    await identities.note_vouched(
-        tx, app.id, verified.profile_id, verified.type, verified.key, verified.vouched
-    )
-    return player, False
-
-
-async def _log_in_by_possession(
-    tx: Transaction,
-    app: App,
-    login: Login,
-    verified: Verified,
-    now_ms: int,
-    said: dict[str, Any],
-    states: States,
-) -> Row | None:
-    """Note the login of who has a device's id; None when the id is nobody's and a player is to be made."""
-    identity = {"app": app.id, "type_": verified.type, "key": verified.key}
-    if login.profile_id:
-        player = await tx.one(
-            states.log_in_from_device,
-            profile=login.profile_id,
-            **identity,
-            possessed=pairs.digest(verified.external_id),
-            now_ms=now_ms,
-            **said,
-        )
-    elif app.login.anonymous_id_alone:
-        player = await tx.one(states.log_in_by_identity, **identity, now_ms=now_ms, **said)
-    else:
-        player = None
-    if player is not None:
-        return player
-    known = None
-    if login.profile_id or not app.login.anonymous_id_alone:
-        known = await identities.find(tx, app.id, verified.type, verified.key)
-    if known is not None:
-        verified.profile_id = known["profile_id"]
-        raise (
-            _switching() if login.profile_id else ProfileNotNamed("the id of a device comes with its profile")
-        )
-    if login.profile_id or not login.force_create:
-        raise _unknown(login)
-    return None
-
-
-async def _create(
-    tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, profile_id: str
-) -> Row:
-    verified.count_new()
-    try:
-        return await _add(tx, app, login, verified, now_ms, profile_id)
-    except ConstraintBroken as error:  # two first logins at once: verify again, and find the winner's profile
-        raise Aborted("another login has just made this identity") from error
-
-
-async def _add(
-    tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, profile_id: str
-) -> Row:
-    await tx.defer(identities.ADD, **verified.row(app.id, profile_id, now_ms))
-    player = await tx.one(
-        CREATE_PLAYER,
-        profile_id=profile_id,
-        app_id=app.id,
-        now_ms=now_ms,
-        language_code=login.language_code or app.default_language or None,
-        country_code=login.country_code or app.default_country or None,
-        time_zone_offset=login.time_zone_offset or 0.0,
-        ab_testing_id=profiles.ab_testing_id(profile_id),
-        contact_email=verified.external_id if verified.type == "Email" else None,
-    )
-    assert player is not None, "an insert that took place returns its row"
-    return player

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import structlog
 
-from gameserver.apps import App, LinkSettings
+from gameserver.apps import App, LinkSettings, is_mail_address
 from gameserver.players import identities, tokens
 from gameserver.players.lockout import network_of
 from gameserver.players.mail import Letter, Mailer, MailNotSent, MailRefused, compose
@@ -109,7 +109,12 @@ def post(
     language: str = "",
     change: Callable[[Letter], Letter] = lambda letter: letter,
 ) -> None:
-    """Compose and send a mail in a task of its own; what goes wrong is logged, for nobody waits for it."""
+    """Compose and send a mail in a task of its own; what goes wrong is logged, for nobody waits for it.
+
+    An id that is no mail address gets none: people may log in with such ids, too.
+    """
+    if not is_mail_address(to):
+        return
     task = asyncio.get_running_loop().create_task(_post(mailer, app, template, to, values, language, change))
     _posting.add(task)
     task.add_done_callback(_posting.discard)

@@ -220,11 +220,11 @@ def message_of(letter: Letter, now_ms: int) -> EmailMessage:
 def _check_addresses(letter: Letter) -> None:
     for address in (letter.from_address, letter.reply_to or letter.from_address):
         if not is_mail_address(address):
-            raise InvalidSender(f"{address[:80]!r} is no mail address to send from")
+            raise InvalidSender("the sender's or the reply address is no mail address")
     recipients = _recipients(letter)
     for address in recipients:
         if not is_mail_address(address):
-            raise InvalidAddress(f"{address[:80]!r} is no mail address")
+            raise InvalidAddress("a recipient is no mail address")
     if len(recipients) > RECIPIENTS_MAX:
         raise MailRefused(f"a mail has at most {RECIPIENTS_MAX} recipients")
 
@@ -321,7 +321,7 @@ class Mail:
         written = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
         path = self._outbox / f"{written}Z-{secrets.token_hex(4)}.eml"
         _write(path, message.as_bytes())
-        log.info("mail to %s written to %s", letter.to, path)
+        log.info("mail written to %s", path)
 
 
 def _deliver(message: EmailMessage, letter: Letter, settings: SmtpSettings, ca_file: Path | None) -> None:
@@ -330,10 +330,24 @@ def _deliver(message: EmailMessage, letter: Letter, settings: SmtpSettings, ca_f
         with _connected(settings, tls) as server:
             refused = server.send_message(message, letter.from_address, _recipients(letter))
     except (OSError, smtplib.SMTPException) as error:
-        log.warning("mail server %s:%d took no mail: %r", settings.host, settings.port, error)
+        log.warning("mail server %s:%d took no mail: %s", settings.host, settings.port, _told(error))
         raise MailNotSent(f"the mail server did not take the mail ({type(error).__name__})") from None
-    for address, (code, answer) in refused.items():
-        log.warning("mail server refused one of several recipients, %s: %d %r", address, code, answer)
+    for code, _ in refused.values():
+        log.warning("mail server refused one of several recipients: %d", code)
+
+
+def _told(error: OSError | smtplib.SMTPException) -> str:
+    """What a log may say of a failure: an answer of a mail server repeats the addresses it is about."""
+    match error:
+        case smtplib.SMTPRecipientsRefused(recipients=recipients):
+            codes = sorted({code for code, _ in recipients.values()})
+            return f"{type(error).__name__} {', '.join(map(str, codes))}"
+        case smtplib.SMTPResponseException(smtp_code=code):
+            return f"{type(error).__name__} {code}"
+        case smtplib.SMTPException():
+            return type(error).__name__
+        case _:
+            return repr(error)
 
 
 def _connected(settings: SmtpSettings, tls: ssl.SSLContext | None) -> smtplib.SMTP:

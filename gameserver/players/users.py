@@ -124,7 +124,9 @@ async def add_identity(
     Without the digest of a password nobody can log in with it.
     """
     key = accounts.identity_key(type_, external_id)
-    row = new_row(app_id, profile_id, type_, key, external_id, now_ms, digest=digest)
+    row = new_row(
+        app_id, profile_id, type_, key, accounts.stored_id(type_, external_id), now_ms, digest=digest
+    )
     return await tx.unless_taken(ADD, **row)
 
 
@@ -143,7 +145,7 @@ async def rename_identity(
         type_=type_,
         key=accounts.identity_key(type_, old),
         new_key=accounts.identity_key(type_, new),
-        new_id=new,
+        new_id=accounts.stored_id(type_, new),
     )
 
 

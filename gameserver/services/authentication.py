@@ -10,7 +10,7 @@ from msgspec import Meta
 
 import gameserver
 from gameserver.apps import App, is_mail_address
-from gameserver.players import accounts, identities, links, pairs, tokens
+from gameserver.players import accounts, identities, links, logins, pairs, tokens
 from gameserver.players.accounts import (
     LOGIN_ERRORS,
     EmailNotValidated,
@@ -173,7 +173,7 @@ async def _make_unproven(ctx: Context, login: Login, verified: Verified) -> NoRe
     """
     with contextlib.suppress(Aborted):  # another first login was faster; it is refused alike
         async with ctx.core.database.write() as tx:
-            await accounts.log_in(tx, ctx.app, login, verified, ctx.now_ms, ctx.core.new_id)
+            await logins.log_in(tx, ctx.app, login, verified, ctx.now_ms, ctx.core.new_id)
     raise EmailNotValidated("a mail with a link was sent; the account works once the link was followed")
 
 
@@ -221,7 +221,7 @@ async def authenticate(ctx: Context, request: Authenticate) -> dict[str, Any]:
     ready: Ready = ctx.prepared
     states = ctx.core.player_hooks.states
     try:
-        player, created = await accounts.log_in(
+        player, created = await logins.log_in(
             ctx.tx, ctx.app, ready.login, ready.verified, ctx.now_ms, ctx.core.new_id, states
         )
         profile_id: str = player["profile_id"]

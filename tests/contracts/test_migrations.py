@@ -391,3 +391,29 @@ def test_boards_get_to_know_their_division_set(url: str, tmp_path: Path) -> None
     )
     migrate(url)
     assert read(url, "SELECT uid, div_set FROM leaderboards ORDER BY uid") == [("u1", "gold"), ("u2", None)]
+
+
+def test_names_get_one_form(url: str, tmp_path: Path) -> None:
+    before(16, url, tmp_path)
+    add = (
+        "INSERT INTO identities "
+        "(app_id, type, external_key, external_id, profile_id, created_ms, is_validated) "
+        "VALUES ('1', '{0}', '{1}', '{2}', '{3}', 0, false)"
+    )
+    run(
+        url,
+        add.format("Universal", "Zoe\u0308", "Zoe\u0308", "apart"),
+        add.format("Universal", "Ame\u0301", "Ame\u0301", "second"),
+        add.format("Universal", "Am\u00e9", "Am\u00e9", "first"),
+        add.format("Email", "kate@example.com", "\u212aate@example.com", "kelvin"),
+        add.format("Email", "ada@example.com", "Ada@example.com", "ada"),
+    )
+    migrate(url)
+    rows = read(url, "SELECT profile_id, external_key FROM identities")
+    assert {str(profile): key for profile, key in rows} == {
+        "apart": "Zo\u00eb",
+        "second": "Ame\u0301",  # the other was there first
+        "first": "Am\u00e9",
+        "kelvin": "\u212aate@example.com",
+        "ada": "ada@example.com",
+    }

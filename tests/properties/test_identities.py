@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from gameserver.app import open_server
-from gameserver.players import accounts
+from gameserver.players import logins
 from gameserver.players.accounts import Login
 from gameserver.players.identities import identities
 from gameserver.players.passwords import Passwords
@@ -72,7 +72,7 @@ class World:
             login = Login(type="Anonymous", external_id=f"{self.prefix}{number}", force_create=True)
             verified = await core.accounts.verify(self.processes[0].app, login, "", core.clock.ms())
             async with core.database.write() as tx:
-                made, _ = await accounts.log_in(
+                made, _ = await logins.log_in(
                     tx, self.processes[0].app, login, verified, core.clock.ms(), core.new_id
                 )
             self.players.append(made["profile_id"])

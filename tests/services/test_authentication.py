@@ -3,6 +3,7 @@ import hmac
 import json
 import secrets
 import time
+import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -396,8 +397,48 @@ async def test_mail_addresses_are_the_same_in_every_case(game: Game) -> None:
     first = await game.client().log_in("Email", f"{name}@Example.com", "secret")
     second = await game.client().log_in("Email", f" {name.upper()}@example.COM", "secret", forceCreate=False)
     assert second["profileId"] == first["profileId"]
-    assert first["emailAddress"] == f"{name}@Example.com"
-    assert outcome(await refused_login(game.client(), "Email", "no address", "secret")) == (400, 40221)
+    assert first["emailAddress"] == f"{name.lower()}@example.com"
+
+
+async def test_letters_that_only_look_like_an_address_are_another_account(
+    game: Game, postbox: Postbox
+) -> None:
+    name = game.unique("kate")
+    kate = await game.client().log_in("Email", f"{name}@example.com", "secret")
+    kelvin = await game.client().log_in("Email", f"\N{KELVIN SIGN}{name[1:]}@example.com", "other")
+    assert kelvin["newUser"] == "true"
+    assert kelvin["emailAddress"] is None  # it is no address that mail servers take
+    await game.client().call(SERVICE, "RESET_EMAIL_PASSWORD", externalId=f"{name.upper()}@EXAMPLE.com")
+    assert (await postbox.next()).to == kate["emailAddress"] == f"{name}@example.com"
+
+
+async def test_an_email_identity_need_not_be_an_address(game: Game, define: Define, postbox: Postbox) -> None:
+    id_ = game.unique("no address")
+    first = await game.client().log_in("Email", id_, "secret")
+    assert first["emailAddress"] is None
+    assert (await game.client().log_in("Email", id_.upper(), "secret"))["newUser"] == "false"
+    await game.server.call("playerState", "RESEND_VALIDATION_EMAIL", first["profileId"])
+    await mails_are_out()
+    assert postbox.letters.empty()
+    define("[login]\nvalidated_email_only = true\n")
+    refusal = await refused_login(game.client(), "Email", game.unique("no address"), "secret")
+    assert outcome(refusal) == (400, 40221)
+
+
+async def test_a_universal_id_is_one_however_its_letters_were_composed(game: Game) -> None:
+    id_ = game.unique("Zo\u00eb")
+    composed, apart = unicodedata.normalize("NFC", id_), unicodedata.normalize("NFD", id_)
+    assert composed != apart
+    first = await game.client().log_in("Universal", apart, "secret")
+    again = await game.client().log_in("Universal", composed, "secret", forceCreate=False)
+    assert again["profileId"] == first["profileId"]
+    assert (await game.client().log_in("Universal", composed.upper(), "secret"))["newUser"] == "true"
+
+
+@pytest.mark.parametrize("id_", [" ", "\t\n", "\u3000", "\N{NO-BREAK SPACE}"])
+@pytest.mark.parametrize("type_", ["Anonymous", "Universal", "Email"])
+async def test_ids_of_blanks_are_nobodys(game: Game, type_: str, id_: str) -> None:
+    assert outcome(await refused_login(game.client(), type_, id_, "secret")) == (403, 40307)
 
 
 async def test_one_id_in_two_types_is_two_players(game: Game) -> None:
@@ -411,6 +452,7 @@ async def test_types_that_nobody_here_can_vouch_for(game: Game, define: Define) 
     client = game.client()
     for type_ in ("Facebook", "Apple", "Steam", "Blockchain"):
         assert outcome(await refused_login(client, type_, "id", "token")) == (403, 40302)
+    assert outcome(await refused_login(client, "Parse", "id", "token")) == (403, 40307)
     assert outcome(await refused_login(client, "Telepathy", "id", "token")) == (400, 40315)
     define('[login]\ntypes = ["Universal"]\n')
     assert outcome(await refused_login(client, "Anonymous", "id")) == (400, 40315)

@@ -96,6 +96,7 @@ async def test_without_a_mail_server_mail_is_written_to_the_outbox(
     assert file.suffix == ".eml"
     assert file.stat().st_mode & 0o077 == 0
     assert str(file) in caplog.text
+    assert "ada@" not in caplog.text
     message = parsed(file.read_bytes())
     assert message["To"] == "ada@example.com"
     assert message["Subject"] == "Tank & Söhne: choose a new password"
@@ -394,13 +395,14 @@ async def test_a_mail_server_that_cannot_prove_its_name_gets_nothing(
 async def test_a_refusal_of_the_mail_server_is_a_failure(
     tmp_path: Path, mail: Mail, authority: trustme.CA, caplog: pytest.LogCaptureFixture, verb: str
 ) -> None:
-    async with smtp_server(authority, answers={verb: "550 never"}) as server:
+    async with smtp_server(authority, answers={verb: "550 never ada@example.com"}) as server:
         app = app_with_server(tmp_path, server, authority, user="user", password="hush-hush")
         with pytest.raises(MailNotSent) as failure:
             await mail.send(app, letter())
     assert server.messages == []
     assert "550" in caplog.text
     assert "hush" not in caplog.text + str(failure.value)
+    assert "@" not in caplog.text + str(failure.value)  # whose address it is
 
 
 async def test_a_mail_server_that_does_not_answer_is_given_up(

@@ -4,13 +4,12 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from gameserver.apps import is_mail_address
 from gameserver.faces.backendless import properties
 from gameserver.faces.backendless.call import FACE, Call, LoggedIn, locked_out
 from gameserver.faces.backendless.errors import Code, Refused
 from gameserver.faces.backendless.objects import keep_properties
 from gameserver.faces.backendless.settings import LoginPolicy, is_locale
-from gameserver.players import accounts, identities, links, profiles, users
+from gameserver.players import accounts, identities, links, logins, profiles, users
 from gameserver.players.accounts import Login, Verified, WeakPassword, identity_key
 from gameserver.players.passwords import Busy, UnusablePassword
 from gameserver.players.termination import Actor
@@ -116,7 +115,7 @@ async def register(call: Call) -> dict[str, Any]:
         else:
             new = Verified(type_, key, identity, None, digest)
             new.count_new = call.core.accounts.count_new(app, call.address, call.now_ms)
-            player, _ = await accounts.log_in(tx, app, login_, new, call.now_ms, call.core.new_id)
+            player, _ = await logins.log_in(tx, app, login_, new, call.now_ms, call.core.new_id)
             profile_id = player["profile_id"]
         if asked.email and (guest is not None or settings.identity != "email"):  # else it is there already
             await profiles.set_value(tx, app.id, profile_id, "contact_email", asked.email)
@@ -160,8 +159,6 @@ async def login(call: Call) -> dict[str, Any]:
     properties.check_length("login", identity, call.settings.identity_length)
     properties.check_password(password)
     type_ = call.settings.identity_type
-    if type_ == "Email" and not is_mail_address(identity_key(type_, identity)):
-        await _be_as_slow(call, identity, password)
     return await _open(call, policy, Login(type=type_, external_id=identity, token=password))
 
 
@@ -196,18 +193,6 @@ def _policy(call: Call) -> LoginPolicy:
     return call.settings.login
 
 
-async def _be_as_slow(call: Call, identity: str, password: str) -> None:
-    """Treat a text that can be nobody's identity like the identity of nobody: same work, same counters."""
-    attempt = call.core.accounts.attempt(call.app, "Email", identity_key("Email", identity), call.address)
-    await attempt.enter(charge=True)
-    try:
-        await call.core.passwords.verify(None, password)
-    except (UnusablePassword, Busy):
-        raise RateLimited("too many passwords are being checked at this moment; try again") from None
-    await attempt.fail(charged=True)
-    raise accounts.WrongCredentials("the identity is no mail address")
-
-
 async def _open(call: Call, policy: LoginPolicy, login_: Login) -> dict[str, Any]:
     """Check the credentials and open a session.
 
@@ -224,7 +209,7 @@ async def _open(call: Call, policy: LoginPolicy, login_: Login) -> dict[str, Any
 
     async def log_in(tx: Transaction) -> NewSession:
         nonlocal reserved
-        player, _ = await accounts.log_in(tx, call.app, login_, verified, call.now_ms, core.new_id)
+        player, _ = await logins.log_in(tx, call.app, login_, verified, call.now_ms, core.new_id)
         profile_id, epoch = player["profile_id"], player["session_epoch"]
         if reserved is not None and (reserved.profile_id, reserved.epoch) != (profile_id, epoch):
             await core.sessions.end(One(reserved.session_id or ""), "replaced")

@@ -7,7 +7,7 @@ from typing import Any
 
 from gameserver.apps import App
 from gameserver.faces.endpoints.declaration import Profile
-from gameserver.players import accounts, refresh_tokens
+from gameserver.players import logins, refresh_tokens
 from gameserver.players.accounts import (
     EmailNotValidated,
     Login,
@@ -86,7 +86,7 @@ async def _write(profile: Profile, login: Login, ctx: Context) -> LoggedIn:
     refresh_token = None
     profile_id = verified.profile_id or ""
     try:
-        player, is_new = await accounts.log_in(ctx.tx, app, login, verified, ctx.now_ms, core.new_id)
+        player, is_new = await logins.log_in(ctx.tx, app, login, verified, ctx.now_ms, core.new_id)
         profile_id, epoch = player["profile_id"], player["session_epoch"]
         facts = {"authenticationType": verified.type, "releasePlatform": PLATFORM}
         session_id = await ctx.log_in(profile_id, facts, epoch)

@@ -1,0 +1,176 @@
+"""The second half of a login: finding or making the player of credentials that `accounts` has verified."""
+
+from collections.abc import Callable
+from typing import Any
+
+from gameserver.apps import App, is_mail_address
+from gameserver.players import identities, pairs, profiles, tokens
+from gameserver.players.accounts import (
+    AccountDisabled,
+    Login,
+    MissingIdentity,
+    ProfileNotNamed,
+    Verified,
+    WrongCredentials,
+    switching,
+    unknown,
+)
+from gameserver.players.states import CREATE_PLAYER, ROW_ALONE, States
+from gameserver.players.tokens import Kind
+from gameserver.storage import Aborted, ConstraintBroken, Row, Transaction
+
+
+def _disabled() -> AccountDisabled:
+    return AccountDisabled("this account is disabled")
+
+
+async def log_in(
+    tx: Transaction,
+    app: App,
+    login: Login,
+    verified: Verified,
+    now_ms: int,
+    new_id: Callable[[], str],
+    states: States = ROW_ALONE,
+) -> tuple[Row, bool]:
+    """Find or make the player of verified credentials; returns their row and whether they are new.
+
+    With `states` the row holds what their `show` needs. Raises `Aborted` when what was verified has changed
+    meanwhile: verify again.
+    """
+    player, is_new = await _find_or_make(tx, app, login, verified, now_ms, new_id, states)
+    device = pairs.digest(login.anonymous_id)
+    own_id = verified.type == "Anonymous" and login.anonymous_id == verified.external_id
+    if device is not None and not own_id and (is_new or not player["knows_device"]):
+        await pairs.add(tx, player["profile_id"], device, player["session_epoch"], now_ms)
+    return player, is_new
+
+
+async def _find_or_make(
+    tx: Transaction,
+    app: App,
+    login: Login,
+    verified: Verified,
+    now_ms: int,
+    new_id: Callable[[], str],
+    states: States,
+) -> tuple[Row, bool]:
+    said = {
+        "new_language_code": login.language_code,
+        "new_country_code": login.country_code,
+        "new_time_zone_offset": login.time_zone_offset,
+        "device": pairs.digest(login.anonymous_id),
+    }
+    if not verified.looked_up:
+        player = await _log_in_by_possession(tx, app, login, verified, now_ms, said, states)
+        if player is not None:
+            verified.profile_id = player["profile_id"]
+            if player["is_disabled"]:
+                raise _disabled()
+            return player, False
+    if verified.profile_id is None or not verified.looked_up:
+        return await _create(tx, app, login, verified, now_ms, new_id()), True
+    if verified.handoff is not None:
+        kind = Kind.SETTOP_CODE if verified.type == "SettopHandoff" else Kind.HANDOFF
+        if await tokens.redeem(tx, kind, verified.handoff, now_ms) is None:
+            raise WrongCredentials("the handoff was used already, or has expired")
+        player = await tx.one(states.log_in, profile=verified.profile_id, app=app.id, now_ms=now_ms, **said)
+    else:
+        identity = {
+            "profile": verified.profile_id,
+            "app": app.id,
+            "type_": verified.type,
+            "key": verified.key,
+        }
+        if verified.digest is None:
+            player = await tx.one(states.log_in_with_identity, **identity, now_ms=now_ms, **said)
+        else:
+            password = {"digest": verified.digest}
+            player = await tx.one(states.log_in_with_password, **identity, **password, now_ms=now_ms, **said)
+    if player is None:
+        if await profiles.read(tx, app.id, verified.profile_id) is None:
+            raise MissingIdentity("the identity's profile is gone")
+        raise Aborted("the identity has changed since it was verified")
+    if player["is_disabled"]:
+        raise _disabled()
+    if verified.renewed_digest is not None:
+        await identities.set_digest(
+            tx, app.id, verified.profile_id, verified.type, verified.key, verified.renewed_digest
+        )
+    await identities.note_vouched(
+        tx, app.id, verified.profile_id, verified.type, verified.key, verified.vouched
+    )
+    return player, False
+
+
+async def _log_in_by_possession(
+    tx: Transaction,
+    app: App,
+    login: Login,
+    verified: Verified,
+    now_ms: int,
+    said: dict[str, Any],
+    states: States,
+) -> Row | None:
+    """Note the login of who has a device's id; None when the id is nobody's and a player is to be made."""
+    identity = {"app": app.id, "type_": verified.type, "key": verified.key}
+    if login.profile_id:
+        player = await tx.one(
+            states.log_in_from_device,
+            profile=login.profile_id,
+            **identity,
+            possessed=pairs.digest(verified.external_id),
+            now_ms=now_ms,
+            **said,
+        )
+    elif app.login.anonymous_id_alone:
+        player = await tx.one(states.log_in_by_identity, **identity, now_ms=now_ms, **said)
+    else:
+        player = None
+    if player is not None:
+        return player
+    known = None
+    if login.profile_id or not app.login.anonymous_id_alone:
+        known = await identities.find(tx, app.id, verified.type, verified.key)
+    if known is not None:
+        verified.profile_id = known["profile_id"]
+        raise (
+            switching() if login.profile_id else ProfileNotNamed("the id of a device comes with its profile")
+        )
+    if login.profile_id or not login.force_create:
+        raise unknown(login)
+    return None
+
+
+async def _create(
+    tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, profile_id: str
+) -> Row:
+    verified.count_new()
+    try:
+        return await _add(tx, app, login, verified, now_ms, profile_id)
+    except ConstraintBroken as error:  # two first logins at once: verify again, and find the winner's profile
+        raise Aborted("another login has just made this identity") from error
+
+
+async def _add(
+    tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, profile_id: str
+) -> Row:
+    await tx.defer(identities.ADD, **verified.row(app.id, profile_id, now_ms))
+    player = await tx.one(
+        CREATE_PLAYER,
+        profile_id=profile_id,
+        app_id=app.id,
+        now_ms=now_ms,
+        language_code=login.language_code or app.default_language or None,
+        country_code=login.country_code or app.default_country or None,
+        time_zone_offset=login.time_zone_offset or 0.0,
+        ab_testing_id=profiles.ab_testing_id(profile_id),
+        contact_email=_mailbox(verified),
+    )
+    assert player is not None, "an insert that took place returns its row"
+    return player
+
+
+def _mailbox(verified: Verified) -> str | None:
+    """The address that an identity of type Email is, unless its id is none: no mail goes there then."""
+    return verified.key if verified.type == "Email" and is_mail_address(verified.key) else None
