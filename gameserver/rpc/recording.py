@@ -67,11 +67,18 @@ class PacketRecord:
         return answer
 
     async def keep(self, tx: Transaction, entries: list[bytes], effects: Effects) -> bytes:
-        """Store the answer, and beside it what a crash must not make forgotten."""
+        """Store the answer, and beside it what a crash must not make forgotten.
+
+        Without the id of a session that the packet opens: who repeats the packet when only the database
+        still knows the answer logs in again.
+        """
         answer = bundle(self._packet_id, entries, effects.events)
+        stored = answer
+        if effects.opening is not None:  # a copy of the database must open no account
+            stored = answer.replace((effects.opening.session.session_id or "").encode(), b"")
         note = json.encode(effects.endings).decode() if effects.endings else None
         await answers.store(
-            tx, self._digest, self._packet_id, self._body_hash, answer, note, self._ctx.now_ms
+            tx, self._digest, self._packet_id, self._body_hash, stored, note, self._ctx.now_ms
         )
         return answer
 

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from gameserver.admin import actions
 from gameserver.players import identities
 from gameserver.players.identities import identities as table
+from gameserver.storage.answers import packet_answers
 from tests.conftest import APP_ID, APP_TOML, Client, Game
 
 PASSWORD = "correct horse"
@@ -356,6 +357,9 @@ async def test_the_other_stays_with_more_points_and_the_client_goes_on_as_them(g
     assert read["data"]["statistics"] == {"wins": 4, "best": 30}
     again = (await player.send(body)).json()["responses"]
     assert again == [merged, read], "a repeated packet gets the answer it got"
+    async with game.core.database.read() as tx:
+        stored = await tx.all(select(packet_answers.c.answer))
+    assert not [row for row in stored if merged["data"]["sessionId"].encode() in bytes(row["answer"])]
     player.profile_id, player.session_id = merged["data"]["profileId"], merged["data"]["sessionId"]
     state = await player.call("playerState", "READ")
     assert (state["profileId"], state["currency"]["coins"]["balance"]) == (other.profile_id, 100)
