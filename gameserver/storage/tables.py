@@ -54,7 +54,8 @@ class StoredBy(StrEnum):
     APP = "app"
     GROUP = "group"
     BOARD = "board"
-    KEY = "key"  # a session or a token, which nobody looks for by its owner
+    KEY = "key"  # one column: a session, a token, what two players have between them
+    PARENT = "parent"  # rows of a row: the parent's id comes first, with a foreign key that cascades
     SERVER = "server"  # small, and the same for all: a copy in each database
 
 

@@ -7,7 +7,10 @@ from prometheus_client import REGISTRY
 
 from gameserver.rpc import Registry, metrics
 from gameserver.services import ALL
+from gameserver.wire.errors import GameError
 from tests.protocol.examples import REFUSED_ONLY
+
+OUR_CODES = 49_000
 
 
 def outcomes() -> dict[str, set[str]]:
@@ -54,6 +57,18 @@ def test_every_refusal_that_an_operation_lists_has_been_seen() -> None:
             if str(kind.reason_code) not in of_handler
         ]
     assert not missing, "\n".join(missing)
+
+
+def test_reason_codes_of_our_own_mean_one_thing() -> None:
+    """The reference's codes are shared as it shares them; those from 49000 on are this server's."""
+    names: dict[int, set[str]] = defaultdict(set)
+    kinds = [GameError]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        if kind.__module__.startswith("gameserver.") and getattr(kind, "reason_code", 0) >= OUR_CODES:
+            names[kind.reason_code].add(f"{kind.__module__}.{kind.__name__}")
+    assert {code: found for code, found in names.items() if len(found) > 1} == {}
 
 
 @pytest.mark.usefixtures("whole_suite")

@@ -47,9 +47,22 @@ def test_keys_begin_with_what_rows_are_stored_by(table: Table) -> None:
         return
     for key in keys(table):
         if stored_by is StoredBy.KEY:
-            assert len(key) == 1
+            assert len(key) == 1, f"{table}: {key} is more than one column: are these rows of a PARENT?"
+        elif stored_by is StoredBy.PARENT:
+            # Whoever deletes the parent, be it a job or another service, takes its rows along.
+            cascades = {fk.ondelete for fk in table.c[key[0]].foreign_keys}
+            assert cascades == {"CASCADE"}, f"{table}.{key[0]}: a foreign key with ondelete='CASCADE'"
         elif (table.name, key[0]) not in OTHERWISE:
             assert key[0] in COLUMNS[stored_by], f"{table}: {key} does not begin with the {stored_by}"
+
+
+def test_rows_that_lapse_are_found_by_an_index() -> None:
+    """Or the job that forgets them would read the whole table, once a minute."""
+    for table in metadata.tables.values():
+        for fixed, column in table.info.get("expires", ()):
+            ways = [list(index.columns) for index in table.indexes] + [list(table.primary_key)]
+            behind = [way for way in ways if column in way and set(way[: way.index(column)]) <= fixed]
+            assert behind, f"{table}: no index begins with {column.name}, by which rows lapse"
 
 
 def test_the_exceptions_are_still_needed() -> None:
