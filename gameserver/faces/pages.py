@@ -108,10 +108,10 @@ class Pages:
         if not password:
             return _reset_form(app, "Enter a new password.")
         try:
-            digest = await self.core.accounts.new_digest(app, password)
+            digest = await self.core.accounts.new_digest(app, password, address=_address(request))
         except WeakPassword as error:
             return _reset_form(app, f"{str(error)[0].upper()}{str(error)[1:]}.")
-        by = Actor(FACE, request.client.host if request.client else "", why="password_reset")
+        by = Actor(FACE, _address(request), why="password_reset")
         everything = AllOf(token.app_id, token.subject)
 
         async def change(tx: Transaction) -> int | None:
@@ -174,6 +174,10 @@ class Pages:
                 return None
         app = self.apps.find(token.app_id) if token is not None else None
         return (token, app) if token is not None and app is not None else None
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _guarded(page: Page) -> Page:

@@ -19,7 +19,7 @@ from gameserver.frame import Parts
 from gameserver.players import identities, tokens
 from gameserver.players.audit import Audit
 from gameserver.players.external import ExternalLogins, UnableToValidate, UnknownExternalLogin, Vouched
-from gameserver.players.lockout import Attempt, LockedOut
+from gameserver.players.lockout import Attempt, LockedOut, network_of
 from gameserver.players.passwords import Busy, Passwords, UnusablePassword
 from gameserver.players.proofs import PROOFS, Proof
 from gameserver.players.quotas import Quotas
@@ -162,6 +162,7 @@ class Verified:
     looked_up: bool = True
     count_new: Callable[[], None] = lambda: None
     """Is called when a player is made of it; raises `RateLimited`."""
+    is_counted: bool = False  # it was counted before the work of a digest
 
     def row(self, app_id: str, profile_id: str, now_ms: int) -> dict[str, Any]:
         """The row of the identity, when it is nobody's and a player gets it."""
@@ -233,7 +234,8 @@ class Accounts:
                 profile_id=known[0] if known else "",
             )
             raise
-        verified.count_new = self.count_new(app, address, now_ms)
+        if not verified.is_counted:
+            verified.count_new = self.count_new(app, address, now_ms)
         return verified
 
     def count_new(self, app: App, address: str, now_ms: int) -> Callable[[], None]:
@@ -263,7 +265,7 @@ class Accounts:
         key = identity_key(type_, login.external_id, login.external_auth_name)
         match proof:
             case Proof.PASSWORD:
-                return await self._verify_password(app, login, type_, key, address, known)
+                return await self._verify_password(app, login, type_, key, address, now_ms, known)
             case Proof.EXTERNAL:
                 vouched = await self._verify_external(app, login, key, address, now_ms)
             case Proof.HANDOFF:
@@ -283,7 +285,14 @@ class Accounts:
             return await identities.find(tx, app_id, type_, key)
 
     async def _verify_password(
-        self, app: App, login: Login, type_: str, key: str, address: str, known: list[str]
+        self,
+        app: App,
+        login: Login,
+        type_: str,
+        key: str,
+        address: str,
+        now_ms: int,
+        known: list[str],
     ) -> Verified:
         if type_ == "Email" and app.login.validated_email_only and not is_mail_address(key):
             raise InvalidEmail("externalId: not an e-mail address, so no mail could prove it")
@@ -291,15 +300,17 @@ class Accounts:
         identity = await self._find(app.id, type_, key)  # first: a database that is away is nobody's failure
         await attempt.enter(charge=True)
         if identity is None and login.force_create and not login.profile_id:
-            digest = await self.new_digest(app, login.token)
-            verified = Verified(type_, key, stored_id(type_, login.external_id), None, digest)
+            self.count_new(app, address, now_ms)()  # before the work, or a flood of new names would not mind
+            digest = await self.new_digest(app, login.token, address=address)
+            external_id = stored_id(type_, login.external_id)
+            verified = Verified(type_, key, external_id, None, digest, is_counted=True)
             await attempt.succeed()
             return verified
         if identity is not None:
             known.append(identity["profile_id"])
         stored: str | None = identity["digest"] if identity is not None else None
         try:
-            right = await self._passwords.verify(stored, login.token)
+            right = await self._passwords.verify(stored, login.token, network_of(address))
         except UnusablePassword:
             right = False
         except Busy:
@@ -314,10 +325,10 @@ class Accounts:
             raise EmailNotValidated("the mail address has not been validated: follow the link in the mail")
         renewed = None
         if stored is not None and self._passwords.outdated(stored):
-            renewed = await self.new_digest(app, login.token, checked=True)
+            renewed = await self.new_digest(app, login.token, checked=True, address=address)
         return _claim(login, type_, key, identity, stored, renewed)
 
-    async def new_digest(self, app: App, password: str, *, checked: bool = False) -> str:
+    async def new_digest(self, app: App, password: str, *, checked: bool = False, address: str = "") -> str:
         """Make the digest of a new password. Raises `WeakPassword`, also for what can be no password.
 
         `checked`: the password is in use already, so today's rules for new ones do not concern it.
@@ -325,7 +336,7 @@ class Accounts:
         if not checked and len(password) < app.login.password_min_length:
             raise WeakPassword(f"a password has at least {app.login.password_min_length} characters")
         try:
-            return await self._passwords.hash(password)
+            return await self._passwords.hash(password, network_of(address))
         except UnusablePassword as error:
             raise WeakPassword(str(error)) from None
         except Busy:
@@ -341,7 +352,7 @@ class Accounts:
         stored: str | None = identity["digest"] if identity is not None else None
         await attempt.enter(charge=True)
         try:
-            right = await self._passwords.verify(stored, password)
+            right = await self._passwords.verify(stored, password, network_of(address))
         except UnusablePassword:
             right = False
         except Busy:

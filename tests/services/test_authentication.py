@@ -373,6 +373,26 @@ async def test_the_id_of_a_device_opens_nothing_without_its_profile(game: Game, 
     assert outcome(unknown) == (202, 40208)
 
 
+async def test_new_accounts_count_before_the_work_of_their_passwords(
+    game: Game, define: Define, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    define("[quotas]\nnew_players_per_address = 2\n")
+    transport: Any = game.http._transport
+    monkeypatch.setattr(transport, "client", (f"2001:db8:{secrets.token_hex(2)}::1", 1))
+    made, hash_ = [], game.core.passwords.hash
+
+    async def counted(text: str, network: str = "") -> str:
+        made.append(text)
+        return await hash_(text, network)
+
+    monkeypatch.setattr(game.core.passwords, "hash", counted)
+    for number in range(2):
+        await game.client().log_in("Universal", game.unique("ada"), f"secret {number}")
+    refusal = await refused_login(game.client(), "Universal", game.unique("ada"), "secret 2")
+    assert refusal.reason_code == 40823
+    assert made == ["secret 0", "secret 1"]
+
+
 async def test_wrong_password_and_empty_ids(game: Game) -> None:
     client, id_ = game.client(), game.unique("ada")
     await client.log_in("Universal", id_, "secret")
@@ -585,10 +605,10 @@ async def test_many_guesses_at_once_are_no_more_than_the_limit(
     looked_at = 0
     verify = Passwords.verify
 
-    async def counted(self: Passwords, digest: str | None, text: str) -> bool:
+    async def counted(self: Passwords, digest: str | None, text: str, network: str = "") -> bool:
         nonlocal looked_at
         looked_at += 1
-        return await verify(self, digest, text)
+        return await verify(self, digest, text, network)
 
     monkeypatch.setattr(Passwords, "verify", counted)
     refusals = await asyncio.gather(
@@ -629,9 +649,9 @@ async def test_an_unknown_account_costs_the_same_password_check(
     checked: list[bool] = []
     verify = Passwords.verify
 
-    async def noted(self: Passwords, digest: str | None, text: str) -> bool:
+    async def noted(self: Passwords, digest: str | None, text: str, network: str = "") -> bool:
         checked.append(digest is not None)
-        return await verify(self, digest, text)
+        return await verify(self, digest, text, network)
 
     monkeypatch.setattr(Passwords, "verify", noted)
     await refused_login(game.client(), "Universal", id_, "guess", forceCreate=False)
@@ -668,8 +688,8 @@ async def test_a_password_changed_during_the_login_is_the_one_that_counts(
     profile_id = (await game.client().log_in("Universal", id_, "old"))["profileId"]
     verify, changed = Passwords.verify, asyncio.Event()
 
-    async def overtaken(self: Passwords, digest: str | None, text: str) -> bool:
-        right = await verify(self, digest, text)
+    async def overtaken(self: Passwords, digest: str | None, text: str, network: str = "") -> bool:
+        right = await verify(self, digest, text, network)
         if not changed.is_set():
             changed.set()
             new = await self.hash("new")
@@ -1146,7 +1166,7 @@ async def test_the_mail_does_not_delay_the_answer(game: Game, monkeypatch: pytes
 async def test_a_server_busy_with_passwords_says_try_again(
     game: Game, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def busy(_: str) -> str:
+    async def busy(*_: str) -> str:
         raise Busy
 
     monkeypatch.setattr(game.core.passwords, "hash", busy)

@@ -112,3 +112,47 @@ async def test_too_many_waiting_are_refused_and_others_served(monkeypatch: pytes
     assert [*await asyncio.gather(running, waiting[1], third)] == ["running", "second", "third"]
     assert await passwords.hash("fifth") == "fifth"
     passwords.close()
+
+
+async def test_a_network_that_sends_hundreds_keeps_nobody_else_waiting() -> None:
+    passwords = Passwords(memory_kib=64, passes=1, threads=1)
+    digest = await passwords.hash("right")
+    done: list[str] = []
+
+    async def log_in(network: str) -> None:
+        try:
+            assert await passwords.verify(digest, "right", network)
+        except Busy:
+            done.append("busy")
+        else:
+            done.append(network)
+
+    flood = [asyncio.create_task(log_in("192.0.2.1")) for _ in range(300)]
+    await asyncio.sleep(0)
+    honest = [asyncio.create_task(log_in(f"198.51.100.{n}")) for n in range(3)]
+    await asyncio.gather(*honest)
+    assert done.count("192.0.2.1") <= 4  # one that ran already, and one turn for each of the three
+    await asyncio.gather(*flood)
+    assert done.count("busy") == 300 - 17  # one runs, sixteen wait
+    passwords.close()
+
+
+async def test_a_processor_is_left_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for processors, threads in ((1, 1), (2, 1), (4, 3), (64, 4)):
+        monkeypatch.setattr("os.cpu_count", lambda processors=processors: processors)
+        passwords = Passwords(memory_kib=8, passes=1)
+        assert passwords._pool._max_workers == threads
+        passwords.close()
+
+
+async def test_who_waits_when_it_closes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(PasswordHasher, "hash", lambda *_: gate.wait(10))
+    passwords = Passwords(memory_kib=8, passes=1, threads=1)
+    running, waiting = (asyncio.create_task(passwords.hash(text)) for text in ("running", "waiting"))
+    await asyncio.sleep(0)
+    gate.set()
+    passwords.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await running

@@ -96,7 +96,9 @@ async def register(call: Call) -> dict[str, Any]:
     async with call.core.database.read() as tx:
         await check_free(tx)  # before the work of a digest
     try:
-        digest = await call.core.accounts.new_digest(app, asked.password)
+        if guest is None:
+            call.core.accounts.count_new(app, call.address, call.now_ms)()
+        digest = await call.core.accounts.new_digest(app, asked.password, address=call.address)
     except WeakPassword as error:
         raise Refused(Code.CANNOT_REGISTER, str(error)) from None
     login_ = Login(type=type_, external_id=identity, language_code=asked.locale)
@@ -114,7 +116,6 @@ async def register(call: Call) -> dict[str, Any]:
             kept = before["properties"] if before is not None else None
         else:
             new = Verified(type_, key, identity, None, digest)
-            new.count_new = call.core.accounts.count_new(app, call.address, call.now_ms)
             player, _ = await logins.log_in(tx, app, login_, new, call.now_ms, call.core.new_id)
             profile_id = player["profile_id"]
         if asked.email and (guest is not None or settings.identity != "email"):  # else it is there already

@@ -154,7 +154,7 @@ async def _new_digest(call: Call, given: Mapping[str, Any]) -> str | None:
         raise Refused(Code.NO_PASSWORD, "The property 'password' is empty.")
     properties.check_password(password)
     try:
-        return await call.core.accounts.new_digest(call.app, password)
+        return await call.core.accounts.new_digest(call.app, password, address=call.address)
     except WeakPassword as error:
         raise Refused(Code.CANNOT_UPDATE, str(error)) from None
 

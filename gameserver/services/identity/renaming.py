@@ -185,7 +185,9 @@ async def _prepare_change(ctx: Context, type_: str, request: NewPassword) -> Cha
     if found is None:
         raise MissingIdentity(f"the player has no identity of type {type_}")
     owned = await _verify(ctx, type_, found["external_key"], request.old_password)
-    return Change(type_, owned, await ctx.core.accounts.new_digest(ctx.app, request.new_password))
+    return Change(
+        type_, owned, await ctx.core.accounts.new_digest(ctx.app, request.new_password, address=address(ctx))
+    )
 
 
 PASSWORD_ERRORS = (MissingIdentity, WrongCredentials, WeakPassword, LockedOut, RateLimited)
