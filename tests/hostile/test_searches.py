@@ -49,18 +49,18 @@ async def outcomes(
 
 @pytest.mark.parametrize("more", [[], [WRITE]], ids=["reading", "writing"])
 async def test_others_go_on_while_one_player_searches(game: Game, more: list[Any]) -> None:
-    """However many packets the attacker sends at once, few of their queries fit into one heartbeat."""
+    """However many packets the attacker sends at once, few of their queries fit between two heartbeats."""
     dear, victim = await attacker(game), await game.player()
     seen = game.statements()
     packets = [
         asyncio.create_task(outcomes(dear, *more, *[COUNT] * 49, packet_id=packet_id))
         for packet_id in range(1000, 1012)
     ]
-    passed: list[int] = []  # queries of the attacker during each heartbeat of the victim
+    passed, before = list[int](), 0  # queries of the attacker from one heartbeat of the victim to the next
     while not all(packet.done() for packet in packets):
-        before = seen.count("search")
         await victim.call("heartbeat", "READ")
         passed.append(seen.count("search") - before)
+        before = seen.count("search")
         await asyncio.sleep(0.002)
     codes = [code for packet in packets for code in packet.result()]
     assert SPENT in codes  # what one player may use ends
