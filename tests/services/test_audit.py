@@ -220,9 +220,9 @@ def test_the_command_lists_events(tmp_path: Path) -> None:
     profile = asyncio.run(play())  # the server is closed by now: what it had not written yet, it has
     listed = json_of(command(tmp_path, "audit", "list", APP_ID, "--json"))
     assert [event["kind"] for event in listed] == ["logout", "refusal", "login"]
-    assert {event["profile_id"] for event in listed} == {profile}
+    assert {event["profileId"] for event in listed} == {profile}
     shown = command(tmp_path, "audit", "list", APP_ID, "--event", "refusal", "--reason", "40307").stdout
-    assert [line.split()[3:7] for line in shown.splitlines()[1:]] == [
+    assert [line.split()[2:6] for line in shown.splitlines()[1:]] == [
         ["refusal", "40307", profile, "dispatcher"]
     ]
     page = command(tmp_path, "audit", "list", APP_ID, "--limit", "1")
