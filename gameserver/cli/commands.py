@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 import gameserver.serve as serving
-from gameserver import __version__, logs, protocol_export
+from gameserver import __version__, logs, protocol_export, scaffold
 from gameserver.app import registry
 from gameserver.apps import load_apps
 from gameserver.cli import certificate, options
@@ -284,6 +284,32 @@ def dev_migration(
     except (ValueError, OSError) as error:
         fail(str(error))
     say(["no table has changed" if path is None else f"written: {path}"])
+
+
+@app.command(
+    "dev-service",
+    epilog=_examples("gameserver dev-service guestBook", "gameserver dev-service guestBook guestBook.json"),
+)
+def dev_service(
+    name: Annotated[str, typer.Argument(help="Its name on the wire.", show_default=False)],
+    catalogue: Annotated[
+        Path | None,
+        typer.Argument(help="What is known of its operations, as JSON.", exists=True, dir_okay=False),
+    ] = None,
+) -> None:
+    """Write the files of a new service, for who changes the server: service, tests, clients' scenarios.
+
+    They go into the source tree that this command runs from. What is to be written is marked "write me".
+    """
+    try:
+        known = None if catalogue is None else json.loads(catalogue.read_text("utf-8"))
+        if known is not None and not isinstance(known, dict):
+            raise ValueError("the catalogue is no object")  # noqa: TRY301 - refused like a bad file
+        written = scaffold.write_service(Path(protocol_export.__file__).parents[1], name, known)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    say(f"written: {path}" for path in written)
+    say([f"next: name it in {written[0].parent / '__init__.py'}, in the order of the names"])
 
 
 @app.command(
