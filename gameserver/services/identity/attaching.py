@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from gameserver.apps import is_mail_address
 from gameserver.players import identities, tokens, users
 from gameserver.players.accounts import (
     LOGIN_ERRORS,
     AccountDisabled,
+    InvalidEmail,
     Login,
     MissingIdentity,
     MissingProfile,
@@ -68,6 +70,8 @@ class Credentials(Request):
 async def verify_new(ctx: Context, request: Credentials) -> Verified:
     """Check the credentials of an identity that may be nobody's yet."""
     login = request.login(force_create=True)
+    if login.type == "Email" and not is_mail_address(identity_key("Email", login.external_id)):
+        raise InvalidEmail("data.externalId: not an e-mail address")
     return await ctx.core.accounts.verify(ctx.app, login, address(ctx), ctx.now_ms, face=ctx.origin.face)
 
 

@@ -153,8 +153,9 @@ module.exports = {
     for (const company of companies) {
       const { identity } = await player();
       const token = company === "Twitter" ? ["token", "secret"] : ["token"];
-      await identity[`attach${company}Identity`]("ada", ...token).refused(403, 40302);
-      await identity[`merge${company}Identity`]("ada", ...token).refused(403, 40302);
+      const reason = company === "Parse" ? 40307 : 40302;
+      await identity[`attach${company}Identity`]("ada", ...token).refused(403, reason);
+      await identity[`merge${company}Identity`]("ada", ...token).refused(403, reason);
       if (company !== "FacebookLimited") await identity[`detach${company}Identity`]("ada", true).refused(202, 40206);
     }
     const { identity } = await player();
