@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 from redis.asyncio import RedisCluster
+from redis.exceptions import ResponseError
 
 from gameserver.sessions.checks import check_end, make_session, positive
 from gameserver.sessions.coalescer import Coalescer, Script, unavailable
@@ -386,7 +387,7 @@ class Sessions:
     async def _eviction(self) -> str:
         try:
             information = await self.calls.command("INFO", "memory")
-        except SessionsUnavailable:  # it is not for everybody
+        except (SessionsUnavailable, ResponseError):  # it is not for everybody
             return ""
         lines = bytes(information).decode("utf-8", "replace").splitlines()
         found = dict(line.partition(":")[::2] for line in lines)

@@ -61,12 +61,12 @@ def test_every_packet_is_answered_and_told_of(tmp_path: Path) -> None:
     assert all(len(curve) == len(SCALE.sizes) for curve in measured.growth.values())
 
     page = tmp_path / "README.md"
-    page.write_text(f"before\n{BEGIN}old\n{END}after\n")
+    page.write_text(f"before\n{BEGIN}stale\n{END}after\n")
     report({setup: measured}, SCALE, tmp_path, page)
     assert page.read_text().startswith(f"before\n{BEGIN}")
     assert page.read_text().endswith(f"{END}after\n")
     assert "| match ends |" in page.read_text()
-    assert "old" not in page.read_text()
+    assert "stale" not in page.read_text()
     told = json.loads((tmp_path / "results.json").read_text())
     assert told["setups"][setup]["packets"][0]["name"] == FLOOR
     assert (tmp_path / "growth.svg").read_text().count("<polyline") == len(growth.NAMES)
