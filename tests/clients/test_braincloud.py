@@ -8,6 +8,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from gameserver.app import registry
+from gameserver.apps import write_sample, write_section
 from gameserver.storage.schema import migrate
 from tests import servers
 from tests.clients.game import Server, declare_app
@@ -24,6 +27,15 @@ FOLDER = Path(__file__).parent / "js"
 OPERATIONS = Path(__file__).parents[2] / "protocol" / "operations.json"
 SCENARIOS = sorted(path.stem for path in (FOLDER / "scenarios").glob("*.js"))
 
+SECTIONS = (
+    "globalGameStatistics",
+    "leaderboard",
+    "playerStatistics",
+    "playerStatisticsEvent",
+    "tournament",
+    "virtualCurrency",
+)
+"""What a newcomer adds with `gameserver app add`, to have all of it to try."""
 BROKEN = {
     "abtests.loadABTestData": "wants jQuery",
     "abtests.getABTest": "wants what loadABTestData did not load",
@@ -91,8 +103,13 @@ class Runs:
         return Server(self._stack, declare_app(self._folder / "usual"), self._services)
 
     def _empty(self) -> Server:
-        """A first start, with nothing but the defaults."""
-        return Server(self._stack, self._folder / "empty", {})
+        """A first start, and then every section that the sample app may have, uncommented."""
+        folder, offered = self._folder / "empty", registry()
+        app = write_sample(folder / "apps", offered.sections())
+        for name in SECTIONS:
+            path = write_section(app.path, name, offered.samples()[name])
+            path.write_text(re.sub(r"(?m)^#(?=[\[{\]}a-z])", "", path.read_text("utf-8")), "utf-8")
+        return Server(self._stack, folder, {})
 
     def _still(self) -> Server:
         """A server whose clock stands still. All processes of a database have one time, so it has its own."""

@@ -1,4 +1,4 @@
-// Runs on the sample app that the first start writes.
+// Runs on the sample app that the first start writes, with every section that it may have.
 const { empty, player, text } = require("../helper");
 
 module.exports = {
