@@ -277,7 +277,15 @@ class LoginSettings(Settings, kw_only=True):
     window_seconds: Annotated[
         int, Meta(ge=1, le=86_400, description="Time in which failed logins are counted.")
     ] = 60
-    lock_seconds: Annotated[int, Meta(ge=1, le=86_400, description="How long a lock lasts.")] = 60
+    lock_seconds: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="How long a first lock lasts. Each further one within a day is twice as long, up to "
+            "64 times.",
+        ),
+    ] = 60
     password_min_length: Annotated[
         int,
         Meta(ge=1, le=256, description="Fewest characters of a new password; the ones in use stay valid."),

@@ -75,7 +75,9 @@ signature = "optional"
 # An Anonymous login of a known id comes with the profileId of its player. true takes the id alone, which is
 # handy for lines typed by hand; delete the line before players arrive.
 anonymous_id_alone = true
-# Failed logins within the window that lock an account or a network address, and for how long.
+# Failed logins within the window that lock an account or a network address, and for how long at first: each
+# further lock within a day is twice as long, up to 64 times. A network that an account was logged in to from
+# before is not locked out of it by others.
 #failures_per_account = 5
 #failures_per_address = 20
 #window_seconds = 60

@@ -127,7 +127,7 @@ class Pages:
         # Again, for logins with the old password that were on their way.
         await self.core.endings.end(app, everything, "revoked", by, epoch=epoch)
         key = str(token.data["key"])
-        await self.core.accounts.attempt(app, token.data["type"], key, "").unlock()
+        await self.core.accounts.attempt(app, token.data["type"], key, _address(request)).unlock()
         return _page(app, "Your password is changed", "<p>Log in to the game with your new password.</p>")
 
     async def _set_password(self, tx: Transaction, text: str, token: Token, digest: str) -> int | None:

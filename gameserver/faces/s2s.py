@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from gameserver.apps import App, LiveApps
 from gameserver.players.accounts import WrongCredentials
 from gameserver.players.audit import Kind
+from gameserver.players.lockout import network_of
 from gameserver.rpc import (
     SERVER_PROFILE_ID,
     Caller,
@@ -53,6 +54,8 @@ PATH = "/s2sdispatcher"
 FACE = "s2s"
 HEARTBEAT_SECONDS = 1890  # what clients are told; one of them beats every 1800 whatever it is told
 LIFE_SECONDS = 2400
+TRUSTED_SECONDS = 60
+TRUSTED_MAX = 1000  # servers
 
 _AUTHENTICATE = ("authenticationV2", "AUTHENTICATE")
 _KEY = b"messageResponses"
@@ -107,6 +110,7 @@ class ServerDispatcher:
     def __init__(self, apps: LiveApps, packets: Packets) -> None:
         self.apps = apps
         self.packets = packets
+        self._trusted: dict[tuple[str, str, str], int] = {}  # app, server and network: until when
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -165,7 +169,7 @@ class ServerDispatcher:
     async def _answer_call(self, body: bytes, origin: Origin) -> bytes:
         try:
             call = _read_call(body)
-            app = self._admit(call, origin)
+            app = await self._admit(call, origin)
             if (call.service, call.operation) == _AUTHENTICATE:
                 return bundle(0, [success(await self._open(app, call.server_name, 0, origin))], key=_KEY)
             message = await beside_the_loop(_checked, body, call)
@@ -173,19 +177,36 @@ class ServerDispatcher:
         except GameError as error:
             return refusal(error)
 
-    def _admit(self, credentials: Credentials, origin: Origin) -> App:
-        """Return the app that a server may call. Raises the refusal for credentials that do not fit."""
+    async def _admit(self, credentials: Credentials, origin: Origin) -> App:
+        """Return the app that a server may call. Raises the refusal for credentials that do not fit.
+
+        Secrets are locked after failures as passwords are. For a server that has just proved itself nobody
+        looks for locks for a while: it sends its secret with every call.
+        """
         claimed = credentials.app_id if credentials.app_id is not None else credentials.game_id
         app = self.apps.find(str(claimed)) if claimed is not None else None
         if app is None:
             raise errors.UnknownApp(f"there is no app {str(claimed)[:NAME_MAX]!r}")
+        caller = (app.id, credentials.server_name[:NAME_MAX], network_of(origin.address))
+        attempt = self.packets.core.accounts.attempt(app, "Server", caller[1], origin.address)
+        now_ms = self.packets.core.clock.ms()
+        is_trusted = self._trusted.get(caller, 0) > now_ms
+        if not is_trusted:
+            await attempt.enter(charge=False)
         key = app.servers.get(credentials.server_name)
         secret = credentials.server_secret or credentials.game_secret or ""
         # Compared even when there is no such server: how long it takes does not tell names.
         fits = hmac.compare_digest((key.secret if key else _NO_SECRET).encode(), secret.encode())
         if key is None or not fits:
+            self._trusted.pop(caller, None)
             self._note(app, "refusal", str(WrongCredentials.reason_code), origin)
+            await attempt.fail(charged=False)
             raise WrongCredentials("the server's name or its secret does not fit")
+        if not is_trusted:
+            await attempt.succeed()
+            if len(self._trusted) >= TRUSTED_MAX:
+                self._trusted.clear()
+            self._trusted[caller] = now_ms + TRUSTED_SECONDS * 1000
         if not key.admits(origin.address):
             self._note(app, "refusal", str(errors.NotAllowed.reason_code), origin)
             raise errors.NotAllowed(f"server {credentials.server_name!r} may not call from {origin.address}")
@@ -199,7 +220,7 @@ class ServerDispatcher:
         if len(packet.messages) > 1:
             raise errors.InvalidRequest("packet.messages: AUTHENTICATE is sent in a packet of its own")
         credentials: Credentials = _read_credentials(packet.messages[0].data)
-        app = self._admit(credentials, origin)
+        app = await self._admit(credentials, origin)
         data = await self._open(app, credentials.server_name, packet.packet_id, origin)
         return bundle(packet.packet_id, [success(data)], key=_KEY)
 

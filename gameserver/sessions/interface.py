@@ -12,6 +12,7 @@ PACKETS_PER_MINUTE_MAX = 1200  # 20 a second, averaged over a minute
 RATE_WINDOW_SECONDS = 60
 LEASE_SECONDS = 15  # how long a process may be silent about a packet it runs
 TOMBSTONE_SECONDS = 900  # how long an ended or expired session is told from one that never was
+LOCK_MEMORY_SECONDS = 86_400  # how long after a lock the next one is longer
 FENCE_SECONDS = 600  # longer than any login takes between what it saw of the player and its session
 
 Reason = Literal["expired", "logged_out", "replaced", "revoked", "disabled", "unknown"]
@@ -290,6 +291,19 @@ class SessionStore(Protocol):
 
     async def forget_hits(self, key: str) -> None:
         """Start the key's count again, as after a login that succeeded."""
+
+    async def lock(self, key: str, first_seconds: int, longest_seconds: int) -> int:
+        """Lock a key; returns for how many ms from now.
+
+        Each further lock is twice as long as the one before, up to the longest, until there was none for
+        `LOCK_MEMORY_SECONDS`. A key that is locked stays so for as long as it was to be.
+        """
+
+    async def is_locked(self, key: str) -> bool:
+        """Tell whether a key is locked."""
+
+    async def unlock(self, key: str) -> None:
+        """Open a key, and forget that it was ever locked."""
 
     async def watch(self, on_end: OnEnd, on_gap: OnGap | None = None) -> Watch:
         """Call `on_end(digest, reason)` for every session that any process ends from now on.

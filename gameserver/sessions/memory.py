@@ -12,8 +12,6 @@ text, which it is told to leave alone, in dictionaries that hold nothing else, a
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from struct import Struct
 
 import msgspec
 
@@ -22,6 +20,7 @@ from gameserver.sessions.ids import DIGEST_LENGTH, TAG_LENGTH, digest_of, tag_of
 from gameserver.sessions.interface import (
     FENCE_SECONDS,
     LEASE_SECONDS,
+    LOCK_MEMORY_SECONDS,
     PACKETS_PER_MINUTE_MAX,
     RATE_WINDOW_SECONDS,
     SESSIONS_PER_PLAYER_MAX,
@@ -50,22 +49,19 @@ from gameserver.sessions.interface import (
     Selector,
     Session,
 )
-from gameserver.sessions.wheel import Wheel
+from gameserver.sessions.wheel import Marks, Wheel
 from gameserver.wire.clock import Clock
 
 COLLECT_MAX = 100  # how many due entries one login looks at
+LOCK_MEMORY_MS = LOCK_MEMORY_SECONDS * 1000
 RATE_WINDOW_MS = RATE_WINDOW_SECONDS * 1000
-KEY_BYTES = 16
+LOCKS_COUNTED = 50
 NO_FACTS = msgspec.msgpack.encode({})
 
 Packet = tuple[int, str, bytes | None]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
-
-_FENCE = Struct("<qq")  # epoch, until
-_COUNT = Struct("<qqq")  # start, window, hits
-_NO_COUNT = _COUNT.pack(-(1 << 60), 0, 0)
 
 
 class _Record(msgspec.Struct, gc=False):
@@ -131,10 +127,9 @@ class MemorySessions:
         self._names: list[tuple[str, ...]] = []  # by shape
         self._apps: dict[str, dict[str, None]] = {}
         self._due = Wheel(DIGEST_LENGTH)
-        self._fences: dict[bytes, bytes] = {}
-        self._fences_due = Wheel(KEY_BYTES)
-        self._counts: dict[bytes, bytes] = {}
-        self._counts_due = Wheel(KEY_BYTES)
+        self._fences = Marks()  # epoch, until
+        self._counts = Marks()  # start, hits
+        self._locks = Marks()  # until, how many there were
         self._watches: set[_MemoryWatch] = set()
 
     def digest(self, session_id: str) -> str | None:
@@ -381,16 +376,13 @@ class MemorySessions:
         ]
 
     def _set_fence(self, app_id: str, profile_id: str, epoch: int, now: int) -> None:
-        key, until = _key(f"{app_id}\0{profile_id}"), now + FENCE_SECONDS * 1000
-        self._fences[key] = _FENCE.pack(max(epoch, self._fence_epoch(app_id, profile_id, now)), until)
-        self._fences_due.add(until, key)
+        until = now + FENCE_SECONDS * 1000
+        epoch = max(epoch, self._fence_epoch(app_id, profile_id, now))
+        self._fences.put(f"{app_id}\0{profile_id}", epoch, until, until)
 
     def _fence_epoch(self, app_id: str, profile_id: str, now: int) -> int:
         """The epoch below which a player's logins are refused; -1 when all are welcome."""
-        fence = self._fences.get(_key(f"{app_id}\0{profile_id}")) if self._fences else None
-        if fence is None:
-            return -1
-        epoch, until = _FENCE.unpack(fence)
+        epoch, until = self._fences.get(f"{app_id}\0{profile_id}") or (-1, 0)
         return epoch if now < until else -1
 
     def _select(self, selector: Selector, by: str) -> list[str]:
@@ -455,22 +447,8 @@ class MemorySessions:
         """Look at what is due: at most so many sessions of spans that are over, or (None) at everything."""
         for entry in self._due.take(now, most):
             self._look_at(entry, now)
-        for key in self._fences_due.take(now, most):
-            fence = self._fences.get(key)
-            if fence is not None:
-                _, until = _FENCE.unpack(fence)
-                if now >= until:
-                    del self._fences[key]
-                elif most is None:
-                    self._fences_due.add(until, key)
-        for key in self._counts_due.take(now, most):
-            count = self._counts.get(key)
-            if count is not None:
-                start, window, _ = _COUNT.unpack(count)
-                if now - start >= window:
-                    del self._counts[key]
-                elif most is None:
-                    self._counts_due.add(start + window, key)
+        for marks in (self._fences, self._counts, self._locks):
+            marks.collect(now, most)
 
     def _look_at(self, entry: bytes, now: int) -> None:
         digest = entry.decode()
@@ -499,22 +477,40 @@ class MemorySessions:
         """Count `cost` hits on a key; False, uncounted, when that exceeds `limit` in the window."""
         now, window_ms = self._clock.ms(), positive(window_seconds) * 1000
         self._collect(now, COLLECT_MAX)
-        name = _key(key)
-        start, _, hits = _COUNT.unpack(self._counts.get(name, _NO_COUNT))
-        begins = now - start >= window_ms
-        if begins:
+        start, hits = self._counts.get(key) or (now, 0)
+        if now - start >= window_ms:
             start, hits = now, 0
         if hits + max(cost, 1) > limit:
             return False
         if cost > 0:
-            if begins:
-                self._counts_due.add(now + window_ms, name)
-            self._counts[name] = _COUNT.pack(start, window_ms, hits + cost)
+            self._counts.put(key, start, hits + cost, start + window_ms)
         return True
 
     async def forget_hits(self, key: str) -> None:
         """Start the key's count again."""
-        self._counts.pop(_key(key), None)
+        self._counts.pop(key)
+
+    async def lock(self, key: str, first_seconds: int, longest_seconds: int) -> int:
+        """Lock a key, each time for longer; returns for how many ms from now."""
+        now, first, longest = self._clock.ms(), positive(first_seconds), positive(longest_seconds)
+        self._collect(now, COLLECT_MAX)
+        until, count = self._locks.get(key) or (now, 0)
+        if now < until:
+            return until - now
+        if now >= until + LOCK_MEMORY_MS:
+            count = 0
+        length: int = min(first * 2**count, longest) * 1000
+        self._locks.put(key, now + length, min(count + 1, LOCKS_COUNTED), now + length + LOCK_MEMORY_MS)
+        return length
+
+    async def is_locked(self, key: str) -> bool:
+        """Tell whether a key is locked."""
+        until, _ = self._locks.get(key) or (0, 0)
+        return self._clock.ms() < until
+
+    async def unlock(self, key: str) -> None:
+        """Open a key, and forget that it was ever locked."""
+        self._locks.pop(key)
 
     # The rest of the world
 
@@ -534,10 +530,9 @@ class MemorySessions:
         self._records.clear()
         self._players.clear()
         self._apps.clear()
-        self._fences.clear()
-        self._counts.clear()
-        for wheel in (self._due, self._fences_due, self._counts_due):
-            wheel.clear()
+        self._due.clear()
+        for marks in (self._fences, self._counts, self._locks):
+            marks.clear()
 
     # Last, because from here on its name hides the type.
 
@@ -545,14 +540,6 @@ class MemorySessions:
         """Return the player's live sessions, oldest first."""
         alive = self._alive(app_id, profile_id, self._clock.ms())
         return [self._session(digest, self._records[digest]) for digest in alive]
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode(errors="surrogatepass")
-
-
-def _key(text: str) -> bytes:
-    return blake2b(_bytes(text), digest_size=KEY_BYTES).digest()
 
 
 def _reason(reason: str) -> Reason:

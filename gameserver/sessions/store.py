@@ -21,6 +21,7 @@ from gameserver.sessions.ids import TAG_LENGTH, digest_of, is_digest, tag_of
 from gameserver.sessions.interface import (
     FENCE_SECONDS,
     LEASE_SECONDS,
+    LOCK_MEMORY_SECONDS,
     PACKETS_PER_MINUTE_MAX,
     RATE_WINDOW_SECONDS,
     SESSIONS_PER_PLAYER_MAX,
@@ -67,6 +68,7 @@ _OPEN, _ADMIT, _LOOK, _SETTLE, _KEEP = (Script(name) for name in ("open", "admit
 _END_ONE, _END_PLAYER, _LIST, _SWITCH, _HIT = (
     Script(name) for name in ("end_one", "end_player", "list", "switch", "hit")
 )
+_LOCK, _LOCKED = Script("lock"), Script("locked")
 _DUE, _RECHECK, _REINDEX = (Script(name) for name in ("due", "recheck", "reindex"))
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -369,6 +371,22 @@ class Sessions:
         """Start the key's count again."""
         await self.calls.command("DEL", _rate_key(key))
 
+    async def lock(self, key: str, first_seconds: int, longest_seconds: int) -> int:
+        """Lock a key, each time for longer; returns for how many ms from now."""
+        first, longest = positive(first_seconds) * 1000, positive(longest_seconds) * 1000
+        memory = LOCK_MEMORY_SECONDS * 1000
+        return int(
+            await self.calls.script(_LOCK, (_lock_key(key),), self._clock.ms(), first, longest, memory)
+        )
+
+    async def is_locked(self, key: str) -> bool:
+        """Tell whether a key is locked."""
+        return bool(await self.calls.script(_LOCKED, (_lock_key(key),), self._clock.ms()))
+
+    async def unlock(self, key: str) -> None:
+        """Open a key, and forget that it was ever locked."""
+        await self.calls.command("DEL", _lock_key(key))
+
     # The rest of the world
 
     async def watch(self, on_end: OnEnd, on_gap: OnGap | None = None) -> "_RedisWatch":
@@ -530,8 +548,16 @@ def _member(session: Session) -> str:
 
 
 def _rate_key(key: str) -> str:
+    return f"gs:{{rate:{_digest(key)}}}"
+
+
+def _lock_key(key: str) -> str:
+    return f"gs:{{lock:{_digest(key)}}}"
+
+
+def _digest(key: str) -> str:
     # Keys hold what strangers typed: account names, addresses.
-    return f"gs:{{rate:{blake2b(key.encode(errors='surrogatepass'), digest_size=16).hexdigest()}}}"
+    return blake2b(key.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 # Replies

@@ -2,8 +2,12 @@
 
 import heapq
 from collections.abc import Iterator
+from hashlib import blake2b
+from struct import Struct
 
 SPAN_MS = 8192
+KEY_BYTES = 16
+_MARK = Struct("<qqq")
 
 
 class Wheel:
@@ -58,3 +62,55 @@ class Wheel:
         """Forget everything."""
         self._spans.clear()
         self._order.clear()
+
+
+class Marks:
+    """Pairs of numbers by a name, forgotten when they are due. Of a name only its digest is kept."""
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, bytes] = {}
+        self._due = Wheel(KEY_BYTES)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, name: str) -> tuple[int, int] | None:
+        """Return what is kept of a name; it may be due already."""
+        packed = self._kept.get(_key(name)) if self._kept else None
+        if packed is None:
+            return None
+        first, second, _ = _MARK.unpack(packed)
+        return first, second
+
+    def put(self, name: str, first: int, second: int, due_ms: int) -> None:
+        """Keep two numbers of a name until they are due."""
+        key = _key(name)
+        before = self._kept.get(key)
+        if before is None or _MARK.unpack(before)[2] != due_ms:
+            self._due.add(due_ms, key)
+        self._kept[key] = _MARK.pack(first, second, due_ms)
+
+    def pop(self, name: str) -> None:
+        """Forget a name."""
+        self._kept.pop(_key(name), None)
+
+    def collect(self, now_ms: int, most: int | None) -> None:
+        """Forget what is due, see `Wheel.take`."""
+        for key in self._due.take(now_ms, most):
+            packed = self._kept.get(key)
+            if packed is None:
+                continue
+            due: int = _MARK.unpack(packed)[2]
+            if now_ms >= due:
+                del self._kept[key]
+            elif most is None:
+                self._due.add(due, key)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
+        self._due.clear()
+
+
+def _key(name: str) -> bytes:
+    return blake2b(name.encode(errors="surrogatepass"), digest_size=KEY_BYTES).digest()

@@ -41,7 +41,7 @@ from gameserver.sessions import (
     session_store,
 )
 from gameserver.sessions.coalescer import Coalescer, Script
-from gameserver.sessions.interface import FENCE_SECONDS
+from gameserver.sessions.interface import FENCE_SECONDS, LOCK_MEMORY_SECONDS
 from gameserver.sessions.link import Link
 from gameserver.wire.clock import FixedClock
 from tests.servers import redis
@@ -573,6 +573,26 @@ async def test_hits_are_counted_in_windows(store: SessionStore, clock: FixedCloc
     assert not await store.hit("dear", 3, 60, cost=4)
 
 
+async def test_locks_grow_and_are_forgotten(store: SessionStore, clock: FixedClock) -> None:
+    key = "account:Ada\0}{ \ud800"
+    assert not await store.is_locked(key)
+    for seconds in (60, 120, 240, 300, 300):
+        assert await store.lock(key, 60, 300) == seconds * 1000
+        assert await store.is_locked(key)
+        clock.advance(seconds - 1)
+        assert await store.lock(key, 60, 300) == 1000  # it is locked already
+        assert await store.is_locked(key)
+        clock.advance(1)
+        assert not await store.is_locked(key)
+    clock.advance(LOCK_MEMORY_SECONDS)
+    assert await store.lock(key, 60, 300) == 60_000
+    await store.unlock(key)
+    assert not await store.is_locked(key)
+    assert await store.lock(key, 60, 300) == 60_000
+    assert not await store.is_locked("another")
+
+
+@pytest.mark.parametrize("store", ["memory", "redis"], indirect=True)  # the imitation has no INFO
 async def test_ping_answers(store: SessionStore) -> None:
     await store.ping()
 
@@ -586,17 +606,19 @@ async def test_memory_gives_back_what_lapsed(clock: FixedClock) -> None:
         for n in range(50):
             opened = await log_in(store, f"p{round_}.{n}")
             await store.hit(f"p{round_}.{n}", 3, 60)
+            await store.lock(f"p{round_}.{n}", 1, 1)
             if n % 2:
                 await store.end(One(opened.session_id), "logged_out")
             await store.end(AllOf(APP, f"p{round_}.{n}"), "revoked", epoch=n)
         clock.advance(LIFE + TOMBSTONE)
+    clock.advance(LOCK_MEMORY_SECONDS)
     await store.hit("last", 3, 60)
     await store.sweep(APP)
-    assert not store._records
-    assert not store._fences
+    assert store._records == {}
     assert store._players == store._apps == {APP: {}}
-    assert [len(wheel) for wheel in (store._due, store._fences_due, store._counts_due)] == [0, 0, 1]
-    assert len(store._counts) == 1
+    assert [len(marks) for marks in (store._fences, store._locks, store._counts)] == [0, 0, 1]
+    wheels = (store._due, store._fences._due, store._locks._due, store._counts._due)
+    assert [len(wheel) for wheel in wheels] == [0, 0, 0, 1]
 
 
 async def test_the_garbage_collector_has_no_more_to_walk_with_more_sessions(clock: FixedClock) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import secrets
 from typing import Any
 
 import pytest
@@ -27,6 +28,23 @@ def servers_of_the_app(apps_folder: Any) -> None:
         + f'\n[servers.lobby]\nsecret = "{LOBBY["serverSecret"]}"\n'
         + '\n[servers.far]\nsecret = "a-far-secret-0123456789"\naddresses = ["203.0.113.0/24"]\n'
     )
+
+
+@pytest.fixture(autouse=True)
+async def open_doors(servers_of_the_app: None, game: Game) -> None:
+    """Each test calls from its own network, and no server is locked: Redis outlives a test."""
+    call_from(game, some_address())
+    for name in ("room", "lobby", "far", "none"):
+        await game.core.accounts.attempt(game.app, "Server", name, "").unlock()
+
+
+def call_from(game: Game, address: str) -> None:
+    transport: Any = game.http._transport
+    transport.client = (address, 1)
+
+
+def some_address() -> str:
+    return f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
 
 
 async def post(game: Game, body: Any, **headers: str) -> Any:
@@ -343,3 +361,48 @@ async def test_a_call_without_a_session_has_no_current_one(game: Game) -> None:
     for operation in ("SYS_INVALIDATE_CURRENT_SESSION", "SYS_INVALIDATE_ALL_BUT_CURRENT_SESSION"):
         answer = await call(game, "playerState", operation)
         assert (answer["status"], answer["reason_code"]) == (403, 40304)
+
+
+# Guessing
+
+
+async def test_secrets_are_locked_after_failures(game: Game) -> None:
+    own, guesser = some_address(), some_address()
+    call_from(game, own)
+    assert (await call(game, "heartbeat", "HEARTBEAT"))["status"] == 200
+    call_from(game, guesser)
+    wrong = {"serverSecret": "a-wrong-secret-0123456789"}
+    for _ in range(5):
+        assert (await call(game, "heartbeat", "HEARTBEAT", changes=wrong))["reason_code"] == 40307
+    for changes in (wrong, {}):
+        assert (await call(game, "heartbeat", "HEARTBEAT", changes=changes))["reason_code"] == 40788
+        locked = await log_in(game, **changes)
+        assert locked["messageResponses"][0]["reason_code"] == 40788
+    game.clock.advance(61)
+    for _ in range(5):
+        await call(game, "heartbeat", "HEARTBEAT", changes=wrong)
+    call_from(game, own)  # the studio's server is not locked out by it, also not when it comes back
+    game.clock.advance(30)
+    assert (await call(game, "heartbeat", "HEARTBEAT"))["status"] == 200
+    assert (await log_in(game))["messageResponses"][0]["status"] == 200
+    call_from(game, guesser)
+    game.clock.advance(61)
+    assert (await call(game, "heartbeat", "HEARTBEAT"))["reason_code"] == 40788  # for longer, the second time
+
+
+async def test_a_server_that_has_proved_itself_costs_no_look_for_locks(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, is_locked = [], game.core.sessions.is_locked
+
+    async def counted(key: str) -> bool:
+        looks.append(key)
+        return await is_locked(key)
+
+    monkeypatch.setattr(game.core.sessions, "is_locked", counted)
+    for _ in range(10):
+        assert (await call(game, "heartbeat", "HEARTBEAT"))["status"] == 200
+    assert len(looks) == 3  # the network's, the server's and that of both
+    game.clock.advance(61)
+    await call(game, "heartbeat", "HEARTBEAT")
+    assert len(looks) == 6

@@ -51,7 +51,7 @@ attempts = st.builds(
     device=st.sampled_from(["", "ada", "bob"]),
 )
 steps = st.lists(
-    attempts | attempts | attempts | st.builds(Pause, st.sampled_from([1, 20, 39, 40, 60])),
+    attempts | attempts | attempts | st.builds(Pause, st.sampled_from([1, 20, 39, 40, 60, 80])),
     min_size=1,
     max_size=40,
 )
@@ -73,10 +73,11 @@ class Model:
     alone: bool
     pairs: set[tuple[str, str]] = field(default_factory=set)  # profile, device
     identities: dict[tuple[str, str], Known] = field(default_factory=dict)
-    failures: dict[tuple[str, str], list[int]] = field(
-        default_factory=dict
-    )  # times; the first opens the window
-    locked_until: dict[tuple[str, str], int] = field(default_factory=dict)
+    known: set[tuple[str, str]] = field(default_factory=set)  # logged in to from the one network there is
+    # By identity, and whether it was known: times, of which the first opens the window.
+    failures: dict[tuple[tuple[str, str], bool], list[int]] = field(default_factory=dict)
+    locked_until: dict[tuple[tuple[str, str], bool], int] = field(default_factory=dict)
+    locks: dict[tuple[tuple[str, str], bool], int] = field(default_factory=dict)
 
     def key(self, attempt: Attempt) -> tuple[str, str]:
         name = attempt.name.lower() if attempt.type == "Email" else attempt.name
@@ -87,15 +88,17 @@ class Model:
         key = self.key(attempt)
         known = self.identities.get(key)
         if attempt.type != "Anonymous":
-            if now < self.locked_until.get(key, 0):
+            counter = key, key in self.known
+            if now < self.locked_until.get(counter, 0):
                 return 40788
             wrong = known is not None and known.password != attempt.password
             if wrong or (known is None and (not attempt.force or profile)):
-                self.fail(key, now)
+                self.fail(counter, now)
                 if wrong or self.conceal:
                     return 40307
             else:
-                self.failures.pop(key, None)
+                self.failures.pop(counter, None)
+                self.known.add(key)
         if attempt.type == "Anonymous":
             if (profile, attempt.name) in self.pairs:
                 known = next(each for each in self.identities.values() if each.profile == profile)
@@ -107,13 +110,14 @@ class Model:
             return None if attempt.force else 40208
         return 40207 if profile not in ("", known.profile) else known
 
-    def fail(self, key: tuple[str, str], now: int) -> None:
+    def fail(self, key: tuple[tuple[str, str], bool], now: int) -> None:
         times = self.failures.get(key, [])
         if not times or now - times[0] >= WINDOW * 1000:
             times = []
         self.failures[key] = [*times, now]
         if len(self.failures[key]) == FAILURES:
-            self.locked_until[key] = now + LOCK * 1000
+            self.locked_until[key] = now + LOCK * 1000 * 2 ** self.locks.get(key, 0)
+            self.locks[key] = self.locks.get(key, 0) + 1
             del self.failures[key]
 
 

@@ -7,6 +7,7 @@ session is accepted by nobody.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from fakeredis import FakeAsyncRedis
@@ -47,7 +48,7 @@ LIMITS = st.builds(LoginLimit, st.integers(1, 3), st.sampled_from(["drop_oldest"
 REASONS = st.sampled_from(sorted(END_REASONS))
 WHICH = st.integers(0, 1000)
 # Lease 3 s, lives 5 and 8 s, tombstones 10 s: every border can be met and stepped over.
-SECONDS = st.sampled_from([0.001, 1, 2, 2.999, 3, 4.999, 5, 8, 10, 30, 300])
+SECONDS = st.sampled_from([0.001, 1, 2, 2.999, 3, 4.999, 5, 8, 10, 30, 300, 86_400])
 
 
 def seeded(seed: int) -> Callable[[int], bytes]:
@@ -286,6 +287,14 @@ class Model(RuleBasedStateMachine):
     def hit(self, key: str, limit: int, window: int, cost: int) -> None:
         self.both(lambda store: store.hit(f"{key}{window}", limit, window, cost))
 
+    @rule(key=st.sampled_from(["a", "b"]), first=st.integers(1, 3), longest=st.integers(1, 20))
+    def lock(self, key: str, first: int, longest: int) -> None:
+        self.both(lambda store: store.lock(key, first, longest))
+
+    @rule(key=st.sampled_from(["a", "b"]))
+    def unlock(self, key: str) -> None:
+        self.both(lambda store: store.unlock(key))
+
     @rule(app=APPS, player=PLAYERS)
     def look(self, app: str, player: str) -> None:
         async def walk(store: SessionStore) -> list[str]:
@@ -300,6 +309,15 @@ class Model(RuleBasedStateMachine):
     def sessions_are_the_same(self) -> None:
         for session_id in self.ids:
             self.both(peek(session_id))
+
+    @invariant()
+    def locks_are_the_same(self) -> None:
+        for key in ("a", "b"):
+            self.both(partial(self._is_locked, key))
+
+    @staticmethod
+    async def _is_locked(key: str, store: SessionStore) -> bool:
+        return await store.is_locked(key)
 
     @invariant()
     def ended_means_ended(self) -> None:

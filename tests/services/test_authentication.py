@@ -618,9 +618,53 @@ async def test_many_guesses_at_once_are_no_more_than_the_limit(
     assert {refusal.reason_code for refusal in refusals} == {40307, 40788}
 
 
+def call_from(game: Game, address: str) -> None:
+    """Let the calls from here on come from an address."""
+    transport: Any = game.http._transport
+    transport.client = (address, 1)
+
+
+def some_address() -> str:
+    return f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
+
+
+async def test_locks_grow_with_each_one(game: Game) -> None:
+    call_from(game, some_address())
+    id_ = game.unique("nobody")
+    for seconds in (60, 120, 240):
+        for _ in range(5):
+            await refused_login(game.client(), "Universal", id_, "x", forceCreate=False)
+        game.clock.advance(seconds - 1)
+        locked = await refused_login(game.client(), "Universal", id_, "x", forceCreate=False)
+        assert locked.reason_code == 40788, seconds
+        game.clock.advance(1)
+
+
+async def test_others_do_not_lock_a_player_out_where_they_have_logged_in(game: Game) -> None:
+    home, elsewhere, stranger = some_address(), some_address(), some_address()
+    id_ = game.unique("ada")
+    call_from(game, home)
+    await game.client().log_in("Universal", id_, "secret")
+    call_from(game, stranger)
+    for _ in range(5):
+        await refused_login(game.client(), "Universal", id_, "guess")
+    call_from(game, elsewhere)
+    assert (await refused_login(game.client(), "Universal", id_, "secret")).reason_code == 40788
+    call_from(game, home)
+    await game.client().log_in("Universal", id_, "secret")
+    for _ in range(5):  # and whoever guesses there locks that network alone
+        assert (await refused_login(game.client(), "Universal", id_, "guess")).reason_code == 40307
+    assert (await refused_login(game.client(), "Universal", id_, "secret")).reason_code == 40788
+    game.clock.advance(60)
+    call_from(game, elsewhere)
+    await game.client().log_in("Universal", id_, "secret")
+
+
 async def test_an_address_locks_after_failures_on_many_accounts(game: Game) -> None:
     known = game.unique("ada")
+    call_from(game, some_address())
     await game.client().log_in("Universal", known, "secret")
+    call_from(game, some_address())
     for _ in range(20):
         await refused_login(game.client(), "Universal", game.unique("guess"), "123456", forceCreate=False)
     assert (await refused_login(game.client(), "Universal", known, "secret")).reason_code == 40788
@@ -904,7 +948,8 @@ async def test_external_login_by_a_signed_token(game: Game, define: Define) -> N
     ]
     for token in wrong:
         game.clock.advance(0)
-        await game.core.accounts.attempt(game.app, "External", "sso/ada", "").unlock()
+        transport: Any = game.http._transport
+        await game.core.accounts.attempt(game.app, "External", "sso/ada", transport.client[0]).unlock()
         refusal = await refused_login(game.client(), "External", "ada", token, externalAuthName="sso")
         assert outcome(refusal) == (403, 40307), token
 
