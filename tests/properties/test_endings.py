@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from gameserver.admin import actions
 from gameserver.app import open_server
-from gameserver.players import links, tokens
+from gameserver.players import identities, links
 from gameserver.players.passwords import Passwords
 from gameserver.players.tokens import Kind
 from gameserver.sessions import AllOf
@@ -41,14 +41,15 @@ async def disable(game: Game, profile_id: str, user: str, session_id: str) -> No
 
 async def reset_password(game: Game, profile_id: str, user: str, session_id: str) -> None:
     async with game.core.database.write() as tx:
-        link = await tokens.issue(
+        contact = await identities.find_contact(tx, APP_ID, "Universal", user)
+        link = await links.issue(
             tx,
             Kind.PASSWORD_RESET,
-            APP_ID,
-            profile_id,
+            game.app,
+            ("Universal", user),
+            contact,
             now_ms=game.clock.ms(),
-            life_seconds=60,
-            data={"type": "Universal", "key": user},
+            minutes=1,
         )
     response = await game.http.post(links.RESET_PATH + link, data={"password": PASSWORD})
     assert response.status_code == 200, response.text
