@@ -280,7 +280,7 @@ async def test_events_wait_while_sql_is_away_and_no_more_than_fit(
     real = game.core.database.write
 
     @asynccontextmanager
-    async def write() -> AsyncIterator[Any]:
+    async def write(*payer: Any) -> AsyncIterator[Any]:
         raise Unavailable("away for the test")
         yield
 

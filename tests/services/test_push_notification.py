@@ -51,11 +51,11 @@ class Away:
         real = game.core.database.write
 
         @asynccontextmanager
-        async def write() -> AsyncIterator[Any]:
+        async def write(*payer: Any) -> AsyncIterator[Any]:
             if self.tries:
                 self.tries -= 1
                 raise Unavailable("away for the test")
-            async with real() as tx:
+            async with real(*payer) as tx:
                 yield tx
 
         monkeypatch.setattr(game.core.database, "write", write)
@@ -228,7 +228,7 @@ async def test_what_is_registered_after_the_end_stays(game: Game, monkeypatch: p
     real, held = game.core.database.write, asyncio.Event()
 
     @asynccontextmanager
-    async def write() -> AsyncIterator[Any]:
+    async def write(*payer: Any) -> AsyncIterator[Any]:
         monkeypatch.setattr(game.core.database, "write", real)
         await held.wait()
         raise Unavailable("away for the test")
@@ -253,8 +253,8 @@ async def test_a_registration_does_not_outlive_a_logout_that_overtook_it(
     real = game.core.database.write
 
     @asynccontextmanager
-    async def write() -> AsyncIterator[Any]:
-        async with real() as tx:
+    async def write(*payer: Any) -> AsyncIterator[Any]:
+        async with real(*payer) as tx:
             yield tx
         monkeypatch.setattr(game.core.database, "write", real)
         await game.core.sessions.end(One(session_id=player.session_id), "logged_out")
