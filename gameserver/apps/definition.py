@@ -290,6 +290,12 @@ class LoginSettings(Settings, kw_only=True):
         int,
         Meta(ge=1, le=256, description="Fewest characters of a new password; the ones in use stay valid."),
     ] = 1
+    refuse_common_passwords: Annotated[
+        bool,
+        Meta(
+            description="true refuses new passwords that everybody's guesses begin with, such as password1."
+        ),
+    ] = False
     validated_email_only: Annotated[
         bool,
         Meta(description="true refuses logins of type Email until the player has followed the mailed link."),

@@ -82,8 +82,10 @@ anonymous_id_alone = true
 #failures_per_address = 20
 #window_seconds = 60
 #lock_seconds = 60
-# Fewest characters of a new password. Passwords in use stay valid.
-#password_min_length = 1
+# Fewest characters of a new password; without this line: 1. Passwords in use stay valid.
+password_min_length = 8
+# true refuses new passwords that guessing begins with, such as password1 and 12345678.
+refuse_common_passwords = true
 # true refuses logins of type Email until the player has followed the link mailed to them.
 #validated_email_only = false
 # true answers a Universal or Email login to an account that does not exist like a wrong password, so that
@@ -141,6 +143,7 @@ anonymous_id_alone = true
 # Mails of your own wording, as files beside this one; password_reset and email_validation replace those built
 # in. The first line is "Subject: ..."; {link} and {minutes} are filled in. mail/reset.html would be the HTML
 # part, mail/reset.fr.txt the French text.
+# The others that may be replaced: email_validation, and password_changed and address_changed without a link.
 #[mail.templates]
 # password_reset = "mail/reset.txt"
 

@@ -128,6 +128,11 @@ class Pages:
         await self.core.endings.end(app, everything, "revoked", by, epoch=epoch)
         key = str(token.data["key"])
         await self.core.accounts.attempt(app, token.data["type"], key, _address(request)).unlock()
+        async with self.core.database.read() as tx:
+            contact = await identities.find_contact(tx, app.id, token.data["type"], key)
+        to = links.mailbox(contact, token.data["type"])
+        language = contact["language_code"] if contact is not None else None
+        links.notify(self.core.mailer, self.core.sessions, app, "password_changed", to, language)
         return _page(app, "Your password is changed", "<p>Log in to the game with your new password.</p>")
 
     async def _set_password(self, tx: Transaction, text: str, token: Token, digest: str) -> int | None:

@@ -20,7 +20,7 @@ from gameserver.players import identities, tokens
 from gameserver.players.audit import Audit
 from gameserver.players.external import ExternalLogins, UnableToValidate, UnknownExternalLogin, Vouched
 from gameserver.players.lockout import Attempt, LockedOut, network_of
-from gameserver.players.passwords import Busy, Passwords, UnusablePassword
+from gameserver.players.passwords import Busy, Passwords, UnusablePassword, is_common
 from gameserver.players.proofs import PROOFS, Proof
 from gameserver.players.quotas import Quotas
 from gameserver.players.tokens import Kind
@@ -335,6 +335,8 @@ class Accounts:
         """
         if not checked and len(password) < app.login.password_min_length:
             raise WeakPassword(f"a password has at least {app.login.password_min_length} characters")
+        if not checked and app.login.refuse_common_passwords and is_common(password):
+            raise WeakPassword("this password is among those that everybody tries first; choose another")
         try:
             return await self._passwords.hash(password, network_of(address))
         except UnusablePassword as error:

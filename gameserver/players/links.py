@@ -4,8 +4,9 @@ Nothing here lets a caller learn whether an account exists: the mail leaves afte
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from hashlib import blake2b
+from typing import Any
 from urllib.parse import quote
 
 import structlog
@@ -15,7 +16,7 @@ from gameserver.players import identities, tokens
 from gameserver.players.lockout import network_of
 from gameserver.players.mail import Letter, Mailer, MailNotSent, MailRefused, compose
 from gameserver.players.tokens import Kind, Token
-from gameserver.sessions import SessionStore
+from gameserver.sessions import SessionStore, SessionsUnavailable
 from gameserver.storage import Row, Transaction
 
 log = structlog.get_logger(__name__)
@@ -115,7 +116,45 @@ def post(
     """
     if not is_mail_address(to):
         return
-    task = asyncio.get_running_loop().create_task(_post(mailer, app, template, to, values, language, change))
+    _start(_post(mailer, app, template, to, values, language, change))
+
+
+def notify(
+    mailer: Mailer,
+    sessions: SessionStore,
+    app: App,
+    template: str,
+    to: str | None,
+    language: str | None = None,
+) -> None:
+    """Tell the owner of a mailbox of a change of their account, in a task of its own; None has no mailbox."""
+    if to and is_mail_address(to):
+        _start(_notify(mailer, sessions, app, template, to, language or ""))
+
+
+def mailbox(contact: Row | None, type_: str) -> str | None:
+    """Where mail about an identity goes, as `identities.find_contact` found it."""
+    if contact is None:
+        return None
+    to: str | None = contact["external_id"] if type_ == "Email" else contact["contact_email"]
+    return to or None
+
+
+async def _notify(
+    mailer: Mailer, sessions: SessionStore, app: App, template: str, to: str, language: str
+) -> None:
+    try:
+        # Nobody has proven most addresses: changing them back and forth must not fill somebody's mailbox.
+        allowed = await may_mail(sessions, app, template, to, "")
+    except SessionsUnavailable as error:
+        log.warning("mail_not_sent", app=app.id, template=template, error=str(error))
+        return
+    if allowed:
+        await _post(mailer, app, template, to, {}, language, lambda letter: letter)
+
+
+def _start(sending: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.get_running_loop().create_task(sending)
     _posting.add(task)
     task.add_done_callback(_posting.discard)
 

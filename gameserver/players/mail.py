@@ -117,6 +117,27 @@ somebody asked for a new password for your account in {app}. If that was you, fo
 It works for {minutes} minutes. If it was not you, ignore this mail: your password stays as it is.
 """,
     ),
+    "password_changed": _Template(
+        subject="{app}: your password was changed",
+        text="""\
+Hello,
+
+the password of your account in {app} was changed. If that was you, there is nothing to do.
+
+If it was not you, ask for a new password in the game at once.
+""",
+    ),
+    "address_changed": _Template(
+        subject="{app}: your mail address was changed",
+        text="""\
+Hello,
+
+this address is no longer that of your account in {app}: it was changed. If that was you, there is nothing to
+do.
+
+If it was not you, tell the people who run {app}.
+""",
+    ),
     "email_validation": _Template(
         subject="{app}: is this your mail address?",
         text="""\

@@ -9,7 +9,8 @@ import unicodedata
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
+from importlib import resources
 from typing import Any, TypeVar
 
 from argon2 import PasswordHasher
@@ -158,6 +159,17 @@ class Passwords:
                 break
         if not queue:
             self._waiting.pop(network, None)
+
+
+@cache
+def _common() -> frozenset[str]:
+    file = resources.files("gameserver.players").joinpath("common_passwords.txt")
+    return frozenset(file.read_text("utf-8").split())
+
+
+def is_common(text: str) -> bool:
+    """Tell whether a password is one of those that guessing begins with, whatever its case."""
+    return text.strip().casefold() in _common()
 
 
 def _usable(text: str) -> bytes:

@@ -15,7 +15,7 @@ from sqlalchemy import update
 
 import gameserver
 from gameserver.apps import load_apps
-from gameserver.players import accounts, identities, links, pairs, profiles
+from gameserver.players import accounts, identities, links, pairs, passwords, profiles
 from gameserver.players.mail import Letter
 from gameserver.players.passwords import Busy, Passwords
 from gameserver.services import authentication
@@ -371,6 +371,26 @@ async def test_the_id_of_a_device_opens_nothing_without_its_profile(game: Game, 
     assert (await game.client().log_in("Anonymous", device))["profileId"] == first["profileId"]
     unknown = await refused_login(game.client(), "Anonymous", game.unique("device"), forceCreate=False)
     assert outcome(unknown) == (202, 40208)
+
+
+@pytest.mark.parametrize("password", ["password1", "PASSWORD1", "12345678", "Qwertyuiop", "dragon123"])
+async def test_common_passwords_are_refused_where_the_app_says_so(
+    game: Game, define: Define, password: str
+) -> None:
+    await game.client().log_in("Universal", game.unique("ada"), password)
+    id_ = game.unique("ada")
+    await game.client().log_in("Universal", id_, password)
+    define("[login]\nrefuse_common_passwords = true\n")
+    refusal = await refused_login(game.client(), "Universal", game.unique("ada"), password)
+    assert outcome(refusal) == (400, 550022)
+    await game.client().log_in("Universal", id_, password)  # one in use stays valid
+    await game.client().log_in("Universal", game.unique("ada"), f"{password} and more of it")
+
+
+def test_the_list_of_common_passwords_is_one_of_passwords() -> None:
+    words = passwords._common()
+    assert len(words) > 900
+    assert all(word == word.casefold() and 4 <= len(word) <= 20 for word in words)
 
 
 async def test_new_accounts_count_before_the_work_of_their_passwords(
@@ -1224,3 +1244,69 @@ async def test_a_server_busy_with_passwords_says_try_again(
         forceCreate=True,
     )
     assert refusal.reason_code == 40823
+
+
+# Telling of changes
+
+
+async def test_a_reset_tells_the_mailbox_of_it(game: Game, postbox: Postbox) -> None:
+    address = f"{game.unique('ada')}@example.com"
+    await game.client().log_in("Email", address, "old password", languageCode="fr")
+    await game.client().call(SERVICE, "RESET_EMAIL_PASSWORD", externalId=address)
+    page = postbox.link(await postbox.next())
+    assert (await game.http.post(page, data={"password": "new password"})).status_code == 200
+    letter = await postbox.next()
+    assert (letter.to, letter.subject) == (address, "Test: your password was changed")
+    assert "http" not in letter.text  # mail that says such things and has a link is what thieves send
+
+
+async def test_a_new_contact_address_is_told_to_the_old_one(game: Game, postbox: Postbox) -> None:
+    old, new = (f"{game.unique('ada')}@example.com" for _ in range(2))
+    ada = await with_contact(game, game.unique("ada"), old)
+    await mails_are_out()
+    assert postbox.letters.empty()  # there was none before
+    await ada.call("playerState", "UPDATE_CONTACT_EMAIL", contactEmail=old)
+    await mails_are_out()
+    assert postbox.letters.empty()
+    await ada.call("playerState", "UPDATE_CONTACT_EMAIL", contactEmail=new)
+    letter = await postbox.next()
+    assert (letter.to, letter.subject) == (old, "Test: your mail address was changed")
+    assert new not in letter.text
+    await ada.call("playerState", "UPDATE_CONTACT_EMAIL", contactEmail="")
+    assert (await postbox.next()).to == new
+
+
+async def test_changes_back_and_forth_fill_nobodys_mailbox(game: Game, postbox: Postbox) -> None:
+    victim, own = (f"{game.unique('ada')}@example.com" for _ in range(2))
+    ada = await with_contact(game, game.unique("ada"), victim)
+    for _ in range(links.MAILS_PER_ACCOUNT + 2):
+        for address in (own, victim):
+            await ada.call("playerState", "UPDATE_CONTACT_EMAIL", contactEmail=address)
+    await mails_are_out()
+    told = [postbox.letters.get_nowait().to for _ in range(postbox.letters.qsize())]
+    assert told.count(victim) == links.MAILS_PER_ACCOUNT
+
+
+async def test_identities_tell_their_old_address(game: Game, postbox: Postbox) -> None:
+    old, new = (f"{game.unique('ada')}@example.com" for _ in range(2))
+    ada = game.client()
+    await ada.log_in("Email", old, "old password")
+    await ada.call(
+        "identity",
+        "CHANGE_EMAIL_IDENTITY",
+        oldEmailAddress=old,
+        authenticationToken="old password",
+        newEmailAddress=new,
+        updateContactEmail=True,
+    )
+    letter = await postbox.next()
+    assert (letter.to, letter.subject) == (old, "Test: your mail address was changed")
+    await game.server.call(
+        "identity",
+        "UPDATE_EMAIL_IDENTITY_PASSWORD",
+        ada.profile_id,
+        oldPassword="old password",
+        newPassword="new password",
+    )
+    letter = await postbox.next()
+    assert (letter.to, letter.subject) == (new, "Test: your password was changed")

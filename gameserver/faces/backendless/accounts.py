@@ -371,7 +371,7 @@ async def restore_password(call: Call) -> None:
         return contact, token
 
     contact, token = await call.write(store)
-    to = _mailbox(contact, type_)
+    to = links.mailbox(contact, type_)
     if to is None and not app.login.conceal_accounts:
         raise Refused(Code.CANNOT_RESTORE, "There is no user with this identity who could get mail.")
     if contact is not None and to is not None and token:
@@ -432,13 +432,6 @@ async def _confirmation(call: Call, identity: str) -> tuple[Row, str] | None:
     if made is None:
         return None
     return made[0], links.link(link, call.core.public_url, links.VALIDATE_PATH, made[1])
-
-
-def _mailbox(contact: Row | None, type_: str) -> str | None:
-    if contact is None:
-        return None
-    to: str | None = contact["external_id"] if type_ == "Email" else contact["contact_email"]
-    return to or None
 
 
 def _post(call: Call, template: str, to: str, contact: Row, url: str, minutes: int) -> None:

@@ -9,7 +9,7 @@ from gameserver.faces.backendless import properties
 from gameserver.faces.backendless.call import FACE, Call, LoggedIn
 from gameserver.faces.backendless.errors import Code, Refused
 from gameserver.faces.backendless.settings import AUTHENTICATED, NOT_AUTHENTICATED, SYSTEM_ROLES
-from gameserver.players import accounts, identities, profiles, roles, users
+from gameserver.players import accounts, identities, links, profiles, roles, users
 from gameserver.players.accounts import WeakPassword
 from gameserver.sessions import AllBut, AllOf, Selector
 from gameserver.storage import Row, Transaction
@@ -102,12 +102,15 @@ async def change(call: Call) -> dict[str, Any]:
     accepted = properties.accept(call.settings, given, Code.CANNOT_UPDATE)
     digest = await _new_digest(call, given)
     epoch: int | None = None
+    before: Row | None = None
 
     async def store(tx: Transaction) -> Row:
         if not await users.lock(tx, call.app.id, profile_id):
             raise Refused(Code.NO_SUCH_USER_ID, "There is no user with this objectId.")
         row = await users.read(tx, call.app.id, profile_id, call.settings.identity_type)
         assert row is not None, "the user is locked"
+        nonlocal before
+        before = row
         await _change_logins(call, tx, row, given, digest)
         await keep_properties(call, tx, row["profile_id"], row["properties"], accepted, Code.CANNOT_UPDATE)
         if digest is not None:
@@ -122,7 +125,18 @@ async def change(call: Call) -> dict[str, Any]:
     row = await call.write(store)
     if digest is not None:
         await _end_others(call, caller, profile_id, epoch=epoch)  # logins that were on their way
+    assert before is not None, "it was read before it was changed"
+    _tell(call, before, row, password_changed=digest is not None)
     return properties.view(call.app, row)
+
+
+def _tell(call: Call, before: Row, after: Row, *, password_changed: bool) -> None:
+    """Mail the address that the user had before what was changed."""
+    type_, core = call.settings.identity_type, call.core
+    to, now = links.mailbox(before, type_), links.mailbox(after, type_)
+    for template, wanted in (("password_changed", password_changed), ("address_changed", to != now)):
+        if wanted:
+            links.notify(core.mailer, core.sessions, call.app, template, to, before["language_code"])
 
 
 async def keep_properties(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gameserver.apps import is_mail_address
-from gameserver.players import identities, profiles, users
+from gameserver.players import identities, links, profiles, users
 from gameserver.players.accounts import (
     InvalidEmail,
     MissingIdentity,
@@ -23,7 +23,7 @@ from gameserver.services.identity.base import (
     service,
 )
 from gameserver.sessions import AllBut, AllOf
-from gameserver.storage import Aborted, locks
+from gameserver.storage import Aborted, Row, locks
 from gameserver.wire.errors import RateLimited
 from gameserver.wire.shapes import Request
 
@@ -142,7 +142,9 @@ def _not_owned() -> CredentialNotOwned:
 
 
 async def _change_address(ctx: Context, profile_id: str, key: str, new: str, contact: bool | None) -> None:
+    before = await identities.find_contact(ctx.tx, ctx.app.id, "Email", key)
     await _rename(ctx, profile_id, "Email", key, new.strip())
+    _tell(ctx, "address_changed", before, "Email")
     if contact:
         await profiles.set_value(ctx.tx, ctx.app.id, profile_id, "contact_email", new.strip())
 
@@ -232,6 +234,8 @@ async def _change_password(ctx: Context) -> dict[str, str]:
     await _check_unchanged(ctx, change.type, change.owned)
     await identities.set_digest(ctx.tx, app, profile_id, change.type, change.owned.key, change.digest)
     epoch = await profiles.raise_epoch(ctx.tx, app, profile_id)
+    contact = await identities.find_contact(ctx.tx, app, change.type, change.owned.key)
+    _tell(ctx, "password_changed", contact, change.type)
     if session is not None and session.home_profile_id == profile_id:
         ctx.end_sessions(AllBut(app, profile_id, session.digest), "revoked", why="new_password")
     else:
@@ -240,6 +244,18 @@ async def _change_password(ctx: Context) -> dict[str, str]:
 
 
 # Rules
+
+
+def _tell(ctx: Context, template: str, contact: Row | None, type_: str) -> None:
+    """Mail the owner of an identity, at the address from before the change, once it is committed."""
+    core, app = ctx.core, ctx.app
+    to = links.mailbox(contact, type_)
+    language = contact["language_code"] if contact is not None else None
+
+    async def send() -> None:
+        links.notify(core.mailer, core.sessions, app, template, to, language)
+
+    ctx.after_commit(send)
 
 
 async def _verify(ctx: Context, type_: str, key: str, password: str) -> Owned:

@@ -40,6 +40,7 @@ from gameserver.services.player_state.storage import (
     store,
 )
 from gameserver.sessions import AllBut, AllOf, One, Selector, Session
+from gameserver.storage import Row
 from gameserver.wire.errors import MissingParameter, NoSession, PacketTooLarge
 from gameserver.wire.shapes import FreeObject, Reply, Request
 
@@ -157,7 +158,13 @@ class ContactEmailReply(Reply):
     contact_email: str
 
 
-@service.operation("UPDATE_CONTACT_EMAIL", tx=Tx.WRITE, errors=(InvalidEmail,))
+async def read_contact(ctx: Context, request: UpdateContactEmail) -> Row | None:
+    """Read where the caller's mail goes before the change."""
+    async with ctx.core.database.read() as tx:
+        return await profiles.read(tx, ctx.app.id, ctx.player_id)
+
+
+@service.operation("UPDATE_CONTACT_EMAIL", tx=Tx.WRITE, prepare=read_contact, errors=(InvalidEmail,))
 async def update_contact_email(ctx: Context, request: UpdateContactEmail) -> Last[ContactEmailReply]:
     """Set the caller's contact address; logging in does not use it. Empty text or null removes it.
 
@@ -166,6 +173,14 @@ async def update_contact_email(ctx: Context, request: UpdateContactEmail) -> Las
     email = (request.contact_email or "").strip()
     if email and not is_mail_address(email):
         raise InvalidEmail("data.contactEmail: not an e-mail address")
+    before: Row | None = ctx.prepared
+    if before is not None and (before["contact_email"] or "") != email:
+        core, app, to = ctx.core, ctx.app, before["contact_email"]
+
+        async def tell() -> None:
+            links.notify(core.mailer, core.sessions, app, "address_changed", to, before["language_code"])
+
+        ctx.after_commit(tell)
     return last_value(ctx, "contact_email", email or None, ContactEmailReply(contact_email=email))
 
 

@@ -94,3 +94,12 @@ async def test_a_confirmation_link_for_servers(game: Game, device: Device, studi
     assert response.status_code == 200
     missing = "/users/createEmailConfirmationURL/nobody@example.com"
     assert await studio.refused("POST", missing) == (3057, 404)
+
+
+async def test_a_change_is_mailed_to_the_old_address(game: Game, device: Device) -> None:
+    user = await device.user()
+    await device.put(f"/users/{device.id}", {"email": f"{game.unique('new')}@example.com"})
+    await device.put(f"/users/{device.id}", {"city": "Oslo"})
+    [text] = await mails(game)
+    assert f"To: {user['email']}" in text
+    assert "mail address was changed" in text
