@@ -354,6 +354,13 @@ def data_of_the_wrong_shape() -> Iterator[Case]:
     yield Case("a field that is true", envelope(login(externalId=True)), [WRONG_TYPE], 7)
     yield Case("an id of a megabyte", envelope(login(externalId="x" * 900_000)), [40307], 7)
     yield Case("a token of a megabyte", envelope(login(authenticationToken="x" * 900_000)), [40307], 7)
+    yield Case("an id of blanks", envelope(login(externalId=" \u3000\t")), [40307], 7)
+    yield Case("a device's id of a megabyte", envelope(login(anonymousId="x" * 900_000)), [40660], 7)
+    address = "\N{KELVIN SIGN}ate@example.com"  # Kelvin's sign is a small k to Python
+    kelvin = login(authenticationType="Email", externalId=address, authenticationToken="x" * 9)
+    yield Case("an address that only looks like one", envelope(kelvin), [40208], 7)
+    unsure = login(authenticationType="Universal", externalId="e\u0301" * 128, authenticationToken="x" * 9)
+    yield Case("a name of many marks", envelope(unsure), [40208], 7)
 
 
 def _packed_spaces(size: int) -> bytes:
