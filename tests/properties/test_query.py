@@ -20,7 +20,7 @@ from sqlalchemy.schema import CreateTable
 
 from gameserver.documents import patterns
 from gameserver.documents.query import Fields, InvalidFieldInWhere, InvalidWhere, order, where
-from gameserver.storage import Database, Json, open_database
+from gameserver.storage import Database, SearchedJson, open_database
 from gameserver.storage.dialects import POSTGRESQL, SQLITE
 from gameserver.wire.errors import GameError
 from tests import servers
@@ -33,7 +33,7 @@ rows = Table(
     Column("kind", String(20), nullable=False),
     Column("made", BigInteger, nullable=False),
     Column("owner", Text),
-    Column("data", Json, nullable=False),
+    Column("data", SearchedJson, nullable=False),
 )
 FIELDS = Fields(
     columns={"kind": rows.c.kind, "made": rows.c.made, "owner": rows.c.owner, "id": rows.c.id},
@@ -298,6 +298,10 @@ async def create(database: Database) -> None:
     else:
         connection = await asyncpg.connect(database.url)
         await connection.execute(ddl)
+        # As the migrations do beside every such column.
+        await connection.execute(
+            "ALTER TABLE rows ADD COLUMN data_json JSONB GENERATED ALWAYS AS (data::jsonb) STORED"
+        )
         await connection.close()
 
 
