@@ -1276,6 +1276,15 @@ async def test_a_new_contact_address_is_told_to_the_old_one(game: Game, postbox:
     assert (await postbox.next()).to == new
 
 
+async def test_a_contact_address_may_follow_the_login_of_its_packet(game: Game) -> None:
+    login = {"authenticationType": "Anonymous", "externalId": game.unique("ada"), "forceCreate": True}
+    update = {"contactEmail": f"{game.unique('ada')}@example.com"}
+    entries = await game.client().packet(
+        (SERVICE, "AUTHENTICATE", login), ("playerState", "UPDATE_CONTACT_EMAIL", update)
+    )
+    assert [entry["status"] for entry in entries] == [200, 200]
+
+
 async def test_changes_back_and_forth_fill_nobodys_mailbox(game: Game, postbox: Postbox) -> None:
     victim, own = (f"{game.unique('ada')}@example.com" for _ in range(2))
     ada = await with_contact(game, game.unique("ada"), victim)

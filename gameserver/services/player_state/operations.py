@@ -40,7 +40,6 @@ from gameserver.services.player_state.storage import (
     store,
 )
 from gameserver.sessions import AllBut, AllOf, One, Selector, Session
-from gameserver.storage import Row
 from gameserver.wire.errors import MissingParameter, NoSession, PacketTooLarge
 from gameserver.wire.shapes import FreeObject, Reply, Request
 
@@ -158,13 +157,7 @@ class ContactEmailReply(Reply):
     contact_email: str
 
 
-async def read_contact(ctx: Context, request: UpdateContactEmail) -> Row | None:
-    """Read where the caller's mail goes before the change."""
-    async with ctx.core.database.read() as tx:
-        return await profiles.read(tx, ctx.app.id, ctx.player_id)
-
-
-@service.operation("UPDATE_CONTACT_EMAIL", tx=Tx.WRITE, prepare=read_contact, errors=(InvalidEmail,))
+@service.operation("UPDATE_CONTACT_EMAIL", tx=Tx.WRITE, errors=(InvalidEmail,))
 async def update_contact_email(ctx: Context, request: UpdateContactEmail) -> Last[ContactEmailReply]:
     """Set the caller's contact address; logging in does not use it. Empty text or null removes it.
 
@@ -173,7 +166,7 @@ async def update_contact_email(ctx: Context, request: UpdateContactEmail) -> Las
     email = (request.contact_email or "").strip()
     if email and not is_mail_address(email):
         raise InvalidEmail("data.contactEmail: not an e-mail address")
-    before: Row | None = ctx.prepared
+    before = await profiles.read(ctx.tx, ctx.app.id, ctx.player_id)  # not earlier: a login may come first
     if before is not None and (before["contact_email"] or "") != email:
         core, app, to = ctx.core, ctx.app, before["contact_email"]
 
