@@ -241,31 +241,40 @@ class _Run:
         self.ctx.profile_id = self.profile_id
 
     async def _prepare(self) -> dict[int, object]:
-        """Do what must not hold a lock. A refusal here is the message's answer when its turn comes."""
-        ctx, prepared = self.ctx, dict[int, object]()
-        logins = 0
+        """Do what must not hold a lock. A refusal here is the message's answer when its turn comes.
+
+        What needs the player who logs in earlier in the same packet has to wait for its turn.
+        """
+        prepared, logins = dict[int, object](), 0
         for index, (operation, message) in enumerate(self.plan):
-            if operation is not None and operation.opens_session:
+            if operation is None:
+                continue
+            waits = logins > 0 and operation.access in (Access.PLAYER, Access.SIGNED_IN)
+            if operation.opens_session:
                 logins += 1
-                most = ctx.app.section(QuotaSettings).logins_per_packet
+                most = self.ctx.app.section(QuotaSettings).logins_per_packet
                 if logins > most:
                     prepared[index] = errors.RateLimited(
                         f"the app allows {most} in a packet (logins_per_packet); send others by themselves"
                     )
                     continue
-            if operation is None or operation.prepare is None:
-                continue
-            try:
-                _check_access(ctx, operation)
-                prepared[index] = await operation.prepare(ctx, message.read(operation.reader))
-            except GameError as error:
-                prepared[index] = error
-            except (StorageError, SessionsUnavailable):
-                raise
-            except Exception:
-                log.exception("operation_failed", operation=operation.wire_name)
-                prepared[index] = errors.InternalError("internal error")
+            if operation.prepare is not None and not waits:
+                prepared[index] = await self._prepare_one(operation, message)
         return prepared
+
+    async def _prepare_one(self, operation: Operation, message: Message) -> object:
+        assert operation.prepare is not None, "who has nothing to prepare is not asked"
+        ctx = self.ctx
+        try:
+            _check_access(ctx, operation)
+            return await operation.prepare(ctx, message.read(operation.reader))
+        except GameError as error:
+            return error
+        except (StorageError, SessionsUnavailable):
+            raise
+        except Exception:
+            log.exception("operation_failed", operation=operation.wire_name)
+            return errors.InternalError("internal error")
 
     async def _run_messages(self, tx: Transaction | None, *, writing: bool = False) -> Outcome:
         ctx, effects, outcome = self.ctx, self.ctx.effects, Outcome()
@@ -277,6 +286,8 @@ class _Run:
             if index and ctx.is_over is not None and ctx.is_over():
                 raise PacketFailed("the packet takes too long, or nobody waits for it any more")
             ctx.prepared = self.prepared.get(index)
+            if operation is not None and operation.prepare is not None and index not in self.prepared:
+                ctx.prepared = await self._prepare_one(operation, message)
             before = tx.writes if tx is not None else 0
             mark = effects.mark()
             try:

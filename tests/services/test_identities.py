@@ -708,3 +708,27 @@ async def test_a_public_key_is_kept(game: Game) -> None:
     assert refusal.reason_code == 40302, "nobody logs in with it"
     assert await player.call("identity", detach_it, **main) is None
     assert await known_as(player) == {}
+
+
+async def test_an_identity_is_attached_in_the_packet_of_the_login(game: Game) -> None:
+    """Clients send all calls of one tick as one packet. The password is hashed when its turn comes."""
+    client, name = game.client(), game.unique("ada")
+    login = {
+        "authenticationType": "Anonymous",
+        "externalId": game.unique("id"),
+        "authenticationToken": "",
+        "forceCreate": True,
+    }
+    universal = {
+        "externalId": name,
+        "authenticationType": "Universal",
+        "authenticationToken": "correct horse",
+    }
+    entries = await client.packet(
+        ("authenticationV2", "AUTHENTICATE", login),
+        ("identity", "ATTACH", {**universal, "externalId": ""}),
+        ("identity", "ATTACH", universal),
+    )
+    assert [entry["status"] == 200 for entry in entries] == [True, False, True], entries
+    again = await game.client().log_in("Universal", name, "correct horse", forceCreate=False)
+    assert again["profileId"] == entries[0]["data"]["profileId"]
