@@ -385,7 +385,7 @@ class _Protocol(HttpToolsProtocol):
                     continue
                 case b"connection":
                     tokens = [token.strip() for token in value.split(b",")]
-                    value = b", ".join(token for token in tokens if token.lower() != b"upgrade")  # noqa: PLW2901
+                    value = b", ".join(token for token in tokens if token.lower() != b"upgrade")  # noqa: PLW2901 - what is left of it
             lines.append(b"%b: %b" % (name, value))
         self._begin_parser()
         return b"\r\n".join((*lines, b"\r\n"))

@@ -327,7 +327,7 @@ async def look_at_sessions(server: GameServer) -> None:
     except SessionsUnavailable as error:
         log.error("sessions_unavailable", reason=str(error))  # noqa: TRY400 - the sentence says it all
     except Exception as error:  # noqa: BLE001 - what answers there is no Redis
-        log.error("sessions_unavailable", reason=f"what answers is no Redis ({type(error).__name__})")  # noqa: TRY400
+        log.error("sessions_unavailable", reason=f"what answers is no Redis ({type(error).__name__})")  # noqa: TRY400 - the trace would tell nothing more
     else:
         if warning:
             log.error("sessions_at_risk", reason=warning)

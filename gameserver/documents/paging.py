@@ -202,7 +202,7 @@ def _decode(text: str) -> Any:
             usual = stripped.rstrip("=").replace("+", "-").replace("/", "_")
             raw = base64.b64decode(usual + "=" * (-len(usual) % 4), altchars=b"-_", validate=True)
         if json.checked(raw) != raw:
-            raise ValueError("no context that we wrote has whole numbers beyond 64 bits")  # noqa: TRY301
+            raise ValueError("no context that we wrote has whole numbers beyond 64 bits")  # noqa: TRY301 - refused with the others below
         decoded = json.decode_any(raw)
     except (binascii.Error, ValueError, GameError):
         raise UnreadableContext("data.context: expected the text of an earlier answer") from None

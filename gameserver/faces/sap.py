@@ -33,8 +33,6 @@ END_SECONDS_MAX = 2.0  # between two tries to end a session while the store is a
 RETRY_SECONDS = 5.0  # between tries to revoke tokens while the database is away
 SQL_SECONDS_MAX = 2.0  # how long an answer waits for it
 
-End = Callable[[App, str, Session | Ended, Actor], Awaitable[None]]
-
 _retrying: set[asyncio.Task[None]] = set()  # the event loop alone would forget them
 
 
@@ -72,13 +70,13 @@ class Logout:
 
     async def one(self, request: Request) -> Response:
         """Version 1: end the cookie's session, and the refresh token of the same login."""
-        return await self._answer(request, self._end_one)
+        return await self._answer(request, everything=False)
 
     async def everything(self, request: Request) -> Response:
         """Version 2: end all sessions of the cookie's user, and revoke all their refresh tokens."""
-        return await self._answer(request, self._end_everything)
+        return await self._answer(request, everything=True)
 
-    async def _answer(self, request: Request, end: End) -> Response:
+    async def _answer(self, request: Request, *, everything: bool) -> Response:
         response = Response(status_code=204, headers={"Cache-Control": "no-store"})
         tls = request.url.scheme == "https"
         by = Actor(FACE, request.client.host if request.client else "")
@@ -90,7 +88,7 @@ class Logout:
             # A page of somebody else's is treated like a request without a cookie.
             if digest is None or cookies.is_foreign(request.headers, settings):
                 continue
-            wishes.append(Wish(app.id, digest, end == self._end_everything, by.address))
+            wishes.append(Wish(app.id, digest, everything, by.address))
             response.headers.append("Set-Cookie", cookies.clear_cookie(settings, tls=tls))
         try:
             await self.fulfil(wishes)

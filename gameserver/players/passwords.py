@@ -106,7 +106,7 @@ class Passwords:
         except VerifyMismatchError:
             return False
         except (InvalidHashError, VerificationError):
-            log.error("a stored password digest is damaged; its login was refused")  # noqa: TRY400
+            log.error("a stored password digest is damaged; its login was refused")  # noqa: TRY400 - the trace would tell nothing more
             return digest is not None and self._matches(None, password)
 
     async def _run(self, work: Callable[[], T], network: str) -> T:

@@ -204,7 +204,7 @@ def _migrate(progress: Progress | None, connection: Connection) -> None:
     oldest = max(getattr(script.module, "oldest", script.revision) for script in scripts)
     connection.execute(text(f"CREATE TABLE IF NOT EXISTS {_COMPATIBLE} (oldest VARCHAR(32) NOT NULL)"))
     connection.execute(text(f"DELETE FROM {_COMPATIBLE}"))  # noqa: S608 - the name is ours
-    connection.execute(text(f"INSERT INTO {_COMPATIBLE} VALUES (:oldest)"), {"oldest": oldest})  # noqa: S608
+    connection.execute(text(f"INSERT INTO {_COMPATIBLE} VALUES (:oldest)"), {"oldest": oldest})  # noqa: S608 - names of our own
 
 
 def _version(connection: Connection) -> str | None:
