@@ -47,11 +47,12 @@ class Network:
         )
         self.seconds: list[float] = []  # what each delivery took
         self._strays: set[asyncio.Task[None]] = set()
+        self._carried: set[asyncio.Task[httpx.Response]] = set()
 
     async def settle(self) -> None:
         """Wait for the copies that are still under way."""
-        while self._strays:
-            await asyncio.gather(*self._strays, return_exceptions=True)
+        while under_way := [*self._strays, *self._carried]:
+            await asyncio.gather(*under_way, return_exceptions=True)
 
     async def close(self) -> None:
         """Hang up."""
@@ -93,6 +94,16 @@ class Network:
         return await self._deliver(request, sent, copy)
 
     async def _deliver(self, request: httpx.Request, sent: Sent, copy: Copy) -> httpx.Response:
+        """Carry a copy to its end, within the time-outs it came with, even when its sender has given up waiting.
+
+        The HTTP library leaves a socket behind when a busy machine lets a connect and its cancellation meet.
+        """
+        task = asyncio.create_task(self._carry(request, sent, copy))
+        self._carried.add(task)
+        task.add_done_callback(self._carried.discard)
+        return await asyncio.shield(task)
+
+    async def _carry(self, request: httpx.Request, sent: Sent, copy: Copy) -> httpx.Response:
         parts = urlsplit(copy.server.url)
         url = request.url.copy_with(host=parts.hostname, port=parts.port)
         again = httpx.Request(
