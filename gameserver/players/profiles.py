@@ -21,7 +21,6 @@ from sqlalchemy import (
     update,
 )
 
-from gameserver.documents.documents import data_out
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.storage import Json, Row, Transaction, metadata
 from gameserver.storage.tables import StoredBy
@@ -228,31 +227,3 @@ def ab_testing_id(profile_id: str) -> int:
 def number(value: float) -> float:
     """Return a number as clients write it: -5 and not -5.0."""
     return int(value) if float(value).is_integer() else value
-
-
-def state(player: Row, now_ms: int | None = None) -> dict[str, Any]:
-    """Return the part of the player's state that the row itself holds, under the names clients know.
-
-    `now_ms` decides which statuses are still active; without it, the moment of the login.
-    """
-    summary = player["summary_friend_data"]
-    return {
-        "id": player["profile_id"],
-        "profileId": player["profile_id"],
-        "playerName": player["name"],
-        "pictureUrl": player["picture_url"],
-        "emailAddress": player["contact_email"],
-        "languageCode": player["language_code"],
-        "countryCode": player["country_code"],
-        "timeZoneOffset": number(player["time_zone_offset"]),
-        "createdAt": player["created_ms"],
-        "lastLogin": player["last_login_ms"],
-        "previousLogin": player["previous_login_ms"],
-        "loginCount": player["login_count"],
-        "isTester": player["is_tester"],
-        "abTestingId": player["ab_testing_id"],
-        "summaryFriendData": data_out(summary) if summary is not None else None,
-        "statuses": active_statuses(
-            player["statuses"], player["last_login_ms"] if now_ms is None else now_ms
-        ),
-    }

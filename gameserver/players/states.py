@@ -1,15 +1,20 @@
 """Players' whole states: what READ answers with, and a login, in the very statement that notes it."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, NamedTuple, TypeVar
 
+import msgspec
+from msgspec import Meta, field
 from sqlalchemy import bindparam, exists, func, or_, select
 from sqlalchemy.sql.elements import Label
 
 from gameserver.apps import App
+from gameserver.documents.documents import data_out
 from gameserver.players import pairs, profiles
 from gameserver.players.identities import OF_PLAYER, THIS_IDENTITY, identities
+from gameserver.players.profiles import Status
 from gameserver.storage import Row, Transaction
+from gameserver.wire.shapes import FreeValue, Reply
 
 # A login keeps what the client does not say. previous_login_ms is null until the second login.
 CREATE_PLAYER = profiles.CREATE.values(login_count=1, contact_email=bindparam("contact_email")).returning(
@@ -30,35 +35,78 @@ LOG_IN_FROM_DEVICE = LOG_IN.where(or_(exists().where(*OF_PLAYER), pairs.is_known
 LOG_IN_WITH_IDENTITY = LOG_IN.where(exists().where(*OF_PLAYER))
 LOG_IN_WITH_PASSWORD = LOG_IN.where(exists().where(*OF_PLAYER, identities.c.digest == bindparam("digest")))
 
-# What clients read at login and with READ, as long as no service has something to say about it.
-STATE_DEFAULTS: Mapping[str, Any] = {
-    "parentProfileId": None,
-    "experiencePoints": 0,
-    "experienceLevel": 0,
-    "xpCapped": False,
-    "currency": {},
-    "statistics": {},
-    "amountSpent": 0,
-    "refundCount": 0,
-    "vcPurchased": 0,
-    "vcClaimed": 0,
-    "peerProfileIds": {},
-    "peerCurrency": {},
-    "incoming_events": [],
-    "sent_events": [],
-    "rewards": {"rewards": {}, "rewardDetails": {}, "currency": {}},
-}
+# What clients read at login and with READ
+
+
+class Balance(Reply):
+    """What a player has of a currency, and what it was added up from since the last reset."""
+
+    purchased: int = 0
+    balance: int = 0
+    consumed: int = 0
+    awarded: int = 0
+    revoked: int = 0
+
+
+class LoginRewards(msgspec.Struct, rename="camel", frozen=True):
+    """What the login itself has brought the player."""
+
+    rewards: dict[str, Any] = field(default_factory=dict)
+    reward_details: dict[str, Any] = field(default_factory=dict)
+    currency: dict[str, Balance] = field(default_factory=dict)
+
+
+class PlayerState(Reply, kw_only=True):
+    """A player's whole state. Times are ms since 1970."""
+
+    # As long as no service has something to say about it:
+    parent_profile_id: str | None = None
+    experience_points: int = 0
+    experience_level: int = 0
+    xp_capped: bool = False
+    currency: dict[str, Balance] = field(default_factory=dict)
+    statistics: dict[str, float] = field(default_factory=dict)
+    amount_spent: int = 0
+    refund_count: int = 0
+    vc_purchased: int = 0
+    vc_claimed: int = 0
+    peer_profile_ids: dict[str, str] = field(default_factory=dict)
+    peer_currency: dict[str, Any] = field(default_factory=dict)
+    incoming_events: list[dict[str, Any]] = field(default_factory=list, name="incoming_events")
+    sent_events: list[dict[str, Any]] = field(default_factory=list, name="sent_events")
+    rewards: LoginRewards = LoginRewards()
+    # What the row of the player holds:
+    id: str
+    profile_id: str
+    player_name: str
+    picture_url: str | None
+    email_address: str | None
+    language_code: str | None
+    country_code: str | None
+    time_zone_offset: float
+    created_at: int
+    last_login: int
+    previous_login: Annotated[int | None, Meta(description="Null until the second login.")]
+    login_count: int
+    is_tester: bool
+    ab_testing_id: int
+    summary_friend_data: FreeValue
+    statuses: dict[str, Status]
+    server_time: int = field(name="server_time")
+
+
+AnyState = TypeVar("AnyState", bound=PlayerState)
 
 
 class StatePart(NamedTuple):
     """What a service adds to a player's state.
 
     `column` is a labelled scalar subquery on `players`, so that the state takes one statement however many
-    services there are. `show` makes the keys of the answer from its value, which is None for a new player.
+    services there are. `fill` sets members of the state from its value, which is None for a new player.
     """
 
     column: Label[Any]
-    show: Callable[[App, Any], dict[str, Any]]
+    fill: Callable[[App, Any, PlayerState], None]
 
 
 class States:
@@ -75,16 +123,40 @@ class States:
         self.log_in_with_identity = LOG_IN_WITH_IDENTITY.returning(*columns, knows_device)
         self.log_in_with_password = LOG_IN_WITH_PASSWORD.returning(*columns, knows_device)
 
-    async def read(self, tx: Transaction, app: App, profile_id: str, now_ms: int) -> dict[str, Any] | None:
+    async def read(self, tx: Transaction, app: App, profile_id: str, now_ms: int) -> PlayerState | None:
         """Return a player's state; None when there is no such player."""
         row = await tx.one(self._read, profile=profile_id, app=app.id)
-        return None if row is None else self.show(app, row, now_ms)
+        return None if row is None else self.show(PlayerState, app, row, now_ms)
 
-    def show(self, app: App, row: Row, now_ms: int, *, is_new: bool = False) -> dict[str, Any]:
-        """Return the state in a row of a login. The row of a new player has nothing of the services' yet."""
-        state = {**STATE_DEFAULTS, **profiles.state(row, now_ms), "server_time": now_ms}
+    def show(
+        self, shape: Callable[..., AnyState], app: App, row: Row, now_ms: int, *, is_new: bool = False
+    ) -> AnyState:
+        """Return the state in a row of a login. The row of a new player has nothing of the services' yet.
+
+        `shape` makes the reply, `PlayerState` or one with more members, from those that the row holds.
+        """
+        summary = row["summary_friend_data"]
+        state = shape(
+            id=row["profile_id"],
+            profile_id=row["profile_id"],
+            player_name=row["name"],
+            picture_url=row["picture_url"],
+            email_address=row["contact_email"],
+            language_code=row["language_code"],
+            country_code=row["country_code"],
+            time_zone_offset=profiles.number(row["time_zone_offset"]),
+            created_at=row["created_ms"],
+            last_login=row["last_login_ms"],
+            previous_login=row["previous_login_ms"],
+            login_count=row["login_count"],
+            is_tester=row["is_tester"],
+            ab_testing_id=row["ab_testing_id"],
+            summary_friend_data=None if summary is None else data_out(summary),
+            statuses=profiles.active_statuses(row["statuses"], now_ms),
+            server_time=now_ms,
+        )
         for part in self._parts:
-            state |= part.show(app, None if is_new else row[part.column.name])
+            part.fill(app, None if is_new else row[part.column.name], state)
         return state
 
 

@@ -2,11 +2,12 @@
 
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, NoReturn
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 import gameserver
 from gameserver.apps import App, is_mail_address
@@ -21,6 +22,7 @@ from gameserver.players.accounts import (
     identity_key,
 )
 from gameserver.players.mail import SUBJECT_MAX, Letter
+from gameserver.players.states import PlayerState
 from gameserver.players.tokens import Kind
 from gameserver.rpc import Access, Caller, Context, Service, Tx
 from gameserver.storage import Aborted, locks
@@ -199,6 +201,18 @@ def of_player(ctx: Context, _: Authenticate) -> list[str]:
     return [locks.player_lock(profile_id)] if profile_id else []
 
 
+class LoginReply(PlayerState, kw_only=True):
+    """The player's whole state, and what a client needs to know of its session."""
+
+    handoff_json: FreeValue = UNSET  # for who logged in with a hand-off
+    session_id: str
+    new_user: Annotated[str, Meta(description="`true` or `false`, as text.")]  # one client casts it
+    player_session_expiry: Annotated[int, Meta(description="Seconds without a packet.")]
+    max_bundle_msgs: int
+    max_kill_count: int
+    compress_if_larger: Annotated[int, Meta(description="Bytes.")]
+
+
 @service.operation(
     "AUTHENTICATE",
     tx=Tx.WRITE,
@@ -208,7 +222,7 @@ def of_player(ctx: Context, _: Authenticate) -> list[str]:
     opens_session=True,
     errors=(Redirected, PlatformNotEnabled, AppVersionObsolete, SessionLimitReached, *LOGIN_ERRORS),
 )
-async def authenticate(ctx: Context, request: Authenticate) -> dict[str, Any]:
+async def authenticate(ctx: Context, request: Authenticate) -> LoginReply:
     """Log in, and make a new player if the client asks for one. The answer is the player's whole state.
 
     A login that names an `anonymousId` lets that device come back with it as an Anonymous login, if it
@@ -230,18 +244,19 @@ async def authenticate(ctx: Context, request: Authenticate) -> dict[str, Any]:
         ctx.refuse_login(ready.verified.profile_id or "", error)
         raise
     clients = ctx.app.clients
-    state = states.show(ctx.app, player, ctx.now_ms, is_new=created)
+    shape = partial(
+        LoginReply,
+        session_id=session_id,
+        new_user="true" if created else "false",
+        player_session_expiry=ctx.app.session.life_seconds,
+        max_bundle_msgs=clients.max_bundle_messages,
+        max_kill_count=clients.max_kill_count,
+        compress_if_larger=clients.compress_if_larger,
+    )
+    reply = states.show(shape, ctx.app, player, ctx.now_ms, is_new=created)
     if ready.verified.type == "SettopHandoff":
-        state["handoffJson"] = ready.verified.handoff_data
-    return {
-        **state,
-        "sessionId": session_id,
-        "newUser": "true" if created else "false",  # as text: one client casts it
-        "playerSessionExpiry": ctx.app.session.life_seconds,
-        "maxBundleMsgs": clients.max_bundle_messages,
-        "maxKillCount": clients.max_kill_count,
-        "compressIfLarger": clients.compress_if_larger,
-    }
+        reply.handoff_json = ready.verified.handoff_data
+    return reply
 
 
 async def _mail_validation(ctx: Context, key: str) -> None:

@@ -6,13 +6,12 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.apps import App
-from gameserver.domain.economy.wallet import Balance
 from gameserver.domain.progress import experience, statistics
 from gameserver.domain.progress.experience import PlayerStatisticsSettings, Progress, ProgressEvent
 from gameserver.domain.progress.rewards import Rewards
 from gameserver.domain.progress.statistics import VALUE_MAX, InvalidStatisticName
 from gameserver.players.profiles import UnknownPlayer
-from gameserver.players.states import StatePart
+from gameserver.players.states import Balance, PlayerState, StatePart
 from gameserver.rpc import PLAYER_MERGE, PLAYER_RESET, PLAYER_STATE, Access, Context, Service, Tx
 from gameserver.storage import locks
 from gameserver.wire.errors import InvalidParameterValue, MissingParameter, NoSession
@@ -337,9 +336,13 @@ async def sys_reset_experience_of(ctx: Context, request: ResetExperienceOf) -> E
 # A player's life
 
 
-def tell_progress(app: App, stored: str | None) -> dict[str, Any]:
+def tell_progress(app: App, stored: str | None, state: PlayerState) -> None:
     """Add the player's statistics, points and level to their state."""
-    return experience.from_state(app, stored).shown()
+    progress = experience.from_state(app, stored)
+    state.statistics = progress.settings.shown(progress.values)
+    state.experience_points = progress.experience
+    state.experience_level = progress.level
+    state.xp_capped = progress.capped
 
 
 service.subscribe(PLAYER_STATE, StatePart(experience.STATE, tell_progress))

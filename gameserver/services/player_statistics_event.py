@@ -8,11 +8,11 @@ from msgspec import Meta, field
 
 from gameserver.apps import Mistake, Settings
 from gameserver.apps.definition import Name
-from gameserver.domain.economy.wallet import Balance
 from gameserver.domain.progress import experience, statistics
 from gameserver.domain.progress.experience import PlayerStatisticsSettings, ProgressEvent
 from gameserver.domain.progress.rewards import Points, Rewards
 from gameserver.domain.progress.statistics import GlobalChanges, PlayerChanges
+from gameserver.players.states import Balance
 from gameserver.rpc import Context, Service, Tx
 from gameserver.wire.errors import GameError, InvalidParameterValue
 from gameserver.wire.shapes import Reply, Request

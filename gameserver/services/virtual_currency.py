@@ -9,12 +9,11 @@ from gameserver.apps import App
 from gameserver.domain.economy import wallet
 from gameserver.domain.economy.wallet import (
     AMOUNT_MAX,
-    Balance,
     BalanceOutOfRange,
     CurrencySettings,
     InvalidCurrency,
 )
-from gameserver.players.states import StatePart
+from gameserver.players.states import Balance, PlayerState, StatePart
 from gameserver.rpc import PLAYER_MERGE, PLAYER_STATE, Access, Caller, Context, Service, Tx
 from gameserver.wire.errors import GameError, NoSession
 from gameserver.wire.shapes import Reply, Request
@@ -260,9 +259,9 @@ async def reset_peer(ctx: Context, request: ResetPeerCurrency) -> None:
 # A player's life. A data reset leaves what a player owns.
 
 
-def tell_balances(app: App, stored: str | None) -> dict[str, Any]:
+def tell_balances(app: App, stored: str | None, state: PlayerState) -> None:
     """Add the player's balances to their state."""
-    return {"currency": app.section(CurrencySettings).shown(wallet.from_state(stored))}
+    state.currency = app.section(CurrencySettings).shown(wallet.from_state(stored))
 
 
 service.subscribe(PLAYER_STATE, StatePart(wallet.STATE, tell_balances))

@@ -1,7 +1,8 @@
-"""What holds for the parameters of all operations."""
+"""What holds for the parameters and the answers of all operations."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from msgspec import NODEFAULT, UNSET, Meta
 from gameserver.app import registry
 from gameserver.domain.leaderboards.boards import BoardType
 from gameserver.wire.errors import GameError, MissingParameter
-from gameserver.wire.shapes import Request, RequestReader, read_value
+from gameserver.wire.shapes import Reply, Request, RequestReader, read_value
 
 OPERATIONS = list(registry())  # whose import brings all requests in
 
@@ -42,6 +43,18 @@ def test_null_is_as_good_as_absent(field: msgspec.structs.FieldInfo) -> None:
     absent = field.default if field.default is not NODEFAULT else field.default_factory()
     # Null beside a default of no, none or -1 means that as well; a default that says more is what it means.
     assert read == absent or (read is None and absent in (False, UNSET, -1))
+
+
+def test_every_answer_has_a_declared_shape() -> None:
+    """An object is a `Reply`; only where data names its members it is a dict of replies."""
+    undeclared = []
+    for operation in OPERATIONS:
+        kind = operation.reply
+        [*kinds] = get_args(kind) if isinstance(kind, UnionType) else [kind]
+        kinds = [get_args(kind)[1] if get_origin(kind) is dict else kind for kind in kinds]
+        if not all(kind in (None, NoneType) or issubclass(kind, Reply) for kind in kinds):
+            undeclared.append(f"{operation.wire_name}: {operation.reply}")
+    assert not undeclared, "\n".join(undeclared)
 
 
 class Part(Request):

@@ -24,10 +24,10 @@ from gameserver.apps import Declares, Refers, Settings
 from gameserver.apps.definition import Name
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
+from gameserver.players.states import Balance
 from gameserver.storage import Transaction, excluded, insert_row, json_rows, metadata, upsert
 from gameserver.storage.tables import StoredBy
 from gameserver.wire.errors import GameError
-from gameserver.wire.shapes import Reply
 
 AMOUNT_MAX = 2**53  # of a balance, and of what it was added up from: clients read numbers as doubles
 
@@ -91,16 +91,6 @@ class Kind(StrEnum):
     REVOKED = "revoked"
     RESET = "reset"
     MERGED = "merged"
-
-
-class Balance(Reply):
-    """What a player has of a currency, and what it was added up from since the last reset."""
-
-    purchased: int = 0
-    balance: int = 0
-    consumed: int = 0
-    awarded: int = 0
-    revoked: int = 0
 
 
 async def add(

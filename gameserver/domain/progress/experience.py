@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -103,15 +103,6 @@ class Progress:
     def capped(self) -> bool:
         """Whether no further points are gained."""
         return self.experience >= self.settings.experience_maximum
-
-    def shown(self) -> dict[str, Any]:
-        """Return the player's progress under the names clients know."""
-        return {
-            "statistics": self.settings.shown(self.values),
-            "experiencePoints": self.experience,
-            "experienceLevel": self.level,
-            "xpCapped": self.capped,
-        }
 
     def change(self, planned: Planned) -> None:
         """Change statistics."""

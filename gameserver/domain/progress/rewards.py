@@ -11,7 +11,7 @@ from msgspec import field as setting
 
 from gameserver.apps import App, Mistake, Settings
 from gameserver.domain.economy import wallet
-from gameserver.domain.economy.wallet import AMOUNT_MAX, Balance, CurrencyName, CurrencySettings
+from gameserver.domain.economy.wallet import AMOUNT_MAX, CurrencyName, CurrencySettings
 from gameserver.domain.progress import statistics
 from gameserver.domain.progress.statistics import (
     Change,
@@ -22,6 +22,7 @@ from gameserver.domain.progress.statistics import (
     Rule,
 )
 from gameserver.players.profiles import number
+from gameserver.players.states import Balance
 from gameserver.storage import Transaction
 
 Amount = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]

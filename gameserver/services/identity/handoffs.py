@@ -10,7 +10,7 @@ from gameserver.rpc import Access, Context, Tx
 from gameserver.services.identity.base import service
 from gameserver.wire import json
 from gameserver.wire.errors import InternalError, InvalidParameterType, InvalidParameterValue, NoSession
-from gameserver.wire.shapes import FreeObject, Request
+from gameserver.wire.shapes import FreeObject, Reply, Request
 
 HANDOFF_SECONDS = 300
 SECURITY_TOKEN_BYTES = 16
@@ -40,8 +40,16 @@ class CreateHandoffId(Request):
         return any(field is not UNSET for field in fields)
 
 
+class Handoff(Reply):
+    """What the other device logs in with: the first two, or the code."""
+
+    handoff_id: str | UnsetType = UNSET
+    security_token: str | UnsetType = UNSET
+    handoff_code: str | UnsetType = UNSET
+
+
 @service.operation("CREATE_HANDOFF_ID", tx=Tx.WRITE, access=Access.SERVER)
-async def create_handoff_id(ctx: Context, request: CreateHandoffId) -> dict[str, str]:
+async def create_handoff_id(ctx: Context, request: CreateHandoffId) -> Handoff:
     """Make what another device needs to log in as the player: it works once, and for a short time.
 
     Without fields the answer is `handoffId` and `securityToken`, for a login of type Handoff. With
@@ -53,7 +61,7 @@ async def create_handoff_id(ctx: Context, request: CreateHandoffId) -> dict[str,
     if await profiles.read(ctx.tx, ctx.app.id, profile_id) is None:
         raise NoSession("the player is gone")
     if request.wants_code:
-        return {"handoffCode": await _code(ctx, profile_id, request)}
+        return Handoff(handoff_code=await _code(ctx, profile_id, request))
     handoff_id, security_token = ctx.core.new_id(), ctx.core.random_bytes(SECURITY_TOKEN_BYTES).hex()
     made = await tokens.issue_as(
         ctx.tx,
@@ -66,7 +74,7 @@ async def create_handoff_id(ctx: Context, request: CreateHandoffId) -> dict[str,
     )
     if not made:
         raise InternalError("internal error")
-    return {"handoffId": handoff_id, "securityToken": security_token}
+    return Handoff(handoff_id=handoff_id, security_token=security_token)
 
 
 async def _code(ctx: Context, profile_id: str, request: CreateHandoffId) -> str:

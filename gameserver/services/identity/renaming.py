@@ -25,7 +25,7 @@ from gameserver.services.identity.base import (
 from gameserver.sessions import AllBut, AllOf
 from gameserver.storage import Aborted, Row, locks
 from gameserver.wire.errors import RateLimited
-from gameserver.wire.shapes import Request
+from gameserver.wire.shapes import Empty, Request
 
 # Names
 
@@ -81,7 +81,7 @@ async def verify_email(ctx: Context, request: ChangeEmailIdentity) -> Owned:
     prepare=verify_email,
     errors=(InvalidEmail, CredentialNotOwned, CredentialInUse, WrongCredentials, LockedOut, RateLimited),
 )
-async def change_email_identity(ctx: Context, request: ChangeEmailIdentity) -> dict[str, str]:
+async def change_email_identity(ctx: Context, request: ChangeEmailIdentity) -> Empty:
     """Give the caller's identity of type Email another address; its password stays.
 
     The new address is not validated yet, and links that were mailed before lead nowhere. Refused: an old
@@ -93,7 +93,7 @@ async def change_email_identity(ctx: Context, request: ChangeEmailIdentity) -> d
     await _change_address(
         ctx, ctx.player_id, owned.key, request.new_email_address, request.update_contact_email
     )
-    return {}
+    return Empty()
 
 
 class SysChangeEmailIdentity(Request):
@@ -115,7 +115,7 @@ def of_named(_: Context, request: SysChangeEmailIdentity) -> list[str]:
     locks=of_named,
     errors=(InvalidEmail, CredentialNotOwned, CredentialInUse),
 )
-async def sys_change_email_identity(ctx: Context, request: SysChangeEmailIdentity) -> dict[str, str]:
+async def sys_change_email_identity(ctx: Context, request: SysChangeEmailIdentity) -> Empty:
     """Give a player's identity of type Email another address, without their password. For servers.
 
     Refused: an old address that is not the player's, and a new one that is taken or is none.
@@ -129,7 +129,7 @@ async def sys_change_email_identity(ctx: Context, request: SysChangeEmailIdentit
     await _change_address(
         ctx, request.profile_id, key, request.new_email_address, request.update_contact_email
     )
-    return {}
+    return Empty()
 
 
 def _check_address(text: str) -> None:
@@ -202,7 +202,7 @@ PASSWORD_ERRORS = (MissingIdentity, WrongCredentials, WeakPassword, LockedOut, R
     prepare=new_email_password,
     errors=PASSWORD_ERRORS,
 )
-async def update_email_password(ctx: Context, request: NewPassword) -> dict[str, str]:
+async def update_email_password(ctx: Context, request: NewPassword) -> Empty:
     """Set the password of a player's address; they say the old one. For servers, on behalf of a player.
 
     Sessions, devices, mailed links and handoffs of the player end with the old password; the session that
@@ -218,7 +218,7 @@ async def update_email_password(ctx: Context, request: NewPassword) -> dict[str,
     prepare=new_universal_password,
     errors=PASSWORD_ERRORS,
 )
-async def update_universal_password(ctx: Context, request: NewPassword) -> dict[str, str]:
+async def update_universal_password(ctx: Context, request: NewPassword) -> Empty:
     """Set the password of a player's universal id; they say the old one. For servers, on behalf of a player.
 
     Sessions, devices, mailed links and handoffs of the player end with the old password; the session that
@@ -227,7 +227,7 @@ async def update_universal_password(ctx: Context, request: NewPassword) -> dict[
     return await _change_password(ctx)
 
 
-async def _change_password(ctx: Context) -> dict[str, str]:
+async def _change_password(ctx: Context) -> Empty:
     change: Change = ctx.prepared
     app, profile_id, session = ctx.app.id, ctx.player_id, ctx.session
     await lock_caller(ctx)
@@ -240,7 +240,7 @@ async def _change_password(ctx: Context) -> dict[str, str]:
         ctx.end_sessions(AllBut(app, profile_id, session.digest), "revoked", why="new_password")
     else:
         ctx.end_sessions(AllOf(app, profile_id), "revoked", epoch=epoch, why="new_password")
-    return {}
+    return Empty()
 
 
 # Rules

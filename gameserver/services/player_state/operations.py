@@ -1,7 +1,7 @@
 """The operations of playerState."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -10,6 +10,7 @@ from gameserver.apps import is_mail_address
 from gameserver.players import identities, links, profiles
 from gameserver.players.accounts import InvalidEmail
 from gameserver.players.profiles import Status
+from gameserver.players.states import PlayerState
 from gameserver.players.tokens import Kind
 from gameserver.rpc import PLAYER_RESET, SERVER_PROFILE_ID, Access, Context, Last, Service, Tx
 from gameserver.services.player_state.rules import (
@@ -87,7 +88,7 @@ service.keeps(profiles.KEPT)
 
 
 @service.operation("READ", tx=Tx.READ)
-async def read(ctx: Context, request: Nothing) -> dict[str, Any]:
+async def read(ctx: Context, request: Nothing) -> PlayerState:
     """Read the whole state of the caller: profile, statuses, levels, statistics, currencies."""
     state = await ctx.core.player_hooks.states.read(ctx.tx, ctx.app, ctx.player_id, ctx.now_ms)
     if state is None:

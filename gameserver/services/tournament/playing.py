@@ -5,13 +5,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from gameserver.domain.economy.wallet import Balance
 from gameserver.domain.leaderboards import CURRENT, Board, EntryType, Leaderboards, NoLeaderboard, RankedPages
 from gameserver.domain.leaderboards.boards import InvalidVersion
 from gameserver.domain.leaderboards.periods import read_time
 from gameserver.domain.leaderboards.tournaments import NotEnrolled, PlayEnded, PlayNotStarted
 from gameserver.players import profiles
 from gameserver.players.profiles import UnknownPlayer
+from gameserver.players.states import Balance
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import (

@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 
-from gameserver.domain.economy.wallet import Balance
 from gameserver.domain.leaderboards import CURRENT, Board, EntryType, Leaderboards, NoLeaderboard, no_board
 from gameserver.domain.leaderboards.boards import InvalidVersion
 from gameserver.domain.leaderboards.tournaments import NotEnrolled
+from gameserver.players.states import Balance
 from gameserver.rpc import Context, Tx
 from gameserver.services.tournament import storage
 from gameserver.services.tournament.base import (

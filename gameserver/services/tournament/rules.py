@@ -7,7 +7,7 @@ import msgspec
 from gameserver.apps import App
 from gameserver.documents.documents import data_out
 from gameserver.domain.economy import wallet
-from gameserver.domain.economy.wallet import Balance, BalanceOutOfRange, CurrencySettings
+from gameserver.domain.economy.wallet import BalanceOutOfRange, CurrencySettings
 from gameserver.domain.leaderboards import (
     BEFORE_POST,
     TEMPLATE_VERSIONS,
@@ -27,6 +27,7 @@ from gameserver.domain.leaderboards.tournaments import (
     phase_times,
     read_settings,
 )
+from gameserver.players.states import Balance
 from gameserver.rpc import Context
 from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import (

@@ -11,8 +11,70 @@ from typing import Any, Literal, NotRequired, TypedDict
 from gameserver_client.service import R, Service, typed
 
 
+class Balance(TypedDict):
+    """What a player has of a currency, and what it was added up from since the last reset."""
+
+    purchased: int
+    balance: int
+    consumed: int
+    awarded: int
+    revoked: int
+
+
 class GetServerVersionReply(TypedDict):
     serverVersion: str
+
+
+class LoginReply(TypedDict):
+    """The player's whole state, and what a client needs to know of its session."""
+
+    parentProfileId: str | None
+    experiencePoints: int
+    experienceLevel: int
+    xpCapped: bool
+    currency: dict[str, Balance]
+    statistics: dict[str, float]
+    amountSpent: int
+    refundCount: int
+    vcPurchased: int
+    vcClaimed: int
+    peerProfileIds: dict[str, str]
+    peerCurrency: dict[str, Any]
+    incoming_events: list[dict[str, Any]]
+    sent_events: list[dict[str, Any]]
+    rewards: LoginRewards
+    id: str
+    profileId: str
+    playerName: str
+    pictureUrl: str | None
+    emailAddress: str | None
+    languageCode: str | None
+    countryCode: str | None
+    timeZoneOffset: float
+    createdAt: int
+    lastLogin: int
+    previousLogin: int | None
+    loginCount: int
+    isTester: bool
+    abTestingId: int
+    summaryFriendData: Any
+    statuses: dict[str, Status]
+    server_time: int
+    handoffJson: NotRequired[Any]
+    sessionId: str
+    newUser: str
+    playerSessionExpiry: int
+    maxBundleMsgs: int
+    maxKillCount: int
+    compressIfLarger: int
+
+
+class LoginRewards(TypedDict):
+    """What the login itself has brought the player."""
+
+    rewards: dict[str, Any]
+    rewardDetails: dict[str, Any]
+    currency: dict[str, Balance]
 
 
 class ServiceParams(TypedDict):
@@ -27,6 +89,15 @@ class ServiceParams(TypedDict):
     templateId: NotRequired[str | None]
     dynamicData: NotRequired[dict[str, Any] | None]
     substitutions: NotRequired[dict[str, Any] | None]
+
+
+class Status(TypedDict):
+    """A timed status of a player, from `active_start` until `active_until` (ms since 1970)."""
+
+    activeStart: int
+    statusName: str
+    details: dict[str, Any]
+    activeUntil: int
 
 
 class AuthenticationV2Service(Service[R]):
@@ -52,7 +123,7 @@ class AuthenticationV2Service(Service[R]):
         compress_responses: bool | None = None,
         external_auth_name: str | None = None,
         extra_json: Any = None,
-    ) -> dict[str, Any]:
+    ) -> LoginReply:
         """Log in, and make a new player if the client asks for one.
 
         The answer is the player's whole state.

@@ -101,7 +101,7 @@ class IdentityService(Service[R]):
         authentication_token: str,
         new_email_address: str,
         update_contact_email: bool | None = None,
-    ) -> dict[str, str]:
+    ) -> dict[str, Any]:
         """Give the caller's identity of type Email another address; its password stays.
 
         The new address is not validated yet, and links that were mailed before lead nowhere. Refused: an

@@ -15,6 +15,16 @@ class AttributesReply(TypedDict):
     attributes: dict[str, str]
 
 
+class Balance(TypedDict):
+    """What a player has of a currency, and what it was added up from since the last reset."""
+
+    purchased: int
+    balance: int
+    consumed: int
+    awarded: int
+    revoked: int
+
+
 class ContactEmailReply(TypedDict):
     contactEmail: str
 
@@ -23,12 +33,57 @@ class LanguageCodeReply(TypedDict):
     languageCode: str
 
 
+class LoginRewards(TypedDict):
+    """What the login itself has brought the player."""
+
+    rewards: dict[str, Any]
+    rewardDetails: dict[str, Any]
+    currency: dict[str, Balance]
+
+
 class NameReply(TypedDict):
     playerName: str
 
 
 class PictureUrlReply(TypedDict):
     playerPictureUrl: str
+
+
+class PlayerState(TypedDict):
+    """A player's whole state. Times are ms since 1970."""
+
+    parentProfileId: str | None
+    experiencePoints: int
+    experienceLevel: int
+    xpCapped: bool
+    currency: dict[str, Balance]
+    statistics: dict[str, float]
+    amountSpent: int
+    refundCount: int
+    vcPurchased: int
+    vcClaimed: int
+    peerProfileIds: dict[str, str]
+    peerCurrency: dict[str, Any]
+    incoming_events: list[dict[str, Any]]
+    sent_events: list[dict[str, Any]]
+    rewards: LoginRewards
+    id: str
+    profileId: str
+    playerName: str
+    pictureUrl: str | None
+    emailAddress: str | None
+    languageCode: str | None
+    countryCode: str | None
+    timeZoneOffset: float
+    createdAt: int
+    lastLogin: int
+    previousLogin: int | None
+    loginCount: int
+    isTester: bool
+    abTestingId: int
+    summaryFriendData: Any
+    statuses: dict[str, Status]
+    server_time: int
 
 
 class Status(TypedDict):
@@ -135,7 +190,7 @@ class PlayerStateService(Service[R]):
         return self._call("LOGOUT", {})
 
     @typed
-    def read(self) -> dict[str, Any]:
+    def read(self) -> PlayerState:
         """Read the whole state of the caller: profile, statuses, levels, statistics, currencies."""
         return self._call("READ", {})
 
