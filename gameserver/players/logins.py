@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy import Update
+
 from gameserver.apps import App, is_mail_address
 from gameserver.players import identities, pairs, profiles, tokens
 from gameserver.players.accounts import (
@@ -32,22 +34,53 @@ async def log_in(
     now_ms: int,
     new_id: Callable[[], str],
     states: States = ROW_ALONE,
+    *,
+    is_whole: bool = False,
 ) -> tuple[Row, bool]:
     """Find or make the player of verified credentials; returns their row and whether they are new.
 
-    With `states` the row holds what their `show` needs. Raises `Aborted` when what was verified has changed
-    meanwhile: verify again.
+    With `states` the row holds what their `show` needs. `is_whole`: nothing else is to be written in the
+    transaction, so it may end with the login. Raises `Aborted` when what was verified has changed meanwhile:
+    verify again.
     """
-    player, is_new = await _find_or_make(tx, app, login, verified, now_ms, new_id, states)
-    device = pairs.digest(login.anonymous_id)
     own_id = verified.type == "Anonymous" and login.anonymous_id == verified.external_id
-    if device is not None and not own_id and (is_new or not player["knows_device"]):
+    device = None if own_id else pairs.digest(login.anonymous_id)
+    note = _Note(tx, device, is_whole=is_whole and _changes_nothing_else(verified))
+    player, is_new = await _find_or_make(tx, note, app, login, verified, now_ms, new_id, states)
+    if device is not None and (is_new or not player["knows_device"]):
         await pairs.add(tx, player["profile_id"], device, player["session_epoch"], now_ms)
     return player, is_new
 
 
+def _changes_nothing_else(verified: Verified) -> bool:
+    """Tell whether all that a login of a player who is there writes is that it took place."""
+    return verified.handoff is None and verified.renewed_digest is None and verified.vouched is None
+
+
+class _Note:
+    """Runs the statement that notes a login from a device."""
+
+    __slots__ = ("_device", "_is_whole", "_tx")
+
+    def __init__(self, tx: Transaction, device: str | None, *, is_whole: bool) -> None:
+        self._tx = tx
+        self._device = device
+        self._is_whole = is_whole and tx.takes_only
+
+    async def __call__(self, statement: Update, **params: Any) -> Row | None:
+        """Return the row of the player; None when there is none whom the statement means."""
+        if self._is_whole:  # unless the device is new, and is to be remembered
+            params["any_device"] = self._device is None
+            player = await self._tx.only(statement, device=self._device, **params)
+            if player is not None or self._device is None:
+                return player
+        params["any_device"] = True
+        return await self._tx.one(statement, device=self._device, **params)
+
+
 async def _find_or_make(
     tx: Transaction,
+    note: _Note,
     app: App,
     login: Login,
     verified: Verified,
@@ -59,10 +92,9 @@ async def _find_or_make(
         "new_language_code": login.language_code,
         "new_country_code": login.country_code,
         "new_time_zone_offset": login.time_zone_offset,
-        "device": pairs.digest(login.anonymous_id),
     }
     if not verified.looked_up:
-        player = await _log_in_by_possession(tx, app, login, verified, now_ms, said, states)
+        player = await _log_in_by_possession(tx, note, app, login, verified, now_ms, said, states)
         if player is not None:
             verified.profile_id = player["profile_id"]
             if player["is_disabled"]:
@@ -74,7 +106,7 @@ async def _find_or_make(
         kind = Kind.SETTOP_CODE if verified.type == "SettopHandoff" else Kind.HANDOFF
         if await tokens.redeem(tx, kind, verified.handoff, now_ms) is None:
             raise WrongCredentials("the handoff was used already, or has expired")
-        player = await tx.one(states.log_in, profile=verified.profile_id, app=app.id, now_ms=now_ms, **said)
+        player = await note(states.log_in, profile=verified.profile_id, app=app.id, now_ms=now_ms, **said)
     else:
         identity = {
             "profile": verified.profile_id,
@@ -83,10 +115,10 @@ async def _find_or_make(
             "key": verified.key,
         }
         if verified.digest is None:
-            player = await tx.one(states.log_in_with_identity, **identity, now_ms=now_ms, **said)
+            player = await note(states.log_in_with_identity, **identity, now_ms=now_ms, **said)
         else:
             password = {"digest": verified.digest}
-            player = await tx.one(states.log_in_with_password, **identity, **password, now_ms=now_ms, **said)
+            player = await note(states.log_in_with_password, **identity, **password, now_ms=now_ms, **said)
     if player is None:
         if await profiles.read(tx, app.id, verified.profile_id) is None:
             raise MissingIdentity("the identity's profile is gone")
@@ -105,6 +137,7 @@ async def _find_or_make(
 
 async def _log_in_by_possession(
     tx: Transaction,
+    note: _Note,
     app: App,
     login: Login,
     verified: Verified,
@@ -115,7 +148,7 @@ async def _log_in_by_possession(
     """Note the login of who has a device's id; None when the id is nobody's and a player is to be made."""
     identity = {"app": app.id, "type_": verified.type, "key": verified.key}
     if login.profile_id:
-        player = await tx.one(
+        player = await note(
             states.log_in_from_device,
             profile=login.profile_id,
             **identity,
@@ -124,7 +157,7 @@ async def _log_in_by_possession(
             **said,
         )
     elif app.login.anonymous_id_alone:
-        player = await tx.one(states.log_in_by_identity, **identity, now_ms=now_ms, **said)
+        player = await note(states.log_in_by_identity, **identity, now_ms=now_ms, **said)
     else:
         player = None
     if player is not None:

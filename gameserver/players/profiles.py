@@ -15,6 +15,8 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    case,
+    func,
     insert,
     select,
     text,
@@ -131,12 +133,20 @@ CREATE = insert(players).values(
     }
 )
 
-# previous_login_ms takes the old last_login_ms: the right-hand sides of one UPDATE see the row as it was.
+# A login keeps what the client does not say; previous_login_ms is null until the second one, and takes the
+# old last_login_ms: the right-hand sides of one UPDATE see the row as it was. Of somebody who is disabled
+# nothing is noted: the statement may be the whole transaction, and only its row tells that they are.
+_LOGGED_IN: dict[str, Any] = {
+    "previous_login_ms": players.c.last_login_ms,
+    "last_login_ms": bindparam("now_ms", type_=BigInteger),
+    "login_count": players.c.login_count + 1,
+    **{
+        name: func.coalesce(bindparam(f"new_{name}", type_=players.c[name].type), players.c[name])
+        for name in _VALUES
+    },
+}
 LOG_IN = update(players).values(
-    previous_login_ms=players.c.last_login_ms,
-    last_login_ms=bindparam("now_ms"),
-    login_count=players.c.login_count + 1,
-    **{name: bindparam(f"new_{name}") for name in _VALUES},
+    {name: case((players.c.is_disabled, players.c[name]), else_=value) for name, value in _LOGGED_IN.items()}
 )
 
 READ = select(*STATE).where(*THIS_PLAYER)

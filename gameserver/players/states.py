@@ -5,7 +5,8 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta, field
-from sqlalchemy import bindparam, exists, func, or_, select
+from sqlalchemy import Boolean, Update, bindparam, exists, or_, select
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import Label
 
 from gameserver.apps import App
@@ -16,21 +17,14 @@ from gameserver.players.profiles import Status
 from gameserver.storage import Row, Transaction
 from gameserver.wire.shapes import FreeValue, Reply
 
-# A login keeps what the client does not say. previous_login_ms is null until the second login.
 CREATE_PLAYER = profiles.CREATE.values(login_count=1, contact_email=bindparam("contact_email")).returning(
     *profiles.STATE
 )
-_KEPT_UNLESS_SAID = {
-    name: func.coalesce(
-        bindparam(f"new_{name}", type_=profiles.players.c[name].type), profiles.players.c[name]
-    )
-    for name in ("language_code", "country_code", "time_zone_offset")
-}
-LOG_IN = profiles.LOG_IN.where(*profiles.THIS_PLAYER).values(_KEPT_UNLESS_SAID)
+LOG_IN = profiles.LOG_IN.where(*profiles.THIS_PLAYER)
 LOG_IN_BY_IDENTITY = profiles.LOG_IN.where(
     profiles.players.c.profile_id == select(identities.c.profile_id).where(*THIS_IDENTITY).scalar_subquery(),
     profiles.players.c.app_id == bindparam("app"),
-).values(_KEPT_UNLESS_SAID)
+)
 LOG_IN_FROM_DEVICE = LOG_IN.where(or_(exists().where(*OF_PLAYER), pairs.is_known("possessed")))
 LOG_IN_WITH_IDENTITY = LOG_IN.where(exists().where(*OF_PLAYER))
 LOG_IN_WITH_PASSWORD = LOG_IN.where(exists().where(*OF_PLAYER, identities.c.digest == bindparam("digest")))
@@ -116,12 +110,18 @@ class States:
         self._parts = tuple(parts)
         columns = (*profiles.STATE, *(part.column for part in self._parts))
         self._read = select(*columns).where(*profiles.THIS_PLAYER)
-        knows_device = pairs.is_known("device").label("knows_device")
-        self.log_in = LOG_IN.returning(*columns, knows_device)
-        self.log_in_by_identity = LOG_IN_BY_IDENTITY.returning(*columns, knows_device)
-        self.log_in_from_device = LOG_IN_FROM_DEVICE.returning(*columns, knows_device)
-        self.log_in_with_identity = LOG_IN_WITH_IDENTITY.returning(*columns, knows_device)
-        self.log_in_with_password = LOG_IN_WITH_PASSWORD.returning(*columns, knows_device)
+        is_known = pairs.is_known("device")
+
+        def noting(login: Update) -> ReturningUpdate[Any]:
+            """The login from any device, or only from one that the player is known by."""
+            wanted = login.where(or_(bindparam("any_device", type_=Boolean), is_known))
+            return wanted.returning(*columns, is_known.label("knows_device"))
+
+        self.log_in = noting(LOG_IN)
+        self.log_in_by_identity = noting(LOG_IN_BY_IDENTITY)
+        self.log_in_from_device = noting(LOG_IN_FROM_DEVICE)
+        self.log_in_with_identity = noting(LOG_IN_WITH_IDENTITY)
+        self.log_in_with_password = noting(LOG_IN_WITH_PASSWORD)
 
     async def read(self, tx: Transaction, app: App, profile_id: str, now_ms: int) -> PlayerState | None:
         """Return a player's state; None when there is no such player."""

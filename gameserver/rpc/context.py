@@ -90,6 +90,7 @@ class Context:
         "effects",
         "is_over",
         "is_retry",
+        "is_whole",
         "now_ms",
         "origin",
         "packet_id",
@@ -112,6 +113,7 @@ class Context:
         self.prepared: Any = None
         self.is_over: Callable[[], bool] | None = None  # whether no further message is to begin
         self.is_retry = False  # the database gave up an earlier try: what is remembered may be old
+        self.is_whole = False  # the message is all that is committed, and no answer is stored with it
         self.effects = Effects(core.sessions, core.endings, core.audit, app, origin)
         self._tx: Transaction | None = None
         self._reserved: NewSession | None = None

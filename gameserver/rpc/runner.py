@@ -280,6 +280,7 @@ class _Run:
         ctx, effects, outcome = self.ctx, self.ctx.effects, Outcome()
         entries = outcome.entries
         ctx.use(tx)
+        ctx.is_whole = writing and self.record is None and len(self.plan) == 1
         if writing and tx is not None and len(self.plan) > 1:
             await locks.take(ctx, self.plan, self.prepared, tx)
         for index, (operation, message) in enumerate(self.plan):

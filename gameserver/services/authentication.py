@@ -234,9 +234,17 @@ async def authenticate(ctx: Context, request: Authenticate) -> LoginReply:
     """
     ready: Ready = ctx.prepared
     states = ctx.core.player_hooks.states
+    is_whole = ctx.is_whole and ctx.app.session.when_full != "refuse_newest"  # which undoes a login
     try:
         player, created = await logins.log_in(
-            ctx.tx, ctx.app, ready.login, ready.verified, ctx.now_ms, ctx.core.new_id, states
+            ctx.tx,
+            ctx.app,
+            ready.login,
+            ready.verified,
+            ctx.now_ms,
+            ctx.core.new_id,
+            states,
+            is_whole=is_whole,
         )
         profile_id: str = player["profile_id"]
         session_id = await ctx.log_in(profile_id, ready.facts, player["session_epoch"])

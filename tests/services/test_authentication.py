@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import update
 
 import gameserver
+from gameserver.admin import actions
 from gameserver.apps import load_apps
 from gameserver.players import accounts, identities, links, pairs, passwords, profiles
 from gameserver.players.mail import Letter
@@ -780,8 +781,49 @@ async def test_a_known_device_costs_one_statement_whatever_services_add_to_its_s
             await game.client().log_in("Anonymous", id_, profileId=profile_id, anonymousId=id_)
         finally:
             game.core.database.observe = None
-        seen.append(len([kind for kind in statements if kind in ("one", "all")]))
+        seen.append(len([kind for kind in statements if kind in ("one", "all", "only")]))
     assert min(seen) == 1, seen
+
+
+async def test_a_login_of_a_player_who_is_there_is_one_round_trip(game: Game, define: Define) -> None:
+    if game.core.database.dialect == "sqlite":
+        pytest.skip("no round trips")
+    define("[login]\nanonymous_id_alone = true\n")
+    id_, device = game.unique("ada"), game.unique("device")
+    ada = game.client()
+    await ada.log_in("Anonymous", id_)
+    name = {"authenticationType": "Universal", "externalId": id_, "authenticationToken": "secret"}
+    await ada.call("identity", "ATTACH", **name)
+    logins: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+        (("Anonymous", id_), {}),
+        (("Anonymous", id_), {"profileId": ada.profile_id, "anonymousId": id_}),
+        (("Universal", id_, "secret"), {}),
+        (("Universal", id_, "secret"), {"anonymousId": device}),
+    ]
+    for words, data in logins:
+        await game.client().log_in(*words, **data)  # what it remembers is known then
+        seen = game.statements()
+        await game.client().log_in(*words, **data)
+        game.core.database.observe = None
+        wrote = [kind for kind in seen if kind in ("only", "run", "later", "commit")]
+        assert wrote == ["only"], (words, data, seen)
+
+
+async def test_a_refused_login_of_a_disabled_account_is_not_noted(game: Game) -> None:
+    id_, device = game.unique("ada"), game.unique("device")
+    ada = game.client()
+    before = await ada.log_in("Universal", id_, "secret", languageCode="en")
+    game.clock.advance(5)
+    await actions.player_disable(game.server_app, APP_ID, ada.profile_id)
+    tries: list[dict[str, Any]] = [{}, {"anonymousId": device}, {"languageCode": "fr", "timeZoneOffset": 3}]
+    for data in tries:
+        refusal = await refused_login(game.client(), "Universal", id_, "secret", **data)
+        assert refusal.reason_code == 40790
+    await actions.player_enable(game.server_app, APP_ID, ada.profile_id)
+    assert await outcome_of_return(game, device, ada.profile_id) == (202, 40206)
+    state = await game.client().log_in("Universal", id_, "secret")
+    assert (state["loginCount"], state["previousLogin"]) == (2, before["lastLogin"])
+    assert (state["languageCode"], state["timeZoneOffset"]) == ("en", before["timeZoneOffset"])
 
 
 # External logins
