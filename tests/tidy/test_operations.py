@@ -11,27 +11,6 @@ from gameserver.wire.errors import GameError
 from tests.protocol.examples import REFUSED_ONLY
 
 OUR_CODES = 49_000
-# Refusals of one function for many operations: seen once, with any of them, they are seen. By service.
-SHOWN_BY_OTHERS = {
-    "entity": {"QuotaReached"},
-    "globalEntity": {"QuotaReached"},
-    "identity": {
-        "DisabledApp",
-        "EmailNotValidated",
-        "InvalidEmail",
-        "LockedOut",
-        "RateLimited",
-        "WeakPassword",
-    },
-    "leaderboard": {
-        "InvalidLeaderboardId",
-        "InvalidTournamentSettings",
-        "NotEnrolled",
-        "PlayEnded",
-        "PlayNotStarted",
-        "TooManyLeaderboards",
-    },
-}
 
 
 def outcomes() -> dict[str, set[str]]:
@@ -67,17 +46,15 @@ def test_every_operation_has_been_called_and_has_been_refused() -> None:
 @pytest.mark.usefixtures("whole_suite")
 def test_every_refusal_that_an_operation_lists_has_been_seen() -> None:
     seen = outcomes()
-    anywhere = set[str]().union(*seen.values())
     missing = []
     for operation in Registry(ALL):
         of_handler = set().union(
             *(seen[other.wire_name] for other in Registry(ALL) if other.handler is operation.handler)
         )
-        shared = SHOWN_BY_OTHERS.get(operation.service, set[str]())
         missing += [
             f"no test shows {kind.__name__} ({kind.reason_code}) of {operation.wire_name}"
             for kind in operation.errors
-            if str(kind.reason_code) not in (anywhere if kind.__name__ in shared else of_handler)
+            if str(kind.reason_code) not in of_handler
         ]
     assert not missing, "\n".join(missing)
 

@@ -4,7 +4,13 @@ from msgspec import UNSET, UnsetType
 
 from gameserver.domain.progress import experience
 from gameserver.players import identities, profiles, users
-from gameserver.players.accounts import AccountDisabled, MissingIdentity, MissingProfile, Verified
+from gameserver.players.accounts import (
+    AccountDisabled,
+    MissingIdentity,
+    MissingProfile,
+    Verified,
+    WeakPassword,
+)
 from gameserver.rpc import Context, Tx
 from gameserver.services.identity.attaching import CREDENTIAL_ERRORS, Credentials
 from gameserver.services.identity.base import DuplicateIdentityType, UnsupportedType, address, service
@@ -47,7 +53,7 @@ class Merged(Reply):
         AccountDisabled,
         UnsupportedType,
         SessionLimitReached,
-        *CREDENTIAL_ERRORS,
+        *(error for error in CREDENTIAL_ERRORS if error is not WeakPassword),
     ),
 )
 async def merge(ctx: Context, request: Credentials) -> Merged:

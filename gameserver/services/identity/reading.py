@@ -4,11 +4,14 @@ from msgspec import Raw
 
 from gameserver.players import identities
 from gameserver.players.accounts import (
+    EmailNotValidated,
+    InvalidEmail,
     Login,
     MissingIdentity,
     SwitchingProfiles,
     UnknownAuthenticationType,
     Verified,
+    WeakPassword,
     canonical_type,
     identity_key,
 )
@@ -146,6 +149,11 @@ def _data(row: Row) -> Raw | None:
 # Refreshing
 
 
+TOKEN_ERRORS = tuple(
+    error for error in CREDENTIAL_ERRORS if error not in (InvalidEmail, EmailNotValidated, WeakPassword)
+)
+
+
 class Refresh(Request):
     external_id: str
     authentication_type: str
@@ -184,7 +192,7 @@ async def verify_own(ctx: Context, request: Refresh) -> Verified:
     "REFRESH_IDENTITY",
     tx=Tx.WRITE,
     prepare=verify_own,
-    errors=(UnsupportedType, MissingIdentity, SwitchingProfiles, *CREDENTIAL_ERRORS),
+    errors=(UnsupportedType, MissingIdentity, SwitchingProfiles, *TOKEN_ERRORS),
 )
 async def refresh_identity(ctx: Context, request: Refresh) -> Refreshed:
     """Check a new token of one of the caller's identities, and note until when it is good.
