@@ -1,7 +1,6 @@
 """What an operator declares: the definition of an app, its types, loading it and keeping it up to date."""
 
 from gameserver.apps.definition import (
-    LOGIN_TYPES,
     App,
     ClientSettings,
     Definition,
@@ -10,6 +9,8 @@ from gameserver.apps.definition import (
     LoginSettings,
     MailSettings,
     Mistake,
+    Parent,
+    Peer,
     Redirect,
     ServerKey,
     SessionSettings,
@@ -22,6 +23,7 @@ from gameserver.apps.definition import (
 )
 from gameserver.apps.live import LiveApps, Reload, watch
 from gameserver.apps.loading import Apps, Problem, Sections, load_apps
+from gameserver.apps.login_types import LOGIN_TYPES
 from gameserver.apps.mail_addresses import canonical_mail_address, is_mail_address
 from gameserver.apps.references import Declares, Refers
 from gameserver.apps.sample import (
@@ -49,6 +51,8 @@ __all__ = [
     "LoginSettings",
     "MailSettings",
     "Mistake",
+    "Parent",
+    "Peer",
     "Problem",
     "Redirect",
     "Refers",

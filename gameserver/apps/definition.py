@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 from msgspec import Meta, Struct, field
 from msgspec.structs import fields
 
+from gameserver.apps.login_types import LoginTypes, allows_type, unknown_types
 from gameserver.apps.mail_addresses import is_mail_address
 from gameserver.apps.references import Declares
 from gameserver.apps.token_keys import TokenAlgorithm, unfit
@@ -234,40 +235,36 @@ class Redirect(Settings, kw_only=True):
     app_id: Annotated[AppId, Meta(description="Id of the app over there.")]
 
 
-LOGIN_TYPES = (
-    "Anonymous",
-    "Apple",
-    "Blockchain",
-    "Email",
-    "External",
-    "Facebook",
-    "FacebookLimited",
-    "GameCenter",
-    "Google",
-    "GoogleOpenId",
-    "Handoff",
-    "Nintendo",
-    "Oculus",
-    "Parse",
-    "PlaystationNetwork",
-    "PlaystationNetwork5",
-    "SettopHandoff",
-    "Steam",
-    "Twitter",
-    "Ultra",
-    "Universal",
-)
-_LOGIN_TYPES_FOLDED = frozenset(name.casefold() for name in LOGIN_TYPES)
+class Parent(Settings, kw_only=True):
+    """The app above this one: its players' profiles are the credentials of the profiles here."""
+
+    app: Annotated[AppId, Meta(description="Id of the parent app, which is one of this server.")]
+    level: Annotated[
+        Name,
+        Meta(description="What clients call the parent; unlike the levels above it. Such as Master."),
+    ]
+
+
+class Peer(Settings, kw_only=True):
+    """An app beside this one, in which players of this one may have a profile, too."""
+
+    app: Annotated[AppId, Meta(description="Id of the peer app. It names this one among its peers, too.")]
+    types: LoginTypes = None
+    may_create: Annotated[
+        bool, Meta(description="true lets an attachment make the profile there when there is none.")
+    ] = False
+
+    def mistakes(self, folder: Path) -> Iterator[Mistake]:
+        """Yield login types that do not exist."""
+        yield from unknown_types(self.types)
+        yield from super().mistakes(folder)
 
 
 class LoginSettings(Settings, kw_only=True):
     """Who may log in how, and how guessing passwords is slowed down."""
 
     enabled: Annotated[bool, Meta(description="false refuses logins; sessions that exist live on.")] = True
-    types: Annotated[
-        list[str] | None,
-        Meta(description=f"Login types that are allowed, of: {', '.join(LOGIN_TYPES)}. Absent: all."),
-    ] = None
+    types: LoginTypes = None
     failures_per_account: Annotated[
         int, Meta(ge=1, le=1000, description="Failed logins in the window that lock an account.")
     ] = 5
@@ -318,15 +315,12 @@ class LoginSettings(Settings, kw_only=True):
 
     def mistakes(self, folder: Path) -> Iterator[Mistake]:
         """Yield login types that do not exist."""
-        for index, name in enumerate(self.types or []):
-            if name.casefold() not in _LOGIN_TYPES_FOLDED:
-                yield ("types", index), f'unknown login type "{name}"; there are {", ".join(LOGIN_TYPES)}'
+        yield from unknown_types(self.types)
         yield from super().mistakes(folder)
 
     def allows(self, login_type: str) -> bool:
-        """Tell whether a login type is allowed; case does not matter, clients spell HandOff in two ways."""
-        folded = login_type.casefold()
-        return self.types is None or any(folded == name.casefold() for name in self.types)
+        """Tell whether a login type is allowed."""
+        return allows_type(self.types, login_type)
 
 
 class WebhookLogin(Settings, kw_only=True, tag_field="kind", tag="webhook"):
@@ -541,6 +535,8 @@ class Definition(Settings, kw_only=True):
     session: SessionSettings = field(default_factory=SessionSettings)
     clients: ClientSettings = field(default_factory=ClientSettings)
     redirect: Redirect | None = None
+    parent: Parent | None = None
+    peers: Annotated[dict[Name, Peer], Meta(description="Peer apps by the code that clients send.")] = {}
     login: LoginSettings = field(default_factory=LoginSettings)
     external: Annotated[
         dict[Name, ExternalLogin],

@@ -21,6 +21,7 @@ from msgspec.structs import fields
 from gameserver.apps.checking import Checker
 from gameserver.apps.definition import App, Definition, Settings
 from gameserver.apps.references import hint
+from gameserver.apps.relations import relation_mistakes
 from gameserver.apps.toml_lines import KeyPath, key_lines, nearest_line
 
 FILE_NAME = "app.toml"
@@ -143,6 +144,7 @@ class _Loader:
         self.tables = frozenset(f.encode_name for f in fields(self.file_type) if _is_table(f.type))
         self.loaded: list[tuple[App, int]] = []  # with the line of the id
         self.claims: dict[tuple[str, str], list[tuple[App, Place, str]]] = {}  # with the key
+        self.sources: dict[str, _Sources] = {}
         self.problems: list[Problem] = []
         self.broken: set[str] = set()
 
@@ -160,15 +162,23 @@ class _Loader:
                 others = ", ".join(f"{f}:{n} {k}" for a, (f, n), k in claimants if a is not app)
                 message = f"another app claims {claim} of {section} too: {others}"
                 self.report(app.path, line, key, message, file)
+        self.check_relations({app.id: app for app, _ in self.loaded})
         good = [app for app, _ in self.loaded if app.name not in self.broken]
         return Apps(good, self.problems, self.broken)
+
+    def check_relations(self, apps: dict[str, App]) -> None:
+        """Check what apps say of each other: parents and peers."""
+        for app in apps.values():
+            for path, message in relation_mistakes(apps, app):
+                file, line = self.sources[app.name].place(path)
+                self.report(app.path, line, dotted(path), message, file)
 
     def report(self, home: Path, line: int, key: str, message: str, file: Path | None = None) -> None:
         self.problems.append(Problem(str(file or home / FILE_NAME), line, key, message))
         self.broken.add(home.name)
 
     def load(self, home: Path) -> None:
-        sources = _Sources(home / FILE_NAME)
+        sources = self.sources[home.name] = _Sources(home / FILE_NAME)
 
         def report(path: KeyPath, message: str) -> None:
             file, line = sources.place(path)

@@ -97,6 +97,19 @@ refuse_common_passwords = true
 #url = "https://eu.example.com/dispatcherv2"
 #app_id = "10001"
 
+# The app above this one, where players have a profile for several games: they log in there and switch to this
+# one. Clients call it by the name of its level.
+#[parent]
+#app = "10000"
+#level = "Master"
+
+# Apps beside this one, by the code that clients send; each names this one, too. Profiles there are attached
+# with these login types (without the line: all), and made if that is said.
+#[peers.arcade]
+#app = "10002"
+#types = ["Universal", "Email"]
+#may_create = false
+
 # External logins, by the name that clients send as externalAuthName. A web service of yours decides ...
 #[external.guild]
 #kind = "webhook"

@@ -148,13 +148,14 @@ class Dispatcher:
         return app
 
     def _app_of_session(self, session: Session, digest: "Digest", headers: dict[bytes, bytes]) -> App:
-        """The session's app, if its secret, or the one of the app it logged in to, signed the packet."""
+        """The session's app, if its secret, or that of where it logged in or was before, signed it."""
         app = self.apps.find(session.app_id)
         if app is None:
             raise errors.UnknownApp("the session's app is gone")
-        home = self.apps.find(session.home_app_id)
+        others = (session.home_app_id, session.facts.get("switchedFrom"))
+        candidates = [app, *(self.apps.find(name) for name in others if isinstance(name, str))]
         if not any(
-            _is_signed(candidate, digest, headers) for candidate in (app, home) if candidate is not None
+            _is_signed(candidate, digest, headers) for candidate in candidates if candidate is not None
         ):
             raise errors.BadSignature("the signature does not fit the packet and the app's secret")
         if not app.enabled:

@@ -65,7 +65,8 @@ class PlayerState(Reply, kw_only=True):
     vc_purchased: int = 0
     vc_claimed: int = 0
     peer_profile_ids: dict[str, str] = field(default_factory=dict)
-    peer_currency: dict[str, Any] = field(default_factory=dict)
+    parent_currency: dict[str, dict[str, Balance]] = field(default_factory=dict)
+    peer_currency: dict[str, dict[str, Balance]] = field(default_factory=dict)
     incoming_events: list[dict[str, Any]] = field(default_factory=list, name="incoming_events")
     sent_events: list[dict[str, Any]] = field(default_factory=list, name="sent_events")
     rewards: LoginRewards = LoginRewards()
@@ -125,8 +126,12 @@ class States:
 
     async def read(self, tx: Transaction, app: App, profile_id: str, now_ms: int) -> PlayerState | None:
         """Return a player's state; None when there is no such player."""
-        row = await tx.one(self._read, profile=profile_id, app=app.id)
+        row = await self.row(tx, app, profile_id)
         return None if row is None else self.show(PlayerState, app, row, now_ms)
+
+    async def row(self, tx: Transaction, app: App, profile_id: str) -> Row | None:
+        """Return what `show` needs of a player; None when there is no such player."""
+        return await tx.one(self._read, profile=profile_id, app=app.id)
 
     def show(
         self, shape: Callable[..., AnyState], app: App, row: Row, now_ms: int, *, is_new: bool = False

@@ -20,7 +20,7 @@ from gameserver.players.mail import Mailer
 from gameserver.players.passwords import Passwords
 from gameserver.players.termination import Actor, SessionTermination
 from gameserver.rpc.caller import Caller, Origin, session_error
-from gameserver.rpc.effects import Effect, Effects, Ending, Opening
+from gameserver.rpc.effects import Effect, Effects, Ending, Opening, Switch
 from gameserver.rpc.last import Last
 from gameserver.sessions import (
     Ended,
@@ -36,7 +36,7 @@ from gameserver.sessions import (
 from gameserver.storage import Database, Payer, Transaction
 from gameserver.wire import json
 from gameserver.wire.clock import Clock
-from gameserver.wire.errors import GameError, NoSession, PacketTooLarge, SessionLimitReached
+from gameserver.wire.errors import GameError, InvalidRequest, NoSession, PacketTooLarge, SessionLimitReached
 
 RESERVATION_SECONDS = (
     60  # a login that crashes between its reservation and its commit blocks the player no longer
@@ -292,6 +292,17 @@ class Context:
         # The login policy may have reserved its place already. Lost in a crash, the reservation lapses.
         self.after_commit(partial(_end, self, one))
         return True
+
+    def switch(self, app: App, profile_id: str, epoch: int) -> None:
+        """Let the caller's session act for another player, of another app, once the packet is committed.
+
+        What else is in the packet is still the present player's. A call without a session, as servers make,
+        switches nothing. Raises `InvalidRequest` where the session is opened by the same packet.
+        """
+        if self.effects.opening is not None:
+            raise InvalidRequest("a switch comes in a packet after that of the login")
+        if self.session is not None and self.session.profile_id == self.profile_id:
+            self.effects.switch = Switch(app.id, profile_id, epoch)
 
     def refuse_login(self, profile_id: str, error: GameError) -> None:
         """Let the audit know that a login was refused, whatever becomes of the packet."""

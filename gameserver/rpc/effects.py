@@ -28,6 +28,14 @@ class Ending(msgspec.Struct, frozen=True):
     why: str = ""
 
 
+class Switch(msgspec.Struct, frozen=True):
+    """For whom the caller's session acts once the packet is committed; `epoch` is that player's."""
+
+    app_id: str
+    profile_id: str
+    epoch: int
+
+
 class Opening(NamedTuple):
     """The session that a login opens; with `is_reserved` its place is taken already."""
 
@@ -45,8 +53,8 @@ class Cause(NamedTuple):
     answer: bytes
 
 
-Mark = tuple[Opening | None, int, int, int]
-"""How much is to happen so far: the session of a login, ends, events, the rest."""
+Mark = tuple[Opening | None, int, int, int, Switch | None]
+"""How much is to happen so far: the session of a login, ends, events, the rest, and the switch."""
 
 
 class Effects:
@@ -63,6 +71,7 @@ class Effects:
         "opening",
         "outbox",
         "refusals",
+        "switch",
     )
 
     def __init__(
@@ -81,15 +90,16 @@ class Effects:
         self.endings: list[Ending] = []
         self.events: list[bytes] = []  # as JSON, for the caller, with this very answer
         self.outbox: list[Effect] = []
+        self.switch: Switch | None = None
         self.refusals: list[tuple[str, GameError]] = []  # of logins: whom they asked for, and why not
 
     def mark(self) -> Mark:
         """Note how much is to happen, before a message that may be refused."""
-        return self.opening, len(self.endings), len(self.events), len(self.outbox)
+        return self.opening, len(self.endings), len(self.events), len(self.outbox), self.switch
 
     def rollback_to(self, mark: Mark) -> None:
         """Forget what a message wanted that was refused after all. That a login was refused stays true."""
-        self.opening, endings, events, outbox = mark
+        self.opening, endings, events, outbox, self.switch = mark
         del self.endings[endings:], self.events[events:], self.outbox[outbox:]
 
     async def open_session(self, by: Actor) -> GameError | None:

@@ -6,7 +6,7 @@ answer, whichever process it reaches and whatever crashed in between.
 
 import contextlib
 
-from gameserver.apps import App
+from gameserver.apps import App, LiveApps
 from gameserver.rpc.caller import SERVER_PROFILE_ID, Caller, Origin, session_error
 from gameserver.rpc.context import Context
 from gameserver.rpc.recording import PacketRecord, Repeated
@@ -111,10 +111,15 @@ class Packets:
             case RateLimited():
                 return _refused(packet, errors.RateLimited("too many packets in a minute")), session
 
-    def _count(self, ctx: Context, session: Session) -> errors.RateLimited | None:
-        """Count a packet of a player; returns the refusal of one too many."""
+    def _count(self, ctx: Context, session: Session) -> GameError | None:
+        """Count a packet of a player; returns why it is refused: one too many, an app that is disabled."""
         if ctx.caller is not Caller.CLIENT:
             return None
+        if session.home_app_id != session.app_id:
+            home = self.core.get(LiveApps).find(session.home_app_id)
+            if home is None or not home.enabled:
+                reason = None if home is None else home.disabled_reason
+                return errors.DisabledApp("the app of the login is disabled", disabledReason=reason or {})
         try:
             self.core.quotas.call(ctx.app, session.home_profile_id, ctx.now_ms)
         except errors.RateLimited as refusal:

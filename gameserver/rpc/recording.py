@@ -6,10 +6,10 @@ import msgspec
 
 from gameserver.rpc.answer_template import RowNeeded, TemplateRow
 from gameserver.rpc.context import Context
-from gameserver.rpc.effects import Cause, Effects, Ending, end
+from gameserver.rpc.effects import Cause, Effects, Ending, Switch, end
 from gameserver.rpc.last import Last
 from gameserver.rpc.runner import Outcome, PacketFailed
-from gameserver.sessions import Ended, Session
+from gameserver.sessions import Ended, One, Session
 from gameserver.storage import Aborted, CommitUnknown, Transaction, answers
 from gameserver.wire import errors, json
 from gameserver.wire.packet import bundle, success
@@ -43,7 +43,7 @@ class PacketRecord:
         self, tx: Transaction, last: Last[Any], entries: list[bytes], effects: Effects
     ) -> bytes | None:
         """Run a statement that is the whole transaction, and have it store the answer, which has blanks."""
-        if not tx.takes_only or effects.endings:
+        if not tx.takes_only or effects.endings or effects.switch is not None:
             return None
         row = TemplateRow(last.statement, last.known)
         try:
@@ -76,7 +76,7 @@ class PacketRecord:
         stored = answer
         if effects.opening is not None:  # a copy of the database must open no account
             stored = answer.replace((effects.opening.session.session_id or "").encode(), b"")
-        note = json.encode(effects.endings).decode() if effects.endings else None
+        note = _note_text(effects)
         await answers.store(
             tx, self._digest, self._packet_id, self._body_hash, stored, note, self._ctx.now_ms
         )
@@ -110,6 +110,10 @@ class PacketRecord:
         answer = outcome.answer
         if answer is None:
             answer = bundle(self._packet_id, outcome.entries, effects.events)
+        if effects.switch is not None:
+            await self._switch(session, effects.switch)
+            if not effects.endings:
+                await self._note_done()
         if effects.endings:
             ended = await effects.end_sessions(ctx.by, self._cause(answer))
             if outcome.wrote:
@@ -137,6 +141,13 @@ class PacketRecord:
             return found.reason != "unknown"
         return found.last_packet_id > self._packet_id
 
+    async def _switch(self, session: Session, switch: Switch) -> None:
+        """Let the session act for another player; it ends where that player's sessions have all ended."""
+        done = await self._core.sessions.switch(session, switch.app_id, switch.profile_id, switch.epoch)
+        if isinstance(done, Ended):
+            one = One(digest=session.digest)
+            await self._core.endings.end(self._ctx.app, one, "revoked", self._ctx.by)
+
     def _cause(self, answer: bytes) -> Cause:
         return Cause(self._digest, self._packet_id, self._body_hash, answer)
 
@@ -153,8 +164,14 @@ class PacketRecord:
         if stored is None or stored.body_hash != self._body_hash:
             return None
         if stored.note is not None:
-            ctx, endings = self._ctx, _read_note(stored.note)
-            await end(self._core.endings, ctx.app, endings, ctx.by, self._cause(stored.answer))
+            ctx, note = self._ctx, _read_note(stored.note)
+            if isinstance(note, list):
+                note = _Note(note)
+            if note.switch is not None:
+                session = await self._core.sessions.peek_digest(self._digest)
+                if isinstance(session, Session):
+                    await self._switch(session, note.switch)
+            await end(self._core.endings, ctx.app, note.endings, ctx.by, self._cause(stored.answer))
             await self._note_done()
         return stored
 
@@ -166,4 +183,17 @@ class PacketRecord:
         return stored.answer
 
 
-_read_note = msgspec.json.Decoder(list[Ending]).decode
+class _Note(msgspec.Struct):
+    """What a crash must not make forgotten. A list of ends is one as well, and all that most need."""
+
+    endings: list[Ending]
+    switch: Switch | None = None
+
+
+_read_note = msgspec.json.Decoder(list[Ending] | _Note).decode
+
+
+def _note_text(effects: Effects) -> str | None:
+    if effects.switch is not None:
+        return json.encode(_Note(effects.endings, effects.switch)).decode()
+    return json.encode(effects.endings).decode() if effects.endings else None

@@ -221,7 +221,8 @@ class _Run:
 
     async def _attempt(self, tx: Transaction) -> Outcome:
         outcome = await self._run_messages(tx, writing=True)
-        outcome.wrote = tx.writes > 0
+        # A switch is kept as well: a repeat would be another player's call.
+        outcome.wrote = tx.writes > 0 or self.ctx.effects.switch is not None
         if outcome.wrote and outcome.answer is None and self.record is not None:
             outcome.answer = await self.record.keep(tx, outcome.entries, self.ctx.effects)
         return outcome

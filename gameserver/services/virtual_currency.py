@@ -1,11 +1,12 @@
 """virtualCurrency: what a player owns in currencies of the game."""
 
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta, field
 
-from gameserver.apps import App
+from gameserver.apps import App, LiveApps
 from gameserver.domain.economy import wallet
 from gameserver.domain.economy.wallet import (
     AMOUNT_MAX,
@@ -13,8 +14,11 @@ from gameserver.domain.economy.wallet import (
     CurrencySettings,
     InvalidCurrency,
 )
+from gameserver.players import profile_links
+from gameserver.players.profile_links import PARENT, InvalidPeer, NoParent, NoPeer, UnknownLevel
 from gameserver.players.states import Balance, PlayerState, StatePart
 from gameserver.rpc import PLAYER_MERGE, PLAYER_STATE, Access, Caller, Context, Service, Tx
+from gameserver.storage import Aborted, Transaction, locks
 from gameserver.wire.errors import GameError, NoSession
 from gameserver.wire.shapes import Reply, Request
 
@@ -40,18 +44,6 @@ class ChangedByClient(GameError):
     reason_code = 40491
 
 
-class NoParent(GameError):
-    """The player has no profile in a parent app."""
-
-    reason_code = 40380
-
-
-class NoPeer(GameError):
-    """The player has no profile in a peer app."""
-
-    reason_code = 40519
-
-
 # Operations
 
 
@@ -68,7 +60,7 @@ class GetCurrency(Request):
 
 
 class GetCurrencyReply(CurrencyReply):
-    """Balances; those in parent and peer apps by the name of the app."""
+    """Balances; those in parent apps by the name of the level, those in peers by their code."""
 
     parent_currency: dict[str, Any] = field(default_factory=dict)
     peer_currency: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +72,8 @@ async def get_currency(ctx: Context, request: GetCurrency) -> GetCurrencyReply:
     balances = await _read(ctx)
     if request.vc_id:
         balances = {name: balance for name, balance in balances.items() if name == request.vc_id}
-    return GetCurrencyReply(currency_map=balances)
+    above, beside = await _balances_elsewhere(ctx)
+    return GetCurrencyReply(currency_map=balances, parent_currency=above, peer_currency=beside)
 
 
 class ChangeCurrency(Request):
@@ -140,7 +133,7 @@ async def get_types(ctx: Context, request: Nothing) -> CurrencyTypes:
     return CurrencyTypes(currencies=list(ctx.section(CurrencySettings).currencies))
 
 
-# Operations on parent and peer apps. Apps stand alone so far: nobody has a parent or a peer.
+# Operations on parent and peer apps
 
 
 class ParentCurrencyTypes(Reply):
@@ -149,8 +142,9 @@ class ParentCurrencyTypes(Reply):
 
 @service.operation("SYS_GET_PARENT_CURRENCY_TYPES", tx=Tx.NONE, access=Access.SERVER)
 async def get_parent_types(ctx: Context, request: Nothing) -> ParentCurrencyTypes:
-    """List the currencies of the app's parents, by the parent's name. An app without parents has none."""
-    return ParentCurrencyTypes(parent_currencies={})
+    """List the currencies of the app's parents, by the name of the level. An app without parents has none."""
+    above = profile_links.ancestors(ctx.core.get(LiveApps), ctx.app)
+    return ParentCurrencyTypes(parent_currencies={level: _names(app) for level, app in above})
 
 
 class PeerCurrencyTypes(Reply):
@@ -160,7 +154,11 @@ class PeerCurrencyTypes(Reply):
 @service.operation("SYS_GET_PEER_CURRENCY_TYPES", tx=Tx.NONE, access=Access.SERVER)
 async def get_peer_types(ctx: Context, request: Nothing) -> PeerCurrencyTypes:
     """List the currencies of the app's peers, by the name of the peer. An app without peers has none."""
-    return PeerCurrencyTypes(peer_currencies={})
+    apps = ctx.core.get(LiveApps)
+    peers = {code: apps.find(peer.app) for code, peer in ctx.app.peers.items()}
+    return PeerCurrencyTypes(
+        peer_currencies={code: _names(app) for code, app in peers.items() if app is not None}
+    )
 
 
 class GetParentCurrency(GetCurrency):
@@ -193,67 +191,206 @@ class ResetParentCurrency(Request):
 
 
 class ResetPeerCurrency(Request):
+    """The reference says `peer` or `peerCode`."""
+
     peer_code: str | None = None
+    peer: str | None = None
 
 
-@service.operation("GET_PARENT_VC", tx=Tx.NONE, errors=(NoParent, NoPeer))
+class Elsewhere(NamedTuple):
+    """The profile in another app whose balances are meant."""
+
+    app: App
+    profile_id: str
+
+    @property
+    def settings(self) -> CurrencySettings:
+        """The currencies of that app."""
+        return self.app.section(CurrencySettings)
+
+
+async def at_parent(ctx: Context, request: ChangeParentCurrency | ResetParentCurrency) -> Elsewhere:
+    """Find the player's profile in the parent app."""
+    async with ctx.core.database.read() as tx:
+        return await _at_parent(ctx, tx, request.level_name)
+
+
+async def at_peer(ctx: Context, request: ChangePeerCurrency | ResetPeerCurrency) -> Elsewhere:
+    """Find the player's profile in the peer app."""
+    async with ctx.core.database.read() as tx:
+        return await _at_peer(ctx, tx, request.peer_code or request.peer)
+
+
+def of_elsewhere(ctx: Context, _: Request) -> list[str]:
+    """Return the lock of the player whose balances are meant."""
+    there: Elsewhere = ctx.prepared
+    return [locks.player_lock(there.profile_id)]
+
+
+PARENT_ERRORS = (NoParent, UnknownLevel)
+PEER_ERRORS = (NoPeer, InvalidPeer)
+
+
+@service.operation("GET_PARENT_VC", tx=Tx.READ, errors=(*PARENT_ERRORS, *PEER_ERRORS))
 async def get_parent_currency(ctx: Context, request: GetParentCurrency) -> CurrencyReply:
-    """Read the caller's balances in a parent app. Refused: players without a profile there."""
-    raise _no_peer() if request.peer and not request.level_name else _no_parent()
+    """Read the caller's balances in a parent app, the nearest one where no level is named.
+
+    Refused: players without a profile there, and levels that the app does not have.
+    """
+    if request.peer and not request.level_name:
+        there = await _at_peer(ctx, ctx.tx, request.peer)
+    else:
+        there = await _at_parent(ctx, ctx.tx, request.level_name)
+    return await _balances_there(ctx, there, request.vc_id)
 
 
-@service.operation("GET_PEER_VC", tx=Tx.NONE, errors=(NoPeer,))
+@service.operation("GET_PEER_VC", tx=Tx.READ, errors=PEER_ERRORS)
 async def get_peer_currency(ctx: Context, request: GetPeerCurrency) -> CurrencyReply:
-    """Read the caller's balances in a peer app. Refused: players without a profile there."""
-    raise _no_peer()
+    """Read the caller's balances in a peer app. Refused: players without a profile there, unknown peers."""
+    there = await _at_peer(ctx, ctx.tx, request.peer_code or request.peer)
+    return await _balances_there(ctx, there, request.vc_id)
 
 
-@service.operation("AWARD_PARENT_VC", tx=Tx.NONE, access=Access.SERVER, errors=(NoParent,))
+@service.operation(
+    "AWARD_PARENT_VC",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    prepare=at_parent,
+    locks=of_elsewhere,
+    errors=(*PARENT_ERRORS, InvalidCurrency, BalanceOutOfRange),
+)
 async def award_parent(ctx: Context, request: ChangeParentCurrency) -> CurrencyReply:
-    """Give a player a currency of a parent app. Refused: players without a profile there."""
-    raise _no_parent()
+    """Give a player a currency of a parent app, and return all balances there.
+
+    Refused: unknown currencies, and players without a profile there.
+    """
+    there = await _still_at_parent(ctx, request)
+    currency = there.settings.check(request.vc_id)
+    await wallet.add(ctx.tx, there.profile_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
+    return await _balances_there(ctx, there)
 
 
-@service.operation("CONSUME_PARENT_VC", tx=Tx.NONE, access=Access.SERVER, errors=(NoParent,))
+@service.operation(
+    "CONSUME_PARENT_VC",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    prepare=at_parent,
+    locks=of_elsewhere,
+    errors=(*PARENT_ERRORS, InvalidCurrency, BalanceOutOfRange),
+)
 async def consume_parent(ctx: Context, request: ChangeParentCurrency) -> CurrencyReply:
-    """Let a player pay in a currency of a parent app. Refused: players without a profile there."""
-    raise _no_parent()
+    """Let a player pay in a currency of a parent app, and return all balances there.
+
+    Refused: more than the player has, unknown currencies, and players without a profile there.
+    """
+    there = await _still_at_parent(ctx, request)
+    currency = there.settings.check(request.vc_id)
+    await wallet.take(ctx.tx, there.profile_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
+    return await _balances_there(ctx, there)
 
 
-@service.operation("REVOKE_PARENT_VC", tx=Tx.NONE, access=Access.SERVER, errors=(NoParent,))
+@service.operation(
+    "REVOKE_PARENT_VC",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    prepare=at_parent,
+    locks=of_elsewhere,
+    errors=(*PARENT_ERRORS, InvalidCurrency, BalanceOutOfRange),
+)
 async def revoke_parent(ctx: Context, request: ChangeParentCurrency) -> CurrencyReply:
-    """Take back a currency of a parent app. Refused: players without a profile there."""
-    raise _no_parent()
+    """Take back a currency of a parent app, and return all balances there.
+
+    Refused: unknown currencies, and players without a profile there.
+    """
+    there = await _still_at_parent(ctx, request)
+    currency = there.settings.check(request.vc_id)
+    await wallet.revoke(ctx.tx, there.profile_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
+    return await _balances_there(ctx, there)
 
 
-@service.operation("RESET_PARENT_VC", tx=Tx.NONE, access=Access.SERVER, errors=(NoParent,))
+@service.operation(
+    "RESET_PARENT_VC",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    prepare=at_parent,
+    locks=of_elsewhere,
+    errors=PARENT_ERRORS,
+)
 async def reset_parent(ctx: Context, request: ResetParentCurrency) -> None:
     """Set a player's balances in a parent app to zero. Refused: players without a profile there."""
-    raise _no_parent()
+    there = await _still_at_parent(ctx, request)
+    await wallet.reset(ctx.tx, there.profile_id, _key(ctx), ctx.now_ms)
 
 
-@service.operation("AWARD_PEER_VC", tx=Tx.NONE, access=Access.SERVER, errors=(NoPeer,))
+@service.operation(
+    "AWARD_PEER_VC",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    prepare=at_peer,
+    locks=of_elsewhere,
+    errors=(*PEER_ERRORS, InvalidCurrency, BalanceOutOfRange),
+)
 async def award_peer(ctx: Context, request: ChangePeerCurrency) -> CurrencyReply:
-    """Give a player a currency of a peer app. Refused: players without a profile there."""
-    raise _no_peer()
+    """Give a player a currency of a peer app, and return all balances there.
+
+    Refused: unknown currencies, and players without a profile there.
+    """
+    there = await _still_at_peer(ctx, request)
+    currency = there.settings.check(request.vc_id)
+    await wallet.add(ctx.tx, there.profile_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
+    return await _balances_there(ctx, there)
 
 
-@service.operation("CONSUME_PEER_VC", tx=Tx.NONE, access=Access.SERVER, errors=(NoPeer,))
+@service.operation(
+    "CONSUME_PEER_VC",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    prepare=at_peer,
+    locks=of_elsewhere,
+    errors=(*PEER_ERRORS, InvalidCurrency, BalanceOutOfRange),
+)
 async def consume_peer(ctx: Context, request: ChangePeerCurrency) -> CurrencyReply:
-    """Let a player pay in a currency of a peer app. Refused: players without a profile there."""
-    raise _no_peer()
+    """Let a player pay in a currency of a peer app, and return all balances there.
+
+    Refused: more than the player has, unknown currencies, and players without a profile there.
+    """
+    there = await _still_at_peer(ctx, request)
+    currency = there.settings.check(request.vc_id)
+    await wallet.take(ctx.tx, there.profile_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
+    return await _balances_there(ctx, there)
 
 
-@service.operation("REVOKE_PEER_VC", tx=Tx.NONE, access=Access.SERVER, errors=(NoPeer,))
+@service.operation(
+    "REVOKE_PEER_VC",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    prepare=at_peer,
+    locks=of_elsewhere,
+    errors=(*PEER_ERRORS, InvalidCurrency, BalanceOutOfRange),
+)
 async def revoke_peer(ctx: Context, request: ChangePeerCurrency) -> CurrencyReply:
-    """Take back a currency of a peer app. Refused: players without a profile there."""
-    raise _no_peer()
+    """Take back a currency of a peer app, and return all balances there.
+
+    Refused: unknown currencies, and players without a profile there.
+    """
+    there = await _still_at_peer(ctx, request)
+    currency = there.settings.check(request.vc_id)
+    await wallet.revoke(ctx.tx, there.profile_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
+    return await _balances_there(ctx, there)
 
 
-@service.operation("RESET_PEER_VC", tx=Tx.NONE, access=Access.SERVER, errors=(NoPeer,))
+@service.operation(
+    "RESET_PEER_VC",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    prepare=at_peer,
+    locks=of_elsewhere,
+    errors=PEER_ERRORS,
+)
 async def reset_peer(ctx: Context, request: ResetPeerCurrency) -> None:
     """Set a player's balances in a peer app to zero. Refused: players without a profile there."""
-    raise _no_peer()
+    there = await _still_at_peer(ctx, request)
+    await wallet.reset(ctx.tx, there.profile_id, _key(ctx), ctx.now_ms)
 
 
 # A player's life. A data reset leaves what a player owns.
@@ -264,7 +401,19 @@ def tell_balances(app: App, stored: str | None, state: PlayerState) -> None:
     state.currency = app.section(CurrencySettings).shown(wallet.from_state(stored))
 
 
+def tell_relatives(app: App, stored: str | None, state: PlayerState) -> None:
+    """Add the player's profiles in other apps to their state, with what they own there."""
+    found = wallet.from_links(stored)
+    if app.parent is not None and PARENT in found:
+        state.parent_profile_id, balances = found[PARENT]
+        state.parent_currency = {app.parent.level: balances}
+    for code in app.peers:
+        if code in found:
+            state.peer_profile_ids[code], state.peer_currency[code] = found[code]
+
+
 service.subscribe(PLAYER_STATE, StatePart(wallet.STATE, tell_balances))
+service.subscribe(PLAYER_STATE, StatePart(wallet.LINKED_STATE, tell_relatives))
 
 
 @service.on(PLAYER_MERGE)
@@ -296,9 +445,58 @@ async def _read(ctx: Context) -> dict[str, Balance]:
     return ctx.section(CurrencySettings).shown(stored)
 
 
-def _no_parent() -> NoParent:
-    return NoParent("the player has no profile in a parent app")
+async def _at_parent(ctx: Context, tx: Transaction, level: str | None) -> Elsewhere:
+    if ctx.app.parent is None:
+        raise NoParent("the app has no parent, and so no player has")
+    found = await profile_links.at_level(tx, ctx.core.get(LiveApps), ctx.app, ctx.player_id, level)
+    return Elsewhere(*found)
 
 
-def _no_peer() -> NoPeer:
-    return NoPeer("the player has no profile in a peer app")
+async def _at_peer(ctx: Context, tx: Transaction, code: str | None) -> Elsewhere:
+    if not ctx.app.peers:
+        raise NoPeer("the app has no peers, and so no player has")
+    return Elsewhere(*await profile_links.at_peer(tx, ctx.core.get(LiveApps), ctx.app, ctx.player_id, code))
+
+
+async def _still_at_parent(ctx: Context, request: ChangeParentCurrency | ResetParentCurrency) -> Elsewhere:
+    return _unchanged(ctx, await _at_parent(ctx, ctx.tx, request.level_name))
+
+
+async def _still_at_peer(ctx: Context, request: ChangePeerCurrency | ResetPeerCurrency) -> Elsewhere:
+    return _unchanged(ctx, await _at_peer(ctx, ctx.tx, request.peer_code or request.peer))
+
+
+def _unchanged(ctx: Context, there: Elsewhere) -> Elsewhere:
+    """Return whom the packet has locked, if the caller's links lead there still."""
+    if there.profile_id != ctx.prepared.profile_id:
+        raise Aborted("the player was attached to another profile meanwhile")
+    return there
+
+
+async def _balances_there(ctx: Context, there: Elsewhere, only: str | None = None) -> CurrencyReply:
+    stored = await wallet.balances(ctx.tx, there.app.id, there.profile_id)
+    if stored is None:
+        raise Aborted("the profile there has just been deleted")
+    balances = there.settings.shown(stored)
+    if only:
+        balances = {name: balance for name, balance in balances.items() if name == only}
+    return CurrencyReply(currency_map=balances)
+
+
+async def _balances_elsewhere(
+    ctx: Context,
+) -> tuple[dict[str, dict[str, Balance]], dict[str, dict[str, Balance]]]:
+    """Return the balances of the caller's profiles above, by level, and in peers, by code."""
+    apps, profile_id, above, beside = ctx.core.get(LiveApps), ctx.player_id, {}, {}
+    with suppress(NoParent):
+        for level, app in profile_links.ancestors(apps, ctx.app):
+            profile_id = await profile_links.parent_of(ctx.tx, profile_id, app)
+            above[level] = (await _balances_there(ctx, Elsewhere(app, profile_id))).currency_map
+    for code in ctx.app.peers:
+        with suppress(NoPeer, InvalidPeer):
+            beside[code] = (await _balances_there(ctx, await _at_peer(ctx, ctx.tx, code))).currency_map
+    return above, beside
+
+
+def _names(app: App) -> list[str]:
+    return list(app.section(CurrencySettings).currencies)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from gameserver.sessions.ids import TAG_LENGTH, digest_of, is_digest, new_session_id, tag_of
 from gameserver.sessions.interface import END_REASONS, AllOf, NewSession, One, Selector, Session
 
@@ -25,6 +27,14 @@ def make_session(new: NewSession, now: int, random: Callable[[int], bytes]) -> t
         last_packet_id=new.packet_id,
         last_used_ms=now,
     )
+
+
+def switched(session: Session, app_id: str, profile_id: str) -> Session:
+    """Return the session as it acts for another app and profile."""
+    facts = session.facts
+    if app_id != session.app_id:  # a repeat of the switch changes nothing more
+        facts = {**facts, "switchedFrom": session.app_id}
+    return msgspec.structs.replace(session, app_id=app_id, profile_id=profile_id, facts=facts)
 
 
 def check_end(selector: Selector, reason: str, packet_id: int | None, by: str, epoch: int | None) -> str:

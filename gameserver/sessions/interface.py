@@ -13,6 +13,7 @@ RATE_WINDOW_SECONDS = 60
 LEASE_SECONDS = 15  # how long a process may be silent about a packet it runs
 TOMBSTONE_SECONDS = 900  # how long an ended or expired session is told from one that never was
 LOCK_MEMORY_SECONDS = 86_400  # how long after a lock the next one is longer
+SWITCHED_SECONDS = 90 * 86_400  # how long after its switch a session is found by whom it acts for
 FENCE_SECONDS = 600  # longer than any login takes between what it saw of the player and its session
 
 Reason = Literal["expired", "logged_out", "replaced", "revoked", "disabled", "unknown"]
@@ -27,8 +28,9 @@ class SessionsUnavailable(Exception):
 class Session(msgspec.Struct, array_like=True):
     """A session as a packet needs to know it. The digest names it; its id is known to the client alone.
 
-    `app_id` and `profile_id` are those it acts for now; with the `home_` ones it logged in, and selectors,
-    lists and counts go by these. `life_seconds` is how long it lives after its last packet.
+    `app_id` and `profile_id` are those it acts for now; with the `home_` ones it logged in, and lists and
+    counts go by these. Selectors go by both: who ends a player's sessions ends those that act for them, too.
+    `life_seconds` is how long it lives after its last packet.
     """
 
     digest: str
@@ -165,7 +167,7 @@ class One(msgspec.Struct, frozen=True, tag=True):
 
 
 class AllOf(msgspec.Struct, frozen=True, tag=True):
-    """All sessions of a player of an app."""
+    """All sessions of a player of an app, and those of others that act for the player."""
 
     app_id: str
     profile_id: str
@@ -180,7 +182,7 @@ class AllBut(msgspec.Struct, frozen=True, tag=True):
 
 
 class AllOfApp(msgspec.Struct, frozen=True, tag=True):
-    """Every session of an app that is open when the end begins."""
+    """Every session of an app, or that acts for one of its players, that is open when the end begins."""
 
     app_id: str
 
@@ -279,8 +281,16 @@ class SessionStore(Protocol):
     async def sweep(self, app_id: str) -> int:
         """Forget lapsed sessions in the app's index; returns how many. Call it for each app every minute."""
 
-    async def switch(self, session: Session, app_id: str, profile_id: str) -> Session | Ended:
-        """Let the session act for another app and profile. Where it logged in stays."""
+    async def switch(
+        self, session: Session, app_id: str, profile_id: str, epoch: int | None = None
+    ) -> Session | Ended:
+        """Let the session act for another app and profile. Where it logged in stays.
+
+        From here on it ends with the sessions of that profile as well. `epoch` is that player's, as the
+        switch has seen it: `Ended` when all their sessions were ended with a higher one meanwhile. The
+        session itself is then as it was. Several steps; whoever repeats them gets to the same end. The app it
+        acted for before is among its facts, as `switchedFrom`.
+        """
 
     async def hit(self, key: str, limit: int, window_seconds: int, cost: int = 1) -> bool:
         """Count `cost` hits on a key; False, uncounted, when that exceeds `limit` in the window.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from gameserver.sessions.checks import check_end, make_session, positive
+from gameserver.sessions.checks import check_end, make_session, positive, switched
 from gameserver.sessions.ids import DIGEST_LENGTH, TAG_LENGTH, digest_of, tag_of
 from gameserver.sessions.interface import (
     FENCE_SECONDS,
@@ -126,6 +126,7 @@ class MemorySessions:
         ] = {}  # the names of facts, which are the same in most sessions
         self._names: list[tuple[str, ...]] = []  # by shape
         self._apps: dict[str, dict[str, None]] = {}
+        self._acting: dict[str, dict[str, str]] = {}  # like _players: by the app and player they act for
         self._due = Wheel(DIGEST_LENGTH)
         self._fences = Marks()  # epoch, until
         self._counts = Marks()  # start, hits
@@ -286,13 +287,31 @@ class MemorySessions:
         record.renew(now)
         return self._session(digest, record)
 
-    async def switch(self, session: Session, app_id: str, profile_id: str) -> Session | Ended:
+    async def switch(
+        self, session: Session, app_id: str, profile_id: str, epoch: int | None = None
+    ) -> Session | Ended:
         """Let the session act for another app and profile."""
-        record = self._find(session.digest, self._clock.ms())
+        now = self._clock.ms()
+        record = self._find(session.digest, now)
         if isinstance(record, Ended):
             return record
+        if epoch is not None and epoch < self._fence_epoch(app_id, profile_id, now):
+            return Ended("revoked")
+        self._acts_no_more(session.digest, record)
+        record.facts = _encode(switched(session, app_id, profile_id).facts)
         record.app_id, record.profile_id = app_id, profile_id
+        if (app_id, profile_id) != (record.home_app_id, record.home_profile_id):
+            acting = self._acting.setdefault(app_id, {})
+            acting[profile_id] = f"{acting.get(profile_id, '')} {session.digest}".strip()
         return self._session(session.digest, record)
+
+    def _acts_no_more(self, digest: str, record: _Record) -> None:
+        """Forget whom a session acts for, where that is not the player who logged in."""
+        acting = self._acting.get(record.app_id)
+        if acting is not None and digest in acting.get(record.profile_id, ""):
+            rest = " ".join(other for other in acting.pop(record.profile_id).split() if other != digest)
+            if rest:
+                acting[record.profile_id] = rest
 
     def _find(self, digest: str, now: int) -> _Record | Ended:
         record = self._records.get(digest)
@@ -341,6 +360,7 @@ class MemorySessions:
             players[profile_id] = f"{listed} {digest}" if listed else digest
 
     def _unlist(self, digest: str, record: _Record) -> None:
+        self._acts_no_more(digest, record)
         self._apps.get(record.home_app_id, {}).pop(digest, None)
         players = self._players.get(record.home_app_id, {})
         listed = players.get(record.home_profile_id, "")
@@ -390,12 +410,14 @@ class MemorySessions:
             case One():
                 return [by]
             case AllOfApp(app_id=app_id):
-                return list(self._apps.get(app_id, {}))
+                acting = " ".join(self._acting.get(app_id, {}).values()).split()
+                return list(dict.fromkeys([*self._apps.get(app_id, {}), *acting]))
             case AllOf(app_id=app_id, profile_id=profile_id):
                 keep = ""
             case AllBut(app_id=app_id, profile_id=profile_id, keep=keep):
                 pass
-        chosen = [digest for digest in self._opened(app_id, profile_id) if digest != keep]
+        acting = self._acting.get(app_id, {}).get(profile_id, "").split()
+        chosen = [digest for digest in [*self._opened(app_id, profile_id), *acting] if digest != keep]
         # The session a packet came by may have ended before: its tombstone still wants the answer.
         record = self._records.get(by)
         wants_answer = (
@@ -530,6 +552,7 @@ class MemorySessions:
         self._records.clear()
         self._players.clear()
         self._apps.clear()
+        self._acting.clear()
         self._due.clear()
         for marks in (self._fences, self._counts, self._locks):
             marks.clear()

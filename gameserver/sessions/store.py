@@ -11,11 +11,10 @@ from typing import Any, Final
 from urllib.parse import quote, unquote
 
 import msgspec
-from redis.asyncio import RedisCluster
 from redis.exceptions import ResponseError
 
-from gameserver.sessions.checks import check_end, make_session, positive
-from gameserver.sessions.coalescer import Coalescer, Script, unavailable
+from gameserver.sessions.checks import check_end, make_session, positive, switched
+from gameserver.sessions.coalescer import Coalescer, Script
 from gameserver.sessions.connection import AnyRedis
 from gameserver.sessions.ids import TAG_LENGTH, digest_of, is_digest, tag_of
 from gameserver.sessions.interface import (
@@ -25,6 +24,7 @@ from gameserver.sessions.interface import (
     PACKETS_PER_MINUTE_MAX,
     RATE_WINDOW_SECONDS,
     SESSIONS_PER_PLAYER_MAX,
+    SWITCHED_SECONDS,
     TOMBSTONE_SECONDS,
     UNLIMITED,
     Admission,
@@ -52,6 +52,7 @@ from gameserver.sessions.interface import (
     SessionsUnavailable,
 )
 from gameserver.sessions.link import Arg
+from gameserver.sessions.redis_watch import CHANNEL, RedisWatch
 from gameserver.wire.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -59,16 +60,16 @@ log = logging.getLogger(__name__)
 PAGE: Final = 500
 SWEEP_PAGES_MAX: Final = 20
 GARBAGE_MS: Final = 60_000
-CHANNEL: Final = "gs:ended"
+ACTING_KEPT: Final = (
+    20  # sessions noted with whom they act for, beyond which those that have ended are dropped
+)
 PROBE: Final = "gs:probe"
-LISTEN_SECONDS: Final = 1.0
-RECONNECT_SECONDS: Final = 0.2
 
 _OPEN, _ADMIT, _LOOK, _SETTLE, _KEEP = (Script(name) for name in ("open", "admit", "look", "settle", "keep"))
 _END_ONE, _END_PLAYER, _LIST, _SWITCH, _HIT = (
     Script(name) for name in ("end_one", "end_player", "list", "switch", "hit")
 )
-_LOCK, _LOCKED = Script("lock"), Script("locked")
+_LOCK, _LOCKED, _ACT = Script("lock"), Script("locked"), Script("act")
 _DUE, _RECHECK, _REINDEX = (Script(name) for name in ("due", "recheck", "reindex"))
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -104,7 +105,7 @@ class Sessions:
         self._tombstone_ms = tombstone_seconds * 1000
         self._packets_max = packets_per_minute_max
         self._random = random
-        self._watches: set[_RedisWatch] = set()
+        self._watches: set[RedisWatch] = set()
 
     def digest(self, session_id: str) -> str | None:
         """Return the digest of a session id, or `None` for a text that is none."""
@@ -230,16 +231,50 @@ class Sessions:
             )
         )
 
-    async def switch(self, session: Session, app_id: str, profile_id: str) -> Session | Ended:
+    async def switch(
+        self, session: Session, app_id: str, profile_id: str, epoch: int | None = None
+    ) -> Session | Ended:
         """Let the session act for another app and profile."""
-        changed = msgspec.structs.replace(session, app_id=app_id, profile_id=profile_id)
-        key = _session_key(session.digest)
-        now = self._clock.ms()
-        return _found(
+        is_home = (app_id, profile_id) == (session.home_app_id, session.home_profile_id)
+        # First, so that whoever ends that player's sessions from here on ends this one, switched or not yet.
+        if not await self._note_acting(session.digest, app_id, profile_id, epoch, adds=not is_home):
+            return Ended("revoked")
+        found = _found(
             await self.calls.script(
-                _SWITCH, (key,), now, self._tombstone_ms, _encode(changed), app_id, CHANNEL
+                _SWITCH,
+                (_session_key(session.digest),),
+                self._clock.ms(),
+                self._tombstone_ms,
+                _encode(switched(session, app_id, profile_id)),
+                app_id,
+                CHANNEL,
             )
         )
+        left = _acting_key(session.app_id, session.profile_id)
+        if left != _acting_key(app_id, profile_id):
+            self.calls.command("ZREM", left, session.digest).add_done_callback(_unheeded)
+        return found
+
+    async def _note_acting(
+        self, digest: str, app_id: str, profile_id: str, epoch: int | None, *, adds: bool
+    ) -> bool:
+        """Note that a session acts for a player; False when their sessions have ended since the epoch."""
+        key = _acting_key(app_id, profile_id)
+        noted = await self.calls.script(
+            _ACT,
+            (key, _fence_key(app_id, profile_id)),
+            self._clock.ms(),
+            digest if adds else "",
+            "" if epoch is None else epoch,
+            SWITCHED_SECONDS * 1000,
+            ACTING_KEPT,
+        )
+        if noted is None:
+            return False
+        for other in noted:  # so many that some will have ended
+            if isinstance(await self.peek_digest(other.decode()), Ended):
+                await self.calls.command("ZREM", key, other.decode())
+        return True
 
     # Ending
 
@@ -270,7 +305,11 @@ class Sessions:
         tag = tag_of(profile_id)
         ended = await self.calls.script(
             _END_PLAYER,
-            (_player_key(app_id, profile_id), _fence_key(app_id, profile_id)),
+            (
+                _player_key(app_id, profile_id),
+                _fence_key(app_id, profile_id),
+                _acting_key(app_id, profile_id),
+            ),
             *self._ending(reason),
             _prefix(tag),
             keep,
@@ -279,8 +318,11 @@ class Sessions:
             FENCE_SECONDS * 1000,
             *packet,
         )
-        digests = [digest.decode() for digest in ended]
+        digests = [digest.decode() for digest in ended[0]]
         self._forget_members(app_id, [f"{digest}:{profile_id}" for digest in digests])
+        for other in map(bytes.decode, ended[1]):  # which act for the player, and are in others' slots
+            if other not in (keep, *digests):
+                digests += await self._end_one(other, reason, packet if other == by else ["", ""])
         return digests
 
     async def _end_one(
@@ -290,7 +332,7 @@ class Sessions:
             return []
         its_set = "" if of_app is None else _players_prefix(digest, of_app)
         player_key: bytes = await self.calls.script(
-            _END_ONE, (_session_key(digest),), *self._ending(reason), digest, its_set, *packet
+            _END_ONE, (_session_key(digest),), *self._ending(reason), digest, its_set, of_app or "", *packet
         )
         if not player_key:
             return []
@@ -389,9 +431,9 @@ class Sessions:
 
     # The rest of the world
 
-    async def watch(self, on_end: OnEnd, on_gap: OnGap | None = None) -> "_RedisWatch":
+    async def watch(self, on_end: OnEnd, on_gap: OnGap | None = None) -> "RedisWatch":
         """Call `on_end(digest, reason)` for every session that any process ends from now on."""
-        watch = _RedisWatch(self._redis, on_end, on_gap)
+        watch = RedisWatch(self._redis, on_end, on_gap)
         task = await watch.start()
         self._watches.add(watch)
         task.add_done_callback(lambda _: self._watches.discard(watch))
@@ -433,74 +475,6 @@ class Sessions:
         return [_session(reply[i], reply[i + 1]) for i in range(0, len(reply), 2)]
 
 
-class _RedisWatch:
-    """Listens on a connection of its own, and again when that one breaks."""
-
-    def __init__(self, redis: AnyRedis, on_end: OnEnd, on_gap: OnGap | None) -> None:
-        self._redis = redis
-        self._on_end = on_end
-        self._on_gap = on_gap
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> "asyncio.Task[None]":
-        """Return when the subscription holds; raises `SessionsUnavailable`."""
-        try:
-            pubsub = await self._subscribe()
-        except Exception as error:  # noqa: BLE001 - whatever it is, there is no subscription
-            raise unavailable(error) from None
-        self._task = asyncio.create_task(self._listen(pubsub))
-        return self._task
-
-    async def close(self) -> None:
-        """Stop listening."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _subscribe(self) -> Any:
-        if isinstance(self._redis, RedisCluster):
-            await self._redis.initialize()  # which node to listen to depends on the cluster's slots
-        pubsub: Any = self._redis.pubsub()
-        try:
-            await pubsub.subscribe(CHANNEL)
-            if await pubsub.get_message(timeout=LISTEN_SECONDS) is None:
-                raise TimeoutError  # noqa: TRY301 - the subscription was not confirmed; clean up as for any error
-        except BaseException:
-            await pubsub.aclose()
-            raise
-        return pubsub
-
-    async def _listen(self, pubsub: Any) -> None:
-        while True:
-            try:
-                while True:
-                    message = await pubsub.get_message(timeout=LISTEN_SECONDS)
-                    if message is not None and message["type"] == "message":
-                        digest, _, reason = message["data"].decode().partition(" ")
-                        self._tell(self._on_end, digest, reason)
-            except Exception as error:  # noqa: BLE001 - whatever broke it, only a new one helps
-                log.warning("the subscription to ended sessions broke (%s)", type(error).__name__)
-            finally:
-                with suppress(Exception):
-                    await pubsub.aclose()
-            pubsub = await self._again()
-            if self._on_gap is not None:
-                self._tell(self._on_gap)
-
-    async def _again(self) -> Any:
-        while True:
-            try:
-                return await self._subscribe()
-            except Exception:  # noqa: BLE001 - Redis is away; so are sessions, and others report that
-                await asyncio.sleep(RECONNECT_SECONDS)
-
-    def _tell(self, callback: Callable[..., None], *args: str) -> None:
-        try:
-            callback(*args)
-        except Exception:
-            log.exception("a callback for ended sessions failed")
-
-
 def _unheeded(reply: "asyncio.Future[Any]") -> None:
     if not reply.cancelled():
         reply.exception()
@@ -532,6 +506,10 @@ def _player_key(app_id: str, profile_id: str) -> str:
 
 def _fence_key(app_id: str, profile_id: str) -> str:
     return f"gs:{{{tag_of(profile_id)}}}:f:{_quoted(app_id)}:{profile_id}"
+
+
+def _acting_key(app_id: str, profile_id: str) -> str:
+    return f"gs:{{{tag_of(profile_id)}}}:a:{_quoted(app_id)}:{profile_id}"
 
 
 def _home(player_key: bytes) -> tuple[str, str]:

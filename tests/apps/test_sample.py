@@ -70,9 +70,12 @@ def test_every_setting_that_is_commented_out_is_right(tmp_path: Path) -> None:
     text = uncommented(sample_text("s" * 20)) + uncommented(SAMPLE)
     (tmp_path / "all").mkdir()
     (tmp_path / "all" / "app.toml").write_text(text)
+    for name, more in {"10000": "", "10002": '[peers.back]\napp = "10001"\n'}.items():  # whom it names
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "app.toml").write_text(f'id = "{name}"\nsecret = "{"s" * 20}"\n{more}')
     apps = load_apps(tmp_path, SECTIONS)
     assert [str(problem) for problem in apps.problems] == []
-    [app] = apps
+    app = apps.by_id["10001"]
     assert app.redirect is not None
     assert set(app.external) == {"guild", "studio"}
     assert app.mail.smtp is not None

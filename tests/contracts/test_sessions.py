@@ -390,6 +390,51 @@ async def test_a_session_can_act_for_another_app(store: SessionStore) -> None:
     assert await store.switch(child, APP, "ada") == Ended("revoked")
 
 
+async def test_a_session_ends_with_those_of_whom_it_acts_for(store: SessionStore) -> None:
+    for selector in (AllOf("20002", "ada-child"), AllBut("20002", "ada-child", ""), AllOfApp("20002")):
+        opened = await log_in(store)
+        child = await store.switch(await claim(store, opened), "20002", "ada-child")
+        assert isinstance(child, Session)
+        assert child.facts["switchedFrom"] == APP
+        assert await store.switch(child, "20002", "ada-child") == child  # once more
+        assert await store.end(AllBut("20002", "ada-child", child.digest), "revoked") == []
+        assert await store.end(selector, "revoked") == [child.digest]
+        assert await store.peek(opened.session_id) == Ended("revoked")
+
+
+async def test_a_session_that_switched_on_acts_for_nobody_else(store: SessionStore) -> None:
+    opened = await log_in(store)
+    child = await store.switch(await claim(store, opened), "20002", "ada-child")
+    assert isinstance(child, Session)
+    back = await store.switch(child, APP, "ada")
+    assert isinstance(back, Session)
+    assert back.facts["switchedFrom"] == "20002"
+    await store.ping()  # the last step of a switch is waited for by nobody
+    assert await store.end(AllOf("20002", "ada-child"), "revoked") == []
+    assert await store.end(AllOfApp("20002"), "revoked") == []
+    assert await store.end(AllOf(APP, "ada"), "revoked") == [child.digest]
+
+
+async def test_a_switch_that_is_older_than_an_end_of_all_sessions_is_refused(store: SessionStore) -> None:
+    opened = await log_in(store)
+    session = await claim(store, opened)
+    await store.end(AllOf("20002", "ada-child"), "revoked", epoch=3)
+    assert await store.switch(session, "20002", "ada-child", 2) == Ended("revoked")
+    assert await store.peek(opened.session_id) == session
+    assert isinstance(await store.switch(session, "20002", "ada-child", 3), Session)
+
+
+async def test_sessions_that_have_ended_do_not_pile_up_at_whom_they_acted_for(store: SessionStore) -> None:
+    for _ in range(30):
+        opened = await log_in(store)
+        await store.switch(await claim(store, opened), "20002", "ada-child")
+        await store.end(One(opened.session_id), "logged_out")
+    opened = await log_in(store)
+    child = await store.switch(await claim(store, opened), "20002", "ada-child")
+    assert isinstance(child, Session)
+    assert await store.end(AllOf("20002", "ada-child"), "revoked") == [child.digest]
+
+
 # Ending
 
 

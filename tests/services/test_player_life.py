@@ -16,6 +16,7 @@ from gameserver.admin.actions import Refused
 from gameserver.documents.list_counts import tallies
 from gameserver.domain.economy import wallet
 from gameserver.domain.leaderboards import Leaderboards
+from gameserver.players import profile_links
 from gameserver.services.entity import storage as entities
 from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import Aborted, metadata
@@ -143,6 +144,9 @@ async def _player(game: Game) -> Client:
     await player.call("playerStatistics", "UPDATE", statistics={"wins": 5}, xp_points=30)
     await game.server.call("virtualCurrency", "AWARD_VC", profile, vcId="coins", vcAmount=50)
     await player.call("dataStream", "CUSTOM_TRACK_EVENT", eventName="filled")
+    async with game.core.database.write() as tx:  # as who has a child and a peer in other apps
+        await profile_links.add(tx, game.core.new_id(), profile_links.PARENT, profile, game.clock.ms())
+        await profile_links.add(tx, profile, "peer", game.core.new_id(), game.clock.ms())
     await join(player)
     await player.call("tournament", "POST_TOURNAMENT_SCORE", leaderboardId=DAILY, score=7)
     return player

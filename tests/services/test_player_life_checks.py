@@ -107,6 +107,7 @@ def test_every_hook_of_a_players_life_is_named_in_its_services_test() -> None:
 BOARD = "HIGH_VALUE"
 LUCK = {"abTestingId"}
 MISSED = {
+    ("identity", "player.merge"): "children in other apps become the target's",
     ("leaderboard", "player.delete"): "a deleted player has no score and no rank",
     ("leaderboard", "player.merge"): "scores become the target's",
     ("leaderboard", "player.reset"): "a reset player has no score and no rank",

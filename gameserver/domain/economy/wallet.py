@@ -23,6 +23,7 @@ from sqlalchemy import (
 from gameserver.apps import Declares, Refers, Settings
 from gameserver.apps.definition import Name
 from gameserver.players.lifecycle import PlayerTable
+from gameserver.players.profile_links import profile_links
 from gameserver.players.profiles import players
 from gameserver.players.states import Balance
 from gameserver.storage import Transaction, excluded, insert_row, json_rows, metadata, upsert
@@ -169,6 +170,17 @@ def from_state(stored: str | None) -> dict[str, Balance]:
     return {
         currency: Balance(**dict(zip(_COUNTERS, counts, strict=True))) for currency, *counts in sorted(rows)
     }
+
+
+def from_links(stored: str | None) -> dict[str, tuple[str, dict[str, Balance]]]:
+    """Return the profiles and balances in a value of the column `LINKED_STATE`, by the name of the link."""
+    found: dict[str, tuple[str, dict[str, Balance]]] = {}
+    for name, target, currency, *counts in sorted(_read_linked(stored) if stored is not None else []):
+        balances = found.setdefault(name, (target, {}))[1]
+        if currency is not None:
+            counted = {key: count or 0 for key, count in zip(_COUNTERS, counts, strict=True)}
+            balances[currency] = Balance(**counted)
+    return found
 
 
 async def merge(tx: Transaction, profile_id: str, target: str, now_ms: int) -> None:
@@ -325,3 +337,23 @@ async def _enter(
     return await tx.unless_taken(
         ENTER, profile_id=profile_id, key=key, currency=currency, kind=kind.value, amount=amount, at_ms=now_ms
     )
+
+
+# The same of the player's profiles in other apps; a profile without balances is one row without currency.
+LINKED_STATE = (
+    select(
+        json_rows(
+            profile_links.c.name,
+            profile_links.c.target_id,
+            wallets.c.currency,
+            *(wallets.c[name] for name in _COUNTERS),
+        )
+    )
+    .select_from(profile_links.outerjoin(wallets, wallets.c.profile_id == profile_links.c.target_id))
+    .where(profile_links.c.profile_id == players.c.profile_id)
+    .correlate(players)
+    .scalar_subquery()
+    .label("relatives")
+)
+_Linked = tuple[str, str, str | None, int | None, int | None, int | None, int | None, int | None]
+_read_linked = msgspec.json.Decoder(list[_Linked]).decode

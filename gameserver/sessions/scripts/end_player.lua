@@ -1,4 +1,6 @@
--- KEYS: player's set, player's fence. The sessions that the set names share its slot.
+-- Gives the digests of the player's sessions that were alive, and of those that act for the player.
+-- KEYS: player's set, player's fence, the set of sessions that act for the player. The sessions that the first one
+--       names share its slot.
 -- ARGV: now, tombstone, channel, reason, prefix of the player's session keys, the digest that stays,
 --       the digest a packet came by, epoch or '', how long a fence lasts, packet, hash, and its answer if there is one
 local ended, by_seen = {}, false
@@ -23,4 +25,4 @@ for _, digest in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
 end
 -- The session a packet came by may have ended before: its tombstone still wants the answer.
 if ARGV[7] ~= '' and not by_seen and redis.call('HEXISTS', ARGV[5] .. ARGV[7], 't') == 1 then bury_one(ARGV[7]) end
-return ended
+return {ended, redis.call('ZRANGE', KEYS[3], 0, -1)}

@@ -11,6 +11,80 @@ from typing import Any, Literal, NotRequired, TypedDict
 from gameserver_client.service import R, Service, typed
 
 
+class Attached(TypedDict):
+    """The player's profile in the other app, and whether it was made."""
+
+    profileId: str
+    newUser: bool
+
+
+class Balance(TypedDict):
+    """What a player has of a currency, and what it was added up from since the last reset."""
+
+    purchased: int
+    balance: int
+    consumed: int
+    awarded: int
+    revoked: int
+
+
+class ChildProfile(TypedDict):
+    appId: str
+    profileId: str
+    profileName: str
+    summaryFriendData: Any
+
+
+class ChildState(TypedDict):
+    """The child's whole state, and the app that the next packets go to."""
+
+    parentProfileId: str | None
+    experiencePoints: int
+    experienceLevel: int
+    xpCapped: bool
+    currency: dict[str, Balance]
+    statistics: dict[str, float]
+    amountSpent: int
+    refundCount: int
+    vcPurchased: int
+    vcClaimed: int
+    peerProfileIds: dict[str, str]
+    parentCurrency: dict[str, dict[str, Balance]]
+    peerCurrency: dict[str, dict[str, Balance]]
+    incoming_events: list[dict[str, Any]]
+    sent_events: list[dict[str, Any]]
+    rewards: LoginRewards
+    id: str
+    profileId: str
+    playerName: str
+    pictureUrl: str | None
+    emailAddress: str | None
+    languageCode: str | None
+    countryCode: str | None
+    timeZoneOffset: float
+    createdAt: int
+    lastLogin: int
+    previousLogin: int | None
+    loginCount: int
+    isTester: bool
+    abTestingId: int
+    summaryFriendData: Any
+    statuses: dict[str, Status]
+    server_time: int
+    newUser: bool
+    switchToAppId: str
+
+
+class Children(TypedDict):
+    children: list[ChildProfile]
+
+
+class Detached(TypedDict):
+    """The profile in the other app that was the player's."""
+
+    profileId: str
+
+
 class Identities(TypedDict):
     """The ids under which the player is known, by type."""
 
@@ -25,6 +99,14 @@ class IdentityStatus(TypedDict):
     loginAuthType: str | None
 
 
+class LoginRewards(TypedDict):
+    """What the login itself has brought the player."""
+
+    rewards: dict[str, Any]
+    rewardDetails: dict[str, Any]
+    currency: dict[str, Balance]
+
+
 class Merged(TypedDict):
     """Who stays, and the caller's new session where that is the other player: clients take up both."""
 
@@ -32,13 +114,34 @@ class Merged(TypedDict):
     sessionId: NotRequired[str]
 
 
+class PeerProfile(TypedDict):
+    profileId: str
+
+
 class Refreshed(TypedDict):
     externalId: str
     authenticationType: str
 
 
+class Status(TypedDict):
+    """A timed status of a player, from `active_start` until `active_until` (ms since 1970)."""
+
+    activeStart: int
+    statusName: str
+    details: dict[str, Any]
+    activeUntil: int
+
+
 class Statuses(TypedDict):
     identities: dict[str, IdentityStatus]
+
+
+class Switched(TypedDict):
+    """Where the next packets go, and for whom."""
+
+    gameId: str
+    profileId: str
+    switchToAppId: str
 
 
 class IdentityService(Service[R]):
@@ -92,6 +195,65 @@ class IdentityService(Service[R]):
         Refused: a name that is taken, and a second one.
         """
         return self._call("ATTACH_NONLOGIN_UNIVERSAL", {"externalId": external_id})
+
+    @typed
+    def attach_parent_with_identity(
+        self,
+        *,
+        external_id: str,
+        authentication_type: str,
+        authentication_token: str | None = None,
+        external_auth_name: str | None = None,
+        extra_json: Any = None,
+        force_create: bool | None = None,
+    ) -> Attached:
+        """Make the caller a child of the profile in the parent app that the credentials lead to.
+
+        They are checked as at a login there, and with `forceCreate` that profile is made where there is
+        none. Refused: what a login there is refused with, callers who have a parent, and apps without
+        one.
+        """
+        return self._call(
+            "ATTACH_PARENT_WITH_IDENTITY",
+            {"externalId": external_id, "authenticationType": authentication_type},
+            {
+                "authenticationToken": authentication_token,
+                "externalAuthName": external_auth_name,
+                "extraJson": extra_json,
+                "forceCreate": force_create,
+            },
+        )
+
+    @typed
+    def attach_peer_profile(
+        self,
+        *,
+        external_id: str,
+        authentication_type: str,
+        authentication_token: str | None = None,
+        external_auth_name: str | None = None,
+        extra_json: Any = None,
+        peer: str | None = None,
+        force_create: bool | None = None,
+    ) -> Attached:
+        """Note which profile the caller has in a peer app: the one that the credentials lead to.
+
+        They are checked as at a login there. With `forceCreate` that profile is made where there is none,
+        if the app says `may_create`. Refused: what a login there is refused with, login types that the
+        app does not allow for this peer, callers who have a profile there, and peers that the app does
+        not have.
+        """
+        return self._call(
+            "ATTACH_PEER_PROFILE",
+            {"externalId": external_id, "authenticationType": authentication_type},
+            {
+                "authenticationToken": authentication_token,
+                "externalAuthName": external_auth_name,
+                "extraJson": extra_json,
+                "peer": peer,
+                "forceCreate": force_create,
+            },
+        )
 
     @typed
     def change_email_identity(
@@ -157,6 +319,46 @@ class IdentityService(Service[R]):
         return self._call("DETACH_BLOCKCHAIN_IDENTITY", {"blockchainConfig": blockchain_config})
 
     @typed
+    def detach_parent(self) -> Detached:
+        """Make the caller nobody's child.
+
+        Both players stay, and sessions that are open.
+
+        Refused: callers without a parent. A profile that was only ever switched to has no login of its
+        own then; attach an identity first.
+        """
+        return self._call("DETACH_PARENT", {})
+
+    @typed
+    def detach_peer(self, *, peer: str) -> Detached:
+        """Forget which profile the caller has in a peer app; both players stay.
+
+        Refused: callers without one.
+        """
+        return self._call("DETACH_PEER", {"peer": peer})
+
+    @typed
+    def get_child_profiles(
+        self,
+        *,
+        include_profile_summary_data: bool | None = None,
+        include_player_summary_data: bool | None = None,
+        include_summary_data: bool | None = None,
+    ) -> Children:
+        """List the caller's profiles in child apps, the oldest first; with their summary data where asked
+        for.
+        """
+        return self._call(
+            "GET_CHILD_PROFILES",
+            {},
+            {
+                "includeProfileSummaryData": include_profile_summary_data,
+                "includePlayerSummaryData": include_player_summary_data,
+                "includeSummaryData": include_summary_data,
+            },
+        )
+
+    @typed
     def get_expired_identities(self) -> Identities:
         """Tell the caller's identities whose token has expired: they have not logged in with it since."""
         return self._call("GET_EXPIRED_IDENTITIES", {})
@@ -185,6 +387,11 @@ class IdentityService(Service[R]):
             {"authenticationType": authentication_type},
             {"externalAuthName": external_auth_name},
         )
+
+    @typed
+    def get_peer_profiles(self) -> dict[str, PeerProfile]:
+        """Tell the caller's profiles in peer apps, by the code of the peer."""
+        return self._call("GET_PEER_PROFILES", {})
 
     @typed
     def merge(
@@ -236,6 +443,55 @@ class IdentityService(Service[R]):
             {"externalId": external_id, "authenticationType": authentication_type},
             {"authenticationToken": authentication_token, "externalAuthName": external_auth_name},
         )
+
+    @typed
+    def switch_to_child_profile(
+        self,
+        *,
+        game_id: str | None = None,
+        app_id: str | None = None,
+        profile_id: str | None = None,
+        force_create: bool | None = None,
+        force_singleton: bool | None = None,
+        release_platform: str | None = None,
+        language_code: str | None = None,
+        country_code: str | None = None,
+        time_zone_offset: float | None = None,
+    ) -> ChildState:
+        """Go on as one of the caller's profiles in a child app; the answer is that player's whole state.
+
+        It counts as a login of theirs. Without a `profileId` and with `forceCreate` a further profile is
+        made; with `forceSingleton` only where there is none, and else the only one is taken. The session
+        stays, and acts for that player from the next packet on, which goes to the app `switchToAppId`. It
+        ends when either player's sessions end.
+
+        Refused: apps that are not children of the caller's, profiles that are not the caller's children,
+        several of them where one is meant, and players and apps that are disabled.
+        """
+        return self._call(
+            "SWITCH_TO_CHILD_PROFILE",
+            {},
+            {
+                "gameId": game_id,
+                "appId": app_id,
+                "profileId": profile_id,
+                "forceCreate": force_create,
+                "forceSingleton": force_singleton,
+                "releasePlatform": release_platform,
+                "languageCode": language_code,
+                "countryCode": country_code,
+                "timeZoneOffset": time_zone_offset,
+            },
+        )
+
+    @typed
+    def switch_to_parent_profile(self, *, level_name: str) -> Switched:
+        """Go on as the caller's profile in an app above, which `levelName` names.
+
+        The session stays, and acts for that player from the next packet on. Refused: levels that the app
+        does not have, players without a profile there, and players and apps that are disabled.
+        """
+        return self._call("SWITCH_TO_PARENT_PROFILE", {"levelName": level_name})
 
     @typed
     def update_universal_login(self, *, external_id: str) -> dict[str, Any]:

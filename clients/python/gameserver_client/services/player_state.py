@@ -63,7 +63,8 @@ class PlayerState(TypedDict):
     vcPurchased: int
     vcClaimed: int
     peerProfileIds: dict[str, str]
-    peerCurrency: dict[str, Any]
+    parentCurrency: dict[str, dict[str, Balance]]
+    peerCurrency: dict[str, dict[str, Balance]]
     incoming_events: list[dict[str, Any]]
     sent_events: list[dict[str, Any]]
     rewards: LoginRewards

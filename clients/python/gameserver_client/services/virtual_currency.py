@@ -26,7 +26,7 @@ class CurrencyReply(TypedDict):
 
 
 class GetCurrencyReply(TypedDict):
-    """Balances; those in parent and peer apps by the name of the app."""
+    """Balances; those in parent apps by the name of the level, those in peers by their code."""
 
     currencyMap: dict[str, Balance]
     parentCurrency: dict[str, Any]
@@ -61,9 +61,9 @@ class VirtualCurrencyService(Service[R]):
         level_name: str | None = None,
         peer: str | None = None,
     ) -> CurrencyReply:
-        """Read the caller's balances in a parent app.
+        """Read the caller's balances in a parent app, the nearest one where no level is named.
 
-        Refused: players without a profile there.
+        Refused: players without a profile there, and levels that the app does not have.
 
         vc_id: A currency; null or empty text for all.
         """
@@ -79,7 +79,7 @@ class VirtualCurrencyService(Service[R]):
     ) -> CurrencyReply:
         """Read the caller's balances in a peer app.
 
-        Refused: players without a profile there.
+        Refused: players without a profile there, unknown peers.
 
         vc_id: A currency; null or empty text for all.
         """

@@ -1,0 +1,571 @@
+"""identity: parents, children and peers, and sessions that act for another app's player."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import select
+
+from gameserver.admin import actions
+from gameserver.players.profile_links import ADD, CHILDREN_MAX, profile_links
+from gameserver.rpc import Caller, Origin
+from gameserver.sessions import AllOf, AllOfApp
+from gameserver.wire.packet import Message
+from tests.conftest import APP_ID, SECRET, Client, Game, Refusal
+
+MASTER, ROOT, ARCADE = "20000", "20001", "20002"
+KEYS = {APP_ID: SECRET} | {app: f"a-secret-of-{app}-0123456789" for app in (MASTER, ROOT, ARCADE)}
+CURRENCY = "[virtualCurrency.currencies.{}]\n"
+PASSWORD = "a-password-0"
+
+
+@pytest.fixture
+def apps_folder(apps_folder: Path) -> Path:
+    """The test app below two levels, and beside a peer."""
+
+    def write(name: str, app: str, text: str) -> None:
+        (apps_folder / name).mkdir(exist_ok=True)
+        (apps_folder / name / "app.toml").write_text(f'id = "{app}"\nsecret = "{KEYS[app]}"\n{text}')
+
+    write("root", ROOT, CURRENCY.format("stars"))
+    write("master", MASTER, f'parent = {{ app = "{ROOT}", level = "Top" }}\n' + CURRENCY.format("gems"))
+    write(
+        "test",
+        APP_ID,
+        f'parent = {{ app = "{MASTER}", level = "Master" }}\n'
+        f'peers.arcade = {{ app = "{ARCADE}", types = ["Universal"], may_create = true }}\n'
+        f'peers.strict = {{ app = "{ARCADE}" }}\n' + CURRENCY.format("coins"),
+    )
+    write("arcade", ARCADE, f'peers.game = {{ app = "{APP_ID}" }}\n' + CURRENCY.format("tickets"))
+    return apps_folder
+
+
+def moved(client: Client, answer: dict[str, Any]) -> Client:
+    """Do as the SDKs do when an answer switches apps."""
+    client.app_id, client.profile_id = answer["switchToAppId"], answer["profileId"]
+    client.secret = KEYS[client.app_id]
+    return client
+
+
+async def parent(game: Game) -> Client:
+    client = game.client(MASTER, KEYS[MASTER])
+    await client.log_in()
+    return client
+
+
+async def to_child(client: Client, **data: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = await client.call(
+        "identity", "SWITCH_TO_CHILD_PROFILE", **{"gameId": APP_ID, "forceCreate": True, **data}
+    )
+    moved(client, answer)
+    return answer
+
+
+async def to_parent(client: Client, level: str = "Master") -> dict[str, Any]:
+    answer: dict[str, Any] = await client.call("identity", "SWITCH_TO_PARENT_PROFILE", levelName=level)
+    moved(client, answer)
+    return answer
+
+
+async def disable(game: Game, app: str, profile: str) -> None:
+    await actions.player_disable(game.server_app, app, profile)
+
+
+async def test_a_parent_plays_on_as_its_child(game: Game) -> None:
+    client = await parent(game)
+    master, session = client.profile_id, client.session_id
+    answer = await to_child(client, countryCode="CA", timeZoneOffset=-5)
+    assert (answer["newUser"], answer["switchToAppId"], answer["loginCount"]) == (True, APP_ID, 1)
+    assert (answer["parentProfileId"], answer["countryCode"], answer["timeZoneOffset"]) == (master, "CA", -5)
+    assert answer["profileId"] != master
+    assert "sessionId" not in answer
+    state = await client.call("playerState", "READ")
+    assert (state["profileId"], state["parentProfileId"]) == (answer["profileId"], master)
+    assert client.session_id == session
+    assert await to_parent(client) == {"gameId": MASTER, "profileId": master, "switchToAppId": MASTER}
+    assert (await client.call("playerState", "READ"))["profileId"] == master
+    again = await to_child(client, profileId=answer["profileId"], forceCreate=False)
+    assert (again["newUser"], again["loginCount"], again["profileId"]) == (False, 2, answer["profileId"])
+
+
+async def test_there_are_several_children_or_a_single_one(game: Game) -> None:
+    client = await parent(game)
+    switch = {"gameId": APP_ID, "profileId": None}
+    for force in ({"forceSingleton": True}, {}):
+        none = await client.refused("identity", "SWITCH_TO_CHILD_PROFILE", **switch, **force)
+        assert none.reason_code == 40379
+    first = await to_child(client, forceSingleton=True)
+    await to_parent(client)
+    only = await to_child(client, forceSingleton=True)
+    assert (only["profileId"], only["newUser"]) == (first["profileId"], False)
+    await client.call("playerState", "UPDATE_NAME", playerName="Ada")
+    await client.call("playerState", "UPDATE_SUMMARY", summaryFriendData={"level": 3})
+    await to_parent(client)
+    second = await to_child(client, profileId=None)
+    assert second["newUser"]
+    await to_parent(client)
+    several = await client.refused("identity", "SWITCH_TO_CHILD_PROFILE", **switch, forceSingleton=True)
+    assert several.reason_code == 40382
+    plain = await client.call("identity", "GET_CHILD_PROFILES", includePlayerSummaryData=False)
+    told = await client.call("identity", "GET_CHILD_PROFILES", includePlayerSummaryData=True)
+    assert [child["summaryFriendData"] for child in plain["children"]] == [None, None]
+    assert sorted(told["children"], key=lambda child: child["profileName"]) == [
+        {
+            "appId": APP_ID,
+            "profileId": second["profileId"],
+            "profileName": "",
+            "summaryFriendData": None,
+        },
+        {
+            "appId": APP_ID,
+            "profileId": first["profileId"],
+            "profileName": "Ada",
+            "summaryFriendData": {"level": 3},
+        },
+    ]
+
+
+async def test_only_ones_own_children_are_switched_to(game: Game) -> None:
+    ada, bob = await parent(game), await parent(game)
+    child = await to_child(ada)
+    for profile in (child["profileId"], bob.profile_id, "nobody"):
+        refusal = await bob.refused(
+            "identity", "SWITCH_TO_CHILD_PROFILE", gameId=APP_ID, profileId=profile, forceCreate=True
+        )
+        assert refusal.reason_code == 40379
+        assert "no such profile" in refusal.message
+    for app in (ARCADE, ROOT, MASTER, "nobody", ""):
+        refusal = await bob.refused("identity", "SWITCH_TO_CHILD_PROFILE", gameId=app, forceCreate=True)
+        assert refusal.reason_code == 40378
+    assert (await bob.call("playerState", "READ"))["profileId"] == bob.profile_id
+
+
+async def test_a_switch_up_names_a_level_and_needs_a_profile_there(game: Game) -> None:
+    client = await game.player()
+    assert (
+        await client.refused("identity", "SWITCH_TO_PARENT_PROFILE", levelName="Best")
+    ).reason_code == 40377
+    assert (
+        await client.refused("identity", "SWITCH_TO_PARENT_PROFILE", levelName="Master")
+    ).reason_code == 40380
+    root = game.client(ROOT, KEYS[ROOT])
+    await root.log_in()
+    top = root.profile_id
+    assert (await root.refused("identity", "SWITCH_TO_PARENT_PROFILE", levelName="Top")).reason_code == 40377
+    await to_child(root, gameId=MASTER)
+    await to_child(root)
+    assert await to_parent(root, "top") == {"gameId": ROOT, "profileId": top, "switchToAppId": ROOT}
+
+
+async def test_a_repeated_switch_gets_the_first_answer(game: Game) -> None:
+    client = await parent(game)
+    body = client.body(
+        ("identity", "SWITCH_TO_CHILD_PROFILE", {"gameId": APP_ID, "profileId": None, "forceCreate": True})
+    )
+    first = await client.send(body)
+    again = await client.send(body)  # to the app it has left, signed with that one's secret
+    assert first.json() == again.json()
+    assert first.json()["responses"][0]["status"] == 200
+    moved(client, first.json()["responses"][0]["data"])
+    body = client.body(("identity", "SWITCH_TO_PARENT_PROFILE", {"levelName": "Master"}))
+    first, again = await client.send(body), await client.send(body)
+    assert first.json() == again.json()
+    assert first.json()["responses"][0]["status"] == 200
+    moved(client, first.json()["responses"][0]["data"])
+    assert len((await client.call("identity", "GET_CHILD_PROFILES"))["children"]) == 1
+
+
+async def test_a_switch_that_was_committed_takes_place_when_the_packet_is_repeated(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await parent(game)
+    body = client.body(
+        ("identity", "SWITCH_TO_CHILD_PROFILE", {"gameId": APP_ID, "profileId": None, "forceCreate": True})
+    )
+
+    async def die(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(game.core.sessions, "switch", die)
+        await client.send(body)
+    answer = (await client.send(body)).json()["responses"][0]
+    assert answer["status"] == 200
+    moved(client, answer["data"])
+    assert (await client.call("playerState", "READ"))["profileId"] == client.profile_id
+    await to_parent(client)
+    assert len((await client.call("identity", "GET_CHILD_PROFILES"))["children"]) == 1
+
+
+async def test_secrets_of_the_app_and_of_the_one_before_sign(game: Game) -> None:
+    client = await parent(game)
+    await to_child(client)
+    await to_parent(client)
+    body = client.body(("playerState", "READ", {}))
+
+    async def signed(secret: str, content: bytes) -> int:
+        signature = hashlib.md5(content + secret.encode()).hexdigest()
+        response = await game.packet(content, **{"X-SIG": signature})
+        code: int = response.json()["responses"][0].get("reason_code", 200)
+        return code
+
+    mangled = body.replace(b'"%s"' % MASTER.encode(), b'"null\\n"')  # as one SDK does after a refused switch
+    assert mangled != body
+    assert await signed(KEYS[ROOT], mangled) == 40301
+    assert await signed(KEYS[APP_ID], mangled) == 200  # of the app it has left
+
+
+async def test_a_session_ends_wherever_it_has_been_switched_to(game: Game) -> None:
+    client = await parent(game)
+    await to_child(client)
+    await client.call("playerState", "LOGOUT")
+    assert (await client.refused("playerState", "READ")).reason_code == 40304
+    client.app_id, client.secret = MASTER, KEYS[MASTER]
+    assert (await client.refused("playerState", "READ")).reason_code == 40304
+
+
+async def test_ends_of_either_players_sessions_end_it(game: Game) -> None:
+    for which in ("parent", "child", "app of the child"):
+        client = await parent(game)
+        master = client.profile_id
+        child = (await to_child(client))["profileId"]
+        selector: Any = {
+            "parent": AllOf(MASTER, master),
+            "child": AllOf(APP_ID, child),
+            "app of the child": AllOfApp(APP_ID),
+        }[which]
+        assert len(await game.core.sessions.end(selector, "revoked")) >= 1
+        assert (await client.refused("playerState", "READ")).reason_code == 40356
+
+
+async def test_a_session_that_switched_back_is_not_the_childs_any_more(game: Game) -> None:
+    client = await parent(game)
+    child = (await to_child(client))["profileId"]
+    await to_parent(client)
+    await client.call("playerState", "READ")
+    assert await game.core.sessions.end(AllOf(APP_ID, child), "revoked") == []
+    await client.call("playerState", "READ")
+
+
+async def test_a_deleted_child_leaves_no_session(game: Game) -> None:
+    client, other = await parent(game), None
+    child = (await to_child(client))["profileId"]
+    other = game.client(MASTER, KEYS[MASTER])
+    other.session_id, other.profile_id = client.session_id, client.profile_id
+    await client.call("playerState", "FULL_PLAYER_RESET")
+    assert (await client.refused("playerState", "READ")).reason_code == 40304
+    async with game.core.database.read() as tx:
+        assert await tx.all(select(profile_links).where(profile_links.c.profile_id == child)) == []
+
+
+async def test_a_deleted_parent_leaves_its_children(game: Game) -> None:
+    client = await parent(game)
+    child = (await to_child(client))["profileId"]
+    await to_parent(client)
+    await client.call("playerState", "FULL_PLAYER_RESET")
+    state = await game.server.call("playerState", "READ", child)
+    assert (state["profileId"], state["parentProfileId"]) == (child, None)
+
+
+async def test_a_switch_to_a_player_whose_sessions_are_being_ended_ends_the_session(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await parent(game)
+    child = (await to_child(client))["profileId"]
+    await to_parent(client)
+    switch = game.core.sessions.switch
+
+    async def late(*args: Any) -> Any:
+        await disable(game, APP_ID, child)
+        return await switch(*args)
+
+    monkeypatch.setattr(game.core.sessions, "switch", late)
+    await to_child(client, profileId=child)
+    assert (await client.refused("playerState", "READ")).reason_code == 40356
+
+
+async def test_disabled_players_and_apps_are_not_switched_to(game: Game, apps_folder: Path) -> None:
+    client = await parent(game)
+    master = client.profile_id
+    child = (await to_child(client))["profileId"]
+    await to_parent(client)
+    await disable(game, APP_ID, child)
+    switch = {"gameId": APP_ID, "profileId": child}
+    assert (await client.refused("identity", "SWITCH_TO_CHILD_PROFILE", **switch)).reason_code == 40790
+    app = game.apps.find(APP_ID)
+    assert app is not None
+    closed = msgspec.structs.replace(app, enabled=False, disabled_reason={"message": "noon"})
+    game.apps._by_id[APP_ID] = closed
+    refusal = await client.refused("identity", "SWITCH_TO_CHILD_PROFILE", gameId=APP_ID, forceCreate=True)
+    assert (refusal.reason_code, refusal.raw["disabledReason"]) == (40330, {"message": "noon"})
+    game.apps._by_id[APP_ID] = app
+    second = await to_child(client)
+    parents = game.apps.find(MASTER)
+    assert parents is not None
+    game.apps._by_id[MASTER] = msgspec.structs.replace(parents, enabled=False)
+    # Whoever has logged in to the parent is not let in at the child either.
+    assert (await client.refused("playerState", "READ")).reason_code == 40330
+    straight = await game.player()
+    await attach_link(game, straight.profile_id, master)
+    refusal = await straight.refused("identity", "SWITCH_TO_PARENT_PROFILE", levelName="Master")
+    assert refusal.reason_code == 40330
+    game.apps._by_id[MASTER] = parents
+    await disable(game, MASTER, master)
+    refusal = await straight.refused("identity", "SWITCH_TO_PARENT_PROFILE", levelName="Master")
+    assert refusal.reason_code == 40790
+    assert second["newUser"]
+
+
+async def attach_link(game: Game, child: str, to: str) -> None:
+    async with game.core.database.write() as tx:
+        await tx.run(ADD, profile_id=child, name="", target_id=to, created_ms=game.clock.ms())
+
+
+async def test_clients_make_no_children_without_end(game: Game) -> None:
+    client = await parent(game)
+    for number in range(CHILDREN_MAX):
+        await attach_link(game, f"{number}-{client.profile_id}"[:36], client.profile_id)
+    async with game.core.database.read() as tx:
+        assert len(await tx.all(select(profile_links).where(profile_links.c.target_id == client.profile_id)))
+    # Rows without a player do not count where children are listed, so ask as an attachment does.
+    name = game.unique("ada")
+    await client.call(
+        "identity", "ATTACH", authenticationType="Universal", externalId=name, authenticationToken=PASSWORD
+    )
+    child = await game.player()
+    refusal = await child.refused(
+        "identity",
+        "ATTACH_PARENT_WITH_IDENTITY",
+        externalId=name,
+        authenticationToken=PASSWORD,
+        authenticationType="Universal",
+        forceCreate=False,
+    )
+    assert refusal.reason_code == 40371
+
+
+# Attaching
+
+
+def identity(name: str, **data: Any) -> dict[str, Any]:
+    return {
+        "externalId": name,
+        "authenticationToken": PASSWORD,
+        "authenticationType": "Universal",
+        "externalAuthName": "",
+        "forceCreate": True,
+        **data,
+    }
+
+
+async def test_a_parent_is_attached_and_detached(game: Game) -> None:
+    client, name = await game.player(), game.unique("ada")
+    assert (await client.refused("identity", "DETACH_PARENT")).reason_code == 40380
+    none = await client.refused(
+        "identity", "ATTACH_PARENT_WITH_IDENTITY", **identity(name, forceCreate=False)
+    )
+    assert none.reason_code == 40208
+    attached = await client.call("identity", "ATTACH_PARENT_WITH_IDENTITY", **identity(name))
+    assert attached["newUser"] is True
+    assert (await client.call("playerState", "READ"))["parentProfileId"] == attached["profileId"]
+    twice = await client.refused("identity", "ATTACH_PARENT_WITH_IDENTITY", **identity(game.unique("bob")))
+    assert twice.reason_code == 40508
+    assert await client.call("identity", "DETACH_PARENT") == {"profileId": attached["profileId"]}
+    assert (await client.call("playerState", "READ"))["parentProfileId"] is None
+    again = await client.call("identity", "ATTACH_PARENT_WITH_IDENTITY", **identity(name))
+    assert again == {"profileId": attached["profileId"], "newUser": False}
+    wrong = await (await game.player()).refused(
+        "identity", "ATTACH_PARENT_WITH_IDENTITY", **identity(name, authenticationToken="wrong-password")
+    )
+    assert wrong.reason_code == 40307
+    device = await (await game.player()).refused(
+        "identity", "ATTACH_PARENT_WITH_IDENTITY", **identity(name, authenticationType="Anonymous")
+    )
+    assert device.reason_code == 40464
+    root = game.client(ROOT, KEYS[ROOT])
+    await root.log_in()
+    refusal = await root.refused("identity", "ATTACH_PARENT_WITH_IDENTITY", **identity(name))
+    assert refusal.reason_code == 40377
+    assert (await root.refused("identity", "DETACH_PARENT")).reason_code == 40380
+
+
+async def test_a_peer_is_attached_and_detached(game: Game) -> None:
+    client, name = await game.player(), game.unique("ada")
+    for code in ("", "nobody"):
+        refusal = await client.refused("identity", "ATTACH_PEER_PROFILE", peer=code, **identity(name))
+        assert refusal.reason_code == 40492
+        assert (await client.refused("identity", "DETACH_PEER", peer=code)).reason_code == 40492
+    assert (await client.refused("identity", "DETACH_PEER", peer="arcade")).reason_code == 40519
+    other = await client.refused(
+        "identity",
+        "ATTACH_PEER_PROFILE",
+        peer="arcade",
+        **identity("ada@example.com", authenticationType="Email"),
+    )
+    assert other.reason_code == 40315
+    strict = await client.refused("identity", "ATTACH_PEER_PROFILE", peer="strict", **identity(name))
+    assert strict.reason_code == 40208  # it may not create
+    attached = await client.call("identity", "ATTACH_PEER_PROFILE", peer="arcade", **identity(name))
+    assert attached["newUser"] is True
+    peer = attached["profileId"]
+    twice = await client.refused("identity", "ATTACH_PEER_PROFILE", peer="arcade", **identity(name))
+    assert twice.reason_code == 40509
+    assert await client.call("identity", "GET_PEER_PROFILES") == {"arcade": {"profileId": peer}}
+    assert (await client.call("playerState", "READ"))["peerProfileIds"] == {"arcade": peer}
+    assert await client.call("identity", "DETACH_PEER", peer="arcade") == {"profileId": peer}
+    assert await client.call("identity", "GET_PEER_PROFILES") == {}
+
+
+async def test_a_refused_attachment_changes_nothing_there(game: Game) -> None:
+    client, name = await game.player(), game.unique("ada")
+    await client.call("identity", "ATTACH_PEER_PROFILE", peer="arcade", **identity(game.unique("bob")))
+    await client.refused("identity", "ATTACH_PEER_PROFILE", peer="arcade", **identity(name))
+    there = game.client(ARCADE, KEYS[ARCADE])
+    with pytest.raises(Refusal) as refused:
+        await there.log_in("Universal", name, PASSWORD, forceCreate=False)
+    assert refused.value.reason_code == 40208
+
+
+# A player's life
+
+
+async def call_there(game: Game, app: str, profile: str, service: str, operation: str, data: Any) -> Any:
+    found = game.apps.find(app)
+    assert found is not None
+    answer = await game.server_app.runner.call(
+        Message(service, operation, msgspec.Raw(msgspec.json.encode(data))),
+        found,
+        Origin("test", ""),
+        caller=Caller.SERVER,
+        profile_id=profile,
+    )
+    return msgspec.json.decode(answer)
+
+
+async def test_children_of_both_are_the_survivors_after_a_merge(game: Game) -> None:
+    ada, bob, name = await parent(game), await parent(game), game.unique("bob")
+    first = (await to_child(ada))["profileId"]
+    await to_parent(ada)
+    await bob.call("identity", "ATTACH", **identity(name))
+    second = (await to_child(bob))["profileId"]
+    merged = await ada.call("identity", "MERGE", **identity(name))
+    assert merged["profileId"] == ada.profile_id
+    found = (await ada.call("identity", "GET_CHILD_PROFILES"))["children"]
+    assert {child["profileId"] for child in found} == {first, second}
+    assert (await bob.refused("playerState", "READ")).reason_code == 40356
+
+
+async def test_an_export_tells_both_of_their_link(game: Game) -> None:
+    client = await parent(game)
+    master = client.profile_id
+    child = (await to_child(client))["profileId"]
+    async with game.core.database.read() as tx:
+        for app, profile in ((MASTER, master), (APP_ID, child)):
+            told = await game.core.player_hooks.export_player(tx, app, profile)
+            [link] = told["identity"]["profileLinks"]
+            assert (link["profileId"], link["targetId"]) == (child, master)
+
+
+# Currencies
+
+
+def counts(**given: int) -> dict[str, int]:
+    return {"purchased": 0, "balance": 0, "consumed": 0, "awarded": 0, "revoked": 0, **given}
+
+
+async def test_currencies_of_parents(game: Game) -> None:
+    root = game.client(ROOT, KEYS[ROOT])
+    await root.log_in()
+    await to_child(root, gameId=MASTER)
+    client, child = root, (await to_child(root))["profileId"]
+    server = game.server
+    given = await server.call("virtualCurrency", "AWARD_PARENT_VC", child, vcId="gems", vcAmount=9)
+    assert given == {"currencyMap": {"gems": counts(awarded=9, balance=9)}}
+    top = {"levelName": "top"}
+    await server.call("virtualCurrency", "AWARD_PARENT_VC", child, vcId="stars", vcAmount=5, **top)
+    await server.call("virtualCurrency", "CONSUME_PARENT_VC", child, vcId="stars", vcAmount=2, **top)
+    stars = {"stars": counts(awarded=5, consumed=2, balance=3)}
+    assert (await client.call("virtualCurrency", "GET_PARENT_VC", **top)) == {"currencyMap": stars}
+    own = await client.call("virtualCurrency", "GET_PLAYER_VC")
+    assert own["parentCurrency"] == {"Master": given["currencyMap"], "Top": stars}
+    assert (await client.call("playerState", "READ"))["parentCurrency"] == {"Master": given["currencyMap"]}
+    taken = await server.call("virtualCurrency", "REVOKE_PARENT_VC", child, vcId="gems", vcAmount=10)
+    assert taken["currencyMap"]["gems"]["balance"] == -1
+    assert await server.call("virtualCurrency", "RESET_PARENT_VC", child, levelName="Master") is None
+    one = await client.call("virtualCurrency", "GET_PARENT_VC", vcId="gems", levelName="Master")
+    assert one == {"currencyMap": {"gems": counts()}}
+    types = await server.call("virtualCurrency", "SYS_GET_PARENT_CURRENCY_TYPES")
+    assert types == {"parentCurrencies": {"Master": ["gems"], "Top": ["stars"]}}
+
+
+async def test_currencies_of_peers(game: Game) -> None:
+    client, server = await game.player(), game.server
+    await client.call("identity", "ATTACH_PEER_PROFILE", peer="arcade", **identity(game.unique("ada")))
+    me = client.profile_id
+    for key in ("peer", "peerCode"):
+        change: dict[str, Any] = {"vcId": "tickets", "vcAmount": 4, key: "arcade"}
+        await server.call("virtualCurrency", "AWARD_PEER_VC", me, **change)
+    await server.call("virtualCurrency", "CONSUME_PEER_VC", me, vcId="tickets", vcAmount=1, peer="arcade")
+    revoked = await server.call(
+        "virtualCurrency", "REVOKE_PEER_VC", me, vcId="tickets", vcAmount=1, peerCode="arcade"
+    )
+    left = {"tickets": counts(awarded=8, consumed=1, revoked=1, balance=6)}
+    assert revoked == {"currencyMap": left}
+    assert await client.call("virtualCurrency", "GET_PEER_VC", peerCode="arcade") == {"currencyMap": left}
+    assert await client.call("virtualCurrency", "GET_PARENT_VC", peer="arcade") == {"currencyMap": left}
+    assert (await client.call("virtualCurrency", "GET_PLAYER_VC"))["peerCurrency"] == {"arcade": left}
+    assert (await client.call("playerState", "READ"))["peerCurrency"] == {"arcade": left}
+    assert await server.call("virtualCurrency", "RESET_PEER_VC", me, peer="arcade") is None
+    assert (await client.call("virtualCurrency", "GET_PEER_VC", peer="arcade"))["currencyMap"] == {
+        "tickets": counts()
+    }
+    types = await server.call("virtualCurrency", "SYS_GET_PEER_CURRENCY_TYPES")
+    assert types == {"peerCurrencies": {"arcade": ["tickets"], "strict": ["tickets"]}}
+
+
+@pytest.mark.parametrize("what", ["PARENT", "PEER"])
+async def test_currencies_elsewhere_need_a_profile_there(game: Game, what: str) -> None:
+    client, server = await game.player(), game.server
+    name = {"PARENT": "levelName", "PEER": "peer"}[what]
+    right, none, unknown = {"PARENT": ("Master", 40380, 40377), "PEER": ("arcade", 40519, 40492)}[what]
+    for place, code in ((right, none), ("nowhere", unknown)):
+        change: dict[str, Any] = {"vcId": "gems", "vcAmount": 1, name: place}
+        for operation in ("AWARD", "CONSUME", "REVOKE", "RESET"):
+            refusal = await server.refused(
+                "virtualCurrency", f"{operation}_{what}_VC", client.profile_id, **change
+            )
+            assert refusal.reason_code == code
+        read = await client.refused("virtualCurrency", f"GET_{what}_VC", **{name: place})
+        assert read.reason_code == code
+    attach = {
+        "PARENT": ("ATTACH_PARENT_WITH_IDENTITY", identity(game.unique("ada"))),
+        "PEER": ("ATTACH_PEER_PROFILE", identity(game.unique("ada"), peer="arcade")),
+    }[what]
+    await client.call("identity", attach[0], **attach[1])
+    here = {name: right, "vcAmount": 1}
+    known = {"PARENT": "gems", "PEER": "tickets"}[what]
+    for operation in ("AWARD", "CONSUME", "REVOKE"):
+        change = {**here, "vcId": "coins"}  # of the app itself, not of the other one
+        refusal = await server.refused(
+            "virtualCurrency", f"{operation}_{what}_VC", client.profile_id, **change
+        )
+        assert refusal.reason_code == 40546
+    poor = await server.refused(
+        "virtualCurrency", f"CONSUME_{what}_VC", client.profile_id, **here, vcId=known
+    )
+    assert poor.reason_code == 40660
+    client_says = await client.refused("virtualCurrency", f"AWARD_{what}_VC", **here, vcId=known)
+    assert client_says.status == 403
+
+
+async def test_a_packet_that_is_rolled_back_rolls_back_the_parents_balances(game: Game) -> None:
+    client = await parent(game)
+    child = (await to_child(client))["profileId"]
+    server = game.server
+    await server.refused("virtualCurrency", "AWARD_PARENT_VC", child, vcId="gems", vcAmount=2**53 + 1)
+    await server.call("virtualCurrency", "AWARD_PARENT_VC", child, vcId="gems", vcAmount=2**53)
+    await server.refused("virtualCurrency", "AWARD_PARENT_VC", child, vcId="gems", vcAmount=1)
+    read = await client.call("virtualCurrency", "GET_PARENT_VC")
+    assert read["currencyMap"]["gems"]["balance"] == 2**53
