@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 BATCH_MAX = 256
 FLIGHTS_MAX = 2
 SCAN_COUNT = 1000
+ASIDE_SECONDS = 0.02
 
 Call = tuple[Command, "asyncio.Future[Any]"]
 
@@ -82,6 +83,7 @@ class Coalescer:
         self._flights_max = 1 if self._is_cluster else flights_max
         self._timeout_seconds = timeout_seconds
         self._waiting: list[Call] = []
+        self._aside: list[Call] = []
         self._flights = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._due = False
@@ -97,6 +99,18 @@ class Coalescer:
         if not self._due:
             self._due = True
             loop.call_soon(self._depart)
+        return reply
+
+    def aside(self, *command: Arg) -> "asyncio.Future[Any]":
+        """Return the reply to a command that nobody waits for: it travels in front of the next one.
+
+        When there is none for `ASIDE_SECONDS` it goes by itself.
+        """
+        loop = asyncio.get_running_loop()
+        reply: asyncio.Future[Any] = loop.create_future()
+        if not self._aside:
+            loop.call_later(ASIDE_SECONDS, self._take_aside)
+        self._aside.append((command, reply))
         return reply
 
     def script(self, script: Script, keys: tuple[str, ...], *args: Arg) -> "asyncio.Future[Any]":
@@ -125,15 +139,27 @@ class Coalescer:
 
     async def close(self) -> None:
         """Wait for what is under way, then disconnect."""
-        while self._waiting or self._flights:
+        while True:
+            self._take_aside()
+            if not self._waiting and not self._flights:
+                break
             self._quiet = asyncio.get_running_loop().create_future()
             await self._quiet
         for link in self._links:
             link.close()
         await disconnect(self._redis)
 
+    def _take_aside(self) -> None:
+        if self._aside:
+            self._waiting = [*self._aside, *self._waiting]
+            self._aside = []
+            self._depart()
+
     def _depart(self) -> None:
         self._due = False
+        if self._aside and self._waiting:
+            self._waiting = [*self._aside, *self._waiting]
+            self._aside = []
         while self._waiting and self._flights < self._flights_max:
             batch = [call for call in self._waiting[:BATCH_MAX] if not call[1].done()]
             del self._waiting[:BATCH_MAX]
