@@ -24,6 +24,7 @@ from gameserver.rpc import Caller, Context, Origin
 from gameserver.services import data_stream
 from gameserver.sessions import AllOf, AllOfApp, Ended, One, Selector, Session
 from gameserver.storage import Transaction
+from gameserver.storage.timeline import Timeline
 from gameserver.wire import json
 from gameserver.wire.errors import GameError, UnreadableJson
 from gameserver.wire.packet import Message, check_message
@@ -332,14 +333,9 @@ async def audit_list(
 
     `equal` says what must be in columns, such as `profile_id`.
     """
-    _app(server, app)
-    most, equal = _limit(limit), equal or {}
-    if unknown := equal.keys() - AUDIT_FILTERS:
-        raise Refused(f"events cannot be picked by {', '.join(sorted(unknown))}")
     await server.core.audit.flush()
-    async with server.core.database.read() as tx:
-        rows = await audit.find(tx, app, most, after=after, since_ms=since_ms, until_ms=until_ms, **equal)
-    return [{column.name: row[column.name] for column in audit.audit_events.c} for row in rows]
+    span = {"after": after, "since_ms": since_ms, "until_ms": until_ms}
+    return await _found(server, app, audit.timeline, limit, span, equal, AUDIT_FILTERS)
 
 
 async def datastream_list(
@@ -355,18 +351,28 @@ async def datastream_list(
 
     `equal` says what must be in columns, such as `kind`.
     """
+    span = {"after": after, "since_ms": since_ms, "until_ms": until_ms}
+    rows = await _found(server, app, data_stream.timeline, limit, span, equal, REPORT_FILTERS)
+    return [row | {"data": msgspec.json.decode(row["data"])} for row in rows]
+
+
+async def _found(
+    server: GameServer,
+    app: str,
+    timeline: Timeline,
+    limit: int,
+    span: dict[str, Any],
+    equal: dict[str, str] | None,
+    filters: frozenset[str],
+) -> list[dict[str, Any]]:
+    """Return rows of what has happened in an app, the newest first, picked by columns among `filters`."""
     _app(server, app)
     most, equal = _limit(limit), equal or {}
-    if unknown := equal.keys() - REPORT_FILTERS:
-        raise Refused(f"reports cannot be picked by {', '.join(sorted(unknown))}")
+    if unknown := equal.keys() - filters:
+        raise Refused(f"rows cannot be picked by {', '.join(sorted(unknown))}")
     async with server.core.database.read() as tx:
-        rows = await data_stream.timeline.find(
-            tx, app, most, after=after, since_ms=since_ms, until_ms=until_ms, **equal
-        )
-    columns = [column.name for column in data_stream.data_stream_reports.c]
-    return [
-        {name: row[name] for name in columns} | {"data": msgspec.json.decode(row["data"])} for row in rows
-    ]
+        rows = await timeline.find(tx, app, most, **{**span, **equal})
+    return [{name: row[name] for name in timeline.columns} for row in rows]
 
 
 async def job_list(server: GameServer) -> list[dict[str, Any]]:

@@ -209,12 +209,12 @@ KEPT = PlayerTable(
 
 # A batch whose commit ended in doubt is written again.
 ADD = upsert(audit_events, ["id"], None)
-_timeline = Timeline(audit_events)
-find = _timeline.find
+timeline = Timeline(audit_events)
+find = timeline.find
 
 
 def _kept_ms(app: App) -> int:
     return app.section(AuditSettings).keep_days * DAY_MS
 
 
-FORGET = forget_of_apps("audit.forget", _timeline.expiry, _kept_ms)
+FORGET = forget_of_apps("audit.forget", timeline.expiry, _kept_ms)

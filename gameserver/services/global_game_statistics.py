@@ -1,14 +1,20 @@
 """globalGameStatistics: statistics that all players of an app share."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta
 
 from gameserver.domain.progress import statistics
-from gameserver.domain.progress.statistics import GlobalStatisticsSettings, InvalidStatisticName
+from gameserver.domain.progress.statistics import (
+    GlobalStatisticsSettings,
+    InvalidStatisticName,
+    Process,
+    ProcessReply,
+    StatisticsReply,
+)
 from gameserver.rpc import Access, Context, Service, Tx
 from gameserver.wire.errors import InvalidParameterValue
-from gameserver.wire.shapes import Reply, Request
+from gameserver.wire.shapes import Nothing, Request
 
 SAMPLE = """\
 # Statistics that all players share, by name; they are declared like those of a player.
@@ -22,28 +28,6 @@ category = "rounds"
 service = Service("globalGameStatistics", section=GlobalStatisticsSettings, sample=SAMPLE)
 
 # Operations
-
-
-class Nothing(Request):
-    """A request without parameters."""
-
-
-class StatisticsReply(Reply):
-    statistics: dict[str, float]
-
-
-class Process(Request):
-    statistics: Annotated[
-        dict[str, Any],
-        Meta(description='What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".'),
-    ]
-
-
-class ProcessReply(Reply):
-    """`statistics_exceptions` names the statistics that their minimum or maximum has cut, if any."""
-
-    statistics: dict[str, float]
-    statistics_exceptions: dict[str, str] | UnsetType = UNSET
 
 
 @service.operation(

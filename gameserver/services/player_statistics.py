@@ -9,13 +9,19 @@ from gameserver.apps import App
 from gameserver.domain.progress import experience, statistics
 from gameserver.domain.progress.experience import PlayerStatisticsSettings, Progress, ProgressEvent
 from gameserver.domain.progress.rewards import Rewards
-from gameserver.domain.progress.statistics import VALUE_MAX, InvalidStatisticName
+from gameserver.domain.progress.statistics import (
+    VALUE_MAX,
+    InvalidStatisticName,
+    Process,
+    ProcessReply,
+    StatisticsReply,
+)
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.players.states import Balance, PlayerState, StatePart
 from gameserver.rpc import PLAYER_MERGE, PLAYER_RESET, PLAYER_STATE, Access, Context, Service, Tx
 from gameserver.storage import locks
 from gameserver.wire.errors import InvalidParameterValue, MissingParameter, NoSession
-from gameserver.wire.shapes import Reply, Request
+from gameserver.wire.shapes import Nothing, Reply, Request
 
 SAMPLE = """\
 # Statistics of each player, by name. A change never takes a value outside of minimum and maximum. Without
@@ -50,28 +56,6 @@ rewards = { currency = { coins = 25 }, experience = 5 }
 service = Service("playerStatistics", section=PlayerStatisticsSettings, sample=SAMPLE)
 
 # Operations on statistics
-
-
-class Nothing(Request):
-    """A request without parameters."""
-
-
-class StatisticsReply(Reply):
-    statistics: dict[str, float]
-
-
-class Process(Request):
-    statistics: Annotated[
-        dict[str, Any],
-        Meta(description='What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".'),
-    ]
-
-
-class ProcessReply(Reply):
-    """`statistics_exceptions` names the statistics that their minimum or maximum has cut, if any."""
-
-    statistics: dict[str, float]
-    statistics_exceptions: dict[str, str] | UnsetType = UNSET
 
 
 @service.operation("PROCESS_STATISTICS", tx=Tx.WRITE, errors=(InvalidStatisticName, InvalidParameterValue))

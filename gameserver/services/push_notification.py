@@ -7,7 +7,7 @@ from gameserver.players.devices import DeviceSettings
 from gameserver.rpc import Context, Service, Tx
 from gameserver.sessions import END_REASONS, Ended, One
 from gameserver.wire.errors import GameError, MissingParameter
-from gameserver.wire.shapes import Request
+from gameserver.wire.shapes import Nothing, Request
 
 service = Service("pushNotification", section=DeviceSettings, sample=devices.SAMPLE)
 
@@ -74,10 +74,6 @@ async def deregister(ctx: Context, request: Device) -> None:
     """Stop the caller's notifications on a device. One that is not registered is no mistake."""
     kind, token = request.read()
     await devices.deregister(ctx.tx, ctx.app.id, ctx.player_id, kind, token)
-
-
-class Nothing(Request):
-    """A request without parameters."""
 
 
 @service.operation("DEREGISTER_ALL", tx=Tx.WRITE)

@@ -20,7 +20,7 @@ from gameserver.players.states import Balance, PlayerState, StatePart
 from gameserver.rpc import PLAYER_MERGE, PLAYER_STATE, Access, Caller, Context, Service, Tx
 from gameserver.storage import Aborted, Transaction, locks
 from gameserver.wire.errors import GameError, NoSession
-from gameserver.wire.shapes import Reply, Request
+from gameserver.wire.shapes import Nothing, Reply, Request
 
 SAMPLE = """\
 # Currencies by name. Servers and rewards change balances; clients_may_change lets clients do so too, and then
@@ -45,10 +45,6 @@ class ChangedByClient(GameError):
 
 
 # Operations
-
-
-class Nothing(Request):
-    """A request without parameters."""
 
 
 class CurrencyReply(Reply):

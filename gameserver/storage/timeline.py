@@ -26,6 +26,7 @@ class Timeline:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self.columns = tuple(table.c.keys())
         self.expiry = Expiry(table.c.id, table.c.app_id == bindparam("app", type_=String), value=first_id)
 
     async def find(

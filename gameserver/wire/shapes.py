@@ -21,6 +21,10 @@ class Request(msgspec.Struct, rename="camel", kw_only=True):
     """The `data` of a message. Unknown fields are ignored: old and new builds of a game meet one server."""
 
 
+class Nothing(Request):
+    """A request without parameters."""
+
+
 class Reply(msgspec.Struct, rename="camel", kw_only=True, omit_defaults=False):
     """The `data` of an answer."""
 

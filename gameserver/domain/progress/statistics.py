@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -29,6 +29,7 @@ from gameserver.players.profiles import number
 from gameserver.storage import Transaction, locks, metadata, upsert
 from gameserver.storage.tables import StoredBy
 from gameserver.wire.errors import GameError, InvalidParameterValue
+from gameserver.wire.shapes import Reply, Request
 
 VALUE_MAX = 2**53  # a double is exact up to here, and half of the clients read every number as a double
 NAME_MAX = 64
@@ -143,6 +144,31 @@ class GlobalStatisticsSettings(StatisticsSettings, kw_only=True):
         Declares("global statistic", open_if="create_unknown"),
         Meta(description="Statistics by name."),
     ] = msgspec.field(default_factory=dict)
+
+
+# What services of statistics take and answer
+
+
+class StatisticsReply(Reply):
+    """Values by the name of the statistic."""
+
+    statistics: dict[str, float]
+
+
+class Process(Request):
+    """Changes of statistics, by name."""
+
+    statistics: Annotated[
+        dict[str, Any],
+        Meta(description='What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".'),
+    ]
+
+
+class ProcessReply(Reply):
+    """`statistics_exceptions` names the statistics that their minimum or maximum has cut, if any."""
+
+    statistics: dict[str, float]
+    statistics_exceptions: dict[str, str] | UnsetType = UNSET
 
 
 # Grammar

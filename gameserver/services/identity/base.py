@@ -14,7 +14,6 @@ from gameserver.players.proofs import PROOFS, Proof
 from gameserver.rpc import Caller, Context, Service
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, NoSession
-from gameserver.wire.shapes import Request
 
 SAMPLE = """\
 # Blockchains of which players may attach the public key that they use there. The server keeps it for the
@@ -93,10 +92,6 @@ class UnknownBlockchain(GameError):
 # Rules
 
 ExternalId = Annotated[str, Meta(min_length=1, max_length=EXTERNAL_ID_MAX)]
-
-
-class Nothing(Request):
-    """A request without parameters."""
 
 
 def attachable_type(name: str) -> str:

@@ -19,7 +19,6 @@ from gameserver.players.proofs import PROOFS, Proof
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.identity.attaching import CREDENTIAL_ERRORS
 from gameserver.services.identity.base import (
-    Nothing,
     UnsupportedType,
     address,
     lock_caller,
@@ -27,7 +26,7 @@ from gameserver.services.identity.base import (
     service,
 )
 from gameserver.storage import Aborted, Row
-from gameserver.wire.shapes import Reply, Request
+from gameserver.wire.shapes import Nothing, Reply, Request
 
 
 class Identities(Reply):

@@ -36,7 +36,7 @@ from gameserver.services.leaderboard.rules import (
 from gameserver.services.leaderboard.showing import Config, config_reply, data_of
 from gameserver.storage import Aborted
 from gameserver.wire.errors import GameError
-from gameserver.wire.shapes import Empty, FreeObjectOrText, Reply, Request
+from gameserver.wire.shapes import Empty, FreeObjectOrText, Nothing, Reply, Request
 
 
 class VersionMismatch(GameError):
@@ -269,10 +269,6 @@ async def delete_config(ctx: Context, request: DeleteConfig) -> Empty:
 
 
 # Listing
-
-
-class Nothing(Request):
-    """A request without parameters."""
 
 
 class Listed(Reply):

@@ -42,15 +42,11 @@ from gameserver.services.player_state.storage import (
 )
 from gameserver.sessions import AllBut, AllOf, One, Selector, Session
 from gameserver.wire.errors import MissingParameter, NoSession, PacketTooLarge
-from gameserver.wire.shapes import FreeObject, Reply, Request
+from gameserver.wire.shapes import FreeObject, Nothing, Reply, Request
 
 service = Service("playerState")
 
 # Operations on the session
-
-
-class Nothing(Request):
-    """A request without parameters."""
 
 
 @service.operation("LOGOUT", tx=Tx.NONE)

@@ -48,7 +48,7 @@ from gameserver.services.tournament.rules import (
 )
 from gameserver.storage import Aborted, Row, locks
 from gameserver.wire import json
-from gameserver.wire.shapes import Reply, Request
+from gameserver.wire.shapes import Nothing, Reply
 
 TRIES_MAX = 20  # of ids that somebody else may have taken for boards of their own
 
@@ -259,10 +259,6 @@ async def info(ctx: Context, set_id: str, member_id: str, entry_type: EntryType)
     )
     board_id = config.template_leaderboard_id if active is None else active["board_id"]
     return await status(ctx, board_id, member_id, entry_type, CURRENT)
-
-
-class Nothing(Request):
-    """A request without parameters."""
 
 
 Boards = dict[str, list[str]]

@@ -19,6 +19,8 @@ class ProcessReply(TypedDict):
 
 
 class StatisticsReply(TypedDict):
+    """Values by the name of the statistic."""
+
     statistics: dict[str, float]
 
 

@@ -73,6 +73,8 @@ class ResetReply(TypedDict):
 
 
 class StatisticsReply(TypedDict):
+    """Values by the name of the statistic."""
+
     statistics: dict[str, float]
 
 
