@@ -5,7 +5,6 @@ import json
 import secrets
 import time
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pytest
@@ -146,10 +145,10 @@ async def test_unknown_identity_and_wrong_password_take_the_same_time(
     async def seconds(login: str) -> float:
         times = []
         for _ in range(7):
-            started = time.perf_counter()
+            started = time.process_time()  # of all threads; what else the machine does costs others
             assert await device.fails(login, "wrong") == (3003, 401)
-            times.append(time.perf_counter() - started)
-        return median(times)
+            times.append(time.process_time() - started)
+        return min(times)
 
     wrong = await seconds(known)
     assert wrong > 0.004, "the digest must be what takes the time, or this test sees nothing"
