@@ -23,10 +23,10 @@ from gameserver.players.quotas import QuotaReached
 from gameserver.players.states import CREATE_PLAYER, PlayerState
 from gameserver.rpc import PLAYER_MERGE, Caller, Context, Tx
 from gameserver.services.identity.attaching import Credentials
-from gameserver.services.identity.base import Nothing, UnsupportedType, address, service
+from gameserver.services.identity.base import UnsupportedType, address, service
 from gameserver.storage import Aborted, Row, locks
 from gameserver.wire.errors import DisabledApp, GameError, NoSession, RateLimited
-from gameserver.wire.shapes import Reply, Request
+from gameserver.wire.shapes import Nothing, Reply, Request
 
 # Errors
 
