@@ -18,7 +18,7 @@ from gameserver.faces.backendless import BackendlessSettings
 from gameserver.jobs import JobBusy
 from gameserver.players import accounts, audit, roles, users
 from gameserver.players.identities import identities
-from gameserver.players.profiles import players
+from gameserver.players.profiles import IS_NAMED, players
 from gameserver.players.termination import Actor
 from gameserver.rpc import Caller, Context, Origin
 from gameserver.services import data_stream
@@ -74,7 +74,7 @@ _APP, _WANTED = _p.c.app_id == bindparam("app"), bindparam("wanted", type_=Strin
 # Each way has an index of its own; one condition with all of them would have none.
 _WAYS = union(
     select(_p.c.profile_id).where(_APP, _p.c.profile_id == _WANTED),
-    select(_p.c.profile_id).where(_APP, _p.c.name != "", _p.c.name == _WANTED),
+    select(_p.c.profile_id).where(_APP, IS_NAMED, _p.c.name == _WANTED),
     select(_p.c.profile_id).where(_APP, _p.c.contact_email.is_not(None), _p.c.contact_email == _WANTED),
     select(identities.c.profile_id).where(
         identities.c.app_id == bindparam("app"),
@@ -84,7 +84,8 @@ _WAYS = union(
 ).subquery()
 FIND_PLAYERS = (
     select(*_LISTED)
-    .where(_APP, _p.c.profile_id.in_(select(_WAYS.c.profile_id)))
+    # The app again, said so that SQLite does not go through all its players, which an index has in order.
+    .where(_p.c.app_id.concat("") == bindparam("app"), _p.c.profile_id.in_(select(_WAYS.c.profile_id)))
     .order_by(*_OLDEST_FIRST)
     .limit(bindparam("most"))
 )

@@ -1,4 +1,4 @@
-"""The pages behind the links in mails: choosing a new password, and proving a mail address.
+"""The pages behind links: choosing a new password, proving a mail address, deleting one's account.
 
 Plain HTML that works without script. The token in the address is the whole authority, so the pages load
 nothing from elsewhere, send no referrer, are kept by no cache and shown in no frame. Looking at a page
@@ -19,12 +19,13 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from gameserver.apps import App, LiveApps
-from gameserver.players import identities, links, profiles, tokens
+from gameserver.players import identities, links, profiles, tokens, users
 from gameserver.players.accounts import WeakPassword
+from gameserver.players.lockout import network_of
 from gameserver.players.passwords import PASSWORD_BYTES_MAX
 from gameserver.players.termination import Actor
 from gameserver.players.tokens import Kind, Token
-from gameserver.rpc import Core, Face
+from gameserver.rpc import Context, Core, Face, Origin, Runner
 from gameserver.sessions import AllOf, SessionsUnavailable
 from gameserver.storage import Aborted, CommitUnknown, Transaction
 from gameserver.wire.errors import GameError
@@ -33,6 +34,10 @@ log = structlog.get_logger(__name__)
 
 FACE = "pages"
 FORM_BYTES_MAX = 8 << 10
+LOOKS_MAX = 30  # at the page that deletes, of one network
+LOOKS_WINDOW_SECONDS = 900
+_DELETION_TOKEN = "deletionToken"  # noqa: S105 - the name of a parameter
+_ASK_AGAIN = "Ask for a new one where you got it."
 
 _STYLE = """\
 :root { color-scheme: light dark; }
@@ -69,26 +74,33 @@ class BadForm(Exception):
     """A posted form that is too large or no form."""
 
 
-def routes(core: Core, apps: LiveApps) -> list[Route]:
+class TooOften(Exception):
+    """Too many of these pages were asked for from one network."""
+
+
+def routes(core: Core, apps: LiveApps, runner: Runner) -> list[Route]:
     """The pages of a server."""
-    pages = Pages(core, apps)
+    pages = Pages(core, apps, runner)
     return [
         Route(links.RESET_PATH + "{token}", _guarded(pages.show_reset), methods=["GET"]),
         Route(links.RESET_PATH + "{token}", _guarded(pages.reset), methods=["POST"]),
         Route(links.VALIDATE_PATH + "{token}", _guarded(pages.show_validation), methods=["GET"]),
         Route(links.VALIDATE_PATH + "{token}", _guarded(pages.validate), methods=["POST"]),
+        Route(links.DELETE_PATH, _guarded(pages.show_deletion), methods=["GET"]),
+        Route(links.DELETE_PATH, _guarded(pages.delete), methods=["POST"]),
     ]
 
 
-face = Face(FACE, lambda core, apps, _: routes(core, apps))
+face = Face(FACE, lambda core, apps, packets: routes(core, apps, packets.runner))
 
 
 class Pages:
     """What the routes do. Each looks its token up anew: the link may have been used in another window."""
 
-    def __init__(self, core: Core, apps: LiveApps) -> None:
+    def __init__(self, core: Core, apps: LiveApps, runner: Runner) -> None:
         self.core = core
         self.apps = apps
+        self.runner = runner
 
     async def show_reset(self, request: Request) -> Response:
         """Show the form for a new password."""
@@ -172,6 +184,54 @@ class Pages:
             tx, token.app_id, token.subject, token.data["type"], token.data["key"]
         )
 
+    async def show_deletion(self, request: Request) -> Response:
+        """Show the button that deletes the account, and whose it is."""
+        found = await self._look_deletion(request)
+        if found is None:
+            return _lapsed(_ASK_AGAIN)
+        token, app = found
+        async with self.core.database.read() as tx:
+            player = await profiles.read(tx, app.id, token.subject)
+        name = f" of <b>{html.escape(player['name'])}</b>" if player is not None and player["name"] else ""
+        form = f"""<p>This deletes the account{name} with everything in it. It cannot be undone.</p>
+<form method="post">
+<button type="submit" name="confirm" value="delete">Delete the account for ever</button>
+</form>"""
+        return _page(app, "Delete your account?", form)
+
+    async def delete(self, request: Request) -> Response:
+        """Delete the player of a link, and end their sessions."""
+        found = await self._look_deletion(request)
+        if found is None:
+            return _lapsed(_ASK_AGAIN)
+        token, app = found
+        if (await _read_form(request)).get("confirm") != "delete":
+            raise BadForm
+        by = Actor(FACE, _address(request), why="deleted")
+        # Before and after: packets that still come in would write what nobody removes any more.
+        await self.core.endings.end(app, AllOf(app.id, token.subject), "revoked", by)
+
+        async def work(ctx: Context) -> bool:
+            text = request.query_params[_DELETION_TOKEN]
+            await users.lock(ctx.tx, app.id, token.subject)
+            if await tokens.redeem(ctx.tx, Kind.ACCOUNT_DELETION, text, self.core.clock.ms()) is None:
+                return False
+            return await self.core.player_hooks.delete_player(ctx, token.subject)
+
+        if not await self.runner.do(work, app, Origin(FACE, _address(request))):
+            return _lapsed(_ASK_AGAIN)
+        return _page(app, "Your account is deleted", "<p>Nothing of it is left. You can close this page.</p>")
+
+    async def _look_deletion(self, request: Request) -> tuple[Token, App] | None:
+        network = network_of(_address(request))
+        if not await self.core.sessions.hit(f"page/deletion/{network}", LOOKS_MAX, LOOKS_WINDOW_SECONDS):
+            raise TooOften
+        async with self.core.database.read() as tx:
+            text = request.query_params.get(_DELETION_TOKEN, "")
+            token = await tokens.look(tx, Kind.ACCOUNT_DELETION, text, self.core.clock.ms())
+        app = self.apps.find(token.app_id) if token is not None else None
+        return (token, app) if token is not None and app is not None else None
+
     async def _look(self, kind: Kind, request: Request) -> tuple[Token, App] | None:
         async with self.core.database.read() as tx:
             token = await tokens.look(tx, kind, request.path_params["token"], self.core.clock.ms())
@@ -194,6 +254,9 @@ def _guarded(page: Page) -> Page:
         except BadForm:
             text = "<p>The form could not be read. Open the link in the mail again.</p>"
             return _page(None, "That did not work", text, HTTPStatus.BAD_REQUEST)
+        except TooOften:
+            text = "<p>Too many pages were opened from here. Wait a quarter of an hour, then reload.</p>"
+            return _page(None, "Please wait", text, HTTPStatus.TOO_MANY_REQUESTS)
         except (GameError, Aborted, CommitUnknown, SessionsUnavailable) as error:
             log.warning("page_postponed", path=request.scope["route"].path, error=str(error))
             text = "<p>The server is busy at this moment. Wait a little, then reload this page.</p>"
@@ -241,11 +304,8 @@ def _reset_form(app: App, mistake: str = "") -> Response:
     return _page(app, "Choose a new password", form, status)
 
 
-def _lapsed() -> Response:
-    text = (
-        "<p>The link was used already, it is too old, or the account has changed since. "
-        "Ask for a new mail in the game.</p>"
-    )
+def _lapsed(advice: str = "Ask for a new mail in the game.") -> Response:
+    text = f"<p>The link was used already, it is too old, or the account has changed since. {advice}</p>"
     return _page(None, "This link does not work any more", text, HTTPStatus.GONE)
 
 

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import structlog
 
@@ -18,16 +18,25 @@ from gameserver.players.mail import Letter, Mailer, MailNotSent, MailRefused, co
 from gameserver.players.tokens import Kind, Token
 from gameserver.sessions import SessionStore, SessionsUnavailable
 from gameserver.storage import Row, Transaction
+from gameserver.wire.errors import GameError
 
 log = structlog.get_logger(__name__)
 
 RESET_PATH = "/reset/"
 VALIDATE_PATH = "/validate/"
+DELETE_PATH = "/self-service/delete-account"
 
 # A mailbox is not a toy: whoever asks more often gets the same answer, and no mail.
 MAILS_PER_ACCOUNT = 3
 MAILS_PER_ADDRESS = 30
 MAILS_WINDOW_SECONDS = 900
+
+
+class NoEmailIdentity(GameError):
+    """The player does not log in with a mail address."""
+
+    reason_code = 550015
+
 
 _posting: set[asyncio.Task[None]] = set()  # the event loop alone would forget them
 
@@ -91,6 +100,18 @@ async def may_act(tx: Transaction, token: Token) -> bool:
 def _mailboxes(contact: Row) -> str:
     addresses = f"{contact['external_id']}\0{contact['contact_email'] or ''}"
     return blake2b(addresses.encode(), digest_size=16).hexdigest()
+
+
+async def issue_deletion(
+    tx: Transaction, app: App, profile_id: str, public_url: str, *, now_ms: int, minutes: int
+) -> str:
+    """Return the address of a page where whoever opens it may delete a player. It ends an earlier one's."""
+    await tokens.revoke(tx, Kind.ACCOUNT_DELETION, app.id, profile_id)
+    token = await tokens.issue(
+        tx, Kind.ACCOUNT_DELETION, app.id, profile_id, now_ms=now_ms, life_seconds=minutes * 60
+    )
+    query = urlencode({"appId": app.id, "deletionToken": token, "profileId": profile_id})
+    return f"{public_url}{DELETE_PATH}?{query}"
 
 
 def link(settings: LinkSettings, public_url: str, path: str, token: str) -> str:

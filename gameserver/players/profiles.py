@@ -1,5 +1,6 @@
 """Players: one row for each profile of an app."""
 
+import re
 from hashlib import blake2b
 from typing import Any
 
@@ -18,6 +19,7 @@ from sqlalchemy import (
     case,
     func,
     insert,
+    literal_column,
     select,
     text,
     update,
@@ -26,7 +28,7 @@ from sqlalchemy import (
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.storage import Json, Row, Transaction, metadata
 from gameserver.storage.tables import StoredBy
-from gameserver.wire.errors import GameError
+from gameserver.wire.errors import GameError, InvalidParameterValue
 from gameserver.wire.shapes import Reply
 
 
@@ -35,6 +37,10 @@ class UnknownPlayer(GameError):
 
     reason_code = 40374
 
+
+TEXT_MAX = 64  # characters of a name of anything
+# What would break out of the line that shows it: controls, line ends, changes of direction that do not end.
+_UNRULY = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 players = Table(
     "players",
@@ -79,6 +85,8 @@ players = Table(
     info={"stored_by": StoredBy.PLAYER},
 )
 _c = players.c
+IS_NAMED = _c.name != literal_column("''", String)
+"""The condition of `players_by_name`, as text: SQLite takes that index only where it reads the same."""
 KEPT = PlayerTable(
     players,
     "profile_id",
@@ -208,6 +216,15 @@ async def is_elsewhere(tx: Transaction, app_id: str, profile_id: str) -> bool:
 async def set_value(tx: Transaction, app_id: str, profile_id: str, column: str, value: Any) -> bool:
     """Set one column of `SET`; False when there is no such player."""
     return await tx.run(SET[column], profile=profile_id, app=app_id, value=value) > 0
+
+
+def check_line(where: str, text: str, most: int) -> str:
+    """Return text that fits into one line and a limit of characters. Raises `InvalidParameterValue`."""
+    if len(text) > most:
+        raise InvalidParameterValue(f"{where}: at most {most} characters, got {len(text)}")
+    if found := _UNRULY.search(text):
+        raise InvalidParameterValue(f"{where}: the character U+{ord(found[0]):04X} is not allowed")
+    return text
 
 
 class Status(Reply):

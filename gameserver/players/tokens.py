@@ -1,4 +1,4 @@
-"""Tokens that work once: links that set a password or prove an address, and handoffs between devices.
+"""Tokens that work once: links that set a password, prove an address or delete, and handoffs of devices.
 
 Only their digests are stored, so a copy of the database opens no account. A token is worth something only
 while its player's epoch is the one in which it was made: a new password ends it, and disabling, merging or
@@ -42,6 +42,7 @@ class Kind(StrEnum):
 
     PASSWORD_RESET = "password_reset"  # noqa: S105 - a name
     EMAIL_VALIDATION = "email_validation"
+    ACCOUNT_DELETION = "account_deletion"
     HANDOFF = "handoff"
     SETTOP_CODE = "settop_code"
 

@@ -20,7 +20,8 @@ from sqlalchemy import (
     update,
 )
 
-from gameserver.players import accounts, tokens
+from gameserver.apps import App
+from gameserver.players import accounts, profiles, tokens
 from gameserver.players.identities import ADD, identities, new_row
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
@@ -128,6 +129,30 @@ async def add_identity(
         app_id, profile_id, type_, key, accounts.stored_id(type_, external_id), now_ms, digest=digest
     )
     return await tx.unless_taken(ADD, **row)
+
+
+async def create(
+    tx: Transaction, app: App, profile_id: str, identity: Mapping[str, Any], name: str, contact: str | None
+) -> bool:
+    """Make a player who has not logged in yet, of an identity's row; False when somebody has that identity.
+
+    Such a player has logged in no time, and their first login is that of a known player.
+    """
+    if not await tx.unless_taken(ADD, **identity):
+        return False
+    await tx.defer(
+        CREATE,
+        profile_id=profile_id,
+        app_id=app.id,
+        now_ms=identity["created_ms"],
+        language_code=app.default_language or None,
+        country_code=app.default_country or None,
+        time_zone_offset=0.0,
+        ab_testing_id=profiles.ab_testing_id(profile_id),
+        new_name=name,
+        new_contact=contact,
+    )
+    return True
 
 
 async def rename_identity(
@@ -250,6 +275,7 @@ FIND = select(players.c.profile_id).where(
     or_(players.c.profile_id == bindparam("profile"), players.c.profile_id == _by_identity),
 )
 LOCK = select(players.c.profile_id).where(*_PLAYER).with_for_update()
+CREATE = profiles.CREATE.values(name=bindparam("new_name"), contact_email=bindparam("new_contact"))
 SET_PROPERTIES = upsert(user_properties, ["profile_id"], ["properties", "updated_ms"])
 RENAME_IDENTITY = (
     update(identities)

@@ -16,6 +16,7 @@ from gameserver.services import (
     push_notification,
     time,
     tournament,
+    user,
     virtual_currency,
 )
 
@@ -34,5 +35,6 @@ ALL: tuple[Service, ...] = (
     push_notification.service,
     time.service,
     tournament.service,
+    user.service,
     virtual_currency.service,
 )

@@ -6,12 +6,11 @@ from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, NoReturn
 
-import msgspec
 from msgspec import UNSET, Meta
 
 import gameserver
 from gameserver.apps import App, is_mail_address
-from gameserver.players import accounts, identities, links, logins, pairs, tokens
+from gameserver.players import accounts, identities, links, logins, pairs, resets, tokens
 from gameserver.players.accounts import (
     LOGIN_ERRORS,
     EmailNotValidated,
@@ -21,7 +20,7 @@ from gameserver.players.accounts import (
     canonical_type,
     identity_key,
 )
-from gameserver.players.mail import SUBJECT_MAX, Letter
+from gameserver.players.resets import RESET_ERRORS, Minutes, ResetRequest, ServiceParams
 from gameserver.players.states import PlayerState
 from gameserver.players.tokens import Kind
 from gameserver.rpc import Access, Caller, Context, Service, Tx
@@ -29,7 +28,6 @@ from gameserver.storage import Aborted, locks
 from gameserver.wire import json
 from gameserver.wire.errors import (
     GameError,
-    InvalidParameterType,
     InvalidParameterValue,
     MissingParameter,
     SessionLimitReached,
@@ -56,30 +54,6 @@ class AppVersionObsolete(GameError):
     """The game is older than the app allows; `upgradeAppId` says where the new version is."""
 
     reason_code = 40322
-
-
-class InvalidFromAddress(GameError):
-    reason_code = 40485
-
-
-class InvalidFromName(GameError):
-    reason_code = 40486
-
-
-class InvalidReplyToAddress(GameError):
-    reason_code = 40487
-
-
-class InvalidReplyToName(GameError):
-    reason_code = 40488
-
-
-class FromNameWithoutAddress(GameError):
-    reason_code = 40489
-
-
-class UnknownTemplate(GameError):
-    reason_code = 40375
 
 
 # Logging in
@@ -321,28 +295,6 @@ async def get_server_version(ctx: Context, request: GetServerVersion) -> GetServ
 
 # Getting back in
 
-LIFE_MINUTES_MAX = 7 * 24 * 60
-VALUES_MAX = 50
-VALUE_LENGTH_MAX = 256
-VALUES_DEPTH_MAX = 4
-NAME_LENGTH_MAX = 128
-
-Minutes = Annotated[int, Meta(ge=1, le=LIFE_MINUTES_MAX)]
-
-
-class ServiceParams(msgspec.Struct, rename="camel"):
-    """How the mail is to look. Fields that only some mail service knows are ignored."""
-
-    from_address: str | None = None
-    from_name: str | None = None
-    reply_to: str | None = None
-    reply_to_address: str | None = None
-    reply_to_name: str | None = None
-    subject: str | None = None
-    template_id: str | None = None
-    dynamic_data: dict[str, Any] | None = None
-    substitutions: dict[str, Any] | None = None
-
 
 class ResetEmailPassword(Request):
     email_address: str | None = None
@@ -377,44 +329,18 @@ class ResetUniversalIdPassword(Request):
         return "Universal", identity_key("Universal", text)
 
 
-RESET_ERRORS: tuple[type[GameError], ...] = (
-    InvalidFromAddress,
-    InvalidFromName,
-    InvalidReplyToAddress,
-    InvalidReplyToName,
-    FromNameWithoutAddress,
-    UnknownTemplate,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ResetRequest:
-    """A reset that was asked for properly. `allowed` is False when too many were asked for of late."""
-
-    type: str
-    key: str
-    template: str
-    values: dict[str, str]
-    minutes: int
-    allowed: bool
-
-
 async def wish(ctx: Context, request: ResetEmailPassword | ResetUniversalIdPassword) -> ResetRequest:
     """Check the request, and whether the mailbox has had enough."""
     type_, key = request.identity()
-    params = request.service_params or ServiceParams()
-    check_sender(params)
-    template = params.template_id or "password_reset"
-    if params.template_id and params.template_id not in ctx.app.mail.templates:
-        raise UnknownTemplate(f"the app has no mail template {params.template_id[:64]!r}")
-    address = "" if ctx.caller is Caller.SERVER else ctx.origin.address
-    return ResetRequest(
-        type=type_,
-        key=key,
-        template=template,
-        values=placeholders(params.dynamic_data or params.substitutions or {}),
-        minutes=_minutes(ctx, request.token_ttl_in_minutes),
-        allowed=await links.may_mail(ctx.core.sessions, ctx.app, f"reset/{type_}", key, address),
+    is_server = ctx.caller is Caller.SERVER
+    return await resets.prepare(
+        ctx.core.sessions,
+        ctx.app,
+        (type_, key),
+        request.service_params,
+        _minutes(ctx, request.token_ttl_in_minutes),
+        address="" if is_server else ctx.origin.address,
+        takes_sender=is_server,
     )
 
 
@@ -446,7 +372,7 @@ async def reset_email_password(ctx: Context, request: ResetEmailPassword) -> Non
     no mail addresses, templates the app does not have, and senders that are none. Who asks too often
     gets no further mail.
     """
-    await _reset(ctx, request.service_params)
+    await _reset(ctx)
 
 
 @service.operation(
@@ -466,111 +392,14 @@ async def reset_universal_id_password(ctx: Context, request: ResetUniversalIdPas
     itself. `serviceParams` and `tokenTtlInMinutes` are as for e-mail accounts. Refused are templates
     the app does not have, and senders that are none. Who asks too often gets no further mail.
     """
-    await _reset(ctx, request.service_params)
+    await _reset(ctx)
 
 
-async def _reset(ctx: Context, params: ServiceParams | None) -> None:
+async def _reset(ctx: Context) -> None:
     asked: ResetRequest = ctx.prepared
-    if not asked.allowed:
-        return
-    core, app = ctx.core, ctx.app
-    contact = await identities.find_contact(ctx.tx, app.id, asked.type, asked.key)
-    to: str | None = None
-    if contact is not None:
-        to = contact["external_id"] if asked.type == "Email" else contact["contact_email"]
-    # An account that does not exist gets a token as well, one that nobody is told: the work is the same.
-    token = await links.issue(
-        ctx.tx,
-        Kind.PASSWORD_RESET,
-        app,
-        (asked.type, asked.key),
-        contact,
-        now_ms=ctx.now_ms,
-        minutes=asked.minutes,
+    contact = await identities.find_contact(ctx.tx, ctx.app.id, asked.type, asked.key)
+    send = await resets.issue(
+        ctx.tx, ctx.app, asked, contact, ctx.core.mailer, ctx.core.public_url, now_ms=ctx.now_ms
     )
-    if contact is None or not to:
-        return
-    url = links.link(app.mail.reset, ctx.core.public_url, links.RESET_PATH, token)
-    values = {**asked.values, "link": url, "minutes": str(asked.minutes)}
-    wanted = params if params is not None and ctx.caller is Caller.SERVER else ServiceParams()
-    address, language = to, contact["language_code"] or ""
-
-    async def send() -> None:
-        links.post(
-            core.mailer,
-            app,
-            asked.template,
-            address,
-            values,
-            language=language,
-            change=lambda letter: with_sender(letter, wanted),
-        )
-
-    ctx.after_commit(send)
-
-
-def check_sender(params: ServiceParams) -> None:
-    """Refuse senders and addresses for answers that are none."""
-    if params.from_address and not is_mail_address(params.from_address):
-        raise InvalidFromAddress("serviceParams.fromAddress: not an e-mail address")
-    if params.from_name and not _is_line(params.from_name, NAME_LENGTH_MAX):
-        raise InvalidFromName(
-            f"serviceParams.fromName: expected one line of at most {NAME_LENGTH_MAX} characters"
-        )
-    if params.from_name and not params.from_address:
-        raise FromNameWithoutAddress("serviceParams.fromName: a name comes with a fromAddress")
-    reply_to = params.reply_to_address or params.reply_to
-    if reply_to and not is_mail_address(reply_to):
-        raise InvalidReplyToAddress("serviceParams.replyToAddress: not an e-mail address")
-    if params.reply_to_name and not _is_line(params.reply_to_name, NAME_LENGTH_MAX):
-        raise InvalidReplyToName(
-            f"serviceParams.replyToName: expected one line of at most {NAME_LENGTH_MAX} characters"
-        )
-    if params.subject and not _is_line(params.subject, SUBJECT_MAX):
-        raise InvalidParameterValue(
-            f"serviceParams.subject: expected one line of at most {SUBJECT_MAX} characters"
-        )
-
-
-def _is_line(text: str, most: int) -> bool:
-    return len(text) <= most and text.isprintable()
-
-
-def placeholders(data: dict[str, Any], prefix: str = "", depth: int = 1) -> dict[str, str]:
-    """Flatten `dynamicData` for a template: `{"user": {"name": "Ada"}}` is read as `{user_name}`.
-
-    Players choose these texts, so each is one short line, and none replaces what the server itself fills in.
-    """
-    if depth > VALUES_DEPTH_MAX:
-        raise InvalidParameterValue(f"serviceParams.dynamicData: at most {VALUES_DEPTH_MAX} levels")
-    values: dict[str, str] = {}
-    for name, value in data.items():
-        match value:
-            case dict():
-                values |= placeholders(value, f"{prefix}{name}_", depth + 1)
-            case str() | int() | float():
-                values[prefix + name] = _short(value)
-            case None:
-                values[prefix + name] = ""
-            case _:
-                raise InvalidParameterType(
-                    f"serviceParams.dynamicData.{name[:64]}: expected text, number or object"
-                )
-    if len(values) > VALUES_MAX:
-        raise InvalidParameterValue(f"serviceParams.dynamicData: at most {VALUES_MAX} values")
-    values.pop("app", None)  # the others are filled in last
-    return values
-
-
-def _short(value: str | float) -> str:
-    text = value if isinstance(value, str) else json.encode(value).decode()
-    return " ".join("".join(c if c.isprintable() else " " for c in text[:VALUE_LENGTH_MAX]).split())
-
-
-def with_sender(letter: Letter, wanted: ServiceParams) -> Letter:
-    """Give a letter the sender and subject that a server of the studio asks for."""
-    letter.from_address = wanted.from_address or letter.from_address
-    letter.from_name = wanted.from_name or letter.from_name
-    letter.reply_to = wanted.reply_to_address or wanted.reply_to or letter.reply_to
-    letter.subject = wanted.subject or letter.subject
-    return letter
+    if send is not None:
+        ctx.after_commit(send)

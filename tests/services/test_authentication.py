@@ -16,10 +16,9 @@ from sqlalchemy import update
 import gameserver
 from gameserver.admin import actions
 from gameserver.apps import load_apps
-from gameserver.players import accounts, identities, links, pairs, passwords, profiles
+from gameserver.players import accounts, identities, links, pairs, passwords, profiles, resets
 from gameserver.players.mail import Letter
 from gameserver.players.passwords import Busy, Passwords
-from gameserver.services import authentication
 from tests.conftest import APP_ID, APP_TOML, Client, Game, Refusal
 
 SERVICE = "authenticationV2"
@@ -1167,7 +1166,7 @@ async def test_resets_refuse_what_makes_no_sense(game: Game, operation: str) -> 
     ):
         refusal = await client.refused(SERVICE, operation, **who, serviceParams=params)
         assert outcome(refusal) == (400, reason), params
-    for minutes in (0, authentication.LIFE_MINUTES_MAX + 1):
+    for minutes in (0, resets.LIFE_MINUTES_MAX + 1):
         refusal = await client.refused(SERVICE, operation, **who, tokenTtlInMinutes=minutes)
         assert outcome(refusal) == (400, 40660)
     assert outcome(await client.refused(SERVICE, operation)) == (400, 40358)
@@ -1178,8 +1177,8 @@ async def test_resets_refuse_what_makes_no_sense(game: Game, operation: str) -> 
 async def test_strangers_cannot_make_a_link_last(game: Game, postbox: Postbox) -> None:
     id_, address = game.unique("ada"), f"{game.unique('ada')}@example.com"
     client = await with_contact(game, id_, address)
-    data: dict[str, Any] = {"universalId": id_, "tokenTtlInMinutes": authentication.LIFE_MINUTES_MAX}
-    usual, longest = game.app.mail.reset.minutes, authentication.LIFE_MINUTES_MAX
+    data: dict[str, Any] = {"universalId": id_, "tokenTtlInMinutes": resets.LIFE_MINUTES_MAX}
+    usual, longest = game.app.mail.reset.minutes, resets.LIFE_MINUTES_MAX
     letters = []
     for caller, minutes in ((game.client(), usual), (client, longest), (game.server, longest)):
         await caller.call(SERVICE, "RESET_UNIVERSAL_ID_PASSWORD_WITH_EXPIRY", **data)

@@ -46,12 +46,13 @@ def test_null_is_as_good_as_absent(field: msgspec.structs.FieldInfo) -> None:
 
 
 def test_every_answer_has_a_declared_shape() -> None:
-    """An object is a `Reply`; only where data names its members it is a dict of replies."""
+    """An object is a `Reply`; only where data names its members it is a dict of replies or lists of them."""
     undeclared = []
     for operation in OPERATIONS:
         kind = operation.reply
         [*kinds] = get_args(kind) if isinstance(kind, UnionType) else [kind]
         kinds = [get_args(kind)[1] if get_origin(kind) is dict else kind for kind in kinds]
+        kinds = [get_args(kind)[0] if get_origin(kind) is list else kind for kind in kinds]
         if not all(kind in (None, NoneType) or issubclass(kind, Reply) for kind in kinds):
             undeclared.append(f"{operation.wire_name}: {operation.reply}")
     assert not undeclared, "\n".join(undeclared)

@@ -27,6 +27,7 @@ RESERVED = frozenset(
         "oauth2",
         "readyz",
         "reset",
+        "self-service",
         "s2sdispatcher",
         "validate",
     }

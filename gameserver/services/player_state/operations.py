@@ -9,7 +9,8 @@ from msgspec import UNSET, Meta, UnsetType
 from gameserver.apps import is_mail_address
 from gameserver.players import identities, links, profiles
 from gameserver.players.accounts import InvalidEmail
-from gameserver.players.profiles import Status
+from gameserver.players.links import NoEmailIdentity
+from gameserver.players.profiles import TEXT_MAX, Status, check_line
 from gameserver.players.states import PlayerState
 from gameserver.players.tokens import Kind
 from gameserver.rpc import PLAYER_RESET, SERVER_PROFILE_ID, Access, Context, Last, Service, Tx
@@ -17,14 +18,11 @@ from gameserver.services.player_state.rules import (
     ATTRIBUTES_MAX,
     STATUS_SECONDS_MAX,
     SUMMARY_BYTES_MAX,
-    TEXT_MAX,
     Hours,
     InvalidAttributes,
-    NoEmailIdentity,
     TooManyStatuses,
     attribute_text,
     check_attribute_name,
-    check_line,
     check_size,
     check_web_address,
     extended,

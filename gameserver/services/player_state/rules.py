@@ -1,17 +1,15 @@
 """What players may say of themselves: the limits of texts, attributes and timed statuses."""
 
-import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
-from gameserver.players.profiles import Status
+from gameserver.players.profiles import TEXT_MAX, Status, check_line
 from gameserver.wire import json
 from gameserver.wire.errors import GameError, InvalidParameterValue, PacketTooLarge
 
-TEXT_MAX = 64  # characters of a name of anything
 URL_MAX = 2048
 SUMMARY_BYTES_MAX = 10 << 10
 ATTRIBUTES_MAX = 100
@@ -38,12 +36,6 @@ class InvalidAttributes(GameError):
     reason_code = 40351
 
 
-class NoEmailIdentity(GameError):
-    """The player does not log in with a mail address."""
-
-    reason_code = 550015
-
-
 class TooManyStatuses(GameError):
     """The player has as many active statuses as a player may have."""
 
@@ -51,18 +43,6 @@ class TooManyStatuses(GameError):
 
 
 # Rules
-
-# What would break out of the line that shows it: controls, line ends, changes of direction that do not end.
-_UNRULY = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
-def check_line(where: str, text: str, most: int) -> str:
-    """Return text that fits into one line and a limit of characters. Raises `InvalidParameterValue`."""
-    if len(text) > most:
-        raise InvalidParameterValue(f"{where}: at most {most} characters, got {len(text)}")
-    if found := _UNRULY.search(text):
-        raise InvalidParameterValue(f"{where}: the character U+{ord(found[0]):04X} is not allowed")
-    return text
 
 
 def check_web_address(where: str, text: str) -> str:

@@ -1,0 +1,249 @@
+"""Everything that is kept of a player, under the names of the reference and under those of the tables."""
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from msgspec import field
+
+from gameserver.players.profiles import UnknownPlayer
+from gameserver.players.states import PlayerState
+from gameserver.rpc import Access, Context, Tx
+from gameserver.services.user.base import OfPlayer, read_player, service, unknown
+from gameserver.sessions import Session
+from gameserver.wire import json
+from gameserver.wire.errors import PacketTooLarge
+from gameserver.wire.shapes import Reply
+
+Rows = list[dict[str, Any]]
+
+
+class Credential(Reply):
+    """What the player logs in with."""
+
+    external_id: str
+    authentication_type: str
+    auth_sub_type: str = ""
+
+
+class MailAccount(Reply):
+    """An address that the player logs in with."""
+
+    email_address: str
+
+
+class Groups(Reply):
+    """Groups that the player is in, was invited to and asked for: empty as long as there are none here."""
+
+    requested: Rows = field(default_factory=list)
+    invited: Rows = field(default_factory=list)
+    groups: Rows = field(default_factory=list)
+
+
+class Currency(Reply):
+    """Balances by the name of the currency. The times are those of the first and the last change."""
+
+    created_at: int
+    updated_at: int
+    sync_timestamp: int
+    items: dict[str, dict[str, Any]]
+
+
+class Profile(Reply):
+    """The player. What has a value here keeps it as long as this server has no matches and no friends."""
+
+    player_name: str
+    picture_url: str | None
+    platforms: list[str]
+    country_code: str | None
+    language_code: str | None
+    time_zone_offset: float
+    created_at: int
+    updated_at: int
+    amount_spent: int
+    refund_count: int
+    vc_claimed: int
+    vc_purchased: int
+    summary_friend_data: Any
+    is_tester: bool
+    ab_testing_id: int = field(name="ab_testing_id")
+    login_count: int
+    last_login: int
+    previous_login: int | None
+    random_attribute: float
+    active_sessions: list[str]
+    attributes: dict[str, Any]
+    email_address: str | None
+    home: None = None
+    player_rating: int = 0
+    shield_expiry: int = 0
+    matches_played: int = 0
+    last_match: int = 0
+    match_attack_expiry: None = None
+    match_enabled: bool = False
+    automated_promotions: Rows = field(default_factory=list)
+    friend_profile_ids: list[str] = field(default_factory=list)
+
+
+class Statistics(Reply):
+    """The player's progress; milestones, quests and achievements are empty as long as there are none here."""
+
+    sync_timestamp: int
+    statistics: dict[str, Any]
+    experience_level: int
+    experience_points: int
+    milestones_status: dict[str, Any] = field(default_factory=dict)
+    quests_status: dict[str, Any] = field(default_factory=dict)
+    player_achievements: Rows = field(default_factory=list)
+
+
+class UserExport(Reply):
+    """Everything that is kept of a player. `services`: the rows of each service by the name of a table."""
+
+    app_email_accounts: list[MailAccount]
+    child_entities: Rows
+    credentials: list[Credential]
+    groups: Groups
+    leaderboard_scores: Rows
+    player_currency: Currency
+    player_profile: list[Profile]
+    player_statistics: Statistics
+    services: dict[str, dict[str, Any]]
+
+
+class CustomEntities(msgspec.Struct):
+    """Which types of custom entities to tell, or which to leave out."""
+
+    include: list[str] | None = None
+    exclude: list[str] | None = None
+
+
+class ExportOptions(msgspec.Struct, rename="camel"):
+    """`includeEntities`: whether the player's entities are told."""
+
+    include_entities: bool
+    custom_entities: CustomEntities | None = None
+
+
+class GetUserExport(OfPlayer):
+    """Which player, and how much."""
+
+    options_json: ExportOptions
+
+
+async def find_sessions(ctx: Context, request: GetUserExport) -> list[Session]:
+    """Find the player's sessions, and write down what the audit has seen so far."""
+    await ctx.core.audit.flush()
+    return list(await ctx.core.sessions.list(ctx.app.id, request.profile_id))
+
+
+@service.operation(
+    "SYS_GET_USER_EXPORT",
+    tx=Tx.READ,
+    access=Access.SERVER,
+    prepare=find_sessions,
+    errors=(UnknownPlayer, PacketTooLarge),
+)
+async def sys_get_user_export(ctx: Context, request: GetUserExport) -> dict[str, list[UserExport]]:
+    """Tell everything that is kept of a player, in a list under their profile id. For servers.
+
+    Beside what the reference tells, `services` holds the rows of every service by the name of their table.
+    Sessions are told by digests that open nothing. Without `includeEntities` entities are left out. Refused
+    for an unknown player, and where it would be more than an answer holds.
+    """
+    sessions: list[Session] = ctx.prepared
+    app_id, profile_id = ctx.app.id, request.profile_id
+    player = await read_player(ctx.tx, app_id, profile_id)
+    kept = await ctx.core.player_hooks.export_player(ctx.tx, app_id, profile_id)
+    if not request.options_json.include_entities:
+        kept.pop("entity", None)
+        kept.pop("globalEntity", None)
+    ctx.reserve_bytes([json.encode_free(kept).decode()])
+    state = await ctx.core.player_hooks.states.read(ctx.tx, ctx.app, profile_id, ctx.now_ms)
+    if state is None:
+        raise unknown()
+    tables = {name: rows for service_tables in kept.values() for name, rows in service_tables.items()}
+    ctx.note_player(profile_id, "exported")
+    progress = tables.get("playerProgress") or {}
+    told = UserExport(
+        app_email_accounts=_addresses(tables),
+        child_entities=tables.get("entities", []),
+        credentials=_credentials(tables),
+        groups=Groups(),
+        leaderboard_scores=tables.get("leaderboardEntries", []),
+        player_currency=_currency(tables, player["created_ms"], ctx.now_ms),
+        player_profile=[_profile(state, tables.get("players") or {}, sessions)],
+        player_statistics=Statistics(
+            sync_timestamp=ctx.now_ms,
+            statistics=progress.get("statistics") or {},
+            experience_level=progress.get("experienceLevel", 0),
+            experience_points=progress.get("experiencePoints", 0),
+        ),
+        services=kept,
+    )
+    return {profile_id: [told]}
+
+
+def _addresses(tables: Mapping[str, Any]) -> list[MailAccount]:
+    return [
+        MailAccount(email_address=row["externalId"])
+        for row in tables.get("identities", [])
+        if row["authenticationType"] == "Email"
+    ]
+
+
+def _credentials(tables: Mapping[str, Any]) -> list[Credential]:
+    return [
+        Credential(external_id=row["externalId"], authentication_type=row["authenticationType"])
+        for row in tables.get("identities", [])
+    ]
+
+
+def _currency(tables: Mapping[str, Any], created_ms: int, now_ms: int) -> Currency:
+    entries: Sequence[Mapping[str, Any]] = tables.get("walletEntries", [])
+    times = [entry["at"] for entry in entries] or [created_ms]
+    return Currency(
+        created_at=min(times),
+        updated_at=max(times),
+        sync_timestamp=now_ms,
+        items={
+            row["currency"]: {name: value for name, value in row.items() if name != "currency"}
+            for row in tables.get("wallets", [])
+        },
+    )
+
+
+def _profile(state: PlayerState, row: Mapping[str, Any], sessions: Sequence[Session]) -> Profile:
+    platforms = {
+        str(session.facts["releasePlatform"]) for session in sessions if "releasePlatform" in session.facts
+    }
+    return Profile(
+        player_name=state.player_name,
+        picture_url=state.picture_url,
+        platforms=sorted(platforms),
+        country_code=state.country_code,
+        language_code=state.language_code,
+        time_zone_offset=state.time_zone_offset,
+        created_at=state.created_at,
+        updated_at=state.last_login,
+        amount_spent=state.amount_spent,
+        refund_count=state.refund_count,
+        vc_claimed=state.vc_claimed,
+        vc_purchased=state.vc_purchased,
+        summary_friend_data=state.summary_friend_data,
+        is_tester=state.is_tester,
+        ab_testing_id=state.ab_testing_id,
+        login_count=state.login_count,
+        last_login=state.last_login,
+        previous_login=state.previous_login,
+        random_attribute=_random_attribute(state.profile_id),
+        active_sessions=sorted(session.digest for session in sessions),
+        attributes=row.get("attributes") or {},
+        email_address=state.email_address,
+    )
+
+
+def _random_attribute(profile_id: str) -> float:
+    """Return a number from 0 to 1 that stays with the player."""
+    return int.from_bytes(blake2b(profile_id.encode(), digest_size=6).digest()) / 2**48
