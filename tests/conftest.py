@@ -15,24 +15,29 @@ import os
 import shutil
 import sys
 import uuid
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Delete, Update, update
 
 from gameserver.app import GameServer, open_server
 from gameserver.jobs.storage import jobs
 from gameserver.players.passwords import Passwords
 from gameserver.protocol_export import general_errors
 from gameserver.rpc import Caller, Origin
+from gameserver.rpc.runner import Outcome, _Run
+from gameserver.rpc.service import Operation
 from gameserver.settings import Settings
-from gameserver.storage import postgresql, sqlite
-from gameserver.storage.plans import Plans
+from gameserver.storage import Statement, postgresql, sqlite
+from gameserver.storage.plans import Plan, Plans
 from gameserver.storage.schema import migrate
+from gameserver.storage.tables import Upsert
 from gameserver.wire.clock import FixedClock
 from gameserver.wire.packet import Message, Packet
 from tests import servers
@@ -46,7 +51,35 @@ BACKENDS = os.environ.get("GAMESERVER_TEST_BACKENDS", "embedded")
 APP_ID, SECRET = "10001", "a-secret-for-tests-0123456789"
 APP_TOML = f'id = "{APP_ID}"\nsecret = "{SECRET}"\ntitle = "Test"\n'
 GENERAL_ERRORS = general_errors()
-PLANS = functools.cache(Plans)  # by dialect: a run compiles a statement once, not for every test that runs it
+RUNNING: ContextVar[Operation | None] = ContextVar("running", default=None)
+CHANGED: dict[str, set[str]] = defaultdict(set)  # by operation: tables in which it has changed rows
+
+
+class NotingPlans(Plans):
+    """Notes which tables operations change."""
+
+    def __getitem__(self, statement: Statement) -> Plan:
+        operation = RUNNING.get()
+        if operation is not None:
+            plain = statement.sqlite if isinstance(statement, Upsert) else statement
+            if isinstance(plain, Update | Delete) or plain is not statement:
+                CHANGED[operation.wire_name].add(plain.table.name)  # type: ignore[attr-defined]  # it has one
+        return super().__getitem__(statement)
+
+
+PLANS = functools.cache(NotingPlans)  # by dialect: a run compiles a statement once, not for every test
+_run_message = _Run._run_message
+
+
+async def run_noted(self: _Run, operation: Operation | None, message: Message, outcome: Outcome) -> bytes:
+    """Let it be known which operation runs."""
+    token = RUNNING.set(operation)
+    try:
+        return await _run_message(self, operation, message, outcome)
+    finally:
+        RUNNING.reset(token)
+
+
 EXAMPLES: examples.Examples | None = None
 DISPATCHER = httpx.URL("http://game.test/dispatcherv2")
 
@@ -344,6 +377,7 @@ async def game(
     with pytest.MonkeyPatch.context() as patch:
         for engine in (sqlite, postgresql):
             patch.setattr(engine, "Plans", PLANS)
+        patch.setattr(_Run, "_run_message", run_noted)
         async with open_server(
             settings, clock=clock, passwords=Passwords(memory_kib=8, passes=1), with_jobs=False
         ) as server:

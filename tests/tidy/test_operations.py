@@ -7,7 +7,9 @@ from prometheus_client import REGISTRY
 
 from gameserver.rpc import Registry, metrics
 from gameserver.services import ALL
+from gameserver.storage import StoredBy, metadata
 from gameserver.wire.errors import GameError
+from tests.conftest import CHANGED
 from tests.protocol.examples import REFUSED_ONLY
 
 OUR_CODES = 49_000
@@ -57,6 +59,35 @@ def test_every_refusal_that_an_operation_lists_has_been_seen() -> None:
             if str(kind.reason_code) not in of_handler
         ]
     assert not missing, "\n".join(missing)
+
+
+# Tables of an app in which a row is one player's, who changes it alone, or nobody waits for.
+OWN_ROWS = {
+    "identities": "a player's own; who merges or is merged is locked",
+    "devices": "a player's own",
+    "player_roles": "a player's own",
+    "data_stream_reports": "a player's own",
+}
+# Operations that change rows which an app's players share, without a lock of their own.
+UNLOCKED = {"playerState.FULL_PLAYER_RESET": "of what is shared, only what belongs to the player goes"}
+
+
+@pytest.mark.usefixtures("whole_suite")
+def test_who_changes_what_players_share_declares_its_locks() -> None:
+    """Without `locks=` two packets with several messages may wait for each other in a circle."""
+    shared = {
+        table.name
+        for table in metadata.sorted_tables
+        if table.info["stored_by"] is StoredBy.APP and table.name not in OWN_ROWS
+    }
+    forgotten = [
+        f"{operation.wire_name} changes {', '.join(sorted(changed))}"
+        for operation in Registry(ALL)
+        if operation.locks is None
+        and operation.wire_name not in UNLOCKED
+        and (changed := CHANGED[operation.wire_name] & shared)
+    ]
+    assert not forgotten, "\n".join(forgotten)
 
 
 def test_reason_codes_of_our_own_mean_one_thing() -> None:

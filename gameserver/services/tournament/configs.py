@@ -34,7 +34,7 @@ from gameserver.services.tournament.base import (
     service,
 )
 from gameserver.services.tournament.templates import Notifications, Template, TemplateConfig
-from gameserver.storage import Aborted, Row, Transaction
+from gameserver.storage import Aborted, Row, Transaction, locks
 from gameserver.wire import json
 from gameserver.wire.errors import InvalidParameterValue
 from gameserver.wire.shapes import Empty, Reply, Request, read_value
@@ -161,6 +161,7 @@ class DeleteTemplate(OfTemplate):
     "SYS_DELETE_TOURNAMENT_TEMPLATE",
     tx=Tx.WRITE,
     access=Access.SERVER,
+    locks=lambda ctx, request: [locks.shared_lock(ctx.app.id, "template", request.tournament_code)],
     errors=(NoTemplate, VersionMismatch),
 )
 async def delete_template(ctx: Context, request: DeleteTemplate) -> Empty:
@@ -306,6 +307,11 @@ class OfSet(Request):
     div_set_id: str
 
 
+def set_locks(ctx: Context, set_id: str) -> list[str]:
+    """Return the lock of a division set and its instances, in which all who join take places."""
+    return [locks.shared_lock(ctx.app.id, "division", set_id)]
+
+
 class SetReply(Reply):
     """A division set. Instances are made like the board `lb_template`, and take `max` members each."""
 
@@ -369,6 +375,7 @@ class EditSet(CreateSet):
     "SYS_EDIT_DIVISION_SET_CONFIG",
     tx=Tx.WRITE,
     access=Access.SERVER,
+    locks=lambda ctx, request: set_locks(ctx, request.div_set_id),
     errors=(NoDivisionSet, VersionMismatch, NoSuchSchedule),
 )
 async def edit_set(ctx: Context, request: EditSet) -> SetReply:
@@ -403,6 +410,7 @@ class DeleteSet(OfSet):
     "SYS_DELETE_DIVISION_SET_CONFIG",
     tx=Tx.WRITE,
     access=Access.SERVER,
+    locks=lambda ctx, request: set_locks(ctx, request.div_set_id),
     errors=(NoDivisionSet, VersionMismatch, InstancesExist),
 )
 async def delete_set(ctx: Context, request: DeleteSet) -> None:

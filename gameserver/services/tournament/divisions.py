@@ -33,7 +33,7 @@ from gameserver.services.tournament.base import (
     WrongEntryType,
     service,
 )
-from gameserver.services.tournament.configs import OfSet, SetConfig, find_set, set_config
+from gameserver.services.tournament.configs import OfSet, SetConfig, find_set, set_config, set_locks
 from gameserver.services.tournament.playing import JoinedReply, LeftReply, StatusReply, joined, status
 from gameserver.services.tournament.rules import (
     Entered,
@@ -46,7 +46,7 @@ from gameserver.services.tournament.rules import (
     leave,
     running,
 )
-from gameserver.storage import Aborted, Row, locks
+from gameserver.storage import Aborted, Row
 from gameserver.wire import json
 from gameserver.wire.shapes import Nothing, Reply
 
@@ -59,8 +59,15 @@ class JoinDivision(OfSet, kw_only=True):
 
 
 def of_set(ctx: Context, request: JoinDivision) -> list[str]:
-    """Return the lock of a division set, in which all who join take places."""
-    return [locks.shared_lock(ctx.app.id, "division", request.div_set_id)]
+    """Return the lock of a division set."""
+    return set_locks(ctx, request.div_set_id)
+
+
+def of_instance(ctx: Context, request: OfBoard) -> list[str]:
+    """Return the lock of the set of an instance: who leaves gives a place back."""
+    if not request.leaderboard_id.startswith(INSTANCE_PREFIX):
+        return []  # it will be refused
+    return set_locks(ctx, request.leaderboard_id.removeprefix(INSTANCE_PREFIX).rpartition("^")[0])
 
 
 class InDivisionReply(JoinedReply):
@@ -221,7 +228,7 @@ async def _make_board(
         raise Aborted("the board was changed at the same time") from None
 
 
-@service.operation("LEAVE_DIVISION_INSTANCE", tx=Tx.WRITE, errors=(NotADivision,))
+@service.operation("LEAVE_DIVISION_INSTANCE", tx=Tx.WRITE, locks=of_instance, errors=(NotADivision,))
 async def leave_instance(ctx: Context, request: OfBoard) -> LeftReply:
     """Leave an instance of a division set; the caller's score is removed, the entry fee is gone."""
     return await leave_for(ctx, request.leaderboard_id, ctx.player_id)

@@ -27,6 +27,7 @@ from gameserver.services.tournament.divisions import (
     enter,
     info,
     leave_for,
+    of_instance,
     of_set,
 )
 from gameserver.services.tournament.playing import (
@@ -170,7 +171,10 @@ async def join_group_division(ctx: Context, request: JoinGroupDivision) -> Group
 
 
 @service.operation(
-    "LEAVE_GROUP_DIVISION_INSTANCE", tx=Tx.WRITE, errors=(NotADivision, UnknownGroup, NotGroupMember)
+    "LEAVE_GROUP_DIVISION_INSTANCE",
+    tx=Tx.WRITE,
+    locks=of_instance,
+    errors=(NotADivision, UnknownGroup, NotGroupMember),
 )
 async def leave_group_instance(ctx: Context, request: OfGroupBoard) -> LeftReply:
     """Take a group of the caller out of an instance of a division set; its score is removed."""
