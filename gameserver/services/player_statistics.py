@@ -29,7 +29,7 @@ SAMPLE = """\
 [playerStatistics]
 #create_unknown = false
 # Experience points end here.
-#experience_maximum = 100000
+#experience_maximum = 9007199254740992
 
 [playerStatistics.statistics.wins]
 
