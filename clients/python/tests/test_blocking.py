@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
 
 import httpx
 import pytest
@@ -144,7 +145,7 @@ def test_heartbeats_come_by_themselves(server, new_client):
 
 
 def test_callbacks_may_send_but_not_wait(server, new_client):
-    outcomes = []
+    outcomes: list[Any] = []
     told = threading.Event()
 
     def on_event(event):

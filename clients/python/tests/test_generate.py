@@ -8,6 +8,7 @@ import sys
 import textwrap
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,8 @@ SAMPLE = ROOT / "tests" / "protocol"
 EXPORT = ROOT.parent.parent / "protocol"
 
 spec = importlib.util.spec_from_file_location("generate", ROOT / "generate.py")
+assert spec is not None
+assert spec.loader is not None
 generate = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(generate)
 
@@ -44,11 +47,11 @@ def build(tmp_path, *methods, schemas=None):
         (tmp_path / name / file).write_text(moved, encoding="utf-8")
     sys.path.insert(0, str(tmp_path))
     try:
-        made = importlib.import_module(name)
+        made: Any = importlib.import_module(name)
     finally:
         sys.path.remove(str(tmp_path))
 
-    class Recorder(made.Services):
+    class Recorder(made.Services):  # type: ignore[misc]  # it was generated just now
         def _invoke(self, service, operation, data):
             return service, operation, data
 
