@@ -42,6 +42,7 @@ from gameserver.http_server import (
     raise_descriptor_limit,
     web_server,
 )
+from gameserver.players.providers import ProviderSettings
 from gameserver.proxies import Proxies, behind
 from gameserver.sessions import SessionsUnavailable
 from gameserver.settings import Settings
@@ -269,6 +270,21 @@ def _reachable(settings: Settings) -> str:
 
 
 def _warn_of_open_doors(settings: Settings, apps: list[App]) -> None:
+    for app in apps:
+        providers = app.section(ProviderSettings)
+        where = f"[providers] of {app.path / 'app.toml'}"
+        if providers.dev_tokens:  # also on this machine alone, which may stand behind a proxy
+            types = sorted(providers.dev_tokens)
+            log.warning(
+                "test_accounts_may_log_in", app=app.id, types=types, advice=f"delete dev_tokens from {where}"
+            )
+        if providers.stand_in:
+            log.warning(
+                "platforms_are_not_asked",
+                app=app.id,
+                stand_in=providers.stand_in,
+                advice=f"delete stand_in from {where}",
+            )
     if _is_loopback(settings.host):
         return
     for app in apps:

@@ -383,7 +383,51 @@ class TokenLogin(Settings, kw_only=True, tag_field="kind", tag="token"):
             yield where, complaint
 
 
-ExternalLogin = WebhookLogin | TokenLogin
+class OpenIdSettings(Settings, kw_only=True):
+    """An issuer of OpenID id tokens, and which of them are taken."""
+
+    issuer: Annotated[WebAddress, Meta(description="Must be the token's iss, letter by letter.")]
+    audiences: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=512)]],
+        Meta(min_length=1, max_length=100, description="One of them must be in the token's aud."),
+    ]
+    jwks_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https://[^\s/?#]+[^\s]*)?" + _END,
+            max_length=2048,
+            description="Where the issuer's keys are. Empty: its discovery document says so.",
+            extra={"expected": "a web address that starts with https://"},
+        ),
+    ] = ""
+    algorithm: Annotated[
+        Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"],
+        Meta(description="The one algorithm that is accepted."),
+    ] = "RS256"
+    claim: Annotated[Name, Meta(description="Claim with the player's id; must equal externalId.")] = "sub"
+    nonce_required: Annotated[
+        bool, Meta(description="true refuses tokens without the nonce that the client sends in extraJson.")
+    ] = False
+
+    def mistakes(self, folder: Path) -> Iterator[Mistake]:  # noqa: ARG002 - the base's signature
+        """Yield an issuer that keys could be taken from by whoever is on the way."""
+        if not self.jwks_url and not self.issuer.startswith("https://"):
+            yield "issuer", "keys are fetched over https:// alone; or set jwks_url"
+
+
+class OpenIdLogin(OpenIdSettings, kw_only=True, tag_field="kind", tag="openid"):
+    """External login with an id token of an OpenID provider, whose keys are fetched."""
+
+
+class DiscordLogin(Settings, kw_only=True, tag_field="kind", tag="discord"):
+    """External login with an access token that Discord made for an application."""
+
+    application_id: Annotated[
+        str, Meta(pattern=r"^[0-9]{1,32}" + _END, extra={"expected": "the number of the application"})
+    ]
+
+
+ExternalLogin = WebhookLogin | TokenLogin | OpenIdLogin | DiscordLogin
 
 
 @lru_cache(maxsize=1024)

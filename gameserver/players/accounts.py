@@ -18,10 +18,18 @@ from gameserver.apps import App, canonical_mail_address, is_mail_address
 from gameserver.frame import Parts
 from gameserver.players import identities, tokens
 from gameserver.players.audit import Audit
-from gameserver.players.external import ExternalLogins, UnableToValidate, UnknownExternalLogin, Vouched
+from gameserver.players.external import ExternalLogins, UnknownExternalLogin
 from gameserver.players.lockout import Attempt, LockedOut, network_of
 from gameserver.players.passwords import Busy, Passwords, UnusablePassword, is_common
 from gameserver.players.proofs import PROOFS, Proof
+from gameserver.players.providers import (
+    SAME_PERSON,
+    Claimed,
+    Providers,
+    ProviderUnavailable,
+    UnableToValidate,
+    Vouched,
+)
 from gameserver.players.quotas import Quotas
 from gameserver.players.tokens import Kind
 from gameserver.sessions import SessionStore
@@ -105,6 +113,7 @@ LOGIN_ERRORS: tuple[type[GameError], ...] = (
     ProfileNotNamed,
     WrongCredentials,
     UnableToValidate,
+    ProviderUnavailable,
     UnknownAuthenticationType,
     UnknownExternalLogin,
     InvalidEmail,
@@ -124,6 +133,7 @@ _BY_FOLDED_NAME = {name.casefold(): name for name in PROOFS}  # "HandOff" and "H
 
 EXTERNAL_ID_MAX = 256
 TOKEN_MAX = 1024
+NONCE_MAX = 1024
 SIGNED_TOKEN_MAX = 16 << 10  # of another system's tokens
 
 
@@ -140,6 +150,7 @@ class Login(msgspec.Struct, kw_only=True):
     language_code: str | None = None
     country_code: str | None = None
     time_zone_offset: float | None = None
+    nonce: str = ""  # as the client made it, for a platform's token that carries one
 
 
 @dataclass(slots=True)
@@ -207,11 +218,13 @@ class Accounts:
         self._passwords = passwords
         self._audit = audit
         self._quotas = quotas
-        self._external = ExternalLogins()
+        self._providers = Providers()
+        self._external = ExternalLogins(self._providers)
 
     async def close(self) -> None:
         """Let go of connections to systems that vouch for players."""
         await self._external.close()
+        await self._providers.close()
 
     async def verify(
         self, app: App, login: Login, address: str, now_ms: int, *, face: str = "dispatcher"
@@ -249,13 +262,14 @@ class Accounts:
         if not app.login.allows(type_):
             raise UnknownAuthenticationType(f"the app does not allow authentication by {type_}")
         proof = PROOFS[type_]
-        if type_ == "Parse":  # as the reference says of whoever comes with Parse credentials
-            raise WrongCredentials(_WRONG)
-        if proof is Proof.THIRD_PARTY:
+        if proof is Proof.THIRD_PARTY and not self._providers.can_check(app, type_):
+            if type_ == "Parse":  # as the reference says of whoever comes with Parse credentials
+                raise WrongCredentials(_WRONG)
             raise UnableToValidate(
-                f"this server is not connected to a service that vouches for {type_} identities"
+                f"this app is not connected to a service that vouches for {type_} identities"
             )
-        token_max = SIGNED_TOKEN_MAX if proof is Proof.EXTERNAL else TOKEN_MAX
+        is_vouched_for = proof in (Proof.EXTERNAL, Proof.THIRD_PARTY)
+        token_max = SIGNED_TOKEN_MAX if is_vouched_for else TOKEN_MAX
         if (
             not login.external_id.strip()
             or len(login.external_id) > EXTERNAL_ID_MAX
@@ -266,13 +280,18 @@ class Accounts:
         match proof:
             case Proof.PASSWORD:
                 return await self._verify_password(app, login, type_, key, address, now_ms, known)
-            case Proof.EXTERNAL:
-                vouched = await self._verify_external(app, login, key, address, now_ms)
+            case Proof.EXTERNAL | Proof.THIRD_PARTY:
+                vouched = await self._verify_vouched(app, login, type_, key, address, now_ms)
             case Proof.HANDOFF:
                 return await self._verify_handoff(app, login, type_, address, now_ms)
             case _:
                 return Verified(type_, key, login.external_id, None, looked_up=False)
-        verified = _claim(login, type_, key, await self._find(app.id, type_, key))
+        identity = await self._find(app.id, type_, key)
+        if identity is None and type_ in SAME_PERSON:
+            other = SAME_PERSON[type_]
+            if (identity := await self._find(app.id, other, key)) is not None:
+                type_ = other
+        verified = _claim(login, type_, key, identity)
         verified.vouched = vouched
         return verified
 
@@ -362,12 +381,16 @@ class Accounts:
         await (attempt.succeed() if right else attempt.fail(charged=True))
         return stored if right else None
 
-    async def _verify_external(self, app: App, login: Login, key: str, address: str, now_ms: int) -> Vouched:
-        attempt = self.attempt(app, "External", key, address)
+    async def _verify_vouched(
+        self, app: App, login: Login, type_: str, key: str, address: str, now_ms: int
+    ) -> Vouched:
+        attempt = self.attempt(app, type_, key, address)
         await attempt.enter(charge=False)
-        vouched = await self._external.vouch(
-            app, login.external_auth_name, login.external_id, login.token, now_ms
-        )
+        claimed = Claimed(app, login.external_id, login.token, login.nonce, now_ms)
+        if type_ == "External":
+            vouched = await self._external.vouch(login.external_auth_name, claimed)
+        else:
+            vouched = await self._providers.vouch(type_, claimed)
         if vouched is None:
             await attempt.fail(charged=False)
             raise WrongCredentials(_WRONG)
@@ -430,6 +453,12 @@ def _claim(
     if login.profile_id and login.profile_id != identity["profile_id"]:
         raise switching()
     return Verified(type_, key, login.external_id, identity["profile_id"], digest, renewed)
+
+
+def nonce_of(extra: object) -> str:
+    """Return the nonce in a client's `extraJson`; empty where there is none."""
+    nonce = extra.get("nonce") if isinstance(extra, dict) else None
+    return nonce if isinstance(nonce, str) and len(nonce) <= NONCE_MAX else ""
 
 
 def unknown(login: Login) -> GameError:

@@ -2,8 +2,6 @@
 
 import asyncio
 import hmac
-import math
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -13,24 +11,18 @@ import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 
-from gameserver.apps import App, TokenLogin, WebhookLogin
+from gameserver.apps import App, DiscordLogin, OpenIdLogin, TokenLogin, WebhookLogin
+from gameserver.players.providers import Claimed, Providers, UnableToValidate, Vouched
+from gameserver.players.providers.tokens import expiry_ms, is_current
 from gameserver.wire import json
 from gameserver.wire.errors import GameError
 
 log = structlog.get_logger(__name__)
 
 ANSWER_BYTES_MAX = 64 << 10
-EXPIRES_MAX = 253_402_300_799  # the end of the year 9999; later is for ever
 TIMEOUT_MAX = 30.0  # the longest that an app may set
 SIGNATURE_HEADER = "X-Signature"
 REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-
-
-class UnableToValidate(GameError):
-    """A third party would have to vouch for this identity, and none is configured or can be asked now."""
-
-    status = HTTPStatus.FORBIDDEN
-    reason_code = 40302
 
 
 class UnknownExternalLogin(GameError):
@@ -60,33 +52,23 @@ class Verdict(msgspec.Struct, rename="camel"):
     identity_data: dict[str, Any] | UnsetType | None = UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class Vouched:
-    """An id and a token belong together; what else was said of the player.
-
-    `token_expires_ms`: until when the token is good; None where nobody says. `data`: JSON to keep with the
-    identity; None to keep nothing, `UNSET` to keep what there is.
-    """
-
-    token_expires_ms: int | None = None
-    data: str | UnsetType | None = UNSET
-
-
 _decode_verdict = msgspec.json.Decoder(Verdict).decode
 
 
 class ExternalLogins:
     """Asks whoever vouches. Holds connections that `close` lets go of."""
 
-    def __init__(self) -> None:
+    def __init__(self, providers: Providers) -> None:
+        self._providers = providers
         self._http: httpx.AsyncClient | None = None
 
-    async def vouch(self, app: App, name: str, external_id: str, token: str, now_ms: int) -> Vouched | None:
+    async def vouch(self, name: str, claimed: Claimed) -> Vouched | None:
         """Tell whether an id and a token belong together; None when they do not.
 
-        Raises `UnknownExternalLogin` for a name the app does not declare, `UnableToValidate` when nobody can
-        tell.
+        Raises `UnknownExternalLogin` for a name the app does not declare, `UnableToValidate` and
+        `ProviderUnavailable` when nobody can tell.
         """
+        app, now_ms, external_id, token = claimed.app, claimed.now_ms, claimed.external_id, claimed.token
         login = app.external.get(name)
         match login:
             case TokenLogin():
@@ -94,6 +76,8 @@ class ExternalLogins:
             case WebhookLogin():
                 question = Question(app.id, name, external_id, token, now_ms)
                 return await self._ask(login, question)
+            case OpenIdLogin() | DiscordLogin():
+                return await self._providers.vouch_external(claimed, login)
             case _:
                 raise UnknownExternalLogin(f"the app has no external login {name[:64]!r}")
 
@@ -170,15 +154,9 @@ def _token_holds(
     except (OSError, ValueError, jwt.PyJWTError) as error:
         log.warning("external_login_key_unusable", name=name, error=str(error)[:200])
         raise UnableToValidate("the key that verifies the player's token cannot be used") from None
-    now, leeway = now_ms / 1000, login.leeway_seconds
-    expires, begins = claims["exp"], claims.get("nbf", 0)
-    if not _is_number(expires) or not _is_number(begins) or expires + leeway <= now or begins - leeway > now:
+    if not is_current(claims, now_ms, login.leeway_seconds):
         return None
     vouched = claims[login.claim]
     if not isinstance(vouched, str | int) or isinstance(vouched, bool) or str(vouched) != external_id:
         return None
-    return Vouched(token_expires_ms=int(min(expires, EXPIRES_MAX) * 1000))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return Vouched(token_expires_ms=expiry_ms(claims["exp"]))

@@ -19,8 +19,8 @@ from sqlalchemy import (
 )
 
 from gameserver.players import profiles
-from gameserver.players.external import Vouched
 from gameserver.players.lifecycle import PlayerTable
+from gameserver.players.providers import Vouched
 from gameserver.storage import Json, Row, Transaction, insert_row, metadata
 from gameserver.storage.tables import StoredBy
 

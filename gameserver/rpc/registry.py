@@ -8,7 +8,7 @@ import msgspec
 from gameserver.apps import Sections
 from gameserver.frame import Hooks, Lifespan, Subscription
 from gameserver.jobs import Job
-from gameserver.players import audit, quotas
+from gameserver.players import audit, providers, quotas
 from gameserver.players.life import PlayerHooks
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.states import States
@@ -71,6 +71,7 @@ class Registry:
         self._sections += [face.section for face in faces if face.section is not None]
         self._sections.append((audit.SECTION, audit.AuditSettings, audit.SAMPLE))  # nobody's own
         self._sections.append((quotas.SECTION, quotas.QuotaSettings, quotas.SAMPLE))
+        self._sections.append((providers.SECTION, providers.ProviderSettings, providers.SAMPLE))
         self.operations: dict[tuple[str, str], Operation] = {}
         for service in self.services:
             for name, operation in service.operations.items():

@@ -19,6 +19,7 @@ from gameserver.players.accounts import (
     Verified,
     canonical_type,
     identity_key,
+    nonce_of,
 )
 from gameserver.players.resets import RESET_ERRORS, Minutes, ResetRequest, ServiceParams
 from gameserver.players.states import PlayerState
@@ -97,6 +98,7 @@ class Authenticate(Request):
             language_code=self.language_code or None,
             country_code=self.country_code or None,
             time_zone_offset=self.time_zone_offset,
+            nonce=nonce_of(self.extra_json),
         )
 
     def facts(self) -> dict[str, Any]:

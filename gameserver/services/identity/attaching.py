@@ -16,6 +16,7 @@ from gameserver.players.accounts import (
     UnknownAuthenticationType,
     Verified,
     identity_key,
+    nonce_of,
 )
 from gameserver.rpc import Context, Tx
 from gameserver.services.identity.base import (
@@ -64,6 +65,7 @@ class Credentials(Request):
             token=self.authentication_token or "",
             external_auth_name=self.external_auth_name or "",
             force_create=force_create,
+            nonce=nonce_of(self.extra_json),
         )
 
 

@@ -1,0 +1,34 @@
+"""What a provider may say of a player, and the refusals when it says nothing."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from msgspec import UNSET, UnsetType
+
+from gameserver.wire.errors import GameError
+
+
+class UnableToValidate(GameError):
+    """A third party would have to vouch for this identity, and none is configured or can be asked now."""
+
+    status = HTTPStatus.FORBIDDEN
+    reason_code = 40302
+
+
+class ProviderUnavailable(GameError):
+    """The platform that vouches for this identity is away, slow, or gave no clear answer: try again later."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    reason_code = 49110
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """An id and a token belong together; what else was said of the player.
+
+    `token_expires_ms`: until when the token is good; None where nobody says. `data`: JSON to keep with the
+    identity; None to keep nothing, `UNSET` to keep what there is.
+    """
+
+    token_expires_ms: int | None = None
+    data: str | UnsetType | None = UNSET

@@ -1,0 +1,107 @@
+"""Asking providers over HTTPS: bounded in time and in bytes, and only where we mean to ask."""
+
+import asyncio
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import msgspec
+import structlog
+
+from gameserver.apps import App
+from gameserver.players.providers.settings import ProviderSettings
+from gameserver.players.providers.vouching import ProviderUnavailable
+
+log = structlog.get_logger(__name__)
+
+ANSWER_BYTES_MAX = 64 << 10
+SERVER_ERROR = HTTPStatus.INTERNAL_SERVER_ERROR
+_STEP_SECONDS_MAX = 30.0  # the longest that an app may set; the whole exchange has the app's own limit
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Web:
+    """Asks providers. Holds connections that `close` lets go of."""
+
+    def __init__(self) -> None:
+        self._http: httpx.AsyncClient | None = None
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
+
+    async def ask(
+        self,
+        app: App,
+        url: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        """Send a GET, or a POST of a form, and return status and body. The address never gets into a log.
+
+        Raises `ProviderUnavailable`, also for an answer that is too large or a failure of the provider.
+        """
+        host = httpx.URL(url).host
+        try:
+            async with asyncio.timeout(app.section(ProviderSettings).timeout_seconds):
+                status, body = await self._exchange(where(app, url), query, form, headers or {})
+        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
+            raise away(host, type(error).__name__) from None
+        if status >= SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise away(host, f"status {status}")
+        return status, body
+
+    async def ask_json(
+        self,
+        app: App,
+        url: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, dict[str, Any]]:
+        """Like `ask`, for an answer that is a JSON object. Raises `ProviderUnavailable` when it is none."""
+        status, body = await self.ask(app, url, query=query, form=form, headers=headers)
+        try:
+            return status, _decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise away(httpx.URL(url).host, f"status {status}, and no JSON object") from None
+
+    async def _exchange(
+        self,
+        url: str,
+        query: Mapping[str, str] | None,
+        form: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+    ) -> tuple[int, bytes]:
+        if self._http is None:
+            # Questions hold secrets and tokens: past no redirect and no proxy of the environment.
+            self._http = httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=_STEP_SECONDS_MAX)
+        method = "GET" if form is None else "POST"
+        sent = {"Accept": "application/json, */*", "Accept-Encoding": "identity", **headers}
+        async with self._http.stream(method, url, params=query, data=form, headers=sent) as response:
+            body = bytearray()
+            async for chunk in response.aiter_raw():  # raw: nothing is unpacked, so the bound below holds
+                body += chunk
+                if len(body) > ANSWER_BYTES_MAX:
+                    return HTTPStatus.BAD_GATEWAY, b""
+            return response.status_code, bytes(body)
+
+
+def where(app: App, url: str) -> str:
+    """Return the address to ask: the provider's, or that of the stand-in that the app declares for tests."""
+    stand_in = app.section(ProviderSettings).stand_in
+    return f"{stand_in}/{url.split('://', 1)[1]}" if stand_in else url
+
+
+def away(host: str, reason: str) -> ProviderUnavailable:
+    """Return the refusal for a provider that gave no clear answer, and tell the operator."""
+    log.warning("provider_unavailable", host=host, reason=reason)
+    return ProviderUnavailable(
+        "the platform that vouches for the player cannot be asked now: try again later"
+    )

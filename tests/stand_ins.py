@@ -1,0 +1,442 @@
+"""Stand-ins for the platforms that vouch for players: each speaks its wire format, with keys of its own."""
+
+import asyncio
+import base64
+import json
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+Answer = tuple[int, Any]
+
+
+@cache
+def rsa_key(name: str) -> rsa.RSAPrivateKey:
+    """A key, made once: making one takes long."""
+    assert name
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def jwk(name: str, kid: str) -> dict[str, Any]:
+    """The public half of a key, as issuers publish it."""
+    shown = jwt.algorithms.RSAAlgorithm.to_jwk(rsa_key(name).public_key(), as_dict=True)
+    return {**shown, "kid": kid, "alg": "RS256", "use": "sig"}
+
+
+@dataclass
+class Asked:
+    """A request that a stand-in got. `values` are those of its query or form."""
+
+    path: str
+    values: dict[str, str]
+    headers: dict[str, str]
+
+
+@dataclass
+class StandIn:
+    """Answers for every platform, under the platform's host as the first part of the path."""
+
+    url: str = ""
+    weather: str = "fair"
+    asked: list[Asked] = field(default_factory=list)
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    routes: dict[str, Callable[[Asked], Answer]] = field(default_factory=dict)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def publish(self, address: str, *kids: str, name: str = "right") -> None:
+        """Publish keys at an address."""
+        self.routes[address] = lambda _: (
+            200,
+            {"keys": [jwk(name if i == 0 else kid, kid) for i, kid in enumerate(kids)]},
+        )
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request of a connection."""
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in head[1:] if line)}
+            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            target = urlsplit(head[0].split(" ")[1])
+            values = dict(parse_qsl(target.query or body.decode(), keep_blank_values=True))
+            self.asked.append(Asked(target.path[1:], values, headers))
+            self.reached.set()
+            status, answer = await self._answer(self.asked[-1])
+            content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+            writer.write(
+                f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n".encode()
+            )
+            writer.write(content)
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the server has had enough
+        finally:
+            writer.close()
+
+    async def _answer(self, asked: Asked) -> Answer:
+        match self.weather:
+            case "garbage":
+                return 200, b"<html>\xff"
+            case "list":
+                return 200, [[[]]]
+            case "broken":
+                return 500, {"error": "x"}
+            case "huge":
+                return 200, b"[" * (10 << 20)
+            case "slow":
+                await self.released.wait()
+        route = self.routes.get(asked.path)
+        return route(asked) if route else (404, {"error": "nobody"})
+
+
+@asynccontextmanager
+async def stand_in() -> AsyncIterator[StandIn]:
+    """Serve a stand-in."""
+    found = StandIn()
+    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
+    async with server:
+        found.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield found
+        found.released.set()
+
+
+# Tokens
+
+
+def claims(issuer: str, audience: str, id_: str, now_ms: int, **more: Any) -> dict[str, Any]:
+    """What an id token says. Keys given as `...` are left out."""
+    now = now_ms // 1000
+    told = {"iss": issuer, "aud": audience, "sub": id_, "iat": now - 10, "exp": now + 600, **more}
+    return {key: value for key, value in told.items() if value is not ...}
+
+
+def signed(told: dict[str, Any], *, kid: str | None = "k1", name: str = "right", alg: str = "RS256") -> str:
+    """An id token."""
+    headers = {} if kid is None else {"kid": kid}
+    if alg == "none":
+        return jwt.encode(told, "", algorithm="none", headers=headers)
+    if alg.startswith("HS"):  # with the public key as the secret, as attackers try
+        secret = base64.urlsafe_b64encode(str(jwk(name, "x")["n"]).encode()).decode()
+        return jwt.encode(told, secret, algorithm=alg, headers=headers)
+    return jwt.encode(told, rsa_key(name), algorithm=alg, headers=headers)
+
+
+@dataclass(frozen=True)
+class TokenIssuer:
+    """A platform that signs tokens: its part of the app, and what makes a token right."""
+
+    type: str
+    settings: str
+    issuer: str
+    audience: str
+    keys: str
+    claim: str = "sub"
+    external: str = ""
+
+    def token(self, id_: str, now_ms: int, **how: Any) -> str:
+        """A token that is right, but for what `how` says."""
+        sign = {key: how.pop(key) for key in ("kid", "name", "alg") if key in how}
+        told = claims(self.issuer, self.audience, id_, now_ms, **{self.claim: id_, **how})
+        return signed(told, **sign)
+
+
+TOKEN_ISSUERS = [
+    TokenIssuer(
+        "Apple",
+        '[providers.apple]\naudiences = ["com.example.web", "com.example.game"]\n',
+        "https://appleid.apple.com",
+        "com.example.game",
+        "appleid.apple.com/auth/keys",
+    ),
+    TokenIssuer(
+        "Google",
+        '[providers.google]\naudiences = ["web", "game"]\n',
+        "https://accounts.google.com",
+        "game",
+        "www.googleapis.com/oauth2/v3/certs",
+    ),
+    TokenIssuer(
+        "GoogleOpenId",
+        '[providers.google]\naudiences = ["web", "game"]\n',
+        "accounts.google.com",
+        "game",
+        "www.googleapis.com/oauth2/v3/certs",
+    ),
+    TokenIssuer(
+        "FacebookLimited",
+        '[providers.facebook]\napp_id = "77"\napp_secret = "s3cret"\n',
+        "https://www.facebook.com",
+        "77",
+        "limited.facebook.com/.well-known/oauth/openid/jwks/",
+    ),
+    TokenIssuer(
+        "Nintendo",
+        '[providers.nintendo]\nissuer = "https://n.example.com"\naudiences = ["0100"]\n'
+        'jwks_url = "https://n.example.com/certs"\n',
+        "https://n.example.com",
+        "0100",
+        "n.example.com/certs",
+    ),
+    TokenIssuer(
+        "Ultra",
+        '[providers.ultra]\nissuer = "https://u.example.com"\naudiences = ["game"]\n'
+        'jwks_url = "https://u.example.com/certs"\nclaim = "preferred_username"\n',
+        "https://u.example.com",
+        "game",
+        "u.example.com/certs",
+        claim="preferred_username",
+    ),
+    TokenIssuer(
+        "External",
+        '[external.okta]\nkind = "openid"\nissuer = "https://o.example.com"\naudiences = ["game"]\n'
+        'jwks_url = "https://o.example.com/keys"\n',
+        "https://o.example.com",
+        "game",
+        "o.example.com/keys",
+        external="okta",
+    ),
+]
+
+
+# Platforms that are asked
+
+
+@dataclass(frozen=True)
+class AskedPlatform:
+    """A platform that is asked: its part of the app, what a right token is, what it says of wrong ones."""
+
+    type: str
+    settings: str
+    address: str
+    right: str
+    answer: Callable[[Asked, str, int], Answer]  # the request, the id that is right, now in ms
+    wrong: tuple[str, ...]
+    external: str = ""
+
+
+def _facebook(asked: Asked, id_: str, now_ms: int) -> Answer:
+    if asked.values["access_token"] != "77|s3cret":
+        return 400, {"error": {"code": 190}}
+    told = {
+        "app_id": "77",
+        "type": "USER",
+        "is_valid": True,
+        "user_id": id_,
+        "expires_at": now_ms // 1000 + 60,
+    }
+    match asked.values["input_token"]:
+        case "right":
+            return 200, {"data": told}
+        case "of-another-app":
+            return 200, {"data": {**told, "app_id": "78"}}
+        case "of-another-player":
+            return 200, {"data": {**told, "user_id": "1"}}
+        case "expired":
+            return 200, {"data": {**told, "expires_at": now_ms // 1000 - 1}}
+        case _:
+            return 200, {"data": {"is_valid": False, "error": {"code": 190}}}
+
+
+def _steam(asked: Asked, id_: str, now_ms: int) -> Answer:
+    assert now_ms
+    if (asked.values["key"], asked.values["appid"]) != ("k3y", "480") or asked.values["identity"] != "game":
+        return 403, b"Forbidden"
+    told = {"result": "OK", "steamid": id_, "ownersteamid": id_, "vacbanned": False, "publisherbanned": False}
+    match asked.values["ticket"]:
+        case "14aa":
+            return 200, {"response": {"params": told}}
+        case "14ab":
+            return 200, {"response": {"params": {**told, "steamid": "76561190000000009"}}}
+        case "14ac":
+            return 200, {"response": {"params": {**told, "publisherbanned": True}}}
+        case "14ad":
+            return 200, {"response": {"params": {**told, "ownersteamid": "76561190000000009"}}}
+        case "14ae":
+            return 200, {"response": {"params": {**told, "vacbanned": True}}}
+        case "14af":
+            return 200, {"response": {"error": {"errorcode": 102, "errordesc": "Ticket for other app"}}}
+        case _:
+            return 200, {"response": {"error": {"errorcode": 101, "errordesc": "Invalid ticket"}}}
+
+
+def _oculus(asked: Asked, id_: str, now_ms: int) -> Answer:
+    assert now_ms
+    if asked.values["access_token"] != "OC|88|s3cret":
+        return 400, {"error": {"code": 190}}
+    return 200, {"is_valid": asked.values["nonce"] == "right" and asked.values["user_id"] == id_}
+
+
+def _twitter(asked: Asked, id_: str, now_ms: int) -> Answer:
+    assert now_ms
+    given = asked.headers["authorization"]
+    if 'oauth_consumer_key="ck"' not in given or 'oauth_token="right"' not in given:
+        return (200, {"id_str": "1"}) if 'oauth_token="other"' in given else (401, {"errors": [{"code": 89}]})
+    return 200, {"id": 1, "id_str": id_}
+
+
+def _parse(asked: Asked, id_: str, now_ms: int) -> Answer:
+    assert now_ms
+    if asked.headers["x-parse-application-id"] != "app":
+        return 403, {"error": "unauthorized"}
+    match asked.headers["x-parse-session-token"]:
+        case "right":
+            return 200, {"objectId": id_, "username": "ada"}
+        case "other":
+            return 200, {"objectId": "somebody", "username": "bob"}
+        case _:
+            return 400, {"code": 209, "error": "Invalid session token"}
+
+
+def _discord(asked: Asked, id_: str, now_ms: int) -> Answer:
+    def at(ms: int) -> str:
+        return datetime.fromtimestamp(ms / 1000, UTC).isoformat()
+
+    told = {"application": {"id": "99"}, "user": {"id": id_}, "expires": at(now_ms + 60_000)}
+    match asked.headers["authorization"]:
+        case "Bearer right":
+            return 200, told
+        case "Bearer of-another-app":
+            return 200, {**told, "application": {"id": "98"}}
+        case "Bearer of-another-player":
+            return 200, {**told, "user": {"id": "1"}}
+        case "Bearer expired":
+            return 200, {**told, "expires": at(now_ms - 1)}
+        case _:
+            return 401, {"message": "401: Unauthorized", "code": 0}
+
+
+ASKED_PLATFORMS = [
+    AskedPlatform(
+        "Facebook",
+        '[providers.facebook]\napp_id = "77"\napp_secret = "s3cret"\n',
+        "graph.facebook.com/debug_token",
+        "right",
+        _facebook,
+        ("wrong", "of-another-app", "of-another-player", "expired", ""),
+    ),
+    AskedPlatform(
+        "Steam",
+        '[providers.steam]\napp_id = 480\npublisher_key = "k3y"\nidentity = "game"\nowners_only = true\n'
+        "refuse_vac_banned = true\n",
+        "partner.steam-api.com/ISteamUserAuth/AuthenticateUserTicket/v1/",
+        "14aa",
+        _steam,
+        ("ffff", "14ab", "14ac", "14ad", "14ae", "14af", "no hex", "14a", ""),
+    ),
+    AskedPlatform(
+        "Oculus",
+        '[providers.oculus]\napp_id = "88"\napp_secret = "s3cret"\n',
+        "graph.oculus.com/user_nonce_validate",
+        "right",
+        _oculus,
+        ("wrong", ""),
+    ),
+    AskedPlatform(
+        "Twitter",
+        '[providers.twitter]\nconsumer_key = "ck"\nconsumer_secret = "cs"\n',
+        "api.twitter.com/1.1/account/verify_credentials.json",
+        "right:secret",
+        _twitter,
+        ("wrong:secret", "other:secret", "right", "right:", ":", "right:a\nb", ""),
+    ),
+    AskedPlatform(
+        "Parse",
+        '[providers.parse]\nurl = "https://parse.example.com/p/"\napplication_id = "app"\n',
+        "parse.example.com/p/users/me",
+        "right",
+        _parse,
+        ("wrong", "other", "a\r\nX: y", ""),
+    ),
+    AskedPlatform(
+        "External",
+        '[external.okta]\nkind = "discord"\napplication_id = "99"\n',
+        "discord.com/api/v10/oauth2/@me",
+        "right",
+        _discord,
+        ("wrong", "of-another-app", "of-another-player", "expired", "a b", ""),
+        external="okta",
+    ),
+]
+
+
+# Game Center
+
+GAME_CENTER_KEY = "https://static.gc.apple.com/public-key/gc-prod-11.cer"
+
+
+def certificate(
+    name: str, issuer: str, at_ms: int, *, organization: str = "Apple Inc.", ca: bool = False
+) -> x509.Certificate:
+    """The certificate of a key, signed by another or by itself."""
+
+    def named(common: str, org: str) -> x509.Name:
+        return x509.Name(
+            [
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, org),
+                x509.NameAttribute(NameOID.COMMON_NAME, common),
+            ]
+        )
+
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    issuer_organization = organization if issuer == name else "Roots"
+    usage = dict.fromkeys(
+        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
+    ) | {"encipher_only": False, "decipher_only": False}
+    return (
+        x509.CertificateBuilder()
+        .subject_name(named(name, organization))
+        .issuer_name(named(issuer, issuer_organization))
+        .public_key(rsa_key(name).public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(at - timedelta(days=1))
+        .not_valid_after(at + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(
+            x509.KeyUsage(digital_signature=not ca, key_cert_sign=ca, crl_sign=ca, **usage), critical=True
+        )
+        .sign(rsa_key(issuer), hashes.SHA256())
+    )
+
+
+def der(made: x509.Certificate) -> bytes:
+    """As Apple serves it."""
+    return made.public_bytes(Encoding.DER)
+
+
+def pem(*made: x509.Certificate) -> str:
+    """As files hold it."""
+    return "".join(one.public_bytes(Encoding.PEM).decode() for one in made)
+
+
+def game_center_proof(
+    id_: str,
+    now_ms: int,
+    *,
+    bundle: str = "com.example.game",
+    key: str = "apple",
+    **told: Any,
+) -> str:
+    """What a game makes of GameKit's answer. `told` takes the place of what was signed."""
+    salt = b"salt"
+    text = id_.encode() + bundle.encode() + struct.pack(">Q", now_ms) + salt
+    signature = rsa_key(key).sign(text, padding.PKCS1v15(), hashes.SHA256())
+    return json.dumps(
+        {
+            "publicKeyUrl": GAME_CENTER_KEY,
+            "timestamp": now_ms,
+            "signature": base64.b64encode(signature).decode(),
+            "salt": base64.b64encode(salt).decode(),
+            **told,
+        }
+    )
