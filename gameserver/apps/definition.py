@@ -14,6 +14,20 @@ from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 from msgspec import Meta, Struct, field
 from msgspec.structs import fields
 
+from gameserver.apps.fields import (
+    END,
+    AppId,
+    AppSecret,
+    Country,
+    EnvironmentName,
+    FileReference,
+    Language,
+    Name,
+    Password,
+    PlatformId,
+    Version,
+    WebAddress,
+)
 from gameserver.apps.login_types import LoginTypes, allows_type, unknown_types
 from gameserver.apps.mail_addresses import is_mail_address
 from gameserver.apps.references import Declares
@@ -23,8 +37,6 @@ S = TypeVar("S", bound=Struct)
 
 Mistake = tuple[str | tuple[str | int, ...], str]
 """Where, as a key or a path of keys below the settings that yield it, and what is wrong there."""
-
-_END = r"$(?!\n)"  # a bare $ also matches before a last line feed, here and in JSON Schema
 
 
 def file_inside(folder: Path, reference: str) -> Path:
@@ -68,77 +80,6 @@ class Settings(Struct, forbid_unknown_fields=True):
         values = ((f.name, getattr(self, f.name), is_secret(f.type)) for f in fields(self))
         shown = (f"{name}={'***' if secret and value else repr(value)}" for name, value, secret in values)
         return f"{type(self).__name__}({', '.join(shown)})"
-
-
-AppId = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z0-9_-]{1,64}" + _END,
-        description="What clients send as gameId. No two apps share one.",
-        extra={"expected": "1 to 64 letters, digits, - or _"},
-    ),
-]
-AppSecret = Annotated[
-    str,
-    Meta(
-        min_length=16,
-        max_length=256,
-        description="Clients sign their packets with it. Or name an environment variable in secret_env.",
-        extra={"secret": "required"},
-    ),
-]
-Password = Annotated[str, Meta(max_length=1024, extra={"secret": "optional"})]
-EnvironmentName = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}" + _END,
-        description="Environment variable that holds the value, to keep it out of this file.",
-        extra={"expected": "the name of an environment variable"},
-    ),
-]
-WebAddress = Annotated[
-    str,
-    Meta(
-        pattern=r"^https?://[^\s/?#]+[^\s]*" + _END,
-        max_length=2048,
-        extra={"expected": "a web address that starts with https:// or http://"},
-    ),
-]
-FileReference = Annotated[
-    str,
-    Meta(
-        max_length=256,
-        description="File in the app's folder.",
-        extra={"file": True, "expected": "the path of a file"},
-    ),
-]
-PlatformId = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z0-9_]{1,32}" + _END,
-        description="Platform id as clients send it, such as IOS, ANG, WEB, WINDOWS; case does not matter.",
-        extra={"expected": "a platform id of letters, digits and _, such as IOS"},
-    ),
-]
-Version = Annotated[
-    str,
-    Meta(
-        pattern=r"^[0-9]{1,9}(\.[0-9]{1,9}){0,7}" + _END,
-        extra={"expected": "a version such as 1.4.0"},
-    ),
-]
-Language = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}" + _END,
-        extra={"expected": "a language code such as en or pt-BR"},
-    ),
-]
-Country = Annotated[
-    str,
-    Meta(pattern=r"^([A-Za-z]{2})?" + _END, extra={"expected": "a country code of two letters such as CA"}),
-]
-Name = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class SessionSettings(Settings, kw_only=True):
@@ -394,7 +335,7 @@ class OpenIdSettings(Settings, kw_only=True):
     jwks_url: Annotated[
         str,
         Meta(
-            pattern=r"^(https://[^\s/?#]+[^\s]*)?" + _END,
+            pattern=r"^(https://[^\s/?#]+[^\s]*)?" + END,
             max_length=2048,
             description="Where the issuer's keys are. Empty: its discovery document says so.",
             extra={"expected": "a web address that starts with https://"},
@@ -423,7 +364,12 @@ class DiscordLogin(Settings, kw_only=True, tag_field="kind", tag="discord"):
     """External login with an access token that Discord made for an application."""
 
     application_id: Annotated[
-        str, Meta(pattern=r"^[0-9]{1,32}" + _END, extra={"expected": "the number of the application"})
+        str,
+        Meta(
+            pattern=r"^[0-9]{1,32}" + END,
+            description="Number of the application, from Discord's portal for developers.",
+            extra={"expected": "the number of the application"},
+        ),
     ]
 
 
@@ -476,7 +422,7 @@ class ServerKey(Settings, kw_only=True):
 class SmtpSettings(Settings, kw_only=True):
     """The mail server that takes the app's mail."""
 
-    host: Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+" + _END)]
+    host: Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+" + END)]
     port: Annotated[int, Meta(ge=1, le=65_535)] = 587
     security: Annotated[
         Literal["starttls", "tls", "none"],
@@ -520,7 +466,7 @@ class MailSettings(Settings, kw_only=True):
     ] = ""
     from_name: Annotated[
         str,
-        Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*" + _END, extra={"expected": "a name on one line"}),
+        Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*" + END, extra={"expected": "a name on one line"}),
     ] = ""
     smtp: Annotated[SmtpSettings | None, Meta(description="Absent: mail goes to the outbox folder.")] = None
     templates: Annotated[

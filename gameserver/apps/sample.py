@@ -130,6 +130,22 @@ refuse_common_passwords = true
 #claim = "sub"
 #leeway_seconds = 60
 
+# ... or an OpenID provider's id token does, whose keys are fetched from jwks_url, or else from where the
+# provider's discovery document says. With nonce_required clients send the token's nonce in extraJson.
+#[external.sso]
+#kind = "openid"
+#issuer = "https://sso.example.com"
+#audiences = ["sample-game"]
+#jwks_url = "https://sso.example.com/keys"
+#algorithm = "RS256"
+#claim = "sub"
+#nonce_required = false
+
+# ... or an access token of Discord for your application.
+#[external.discord]
+#kind = "discord"
+#application_id = "1234567890"
+
 # Servers of yours that may call without a player, by serverName. No addresses: they may call from anywhere.
 #[servers.room]
 #secret = "replace-this-by-a-long-secret"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta, field
 
 from gameserver.apps import Mistake, Settings
-from gameserver.apps.definition import Name
+from gameserver.apps.fields import Name
 from gameserver.domain.progress import experience, statistics
 from gameserver.domain.progress.experience import PlayerStatisticsSettings, ProgressEvent
 from gameserver.domain.progress.rewards import Points, Rewards

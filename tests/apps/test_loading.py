@@ -122,10 +122,13 @@ from_address = "nobody"
             "3 default_language: expected a language code such as en or pt-BR",
         ),
         (HEAD + "[external]\nguild = 1\n", "4 external.guild: expected a table"),
-        (HEAD + "[external.guild]\n", '3 external.guild.kind: missing; expected "webhook" or "token"'),
+        (
+            HEAD + "[external.guild]\n",
+            '3 external.guild.kind: missing; expected "webhook" or "token" or "openid" or "discord"',
+        ),
         (
             HEAD + '[external.guild]\nkind = "magic"\n',
-            '4 external.guild.kind: expected "webhook" or "token", got "m',
+            '4 external.guild.kind: expected "webhook" or "token" or "openid" or "discord", got "m',
         ),
         (HEAD + '[servers.""]\n', '3 servers."": unusable name: expected text of 1 to 64 characters'),
         (HEAD + '[servers."a b"]\n', '3 servers."a b".secret: missing; give it, or secret_env'),

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from gameserver.apps import Declares, Refers, Settings
-from gameserver.apps.definition import Name
+from gameserver.apps.fields import Name
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profile_links import profile_links
 from gameserver.players.profiles import players

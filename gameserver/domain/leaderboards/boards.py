@@ -12,7 +12,7 @@ from msgspec import Meta
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text, UniqueConstraint
 
 from gameserver.apps import Mistake, Refers, Settings
-from gameserver.apps.definition import Name
+from gameserver.apps.fields import Name
 from gameserver.domain.leaderboards.pacers import PACERS_MAX, BoardName, Pacer, PacerSettings, pacer_on
 from gameserver.domain.leaderboards.periods import RECURRING, Rotation, boundary, next_number, next_reset
 from gameserver.domain.leaderboards.tournaments import (

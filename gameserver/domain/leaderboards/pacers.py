@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 from msgspec import Meta, field
 
 from gameserver.apps import Settings
-from gameserver.apps.definition import WebAddress
+from gameserver.apps.fields import WebAddress
 
 PACERS_MAX = 100
 BOARDS_MAX = 1000  # of a pacer

@@ -11,7 +11,7 @@ from msgspec import Meta
 from sqlalchemy import BigInteger, Column, Integer, String, Table, bindparam, select, update
 
 from gameserver.apps import App, Declares, Mistake, Settings
-from gameserver.apps.definition import Name
+from gameserver.apps.fields import Name
 from gameserver.domain.economy.wallet import AMOUNT_MAX
 from gameserver.domain.progress import statistics
 from gameserver.domain.progress.rewards import Paid, Points, RewardBatch, Rewards

@@ -24,7 +24,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement, FunctionElement
 
 from gameserver.apps import Declares, Mistake, Refers, Settings
-from gameserver.apps.definition import Name
+from gameserver.apps.fields import Name
 from gameserver.players.profiles import number
 from gameserver.storage import Transaction, locks, metadata, upsert
 from gameserver.storage.tables import StoredBy

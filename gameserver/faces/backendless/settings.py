@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, field
 
 from gameserver.apps import App, LiveApps, Settings
-from gameserver.apps.definition import EnvironmentName, Mistake
+from gameserver.apps.definition import Mistake
+from gameserver.apps.fields import EnvironmentName
 from gameserver.players.accounts import EXTERNAL_ID_MAX
 from gameserver.players.roles import ROLE_LENGTH_MAX
 from gameserver.sessions import SESSIONS_PER_PLAYER_MAX, LoginLimit

@@ -8,7 +8,7 @@ from cryptography import x509
 from msgspec import Meta, field
 
 from gameserver.apps import Mistake, OpenIdSettings, Settings, file_inside
-from gameserver.apps.definition import EnvironmentName, FileReference, WebAddress
+from gameserver.apps.fields import EnvironmentName, FileReference, WebAddress
 from gameserver.players.proofs import PROOFS, Proof
 
 SECTION = "providers"
@@ -88,8 +88,24 @@ SAMPLE = """\
 #claim = "preferred_username"
 """
 
-Text = Annotated[str, Meta(min_length=1, max_length=512)]
-Secret = Annotated[str, Meta(min_length=1, max_length=1024, extra={"secret": "required"})]
+Text = Annotated[str, Meta(min_length=1, max_length=512, description="As the platform's console shows it.")]
+Secret = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=1024,
+        description="Or name an environment variable in the setting with _env at its end.",
+        extra={"secret": "required"},
+    ),
+]
+Number = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{1,32}$(?!\n)",
+        description="Number of the app, from the platform's console.",
+        extra={"expected": "the number of the app"},
+    ),
+]
 Audiences = Annotated[
     list[Text], Meta(min_length=1, max_length=100, description="The token is for one of them.")
 ]
@@ -111,14 +127,16 @@ class Google(Settings, kw_only=True):
         list[Text], Meta(max_length=100, description="OAuth client ids whose id tokens are taken.")
     ] = field(default_factory=list)
     client_id: Annotated[str, Meta(max_length=512, description="Web client that exchanges auth codes.")] = ""
-    client_secret: Annotated[str, Meta(max_length=1024, extra={"secret": "optional"})] = ""
+    client_secret: Annotated[
+        str, Meta(max_length=1024, description="Of the client above.", extra={"secret": "optional"})
+    ] = ""
     client_secret_env: EnvironmentName = ""
     redirect_uri: Annotated[
         str,
         Meta(max_length=2048, description="Of the web client, when it has one; codes of Android have none."),
     ] = ""
     play_games_app: Annotated[
-        str, Meta(pattern=r"^[0-9]*\Z", max_length=32, description="Number of the game in Play Games.")
+        str, Meta(pattern=r"^[0-9]*$(?!\n)", max_length=32, description="Number of the game in Play Games.")
     ] = ""
 
     def mistakes(self, folder: Path) -> Iterator[Mistake]:  # noqa: ARG002 - the base's signature
@@ -132,7 +150,7 @@ class Google(Settings, kw_only=True):
 class Facebook(Settings, kw_only=True):
     """Facebook, also as Limited Login."""
 
-    app_id: Annotated[str, Meta(pattern=r"^[0-9]{1,32}\Z", extra={"expected": "the number of the app"})]
+    app_id: Number
     app_secret: Secret = ""
     app_secret_env: EnvironmentName = ""
     nonce_required: Annotated[
@@ -143,7 +161,7 @@ class Facebook(Settings, kw_only=True):
 class Steam(Settings, kw_only=True):
     """Steam."""
 
-    app_id: Annotated[int, Meta(ge=1, le=0xFFFFFFFF)]
+    app_id: Annotated[int, Meta(ge=1, le=0xFFFFFFFF, description="Number of the game on Steam.")]
     publisher_key: Secret = ""
     publisher_key_env: EnvironmentName = ""
     identity: Annotated[
@@ -158,7 +176,9 @@ class Steam(Settings, kw_only=True):
 class GameCenter(Settings, kw_only=True):
     """Game Center."""
 
-    bundle_ids: Annotated[list[Text], Meta(min_length=1, max_length=100)]
+    bundle_ids: Annotated[
+        list[Text], Meta(min_length=1, max_length=100, description="Bundle ids of the game.")
+    ]
     max_age_seconds: Annotated[
         int, Meta(ge=1, le=86_400, description="A signature that is older is refused.")
     ] = 300
@@ -178,7 +198,7 @@ class GameCenter(Settings, kw_only=True):
 class Oculus(Settings, kw_only=True):
     """Meta Quest."""
 
-    app_id: Annotated[str, Meta(pattern=r"^[0-9]{1,32}\Z", extra={"expected": "the number of the app"})]
+    app_id: Number
     app_secret: Secret = ""
     app_secret_env: EnvironmentName = ""
 
@@ -196,7 +216,9 @@ class Parse(Settings, kw_only=True):
 
     url: Annotated[WebAddress, Meta(description="Where the server is, with its mount path.")]
     application_id: Text
-    rest_key: Annotated[str, Meta(max_length=1024, extra={"secret": "optional"})] = ""
+    rest_key: Annotated[
+        str, Meta(max_length=1024, description="If the server wants one.", extra={"secret": "optional"})
+    ] = ""
     rest_key_env: EnvironmentName = ""
 
 
@@ -212,7 +234,7 @@ class ProviderSettings(Settings, kw_only=True):
     stand_in: Annotated[
         str,
         Meta(
-            pattern=r"^(https?://[^\s/?#]+)?\Z",
+            pattern=r"^(https?://[^\s/?#]+)?$(?!\n)",
             max_length=256,
             description="For tests: this server is asked in place of every platform.",
             extra={"expected": "the origin of a server, such as http://127.0.0.1:9999"},

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from gameserver.apps import Settings
-from gameserver.apps.definition import Name
+from gameserver.apps.fields import Name
 from gameserver.players import identities, users
 from gameserver.players.accounts import EXTERNAL_ID_MAX, canonical_type
 from gameserver.players.proofs import PROOFS, Proof

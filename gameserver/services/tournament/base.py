@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta, field
 
 from gameserver.apps import App, Declares, Mistake, Settings
-from gameserver.apps.definition import Name
+from gameserver.apps.fields import Name
 from gameserver.documents import documents
 from gameserver.domain.economy.wallet import CurrencyName
 from gameserver.domain.leaderboards import SCORE_MAX, EntryType
