@@ -32,26 +32,34 @@ def _missing(apps: Mapping[str, App], name: str) -> str:
 
 
 def _parent_mistake(apps: Mapping[str, App], app: App) -> str:
-    chain = [app]
-    while (parent := chain[-1].parent) is not None:
-        above = apps.get(parent.app)
-        if above is None:  # of one further up, that one's own files tell
-            return _missing(apps, parent.app) if len(chain) == 1 else ""
-        if any(above is each for each in chain):
-            names = " > ".join(each.id for each in [*chain, above])
-            return f"apps are parents of each other in a circle: {names}" if above is app else ""
-        chain.append(above)
-    if len(chain) > LEVELS_MAX:
-        return f"apps have at most {LEVELS_MAX} levels; this one is below {len(chain) - 1} others"
+    above, back = _above(apps, app)
+    if not above and back is None:
+        return _missing(apps, app.parent.app if app.parent is not None else "")
+    if back is app:
+        names = " > ".join(each.id for each in [app, *above, app])
+        return f"apps are parents of each other in a circle: {names}"
+    if len(above) >= LEVELS_MAX:
+        return f"apps have at most {LEVELS_MAX} levels; this one is below {len(above)} others"
     return ""
+
+
+def _above(apps: Mapping[str, App], app: App) -> tuple[list[App], App | None]:
+    """Return the apps above an app, and the one among them, or the app itself, with which they begin again.
+
+    Of one further up that is not there, or of their circle, those apps' own files tell.
+    """
+    chain = [app]
+    while (parent := chain[-1].parent) is not None and (above := apps.get(parent.app)) is not None:
+        if any(above is each for each in chain):
+            return chain[1:], above
+        chain.append(above)
+    return chain[1:], None
 
 
 def _level_mistake(apps: Mapping[str, App], app: App) -> str:
     assert app.parent is not None, "who has none is not asked"
-    above = apps[app.parent.app]
-    while above.parent is not None and above.parent.app in apps:
-        if above.parent.level.casefold() == app.parent.level.casefold():
+    for above in _above(apps, app)[0]:
+        if above.parent is not None and above.parent.level.casefold() == app.parent.level.casefold():
             level = above.parent.level
             return f'the parent of "{above.id}" is called "{level}", too: clients could not tell them apart'
-        above = apps[above.parent.app]
     return ""
