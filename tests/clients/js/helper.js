@@ -86,7 +86,7 @@ const services = (core) =>
     ([name, value]) => value && typeof value === "object" && !name.startsWith("brainCloud") && Object.keys(value).length,
   );
 
-// A client that speaks as described above; `wrapper` and `core` are what it is made of.
+// A client that speaks as described above; `wrapper` and `core` are what it is made of, `stored` is the wrapper for what it stores.
 function speaker(name = randomUUID(), options = {}) {
   const wrapper = client(name, options);
   const core = wrapper.brainCloudClient;
@@ -96,7 +96,7 @@ function speaker(name = randomUUID(), options = {}) {
       `${service}.${operation}`,
       answer((callback) => core.brainCloudManager.sendRequest({ service, operation, data, callback })),
     );
-  return { ...spoken, wrapper: calls("wrapper", wrapper), core, raw };
+  return { ...spoken, wrapper: calls("wrapper", wrapper), stored: wrapper, core, raw };
 }
 
 // A client that is logged in as a new player.
