@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import hmac
 import json
+import re
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import jwt
 from cryptography import x509
@@ -20,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 Answer = tuple[int, Any]
+
+TWITTER_ME = "api.twitter.com/1.1/account/verify_credentials.json"
 
 
 @cache
@@ -278,11 +282,19 @@ def _oculus(asked: Asked, id_: str, now_ms: int) -> Answer:
 
 
 def _twitter(asked: Asked, id_: str, now_ms: int) -> Answer:
-    assert now_ms
-    given = asked.headers["authorization"]
-    if 'oauth_consumer_key="ck"' not in given or 'oauth_token="right"' not in given:
-        return (200, {"id_str": "1"}) if 'oauth_token="other"' in given else (401, {"errors": [{"code": 89}]})
-    return 200, {"id": 1, "id_str": id_}
+    """Check the signature as RFC 5849 says, 3.4, of a request without parameters of its own."""
+    given = dict(re.findall(r'(\w+)="([^"]*)"', asked.headers["authorization"]))
+    signature = unquote(given.pop("oauth_signature"))
+    listed = "&".join(f"{name}={value}" for name, value in sorted(given.items()))
+    parts = ("GET", f"https://{TWITTER_ME}", listed)
+    base = "&".join(quote(part, safe="") for part in parts)
+    expected = hmac.digest(b"cs&se%26cret", base.encode(), "sha1")
+    if given["oauth_consumer_key"] != "ck" or not given["oauth_nonce"]:
+        return 401, {"errors": [{"code": 32}]}
+    assert given["oauth_timestamp"] == str(now_ms // 1000)
+    if signature != base64.b64encode(expected).decode():
+        return 401, {"errors": [{"code": 32}]}
+    return 200, {"id": 1, "id_str": {"right": id_, "other": "1"}.get(given["oauth_token"])}
 
 
 def _parse(asked: Asked, id_: str, now_ms: int) -> Answer:
@@ -345,10 +357,10 @@ ASKED_PLATFORMS = [
     AskedPlatform(
         "Twitter",
         '[providers.twitter]\nconsumer_key = "ck"\nconsumer_secret = "cs"\n',
-        "api.twitter.com/1.1/account/verify_credentials.json",
-        "right:secret",
+        TWITTER_ME,
+        "right:se&cret",
         _twitter,
-        ("wrong:secret", "other:secret", "right", "right:", ":", "right:a\nb", ""),
+        ("wrong:se&cret", "other:se&cret", "right:secret", "right", "right:", ":", "right:a\nb", ""),
     ),
     AskedPlatform(
         "Parse",

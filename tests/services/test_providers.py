@@ -13,7 +13,6 @@ import pytest
 
 from gameserver.apps import load_apps
 from gameserver.players.providers import keys
-from gameserver.players.providers.graph import oauth1
 from tests.conftest import APP_TOML, Client, Game, Refusal
 from tests.stand_ins import (
     ASKED_PLATFORMS,
@@ -385,13 +384,6 @@ async def test_facebook_and_limited_login_lead_to_one_player(
     other: Client = await game.player()
     refusal = await other.refused("identity", "ATTACH", **credentials("FacebookLimited", id_, token))
     assert (refusal.status, refusal.reason_code) == (202, 40212)
-
-
-def test_signatures_of_oauth_1() -> None:
-    """The example of the platform's documentation has parameters; this one was made with another library."""
-    header = oauth1("ck", "c s", "t&k", "ts", "GET", "https://api.twitter.com/1.1/x.json", 1700000000, "n")
-    assert header.startswith('OAuth oauth_consumer_key="ck", oauth_nonce="n", oauth_signature="')
-    assert 'oauth_token="t%26k"' in header
 
 
 # Game Center

@@ -1,13 +1,11 @@
 """Providers that are asked about a token: Facebook, Steam, Meta, X, Parse and Discord."""
 
-import base64
-import hmac
 import re
-import secrets
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+
+from oauthlib.oauth1 import Client
 
 from gameserver.apps import DiscordLogin
 from gameserver.players.providers.asking import Claimed, Outside
@@ -102,52 +100,20 @@ async def twitter(claimed: Claimed, outside: Outside) -> Vouched | None:
     token, _, secret = claimed.token.partition(":")
     if not token or not secret or not _HEADER_SAFE.fullmatch(claimed.token):
         return None
-    signed = oauth1(
+    signer = Client(
         settings.consumer_key,
         settings.consumer_secret,
         token,
         secret,
-        "GET",
-        TWITTER_USER,
-        claimed.now_ms // 1000,
-        secrets.token_hex(16),
+        timestamp=str(claimed.now_ms // 1000),
     )
-    status, answer = await outside.web.ask_json(claimed.app, TWITTER_USER, headers={"Authorization": signed})
+    _, signed, _ = signer.sign(TWITTER_USER)
+    status, answer = await outside.web.ask_json(claimed.app, TWITTER_USER, headers=signed)
     if status in REFUSALS:
         return None
     if status != HTTPStatus.OK:
         raise away("api.twitter.com", f"status {status}")
     return Vouched() if answer.get("id_str") == claimed.external_id else None
-
-
-def oauth1(
-    consumer_key: str,
-    consumer_secret: str,
-    token: str,
-    secret: str,
-    method: str,
-    url: str,
-    timestamp: int,
-    nonce: str,
-) -> str:
-    """Return the Authorization header of OAuth 1.0a (RFC 5849) for a request without parameters."""
-    parameters = {
-        "oauth_consumer_key": consumer_key,
-        "oauth_nonce": nonce,
-        "oauth_signature_method": "HMAC-SHA1",
-        "oauth_timestamp": str(timestamp),
-        "oauth_token": token,
-        "oauth_version": "1.0",
-    }
-    listed = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in sorted(parameters.items()))
-    base = f"{method}&{_quoted(url)}&{_quoted(listed)}"
-    digest = hmac.digest(f"{_quoted(consumer_secret)}&{_quoted(secret)}".encode(), base.encode(), "sha1")
-    parameters["oauth_signature"] = base64.b64encode(digest).decode()
-    return "OAuth " + ", ".join(f'{name}="{_quoted(value)}"' for name, value in sorted(parameters.items()))
-
-
-def _quoted(text: str) -> str:
-    return quote(text, safe="-._~")
 
 
 async def parse(claimed: Claimed, outside: Outside) -> Vouched | None:
