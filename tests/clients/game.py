@@ -1,4 +1,4 @@
-"""A server in a process of its own for the tests of clients, with the app of `app.toml` or with none."""
+"""A server in a process of its own for the tests of clients, with the apps of this folder or with others."""
 
 import contextlib
 import json
@@ -13,6 +13,9 @@ from typing import Any
 from tests.processes import serve
 
 APP_TOML = Path(__file__).parent / "app.toml"
+GAME = "game"
+FAMILY = Path(__file__).parent / "family"
+"""A child, its parent, and a peer of it."""
 
 
 class Server:
@@ -28,7 +31,9 @@ class Server:
         folder.mkdir(exist_ok=True)
         options = [part for name, url in services.items() for part in (f"--{name}", url)]
         self.url = stack.enter_context(serve(folder, *options, module=module)).url
-        [file] = (folder / "apps").glob("*/app.toml")
+        file = folder / "apps" / GAME / "app.toml"
+        if not file.exists():
+            [file] = (folder / "apps").glob("*/app.toml")
         app = tomllib.loads(file.read_text())
         self.app_id, self.secret = app["id"], app["secret"]
         places = ["--apps", str(folder / "apps"), "--data", str(folder / "data"), *options]
@@ -45,7 +50,8 @@ class Server:
 
 
 def declare_app(folder: Path) -> Path:
-    """Put the app into a server's folder; returns the folder."""
-    (folder / "apps" / "game").mkdir(parents=True)
-    shutil.copy(APP_TOML, folder / "apps" / "game" / "app.toml")
+    """Put the app, and a family of others, into a server's folder; returns the folder."""
+    for name, file in {GAME: APP_TOML, **{each.stem: each for each in FAMILY.glob("*.toml")}}.items():
+        (folder / "apps" / name).mkdir(parents=True)
+        shutil.copy(file, folder / "apps" / name / "app.toml")
     return folder

@@ -108,10 +108,10 @@ async function player(name) {
 }
 
 // Run an operation with the authority of a server, on behalf of a player if one is named.
-async function serverCall(operation, data, profileId) {
+async function serverCall(operation, data, profileId, app = process.env.APP_ID) {
   const [program, ...words] = JSON.parse(process.env.GAMESERVER_CALL);
   const named = profileId ? ["--profile", profileId] : [];
-  const done = await promisify(execFile)(program, [...words, process.env.APP_ID, operation, JSON.stringify(data), ...named]);
+  const done = await promisify(execFile)(program, [...words, app, operation, JSON.stringify(data), ...named]);
   return JSON.parse(done.stdout);
 }
 
