@@ -1,11 +1,13 @@
 """What an operator declares: the definition of an app, its types, loading it and keeping it up to date."""
 
 from gameserver.apps.definition import (
+    DISCOVERY,
     App,
     ClientSettings,
     Definition,
     DiscordLogin,
     ExternalLogin,
+    IssuerSettings,
     LinkSettings,
     LoginSettings,
     MailSettings,
@@ -41,6 +43,7 @@ from gameserver.apps.sample import (
 from gameserver.apps.schema import app_schema
 
 __all__ = [
+    "DISCOVERY",
     "LOGIN_TYPES",
     "SAMPLE_ID",
     "App",
@@ -50,6 +53,7 @@ __all__ = [
     "Definition",
     "DiscordLogin",
     "ExternalLogin",
+    "IssuerSettings",
     "LinkSettings",
     "LiveApps",
     "LoginSettings",

@@ -34,6 +34,7 @@ from gameserver.apps.references import Declares
 from gameserver.apps.token_keys import TokenAlgorithm, unfit
 
 S = TypeVar("S", bound=Struct)
+DISCOVERY = "/.well-known/openid-configuration"
 
 Mistake = tuple[str | tuple[str | int, ...], str]
 """Where, as a key or a path of keys below the settings that yield it, and what is wrong there."""
@@ -324,14 +325,10 @@ class TokenLogin(Settings, kw_only=True, tag_field="kind", tag="token"):
             yield where, complaint
 
 
-class OpenIdSettings(Settings, kw_only=True):
-    """An issuer of OpenID id tokens, and which of them are taken."""
+class IssuerSettings(Settings, kw_only=True):
+    """Who signs tokens, and where the keys are that check them."""
 
     issuer: Annotated[WebAddress, Meta(description="Must be the token's iss, letter by letter.")]
-    audiences: Annotated[
-        list[Annotated[str, Meta(min_length=1, max_length=512)]],
-        Meta(min_length=1, max_length=100, description="One of them must be in the token's aud."),
-    ]
     jwks_url: Annotated[
         str,
         Meta(
@@ -345,15 +342,29 @@ class OpenIdSettings(Settings, kw_only=True):
         Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"],
         Meta(description="The one algorithm that is accepted."),
     ] = "RS256"
-    claim: Annotated[Name, Meta(description="Claim with the player's id; must equal externalId.")] = "sub"
-    nonce_required: Annotated[
-        bool, Meta(description="true refuses tokens without the nonce that the client sends in extraJson.")
-    ] = False
+
+    @property
+    def keys_url(self) -> str:
+        """Where the keys are, or the discovery document that says so."""
+        return self.jwks_url or self.issuer.rstrip("/") + DISCOVERY
 
     def mistakes(self, folder: Path) -> Iterator[Mistake]:  # noqa: ARG002 - the base's signature
         """Yield an issuer that keys could be taken from by whoever is on the way."""
         if not self.jwks_url and not self.issuer.startswith("https://"):
             yield "issuer", "keys are fetched over https:// alone; or set jwks_url"
+
+
+class OpenIdSettings(IssuerSettings, kw_only=True):
+    """An issuer of OpenID id tokens, and which of them are taken."""
+
+    audiences: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=512)]],
+        Meta(min_length=1, max_length=100, description="One of them must be in the token's aud."),
+    ]
+    claim: Annotated[Name, Meta(description="Claim with the player's id; must equal externalId.")] = "sub"
+    nonce_required: Annotated[
+        bool, Meta(description="true refuses tokens without the nonce that the client sends in extraJson.")
+    ] = False
 
 
 class OpenIdLogin(OpenIdSettings, kw_only=True, tag_field="kind", tag="openid"):

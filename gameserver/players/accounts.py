@@ -25,6 +25,7 @@ from gameserver.players.proofs import PROOFS, Proof
 from gameserver.players.providers import (
     SAME_PERSON,
     Claimed,
+    Issuer,
     Providers,
     ProviderUnavailable,
     UnableToValidate,
@@ -254,6 +255,13 @@ class Accounts:
     def count_new(self, app: App, address: str, now_ms: int) -> Callable[[], None]:
         """Return what counts a new player of an address; it raises `RateLimited`."""
         return self._quotas.make_player(app, address, now_ms)
+
+    async def read_token(self, app: App, token: str, issuer: Issuer, now_ms: int) -> dict[str, Any] | None:
+        """Return the claims of a token that an issuer has signed and that is good now; None of any other.
+
+        It logs nobody in. Raises `ProviderUnavailable` when the issuer's keys cannot be fetched.
+        """
+        return await self._providers.read_token(Claimed(app, "", token, "", now_ms), issuer)
 
     async def _verify(self, app: App, login: Login, address: str, now_ms: int, known: list[str]) -> Verified:
         if not app.login.enabled:

@@ -2,13 +2,14 @@
 
 import hmac
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gameserver.apps import App, DiscordLogin, OpenIdLogin
 from gameserver.players.providers import game_center, graph, tokens
 from gameserver.players.providers.asking import Check, Claimed, Outside
 from gameserver.players.providers.keys import KeySets
 from gameserver.players.providers.settings import SAMPLE, SECTION, ProviderSettings
+from gameserver.players.providers.tokens import Issuer
 from gameserver.players.providers.vouching import ProviderUnavailable, UnableToValidate, Vouched
 from gameserver.players.providers.web import Web
 
@@ -17,6 +18,7 @@ __all__ = [
     "SAMPLE",
     "SECTION",
     "Claimed",
+    "Issuer",
     "ProviderSettings",
     "ProviderUnavailable",
     "Providers",
@@ -90,3 +92,10 @@ class Providers:
         if isinstance(login, DiscordLogin):
             return await graph.discord(claimed, self._outside, login)
         return await tokens.open_id(claimed, self._outside, login)
+
+    async def read_token(self, claimed: Claimed, issuer: Issuer) -> dict[str, Any] | None:
+        """Return the claims of a token that an issuer has signed and that is good now; None of any other.
+
+        Raises `ProviderUnavailable` when the issuer's keys cannot be fetched.
+        """
+        return await tokens.read(claimed, self._outside, issuer)

@@ -9,11 +9,10 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gameserver.apps import App
+from gameserver.apps import DISCOVERY, App
 from gameserver.players.providers.vouching import ProviderUnavailable
 from gameserver.players.providers.web import Web, where
 
-DISCOVERY = "/.well-known/openid-configuration"
 SETS_MAX = 256  # issuers of all apps
 KEYS_MAX = 64  # of one issuer
 REFRESH_MS = 60_000  # unknown key ids cause one fetch in this time, however many come

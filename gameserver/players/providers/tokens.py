@@ -11,7 +11,6 @@ import jwt
 
 from gameserver.apps import OpenIdSettings
 from gameserver.players.providers.asking import Claimed, Outside
-from gameserver.players.providers.keys import DISCOVERY
 from gameserver.players.providers.settings import Google
 from gameserver.players.providers.vouching import Vouched
 from gameserver.players.providers.web import away
@@ -134,7 +133,7 @@ async def open_id(claimed: Claimed, outside: Outside, settings: OpenIdSettings) 
     issuer = Issuer(
         (settings.issuer,),
         tuple(settings.audiences),
-        settings.jwks_url or settings.issuer.rstrip("/") + DISCOVERY,
+        settings.keys_url,
         settings.algorithm,
         settings.nonce_required,
     )

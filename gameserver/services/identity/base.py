@@ -1,12 +1,13 @@
 """The service, its part of `app.toml`, its refusals, and what its operations share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, field
 
-from gameserver.apps import Settings
+from gameserver.apps import IssuerSettings, Mistake, Settings
 from gameserver.apps.fields import Name
 from gameserver.players import identities, users
 from gameserver.players.accounts import EXTERNAL_ID_MAX, canonical_type
@@ -20,6 +21,12 @@ SAMPLE = """\
 # game, and does not check whose it is: nobody logs in with it.
 [identity]
 #blockchains = ["main"]
+# Issuers of tokens that servers may have checked by VERIFY_SIGNED_JWT and VERIFY_OKTA_JWT. Without jwks_url
+# the issuer's discovery document says where the keys are.
+#[identity.issuers.okta]
+#issuer = "https://dev-1.okta.example.com/oauth2/default"
+#jwks_url = "https://dev-1.okta.example.com/oauth2/default/v1/keys"
+#algorithm = "RS256"
 """
 
 
@@ -30,6 +37,19 @@ class IdentitySettings(Settings, kw_only=True):
         list[Name],
         Meta(description="Names of blockchains of which players may attach a public key.", max_length=100),
     ] = field(default_factory=list)
+    issuers: Annotated[
+        dict[Name, IssuerSettings],
+        Meta(description="Issuers of tokens that servers may have checked.", max_length=100),
+    ] = field(default_factory=dict)
+
+    def mistakes(self, folder: Path) -> Iterator[Mistake]:
+        """Yield issuers that are declared twice."""
+        declared: set[str] = set()
+        for name, issuer in self.issuers.items():
+            if issuer.issuer in declared:
+                yield ("issuers", name, "issuer"), "another table declares this issuer"
+            declared.add(issuer.issuer)
+        yield from super().mistakes(folder)
 
 
 service = Service("identity", section=IdentitySettings, sample=SAMPLE)
