@@ -230,7 +230,7 @@ async def test_keys_are_fetched_anew_for_a_new_key_id_and_no_more_than_once_a_mi
 
 async def test_a_slow_issuer_holds_up_nobody_else(game: Game, define: Define, platform: StandIn) -> None:
     apple = TOKEN_ISSUERS[0]
-    define(apple.settings, timeout=0.3)
+    define(apple.settings, timeout=1)
     platform.publish(apple.keys, "k1")
     platform.weather = "slow"
     id_ = game.unique("ada")
