@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from sqlalchemy import bindparam, select
 
 from gameserver import services
 from gameserver.admin import actions
@@ -90,6 +91,22 @@ async def test_a_players_life_reads_no_rows_of_others(
     assert len(plans.statements) > 5
     slow = plans.slow(game.core.database.reader)  # type: ignore[attr-defined]
     assert not slow, "\n".join(slow)
+
+
+async def test_rows_of_two_players_are_of_two(game: Game) -> None:
+    """A row that names one player twice would hide what becomes of it when only one of the two goes."""
+    [player] = await full_players(game, 1)
+    of_two = [one for one in game.core.player_hooks.tables() if len(one.players) > 1]
+    assert of_two
+    async with game.core.database.read() as tx:
+        for one in of_two:
+            for column in one.players:
+                rows = await tx.all(
+                    select(*one.players).where(column == bindparam("player")), player=player.profile_id
+                )
+                assert rows, f"the filled player is in no {one.table.name}.{column.name}"
+                alone = [row for row in rows if len(set(row)) < len(row)]
+                assert not alone, f"{one.table.name} names one player twice: fill it with somebody else"
 
 
 def test_every_hook_of_a_players_life_is_named_in_its_services_test() -> None:
