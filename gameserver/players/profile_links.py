@@ -2,8 +2,8 @@
 
 A link leads from a profile to another one in an app that the first one's app names in its definition: one to
 a profile of its parent app, which children share, and one to each of its peers. It goes when one of the two
-players goes, the other stays. When two players become one, children of both are the survivor's; what the
-other one was linked to is not.
+players goes, the other stays. When two players become one, links that led to either lead to the survivor;
+those of the other one end.
 """
 
 from collections.abc import Iterator
@@ -152,11 +152,7 @@ CHILDREN = (
     .order_by(_c.created_ms, _c.profile_id)
 )
 COUNT_CHILDREN = select(func.count()).where(_c.target_id == bindparam("parent"), _c.name == PARENT)
-ADOPT = (
-    update(profile_links)
-    .where(_c.target_id == bindparam("player"), _c.name == PARENT)
-    .values(target_id=bindparam("heir"))
-)
+ADOPT = update(profile_links).where(_c.target_id == bindparam("player")).values(target_id=bindparam("heir"))
 
 
 async def add(tx: Transaction, profile_id: str, name: str, target_id: str, now_ms: int) -> bool:
@@ -172,5 +168,5 @@ async def children(tx: Transaction, profile_id: str) -> list[Row]:
 
 
 async def adopt(tx: Transaction, profile_id: str, heir: str) -> None:
-    """Make the children of a profile those of another one of the same app."""
+    """Let the links that lead to a profile lead to another one of the same app."""
     await tx.run(ADOPT, player=profile_id, heir=heir)

@@ -3,6 +3,7 @@
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import Update
 
-from gameserver.apps import App
+from gameserver.apps import App, LiveApps
 from gameserver.frame import Hooks, Parts
 from gameserver.players import quotas
 from gameserver.players.accounts import Accounts
@@ -114,10 +115,16 @@ class Context:
         self.is_over: Callable[[], bool] | None = None  # whether no further message is to begin
         self.is_retry = False  # the database gave up an earlier try: what is remembered may be old
         self.is_whole = False  # the message is all that is committed, and no answer is stored with it
-        self.effects = Effects(core.sessions, core.endings, core.audit, app, origin)
+        self.effects = Effects(core.sessions, core.endings, core.audit, core.get(LiveApps), app, origin)
         self._tx: Transaction | None = None
         self._reserved: NewSession | None = None
         self._free_bytes = ANSWER_MAX
+
+    def at(self, app: App) -> "Context":
+        """The same packet in another app, for what it does to a player there. Its effects are shared."""
+        there = copy(self)
+        there.app = app
+        return there
 
     def use(self, tx: Transaction | None) -> None:
         """Hand out a transaction; for whoever runs the packet."""

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from gameserver.apps import App
+from gameserver.apps import App, LiveApps
 from gameserver.players.audit import Audit, Kind
 from gameserver.players.termination import Actor, SessionTermination
 from gameserver.rpc.caller import Origin, session_error
-from gameserver.sessions import Ended, LoginLimit, NewSession, Opened, Selector, Session, SessionStore
+from gameserver.sessions import Ended, LoginLimit, NewSession, One, Opened, Selector, Session, SessionStore
 from gameserver.wire.errors import GameError
 
 log = structlog.get_logger(__name__)
@@ -62,6 +62,7 @@ class Effects:
 
     __slots__ = (
         "_app",
+        "_apps",
         "_audit",
         "_origin",
         "_sessions",
@@ -75,11 +76,18 @@ class Effects:
     )
 
     def __init__(
-        self, sessions: SessionStore, termination: SessionTermination, audit: Audit, app: App, origin: Origin
+        self,
+        sessions: SessionStore,
+        termination: SessionTermination,
+        audit: Audit,
+        apps: LiveApps,
+        app: App,
+        origin: Origin,
     ) -> None:
         self._sessions = sessions
         self._termination = termination
         self._audit = audit
+        self._apps = apps
         self._app = app
         self._origin = origin
         self.clear()
@@ -156,7 +164,7 @@ class Effects:
 
         With a `cause` its answer stays with its session, for repeats.
         """
-        return await end(self._termination, self._app, self.endings, by, cause)
+        return await end(self._termination, self._apps, self._app, self.endings, by, cause)
 
     async def run_outbox(self) -> None:
         """Do the rest. What fails is logged: the packet has taken place."""
@@ -168,12 +176,18 @@ class Effects:
 
 
 async def end(
-    termination: SessionTermination, app: App, endings: list[Ending], by: Actor, cause: Cause | None
+    termination: SessionTermination,
+    apps: LiveApps,
+    home: App,
+    endings: list[Ending],
+    by: Actor,
+    cause: Cause | None,
 ) -> set[str]:
-    """End sessions of an app, as `Effects.end_sessions` does; twice does no harm."""
+    """End sessions as `Effects.end_sessions` does; twice does no harm. `home` is the app of the packet."""
     ended: set[str] = set()
     for ending in endings:
         who = replace(by, why=ending.why)
+        app = home if isinstance(ending.selector, One) else apps.find(ending.selector.app_id) or home
         if cause is None:
             digests = await termination.end(app, ending.selector, ending.reason, who, epoch=ending.epoch)
         else:

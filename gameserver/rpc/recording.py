@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from gameserver.apps import LiveApps
 from gameserver.rpc.answer_template import RowNeeded, TemplateRow
 from gameserver.rpc.context import Context
 from gameserver.rpc.effects import Cause, Effects, Ending, Switch, end
@@ -171,7 +172,14 @@ class PacketRecord:
                 session = await self._core.sessions.peek_digest(self._digest)
                 if isinstance(session, Session):
                     await self._switch(session, note.switch)
-            await end(self._core.endings, ctx.app, note.endings, ctx.by, self._cause(stored.answer))
+            await end(
+                self._core.endings,
+                self._core.get(LiveApps),
+                ctx.app,
+                note.endings,
+                ctx.by,
+                self._cause(stored.answer),
+            )
             await self._note_done()
         return stored
 

@@ -49,6 +49,11 @@ class Server:
         return json.loads(done.stdout)
 
 
+def family() -> dict[str, Any]:
+    """The apps of the family by their names."""
+    return {file.stem: tomllib.loads(file.read_text()) for file in FAMILY.glob("*.toml")}
+
+
 def declare_app(folder: Path) -> Path:
     """Put the app, and a family of others, into a server's folder; returns the folder."""
     for name, file in {GAME: APP_TOML, **{each.stem: each for each in FAMILY.glob("*.toml")}}.items():

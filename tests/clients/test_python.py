@@ -16,7 +16,7 @@ from gameserver_client.service import Service
 from gameserver_client.services.authentication_v2 import ServiceParams
 from gameserver_client.services.player_statistics_event import Trigger
 
-from tests.clients.game import Server, declare_app
+from tests.clients.game import Server, declare_app, family
 
 READ, WRITE = {"other": 1}, {"other": 2}
 HIGH_TO_LOW = "HIGH_TO_LOW"
@@ -35,6 +35,14 @@ class Players:
             self.server.url, self.server.app_id, self.server.secret, settings=Settings(heartbeats=False)
         )
         return self._stack.enter_context(client)
+
+    def relative(self, app: str) -> Client:
+        """A client that is logged in to an app of the family, and has the secrets of the others."""
+        settings = Settings(heartbeats=False, secrets={one["id"]: one["secret"] for one in family().values()})
+        one = family()[app]
+        client = Client(self.server.url, one["id"], one["secret"], settings=settings)
+        self._stack.enter_context(client).authenticate_anonymous()
+        return client
 
     def __call__(self) -> Client:
         """A client that is logged in as a new player."""
@@ -260,6 +268,43 @@ def identity(players: Players) -> None:
     assert stays == id_of(bob) == id_of(other)
     holds(other.player_state.read(), profileId=stays)  # with the session from the answer
     holds(other.authenticate_anonymous(force_create=False), profileId=stays)
+    _switching(players)
+    _peers(players)
+
+
+def _switching(players: Players) -> None:
+    client, chapter = players.relative("studio"), family()["chapter"]["id"]
+    studio, mine = id_of(client), client.identity
+    refused(mine.switch_to_parent_profile, 400, 40377, level_name="Studio")
+    child = mine.switch_to_child_profile(game_id=chapter, force_create=True)
+    holds(child, newUser=True, parentProfileId=studio, switchToAppId=chapter)
+    assert id_of(client) == child["profileId"]
+    client.player_state.update_name(player_name="Child")
+    holds(mine.switch_to_parent_profile(level_name="Studio"), profileId=studio)
+    [found] = mine.get_child_profiles()["children"]
+    holds(found, appId=chapter, profileId=child["profileId"], profileName="Child")
+    mine.switch_to_child_profile(game_id=chapter, force_singleton=True)
+    holds(mine.detach_parent(), profileId=studio)
+    refused(mine.switch_to_parent_profile, 400, 40380, level_name="Studio")
+
+
+def _peers(players: Players) -> None:
+    mine = players.relative("chapter").identity
+    who: Keys = {
+        "authentication_type": "Universal",
+        "external_id": unique("ada"),
+        "authentication_token": "secret",
+        "force_create": True,
+    }
+    parent = mine.attach_parent_with_identity(**who)
+    holds(parent, newUser=True)
+    refused(mine.attach_parent_with_identity, 400, 40508, **who)
+    holds(mine.detach_parent(), profileId=parent["profileId"])
+    peer = mine.attach_peer_profile(peer="arcade", **who)["profileId"]
+    assert mine.get_peer_profiles() == {"arcade": {"profileId": peer}}
+    refused(mine.attach_peer_profile, 400, 40509, peer="arcade", **who)
+    holds(mine.detach_peer(peer="arcade"), profileId=peer)
+    refused(mine.detach_peer, 400, 40519, peer="arcade")
 
 
 def leaderboard(players: Players) -> None:

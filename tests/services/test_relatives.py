@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from gameserver.admin import actions
 from gameserver.apps import load_apps
 from gameserver.players.accounts import EmailNotValidated, InvalidEmail, WeakPassword, WrongCredentials
+from gameserver.players.identities import identities
 from gameserver.players.lockout import LockedOut
 from gameserver.players.profile_links import ADD, CHILDREN_MAX, profile_links
 from gameserver.rpc import Caller, Origin
@@ -518,6 +519,103 @@ async def test_children_of_both_are_the_survivors_after_a_merge(game: Game) -> N
     found = (await ada.call("identity", "GET_CHILD_PROFILES"))["children"]
     assert {child["profileId"] for child in found} == {first, second}
     assert (await bob.refused("playerState", "READ")).reason_code == 40356
+
+
+async def peers(game: Game) -> tuple[Client, str, Client]:
+    """A player with a profile in a peer, and another player there whose name is the peer app's own."""
+    client, other = await game.player(), game.client(ARCADE, KEYS[ARCADE])
+    there = await client.call(
+        "identity", "ATTACH_PEER_PROFILE", peer="arcade", **identity(game.unique("ada"))
+    )
+    name = game.unique("bob")
+    await other.log_in("Universal", name, PASSWORD)
+    # Both have a name: only one of them may.
+    async with game.core.database.write() as tx:
+        await tx.run(delete(identities).where(identities.c.profile_id == there["profileId"]))
+    return client, there["profileId"], other
+
+
+async def merge_peer(game: Game, client: Client, name: str, **data: Any) -> Any:
+    return await game.server.call(
+        "identity", "MERGE_PEER_PROFILE", client.profile_id, **identity(name, peer="arcade", **data)
+    )
+
+
+@pytest.mark.parametrize("more", ["mine", "theirs"])
+async def test_two_players_of_a_peer_become_one(game: Game, more: str) -> None:
+    client, mine, other = await peers(game)
+    theirs = other.profile_id
+    stays, goes = (mine, theirs) if more == "mine" else (theirs, mine)
+    for profile, vc_amount, points in ((mine, 3, more == "mine"), (theirs, 4, more == "theirs")):
+        await call_there(
+            game, ARCADE, profile, "virtualCurrency", "AWARD_VC", {"vcId": "tickets", "vcAmount": vc_amount}
+        )
+        await call_there(
+            game, ARCADE, profile, "playerStatistics", "UPDATE", {"statistics": {}, "xp_points": int(points)}
+        )
+    [name] = await names_of(game, theirs)
+    assert await merge_peer(game, client, name) == {"profileId": stays}
+    assert await client.call("identity", "GET_PEER_PROFILES") == {"arcade": {"profileId": stays}}
+    read = await client.call("virtualCurrency", "GET_PEER_VC", peer="arcade")
+    assert read["currencyMap"]["tickets"]["balance"] == 7
+    assert await names_of(game, stays) == [name]
+    if goes == theirs:
+        assert (await other.refused("playerState", "READ")).reason_code == 40356
+    else:
+        await other.call("playerState", "READ")
+    await client.call("playerState", "READ")
+    await game.core.audit.flush()
+    assert len(await actions.audit_list(game.server_app, ARCADE, 10, equal={"profile_id": goes})) >= 1
+    assert await actions.audit_list(game.server_app, APP_ID, 10, equal={"profile_id": goes}) == []
+    again = await game.server.refused(
+        "identity", "MERGE_PEER_PROFILE", client.profile_id, **identity(name, peer="arcade")
+    )
+    assert again.reason_code == 40211
+
+
+async def names_of(game: Game, profile: str) -> list[str]:
+    async with game.core.database.read() as tx:
+        rows = await tx.all(select(identities.c.external_id).where(identities.c.profile_id == profile))
+    return [row[0] for row in rows]
+
+
+async def test_a_merge_in_a_peer_is_refused(game: Game) -> None:
+    client, mine, other = await peers(game)
+    [name] = await names_of(game, other.profile_id)
+
+    async def code(profile: str = client.profile_id, **data: Any) -> int:
+        refusal = await game.server.refused(
+            "identity", "MERGE_PEER_PROFILE", profile, **identity(name, **{"peer": "arcade", **data})
+        )
+        return refusal.reason_code
+
+    assert await code(peer="nowhere") == 40492
+    assert await code(peer="strict") == 40519
+    assert await code((await game.player()).profile_id) == 40519
+    assert await code(authenticationType="Email") == 40315
+    assert await code(authenticationToken="wrong-password") == 40307
+    assert await code(externalId=game.unique("nobody")) == 40206
+    forbidden = await client.refused("identity", "MERGE_PEER_PROFILE", **identity(name, peer="arcade"))
+    assert forbidden.status == 403
+    await disable(game, ARCADE, mine)
+    assert await code() == 40790
+    assert await client.call("identity", "GET_PEER_PROFILES") == {"arcade": {"profileId": mine}}
+
+
+async def test_who_becomes_one_with_another_stays_the_peer_of_others(game: Game) -> None:
+    client, there, other = await peers(game)
+    [name] = await names_of(game, other.profile_id)
+    await call_there(
+        game,
+        ARCADE,
+        other.profile_id,
+        "playerStatistics",
+        "UPDATE",
+        {"statistics": {}, "xp_points": 1},
+    )
+    merged = await call_there(game, ARCADE, there, "identity", "MERGE", identity(name))
+    assert merged["data"]["profileId"] == other.profile_id
+    assert await client.call("identity", "GET_PEER_PROFILES") == {"arcade": {"profileId": other.profile_id}}
 
 
 async def test_an_export_tells_both_of_their_link(game: Game) -> None:

@@ -431,6 +431,6 @@ service.keeps(profile_links.KEPT)
 
 
 @service.on(PLAYER_MERGE)
-async def merge_children(ctx: Context, profile_id: str, target: str) -> None:
-    """Give the player's children to the target."""
+async def merge_links(ctx: Context, profile_id: str, target: str) -> None:
+    """Give the player's children to the target, who is the peer of whose peer the player was."""
     await profile_links.adopt(ctx.tx, profile_id, target)
