@@ -138,6 +138,32 @@ def test_apps_whose_doors_are_open_are_warned_of_when_others_can_connect(tmp_pat
         assert "from_other_machines" not in server.errors
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_test_accounts_and_stand_ins_are_warned_of_wherever_the_server_listens(
+    tmp_path: Path, host: str
+) -> None:
+    """Also where this machine alone can connect: a proxy may stand in front."""
+    (tmp_path / "apps" / "demo").mkdir(parents=True)
+    app = tmp_path / "apps" / "demo" / "app.toml"
+    app.write_text('id = "10002"\nsecret = "0123456789abcdef"\ntitle = "Demo"\n')
+    with running(tmp_path, "--host", host) as server:
+        assert "test_accounts_may_log_in" not in server.errors
+        assert "platforms_are_not_asked" not in server.errors
+    with app.open("a") as file:
+        file.write('[providers]\nstand_in = "http://127.0.0.1:9"\n')
+        file.write('dev_tokens = { Steam = { "76561190000000001" = "a-token-for-tests" } }\n')
+    with running(tmp_path, "--host", host) as server:
+        [accounts] = re.findall(r".*test_accounts_may_log_in.*", server.errors)
+        assert "10002" in accounts
+        assert "Steam" in accounts
+        assert "delete dev_tokens from [providers] of" in accounts
+        [stand_in] = re.findall(r".*platforms_are_not_asked.*", server.errors)
+        assert "http://127.0.0.1:9" in stand_in
+        assert "delete stand_in from [providers] of" in stand_in
+        assert "a-token-for-tests" not in server.errors
+        assert "76561190000000001" not in server.errors
+
+
 BROKEN_APP = 'id = "10002"\nsecret = "0123456789abcdef"\ntitel = "Demo"\n'
 
 

@@ -1,5 +1,6 @@
 """Packets no client should send, and the documented answer to each."""
 
+import base64
 import gzip
 import json
 import zlib
@@ -79,6 +80,7 @@ def cases() -> Iterator[Case]:
     yield from packed_bodies()
     yield from identities()
     yield from data_of_the_wrong_shape()
+    yield from tokens_of_platforms()
 
 
 def bodies_that_are_no_packets() -> Iterator[Case]:
@@ -361,6 +363,108 @@ def data_of_the_wrong_shape() -> Iterator[Case]:
     yield Case("an address that only looks like one", envelope(kelvin), [40208], 7)
     unsure = login(authenticationType="Universal", externalId="e\u0301" * 128, authenticationToken="x" * 9)
     yield Case("a name of many marks", envelope(unsure), [40208], 7)
+
+
+PROVIDERS = """
+[providers]
+stand_in = "http://127.0.0.1:9"
+dev_tokens.Oculus = { "70" = "a-token-for-tests", "71" = "a-token-for-tests", "72" = "a-token-for-tests" }
+[providers.apple]
+audiences = ["game"]
+[providers.google]
+audiences = ["game"]
+[providers.game_center]
+bundle_ids = ["game"]
+[providers.parse]
+url = "https://parse.example.com"
+application_id = "game"
+[providers.steam]
+app_id = 480
+publisher_key = "key"
+[providers.twitter]
+consumer_key = "key"
+consumer_secret = "secret"
+[external.discord]
+kind = "discord"
+application_id = "99"
+"""
+"""Platforms that cannot be reached: a proof for which one was asked is refused as 49110."""
+
+
+def tokens_of_platforms() -> Iterator[Case]:
+    """Proofs that are refused before anybody is asked about them."""
+
+    def token(header: Any, body: Any = None, signature: str = "AAAA") -> str:
+        parts = (header, body or {"iss": "https://appleid.apple.com", "aud": "game", "sub": "x"})
+        texts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in parts]
+        return ".".join([*(base64.urlsafe_b64encode(text).decode().rstrip("=") for text in texts), signature])
+
+    def case(name: str, type_: str, proof: str, **more: Any) -> Case:
+        id_ = f"{type_} {name}"[:100]  # each has an account of its own, which failures lock
+        data = {"authenticationType": type_, "externalId": id_, "authenticationToken": proof, **more}
+        return Case(f"{type_}: {name}", envelope(login(**data)), [40307], 7)
+
+    key = {"kty": "oct", "k": "AAAA"}
+    keys = "https://evil.example.com/keys"
+    for name, proof in {
+        "no token": "",
+        "dots": "." * 10_000,
+        "a token of a megabyte": "eyJ" + "A" * 900_000,
+        "no base64": "\u00e4.\u00e4.\u00e4",
+        "a header that is no object": token([]),
+        "a header that is no JSON": token(b"{"),
+        "a header that is no text": token(b"\xff\xfe{}"),
+        "a header that nests": token(b"[" * NESTED + b"]" * NESTED),
+        "a header of huge numbers": token(b'{"alg":"RS256","kid":1' + b"0" * 5000 + b"}"),
+        "no alg": token({"kid": "k1"}),
+        "alg none": token({"alg": "none", "kid": "k1"}, signature=""),
+        "alg None": token({"alg": "None", "kid": "k1"}, signature=""),
+        "alg HS256": token({"alg": "HS256", "kid": "k1"}),
+        "alg as a list": token({"alg": ["RS256"], "kid": "k1"}),
+        "no key id": token({"alg": "RS256"}),
+        "an empty key id": token({"alg": "RS256", "kid": ""}),
+        "a key id that is a number": token({"alg": "RS256", "kid": 1}),
+        "a key id that is an object": token({"alg": "RS256", "kid": {}}),
+        "a key id of many letters": token({"alg": "RS256", "kid": "k" * 10_000}),
+        "a key of its own": token({"alg": "RS256", "jwk": key}),
+        "a key of its own that it names": token({"alg": "HS256", "kid": "k1", "jwk": key}),
+        "an address of keys": token({"alg": "RS256", "jku": keys, "x5u": keys}),
+    }.items():
+        yield case(name, "Apple", proof)
+    yield case("an empty nonce, and no token", "Apple", "", extraJson={"nonce": ""})
+    yield case("an address as the id", "GoogleOpenId", token({"alg": "none"}), externalId="a@example.com")
+    for name, proof in {
+        "no hex": "zz",
+        "half a byte": "14a",
+        "much": "aa" * 100_000,
+        "blanks": " 14aa",
+    }.items():
+        yield case(name, "Steam", proof)
+    for name, proof in {
+        "a token alone": "token",
+        "no secret": "token:",
+        "a line end": "token:a\r\nX: y",
+        "a letter beyond ASCII": "t\u00f6ken:secret",
+        "much": "a:" + "b" * 100_000,
+    }.items():
+        yield case(name, "Twitter", proof)
+    for name, proof in {"a line end": "a\r\nX: y", "blanks": "a b", "much": "a" * 100_000}.items():
+        yield case(name, "Parse", proof)
+        yield case(name, "External", proof, externalAuthName="discord")
+    for name, proof in {
+        "no JSON": "{",
+        "a list": "[]",
+        "nothing signed": "{}",
+        "depths": "[" * NESTED,
+        "a time beyond all": json.dumps(
+            {"publicKeyUrl": keys, "timestamp": 1 << 70, "signature": "", "salt": ""}
+        ),
+        "another's key": json.dumps({"publicKeyUrl": keys, "timestamp": 0, "signature": "", "salt": ""}),
+    }.items():
+        yield case(name, "GameCenter", proof)
+    yield case("another token", "Oculus", "a-token-for-test\u00df", externalId="70")
+    yield case("no token", "Oculus", "", externalId="71")
+    yield case("a token that goes on", "Oculus", "a-token-for-tests" * 50_000, externalId="72")
 
 
 def _packed_spaces(size: int) -> bytes:

@@ -498,6 +498,29 @@ async def test_test_accounts_are_those_that_the_app_declares(game: Game, define:
     assert await outcome(game, "Steam", id_, "test-token") == NOT_CONFIGURED
 
 
+async def test_test_accounts_are_attached_and_detached(game: Game, define: Define, platform: StandIn) -> None:
+    own_address(game)
+    id_, other = game.unique("765"), game.unique("765")
+    define(head=f'dev_tokens = {{ Steam = {{ "{id_}" = "test-token", "{other}" = "other-token" }} }}\n')
+    player, second = await game.player(), await game.player()
+    wrong = await player.refused("identity", "ATTACH", **credentials("Steam", id_, "other-token"))
+    assert (wrong.status, wrong.reason_code) == WRONG
+    assert (await player.call("identity", "GET_IDENTITIES"))["identities"] == {}
+    await player.call("identity", "ATTACH", **credentials("Steam", id_, "test-token"))
+    assert (await player.call("identity", "GET_IDENTITIES"))["identities"] == {"Steam": id_}
+    again = await player.refused("identity", "ATTACH", **credentials("Steam", other, "other-token"))
+    taken = await second.refused("identity", "ATTACH", **credentials("Steam", id_, "test-token"))
+    assert (again.reason_code, taken.reason_code) == (40211, 40212)
+    back = game.client()
+    await back.log_in("Steam", id_, "test-token", forceCreate=False)
+    assert back.profile_id == player.profile_id
+    await back.call("identity", "DETACH", authenticationType="Steam", externalId=id_, confirmAnonymous=True)
+    await second.call("identity", "ATTACH", **credentials("Steam", id_, "test-token"))
+    found = await game.client().log_in("Steam", id_, "test-token", forceCreate=False)
+    assert found["profileId"] == second.profile_id
+    assert platform.asked == []
+
+
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
