@@ -66,7 +66,8 @@ async def open_server(
 ) -> AsyncIterator[GameServer]:
     """Open a server and everything below it; closes in the opposite order.
 
-    Without jobs it does only what it is asked for: a command over the database of a running server, a test.
+    Without jobs it does only what it is asked for, and looks at no file twice: a command over the database of
+    a running server, a test.
     Raises `SchemaMismatch`, `AppsInvalid`-like errors of the floors with a sentence that says what to do.
     """
     offered = registry()
@@ -107,7 +108,7 @@ async def open_server(
         )
         server = GameServer(settings, core, apps, offered)
         await lifespans.enter_async_context(running(server.packets.runs.keep_running()))
-        await lifespans.enter_async_context(running(watch(apps, settings.apps, offered.sections())))
         if with_jobs:
+            await lifespans.enter_async_context(running(watch(apps, settings.apps, offered.sections())))
             await lifespans.enter_async_context(running(server.jobs.run()))
         yield server

@@ -71,7 +71,8 @@ def test_everybody_is_paid_once_though_the_payer_dies(
     with serve(
         tmp_path, *options, environment={"DIE_AT": moment}, module="tests.simulation.mortal_payer"
     ) as mortal:
-        assert mortal.popen.wait(20) == -9
+        # The tests of a run share the database: somebody who was killed may hold the lease for 15 s more.
+        assert mortal.popen.wait(60) == -9
     with serve(tmp_path, *options) as again:
         for _ in range(300):  # the lease of who died lapses after 15 s
             found = [possessions(again, name) for name in names]
