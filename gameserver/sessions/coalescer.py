@@ -137,14 +137,18 @@ class Coalescer:
         if keys:
             yield keys
 
-    async def close(self) -> None:
-        """Wait for what is under way, then disconnect."""
+    async def settle(self) -> None:
+        """Wait for what is under way, and for what nobody waits for."""
         while True:
             self._take_aside()
             if not self._waiting and not self._flights:
                 break
             self._quiet = asyncio.get_running_loop().create_future()
             await self._quiet
+
+    async def close(self) -> None:
+        """Wait for what is under way, then disconnect."""
+        await self.settle()
         for link in self._links:
             link.close()
         await disconnect(self._redis)

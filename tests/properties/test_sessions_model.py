@@ -301,6 +301,8 @@ class Model(RuleBasedStateMachine):
             return sorted({session.digest async for session in store.every(app)})
 
         walked = self.both(walk)
+        # What a walk takes off the app's list nobody waits for: it may travel beside the next command.
+        self.loop.run_until_complete(self.redis.calls.settle())
         assert self.both(lambda store: store.count(app)) == len(walked)
         listed = [session.digest for session in self.both(lambda store: store.list(app, player))]
         assert set(listed) <= set(walked)
