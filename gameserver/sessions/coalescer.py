@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 BATCH_MAX = 256
 FLIGHTS_MAX = 2
 SCAN_COUNT = 1000
-ASIDE_SECONDS = 0.02
 
 Call = tuple[Command, "asyncio.Future[Any]"]
 
@@ -83,7 +82,6 @@ class Coalescer:
         self._flights_max = 1 if self._is_cluster else flights_max
         self._timeout_seconds = timeout_seconds
         self._waiting: list[Call] = []
-        self._aside: list[Call] = []
         self._flights = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._due = False
@@ -99,18 +97,6 @@ class Coalescer:
         if not self._due:
             self._due = True
             loop.call_soon(self._depart)
-        return reply
-
-    def aside(self, *command: Arg) -> "asyncio.Future[Any]":
-        """Return the reply to a command that nobody waits for: it travels in front of the next one.
-
-        When there is none for `ASIDE_SECONDS` it goes by itself.
-        """
-        loop = asyncio.get_running_loop()
-        reply: asyncio.Future[Any] = loop.create_future()
-        if not self._aside:
-            loop.call_later(ASIDE_SECONDS, self._take_aside)
-        self._aside.append((command, reply))
         return reply
 
     def script(self, script: Script, keys: tuple[str, ...], *args: Arg) -> "asyncio.Future[Any]":
@@ -138,11 +124,8 @@ class Coalescer:
             yield keys
 
     async def settle(self) -> None:
-        """Wait for what is under way, and for what nobody waits for."""
-        while True:
-            self._take_aside()
-            if not self._waiting and not self._flights:
-                break
+        """Wait for what is under way."""
+        while self._waiting or self._flights:
             self._quiet = asyncio.get_running_loop().create_future()
             await self._quiet
 
@@ -153,17 +136,8 @@ class Coalescer:
             link.close()
         await disconnect(self._redis)
 
-    def _take_aside(self) -> None:
-        if self._aside:
-            self._waiting = [*self._aside, *self._waiting]
-            self._aside = []
-            self._depart()
-
     def _depart(self) -> None:
         self._due = False
-        if self._aside and self._waiting:
-            self._waiting = [*self._aside, *self._waiting]
-            self._aside = []
         while self._waiting and self._flights < self._flights_max:
             batch = [call for call in self._waiting[:BATCH_MAX] if not call[1].done()]
             del self._waiting[:BATCH_MAX]

@@ -398,7 +398,7 @@ class Sessions:
     def _forget_members(self, app_id: str, members: list[str]) -> None:
         """Take ended sessions off the app's list. Nobody waits: the sweep finds what stays behind."""
         if members:
-            self.calls.aside("ZREM", _app_key(app_id), *members).add_done_callback(_unheeded)
+            self.calls.command("ZREM", _app_key(app_id), *members).add_done_callback(_unheeded)
 
     # Counters
 

@@ -948,22 +948,6 @@ async def test_one_bad_command_hurts_nobody_else(redis_url: str) -> None:
     await calls.close()
 
 
-async def test_what_nobody_waits_for_travels_with_the_next_command(redis_url: str) -> None:
-    calls, other = Coalescer(await connect(redis_url)), Coalescer(await connect(redis_url))
-    await calls.command("DEL", "aside")
-    flights: list[float] = []
-    calls.observe = flights.append
-    aside = [calls.aside("RPUSH", "aside", number) for number in range(2)]
-    assert await calls.command("LLEN", "aside") == 2  # as if it had been sent when it was given
-    assert [await reply for reply in aside] == [1, 2]
-    assert len(flights) == 1
-    assert await calls.aside("RPUSH", "aside", 2) == 3  # there is no next one
-    calls.aside("RPUSH", "aside", 3)
-    await calls.close()
-    assert await other.command("LLEN", "aside") == 4
-    await other.close()
-
-
 async def test_a_caller_that_gave_up_hurts_nobody_else(redis_url: str, clock: FixedClock) -> None:
     store = Sessions(await connect(redis_url), clock)
     opened = await log_in(store)
