@@ -150,12 +150,12 @@ class Model(RuleBasedStateMachine):
     @rule(which=WHICH, app=APPS, packet=PACKETS, limit=LIMITS, epoch=EPOCHS)
     def open_again(self, which: int, app: str, packet: int, limit: LoginLimit, epoch: int | None) -> None:
         session_id = self.pick(which)
-        known = self.loop.run_until_complete(self.memory.peek(session_id))
+        known, life = self.loop.run_until_complete(self.memory.peek(session_id)), 5
         if isinstance(known, Session):
-            app = known.home_app_id  # the same login, run again
+            app, life = known.home_app_id, known.life_seconds  # the same login, run again
         elif known == Ended("unknown"):
             return  # ended so long ago that nobody would know
-        self.both(self.open_step(self.ids[session_id], app, packet, limit, session_id, 5, epoch))
+        self.both(self.open_step(self.ids[session_id], app, packet, limit, session_id, life, epoch))
 
     @rule(which=WHICH, packet=PACKETS, body=HASHES, app=APPS)
     def admit(self, which: int, packet: int, body: str, app: str) -> None:
