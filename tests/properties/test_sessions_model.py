@@ -189,7 +189,13 @@ class Model(RuleBasedStateMachine):
     @precondition(lambda self: self.sessions)
     @rule()
     def keep_claims(self) -> None:
-        claims = [(session, session.last_packet_id) for session in self.sessions.values()]
+        # Of one that has expired and that an end has passed over then, the one store still knows the claim,
+        # the other does not: nobody can ask for its packet again.
+        claims = [
+            (session, session.last_packet_id)
+            for session_id, session in self.sessions.items()
+            if not isinstance(self.loop.run_until_complete(self.memory.peek(session_id)), Ended)
+        ]
         self.both(lambda store: store.keep_claims(claims))
 
     @precondition(lambda self: self.sessions)
