@@ -166,6 +166,11 @@ class Effects:
         """
         return await end(self._termination, self._apps, self._app, self.endings, by, cause)
 
+    async def switch_session(self, session: Session, by: Actor) -> None:
+        """Let the caller's session act for whom the packet has chosen, if it has."""
+        if self.switch is not None:
+            await switch(self._sessions, self._termination, self._app, session, self.switch, by)
+
     async def run_outbox(self) -> None:
         """Do the rest. What fails is logged: the packet has taken place."""
         for effect in self.outbox:
@@ -173,6 +178,20 @@ class Effects:
                 await effect()
             except Exception:
                 log.exception("effect_failed", effect=getattr(effect, "__qualname__", "effect"))
+
+
+async def switch(
+    sessions: SessionStore,
+    termination: SessionTermination,
+    app: App,
+    session: Session,
+    wanted: Switch,
+    by: Actor,
+) -> None:
+    """Let a session act for another player; it ends where all of that player's have ended meanwhile."""
+    done = await sessions.switch(session, wanted.app_id, wanted.profile_id, wanted.epoch)
+    if isinstance(done, Ended):
+        await termination.end(app, One(digest=session.digest), "revoked", by)
 
 
 async def end(

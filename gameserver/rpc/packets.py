@@ -87,7 +87,7 @@ class Packets:
                     return await self.runs.join(session, packet.packet_id, waiter), session
                 if resumed and (stored := await record.find()) is not None:
                     return await record.replay(session, stored), session
-                if (refusal := self._count(ctx, session)) is not None:
+                if (refusal := self._why_not(ctx, session)) is not None:
                     await self.core.sessions.release(session, packet.packet_id)
                     return _refused(packet, refusal), session
                 return await self._run_claimed(ctx, plan, record, session, waiter), session
@@ -111,8 +111,11 @@ class Packets:
             case RateLimited():
                 return _refused(packet, errors.RateLimited("too many packets in a minute")), session
 
-    def _count(self, ctx: Context, session: Session) -> GameError | None:
-        """Count a packet of a player; returns why it is refused: one too many, an app that is disabled."""
+    def _why_not(self, ctx: Context, session: Session) -> GameError | None:
+        """Return why a player's packet is refused: the app of the login is disabled, or it is one too many.
+
+        Whoever asks counts it.
+        """
         if ctx.caller is not Caller.CLIENT:
             return None
         if session.home_app_id != session.app_id:

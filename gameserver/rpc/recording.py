@@ -7,10 +7,10 @@ import msgspec
 from gameserver.apps import LiveApps
 from gameserver.rpc.answer_template import RowNeeded, TemplateRow
 from gameserver.rpc.context import Context
-from gameserver.rpc.effects import Cause, Effects, Ending, Switch, end
+from gameserver.rpc.effects import Cause, Effects, Ending, Switch, end, switch
 from gameserver.rpc.last import Last
 from gameserver.rpc.runner import Outcome, PacketFailed
-from gameserver.sessions import Ended, One, Session
+from gameserver.sessions import Ended, Session
 from gameserver.storage import Aborted, CommitUnknown, Transaction, answers
 from gameserver.wire import errors, json
 from gameserver.wire.packet import bundle, success
@@ -112,7 +112,7 @@ class PacketRecord:
         if answer is None:
             answer = bundle(self._packet_id, outcome.entries, effects.events)
         if effects.switch is not None:
-            await self._switch(session, effects.switch)
+            await effects.switch_session(session, ctx.by)
             if not effects.endings:
                 await self._note_done()
         if effects.endings:
@@ -142,13 +142,6 @@ class PacketRecord:
             return found.reason != "unknown"
         return found.last_packet_id > self._packet_id
 
-    async def _switch(self, session: Session, switch: Switch) -> None:
-        """Let the session act for another player; it ends where that player's sessions have all ended."""
-        done = await self._core.sessions.switch(session, switch.app_id, switch.profile_id, switch.epoch)
-        if isinstance(done, Ended):
-            one = One(digest=session.digest)
-            await self._core.endings.end(self._ctx.app, one, "revoked", self._ctx.by)
-
     def _cause(self, answer: bytes) -> Cause:
         return Cause(self._digest, self._packet_id, self._body_hash, answer)
 
@@ -171,7 +164,8 @@ class PacketRecord:
             if note.switch is not None:
                 session = await self._core.sessions.peek_digest(self._digest)
                 if isinstance(session, Session):
-                    await self._switch(session, note.switch)
+                    core = self._core
+                    await switch(core.sessions, core.endings, ctx.app, session, note.switch, ctx.by)
             await end(
                 self._core.endings,
                 self._core.get(LiveApps),

@@ -111,6 +111,8 @@ class Runner:
             outcome = await self.commit(ctx, plan)
         except (Aborted, CommitUnknown) as error:
             raise PacketFailed(why(error)) from error
+        if ctx.session is not None:
+            await ctx.effects.switch_session(ctx.session, ctx.by)
         await ctx.effects.end_sessions(ctx.by)
         await ctx.effects.run_outbox()
         return outcome

@@ -206,6 +206,31 @@ async def test_a_switch_that_was_committed_takes_place_when_the_packet_is_repeat
     assert len((await client.call("identity", "GET_CHILD_PROFILES"))["children"]) == 1
 
 
+UP = """
+[web.endpoints.up]
+path = "/v1/up"
+requires_login = true
+[web.actions.up]
+trigger = "up"
+events = [{ do = "call", operation = "identity.SWITCH_TO_PARENT_PROFILE", data = { levelName = "Master" } }]
+"""
+
+
+async def test_a_web_endpoint_switches_the_session_as_well(game: Game, apps_folder: Path) -> None:
+    """No packet is recorded there; the session acts for the parent from then on all the same."""
+    file = apps_folder / "test" / "app.toml"
+    file.write_text(file.read_text() + UP)
+    game.apps.replace(load_apps(apps_folder, game.server_app.registry.sections()))
+    client = await parent(game)
+    master = client.profile_id
+    await to_child(client)
+    bearer = {"Authorization": f"Bearer {client.session_id}"}
+    answer = await game.http.post("/v1/up", headers=bearer)
+    assert (answer.status_code, answer.json()["data"]["switchToAppId"]) == (200, MASTER)
+    moved(client, answer.json()["data"])
+    assert (await client.call("playerState", "READ"))["profileId"] == master
+
+
 async def test_secrets_of_the_app_and_of_the_one_before_sign(game: Game) -> None:
     client = await parent(game)
     await to_child(client)
