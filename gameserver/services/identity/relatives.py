@@ -15,6 +15,9 @@ from gameserver.players.accounts import (
     LOGIN_ERRORS,
     AccountDisabled,
     Login,
+    MissingIdentity,
+    ProfileNotNamed,
+    SwitchingProfiles,
     UnknownAuthenticationType,
     Verified,
 )
@@ -160,8 +163,7 @@ async def _log_in_child(ctx: Context, child: App, profile_id: str, request: Swit
 
 async def _make_child(ctx: Context, child: App, request: SwitchToChild, count: int) -> Row:
     if ctx.caller is Caller.CLIENT:
-        if count >= profile_links.CHILDREN_MAX:
-            raise QuotaReached(f"a player may have {profile_links.CHILDREN_MAX} profiles in child apps")
+        _check_children(count)
         ctx.core.accounts.count_new(child, address(ctx), ctx.now_ms)()
     profile_id = ctx.core.new_id()
     player = await ctx.tx.one(
@@ -180,6 +182,11 @@ async def _make_child(ctx: Context, child: App, request: SwitchToChild, count: i
     state = await ctx.core.player_hooks.states.row(ctx.tx, child, profile_id)  # with whose child it is
     assert state is not None, "the player was just made"
     return state
+
+
+def _check_children(count: int) -> None:
+    if count >= profile_links.CHILDREN_MAX:
+        raise QuotaReached(f"a player may have {profile_links.CHILDREN_MAX} profiles in child apps")
 
 
 class SwitchToParent(Request):
@@ -221,7 +228,11 @@ async def switch_to_parent(ctx: Context, request: SwitchToParent) -> Switched:
 
 # Attaching
 
-ATTACH_ERRORS: tuple[type[GameError], ...] = (UnsupportedType, *LOGIN_ERRORS)
+ATTACH_ERRORS: tuple[type[GameError], ...] = (
+    UnsupportedType,
+    *(error for error in LOGIN_ERRORS if error not in (MissingIdentity, SwitchingProfiles, ProfileNotNamed)),
+)
+"""What a login is refused with that names no profile and is not anonymous."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,9 +307,10 @@ async def _attach(ctx: Context, name: str, refusal: GameError) -> Attached:
         ctx.tx, there.app, there.login, there.verified, ctx.now_ms, ctx.core.new_id
     )
     target: str = player["profile_id"]
-    count = await ctx.tx.one(profile_links.COUNT_CHILDREN, parent=target)
-    if name == PARENT and count is not None and count[0] >= profile_links.CHILDREN_MAX:
-        raise QuotaReached(f"a player may have {profile_links.CHILDREN_MAX} profiles in child apps")
+    if name == PARENT:
+        row = await ctx.tx.one(profile_links.COUNT_CHILDREN, parent=target)
+        assert row is not None, "a count is always there"
+        _check_children(row[0])
     if not await profile_links.add(ctx.tx, ctx.player_id, name, target, ctx.now_ms):
         raise refusal
     return Attached(profile_id=target, new_user=is_new)
@@ -319,8 +331,8 @@ async def detach_parent(ctx: Context, request: Nothing) -> Detached:
     return Detached(profile_id=parent)
 
 
-class AttachPeer(Credentials):
-    peer: str = ""
+class AttachPeer(Credentials, kw_only=True):
+    peer: str
     force_create: bool | None = None
 
 
@@ -338,7 +350,7 @@ async def verify_peer(ctx: Context, request: AttachPeer) -> There:
     tx=Tx.WRITE,
     prepare=verify_peer,
     locks=of_there,
-    errors=(InvalidPeer, PeerAttached, QuotaReached, *ATTACH_ERRORS),
+    errors=(InvalidPeer, PeerAttached, *ATTACH_ERRORS),
 )
 async def attach_peer(ctx: Context, request: AttachPeer) -> Attached:
     """Note which profile the caller has in a peer app: the one that the credentials lead to.
