@@ -1,5 +1,6 @@
 """virtualCurrency: what a player owns in currencies of the game."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated, Any, NamedTuple
@@ -32,6 +33,9 @@ SAMPLE = """\
 title = "Coins"
 """
 
+Change = Callable[[Transaction, str, str, int, str, int], Awaitable[bool]]
+"""How one balance changes: the player, the currency, the amount, the key of the entry, now in ms."""
+
 service = Service("virtualCurrency", section=CurrencySettings, sample=SAMPLE)
 
 # Errors
@@ -45,6 +49,18 @@ class ChangedByClient(GameError):
 
 
 # Operations
+
+
+class Owner(NamedTuple):
+    """Whose balances are meant: the caller, or their profile in another app."""
+
+    app: App
+    profile_id: str
+
+    @property
+    def settings(self) -> CurrencySettings:
+        """The currencies of that app."""
+        return self.app.section(CurrencySettings)
 
 
 class CurrencyReply(Reply):
@@ -65,9 +81,7 @@ class GetCurrencyReply(CurrencyReply):
 @service.operation("GET_PLAYER_VC", tx=Tx.READ)
 async def get_currency(ctx: Context, request: GetCurrency) -> GetCurrencyReply:
     """Read the caller's balance in one currency or in all. One that does not exist is left out."""
-    balances = await _read(ctx)
-    if request.vc_id:
-        balances = {name: balance for name, balance in balances.items() if name == request.vc_id}
+    balances = (await _balances(ctx, _own(ctx), request.vc_id)).currency_map
     above, beside = await _balances_elsewhere(ctx)
     return GetCurrencyReply(currency_map=balances, parent_currency=above, peer_currency=beside)
 
@@ -84,9 +98,7 @@ async def award(ctx: Context, request: ChangeCurrency) -> CurrencyReply:
     For servers, unless the app lets clients do it. Refused: unknown currencies, and amounts below 1.
     """
     _check_caller(ctx)
-    currency = ctx.section(CurrencySettings).check(request.vc_id)
-    await wallet.add(ctx.tx, ctx.player_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
-    return CurrencyReply(currency_map=await _read(ctx))
+    return await _change(ctx, _own(ctx), request, wallet.add)
 
 
 @service.operation("CONSUME_VC", tx=Tx.WRITE, errors=(InvalidCurrency, ChangedByClient, BalanceOutOfRange))
@@ -97,9 +109,7 @@ async def consume(ctx: Context, request: ChangeCurrency) -> CurrencyReply:
     amounts below 1.
     """
     _check_caller(ctx)
-    currency = ctx.section(CurrencySettings).check(request.vc_id)
-    await wallet.take(ctx.tx, ctx.player_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
-    return CurrencyReply(currency_map=await _read(ctx))
+    return await _change(ctx, _own(ctx), request, wallet.take)
 
 
 @service.operation(
@@ -107,9 +117,7 @@ async def consume(ctx: Context, request: ChangeCurrency) -> CurrencyReply:
 )
 async def revoke(ctx: Context, request: ChangeCurrency) -> CurrencyReply:
     """Take back what a player should not have got, and return all balances. The balance may go below zero."""
-    currency = ctx.section(CurrencySettings).check(request.vc_id)
-    await wallet.revoke(ctx.tx, ctx.player_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
-    return CurrencyReply(currency_map=await _read(ctx))
+    return await _change(ctx, _own(ctx), request, wallet.revoke)
 
 
 @service.operation("RESET_PLAYER_VC", tx=Tx.WRITE, errors=(ChangedByClient,))
@@ -193,25 +201,13 @@ class ResetPeerCurrency(Request):
     peer: str | None = None
 
 
-class Elsewhere(NamedTuple):
-    """The profile in another app whose balances are meant."""
-
-    app: App
-    profile_id: str
-
-    @property
-    def settings(self) -> CurrencySettings:
-        """The currencies of that app."""
-        return self.app.section(CurrencySettings)
-
-
-async def at_parent(ctx: Context, request: ChangeParentCurrency | ResetParentCurrency) -> Elsewhere:
+async def at_parent(ctx: Context, request: ChangeParentCurrency | ResetParentCurrency) -> Owner:
     """Find the player's profile in the parent app."""
     async with ctx.core.database.read() as tx:
         return await _at_parent(ctx, tx, request.level_name)
 
 
-async def at_peer(ctx: Context, request: ChangePeerCurrency | ResetPeerCurrency) -> Elsewhere:
+async def at_peer(ctx: Context, request: ChangePeerCurrency | ResetPeerCurrency) -> Owner:
     """Find the player's profile in the peer app."""
     async with ctx.core.database.read() as tx:
         return await _at_peer(ctx, tx, request.peer_code or request.peer)
@@ -219,7 +215,7 @@ async def at_peer(ctx: Context, request: ChangePeerCurrency | ResetPeerCurrency)
 
 def of_elsewhere(ctx: Context, _: Request) -> list[str]:
     """Return the lock of the player whose balances are meant."""
-    there: Elsewhere = ctx.prepared
+    there: Owner = ctx.prepared
     return [locks.player_lock(there.profile_id)]
 
 
@@ -237,14 +233,14 @@ async def get_parent_currency(ctx: Context, request: GetParentCurrency) -> Curre
         there = await _at_peer(ctx, ctx.tx, request.peer)
     else:
         there = await _at_parent(ctx, ctx.tx, request.level_name)
-    return await _balances_there(ctx, there, request.vc_id)
+    return await _balances(ctx, there, request.vc_id)
 
 
 @service.operation("GET_PEER_VC", tx=Tx.READ, errors=PEER_ERRORS)
 async def get_peer_currency(ctx: Context, request: GetPeerCurrency) -> CurrencyReply:
     """Read the caller's balances in a peer app. Refused: players without a profile there, unknown peers."""
     there = await _at_peer(ctx, ctx.tx, request.peer_code or request.peer)
-    return await _balances_there(ctx, there, request.vc_id)
+    return await _balances(ctx, there, request.vc_id)
 
 
 @service.operation(
@@ -260,10 +256,7 @@ async def award_parent(ctx: Context, request: ChangeParentCurrency) -> CurrencyR
 
     Refused: unknown currencies, and players without a profile there.
     """
-    there = await _still_at_parent(ctx, request)
-    currency = there.settings.check(request.vc_id)
-    await wallet.add(ctx.tx, there.profile_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
-    return await _balances_there(ctx, there)
+    return await _change(ctx, await _still_at_parent(ctx, request), request, wallet.add)
 
 
 @service.operation(
@@ -279,10 +272,7 @@ async def consume_parent(ctx: Context, request: ChangeParentCurrency) -> Currenc
 
     Refused: more than the player has, unknown currencies, and players without a profile there.
     """
-    there = await _still_at_parent(ctx, request)
-    currency = there.settings.check(request.vc_id)
-    await wallet.take(ctx.tx, there.profile_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
-    return await _balances_there(ctx, there)
+    return await _change(ctx, await _still_at_parent(ctx, request), request, wallet.take)
 
 
 @service.operation(
@@ -298,10 +288,7 @@ async def revoke_parent(ctx: Context, request: ChangeParentCurrency) -> Currency
 
     Refused: unknown currencies, and players without a profile there.
     """
-    there = await _still_at_parent(ctx, request)
-    currency = there.settings.check(request.vc_id)
-    await wallet.revoke(ctx.tx, there.profile_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
-    return await _balances_there(ctx, there)
+    return await _change(ctx, await _still_at_parent(ctx, request), request, wallet.revoke)
 
 
 @service.operation(
@@ -331,10 +318,7 @@ async def award_peer(ctx: Context, request: ChangePeerCurrency) -> CurrencyReply
 
     Refused: unknown currencies, and players without a profile there.
     """
-    there = await _still_at_peer(ctx, request)
-    currency = there.settings.check(request.vc_id)
-    await wallet.add(ctx.tx, there.profile_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
-    return await _balances_there(ctx, there)
+    return await _change(ctx, await _still_at_peer(ctx, request), request, wallet.add)
 
 
 @service.operation(
@@ -350,10 +334,7 @@ async def consume_peer(ctx: Context, request: ChangePeerCurrency) -> CurrencyRep
 
     Refused: more than the player has, unknown currencies, and players without a profile there.
     """
-    there = await _still_at_peer(ctx, request)
-    currency = there.settings.check(request.vc_id)
-    await wallet.take(ctx.tx, there.profile_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
-    return await _balances_there(ctx, there)
+    return await _change(ctx, await _still_at_peer(ctx, request), request, wallet.take)
 
 
 @service.operation(
@@ -369,10 +350,7 @@ async def revoke_peer(ctx: Context, request: ChangePeerCurrency) -> CurrencyRepl
 
     Refused: unknown currencies, and players without a profile there.
     """
-    there = await _still_at_peer(ctx, request)
-    currency = there.settings.check(request.vc_id)
-    await wallet.revoke(ctx.tx, there.profile_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
-    return await _balances_there(ctx, there)
+    return await _change(ctx, await _still_at_peer(ctx, request), request, wallet.revoke)
 
 
 @service.operation(
@@ -434,49 +412,55 @@ def _key(ctx: Context) -> str:
     return ctx.core.new_id()
 
 
-async def _read(ctx: Context) -> dict[str, Balance]:
-    stored = await wallet.balances(ctx.tx, ctx.app.id, ctx.player_id)
+def _own(ctx: Context) -> Owner:
+    return Owner(ctx.app, ctx.player_id)
+
+
+async def _change(ctx: Context, owner: Owner, request: ChangeCurrency, change: Change) -> CurrencyReply:
+    """Change one balance, and return all of the owner's."""
+    currency = owner.settings.check(request.vc_id)
+    await change(ctx.tx, owner.profile_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
+    return await _balances(ctx, owner)
+
+
+async def _balances(ctx: Context, owner: Owner, only: str | None = None) -> CurrencyReply:
+    stored = await wallet.balances(ctx.tx, owner.app.id, owner.profile_id)
     if stored is None:
-        raise NoSession("the player is gone")
-    return ctx.section(CurrencySettings).shown(stored)
+        if owner.profile_id == ctx.player_id:
+            raise NoSession("the player is gone")
+        raise Aborted("the profile there has just been deleted")
+    balances = owner.settings.shown(stored)
+    if only:
+        balances = {name: balance for name, balance in balances.items() if name == only}
+    return CurrencyReply(currency_map=balances)
 
 
-async def _at_parent(ctx: Context, tx: Transaction, level: str | None) -> Elsewhere:
+async def _at_parent(ctx: Context, tx: Transaction, level: str | None) -> Owner:
     if ctx.app.parent is None:
         raise NoParent("the app has no parent, and so no player has")
     found = await profile_links.at_level(tx, ctx.core.get(LiveApps), ctx.app, ctx.player_id, level)
-    return Elsewhere(*found)
+    return Owner(*found)
 
 
-async def _at_peer(ctx: Context, tx: Transaction, code: str | None) -> Elsewhere:
+async def _at_peer(ctx: Context, tx: Transaction, code: str | None) -> Owner:
     if not ctx.app.peers:
         raise NoPeer("the app has no peers, and so no player has")
-    return Elsewhere(*await profile_links.at_peer(tx, ctx.core.get(LiveApps), ctx.app, ctx.player_id, code))
+    return Owner(*await profile_links.at_peer(tx, ctx.core.get(LiveApps), ctx.app, ctx.player_id, code))
 
 
-async def _still_at_parent(ctx: Context, request: ChangeParentCurrency | ResetParentCurrency) -> Elsewhere:
+async def _still_at_parent(ctx: Context, request: ChangeParentCurrency | ResetParentCurrency) -> Owner:
     return _unchanged(ctx, await _at_parent(ctx, ctx.tx, request.level_name))
 
 
-async def _still_at_peer(ctx: Context, request: ChangePeerCurrency | ResetPeerCurrency) -> Elsewhere:
+async def _still_at_peer(ctx: Context, request: ChangePeerCurrency | ResetPeerCurrency) -> Owner:
     return _unchanged(ctx, await _at_peer(ctx, ctx.tx, request.peer_code or request.peer))
 
 
-def _unchanged(ctx: Context, there: Elsewhere) -> Elsewhere:
+def _unchanged(ctx: Context, there: Owner) -> Owner:
     """Return whom the packet has locked, if the caller's links lead there still."""
     if there.profile_id != ctx.prepared.profile_id:
         raise Aborted("the player was attached to another profile meanwhile")
     return there
-
-
-async def _balances_there(ctx: Context, there: Elsewhere, only: str | None = None) -> CurrencyReply:
-    stored = await wallet.balances(ctx.tx, there.app.id, there.profile_id)
-    if stored is None:
-        raise Aborted("the profile there has just been deleted")
-    balances = there.settings.shown(stored)
-    if only:
-        balances = {name: balance for name, balance in balances.items() if name == only}
-    return CurrencyReply(currency_map=balances)
 
 
 async def _balances_elsewhere(
@@ -487,10 +471,10 @@ async def _balances_elsewhere(
     with suppress(NoParent):
         for level, app in profile_links.ancestors(apps, ctx.app):
             profile_id = await profile_links.parent_of(ctx.tx, profile_id, app)
-            above[level] = (await _balances_there(ctx, Elsewhere(app, profile_id))).currency_map
+            above[level] = (await _balances(ctx, Owner(app, profile_id))).currency_map
     for code in ctx.app.peers:
         with suppress(NoPeer, InvalidPeer):
-            beside[code] = (await _balances_there(ctx, await _at_peer(ctx, ctx.tx, code))).currency_map
+            beside[code] = (await _balances(ctx, await _at_peer(ctx, ctx.tx, code))).currency_map
     return above, beside
 
 

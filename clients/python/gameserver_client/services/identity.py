@@ -230,10 +230,10 @@ class IdentityService(Service[R]):
         *,
         external_id: str,
         authentication_type: str,
+        peer: str,
         authentication_token: str | None = None,
         external_auth_name: str | None = None,
         extra_json: Any = None,
-        peer: str | None = None,
         force_create: bool | None = None,
     ) -> Attached:
         """Note which profile the caller has in a peer app: the one that the credentials lead to.
@@ -245,12 +245,11 @@ class IdentityService(Service[R]):
         """
         return self._call(
             "ATTACH_PEER_PROFILE",
-            {"externalId": external_id, "authenticationType": authentication_type},
+            {"externalId": external_id, "authenticationType": authentication_type, "peer": peer},
             {
                 "authenticationToken": authentication_token,
                 "externalAuthName": external_auth_name,
                 "extraJson": extra_json,
-                "peer": peer,
                 "forceCreate": force_create,
             },
         )
