@@ -167,6 +167,17 @@ async def children(tx: Transaction, profile_id: str) -> list[Row]:
     return list(await tx.all(CHILDREN, parent=profile_id))
 
 
+async def descendants(tx: Transaction, profile_id: str) -> list[tuple[str, str]]:
+    """Return apps and profile ids of the children, and of theirs, whose number a player's rights bound."""
+    found, waiting = dict[str, str](), [profile_id]
+    while waiting:
+        rows = await children(tx, waiting.pop())
+        new = {row["profile_id"]: row["app_id"] for row in rows if row["profile_id"] not in found}
+        found |= new
+        waiting += new
+    return [(app_id, child) for child, app_id in found.items()]
+
+
 async def adopt(tx: Transaction, profile_id: str, heir: str) -> None:
     """Let the links that lead to a profile lead to another one of the same app."""
     await tx.run(ADOPT, player=profile_id, heir=heir)

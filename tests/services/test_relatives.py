@@ -16,6 +16,7 @@ from gameserver.players.accounts import EmailNotValidated, InvalidEmail, WeakPas
 from gameserver.players.identities import identities
 from gameserver.players.lockout import LockedOut
 from gameserver.players.profile_links import ADD, CHILDREN_MAX, profile_links
+from gameserver.players.profiles import players
 from gameserver.rpc import Caller, Origin
 from gameserver.sessions import AllOf, AllOfApp
 from gameserver.wire.errors import DisabledApp, RateLimited
@@ -290,6 +291,29 @@ async def test_a_deleted_child_leaves_no_session(game: Game) -> None:
     assert (await client.refused("playerState", "READ")).reason_code == 40304
     async with game.core.database.read() as tx:
         assert await tx.all(select(profile_links).where(profile_links.c.profile_id == child)) == []
+
+
+async def test_children_go_with_their_parent_where_a_server_says_so(game: Game) -> None:
+    root = game.client(ROOT, KEYS[ROOT])
+    await root.log_in()
+    top = root.profile_id
+    await to_child(root, gameId=MASTER)
+    middle = root.profile_id
+    child = (await to_child(root))["profileId"]
+    other = await game.player()
+    everything: dict[str, Any] = {"optionsJson": {"deleteChildren": True}}
+    # From an app that the player is not of nobody goes.
+    foreign = await game.server.refused("user", "SYS_DELETE_USER", profileId=top, **everything)
+    assert foreign.reason_code == 40374
+    assert (await root.call("playerState", "READ"))["profileId"] == child
+    await call_there(game, ROOT, "", "user", "SYS_DELETE_USER", {"profileId": top, **everything})
+    async with game.core.database.read() as tx:
+        left = await tx.all(
+            select(players.c.profile_id).where(players.c.profile_id.in_([top, middle, child]))
+        )
+    assert left == []
+    assert (await root.refused("playerState", "READ")).reason_code == 40356
+    assert (await other.call("playerState", "READ"))["profileId"] == other.profile_id
 
 
 async def test_a_deleted_parent_leaves_its_children(game: Game) -> None:

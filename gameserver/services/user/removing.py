@@ -2,7 +2,8 @@
 
 import msgspec
 
-from gameserver.players import links, users
+from gameserver.apps import LiveApps
+from gameserver.players import links, profile_links, users
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.user.base import (
@@ -13,6 +14,7 @@ from gameserver.services.user.base import (
     service,
     unknown,
 )
+from gameserver.storage import Aborted, locks
 from gameserver.wire.shapes import Empty, Reply
 
 
@@ -28,18 +30,53 @@ class DeleteUser(OfPlayer):
     options_json: DeleteOptions | None = None
 
 
+async def find_children(ctx: Context, request: DeleteUser) -> list[tuple[str, str]]:
+    """Find the players in child apps who are to go as well."""
+    if request.options_json is None or not request.options_json.delete_children:
+        return []
+    async with ctx.core.database.read() as tx:
+        return await profile_links.descendants(tx, request.profile_id)
+
+
+def lock_all(ctx: Context, request: DeleteUser) -> list[str]:
+    """Return the locks of everybody who is to go."""
+    children: list[tuple[str, str]] = ctx.prepared
+    return [
+        locks.player_lock(profile_id)
+        for profile_id in (request.profile_id, *(child for _, child in children))
+    ]
+
+
 @service.operation(
-    "SYS_DELETE_USER", tx=Tx.WRITE, access=Access.SERVER, locks=lock_named, errors=(UnknownPlayer,)
+    "SYS_DELETE_USER",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    prepare=find_children,
+    locks=lock_all,
+    errors=(UnknownPlayer,),
 )
 async def sys_delete_user(ctx: Context, request: DeleteUser) -> Empty:
     """Delete a player and everything that is kept of them, and end their sessions. For servers.
 
-    Refused for an unknown player.
+    With `deleteChildren` their profiles in child apps go as well, and those below these; otherwise they stay,
+    without a parent. Refused for an unknown player.
     """
-    await users.lock(ctx.tx, ctx.app.id, request.profile_id)
+    await locks.take(ctx.tx, lock_all(ctx, request))
+    if await users.lock(ctx.tx, ctx.app.id, request.profile_id):  # else it may be another app's player
+        await _delete_children(ctx, request.profile_id)
     if not await ctx.core.player_hooks.delete_player(ctx, request.profile_id):
         raise unknown()
     return Empty()
+
+
+async def _delete_children(ctx: Context, profile_id: str) -> None:
+    children: list[tuple[str, str]] = ctx.prepared
+    if children and sorted(await profile_links.descendants(ctx.tx, profile_id)) != sorted(children):
+        raise Aborted("the player has other children by now")
+    for app_id, child in children:
+        app = ctx.core.get(LiveApps).find(app_id)
+        if app is not None:
+            await ctx.core.player_hooks.delete_player(ctx.at(app), child)
 
 
 class DeletionUrl(Reply):
