@@ -1,6 +1,7 @@
 """Players' whole states: what READ answers with, and a login, in the very statement that notes it."""
 
 from collections.abc import Callable, Iterable
+from itertools import compress
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
@@ -97,11 +98,13 @@ class StatePart(NamedTuple):
     """What a service adds to a player's state.
 
     `column` is a labelled scalar subquery on `players`, so that the state takes one statement however many
-    services there are. `fill` sets members of the state from its value, which is None for a new player.
+    services there are. `fill` sets members of the state from its value, which is None for a new player. Who
+    does not want it does not pay for it.
     """
 
     column: Label[Any]
     fill: Callable[[App, Any, PlayerState], None]
+    wanted: Callable[[App], bool] = lambda _: True
 
 
 class States:
@@ -109,6 +112,7 @@ class States:
 
     def __init__(self, parts: Iterable[StatePart] = ()) -> None:
         self._parts = tuple(parts)
+        self._some: dict[tuple[bool, ...], States] = {}
         columns = (*profiles.STATE, *(part.column for part in self._parts))
         self._read = select(*columns).where(*profiles.THIS_PLAYER)
         is_known = pairs.is_known("device")
@@ -123,6 +127,16 @@ class States:
         self.log_in_from_device = noting(LOG_IN_FROM_DEVICE)
         self.log_in_with_identity = noting(LOG_IN_WITH_IDENTITY)
         self.log_in_with_password = noting(LOG_IN_WITH_PASSWORD)
+
+    def of(self, app: App) -> "States":
+        """Return the states of an app's players, with the parts that it wants."""
+        wanted = tuple([part.wanted(app) for part in self._parts])
+        if all(wanted):
+            return self
+        found = self._some.get(wanted)
+        if found is None:
+            found = self._some[wanted] = States(compress(self._parts, wanted))
+        return found
 
     async def read(self, tx: Transaction, app: App, profile_id: str, now_ms: int) -> PlayerState | None:
         """Return a player's state; None when there is no such player."""

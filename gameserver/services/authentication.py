@@ -209,7 +209,7 @@ async def authenticate(ctx: Context, request: Authenticate) -> LoginReply:
     previous session as it was.
     """
     ready: Ready = ctx.prepared
-    states = ctx.core.player_hooks.states
+    states = ctx.core.player_hooks.states.of(ctx.app)
     is_whole = ctx.is_whole and ctx.app.session.when_full != "refuse_newest"  # which undoes a login
     try:
         player, created = await logins.log_in(

@@ -387,7 +387,10 @@ def tell_relatives(app: App, stored: str | None, state: PlayerState) -> None:
 
 
 service.subscribe(PLAYER_STATE, StatePart(wallet.STATE, tell_balances))
-service.subscribe(PLAYER_STATE, StatePart(wallet.LINKED_STATE, tell_relatives))
+service.subscribe(
+    PLAYER_STATE,
+    StatePart(wallet.LINKED_STATE, tell_relatives, lambda app: app.parent is not None or bool(app.peers)),
+)
 
 
 @service.on(PLAYER_MERGE)

@@ -116,7 +116,7 @@ async def switch_to_child(ctx: Context, request: SwitchToChild) -> ChildState:
         player = await _log_in_child(ctx, child, profile_id, request)
     ctx.switch(child, player["profile_id"], player["session_epoch"])
     shape = partial(ChildState, new_user=profile_id is None, switch_to_app_id=child.id)
-    return ctx.core.player_hooks.states.show(shape, child, player, ctx.now_ms)
+    return ctx.core.player_hooks.states.of(child).show(shape, child, player, ctx.now_ms)
 
 
 def _child_app(ctx: Context, app_id: str) -> App:
@@ -144,7 +144,7 @@ def _chosen(there: Sequence[Row], child: App, request: SwitchToChild) -> str | N
 
 async def _log_in_child(ctx: Context, child: App, profile_id: str, request: SwitchToChild) -> Row:
     player = await ctx.tx.one(
-        ctx.core.player_hooks.states.log_in,
+        ctx.core.player_hooks.states.of(child).log_in,
         profile=profile_id,
         app=child.id,
         now_ms=ctx.now_ms,
@@ -179,7 +179,9 @@ async def _make_child(ctx: Context, child: App, request: SwitchToChild, count: i
     )
     assert player is not None, "an insert that took place returns its row"
     await profile_links.add(ctx.tx, profile_id, PARENT, ctx.player_id, ctx.now_ms)
-    state = await ctx.core.player_hooks.states.row(ctx.tx, child, profile_id)  # with whose child it is
+    state = await ctx.core.player_hooks.states.of(child).row(
+        ctx.tx, child, profile_id
+    )  # with whose child it is
     assert state is not None, "the player was just made"
     return state
 

@@ -84,7 +84,7 @@ service.keeps(profiles.KEPT)
 @service.operation("READ", tx=Tx.READ)
 async def read(ctx: Context, request: Nothing) -> PlayerState:
     """Read the whole state of the caller: profile, statuses, levels, statistics, currencies."""
-    state = await ctx.core.player_hooks.states.read(ctx.tx, ctx.app, ctx.player_id, ctx.now_ms)
+    state = await ctx.core.player_hooks.states.of(ctx.app).read(ctx.tx, ctx.app, ctx.player_id, ctx.now_ms)
     if state is None:
         raise gone()
     return state

@@ -160,7 +160,7 @@ async def sys_get_user_export(ctx: Context, request: GetUserExport) -> dict[str,
         kept.pop("entity", None)
         kept.pop("globalEntity", None)
     ctx.reserve_bytes([json.encode_free(kept).decode()])
-    state = await ctx.core.player_hooks.states.read(ctx.tx, ctx.app, profile_id, ctx.now_ms)
+    state = await ctx.core.player_hooks.states.of(ctx.app).read(ctx.tx, ctx.app, profile_id, ctx.now_ms)
     if state is None:
         raise unknown()
     tables = {name: rows for service_tables in kept.values() for name, rows in service_tables.items()}
