@@ -224,7 +224,6 @@ class Accounts:
 
     async def close(self) -> None:
         """Let go of connections to systems that vouch for players."""
-        await self._external.close()
         await self._providers.close()
 
     async def verify(

@@ -1,11 +1,9 @@
 """External logins: a system of the studio vouches for a player, as a web service or by signed tokens."""
 
-import asyncio
 import hmac
 from http import HTTPStatus
 from typing import Any
 
-import httpx
 import jwt
 import msgspec
 import structlog
@@ -14,13 +12,12 @@ from msgspec import UNSET, UnsetType
 from gameserver.apps import App, DiscordLogin, OpenIdLogin, TokenLogin, WebhookLogin
 from gameserver.players.providers import Claimed, Providers, UnableToValidate, Vouched
 from gameserver.players.providers.tokens import expiry_ms, is_current
+from gameserver.players.providers.web import Unanswered
 from gameserver.wire import json
 from gameserver.wire.errors import GameError
 
 log = structlog.get_logger(__name__)
 
-ANSWER_BYTES_MAX = 64 << 10
-TIMEOUT_MAX = 30.0  # the longest that an app may set
 SIGNATURE_HEADER = "X-Signature"
 REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
@@ -56,11 +53,11 @@ _decode_verdict = msgspec.json.Decoder(Verdict).decode
 
 
 class ExternalLogins:
-    """Asks whoever vouches. Holds connections that `close` lets go of."""
+    """Asks whoever vouches."""
 
     def __init__(self, providers: Providers) -> None:
         self._providers = providers
-        self._http: httpx.AsyncClient | None = None
+        self._web = providers.web
 
     async def vouch(self, name: str, claimed: Claimed) -> Vouched | None:
         """Tell whether an id and a token belong together; None when they do not.
@@ -81,20 +78,18 @@ class ExternalLogins:
             case _:
                 raise UnknownExternalLogin(f"the app has no external login {name[:64]!r}")
 
-    async def close(self) -> None:
-        """Let go of connections."""
-        if self._http is not None:
-            await self._http.aclose()
-            self._http = None
-
     async def _ask(self, login: WebhookLogin, question: Question) -> Vouched | None:
+        body = msgspec.json.encode(question)
+        headers = {
+            "Content-Type": "application/json",
+            SIGNATURE_HEADER: "sha256=" + hmac.digest(login.secret.encode(), body, "sha256").hex(),
+        }
         try:
-            async with asyncio.timeout(login.timeout_seconds):
-                status, answer = await self._post(login, msgspec.json.encode(question))
-        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
-            log.warning(
-                "external_login_unreachable", name=question.external_auth_name, error=type(error).__name__
+            status, answer = await self._web.exchange(
+                "POST", login.url, login.timeout_seconds, content=body, headers=headers
             )
+        except Unanswered as error:
+            log.warning("external_login_unreachable", name=question.external_auth_name, error=str(error))
             raise UnableToValidate("the service that vouches for the player cannot be reached") from None
         if status in REFUSALS:
             return None
@@ -111,23 +106,6 @@ class ExternalLogins:
         if isinstance(data, dict):
             return Vouched(data=json.encode(data).decode() if data else None)
         return Vouched(data=data)
-
-    async def _post(self, login: WebhookLogin, body: bytes) -> tuple[int, bytes]:
-        if self._http is None:
-            # The question holds a token: it goes where the operator said, past no redirect and no proxy
-            # of the environment. The caller bounds the whole exchange, httpx would bound each step.
-            self._http = httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=TIMEOUT_MAX)
-        headers = {
-            "Content-Type": "application/json",
-            SIGNATURE_HEADER: "sha256=" + hmac.digest(login.secret.encode(), body, "sha256").hex(),
-        }
-        async with self._http.stream("POST", login.url, content=body, headers=headers) as response:
-            answer = bytearray()
-            async for chunk in response.aiter_raw():  # raw: nothing is unpacked, so the bound below holds
-                answer += chunk
-                if len(answer) > ANSWER_BYTES_MAX:
-                    return HTTPStatus.BAD_GATEWAY, b""
-            return response.status_code, bytes(answer)
 
 
 def _token_holds(

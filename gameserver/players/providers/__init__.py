@@ -56,13 +56,13 @@ class Providers:
     """Asks whoever vouches. Holds connections and keys, which `close` lets go of."""
 
     def __init__(self) -> None:
-        web = Web()
-        self._outside = Outside(web, KeySets(web))
+        self.web = Web()
+        self._outside = Outside(self.web, KeySets(self.web))
 
     async def close(self) -> None:
         """Let go of connections and of what is being fetched."""
         await self._outside.keys.close()
-        await self._outside.web.close()
+        await self.web.close()
 
     def can_check(self, app: App, type_: str) -> bool:
         """Tell whether an app has what it takes to check logins of a type, or test accounts of it."""

@@ -1,4 +1,4 @@
-"""Asking providers over HTTPS: bounded in time and in bytes, and only where we mean to ask."""
+"""Asking over HTTPS who vouches for players: bounded in time and in bytes, and only where we mean to ask."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,15 +17,20 @@ log = structlog.get_logger(__name__)
 
 ANSWER_BYTES_MAX = 64 << 10
 SERVER_ERROR = HTTPStatus.INTERNAL_SERVER_ERROR
-_STEP_SECONDS_MAX = 30.0  # the longest that an app may set; the whole exchange has the app's own limit
+STEP_SECONDS_MAX = 30.0  # the longest that an app may set; the whole exchange has the app's own limit
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+class Unanswered(Exception):
+    """Nobody has answered; the text is the kind of trouble, and names no address."""
+
+
 class Web:
-    """Asks providers. Holds connections that `close` lets go of."""
+    """Asks providers and services of the studio. Holds connections that `close` lets go of."""
 
     def __init__(self) -> None:
         self._http: httpx.AsyncClient | None = None
+        self._making = asyncio.Lock()
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -47,11 +52,15 @@ class Web:
         Raises `ProviderUnavailable`, also for an answer that is too large or a failure of the provider.
         """
         host = httpx.URL(url).host
+        method = "GET" if form is None else "POST"
+        sent = {"Accept": "application/json, */*", "Accept-Encoding": "identity", **(headers or {})}
+        seconds = app.section(ProviderSettings).timeout_seconds
         try:
-            async with asyncio.timeout(app.section(ProviderSettings).timeout_seconds):
-                status, body = await self._exchange(where(app, url), query, form, headers or {})
-        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
-            raise away(host, type(error).__name__) from None
+            status, body = await self.exchange(
+                method, where(app, url), seconds, query=query, form=form, headers=sent
+            )
+        except Unanswered as error:
+            raise away(host, str(error)) from None
         if status >= SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
             raise away(host, f"status {status}")
         return status, body
@@ -72,25 +81,48 @@ class Web:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise away(httpx.URL(url).host, f"status {status}, and no JSON object") from None
 
-    async def _exchange(
+    async def exchange(
         self,
+        method: str,
         url: str,
-        query: Mapping[str, str] | None,
-        form: Mapping[str, str] | None,
+        seconds: float,
+        *,
+        query: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+        content: bytes | None = None,
         headers: Mapping[str, str],
     ) -> tuple[int, bytes]:
-        if self._http is None:
-            # Questions hold secrets and tokens: past no redirect and no proxy of the environment.
-            self._http = httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=_STEP_SECONDS_MAX)
-        method = "GET" if form is None else "POST"
-        sent = {"Accept": "application/json, */*", "Accept-Encoding": "identity", **headers}
-        async with self._http.stream(method, url, params=query, data=form, headers=sent) as response:
-            body = bytearray()
-            async for chunk in response.aiter_raw():  # raw: nothing is unpacked, so the bound below holds
-                body += chunk
-                if len(body) > ANSWER_BYTES_MAX:
-                    return HTTPStatus.BAD_GATEWAY, b""
-            return response.status_code, bytes(body)
+        """Send a request, and return status and body; a body that is too large makes the status 502.
+
+        Raises `Unanswered` when there is no answer in `seconds`.
+        """
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                (await self._client()).stream(
+                    method, url, params=query, data=form, content=content, headers=headers
+                ) as response,
+            ):
+                body = bytearray()
+                async for chunk in response.aiter_raw():  # raw: nothing is unpacked, so the bound below holds
+                    body += chunk
+                    if len(body) > ANSWER_BYTES_MAX:
+                        return HTTPStatus.BAD_GATEWAY, b""
+                return response.status_code, bytes(body)
+        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unanswered(type(error).__name__) from None
+
+    async def _client(self) -> httpx.AsyncClient:
+        async with self._making:
+            if self._http is None:
+                self._http = await asyncio.to_thread(_make_client)
+        return self._http
+
+
+def _make_client() -> httpx.AsyncClient:
+    """Make what holds the connections. It reads the roots that are trusted, which takes 30 ms."""
+    # Questions hold secrets and tokens: past no redirect and no proxy of the environment.
+    return httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=STEP_SECONDS_MAX)
 
 
 def where(app: App, url: str) -> str:
