@@ -7,6 +7,7 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gameserver.apps import load_apps
 from gameserver.domain import social
@@ -22,6 +23,7 @@ from gameserver.players import quotas
 from gameserver.players.accounts import EmailNotValidated, InvalidEmail, WeakPassword, WrongCredentials
 from gameserver.players.lockout import LockedOut
 from gameserver.players.passwords import Busy
+from gameserver.players.providers import ProviderUnavailable
 from gameserver.wire.errors import DisabledApp, RateLimited
 from tests.conftest import APP_TOML, Client, Game
 
@@ -153,6 +155,17 @@ async def test_credentials_are_refused_where_logins_are(game: Game, define: Defi
 
 
 @pytest.mark.parametrize("operation", ["ATTACH", "MERGE", "REFRESH_IDENTITY"])
+async def test_credentials_wait_for_who_vouches(game: Game, define: Define, operation: str) -> None:
+    player, name = await game.player(), game.unique("ada")
+    await player.call("identity", "ATTACH", **studio(game, name))
+    define('[external.away]\nkind = "openid"\nissuer = "https://127.0.0.1:1"\naudiences = ["a"]\n')
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    token = jwt.encode({"sub": name}, key, algorithm="RS256", headers={"kid": "k"})
+    data = {**studio(game, name), "authenticationToken": token, "externalAuthName": "away"}
+    assert await refused(player, "identity", operation, data) == ProviderUnavailable.reason_code
+
+
+@pytest.mark.parametrize("operation", ["ATTACH", "MERGE", "REFRESH_IDENTITY"])
 async def test_wrong_credentials_lock_whatever_they_are_for(game: Game, operation: str) -> None:
     player, name = await game.player(), game.unique("ada")
     await player.call("identity", "ATTACH", **studio(game, name))
@@ -222,6 +235,27 @@ async def test_old_passwords_are_checked_as_at_a_login(
     codes = [await change("guess") for _ in range(6)]
     assert codes[0] == WrongCredentials.reason_code
     assert codes[-1] == LockedOut.reason_code
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["SYS_CREATE_USER_EMAIL_PASSWORD", "SYS_CREATE_USER_UNIVERSAL_ID", "SYS_SET_PASSWORD_UNIVERSAL_ID"],
+)
+async def test_passwords_that_servers_set_wait_for_their_turn(
+    game: Game, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    player = game.client()
+    await player.log_in("Universal", game.unique("ada"), PASSWORD)
+
+    async def busy(*_: Any) -> str:
+        raise Busy
+
+    monkeypatch.setattr(game.core.passwords, "hash", busy)
+    data = {"externalId": address(game), "profileId": player.profile_id, "password": PASSWORD}
+    if operation.startswith("SYS_CREATE"):
+        del data["profileId"]
+    refusal = await game.server.refused("user", operation, None, **data)
+    assert refusal.reason_code == RateLimited.reason_code
 
 
 # Leaderboards

@@ -1,8 +1,6 @@
 """identity: parents, children and peers, and sessions that act for another app's player."""
 
 import hashlib
-import secrets
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +10,11 @@ from sqlalchemy import delete, select
 
 from gameserver.admin import actions
 from gameserver.apps import load_apps
-from gameserver.players.accounts import EmailNotValidated, InvalidEmail, WeakPassword, WrongCredentials
 from gameserver.players.identities import identities
-from gameserver.players.lockout import LockedOut
 from gameserver.players.profile_links import ADD, CHILDREN_MAX, profile_links
 from gameserver.players.profiles import players
 from gameserver.rpc import Caller, Origin
 from gameserver.sessions import AllOf, AllOfApp
-from gameserver.wire.errors import DisabledApp, RateLimited
 from gameserver.wire.packet import Message
 from tests.conftest import APP_ID, SECRET, Client, Game, Refusal
 
@@ -482,63 +477,6 @@ async def test_a_refused_attachment_changes_nothing_there(game: Game) -> None:
     with pytest.raises(Refusal) as refused:
         await there.log_in("Universal", name, PASSWORD, forceCreate=False)
     assert refused.value.reason_code == 40208
-
-
-@pytest.fixture
-def define(game: Game, apps_folder: Path) -> Callable[[str, str], None]:
-    """Give an app more settings while it runs, and let peers attach logins of any type."""
-    known = {folder: (apps_folder / folder / "app.toml").read_text() for folder in ("master", "arcade")}
-    mine = apps_folder / "test" / "app.toml"
-    mine.write_text(mine.read_text().replace('types = ["Universal"], ', ""))
-
-    def change(folder: str, text: str) -> None:
-        (apps_folder / folder / "app.toml").write_text(known[folder] + text)
-        apps = load_apps(apps_folder, game.server_app.registry.sections())
-        assert not apps.problems, apps.problems
-        game.apps.replace(apps)
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("operation", "folder", "app"),
-    [("ATTACH_PARENT_WITH_IDENTITY", "master", MASTER), ("ATTACH_PEER_PROFILE", "arcade", ARCADE)],
-)
-async def test_credentials_are_refused_as_at_a_login_there(
-    game: Game, define: Callable[[str, str], None], operation: str, folder: str, app: str
-) -> None:
-    transport: Any = game.http._transport
-    transport.client = (f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1", 1)
-    client, name = await game.player(), game.unique("ada")
-    mail = f"{name}@example.com"
-
-    async def code(**data: Any) -> int:
-        more = {"peer": "arcade"} if "PEER" in operation else {}
-        return (await client.refused("identity", operation, **more, **identity(name, **data))).reason_code
-
-    define(folder, "[login]\npassword_min_length = 8\n")
-    assert await code(authenticationToken="short") == WeakPassword.reason_code
-    await game.client(app, KEYS[app]).log_in("Email", mail, PASSWORD)
-    define(folder, "[login]\nvalidated_email_only = true\n")
-    assert await code(authenticationType="Email", externalId=mail) == EmailNotValidated.reason_code
-    assert await code(authenticationType="Email", externalId="no address") == InvalidEmail.reason_code
-    define(folder, "[login]\nenabled = false\n")
-    assert await code() == DisabledApp.reason_code
-    define(folder, "[quotas]\nnew_players_per_address = 0\n")
-    assert await code() == RateLimited.reason_code
-    define(folder, "")
-    await game.client(app, KEYS[app]).log_in("Universal", name, PASSWORD)
-    codes = [await code(authenticationToken="guess") for _ in range(6)]
-    assert codes == [WrongCredentials.reason_code] * 5 + [LockedOut.reason_code]
-
-
-async def test_an_address_makes_no_children_without_end(game: Game, apps_folder: Path) -> None:
-    client = await parent(game)
-    file = apps_folder / "test" / "app.toml"
-    file.write_text(file.read_text() + "[quotas]\nnew_players_per_address = 0\n")
-    game.apps.replace(load_apps(apps_folder, game.server_app.registry.sections()))
-    refusal = await client.refused("identity", "SWITCH_TO_CHILD_PROFILE", gameId=APP_ID, forceCreate=True)
-    assert refusal.reason_code == RateLimited.reason_code
 
 
 # A player's life

@@ -45,29 +45,9 @@ def test_every_operation_has_been_called_and_has_been_refused() -> None:
     assert not missing, "\n".join(missing)
 
 
-SHOWN_BY_OTHERS = {
-    "identity.ATTACH",
-    "identity.ATTACH_PARENT_WITH_IDENTITY",
-    "identity.ATTACH_PEER_PROFILE",
-    "identity.MERGE",
-    "identity.MERGE_PEER_PROFILE",
-    "identity.REFRESH_IDENTITY",
-    "identity.SWITCH_TO_CHILD_PROFILE",
-    "user.SYS_CREATE_USER_EMAIL_PASSWORD",
-    "user.SYS_CREATE_USER_UNIVERSAL_ID",
-    "user.SYS_SET_PASSWORD_UNIVERSAL_ID",
-    "virtualCurrency.AWARD_PEER_VC",
-    "virtualCurrency.GET_PARENT_VC",
-    "virtualCurrency.REVOKE_PARENT_VC",
-    "virtualCurrency.REVOKE_PEER_VC",
-}
-"""They refuse by the rules of logins or of wallets: it is enough that some operation shows a refusal."""
-
-
 @pytest.mark.usefixtures("whole_suite")
 def test_every_refusal_that_an_operation_lists_has_been_seen() -> None:
     seen = outcomes()
-    anywhere = set[str]().union(*seen.values())
     missing = []
     for operation in Registry(ALL):
         of_handler = set().union(
@@ -76,8 +56,7 @@ def test_every_refusal_that_an_operation_lists_has_been_seen() -> None:
         missing += [
             f"no test shows {kind.__name__} ({kind.reason_code}) of {operation.wire_name}"
             for kind in operation.errors
-            if str(kind.reason_code)
-            not in (anywhere if operation.wire_name in SHOWN_BY_OTHERS else of_handler)
+            if str(kind.reason_code) not in of_handler
         ]
     assert not missing, "\n".join(missing)
 
