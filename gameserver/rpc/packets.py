@@ -14,6 +14,7 @@ from gameserver.rpc.runner import PacketFailed, Plan, Runner, why
 from gameserver.rpc.runs import Runs, Superseded, Waiter, time_limit
 from gameserver.rpc.service import Access
 from gameserver.sessions import (
+    SWITCHED_SECONDS,
     Admitted,
     Ended,
     OtherApp,
@@ -90,6 +91,7 @@ class Packets:
                 if (refusal := self._why_not(ctx, session)) is not None:
                     await self.core.sessions.release(session, packet.packet_id)
                     return _refused(packet, refusal), session
+                await self._stay_switched(session, ctx.now_ms)
                 return await self._run_claimed(ctx, plan, record, session, waiter), session
             case Replay(answer=answer) if answer is not None:
                 return answer, session
@@ -110,6 +112,12 @@ class Packets:
                 return _refused(packet, errors.OutdatedPacket(words)), session
             case RateLimited():
                 return _refused(packet, errors.RateLimited("too many packets in a minute")), session
+
+    async def _stay_switched(self, session: Session, now_ms: int) -> None:
+        """Note anew whom a session acts for, before it is forgotten: it ends with that player's sessions."""
+        since = session.facts.get("switchedMs")
+        if isinstance(since, int) and now_ms - since > SWITCHED_SECONDS * 1000 // 3:
+            await self.core.sessions.switch(session, session.app_id, session.profile_id)
 
     def _why_not(self, ctx: Context, session: Session) -> GameError | None:
         """Return why a player's packet is refused: the app of the login is disabled, or it is one too many.

@@ -29,11 +29,11 @@ def make_session(new: NewSession, now: int, random: Callable[[int], bytes]) -> t
     )
 
 
-def switched(session: Session, app_id: str, profile_id: str) -> Session:
+def switched(session: Session, app_id: str, profile_id: str, now_ms: int) -> Session:
     """Return the session as it acts for another app and profile."""
-    facts = session.facts
+    facts = {**session.facts, "switchedMs": now_ms}
     if app_id != session.app_id:  # a repeat of the switch changes nothing more
-        facts = {**facts, "switchedFrom": session.app_id}
+        facts["switchedFrom"] = session.app_id
     return msgspec.structs.replace(session, app_id=app_id, profile_id=profile_id, facts=facts)
 
 

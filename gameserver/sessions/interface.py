@@ -288,8 +288,9 @@ class SessionStore(Protocol):
 
         From here on it ends with the sessions of that profile as well. `epoch` is that player's, as the
         switch has seen it: `Ended` when all their sessions were ended with a higher one meanwhile. The
-        session itself is then as it was. Several steps; whoever repeats them gets to the same end. The app it
-        acted for before is among its facts, as `switchedFrom`.
+        session itself is then as it was. Several steps; whoever repeats them gets to the same end. Among its
+        facts are then the app it acted for before, as `switchedFrom`, and when that was, as `switchedMs`: so
+        that it is found it is to be switched to the same player again before `SWITCHED_SECONDS` are over.
         """
 
     async def hit(self, key: str, limit: int, window_seconds: int, cost: int = 1) -> bool:

@@ -298,7 +298,7 @@ class MemorySessions:
         if epoch is not None and epoch < self._fence_epoch(app_id, profile_id, now):
             return Ended("revoked")
         self._acts_no_more(session.digest, record)
-        record.facts = _encode(switched(session, app_id, profile_id).facts)
+        record.facts = _encode(switched(session, app_id, profile_id, now).facts)
         record.app_id, record.profile_id = app_id, profile_id
         if (app_id, profile_id) != (record.home_app_id, record.home_profile_id):
             acting = self._acting.setdefault(app_id, {})

@@ -239,13 +239,14 @@ class Sessions:
         # First, so that whoever ends that player's sessions from here on ends this one, switched or not yet.
         if not await self._note_acting(session.digest, app_id, profile_id, epoch, adds=not is_home):
             return Ended("revoked")
+        now = self._clock.ms()
         found = _found(
             await self.calls.script(
                 _SWITCH,
                 (_session_key(session.digest),),
-                self._clock.ms(),
+                now,
                 self._tombstone_ms,
-                _encode(switched(session, app_id, profile_id)),
+                _encode(switched(session, app_id, profile_id, now)),
                 app_id,
                 CHANNEL,
             )

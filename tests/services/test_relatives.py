@@ -1,6 +1,7 @@
 """identity: parents, children and peers, and sessions that act for another app's player."""
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from gameserver.players.identities import identities
 from gameserver.players.profile_links import ADD, CHILDREN_MAX, profile_links
 from gameserver.players.profiles import players
 from gameserver.rpc import Caller, Origin
-from gameserver.sessions import AllOf, AllOfApp
+from gameserver.sessions import SWITCHED_SECONDS, AllOf, AllOfApp, Session
 from gameserver.wire.packet import Message
 from tests.conftest import APP_ID, SECRET, Client, Game, Refusal
 
@@ -275,6 +276,35 @@ async def test_a_session_that_switched_back_is_not_the_childs_any_more(game: Gam
     await client.call("playerState", "READ")
     assert await game.core.sessions.end(AllOf(APP_ID, child), "revoked") == []
     await client.call("playerState", "READ")
+
+
+async def test_whom_a_session_acts_for_is_noted_for_as_long_as_it_lives(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await parent(game)
+    await to_child(client)
+    noted = []
+    switch = game.core.sessions.switch
+
+    async def seen(*arguments: Any) -> Any:
+        noted.append(game.clock.ms())
+        return await switch(*arguments)
+
+    monkeypatch.setattr(game.core.sessions, "switch", seen)
+    life = (await found(game, client)).life_seconds
+    began = game.clock.ms()
+    while game.clock.ms() - began < SWITCHED_SECONDS * 1000:
+        game.clock.advance(min(life, 86_400) * 0.9)
+        await client.call("heartbeat", "HEARTBEAT")
+    gaps = [after - before for before, after in pairwise([began, *noted])]
+    assert len(gaps) >= 2
+    assert max(gaps) < SWITCHED_SECONDS * 1000 / 2
+
+
+async def found(game: Game, client: Client) -> Session:
+    session = await game.core.sessions.peek(client.session_id or "")
+    assert isinstance(session, Session)
+    return session
 
 
 async def test_a_deleted_child_leaves_no_session(game: Game) -> None:
