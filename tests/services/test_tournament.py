@@ -485,6 +485,26 @@ async def test_a_first_score_enters_and_the_end_pays(game: Game) -> None:
     )
 
 
+async def test_a_reward_that_waits_to_be_paid_is_not_forgotten(game: Game) -> None:
+    """However long no server has run that pays."""
+    player = await game.player()
+    await post(player, 10, "automatic")
+    others = [name for name in game.server_app.jobs.jobs if name != "tournament.pay"]
+    game.clock.advance(DAY)
+    await game.run_jobs(*others)
+    game.clock.advance(100 * DAY)
+    await game.run_jobs(*others)
+    assert await owned(game, player) == 0
+    await game.run_jobs("tournament.pay")
+    assert await owned(game, player) == 100
+
+
+async def owned(game: Game, player: Client) -> int:
+    told = await game.server.call("virtualCurrency", "GET_PLAYER_VC", player.profile_id, vcId="coins")
+    balance: int = told["currencyMap"]["coins"]["balance"]
+    return balance
+
+
 async def test_view_of_the_current_reward_needs_a_tournament(game: Game) -> None:
     player = await game.player()
     for board, reason in (("daily", 40505), ("plain", 40495), ("none", 40499), ("teams", 40656)):

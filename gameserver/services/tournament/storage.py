@@ -332,7 +332,7 @@ TO_PAY = (
 )
 PAY_LATER = update(results).where(*_OWN, _R.version == _version).values(pay_ms=bindparam("later_ms"))
 NOT_PAID = update(results).where(*_OWN, _R.version == _version).values(pay_ms=None)
-old_results = Expiry(_R.ended_ms)
+old_results = Expiry(_R.ended_ms, _R.pay_ms.is_(None))  # what waits to be paid is paid first
 
 # Templates
 
