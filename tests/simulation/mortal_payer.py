@@ -4,7 +4,6 @@ DIE_AT says when: `before_commit` kills the process inside the transaction of th
 `after_commit` when the third payment is committed and the fourth begins.
 """
 
-import itertools
 import os
 import signal
 from typing import Any
@@ -15,15 +14,16 @@ from gameserver.services.tournament import payouts
 THIRD = 3
 
 _claim = payouts.claim
-_numbers = itertools.count(1)
+_paid: list[str] = []
 
 
 async def claim(*arguments: Any) -> Any:
-    number = next(_numbers)
-    if os.environ["DIE_AT"] == "after_commit" and number > THIRD:
+    """Pay and count, or refuse: other tests leave results behind whose templates are unknown here."""
+    if os.environ["DIE_AT"] == "after_commit" and len(_paid) == THIRD:
         os.kill(os.getpid(), signal.SIGKILL)
     done = await _claim(*arguments)
-    if os.environ["DIE_AT"] == "before_commit" and number == THIRD:
+    _paid.append("one more")
+    if os.environ["DIE_AT"] == "before_commit" and len(_paid) == THIRD:
         os.kill(os.getpid(), signal.SIGKILL)
     return done
 
