@@ -1,7 +1,7 @@
 """What the installed versions of libraries must go on doing where their private parts are used.
 
 gameserver/README.md lists these places. What is joined to asyncpg and to Redis' client has suites of its own,
-on real servers: `storage/test_pipeline.py` and `test_sessions.py`.
+on real servers: `storage/test_pipeline.py` and `test_sessions_redis.py`.
 """
 
 import inspect

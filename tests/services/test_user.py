@@ -13,7 +13,7 @@ from gameserver.players import links
 from gameserver.players.tokens import one_time_tokens
 from gameserver.storage import sqlite
 from tests.conftest import APP_ID, APP_TOML, Client, Game
-from tests.services.test_authentication import Postbox, mails_are_out, outcome, postbox, refused_login
+from tests.services.logins import Postbox, mails_are_out, outcome, postbox, refused_login
 from tests.services.test_player_life_checks import Plans
 
 __all__ = ["postbox"]  # a fixture
