@@ -16,7 +16,8 @@ from gameserver.domain.leaderboards import Leaderboards
 from gameserver.domain.leaderboards.boards import boards as leaderboards
 from gameserver.faces.backendless import BackendlessSettings
 from gameserver.jobs import JobBusy
-from gameserver.players import accounts, audit, roles, users
+from gameserver.players import accounts, app_log, audit, roles, users
+from gameserver.players.app_log import AppLog
 from gameserver.players.identities import identities
 from gameserver.players.profiles import IS_NAMED, players
 from gameserver.players.termination import Actor
@@ -33,6 +34,7 @@ LIMIT_MAX = 500
 FACE = "cli"
 ORIGIN = Origin(FACE, "")
 REPORT_FILTERS = frozenset({"profile_id", "kind", "name", "platform", "game_version"})
+LOG_FILTERS = frozenset({"profile_id", "face", "source"})
 AUDIT_FILTERS = frozenset({"profile_id", "kind", "session", "face", "address", "reason"})
 
 _p = players
@@ -357,6 +359,27 @@ async def datastream_list(
     return [row | {"data": msgspec.json.decode(row["data"])} for row in rows]
 
 
+async def log_list(
+    server: GameServer,
+    app: str,
+    limit: int,
+    after: str = "",
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    level: str = "",
+    text: str = "",
+    equal: dict[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return lines of an app's log, the newest first; `after` is the id of the last one already seen.
+
+    `level` is the least bad one, `text` a part of the message, `equal` what must be in columns.
+    """
+    await server.core.get(AppLog).flush()
+    span = {"after": after, "since_ms": since_ms, "until_ms": until_ms, "also": app_log.picked(level, text)}
+    rows = await _found(server, app, app_log.timeline, limit, span, equal, LOG_FILTERS)
+    return [row | {"context": row["context"] and msgspec.json.decode(row["context"])} for row in rows]
+
+
 async def _found(
     server: GameServer,
     app: str,
@@ -454,6 +477,7 @@ ACTIONS: Mapping[str, Action] = {
         session_end,
         audit_list,
         datastream_list,
+        log_list,
         job_list,
         job_run,
         job_retry,

@@ -19,6 +19,7 @@ from gameserver.cli.audit import audit
 from gameserver.cli.datastream import datastream
 from gameserver.cli.jobs import jobs
 from gameserver.cli.leaderboards import leaderboards
+from gameserver.cli.logs import logs as app_logs
 from gameserver.cli.output import EXIT_CODES, Exit, fail, say, show_json, show_more, show_rows
 from gameserver.cli.players import players
 from gameserver.cli.reach import do
@@ -48,6 +49,11 @@ app.add_typer(datastream, name="datastream")
 app.add_typer(leaderboards, name="leaderboard")
 app.add_typer(jobs, name="jobs")
 app.add_typer(protocol, name="protocol")
+app.command(
+    "logs",
+    epilog="Examples:\n\n`gameserver logs 10001 --level error --since 2030-01-31`\n\n"
+    "`gameserver logs 10001 --text timeout --follow`",
+)(app_logs)
 
 
 def _examples(*lines: str) -> str:

@@ -43,7 +43,7 @@ def show_json(value: Any) -> None:
 
 GAP = 2  # between two columns
 # Whose content is not the server's: it is shown as it came.
-_FREE = frozenset({"data", "facts"})
+_FREE = frozenset({"data", "facts", "context"})
 _TIMES = {"last_login_ms": "lastLogin", "late_ms": "lateMs", "at_ms": "at"}
 
 
@@ -121,6 +121,11 @@ def show_more(rows: Sequence[Mapping[str, Any]], key: str, limit: int, *, as_jso
     """Tell a person how to get the next page, if there may be one."""
     if len(rows) == limit and not as_json:
         sys.stderr.write(f"There may be more: --after {rows[-1][key]}\n")
+
+
+def log_line(at_ms: int, *parts: str) -> str:
+    """Return a line of a log for a person, with nothing in it that a terminal obeys."""
+    return "  ".join([_cell("at_ms", at_ms), *(_cell("", part) for part in parts)])
 
 
 def say(lines: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ session, and one that is repeated gets the answer it got. Whatever was understoo
 import hmac
 import secrets
 import time
+from dataclasses import replace
 from hashlib import blake2b
 
 import msgspec
@@ -173,6 +174,7 @@ class ServerDispatcher:
             if (call.service, call.operation) == _AUTHENTICATE:
                 return bundle(0, [success(await self._open(app, call.server_name, 0, origin))], key=_KEY)
             message = await beside_the_loop(_checked, body, call)
+            origin = replace(origin, name=call.server_name)
             return await self.packets.runner.call(message, app, origin, caller=Caller.SERVER)
         except GameError as error:
             return refusal(error)
@@ -256,6 +258,8 @@ class ServerDispatcher:
         app = self._app_of(session, origin) if isinstance(session, Session) else None
         if app is None:
             raise ServerSessionExpired("the server's session has expired: authenticate again")
+        assert isinstance(session, Session), "what has an app is a session"
+        origin = replace(origin, name=session.facts["serverName"])
         body_hash = blake2b(body, digest_size=16).hexdigest()
         answer, admitted = await self.packets.answer(
             packet, body_hash, app, origin, connection, caller=Caller.SERVER

@@ -1,20 +1,13 @@
 """The audit: who got in, who was refused, whose sessions ended, through which face and why.
 
-Noting an event costs its caller nothing but memory. A background task writes what has come together, once a
-second; a server that stops writes the rest first. While SQL is away events wait, up to a limit; those beyond
-it are counted as lost.
+Noting an event costs its caller nothing but memory; `storage.batches` writes what has come together.
 """
 
-import asyncio
-import contextlib
 import secrets
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import islice
 from typing import Annotated, Any, Literal
 
-import structlog
 from msgspec import Meta
 from prometheus_client import Counter
 from sqlalchemy import BigInteger, Column, Index, Integer, String, Table
@@ -23,17 +16,11 @@ from gameserver.apps import App, Settings
 from gameserver.frame import Parts, running
 from gameserver.jobs import forget_of_apps
 from gameserver.players.lifecycle import PlayerTable
-from gameserver.storage import Database, StorageError, metadata, upsert
+from gameserver.storage import Database, metadata, upsert
+from gameserver.storage.batches import Batches
 from gameserver.storage.tables import StoredBy
 from gameserver.storage.timeline import DAY_MS, Timeline, first_id
 from gameserver.wire.clock import Clock
-
-log = structlog.get_logger(__name__)
-
-FLUSH_SECONDS = 1.0
-RETRY_SECONDS = 5.0
-BATCH_ROWS = 500
-WAITING_MAX = 20_000  # events kept in memory while SQL is away
 
 LOST = Counter("gameserver_audit_lost", "Audit events that could not be written.")
 
@@ -58,18 +45,15 @@ SAMPLE = """\
 """
 
 
-class Audit:
+class Audit(Batches):
     """Takes events and writes them. One for each process."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
         self._clock = clock
-        self._waiting: deque[dict[str, Any]] = deque()
         self._refusals: dict[tuple[str, ...], dict[str, Any]] = {}  # those that may be met again
+        super().__init__(database, ADD, "audit_events", LOST, before_writing=self._refusals.clear)
         self._process = secrets.token_hex(4)
         self._number = 0
-        self._some, self._many = asyncio.Event(), asyncio.Event()
-        self._writing = asyncio.Lock()
 
     def note(
         self,
@@ -97,9 +81,6 @@ class Audit:
         if refused is not None and (same := self._refusals.get(refused)) is not None:
             same["times"] += times
             return
-        if len(self._waiting) >= WAITING_MAX:
-            LOST.inc()
-            return
         now = self._clock.ms()
         self._number = (self._number + 1) % (1 << 32)
         event = {
@@ -114,53 +95,8 @@ class Audit:
             "at_ms": now,
             "times": times,
         }
-        self._waiting.append(event)
-        if refused is not None:
+        if self.put(event) and refused is not None:
             self._refusals[refused] = event
-        self._some.set()
-        if len(self._waiting) >= BATCH_ROWS:
-            self._many.set()
-
-    async def keep_writing(self) -> None:
-        """Write what was noted, at most a second later. Runs for ever."""
-        while True:
-            await self._some.wait()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._many.wait(), FLUSH_SECONDS)
-            try:
-                await self.flush()
-            except StorageError as error:
-                log.warning("audit_postponed", waiting=len(self._waiting), reason=str(error))
-                await asyncio.sleep(RETRY_SECONDS)
-
-    async def flush(self) -> None:
-        """Write what was noted so far. Raises `StorageError` when SQL is away; the events wait then."""
-        async with self._writing:
-            self._some.clear()
-            self._many.clear()
-            while self._waiting:
-                self._refusals.clear()  # what is being written does not change any more
-                batch = list(islice(self._waiting, BATCH_ROWS))
-                try:
-                    async with self._database.write() as tx:
-                        await tx.run_many(ADD, batch)
-                except StorageError:
-                    self._some.set()
-                    raise
-                except Exception:
-                    # What the database will never take must not keep the others waiting.
-                    log.exception("audit_events_lost", events=len(batch))
-                    LOST.inc(len(batch))
-                for _ in batch:
-                    self._waiting.popleft()
-
-    async def close(self) -> None:
-        """Write the rest; what cannot be written now is lost."""
-        try:
-            await self.flush()
-        except StorageError as error:
-            LOST.inc(len(self._waiting))
-            log.error("audit_events_lost", events=len(self._waiting), reason=str(error))  # noqa: TRY400 - expected
 
 
 @asynccontextmanager

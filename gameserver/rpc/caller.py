@@ -19,10 +19,14 @@ class Caller(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a packet came from: facts for policies, logs and the session record."""
+    """Where a packet came from: facts for policies, logs and the session record.
+
+    `name` is that of the server that calls, or the path of the script.
+    """
 
     face: str
     address: str
+    name: str = ""
 
 
 def session_error(reason: str) -> GameError:

@@ -5,7 +5,7 @@ The ids of such a table begin with the time in 12 hexadecimal digits, so one ind
 
 from collections.abc import Sequence
 
-from sqlalchemy import String, Table, bindparam, select
+from sqlalchemy import ColumnElement, String, Table, bindparam, select
 
 from gameserver.storage import Row, Transaction
 from gameserver.storage.expiry import Expiry
@@ -38,14 +38,16 @@ class Timeline:
         after: str = "",
         since_ms: int | None = None,
         until_ms: int | None = None,
+        also: Sequence[ColumnElement[bool]] = (),
         **equal: str,
     ) -> Sequence[Row]:
         """Return rows of an app, the newest first; `after` is the id of the last one already seen.
 
-        `equal` names columns and what must be in them, such as `profile_id` or `kind`.
+        `equal` names columns and what must be in them, such as `profile_id` or `kind`; `also` are further
+        conditions.
         """
         columns = self._table.c
-        statement = select(*columns).where(columns.app_id == app_id)
+        statement = select(*columns).where(columns.app_id == app_id, *also)
         for name, value in equal.items():
             statement = statement.where(columns[name] == value)
         if since_ms is not None:

@@ -107,7 +107,9 @@ def test_a_newer_database_that_says_so_works_with_older_servers(
     migrate(url)
     ours = schema_version(url)
     assert ours is not None
-    assert schema.oldest_compatible(url) == ours
+    oldest = schema.oldest_compatible(url)
+    assert oldest is not None
+    assert oldest <= ours  # the newest step may let servers of earlier ones go on, too
     newer = add_step(tmp_path, oldest=ours)
     with monkeypatch.context() as patch:
         patch.setattr(schema, "_FOLDER", newer)

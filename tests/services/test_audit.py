@@ -14,7 +14,7 @@ from gameserver.app import open_server
 from gameserver.players import audit
 from gameserver.players.passwords import Passwords
 from gameserver.settings import Settings
-from gameserver.storage import Unavailable
+from gameserver.storage import Unavailable, batches
 from gameserver.wire.clock import FixedClock
 from tests.cli.running import command, json_of
 from tests.conftest import APP_ID, APP_TOML, Game
@@ -261,7 +261,7 @@ async def test_an_app_may_want_nothing_recorded(game: Game, apps_folder: Path) -
 async def test_events_are_written_without_being_asked_for(
     game: Game, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "FLUSH_SECONDS", 0)
+    monkeypatch.setattr(batches, "FLUSH_SECONDS", 0)
     begun = asyncio.Event()
     game.core.database.observe = lambda kind, _: begun.set() if kind == "run_many" else None
     player = await game.player()
@@ -276,7 +276,7 @@ async def test_events_wait_while_sql_is_away_and_no_more_than_fit(
     game: Game, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await game.core.audit.flush()
-    monkeypatch.setattr(audit, "WAITING_MAX", 3)
+    monkeypatch.setattr(batches, "WAITING_MAX", 3)
     real = game.core.database.write
 
     @asynccontextmanager

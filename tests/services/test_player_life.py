@@ -144,6 +144,7 @@ async def _player(game: Game) -> Client:
     await player.call("playerStatistics", "UPDATE", statistics={"wins": 5}, xp_points=30)
     await game.server.call("virtualCurrency", "AWARD_VC", profile, vcId="coins", vcAmount=50)
     await player.call("dataStream", "CUSTOM_TRACK_EVENT", eventName="filled")
+    await game.server.call("log", "LOG_INFO", profile, errorMessage="filled")
     async with game.core.database.write() as tx:  # as who has a child and a peer in other apps
         await profile_links.add(tx, game.core.new_id(), profile_links.PARENT, profile, game.clock.ms())
         await profile_links.add(tx, profile, "peer", game.core.new_id(), game.clock.ms())

@@ -67,6 +67,7 @@ OWN_ROWS = {
     "devices": "a player's own",
     "player_roles": "a player's own",
     "data_stream_reports": "a player's own",
+    "app_log_lines": "written once; nobody waits for a line",
 }
 # Operations that change rows which an app's players share, without a lock of their own.
 UNLOCKED = {"playerState.FULL_PLAYER_RESET": "of what is shared, only what belongs to the player goes"}

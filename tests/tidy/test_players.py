@@ -32,6 +32,7 @@ UNTOLD = {
     "digest": "of a secret",
     "anonymous_pairs.device": "digest of a device's id",
     "anonymous_pairs.epoch": "orders logins",
+    "app_log_lines.id": "orders lines",
     "audit_events.id": "orders events",
     "audit_events.session": "of a session",
     "data_stream_reports.id": "orders reports",
