@@ -2,6 +2,9 @@
 
 import asyncio
 import gzip
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -19,13 +22,17 @@ from gameserver_client import (
     Settings,
 )
 
+if TYPE_CHECKING:  # a conftest cannot be imported by the tests beside it
+    from conftest import StubServer
+
+NewClient = Callable[..., AsyncClient]
 URL, APP, SECRET = "http://stub.test", "10001", "hush"
 QUICK = Retry(first_pause_seconds=0.001, longest_pause_seconds=0.001)
 
 
 @pytest.fixture
-def new_client(server):
-    def new(**options):
+def new_client(server: "StubServer") -> NewClient:
+    def new(**options: Any) -> AsyncClient:
         settings = options.pop("settings", Settings(retry=QUICK, heartbeats=False))
         http = httpx.AsyncClient(transport=httpx.MockTransport(server.handle))
         return AsyncClient(URL, APP, SECRET, settings=settings, http=http, clock=server.clock, **options)
@@ -33,9 +40,10 @@ def new_client(server):
     return new
 
 
-async def test_sign_in_call_sign_out(server, new_client):
+async def test_sign_in_call_sign_out(server: "StubServer", new_client: NewClient) -> None:
     async with new_client() as client:
         login = await client.authenticate_universal("ada", "pw")
+        assert client.session is not None
         assert login["profileId"] == client.session.profile_id == "profile-1"
         assert await client.call("entity", "CREATE", {"x": 1}) == {"x": 1}
         assert await client.player_state.logout() == {}
@@ -49,18 +57,22 @@ async def test_sign_in_call_sign_out(server, new_client):
     assert str(server.requests[0].url) == "http://stub.test/dispatcherv2"
 
 
-async def test_calls_made_together_share_a_packet(server, new_client):
+async def test_calls_made_together_share_a_packet(server: "StubServer", new_client: NewClient) -> None:
     async with new_client() as client:
-        calls = [client.authenticate_anonymous(), client.time.read(), client.send("echo", "E", {"n": 1})]
+        calls: list[Awaitable[Any]] = [
+            client.authenticate_anonymous(),
+            client.time.read(),
+            client.send("echo", "E", {"n": 1}),
+        ]
         assert (await asyncio.gather(*calls))[2] == {"n": 1}
     assert [len(packet["messages"]) for packet in server.packets] == [1, 2]
 
 
-async def test_a_bundle_is_one_packet(server, new_client):
+async def test_a_bundle_is_one_packet(server: "StubServer", new_client: NewClient) -> None:
     async with new_client() as client:
         await client.authenticate_anonymous()
         with client.bundle() as bundle:
-            first = bundle.player_state.read()
+            first: Any = bundle.player_state.read()
             second = bundle.send("echo", "E", {"n": 2})
             await asyncio.sleep(0)  # other tasks may run, the bundle waits for its end
             assert len(server.packets) == 1
@@ -68,7 +80,7 @@ async def test_a_bundle_is_one_packet(server, new_client):
     assert [len(packet["messages"]) for packet in server.packets] == [1, 2]
 
 
-async def test_a_bundle_that_fails_sends_nothing(server, new_client):
+async def test_a_bundle_that_fails_sends_nothing(server: "StubServer", new_client: NewClient) -> None:
     async with new_client() as client:
         await client.authenticate_anonymous()
         with pytest.raises(ZeroDivisionError), client.bundle() as bundle:  # noqa: PT012
@@ -84,7 +96,9 @@ async def test_a_bundle_that_fails_sends_nothing(server, new_client):
 
 
 @pytest.mark.parametrize("trouble", ["503", "lost", "deaf", "refused", "garbage"])
-async def test_a_packet_that_went_astray_is_sent_again_and_runs_once(server, new_client, trouble):
+async def test_a_packet_that_went_astray_is_sent_again_and_runs_once(
+    server: "StubServer", new_client: NewClient, trouble: str
+) -> None:
     async with new_client() as client:
         await client.authenticate_anonymous()
         server.troubles.append(trouble)
@@ -93,7 +107,7 @@ async def test_a_packet_that_went_astray_is_sent_again_and_runs_once(server, new
     assert server.requests[1].content == server.requests[2].content
 
 
-async def test_time_outs_are_those_of_the_settings(server, new_client):
+async def test_time_outs_are_those_of_the_settings(server: "StubServer", new_client: NewClient) -> None:
     server.troubles.extend(["deaf"] * 4)
     async with new_client() as client:
         with pytest.raises(NoAnswerError) as caught:
@@ -103,7 +117,7 @@ async def test_time_outs_are_those_of_the_settings(server, new_client):
     assert waited == pytest.approx([15, 20, 35, 50], abs=1)
 
 
-async def test_an_answer_that_trickles_is_a_time_out():
+async def test_an_answer_that_trickles_is_a_time_out() -> None:
     stuck = asyncio.Event()
 
     async def never(_: httpx.Request) -> httpx.Response:
@@ -117,7 +131,7 @@ async def test_an_answer_that_trickles_is_a_time_out():
             await client.authenticate_anonymous()
 
 
-async def test_refusals_are_exceptions(server, new_client):
+async def test_refusals_are_exceptions(server: "StubServer", new_client: NewClient) -> None:
     server.refusals["playerState", "UPDATE_NAME"] = (409, 40910)
     async with new_client() as client:
         await client.authenticate_anonymous()
@@ -128,7 +142,7 @@ async def test_refusals_are_exceptions(server, new_client):
     assert error.raw["severity"] == "ERROR"
 
 
-async def test_an_expired_session_needs_a_new_login(server, new_client):
+async def test_an_expired_session_needs_a_new_login(server: "StubServer", new_client: NewClient) -> None:
     async with new_client() as client:
         await client.authenticate_anonymous()
         server.refusals["time", "READ"] = (403, 40303)
@@ -139,12 +153,15 @@ async def test_an_expired_session_needs_a_new_login(server, new_client):
         assert server.ran.count(("time", "READ")) == 1
         del server.refusals["time", "READ"]
         await client.reconnect()
-        assert await client.time.read() == {}
+        answer: Any = await client.time.read()
+        assert answer == {}
     login = server.packets[-2]["messages"][0]["data"]
     assert (login["forceCreate"], login["profileId"]) == (False, "profile-1")
 
 
-async def test_the_kill_switch_stops_an_operation_that_keeps_failing(server, new_client):
+async def test_the_kill_switch_stops_an_operation_that_keeps_failing(
+    server: "StubServer", new_client: NewClient
+) -> None:
     server.login_extras["maxKillCount"] = 3
     server.refusals["echo", "E"] = (400, 40000)
     async with new_client() as client:
@@ -159,7 +176,7 @@ async def test_the_kill_switch_stops_an_operation_that_keeps_failing(server, new
     assert len(server.packets) == 5
 
 
-async def test_large_packets_travel_compressed(server, new_client):
+async def test_large_packets_travel_compressed(server: "StubServer", new_client: NewClient) -> None:
     settings = Settings(retry=QUICK, compress_requests=True, compress_above_bytes=2000, heartbeats=False)
     async with new_client(settings=settings) as client:
         await client.authenticate_anonymous()
@@ -168,7 +185,7 @@ async def test_large_packets_travel_compressed(server, new_client):
     assert len(server.requests[1].content) < 500
 
 
-async def test_heartbeats_come_by_themselves(server, new_client):
+async def test_heartbeats_come_by_themselves(server: "StubServer", new_client: NewClient) -> None:
     server.login_extras["playerSessionExpiry"] = 0.02  # so that the wait for it is 17 ms
     beaten = asyncio.Event()
     http = httpx.AsyncClient(transport=httpx.MockTransport(server.handle))
@@ -179,10 +196,12 @@ async def test_heartbeats_come_by_themselves(server, new_client):
     assert server.packets[1]["messages"][0]["service"] == "heartbeat"
 
 
-async def test_events_reach_the_callback_and_its_mistakes_stop_nothing(server, new_client, caplog):
+async def test_events_reach_the_callback_and_its_mistakes_stop_nothing(
+    server: "StubServer", new_client: NewClient, caplog: pytest.LogCaptureFixture
+) -> None:
     seen = []
 
-    def on_event(event):
+    def on_event(event: dict[str, Any]) -> None:
         seen.append(event)
         raise ZeroDivisionError
 
@@ -195,7 +214,7 @@ async def test_events_reach_the_callback_and_its_mistakes_stop_nothing(server, n
     assert "on_event failed" in caplog.text
 
 
-async def test_a_cancelled_call_is_never_sent(server, new_client):
+async def test_a_cancelled_call_is_never_sent(server: "StubServer", new_client: NewClient) -> None:
     async with new_client() as client:
         await client.authenticate_anonymous()
         unwanted = client.send("echo", "E", {"n": 1})
@@ -204,7 +223,7 @@ async def test_a_cancelled_call_is_never_sent(server, new_client):
     assert [packet["messages"][0]["data"] for packet in server.packets[1:]] == [{"n": 2}]
 
 
-async def test_leaving_waits_for_what_was_sent(server, new_client):
+async def test_leaving_waits_for_what_was_sent(server: "StubServer", new_client: NewClient) -> None:
     async with new_client() as client:
         await client.authenticate_anonymous()
         future = client.send("echo", "E", {"n": 1})
@@ -213,7 +232,7 @@ async def test_leaving_waits_for_what_was_sent(server, new_client):
         client.send("echo", "E")
 
 
-async def test_closing_fails_what_is_not_answered(server, new_client):
+async def test_closing_fails_what_is_not_answered(server: "StubServer", new_client: NewClient) -> None:
     client = new_client()
     future = client.authenticate_anonymous()
     await client.close()
@@ -221,7 +240,9 @@ async def test_closing_fails_what_is_not_answered(server, new_client):
         await future
 
 
-async def test_the_ids_outlive_the_client(server, new_client, tmp_path):
+async def test_the_ids_outlive_the_client(
+    server: "StubServer", new_client: NewClient, tmp_path: Path
+) -> None:
     store = JsonFileStore(tmp_path / "identity.json")
     async with new_client(store=store) as client:
         await client.authenticate_anonymous()
@@ -236,7 +257,9 @@ async def test_the_ids_outlive_the_client(server, new_client, tmp_path):
     assert store.load() == Identity()
 
 
-async def test_the_anonymous_id_is_stored_before_it_is_used(server, new_client):
+async def test_the_anonymous_id_is_stored_before_it_is_used(
+    server: "StubServer", new_client: NewClient
+) -> None:
     store = MemoryStore()
     server.troubles.append("404")
     async with new_client(store=store) as client:
@@ -249,7 +272,9 @@ async def test_the_anonymous_id_is_stored_before_it_is_used(server, new_client):
     assert server.packets[1]["messages"][0]["data"]["externalId"] != saved
 
 
-async def test_an_anonymous_id_of_ones_own_choice_drops_the_other_profile(server, new_client):
+async def test_an_anonymous_id_of_ones_own_choice_drops_the_other_profile(
+    server: "StubServer", new_client: NewClient
+) -> None:
     async with new_client(store=MemoryStore(Identity("p9", "old"))) as client:
         await client.authenticate_anonymous("new")
     login = server.packets[0]["messages"][0]["data"]
@@ -269,7 +294,12 @@ async def test_an_anonymous_id_of_ones_own_choice_drops_the_other_profile(server
         ),
     ],
 )
-async def test_every_way_to_sign_in(server, new_client, sign_in, expected):
+async def test_every_way_to_sign_in(
+    server: "StubServer",
+    new_client: NewClient,
+    sign_in: Callable[[AsyncClient], Any],
+    expected: tuple[str, str, str, bool],
+) -> None:
     async with new_client() as client:
         await sign_in(client)
     data = server.packets[0]["messages"][0]["data"]
@@ -279,7 +309,9 @@ async def test_every_way_to_sign_in(server, new_client, sign_in, expected):
     assert data.get("externalAuthName") == ("studio" if expected[0] == "External" else None)
 
 
-async def test_a_broken_transport_is_no_endless_wait(new_client, caplog):
+async def test_a_broken_transport_is_no_endless_wait(
+    new_client: NewClient, caplog: pytest.LogCaptureFixture
+) -> None:
     def broken(_: httpx.Request) -> httpx.Response:
         raise ZeroDivisionError("a mistake in the transport")
 
@@ -292,7 +324,7 @@ async def test_a_broken_transport_is_no_endless_wait(new_client, caplog):
 
 
 @pytest.mark.parametrize("url", ["stub.test", "ftp://stub.test", "http://", ""])
-def test_addresses_that_are_none_are_refused(url):
+def test_addresses_that_are_none_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match="address"):
         AsyncClient(url, APP)
 
@@ -300,6 +332,6 @@ def test_addresses_that_are_none_are_refused(url):
 @pytest.mark.parametrize(
     "url", ["http://h:1", "http://h:1/", "http://h:1/dispatcherv2", "http://h:1/dispatcherv2/"]
 )
-async def test_addresses_lead_to_the_dispatcher(url):
+async def test_addresses_lead_to_the_dispatcher(url: str) -> None:
     async with AsyncClient(url, APP) as client:
         assert client.url == "http://h:1/dispatcherv2"

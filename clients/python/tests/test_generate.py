@@ -26,19 +26,19 @@ generate = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(generate)
 
 
-def document(*methods, schemas=None):
+def document(*methods: dict[str, Any], schemas: dict[str, Any] | None = None) -> dict[str, Any]:
     return {"openrpc": "1.3.2", "methods": list(methods), "components": {"schemas": schemas or {}}}
 
 
-def method(name, *params, access="player", **more):
+def method(name: str, *params: dict[str, Any], access: str = "player", **more: Any) -> dict[str, Any]:
     return {"name": name, "params": list(params), "x-access": access, **more}
 
 
-def param(name, schema, *, required=True, **more):
+def param(name: str, schema: dict[str, Any], *, required: bool = True, **more: Any) -> dict[str, Any]:
     return {"name": name, "required": required, "schema": schema, **more}
 
 
-def build(tmp_path, *methods, schemas=None):
+def build(tmp_path: Path, *methods: dict[str, Any], schemas: dict[str, Any] | None = None) -> tuple[Any, Any]:
     """Run generated modules; an invoker that hands back what would be sent."""
     name = f"made_{uuid.uuid4().hex}"
     (tmp_path / name).mkdir()
@@ -52,13 +52,13 @@ def build(tmp_path, *methods, schemas=None):
         sys.path.remove(str(tmp_path))
 
     class Recorder(made.Services):  # type: ignore[misc]  # it was generated just now
-        def _invoke(self, service, operation, data):
+        def _invoke(self, service: str, operation: str, data: Any) -> tuple[str, str, Any]:
             return service, operation, data
 
     return Recorder(), made
 
 
-def test_the_checked_in_services_are_fresh():
+def test_the_checked_in_services_are_fresh() -> None:
     source = EXPORT if EXPORT.exists() else SAMPLE
     documents = [
         json.loads(path.read_text(encoding="utf-8")) for path in (source / "services").glob("*.json")
@@ -68,7 +68,7 @@ def test_the_checked_in_services_are_fresh():
     assert there == generate.sources(documents), "run clients/python/generate.py"
 
 
-def test_services_never_hide_what_clients_do():
+def test_services_never_hide_what_clients_do() -> None:
     from gameserver_client import AsyncClient, Bundle, Client  # noqa: PLC0415
 
     offered = {name for name in vars(services.Services) if not name.startswith("_")}
@@ -77,7 +77,7 @@ def test_services_never_hide_what_clients_do():
         assert not offered & own
 
 
-def test_calls_carry_the_wire_names(tmp_path):
+def test_calls_carry_the_wire_names(tmp_path: Path) -> None:
     client, _ = build(
         tmp_path,
         method(
@@ -126,19 +126,19 @@ def test_calls_carry_the_wire_names(tmp_path):
         (True, "Any"),
     ],
 )
-def test_types_come_from_the_schema(schema, kind):
+def test_types_come_from_the_schema(schema: dict[str, Any], kind: str) -> None:
     row = {"type": "object", "properties": {"x": {"type": "integer"}}}
     schemas = {"Page": {"type": "object"}, "Colour": {"enum": ["red"]}, "a.Row": row}
     assert generate.annotation(schema, schemas) == kind
 
 
-def test_optional_parameters_may_be_none():
+def test_optional_parameters_may_be_none() -> None:
     maybe = param("x", {"type": ["string", "null"]}, required=False)
     made = generate.sources([document(method("a.B", maybe, param("y", {"type": "string"})))])["a.py"]
     assert "def b(self, *, y: str, x: str | None = None) -> Any:" in made
 
 
-def test_answers_have_shapes():
+def test_answers_have_shapes() -> None:
     schemas = {
         "a.Reply": {
             "type": "object",
@@ -175,7 +175,7 @@ def test_answers_have_shapes():
     assert "def c(self) -> dict[str, Any]:" in made
 
 
-def test_what_has_a_default_may_be_left_out_of_parameters():
+def test_what_has_a_default_may_be_left_out_of_parameters() -> None:
     look = {
         "type": "object",
         "required": ["to"],
@@ -186,7 +186,7 @@ def test_what_has_a_default_may_be_left_out_of_parameters():
     assert "    to: str\n    subject: NotRequired[str]\n" in made
 
 
-def test_what_a_call_hands_back_depends_on_who_calls(tmp_path):
+def test_what_a_call_hands_back_depends_on_who_calls(tmp_path: Path) -> None:
     """Blocking: the answer. On an event loop, and in a bundle: a future of it."""
     pytest.importorskip("mypy")
     checked = tmp_path / "checked.py"
@@ -218,7 +218,7 @@ def test_what_a_call_hands_back_depends_on_who_calls(tmp_path):
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_operations_for_servers_are_left_out_and_open_ones_are_listed(tmp_path):
+def test_operations_for_servers_are_left_out_and_open_ones_are_listed(tmp_path: Path) -> None:
     client, made = build(
         tmp_path, method("a.OPEN", access="open"), method("a.PLAYER"), method("b.SYS", access="server")
     )
@@ -241,16 +241,16 @@ def test_operations_for_servers_are_left_out_and_open_ones_are_listed(tmp_path):
         ("some-name", "some_name"),
     ],
 )
-def test_python_names(name, python_name):
+def test_python_names(name: str, python_name: str) -> None:
     assert generate.snake(name) == python_name
 
 
-def test_two_operations_never_share_a_python_name():
+def test_two_operations_never_share_a_python_name() -> None:
     with pytest.raises(ValueError, match="more than one a_b"):
         generate.sources([document(method("s.A_B"), method("s.aB"))])
 
 
-def test_prose_becomes_a_docstring_whatever_it_holds(tmp_path):
+def test_prose_becomes_a_docstring_whatever_it_holds(tmp_path: Path) -> None:
     prose = 'Say "hi".\n\nA path is C:\\new, three quotes are """. ' + "Long words. " * 30
     told = param("x", {}, description='ends in "x"')
     client, _ = build(tmp_path, method("a.B", told, summary='Say "hi".', description=prose))
@@ -259,7 +259,7 @@ def test_prose_becomes_a_docstring_whatever_it_holds(tmp_path):
     assert text.endswith('x: ends in "x"')
 
 
-def test_generated_text_is_formatted_and_typed(tmp_path):
+def test_generated_text_is_formatted_and_typed(tmp_path: Path) -> None:
     """The linter, the formatter and the type checker have nothing to say about awkward operations either."""
     pytest.importorskip("mypy")
     many = [param(f"parameterNumber{n}", {"type": "string"}, required=n % 2 == 0) for n in range(12)]
@@ -307,7 +307,7 @@ def test_generated_text_is_formatted_and_typed(tmp_path):
         assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_the_script_writes_the_modules(tmp_path):
+def test_the_script_writes_the_modules(tmp_path: Path) -> None:
     gone = tmp_path / "services" / "gone.py"
     gone.parent.mkdir()
     gone.touch()

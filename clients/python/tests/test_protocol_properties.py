@@ -1,11 +1,13 @@
 """Whatever is lost on the way: every call is settled once, and no packet is sent in two versions."""
 
 import json
+from typing import Any
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from gameserver_client import Call, PacketCore, SessionEndedError, Settings
+from gameserver_client.protocol import HttpRequest, Outcome
 
 LOGIN = Call("authenticationV2", "AUTHENTICATE", {})
 
@@ -21,12 +23,12 @@ steps = st.one_of(
 class Server:
     """Runs every packet once and keeps its answer, as the real one does."""
 
-    def __init__(self):
-        self.bodies = {}
-        self.answers = {}
-        self.ran = []
+    def __init__(self) -> None:
+        self.bodies: dict[int, bytes] = {}
+        self.answers: dict[int, bytes] = {}
+        self.ran: list[int] = []
 
-    def receive(self, request):
+    def receive(self, request: HttpRequest) -> bytes:
         assert self.bodies.setdefault(request.packet_id, request.body) == request.body
         if request.packet_id not in self.answers:
             packet = json.loads(request.body)
@@ -36,7 +38,7 @@ class Server:
             self.answers[request.packet_id] = json.dumps(answer).encode()
         return self.answers[request.packet_id]
 
-    def run(self, message):
+    def run(self, message: dict[str, Any]) -> dict[str, Any]:
         if message["operation"] == "AUTHENTICATE":
             data = {"sessionId": "s", "profileId": "p", "playerSessionExpiry": 60, "maxBundleMsgs": 4}
             return {"status": 200, "data": data}
@@ -48,19 +50,19 @@ class Server:
 class World:
     """One core, one server, and a network that does what it is told."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.core = PacketCore("10001", settings=Settings(), random=lambda: 0.5)
         self.server = Server()
         self.now = 0.0
-        self.made = {}  # token: number
-        self.settled = {}
+        self.made: dict[int, int] = {}  # token: number
+        self.settled: dict[int, Outcome] = {}
 
-    def call(self, count):
+    def call(self, count: int) -> None:
         numbers = [len(self.made) + i for i in range(count)]
         tokens = self.core.enqueue_bundle([Call("echo", "ECHO", {"n": n}) for n in numbers])
         self.made.update(zip(tokens, numbers, strict=True))
 
-    def exchange(self, fate):
+    def exchange(self, fate: str) -> bool:
         request = self.core.next_request(self.now)
         self.collect()
         if request is None:
@@ -84,19 +86,19 @@ class World:
         self.collect()
         return True
 
-    def collect(self):
+    def collect(self) -> None:
         for outcome in self.core.take_outcomes():
             assert outcome.token not in self.settled
             self.settled[outcome.token] = outcome
 
-    def finish(self):
+    def finish(self) -> None:
         while len(self.settled) < len(self.made) + 1:
             self.exchange("fine")
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(steps, max_size=60))
-def test_every_call_is_settled_once_and_runs_once(script):
+def test_every_call_is_settled_once_and_runs_once(script: list[tuple[str, Any]]) -> None:
     world = World()
     login = world.core.enqueue(LOGIN)
     for kind, value in script:
@@ -122,7 +124,7 @@ def test_every_call_is_settled_once_and_runs_once(script):
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(fates, max_size=3), st.integers(1, 9))
-def test_three_misfortunes_are_survived(misfortunes, calls):
+def test_three_misfortunes_are_survived(misfortunes: list[str], calls: int) -> None:
     world = World()
     world.core.enqueue(LOGIN)
     world.exchange("fine")

@@ -5,11 +5,16 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+
+if TYPE_CHECKING:  # a conftest cannot be imported by the tests beside it
+    from conftest import StubServer
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = re.findall(
@@ -18,11 +23,11 @@ EXAMPLES = re.findall(
 
 
 @pytest.fixture
-def address(server):
+def address(server: "StubServer") -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self):
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             answer = server.handle(httpx.Request("POST", self.path, headers=dict(self.headers), content=body))
             self.send_response(answer.status_code)
@@ -30,7 +35,7 @@ def address(server):
             self.end_headers()
             self.wfile.write(answer.content)
 
-        def log_message(self, *_):
+        def log_message(self, *_: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
@@ -43,7 +48,7 @@ def address(server):
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_every_example_runs(server, address, example, tmp_path):
+def test_every_example_runs(server: "StubServer", address: str, example: str, tmp_path: Path) -> None:
     server.refusals["playerState", "NO_SUCH_OPERATION"] = (400, 40333)
     text = example.replace("http://127.0.0.1:8080", address).replace("the app's secret", "hush")
     run = subprocess.run(
@@ -61,5 +66,5 @@ def test_every_example_runs(server, address, example, tmp_path):
         assert "refused: 400 40333 refused by the stub" in run.stdout
 
 
-def test_the_readme_has_examples():
+def test_the_readme_has_examples() -> None:
     assert len(EXAMPLES) == 4
