@@ -20,6 +20,7 @@ from gameserver.players.life import PlayerHooks
 from gameserver.players.mail import Mailer
 from gameserver.players.passwords import Passwords
 from gameserver.players.termination import Actor, SessionTermination
+from gameserver.realtime import Channels, encode_frame
 from gameserver.rpc.caller import Caller, Origin, session_error
 from gameserver.rpc.effects import Effect, Effects, Ending, Opening, Switch
 from gameserver.rpc.last import Last
@@ -218,6 +219,19 @@ class Context:
     def add_event(self, event: dict[str, Any]) -> None:
         """Deliver an event to the caller with this very answer."""
         self.effects.events.append(json.encode(event))
+
+    def publish(self, channel: str, service: str, operation: str, data: Any) -> None:
+        """Send a message to all who listen to a channel, once the packet is committed.
+
+        It may get lost: what must arrive is stored as well. `player_channel` names all connections of a
+        player. Raises `FrameTooLarge`, which the operation lists in its `errors=`.
+        """
+        frame = encode_frame(service, operation, data)
+
+        async def publish() -> None:
+            self.core.get(Channels).publish(channel, frame)
+
+        self.after_commit(publish)
 
     def note_player(self, profile_id: str, reason: str) -> None:
         """Let the audit know, once the packet is committed, what happened to all that is kept of a player."""

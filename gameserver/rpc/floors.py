@@ -1,5 +1,6 @@
 """What the floors below declare: what lives as long as the server, in the order it is opened; hooks, jobs."""
 
+from gameserver import realtime
 from gameserver.apps import App
 from gameserver.documents import list_counts
 from gameserver.domain import leaderboards
@@ -33,6 +34,7 @@ FLOORS = Floors(
         accounts.lifespan,
         leaderboards.lifespan,
         list_counts.lifespan,
+        realtime.channels,
     ),
     subscriptions=((termination.SESSIONS_END, refresh_tokens.LISTENER),),
     jobs=(

@@ -132,9 +132,13 @@ class Coalescer:
     async def close(self) -> None:
         """Wait for what is under way, then disconnect."""
         await self.settle()
+        self.drop_links()
+        await disconnect(self._redis)
+
+    def drop_links(self) -> None:
+        """Part from Redis on connections of its own: for who shares the client with others."""
         for link in self._links:
             link.close()
-        await disconnect(self._redis)
 
     def _depart(self) -> None:
         self._due = False

@@ -6,7 +6,7 @@ than everything Redis does for a packet.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, cast
 
 from hiredis import PushNotification, Reader, pack_command
@@ -53,7 +53,7 @@ class Link(asyncio.Protocol):
         """Send commands; `land` gets their replies, or why there are none."""
         self._land, self._wanted = land, len(commands)
         self._timer = asyncio.get_running_loop().call_later(timeout_seconds, self._time_out)
-        self._transport.write(b"".join([_pack(command) for command in commands]))
+        self._transport.write(b"".join([pack(command) for command in commands]))
 
     def close(self) -> None:
         """Part from Redis. A batch under way gets no replies."""
@@ -75,6 +75,12 @@ class Link(asyncio.Protocol):
         if land is not None:
             self._timer.cancel()
             land(outcome)
+
+    def parse(self, data: bytes) -> Iterator[Any]:
+        """Yield the replies that are complete. Raises what the client library raises for what is none."""
+        self._parser.feed(data)
+        while (reply := self._parser.gets()) is not _MORE:
+            yield reply
 
     # What the event loop calls
 
@@ -114,6 +120,7 @@ class Link(asyncio.Protocol):
         """Nothing was held back."""
 
 
-def _pack(command: Command) -> bytes:
+def pack(command: Command) -> bytes:
+    """Return a command as it travels."""
     packed: bytes = pack_command(command)  # type: ignore[arg-type]  # its hint speaks of one word only
     return packed

@@ -98,7 +98,7 @@ class Sessions:
         packets_per_minute_max: int = PACKETS_PER_MINUTE_MAX,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        self._redis = redis
+        self.redis = redis
         self.calls = Coalescer(redis)  # of others, too, so that they share round trips
         self._clock = clock
         self._lease_ms = lease_seconds * 1000
@@ -434,7 +434,7 @@ class Sessions:
 
     async def watch(self, on_end: OnEnd, on_gap: OnGap | None = None) -> "RedisWatch":
         """Call `on_end(digest, reason)` for every session that any process ends from now on."""
-        watch = RedisWatch(self._redis, on_end, on_gap)
+        watch = RedisWatch(self.redis, on_end, on_gap)
         task = await watch.start()
         self._watches.add(watch)
         task.add_done_callback(lambda _: self._watches.discard(watch))

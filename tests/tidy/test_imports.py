@@ -17,10 +17,11 @@ BELOW = {
     "storage": {"wire"},
     "sessions": {"wire"},
     "ranks": {"wire"},
+    "realtime": {"sessions", "frame", "wire"},
     "jobs": {"storage", "apps", "wire", "frame"},
     "documents": {"storage", "frame", "wire"},
     "players": {"documents", "jobs", *_FLOORS},
-    "domain": {"players", "documents", "jobs", *_FLOORS},
+    "domain": {"players", "documents", "jobs", "realtime", *_FLOORS},
 }
 BELOW["rpc"] = {"domain", *BELOW["domain"]}
 BELOW["services"] = {"rpc", *BELOW["rpc"]}

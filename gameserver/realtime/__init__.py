@@ -1,0 +1,21 @@
+"""Who is listening: channels, connections and the fan-out between processes. Knows nothing of games."""
+
+from gameserver.realtime.bus import Bus, MemoryBus
+from gameserver.realtime.channels import Channels, Listener, player_channel
+from gameserver.realtime.frames import FRAME_BYTES_MAX, Frame, FrameTooLarge, encode_frame
+from gameserver.realtime.lifespans import channels
+from gameserver.realtime.redis_bus import RedisBus
+
+__all__ = [
+    "FRAME_BYTES_MAX",
+    "Bus",
+    "Channels",
+    "Frame",
+    "FrameTooLarge",
+    "Listener",
+    "MemoryBus",
+    "RedisBus",
+    "channels",
+    "encode_frame",
+    "player_channel",
+]

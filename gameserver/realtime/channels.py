@@ -1,0 +1,237 @@
+"""Who listens to what: channels, and those connections of this process that listen to them."""
+
+import asyncio
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any, Literal, Protocol
+
+import msgspec
+import structlog
+from prometheus_client import Counter
+
+from gameserver.realtime.bus import Bus
+from gameserver.realtime.frames import FRAME_BYTES_MAX, Frame
+from gameserver.sessions import Session, SessionsUnavailable
+
+log = structlog.get_logger(__name__)
+
+CHANNELS_PER_CONNECTION_MAX = 200
+ANSWER_SECONDS_MAX = 1.0  # how long a process waits for the others when somebody joins
+
+PUBLISHED = Counter("gameserver_realtime_published", "Messages published to channels.")
+LOST = Counter("gameserver_realtime_lost", "Messages that could not be handed over to other processes.")
+DELIVERED = Counter("gameserver_realtime_delivered", "Messages handed to connections.")
+
+
+class Listener(Protocol):
+    """A connection as channels know it."""
+
+    session_digest: str
+    channels: set[str]
+    is_open: bool
+
+    def send(self, frame: Frame) -> None:
+        """Send a frame."""
+
+
+class _Order(msgspec.Struct, array_like=True, tag=True):
+    """What one process asks others to do; it travels among the frames, which begin with a brace."""
+
+
+class _Move(_Order, tag="m"):
+    """Let a player's connections join or leave a channel; those of one session, if it is named."""
+
+    kind: Literal["join", "leave"]
+    digest: str
+    channel: str
+    asker: str
+    number: int
+
+
+class _Moved(_Order, tag="d"):
+    """The answer to a `_Move`: how many connections there are that did."""
+
+    number: int
+    count: int
+
+
+class _Disband(_Order, tag="x"):
+    """Let everybody leave the channel by which this comes."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Move | _Moved | _Disband).decode
+
+
+def player_channel(app_id: str, profile_id: str) -> str:
+    """Return the channel to which all connections of a player listen, as long as they are open."""
+    return f"player:{app_id}:{profile_id}"
+
+
+class Channels:
+    """Publishes to channels, and lets connections listen, whichever process holds them.
+
+    A channel is a name. It is there as long as somebody listens. Delivery is at most once, and in the same
+    order for all who listen: what must not be lost is stored by who publishes it, and read back.
+    """
+
+    def __init__(self, bus: Bus, process_id: str) -> None:
+        """`process_id` names this process among all."""
+        self._bus = bus
+        self._own = f"process:{process_id}"
+        self._listeners: dict[str, set[Listener]] = {}
+        self._asked: dict[int, asyncio.Queue[int]] = {}
+        self._numbers = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Begin to take part."""
+        with suppress(SessionsUnavailable):  # which is told by readiness; it is tried on
+            await self._bus.subscribe(self._own)
+
+    # For services
+
+    def publish(self, channel: str, frame: bytes) -> None:
+        """Send a frame, a JSON object as `encode_frame` makes it, to all who listen to a channel.
+
+        Call it after the commit: `ctx.publish`. Nobody learns whether it arrived.
+        """
+        assert len(frame) <= FRAME_BYTES_MAX, "encode_frame refuses larger ones"
+        PUBLISHED.inc()
+        self._send(channel, frame)
+
+    async def join(self, session: Session, channel: str) -> int:
+        """Let the connections of a session listen to a channel; returns how many there are that do.
+
+        None: the session has no connection. What is published from now on reaches them. A connection leaves
+        when it closes. Raises `SessionsUnavailable`.
+        """
+        return await self._move("join", session.app_id, session.profile_id, session.digest, channel)
+
+    async def leave(self, session: Session, channel: str) -> int:
+        """Let the connections of a session listen to a channel no longer. Raises `SessionsUnavailable`."""
+        return await self._move("leave", session.app_id, session.profile_id, session.digest, channel)
+
+    async def expel(self, app_id: str, profile_id: str, channel: str) -> int:
+        """Let all connections of a player leave a channel, as when they may no longer listen.
+
+        Returns when no process sends them anything of it any more. Raises `SessionsUnavailable`.
+        """
+        return await self._move("leave", app_id, profile_id, "", channel)
+
+    def disband(self, channel: str) -> None:
+        """Let everybody leave a channel. What was published before still arrives."""
+        self._send(channel, _encode(_Disband()))
+
+    async def is_listening(self, channel: str) -> bool:
+        """Tell whether anybody listens, in any process. Raises `SessionsUnavailable`.
+
+        Of the channel of a player that means: is connected.
+        """
+        return await self._bus.count(channel) > 0
+
+    # For connections
+
+    async def add(self, listener: Listener, channel: str) -> bool:
+        """Let a connection of this process listen; returns when nothing is missed any more.
+
+        False, and it does not listen, when it listens to too many channels or has been closed meanwhile.
+        """
+        if len(listener.channels) >= CHANNELS_PER_CONNECTION_MAX and channel not in listener.channels:
+            return False
+        self._listeners.setdefault(channel, set()).add(listener)
+        listener.channels.add(channel)
+        try:
+            await self._bus.subscribe(channel)
+        except SessionsUnavailable:
+            self.remove(listener, channel)
+            raise
+        if not listener.is_open:
+            self.remove(listener, channel)
+        return channel in listener.channels
+
+    def remove(self, listener: Listener, channel: str) -> None:
+        """Let a connection of this process no longer listen."""
+        listener.channels.discard(channel)
+        listening = self._listeners.get(channel)
+        if listening is None:
+            return
+        listening.discard(listener)
+        if not listening:
+            del self._listeners[channel]
+            self._bus.unsubscribe(channel)
+
+    def listeners(self, channel: str) -> Collection[Listener]:
+        """Return the connections of this process that listen to a channel."""
+        return self._listeners.get(channel, ())
+
+    # Between processes
+
+    def receive(self, channel: str, data: bytes) -> None:
+        """Take what was published."""
+        if data.startswith(b"{"):
+            frame = Frame(data)
+            listening = self._listeners.get(channel, ())
+            for listener in tuple(listening):
+                listener.send(frame)
+            DELIVERED.inc(len(listening))
+            return
+        match _decode(data):
+            case _Move() as move:
+                self._start(self._obey(channel, move))
+            case _Moved(number=number, count=count):
+                asked = self._asked.get(number)
+                if asked is not None:
+                    asked.put_nowait(count)
+            case _Disband():
+                for listener in tuple(self._listeners.get(channel, ())):
+                    self.remove(listener, channel)
+
+    async def _move(
+        self, kind: Literal["join", "leave"], app_id: str, profile_id: str, digest: str, channel: str
+    ) -> int:
+        self._numbers += 1
+        number = self._numbers
+        answers = self._asked[number] = asyncio.Queue[int]()
+        order = _Move(kind, digest, channel, self._own, number)
+        try:
+            reached = await self._bus.publish(player_channel(app_id, profile_id), _encode(order))
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                return sum([await answers.get() for _ in range(reached)])
+        except TimeoutError:
+            raise SessionsUnavailable("a process does not answer who listens") from None
+        finally:
+            del self._asked[number]
+
+    async def _obey(self, of_player: str, move: _Move) -> None:
+        mine = [
+            listener
+            for listener in self._listeners.get(of_player, ())
+            if move.digest in ("", listener.session_digest)
+        ]
+        if move.kind == "leave":
+            for listener in mine:
+                self.remove(listener, move.channel)
+            count = len(mine)
+        else:
+            count = sum([await self.add(listener, move.channel) for listener in mine])
+        self._send(move.asker, _encode(_Moved(move.number, count)))
+
+    def _send(self, channel: str, data: bytes) -> None:
+        """Hand over to the bus without waiting."""
+        asyncio.ensure_future(self._bus.publish(channel, data)).add_done_callback(_count_lost)
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            log.warning("realtime_move_failed", reason=str(error))
+
+
+def _count_lost(published: "asyncio.Future[int]") -> None:
+    if not published.cancelled() and published.exception() is not None:
+        LOST.inc()

@@ -1,0 +1,307 @@
+"""One suite for channels: within a process, and between two over a real Redis."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from gameserver.realtime import (
+    FRAME_BYTES_MAX,
+    Channels,
+    Frame,
+    FrameTooLarge,
+    MemoryBus,
+    RedisBus,
+    encode_frame,
+    player_channel,
+)
+from gameserver.realtime.channels import CHANNELS_PER_CONNECTION_MAX
+from gameserver.sessions import Session, SessionsUnavailable, connect
+from gameserver.sessions.connection import disconnect
+from tests import servers
+
+APP = "10001"
+ADA, BOB = player_channel(APP, "ada"), player_channel(APP, "bob")
+
+
+@dataclass(eq=False)
+class Socket:
+    """A connection that keeps what it is sent."""
+
+    session_digest: str = "ada.1"
+    channels: set[str] = field(default_factory=set)
+    is_open: bool = True
+    got: "asyncio.Queue[bytes]" = field(default_factory=asyncio.Queue)
+    frames: list[Frame] = field(default_factory=list)
+
+    def send(self, frame: Frame) -> None:
+        self.frames.append(frame)
+        self.got.put_nowait(frame.payload)
+
+    async def next(self) -> bytes:
+        async with asyncio.timeout(5):
+            return await self.got.get()
+
+
+def session(digest: str = "ada.1", player: str = "ada") -> Session:
+    return Session(digest, APP, player, APP, player, "dispatcher", 0, 1200, {})
+
+
+@dataclass
+class Pair:
+    """Two processes, or one that is both."""
+
+    here: Channels
+    there: Channels
+    buses: list[RedisBus]
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with servers.redis() as url:
+        yield url
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
+    if request.param == "memory":
+        bus = MemoryBus()
+        channels = Channels(bus, "one")
+        bus.listen(channels.receive, lambda: None)
+        await channels.open()
+        yield Pair(channels, channels, [])
+        return
+    client = await connect(request.getfixturevalue("redis_url"))
+    buses = [RedisBus(client), RedisBus(client)]
+    both = []
+    for number, redis_bus in enumerate(buses):
+        channels = Channels(redis_bus, f"process-{number}")
+        redis_bus.listen(channels.receive, lambda: None)
+        await channels.open()
+        both.append(channels)
+    yield Pair(both[0], both[1], buses)
+    for redis_bus in buses:
+        await redis_bus.close()
+    await disconnect(client)
+
+
+def frame(number: int) -> bytes:
+    return encode_frame("chat", "INCOMING", {"n": number})
+
+
+async def test_what_is_published_reaches_those_who_listen_and_nobody_else(pair: Pair) -> None:
+    ada, bob, cyd = Socket(), Socket(), Socket()
+    assert await pair.here.add(ada, "room")
+    assert await pair.there.add(bob, "room")
+    assert await pair.there.add(cyd, "other room")
+    pair.here.publish("room", frame(1))
+    assert await ada.next() == await bob.next() == frame(1)
+    pair.here.publish("other room", frame(2))
+    assert await cyd.next() == frame(2)
+    assert ada.got.empty()
+
+
+async def test_who_has_left_receives_nothing_more(pair: Pair) -> None:
+    ada, bob = Socket(), Socket()
+    assert await pair.there.add(ada, "room")
+    assert await pair.there.add(bob, "room")
+    pair.there.remove(ada, "room")
+    pair.here.publish("room", frame(1))
+    assert await bob.next() == frame(1)
+    assert (ada.got.empty(), ada.channels) == (True, set())
+
+
+async def test_leaving_and_coming_back_at_once_misses_nothing(pair: Pair) -> None:
+    ada = Socket()
+    for number in range(50):
+        assert await pair.there.add(ada, "room")
+        pair.here.publish("room", frame(number))
+        assert await ada.next() == frame(number)
+        pair.there.remove(ada, "room")
+        adding = asyncio.ensure_future(pair.there.add(ada, "room"))
+        await asyncio.sleep(0)
+        pair.there.remove(ada, "room")
+        await adding
+
+
+async def test_messages_of_a_channel_arrive_in_one_order_for_all(pair: Pair) -> None:
+    ada, bob = Socket(), Socket()
+    await pair.here.add(ada, "room")
+    await pair.there.add(bob, "room")
+    for number in range(500):
+        (pair.here if number % 2 else pair.there).publish("room", frame(number))
+        if number % 7 == 0:
+            await asyncio.sleep(0)
+    by_ada = [await ada.next() for _ in range(500)]
+    by_bob = [await bob.next() for _ in range(500)]
+    assert by_ada == by_bob
+    for parity in (0, 1):  # and for each publisher in the order in which it spoke
+        spoken = [frame(number) for number in range(500) if number % 2 == parity]
+        assert [heard for heard in by_ada if heard in set(spoken)] == spoken
+
+
+async def test_a_message_is_made_once_for_all_connections_of_a_process(pair: Pair) -> None:
+    sockets = [Socket() for _ in range(20)]
+    for each in sockets:
+        await pair.there.add(each, "room")
+    pair.here.publish("room", frame(1))
+    for each in sockets:
+        await each.next()
+    assert len({id(each.frames[0].websocket) for each in sockets}) == 1
+
+
+async def test_a_session_joins_wherever_its_connection_is(pair: Pair) -> None:
+    ada, other_device, bob = Socket(), Socket("ada.2"), Socket("bob.1")
+    await pair.there.add(ada, ADA)
+    await pair.here.add(other_device, ADA)
+    await pair.there.add(bob, BOB)
+    assert await pair.here.join(session(), "room") == 1
+    pair.here.publish("room", frame(1))
+    assert await ada.next() == frame(1)
+    assert other_device.got.empty()
+    assert bob.got.empty()
+    assert await pair.here.leave(session(), "room") == 1
+    assert ada.channels == {ADA}
+
+
+async def test_a_session_without_a_connection_joins_nothing(pair: Pair) -> None:
+    assert await pair.here.join(session(), "room") == 0
+    assert not await pair.here.is_listening("room")
+
+
+async def test_a_player_is_expelled_on_every_device(pair: Pair) -> None:
+    devices = Socket("ada.1"), Socket("ada.2"), Socket("ada.3")
+    for number, device in enumerate(devices):
+        channels = pair.there if number else pair.here
+        await channels.add(device, ADA)
+        await channels.add(device, "room")
+    bob = Socket("bob.1")
+    await pair.there.add(bob, "room")
+    assert await pair.here.expel(APP, "ada", "room") == 3
+    pair.here.publish("room", frame(1))
+    assert await bob.next() == frame(1)
+    assert all(device.got.empty() and device.channels == {ADA} for device in devices)
+
+
+async def test_a_channel_is_disbanded_behind_what_was_published(pair: Pair) -> None:
+    ada, bob = Socket(), Socket()
+    await pair.here.add(ada, "room")
+    await pair.there.add(bob, "room")
+    await pair.there.add(bob, BOB)
+    pair.here.publish("room", frame(1))
+    pair.here.disband("room")
+    pair.here.publish("room", frame(2))
+    pair.here.publish(BOB, frame(3))
+    assert [await bob.next(), await bob.next()] == [frame(1), frame(3)]
+    assert await ada.next() == frame(1)
+    assert (ada.channels, bob.channels) == (set(), {BOB})
+
+
+async def test_it_is_known_whether_anybody_listens(pair: Pair) -> None:
+    ada = Socket()
+    assert not await pair.here.is_listening(ADA)
+    await pair.there.add(ada, ADA)
+    assert await pair.here.is_listening(ADA)
+    pair.there.remove(ada, ADA)
+    assert not await pair.there.is_listening(ADA)
+
+
+async def test_a_connection_that_closes_while_it_joins_does_not_listen(pair: Pair) -> None:
+    ada = Socket()
+    joining = asyncio.ensure_future(pair.there.add(ada, "room"))
+    ada.is_open = False
+    assert not await joining
+    assert not pair.there.listeners("room")
+
+
+async def test_a_connection_listens_to_so_many_channels(pair: Pair) -> None:
+    ada = Socket()
+    await pair.there.add(ada, ADA)
+    for number in range(CHANNELS_PER_CONNECTION_MAX - 1):
+        assert await pair.there.add(ada, f"room {number}")
+    assert not await pair.there.add(ada, "one more")
+    assert await pair.there.add(ada, "room 0")
+    assert await pair.here.join(session(), "one more") == 0
+
+
+def test_a_frame_has_both_forms_and_is_ascii() -> None:
+    payload = encode_frame("chat", "INCOMING", {"text": "héllo \\ 🎲"})
+    assert payload.isascii()
+    sent = Frame(payload)
+    assert sent.tcp == len(payload).to_bytes(4, "big") + payload
+    assert sent.websocket == bytes([0x82, len(payload)]) + payload
+    long = Frame(encode_frame("chat", "INCOMING", "x" * 200))
+    assert long.websocket[:4] == b"\x82\x7e" + len(long.payload).to_bytes(2, "big")
+
+
+def test_a_frame_is_not_larger_than_clients_can_take() -> None:
+    around = len(encode_frame("chat", "INCOMING", ""))
+    assert len(encode_frame("chat", "INCOMING", "x" * (FRAME_BYTES_MAX - around))) == FRAME_BYTES_MAX
+    with pytest.raises(FrameTooLarge):
+        encode_frame("chat", "INCOMING", "x" * (FRAME_BYTES_MAX - around + 1))
+
+
+# Redis in trouble
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.02)
+
+
+async def test_channels_are_joined_again_when_redis_is_back(tmp_path: Path) -> None:
+    port = free_port()
+    options = ("--port", str(port), "--bind", "127.0.0.1")
+    with servers.redis(*options):
+        client = await connect(f"redis://127.0.0.1:{port}")
+        bus, gaps = RedisBus(client), []
+        channels = Channels(bus, "one")
+        bus.listen(channels.receive, lambda: gaps.append(1))
+        await channels.open()
+        ada, late = Socket(), Socket()
+        await channels.add(ada, ADA)
+        for number in range(1500):
+            await channels.add(ada if number < 100 else Socket(), f"room {number}")
+    with pytest.raises(SessionsUnavailable):
+        await channels.add(late, "another room")
+    assert late.channels == set()
+    with pytest.raises(SessionsUnavailable):
+        await channels.is_listening(ADA)
+    with servers.redis(*options):
+        await until(lambda: bool(gaps))
+        for channel in (ADA, "room 0", "room 99"):
+            channels.publish(channel, frame(1))
+            assert await ada.next() == frame(1)
+        assert await channels.add(late, "another room")
+        assert await channels.join(session(), "a new room") == 1
+        await bus.close()
+        await disconnect(client)
+
+
+async def test_redis_that_hangs_is_left_and_found_again() -> None:
+    port = free_port()
+    with servers.redis("--port", str(port), "--bind", "127.0.0.1"):
+        client, other = [await connect(f"redis://127.0.0.1:{port}") for _ in range(2)]
+        bus, gaps = RedisBus(client), []
+        channels = Channels(bus, "one")
+        bus.listen(channels.receive, lambda: gaps.append(1))
+        await channels.open()
+        ada = Socket()
+        await channels.add(ada, ADA)
+        await other.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        await until(lambda: bool(gaps))
+        channels.publish(ADA, frame(1))
+        assert await ada.next() == frame(1)
+        await bus.close()
+        await disconnect(client)
+        await disconnect(other)
