@@ -15,6 +15,13 @@ class Caller(Enum):
     SERVER = auto()
     VISITOR = auto()
     """Somebody without a session, for whom the operator has declared what is called."""
+    SCRIPT = auto()
+    """A script of the studio, for a player or for nobody: it may do what servers may."""
+
+    @property
+    def is_studio(self) -> bool:
+        """Whether the studio's own code calls: a server, or a script."""
+        return self is Caller.SERVER or self is Caller.SCRIPT
 
 
 @dataclass(frozen=True, slots=True)

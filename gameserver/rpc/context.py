@@ -100,6 +100,7 @@ class Context:
         "profile_id",
         "session",
         "session_error",
+        "steps",
     )
 
     def __init__(self, core: Core, app: App, origin: Origin, *, caller: Caller = Caller.CLIENT) -> None:
@@ -115,11 +116,22 @@ class Context:
         self.prepared: Any = None
         self.is_over: Callable[[], bool] | None = None  # whether no further message is to begin
         self.is_retry = False  # the database gave up an earlier try: what is remembered may be old
+        self.steps: object | None = None  # the journal of the run; see `steps`
         self.is_whole = False  # the message is all that is committed, and no answer is stored with it
-        self.effects = Effects(core.sessions, core.endings, core.audit, core.get(LiveApps), app, origin)
+        self.effects = self._no_effects()
         self._tx: Transaction | None = None
         self._reserved: NewSession | None = None
         self._free_bytes = ANSWER_MAX
+
+    def _no_effects(self) -> Effects:
+        core = self.core
+        return Effects(core.sessions, core.endings, core.audit, core.get(LiveApps), self.app, self.origin)
+
+    def alone(self) -> "Context":
+        """The same packet, for one message that is committed by itself, with effects of its own."""
+        own = copy(self)
+        own.effects = self._no_effects()
+        return own
 
     def at(self, app: App) -> "Context":
         """The same packet in another app, for what it does to a player there. Its effects are shared."""
@@ -156,9 +168,7 @@ class Context:
     @property
     def payer(self) -> Payer:
         """Who pays for what the packet reads."""
-        return quotas.payer(
-            self.app, self.profile_id, self.origin.address, is_server=self.caller is Caller.SERVER
-        )
+        return quotas.payer(self.app, self.profile_id, self.origin.address, is_server=self.caller.is_studio)
 
     def section(self, shape: type[AnySection]) -> AnySection:
         """A service's part of the app's definition."""
@@ -167,7 +177,7 @@ class Context:
     async def add_to_quota(
         self, kept: quotas.Kept, owner: str, *, count: int = 0, size: int = 0, instead_of: str = ""
     ) -> None:
-        """Count what a client is about to add to what a player keeps: see `Quotas.add`. Servers are free."""
+        """Count what a client is about to add to what a player keeps: see `Quotas.add`."""
         if self.caller is Caller.CLIENT:
             await self.core.quotas.add(
                 self.tx, self.app, kept, owner, count=count, size=size, instead_of=instead_of

@@ -6,7 +6,7 @@ from gameserver.documents import list_counts
 from gameserver.domain import leaderboards
 from gameserver.jobs import Job, JobRun, forget
 from gameserver.players import accounts, audit, refresh_tokens, termination, tokens
-from gameserver.rpc import orphans
+from gameserver.rpc import orphans, steps
 from gameserver.rpc.registry import Floors
 from gameserver.sessions import SessionStore, SessionsUnavailable
 from gameserver.storage import answers
@@ -40,6 +40,7 @@ FLOORS = Floors(
     jobs=(
         Job("sessions.sweep", _sweep_sessions, every_seconds=60, expected=(SessionsUnavailable,)),
         forget("packets.forget", answers.expiry, ANSWERS_KEPT_MS),
+        forget("runs.forget", steps.expiry),
         Job("listCounts.forget", _forget_list_counts, every_seconds=60),
         tokens.FORGET,
         refresh_tokens.FORGET,

@@ -13,6 +13,7 @@ from gameserver.rpc.recording import PacketRecord, Repeated
 from gameserver.rpc.runner import PacketFailed, Plan, Runner, why
 from gameserver.rpc.runs import Runs, Superseded, Waiter, time_limit
 from gameserver.rpc.service import Access
+from gameserver.rpc.steps import Steps, is_stepwise, run_messages
 from gameserver.sessions import (
     SWITCHED_SECONDS,
     Admitted,
@@ -29,6 +30,9 @@ from gameserver.storage import Aborted, CommitUnknown
 from gameserver.wire import errors
 from gameserver.wire.errors import GameError
 from gameserver.wire.packet import Packet, bundle, refuse_all
+
+STEPWISE_SECONDS_MAX = 150
+"""How long a packet may take whose messages run in steps, such as scripts; the app may say less."""
 
 
 class OtherAppNeeded(Exception):
@@ -92,7 +96,7 @@ class Packets:
                     await self.core.sessions.release(session, packet.packet_id)
                     return _refused(packet, refusal), session
                 await self._stay_switched(session, ctx.now_ms)
-                return await self._run_claimed(ctx, plan, record, session, waiter), session
+                return await self._run_claimed(ctx, plan, record, admission, waiter), session
             case Replay(answer=answer) if answer is not None:
                 return answer, session
             case Replay():
@@ -139,21 +143,32 @@ class Packets:
 
     async def _run(self, ctx: Context, plan: Plan, packet_id: int) -> bytes:
         """Run a packet that no session remembers: a repeat runs again."""
-        ctx.is_over = time_limit()
-        outcome = await self.runner.run(ctx, plan)
+        if is_stepwise(plan):
+            ctx.is_over = time_limit(STEPWISE_SECONDS_MAX)
+            outcome = await self.runner.finish(
+                ctx, await run_messages(Steps(self.runner, ctx.effects, None), ctx, plan)
+            )
+        else:
+            ctx.is_over = time_limit()
+            outcome = await self.runner.run(ctx, plan)
         return bundle(packet_id, outcome.entries, ctx.effects.events)
 
     async def _run_claimed(
-        self, ctx: Context, plan: Plan, record: PacketRecord, session: Session, waiter: Waiter
+        self, ctx: Context, plan: Plan, record: PacketRecord, admission: Admitted, waiter: Waiter
     ) -> bytes:
         """Run a packet that this process has claimed."""
+        session = admission.session
         assert ctx.packet_id is not None, "packets have one"
         ctx.session = session
         ctx.profile_id = session.profile_id if session.profile_id != SERVER_PROFILE_ID else None
-        run = self.runs.begin(session, ctx.packet_id, waiter)
+        stepwise = is_stepwise(plan)
+        run = self.runs.begin(session, ctx.packet_id, waiter, STEPWISE_SECONDS_MAX if stepwise else None)
         ctx.is_over = run.is_over
         try:
-            answer = await self._run_recorded(ctx, plan, record, session)
+            if stepwise:
+                answer = await self._run_steps(ctx, plan, record, admission)
+            else:
+                answer = await self._run_recorded(ctx, plan, record, session)
         except BaseException:
             with contextlib.suppress(Exception):  # the claim lapses by itself
                 await self.core.sessions.release(session, ctx.packet_id)
@@ -171,6 +186,20 @@ class Packets:
             except (Aborted, CommitUnknown) as error:  # of the last try
                 await record.look_again(error)
                 raise
+        except Repeated as repeated:
+            return await record.replay(session, repeated.stored)
+        return await record.finish(session, outcome)
+
+    async def _run_steps(self, ctx: Context, plan: Plan, record: PacketRecord, admission: Admitted) -> bytes:
+        """Run a packet whose messages are steps, and store its answer when the last of them is done."""
+        session = admission.session
+        steps = Steps(self.runner, ctx.effects, f"{session.digest}/{ctx.packet_id}")
+        try:
+            if admission.resumed:
+                await steps.load()
+            outcome = await run_messages(steps, ctx, plan)
+            if outcome.wrote:
+                await record.store(outcome)
         except Repeated as repeated:
             return await record.replay(session, repeated.stored)
         return await record.finish(session, outcome)

@@ -83,6 +83,14 @@ class PacketRecord:
         )
         return answer
 
+    async def store(self, outcome: Outcome) -> None:
+        """Store the answer by itself, when what it tells of is committed. Raises what `look_again` does."""
+
+        async def work(tx: Transaction) -> None:
+            outcome.answer = await self.keep(tx, outcome.entries, self._ctx.effects)
+
+        await self._core.database.transact(work, between=self.look_again)
+
     async def look_again(self, reason: Aborted | CommitUnknown) -> None:
         """See whether the packet is to run once more after its transaction has failed.
 

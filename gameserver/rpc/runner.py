@@ -111,6 +111,10 @@ class Runner:
             outcome = await self.commit(ctx, plan)
         except (Aborted, CommitUnknown) as error:
             raise PacketFailed(why(error)) from error
+        return await self.finish(ctx, outcome)
+
+    async def finish(self, ctx: Context, outcome: Outcome) -> Outcome:
+        """Do what follows the commit of messages that no record is kept of."""
         if ctx.session is not None:
             await ctx.effects.switch_session(ctx.session, ctx.by)
         await ctx.effects.end_sessions(ctx.by)
@@ -361,8 +365,8 @@ class _Run:
 
 
 def _check_access(ctx: Context, operation: Operation) -> None:
-    if operation.access is Access.SERVER and ctx.caller is not Caller.SERVER:
-        raise errors.NotAllowed(f"{operation.wire_name} is for servers, not for clients")
+    if operation.access is Access.SERVER and not ctx.caller.is_studio:
+        raise errors.NotAllowed(f"{operation.wire_name} is for servers and scripts, not for clients")
     if operation.access is Access.PLAYER or (
         operation.access is Access.SIGNED_IN and ctx.caller is Caller.CLIENT
     ):

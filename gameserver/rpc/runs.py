@@ -39,23 +39,24 @@ class Superseded(Exception):
 class Run:
     """A packet that is running."""
 
-    def __init__(self, session: Session, packet_id: int, waiter: Waiter) -> None:
+    def __init__(self, session: Session, packet_id: int, waiter: Waiter, seconds_max: float) -> None:
         self.session = session
         self.packet_id = packet_id
         self.waiter: Waiter | None = waiter
         self.started = time.monotonic()
+        self.seconds_max = seconds_max
         self.done: asyncio.Future[bytes] | None = None  # made when a second connection waits
 
     def is_over(self) -> bool:
         """Tell whether no further message is to begin: it takes too long, or nobody waits for it any more."""
         waiter = self.waiter
-        return waiter is None or waiter.is_gone or time.monotonic() - self.started >= RUN_SECONDS_MAX
+        return waiter is None or waiter.is_gone or time.monotonic() - self.started >= self.seconds_max
 
 
-def time_limit() -> Callable[[], bool]:
+def time_limit(seconds_max: float | None = None) -> Callable[[], bool]:
     """Return what tells whether a packet takes too long that begins now, and that nobody can join."""
-    started = time.monotonic()
-    return lambda: time.monotonic() - started >= RUN_SECONDS_MAX
+    until = time.monotonic() + (RUN_SECONDS_MAX if seconds_max is None else seconds_max)
+    return lambda: time.monotonic() >= until
 
 
 class Runs:
@@ -69,9 +70,12 @@ class Runs:
         """Tell whether a packet runs here."""
         return (session.digest, packet_id) in self._runs
 
-    def begin(self, session: Session, packet_id: int, waiter: Waiter) -> Run:
-        """Note that a packet runs; `end` or `fail` must follow."""
-        run = self._runs[session.digest, packet_id] = Run(session, packet_id, waiter)
+    def begin(
+        self, session: Session, packet_id: int, waiter: Waiter, seconds_max: float | None = None
+    ) -> Run:
+        """Note that a packet runs, and for how long it may; `end` or `fail` must follow."""
+        seconds = RUN_SECONDS_MAX if seconds_max is None else seconds_max
+        run = self._runs[session.digest, packet_id] = Run(session, packet_id, waiter, seconds)
         return run
 
     def end(self, run: Run, answer: bytes) -> None:
@@ -119,7 +123,7 @@ class Runs:
             for run in runs:
                 if run.waiter is None:
                     continue
-                if now - run.started >= RUN_SECONDS_MAX:
+                if now - run.started >= run.seconds_max:
                     run.waiter.time_out()
                     run.waiter = None
                 else:

@@ -59,6 +59,8 @@ class Operation:
         prepare: Prepare | None,
         locks: Locks | None,
         opens_session: bool,
+        stepwise: bool,
+        reaches_out: bool,
         errors: tuple[type[GameError], ...],
     ) -> None:
         hints = get_type_hints(handler)
@@ -79,6 +81,8 @@ class Operation:
         self.prepare = prepare
         self.locks = locks
         self.opens_session = opens_session
+        self.stepwise = stepwise
+        self.reaches_out = reaches_out
         self.errors = errors
         self.request = shape
         self.reply: Any = None if reply is type(None) else reply
@@ -121,6 +125,8 @@ class Service:
         prepare: Prepare | None = None,
         locks: Locks | None = None,
         opens_session: bool = False,
+        stepwise: bool = False,
+        reaches_out: bool = False,
         errors: tuple[type[GameError], ...] = (),
     ) -> Callable[[AnyHandler], AnyHandler]:
         """Declare an operation under its wire name; further names are spellings that some SDK sends.
@@ -129,8 +135,12 @@ class Service:
         transaction opens, for work that must not hold a lock (password digests, calls to other servers); the
         handler finds its result in `ctx.prepared`. `locks` tells what the message will change that is not the
         caller's own, in the names of `storage.locks`: of packets with several messages they are taken first.
-        `opens_session`: it is a login, which calls `ctx.log_in`.
+        `opens_session`: it is a login, which calls `ctx.log_in`. `stepwise`: it makes calls of its own, each
+        committed by itself (see `rpc.steps`), and has no transaction. `reaches_out`: it changes something
+        elsewhere, so that a run which is cut off must not forget what it answered.
         """
+        if stepwise and tx is not Tx.NONE:
+            raise ValueError(f"{self.name}.{names[0]}: what runs in steps has no transaction around them")
 
         def declare(handler: AnyHandler) -> AnyHandler:
             for name in names:
@@ -145,6 +155,8 @@ class Service:
                     prepare=prepare,
                     locks=locks,
                     opens_session=opens_session,
+                    stepwise=stepwise,
+                    reaches_out=reaches_out,
                     errors=errors,
                 )
             return handler

@@ -24,7 +24,7 @@ from gameserver.players.accounts import (
 from gameserver.players.resets import RESET_ERRORS, Minutes, ResetRequest, ServiceParams
 from gameserver.players.states import PlayerState
 from gameserver.players.tokens import Kind
-from gameserver.rpc import Access, Caller, Context, Service, Tx
+from gameserver.rpc import Access, Context, Service, Tx
 from gameserver.storage import Aborted, locks
 from gameserver.wire import json
 from gameserver.wire.errors import (
@@ -334,7 +334,7 @@ class ResetUniversalIdPassword(Request):
 async def wish(ctx: Context, request: ResetEmailPassword | ResetUniversalIdPassword) -> ResetRequest:
     """Check the request, and whether the mailbox has had enough."""
     type_, key = request.identity()
-    is_server = ctx.caller is Caller.SERVER
+    is_server = ctx.caller.is_studio
     return await resets.prepare(
         ctx.core.sessions,
         ctx.app,
@@ -351,7 +351,7 @@ def _minutes(ctx: Context, asked: int | None) -> int:
     usual = ctx.app.mail.reset.minutes
     if asked is None:
         return usual
-    return asked if ctx.caller is Caller.SERVER or ctx.session is not None else min(asked, usual)
+    return asked if ctx.caller.is_studio or ctx.session is not None else min(asked, usual)
 
 
 @service.operation(

@@ -18,7 +18,7 @@ from gameserver.domain.economy.wallet import (
 from gameserver.players import profile_links
 from gameserver.players.profile_links import PARENT, InvalidPeer, NoParent, NoPeer, UnknownLevel
 from gameserver.players.states import Balance, PlayerState, StatePart
-from gameserver.rpc import PLAYER_MERGE, PLAYER_STATE, Access, Caller, Context, Service, Tx
+from gameserver.rpc import PLAYER_MERGE, PLAYER_STATE, Access, Context, Service, Tx
 from gameserver.storage import Aborted, Transaction, locks
 from gameserver.wire.errors import GameError, NoSession
 from gameserver.wire.shapes import Nothing, Reply, Request
@@ -406,7 +406,7 @@ service.keeps(*wallet.KEPT)
 
 
 def _check_caller(ctx: Context) -> None:
-    if ctx.caller is not Caller.SERVER and not ctx.section(CurrencySettings).clients_may_change:
+    if not ctx.caller.is_studio and not ctx.section(CurrencySettings).clients_may_change:
         raise ChangedByClient("the app does not let clients change balances")
 
 

@@ -55,6 +55,7 @@ class StoredBy(StrEnum):
     GROUP = "group"
     BOARD = "board"
     KEY = "key"  # one column: a session, a token, what two players have between them
+    RUN = "run"  # what one run of a packet or a job has done so far
     PARENT = "parent"  # rows of a row: the parent's id comes first, with a foreign key that cascades
     SERVER = "server"  # small, and the same for all: a copy in each database
 

@@ -17,6 +17,7 @@ OF_NOBODY = {
     "leaderboard_versions": "boards are the app's",
     "jobs": "say what the server has to do; what they speak of has its own tables",
     "leaderboard_removals": "emptied by the server as soon as the index of ranks has followed",
+    "run_steps": "belong to runs of packets and jobs, and are forgotten soon after them",
     "packet_answers": "belong to sessions, and are forgotten after a day",
     "tally_rows": "numbers of rows, forgotten with their tally",
     "tournament_templates": "templates are the app's",

@@ -14,6 +14,7 @@ COLUMNS = {
     StoredBy.APP: {"app_id"},
     StoredBy.GROUP: {"group_id"},
     StoredBy.BOARD: {"board_uid"},
+    StoredBy.RUN: {"run"},
 }
 
 # Keys that begin otherwise, and why; their ids are random, so that they are unique by themselves.

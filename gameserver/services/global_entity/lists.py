@@ -12,7 +12,7 @@ from gameserver.documents.documents import NOTHING, READABLE, Id
 from gameserver.documents.list_counts import ListCounts, Listing, Part
 from gameserver.documents.paging import ROWS_MAX, InvalidContext, UnreadableContext, read_context, read_page
 from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere
-from gameserver.rpc import Access, Caller, Context, Tx
+from gameserver.rpc import Access, Context, Tx
 from gameserver.services.global_entity import storage
 from gameserver.services.global_entity.rules import EntityCount, EntityList, EntityPage, entity, service
 from gameserver.storage import Row
@@ -221,7 +221,7 @@ def _visible(ctx: Context) -> Scope:
 
 
 def _of_system(ctx: Context) -> Scope:
-    if ctx.caller is not Caller.SERVER:
+    if not ctx.caller.is_studio:
         return Scope(storage.of_system(ctx.app.id, ctx.now_ms, READABLE), OF_SYSTEM)
     parts = partial(storage.system_parts, ctx.app.id)
     return Scope(storage.of_system(ctx.app.id, ctx.now_ms, NOTHING), OF_SYSTEM, parts)

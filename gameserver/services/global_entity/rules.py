@@ -16,7 +16,7 @@ from gameserver.documents.documents import (
     data_out,
 )
 from gameserver.documents.paging import Results
-from gameserver.rpc import Caller, Context, Service
+from gameserver.rpc import Context, Service
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, NotAllowed
 from gameserver.wire.shapes import Reply
@@ -90,7 +90,7 @@ class Authority(IntEnum):
 
 def authority(ctx: Context) -> Authority:
     """Return the caller's."""
-    if ctx.caller is not Caller.SERVER:
+    if not ctx.caller.is_studio:
         return Authority.NONE
     return Authority.ALL if ctx.profile_id is None else Authority.SYSTEM
 

@@ -12,7 +12,7 @@ from gameserver.apps.fields import Name
 from gameserver.players import identities, users
 from gameserver.players.accounts import EXTERNAL_ID_MAX, canonical_type
 from gameserver.players.proofs import PROOFS, Proof
-from gameserver.rpc import Caller, Context, Service
+from gameserver.rpc import Context, Service
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, NoSession
 
@@ -138,7 +138,7 @@ def opens_account(identity: Row) -> bool:
 
 def address(ctx: Context) -> str:
     """Return the address that failures are counted for: a server's is not its players'."""
-    return "" if ctx.caller is Caller.SERVER else ctx.origin.address
+    return "" if ctx.caller.is_studio else ctx.origin.address
 
 
 async def lock_caller(ctx: Context) -> Sequence[Row]:

@@ -207,7 +207,7 @@ def new_board(ctx: Context, config: BoardConfig) -> BoardConfig:
 
 async def check_poster(ctx: Context, group_id: str) -> None:
     """Raise `UnknownGroup`, or `NotGroupMember` when a client posts for a group of others."""
-    if ctx.caller is Caller.SERVER:
+    if ctx.caller.is_studio:
         await social.group(ctx.core.hooks, ctx.tx, ctx.app.id, group_id)
     else:
         await social.check_member(ctx.core.hooks, ctx.tx, ctx.app.id, group_id, ctx.player_id)
