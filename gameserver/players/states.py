@@ -10,7 +10,7 @@ from sqlalchemy import Boolean, Update, bindparam, exists, or_, select
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import Label
 
-from gameserver.apps import App
+from gameserver.apps import App, LiveApps
 from gameserver.documents.documents import data_out
 from gameserver.players import pairs, profiles
 from gameserver.players.identities import OF_PLAYER, THIS_IDENTITY, identities
@@ -98,12 +98,12 @@ class StatePart(NamedTuple):
     """What a service adds to a player's state.
 
     `column` is a labelled scalar subquery on `players`, so that the state takes one statement however many
-    services there are. `fill` sets members of the state from its value, which is None for a new player. Who
-    does not want it does not pay for it.
+    services there are. `fill` sets members of the state from its value, which is None for a new player; it
+    is given all apps and the player's. Who does not want it does not pay for it.
     """
 
     column: Label[Any]
-    fill: Callable[[App, Any, PlayerState], None]
+    fill: Callable[[LiveApps, App, Any, PlayerState], None]
     wanted: Callable[[App], bool] = lambda _: True
 
 
@@ -138,17 +138,26 @@ class States:
             found = self._some[wanted] = States(compress(self._parts, wanted))
         return found
 
-    async def read(self, tx: Transaction, app: App, profile_id: str, now_ms: int) -> PlayerState | None:
+    async def read(
+        self, tx: Transaction, apps: LiveApps, app: App, profile_id: str, now_ms: int
+    ) -> PlayerState | None:
         """Return a player's state; None when there is no such player."""
         row = await self.row(tx, app, profile_id)
-        return None if row is None else self.show(PlayerState, app, row, now_ms)
+        return None if row is None else self.show(PlayerState, apps, app, row, now_ms)
 
     async def row(self, tx: Transaction, app: App, profile_id: str) -> Row | None:
         """Return what `show` needs of a player; None when there is no such player."""
         return await tx.one(self._read, profile=profile_id, app=app.id)
 
     def show(
-        self, shape: Callable[..., AnyState], app: App, row: Row, now_ms: int, *, is_new: bool = False
+        self,
+        shape: Callable[..., AnyState],
+        apps: LiveApps,
+        app: App,
+        row: Row,
+        now_ms: int,
+        *,
+        is_new: bool = False,
     ) -> AnyState:
         """Return the state in a row of a login. The row of a new player has nothing of the services' yet.
 
@@ -175,7 +184,7 @@ class States:
             server_time=now_ms,
         )
         for part in self._parts:
-            part.fill(app, None if is_new else row[part.column.name], state)
+            part.fill(apps, app, None if is_new else row[part.column.name], state)
         return state
 
 

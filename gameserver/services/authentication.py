@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 from msgspec import UNSET, Meta
 
 import gameserver
-from gameserver.apps import App, is_mail_address
+from gameserver.apps import App, LiveApps, is_mail_address
 from gameserver.players import accounts, identities, links, logins, pairs, resets, tokens
 from gameserver.players.accounts import (
     LOGIN_ERRORS,
@@ -237,7 +237,7 @@ async def authenticate(ctx: Context, request: Authenticate) -> LoginReply:
         max_kill_count=clients.max_kill_count,
         compress_if_larger=clients.compress_if_larger,
     )
-    reply = states.show(shape, ctx.app, player, ctx.now_ms, is_new=created)
+    reply = states.show(shape, ctx.core.get(LiveApps), ctx.app, player, ctx.now_ms, is_new=created)
     if ready.verified.type == "SettopHandoff":
         reply.handoff_json = ready.verified.handoff_data
     return reply

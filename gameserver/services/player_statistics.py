@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from gameserver.apps import App
+from gameserver.apps import App, LiveApps
 from gameserver.domain.progress import experience, statistics
 from gameserver.domain.progress.experience import PlayerStatisticsSettings, Progress, ProgressEvent
 from gameserver.domain.progress.rewards import Rewards
@@ -320,7 +320,7 @@ async def sys_reset_experience_of(ctx: Context, request: ResetExperienceOf) -> E
 # A player's life
 
 
-def tell_progress(app: App, stored: str | None, state: PlayerState) -> None:
+def tell_progress(_: LiveApps, app: App, stored: str | None, state: PlayerState) -> None:
     """Add the player's statistics, points and level to their state."""
     progress = experience.from_state(app, stored)
     state.statistics = progress.settings.shown(progress.values)

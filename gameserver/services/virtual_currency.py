@@ -1,9 +1,8 @@
 """virtualCurrency: what a player owns in currencies of the game."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from http import HTTPStatus
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from msgspec import Meta, field
 
@@ -14,6 +13,7 @@ from gameserver.domain.economy.wallet import (
     BalanceOutOfRange,
     CurrencySettings,
     InvalidCurrency,
+    Relative,
 )
 from gameserver.players import profile_links
 from gameserver.players.profile_links import PARENT, InvalidPeer, NoParent, NoPeer, UnknownLevel
@@ -74,16 +74,20 @@ class GetCurrency(Request):
 class GetCurrencyReply(CurrencyReply):
     """Balances; those in parent apps by the name of the level, those in peers by their code."""
 
-    parent_currency: dict[str, Any] = field(default_factory=dict)
-    peer_currency: dict[str, Any] = field(default_factory=dict)
+    parent_currency: dict[str, dict[str, Balance]] = field(default_factory=dict)
+    peer_currency: dict[str, dict[str, Balance]] = field(default_factory=dict)
 
 
 @service.operation("GET_PLAYER_VC", tx=Tx.READ)
 async def get_currency(ctx: Context, request: GetCurrency) -> GetCurrencyReply:
     """Read the caller's balance in one currency or in all. One that does not exist is left out."""
-    balances = (await _balances(ctx, _own(ctx), request.vc_id)).currency_map
-    above, beside = await _balances_elsewhere(ctx)
-    return GetCurrencyReply(currency_map=balances, parent_currency=above, peer_currency=beside)
+    reply = GetCurrencyReply((await _balances(ctx, _own(ctx), request.vc_id)).currency_map)
+    if has_relatives(ctx.app):
+        found = await wallet.elsewhere(ctx.tx, ctx.app.id, ctx.player_id)
+        above, beside = _elsewhere(ctx.core.get(LiveApps), ctx.app, found)
+        reply.parent_currency = {level: there.balances for level, there in above.items()}
+        reply.peer_currency = {code: there.balances for code, there in beside.items()}
+    return reply
 
 
 class ChangeCurrency(Request):
@@ -370,27 +374,30 @@ async def reset_peer(ctx: Context, request: ResetPeerCurrency) -> None:
 # A player's life. A data reset leaves what a player owns.
 
 
-def tell_balances(app: App, stored: str | None, state: PlayerState) -> None:
+def tell_balances(_: LiveApps, app: App, stored: str | None, state: PlayerState) -> None:
     """Add the player's balances to their state."""
     state.currency = app.section(CurrencySettings).shown(wallet.from_state(stored))
 
 
-def tell_relatives(app: App, stored: str | None, state: PlayerState) -> None:
+def tell_relatives(apps: LiveApps, app: App, stored: str | None, state: PlayerState) -> None:
     """Add the player's profiles in other apps to their state, with what they own there."""
-    found = wallet.from_links(stored)
-    if app.parent is not None and PARENT in found:
-        state.parent_profile_id, balances = found[PARENT]
-        state.parent_currency = {app.parent.level: balances}
-    for code in app.peers:
-        if code in found:
-            state.peer_profile_ids[code], state.peer_currency[code] = found[code]
+    above, beside = _elsewhere(apps, app, wallet.from_links(stored))
+    if above:
+        state.parent_profile_id = next(iter(above.values())).profile_id
+    state.parent_currency = {level: there.balances for level, there in above.items()}
+    state.peer_profile_ids = {code: there.profile_id for code, there in beside.items()}
+    state.peer_currency = {code: there.balances for code, there in beside.items()}
 
 
 service.subscribe(PLAYER_STATE, StatePart(wallet.STATE, tell_balances))
-service.subscribe(
-    PLAYER_STATE,
-    StatePart(wallet.LINKED_STATE, tell_relatives, lambda app: app.parent is not None or bool(app.peers)),
-)
+
+
+def has_relatives(app: App) -> bool:
+    """Tell whether players of the app may have profiles in others."""
+    return app.parent is not None or bool(app.peers)
+
+
+service.subscribe(PLAYER_STATE, StatePart(wallet.LINKED_STATE, tell_relatives, has_relatives))
 
 
 @service.on(PLAYER_MERGE)
@@ -466,18 +473,27 @@ def _unchanged(ctx: Context, there: Owner) -> Owner:
     return there
 
 
-async def _balances_elsewhere(
-    ctx: Context,
-) -> tuple[dict[str, dict[str, Balance]], dict[str, dict[str, Balance]]]:
-    """Return the balances of the caller's profiles above, by level, and in peers, by code."""
-    apps, profile_id, above, beside = ctx.core.get(LiveApps), ctx.player_id, {}, {}
-    with suppress(NoParent):
-        for level, app in profile_links.ancestors(apps, ctx.app):
-            profile_id = await profile_links.parent_of(ctx.tx, profile_id, app)
-            above[level] = (await _balances(ctx, Owner(app, profile_id))).currency_map
-    for code in ctx.app.peers:
-        with suppress(NoPeer, InvalidPeer):
-            beside[code] = (await _balances(ctx, await _at_peer(ctx, ctx.tx, code))).currency_map
+def _elsewhere(
+    apps: LiveApps, app: App, found: dict[tuple[str, int], Relative]
+) -> tuple[dict[str, Relative], dict[str, Relative]]:
+    """Return a player's profiles above, by level, and in peers, by code, with all balances that clients see.
+
+    Links to what is no longer the app's parent or peer tell of nothing.
+    """
+
+    def shown(there: Relative, app: App) -> Relative:
+        return there._replace(balances=app.section(CurrencySettings).shown(there.balances))
+
+    above, beside = dict[str, Relative](), dict[str, Relative]()
+    for links, (level, parent) in enumerate(profile_links.ancestors(apps, app), 1):
+        there = found.get((PARENT, links))
+        if there is None or there.app_id != parent.id:
+            break
+        above[level] = shown(there, parent)
+    for code, peer in app.peers.items():
+        there, at_peer = found.get((code, 1)), apps.find(peer.app)
+        if there is not None and at_peer is not None and there.app_id == at_peer.id:
+            beside[code] = shown(there, at_peer)
     return above, beside
 
 

@@ -665,7 +665,7 @@ async def test_currencies_of_parents(game: Game) -> None:
     assert (await client.call("virtualCurrency", "GET_PARENT_VC", **top)) == {"currencyMap": stars}
     own = await client.call("virtualCurrency", "GET_PLAYER_VC")
     assert own["parentCurrency"] == {"Master": given["currencyMap"], "Top": stars}
-    assert (await client.call("playerState", "READ"))["parentCurrency"] == {"Master": given["currencyMap"]}
+    assert (await client.call("playerState", "READ"))["parentCurrency"] == own["parentCurrency"]
     taken = await server.call("virtualCurrency", "REVOKE_PARENT_VC", child, vcId="gems", vcAmount=10)
     assert taken["currencyMap"]["gems"]["balance"] == -1
     assert await server.call("virtualCurrency", "RESET_PARENT_VC", child, levelName="Master") is None
@@ -673,6 +673,56 @@ async def test_currencies_of_parents(game: Game) -> None:
     assert one == {"currencyMap": {"gems": counts()}}
     types = await server.call("virtualCurrency", "SYS_GET_PARENT_CURRENCY_TYPES")
     assert types == {"parentCurrencies": {"Master": ["gems"], "Top": ["stars"]}}
+
+
+async def test_a_state_tells_of_all_levels_whatever_was_given_there(game: Game) -> None:
+    root = game.client(ROOT, KEYS[ROOT])
+    top = (await root.log_in())["profileId"]
+    master = await to_child(root, gameId=MASTER)
+    assert (master["parentProfileId"], master["parentCurrency"]) == (top, {"Top": {"stars": counts()}})
+    child = await to_child(root)
+    nothing = {"Master": {"gems": counts()}, "Top": {"stars": counts()}}
+    assert (child["parentProfileId"], child["parentCurrency"]) == (master["profileId"], nothing)
+    for state in (
+        await root.call("playerState", "READ"),
+        await root.call("virtualCurrency", "GET_PLAYER_VC"),
+    ):
+        assert state["parentCurrency"] == nothing
+    change = {"vcId": "stars", "vcAmount": 5, "levelName": "Top"}
+    await game.server.call("virtualCurrency", "AWARD_PARENT_VC", child["profileId"], **change)
+    await to_parent(root)
+    again = await to_child(root, profileId=child["profileId"], forceCreate=False)
+    assert again["parentCurrency"] == nothing | {"Top": {"stars": counts(awarded=5, balance=5)}}
+
+
+async def test_a_login_tells_of_a_fresh_parent_and_of_peers(game: Game) -> None:
+    client, device = game.client(), game.unique("device")
+    alone = await client.log_in(external_id=device)
+    assert (alone["parentProfileId"], alone["parentCurrency"], alone["peerCurrency"]) == (None, {}, {})
+    attached = await client.call("identity", "ATTACH_PARENT_WITH_IDENTITY", **identity(game.unique("ada")))
+    await client.call("identity", "ATTACH_PEER_PROFILE", peer="arcade", **identity(game.unique("ada")))
+    login = await client.log_in(external_id=device, profileId=alone["profileId"])
+    assert login["parentProfileId"] == attached["profileId"]
+    assert login["parentCurrency"] == {"Master": {"gems": counts()}}
+    assert (list(login["peerProfileIds"]), login["peerCurrency"]) == (
+        ["arcade"],
+        {"arcade": {"tickets": counts()}},
+    )
+
+
+async def test_a_link_to_an_app_that_is_no_longer_the_parent_tells_of_nothing(
+    game: Game, apps_folder: Path
+) -> None:
+    client = await game.player()
+    await client.call("identity", "ATTACH_PARENT_WITH_IDENTITY", **identity(game.unique("ada")))
+    file = apps_folder / "test" / "app.toml"
+    file.write_text(file.read_text().replace(f'app = "{MASTER}"', f'app = "{ROOT}"'))
+    apps = load_apps(apps_folder, game.server_app.registry.sections())
+    assert not apps.problems
+    game.apps.replace(apps)
+    state = await client.call("playerState", "READ")
+    assert (state["parentProfileId"], state["parentCurrency"]) == (None, {})
+    assert (await client.call("virtualCurrency", "GET_PLAYER_VC"))["parentCurrency"] == {}
 
 
 async def test_currencies_of_peers(game: Game) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta, field
@@ -22,8 +22,9 @@ from sqlalchemy import (
 
 from gameserver.apps import Declares, Refers, Settings
 from gameserver.apps.fields import Name
+from gameserver.apps.relations import LEVELS_MAX
 from gameserver.players.lifecycle import PlayerTable
-from gameserver.players.profile_links import profile_links
+from gameserver.players.profile_links import PARENT, profile_links
 from gameserver.players.profiles import players
 from gameserver.players.states import Balance
 from gameserver.storage import Transaction, excluded, insert_row, json_rows, metadata, upsert
@@ -172,15 +173,32 @@ def from_state(stored: str | None) -> dict[str, Balance]:
     }
 
 
-def from_links(stored: str | None) -> dict[str, tuple[str, dict[str, Balance]]]:
-    """Return the profiles and balances in a value of the column `LINKED_STATE`, by the name of the link."""
-    found: dict[str, tuple[str, dict[str, Balance]]] = {}
-    for name, target, currency, *counts in sorted(_read_linked(stored) if stored is not None else []):
-        balances = found.setdefault(name, (target, {}))[1]
+class Relative(NamedTuple):
+    """A profile of the player in another app, and what they own there."""
+
+    app_id: str
+    profile_id: str
+    balances: dict[str, Balance]
+
+
+def from_links(stored: str | None) -> dict[tuple[str, int], Relative]:
+    """Return the profiles that a value of the column `LINKED_STATE` holds.
+
+    By the name of the link and the number of links that lead there: `(PARENT, 2)` is the parent's parent.
+    """
+    found: dict[tuple[str, int], Relative] = {}
+    for name, links, app_id, target, currency, *counts in sorted(_read_linked(stored) if stored else []):
+        there = found.setdefault((name, links), Relative(app_id, target, {}))
         if currency is not None:
             counted = {key: count or 0 for key, count in zip(_COUNTERS, counts, strict=True)}
-            balances[currency] = Balance(**counted)
+            there.balances[currency] = Balance(**counted)
     return found
+
+
+async def elsewhere(tx: Transaction, app_id: str, profile_id: str) -> dict[tuple[str, int], Relative]:
+    """Return a player's profiles in other apps, as `from_links` does; none for no such player."""
+    row = await tx.one(_READ_LINKED, profile=profile_id, app=app_id)
+    return from_links(row[0] if row is not None else None)
 
 
 async def merge(tx: Transaction, profile_id: str, target: str, now_ms: int) -> None:
@@ -339,21 +357,46 @@ async def _enter(
     )
 
 
-# The same of the player's profiles in other apps; a profile without balances is one row without currency.
+# The same of the player's profiles in other apps: parent and peers, the parent's parent and so on. A profile
+# without balances is one row without currency.
+_up = profile_links.alias("up")
+_there = players.alias("there")
+_chain = (
+    select(profile_links.c.name, profile_links.c.target_id, literal(1).label("links"))
+    .where(profile_links.c.profile_id == players.c.profile_id)
+    .correlate(players)
+    .cte("chain", recursive=True, nesting=True)
+)
+_chain = _chain.union_all(
+    select(_up.c.name, _up.c.target_id, _chain.c.links + 1).where(
+        _up.c.profile_id == _chain.c.target_id,
+        _up.c.name == PARENT,
+        _chain.c.name == PARENT,
+        _chain.c.links < LEVELS_MAX,
+    )
+)
 LINKED_STATE = (
     select(
         json_rows(
-            profile_links.c.name,
-            profile_links.c.target_id,
+            _chain.c.name,
+            _chain.c.links,
+            _there.c.app_id,
+            _chain.c.target_id,
             wallets.c.currency,
             *(wallets.c[name] for name in _COUNTERS),
         )
     )
-    .select_from(profile_links.outerjoin(wallets, wallets.c.profile_id == profile_links.c.target_id))
-    .where(profile_links.c.profile_id == players.c.profile_id)
+    .select_from(
+        _chain.join(_there, _there.c.profile_id == _chain.c.target_id).outerjoin(
+            wallets, wallets.c.profile_id == _chain.c.target_id
+        )
+    )
     .correlate(players)
     .scalar_subquery()
     .label("relatives")
 )
-_Linked = tuple[str, str, str | None, int | None, int | None, int | None, int | None, int | None]
+_READ_LINKED = select(LINKED_STATE).where(
+    players.c.profile_id == bindparam("profile"), players.c.app_id == bindparam("app")
+)
+_Linked = tuple[str, int, str, str, str | None, int | None, int | None, int | None, int | None, int | None]
 _read_linked = msgspec.json.Decoder(list[_Linked]).decode

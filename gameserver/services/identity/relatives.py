@@ -116,7 +116,9 @@ async def switch_to_child(ctx: Context, request: SwitchToChild) -> ChildState:
         player = await _log_in_child(ctx, child, profile_id, request)
     ctx.switch(child, player["profile_id"], player["session_epoch"])
     shape = partial(ChildState, new_user=profile_id is None, switch_to_app_id=child.id)
-    return ctx.core.player_hooks.states.of(child).show(shape, child, player, ctx.now_ms)
+    return ctx.core.player_hooks.states.of(child).show(
+        shape, ctx.core.get(LiveApps), child, player, ctx.now_ms
+    )
 
 
 def _child_app(ctx: Context, app_id: str) -> App:

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from gameserver.apps import is_mail_address
+from gameserver.apps import LiveApps, is_mail_address
 from gameserver.players import identities, links, profiles
 from gameserver.players.accounts import InvalidEmail
 from gameserver.players.links import NoEmailIdentity
@@ -84,7 +84,8 @@ service.keeps(profiles.KEPT)
 @service.operation("READ", tx=Tx.READ)
 async def read(ctx: Context, request: Nothing) -> PlayerState:
     """Read the whole state of the caller: profile, statuses, levels, statistics, currencies."""
-    state = await ctx.core.player_hooks.states.of(ctx.app).read(ctx.tx, ctx.app, ctx.player_id, ctx.now_ms)
+    states, apps = ctx.core.player_hooks.states.of(ctx.app), ctx.core.get(LiveApps)
+    state = await states.read(ctx.tx, apps, ctx.app, ctx.player_id, ctx.now_ms)
     if state is None:
         raise gone()
     return state

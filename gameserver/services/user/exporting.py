@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import field
 
+from gameserver.apps import LiveApps
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.players.states import PlayerState
 from gameserver.rpc import Access, Context, Tx
@@ -160,7 +161,8 @@ async def sys_get_user_export(ctx: Context, request: GetUserExport) -> dict[str,
         kept.pop("entity", None)
         kept.pop("globalEntity", None)
     ctx.reserve_bytes([json.encode_free(kept).decode()])
-    state = await ctx.core.player_hooks.states.of(ctx.app).read(ctx.tx, ctx.app, profile_id, ctx.now_ms)
+    states, apps = ctx.core.player_hooks.states.of(ctx.app), ctx.core.get(LiveApps)
+    state = await states.read(ctx.tx, apps, ctx.app, profile_id, ctx.now_ms)
     if state is None:
         raise unknown()
     tables = {name: rows for service_tables in kept.values() for name, rows in service_tables.items()}

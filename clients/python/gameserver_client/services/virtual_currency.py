@@ -29,8 +29,8 @@ class GetCurrencyReply(TypedDict):
     """Balances; those in parent apps by the name of the level, those in peers by their code."""
 
     currencyMap: dict[str, Balance]
-    parentCurrency: dict[str, Any]
-    peerCurrency: dict[str, Any]
+    parentCurrency: dict[str, dict[str, Balance]]
+    peerCurrency: dict[str, dict[str, Balance]]
 
 
 class VirtualCurrencyService(Service[R]):
