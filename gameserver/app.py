@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gameserver import faces, services
+from gameserver import faces, scripts, services
 from gameserver.apps import LiveApps, load_apps, watch
 from gameserver.frame import Hooks, Lifespans, running
 from gameserver.jobs import Scheduler
@@ -52,7 +52,7 @@ class GameServer:
 
 def registry() -> Registry:
     """Everything that a server offers: its services, its faces and its floors."""
-    return Registry(services.ALL, faces.ALL, FLOORS)
+    return Registry(services.ALL, faces.ALL, FLOORS.below(scripts.FLOOR))
 
 
 @contextlib.asynccontextmanager

@@ -50,6 +50,16 @@ class Floors(NamedTuple):
     lifespans: Sequence[Lifespan] = ()
     subscriptions: Sequence[Subscription] = ()
     jobs: Sequence[Job] = ()
+    sections: Sequence[Section] = ()
+
+    def below(self, others: "Floors") -> "Floors":
+        """Return what both declare; the lifespans of `others` are opened after these."""
+        return Floors(
+            (*self.lifespans, *others.lifespans),
+            (*self.subscriptions, *others.subscriptions),
+            (*self.jobs, *others.jobs),
+            (*self.sections, *others.sections),
+        )
 
 
 NO_FLOORS = Floors()
@@ -69,6 +79,7 @@ class Registry:
             if service.section is not None
         ]
         self._sections += [face.section for face in faces if face.section is not None]
+        self._sections += floors.sections
         self._sections.append((audit.SECTION, audit.AuditSettings, audit.SAMPLE))  # nobody's own
         self._sections.append((quotas.SECTION, quotas.QuotaSettings, quotas.SAMPLE))
         self._sections.append((providers.SECTION, providers.ProviderSettings, providers.SAMPLE))

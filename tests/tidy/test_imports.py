@@ -24,8 +24,9 @@ BELOW = {
     "domain": {"players", "documents", "jobs", "realtime", *_FLOORS},
 }
 BELOW["rpc"] = {"domain", *BELOW["domain"]}
-BELOW["services"] = {"rpc", *BELOW["rpc"]}
-BELOW["faces"] = {"rpc", *BELOW["rpc"]}
+BELOW["scripts"] = {"rpc", *BELOW["rpc"]}
+BELOW["services"] = {"scripts", *BELOW["scripts"]}
+BELOW["faces"] = {"scripts", *BELOW["scripts"]}
 BELOW["admin"] = {"services", "faces", "app", "settings", *BELOW["services"]}
 SEPARATE_INSIDE = {"services", "faces"}  # their modules do not import each other either
 

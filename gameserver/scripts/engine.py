@@ -1,0 +1,487 @@
+"""Runs scripts: a pool of processes, in each of which one script runs at a time.
+
+A script's process has no secret, no network and no file; what it wants, it asks of the `Host` over the pipe,
+one call after the other. A process that dies, hangs or grows is one failed run, and another takes its place.
+"""
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import logging
+import os
+import sys
+from asyncio.subprocess import PIPE
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol, Self, cast
+
+import msgspec
+import quickjs
+
+from gameserver.frame import Parts
+from gameserver.scripts import worker as wire
+from gameserver.scripts.programs import Program
+from gameserver.wire.clock import Clock
+
+log = logging.getLogger(__name__)
+
+STDERR = 2
+START_SECONDS = 20.0
+PROGRAMS_KEPT = 200
+FRAME_BYTES_MAX = 8 * 1024 * 1024
+COMPLAINT_BYTES = 2000
+_LIBRARIES = Path(quickjs.__file__).parents[1]
+_COMMAND = (sys.executable, "-I", "-S", str(Path(wire.__file__)), str(_LIBRARIES))
+_ENVIRONMENT = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}  # Windows needs it
+_ROOT = Path(sys.executable).anchor or "/"
+
+DEPTH_MAX = 8
+"""Scripts that run because another waits for them, one below the other."""
+
+
+class Failure(StrEnum):
+    """Why a run has no result."""
+
+    THROWN = "thrown"  # by the script
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    KILLED = "killed"  # its process ended
+    UNSETTLED = "unsettled"  # the result is a promise that nothing will settle
+    NOT_JSON = "not_json"  # the result has no form in JSON: it contains itself, or a BigInt
+    TOO_LARGE = "too_large"  # the result
+    TOO_MANY_CALLS = "too_many_calls"
+    TOO_DEEP = "too_deep"  # scripts that call scripts
+    BROKEN = "broken"  # the script cannot be read as JavaScript
+    BUSY = "busy"  # it did not begin: too many run, or wait
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended: with a value, or with a failure."""
+
+    value: bytes = b"null"
+    """JSON."""
+    failure: Failure | None = None
+    message: str = ""
+    """What happened, for the author of the script: with its file, line and column where they are known."""
+    drawn: bytes = b""
+    """What the script took of time and chance after its last call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a call gives back to the script: a value, or an error that the call throws there."""
+
+    value: bytes = b"null"
+    """JSON."""
+    thrown: str | None = None
+    """The message of the error."""
+    draws: bytes | None = None
+    """In a repeated run: what the script took of time and chance after this call, the first time. None: the
+    first time did not get further; it takes what there is."""
+
+
+class Host(Protocol):
+    """What a run may ask of the server."""
+
+    async def call(self, name: str, args: bytes, session: bytes, drawn: bytes) -> Reply:
+        """Do what the script asks for, and answer.
+
+        `name` is `entity.createEntity`, service and method of a proxy, or `bridge.getProfileId`, as the
+        surface spells them. `args` is a JSON list. `session` is the JSON of what the script asked the proxy
+        with, empty when it did without one. `drawn` is what the script took of time and chance since the
+        call before, for a second run (see `Reply.draws`). All of it is untrusted. The call is cancelled when
+        the run's time is over, or its caller gone.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """What a run may take. Where a limit is passed, the run fails."""
+
+    seconds: float = 10.0
+    """From its beginning to its end, the calls included; the wait for a process aside."""
+    memory_bytes: int = 32 * 1024 * 1024
+    calls: int = 1000
+    argument_bytes: int = 1024 * 1024
+    """Of one call. What is longer throws an error in the script."""
+    result_bytes: int = 1024 * 1024
+    runs_per_app: int = 64
+    """That run or wait at once; of a player below."""
+    runs_per_player: int = 4
+    wait_seconds: float = 5.0
+    """For a process."""
+
+
+class Surface:
+    """The names that scripts can use: the functions of `bridge`, and the methods of its proxies.
+
+    `functions` are called as `bridge.NAME`; `proxies` name for each getter of `bridge` the service that goes
+    before its methods in the name of a call, and the methods. Scripts may write all names in any case.
+    """
+
+    def __init__(self, functions: list[str], proxies: dict[str, tuple[str, list[str]]]) -> None:
+        self.table = msgspec.json.encode({"functions": functions, "proxies": proxies})
+        self.key = hashlib.blake2b(self.table, digest_size=12).hexdigest()
+
+
+@dataclass(slots=True)
+class _Place:
+    """A process with the script that runs in it, and how deep that is below the first."""
+
+    worker: "_Worker"
+    depth: int
+
+
+_PLACE: ContextVar[_Place | None] = ContextVar("script", default=None)
+
+
+class Engine:
+    """Runs scripts in processes of their own, which start when they are needed."""
+
+    def __init__(self, clock: Clock, workers: int | None = None) -> None:
+        self._clock = clock
+        self._most = workers or max(4, 2 * (os.cpu_count() or 1))
+        self._all: set[_Worker] = set()
+        self._free: list[_Worker] = []
+        self._taken = 0
+        self._closed = False
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._runs: dict[tuple[str, str], int] = {}
+
+    async def run(
+        self,
+        program: Program,
+        data: bytes,
+        host: Host,
+        surface: Surface,
+        limits: RunLimits,
+        *,
+        player: str = "",
+        draws: bytes | None = None,
+    ) -> Result:
+        """Run a script with `data`, JSON, as its parameters.
+
+        `player` is who counts for the limit of runs of one player; nobody when empty. `draws` is for a
+        repeated run: what the script took of time and chance before its first call, the first time. A script
+        that runs because of a call of another's runs in the same process, and in its time.
+        """
+        if program.problem:
+            return Result(failure=Failure.BROKEN, message=program.problem)
+        outer = _PLACE.get()
+        if outer is not None:
+            if outer.depth >= DEPTH_MAX:
+                message = f"{program.path}: scripts call each other {DEPTH_MAX} deep"
+                return Result(failure=Failure.TOO_DEEP, message=message)
+            async with outer.worker.turn:
+                return await self._run(
+                    outer.worker, program, data, host, surface, limits, draws, outer.depth + 1
+                )
+        keys = [("", program.app_id), *([(program.app_id, player)] if player else [])]
+        for key, most in zip(keys, (limits.runs_per_app, limits.runs_per_player), strict=False):
+            if self._runs.get(key, 0) >= most:
+                whose = "this player" if key[0] else "this app"
+                return Result(failure=Failure.BUSY, message=f"{most} scripts of {whose} run already")
+        for key in keys:
+            self._runs[key] = self._runs.get(key, 0) + 1
+        try:
+            return await self._run_alone(program, data, host, surface, limits, draws)
+        finally:
+            for key in keys:
+                self._runs[key] -= 1
+                if not self._runs[key]:
+                    del self._runs[key]
+
+    async def _run_alone(
+        self,
+        program: Program,
+        data: bytes,
+        host: Host,
+        surface: Surface,
+        limits: RunLimits,
+        draws: bytes | None,
+    ) -> Result:
+        try:
+            worker = await self._take(program.app_id, limits.wait_seconds)
+        except TimeoutError:
+            message = f"no script ended within {limits.wait_seconds} seconds, so that this one could begin"
+            return Result(failure=Failure.BUSY, message=message)
+        except OSError as error:
+            return Result(failure=Failure.KILLED, message=f"no process could be started: {error.strerror}")
+        try:
+            return await self._run(worker, program, data, host, surface, limits, draws, 0)
+        finally:
+            self._give_back(worker)
+
+    async def _run(
+        self,
+        worker: "_Worker",
+        program: Program,
+        data: bytes,
+        host: Host,
+        surface: Surface,
+        limits: RunLimits,
+        draws: bytes | None,
+        depth: int,
+    ) -> Result:
+        done = False
+        token = _PLACE.set(_Place(worker, depth))
+        try:
+            async with asyncio.timeout(limits.seconds):
+                worker.begin(program, data, surface, limits, self._clock.ms(), draws)
+                result = await self._serve(worker, program, host, limits)
+            done = result.failure not in _BEFORE_THE_END
+        except TimeoutError:
+            result = Result(
+                failure=Failure.TIMEOUT,
+                message=f"{program.path}: it ran for longer than {limits.seconds:g} seconds",
+            )
+        except (ConnectionError, ValueError, msgspec.DecodeError):
+            result = Result(failure=Failure.KILLED, message=f"{program.path}: the process that ran it ended")
+        finally:
+            _PLACE.reset(token)
+            if not done:
+                worker.kill()
+        return result
+
+    async def _serve(self, worker: "_Worker", program: Program, host: Host, limits: RunLimits) -> Result:
+        calls = 0
+        while True:
+            kind, parts = await worker.frame()
+            if kind == wire.CALL:
+                name, args, session, drawn = parts
+                calls += 1
+                if calls > limits.calls:
+                    message = f"{program.path}: it made more than {limits.calls} calls"
+                    return Result(failure=Failure.TOO_MANY_CALLS, message=message)
+                reply = await host.call(name.decode(), args, session, drawn)
+                worker.reply(reply)
+            elif kind == wire.DONE:
+                return _result(parts)
+            else:
+                raise ValueError("an unknown frame")
+
+    async def _take(self, app_id: str, seconds: float) -> "_Worker":
+        """Take a process, or wait for one in the line of the app. Raises TimeoutError, OSError."""
+        if self._taken >= self._most:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(app_id, deque()).append(turn)
+            try:
+                async with asyncio.timeout(seconds):
+                    await turn
+            except BaseException:
+                if turn.done() and not turn.cancelled():
+                    self._leave()
+                raise
+        else:
+            self._taken += 1
+        try:
+            while self._free:
+                worker = self._free.pop()
+                if worker.alive:
+                    return worker
+            return await self._start()
+        except BaseException:
+            self._leave()
+            raise
+
+    def _give_back(self, worker: "_Worker") -> None:
+        if worker.alive:
+            self._free.append(worker)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Let the next one take a process: of the app whose turn it is."""
+        while self._waiting:
+            app_id = next(iter(self._waiting))
+            line = self._waiting.pop(app_id)
+            turn = line.popleft()
+            if line:
+                self._waiting[app_id] = line  # behind the others
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._taken -= 1
+
+    async def _start(self) -> "_Worker":
+        worker = await _Worker.start(self._all)
+        if self._closed:
+            worker.kill()
+            raise OSError(errno.ESHUTDOWN, "the server is closing")
+        return worker
+
+    async def close(self) -> None:
+        """End all processes."""
+        self._closed = True
+        workers = list(self._all)
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            await worker.gone.wait()
+
+
+_BEFORE_THE_END = frozenset({Failure.TOO_MANY_CALLS})
+"""Failures that leave the process in the middle of the script."""
+
+
+def _result(parts: list[bytes]) -> Result:
+    failure, said, place, drawn = parts
+    if not failure:
+        return Result(value=said, drawn=drawn)
+    message = said.decode("utf-8", "replace")
+    if place:
+        file, line, column = msgspec.json.decode(place, type=tuple[str, int, int])
+        message = f"{file}:{line}:{column}: {message}"
+    return Result(failure=Failure(failure.decode()), message=message, drawn=drawn)
+
+
+class _Worker(asyncio.SubprocessProtocol):
+    """A process, seen from the server."""
+
+    def __init__(self) -> None:
+        self.alive = True
+        self.turn = asyncio.Lock()  # of the scripts that one call runs, if it runs several at once
+        self.gone = asyncio.Event()
+        self.on_gone: Callable[[Any], None] = _nothing
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._frames = wire.Frames(FRAME_BYTES_MAX)
+        self._reader: asyncio.Future[None] | None = None
+        self._programs: set[str] = set()
+        self._surfaces: set[str] = set()
+        self._complaint = b""
+
+    @classmethod
+    async def start(cls, among: set[Self]) -> Self:
+        """Start a process and wait until it is ready; it is `among` them until it is gone. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        _, worker = await loop.subprocess_exec(
+            cls, *_COMMAND, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=_ENVIRONMENT, cwd=_ROOT
+        )
+        among.add(worker)
+        worker.on_gone = among.discard
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await worker.frame()  # READY
+        except (TimeoutError, ConnectionError, ValueError) as error:
+            worker.kill()
+            log.error("a process of scripts did not start: %s", worker.complaint() or error)  # noqa: TRY400 - see the text
+            raise OSError(errno.ECHILD, "the process that runs scripts did not start") from error
+        except BaseException:
+            worker.kill()
+            raise
+        return worker
+
+    def complaint(self) -> str:
+        """Return the end of what the process has said of its troubles."""
+        return self._complaint.decode("utf-8", "replace")
+
+    def begin(
+        self,
+        program: Program,
+        data: bytes,
+        surface: Surface,
+        limits: RunLimits,
+        ms: int,
+        draws: bytes | None,
+    ) -> None:
+        """Send a script to run; what the process has it is not sent again."""
+        forget = len(self._programs) >= PROGRAMS_KEPT and program.key not in self._programs
+        if forget:
+            self._programs.clear()
+        is_new, has_table = program.key not in self._programs, surface.key in self._surfaces
+        self._programs.add(program.key)
+        self._surfaces.add(surface.key)
+        head = {
+            "program": program.key,
+            "surface": surface.key,
+            "lines": program.lines if is_new else None,
+            "forget": forget,
+            "repeats": draws is not None,
+            "ms": ms,
+            "memory_bytes": limits.memory_bytes,
+            "argument_bytes": limits.argument_bytes,
+            "result_bytes": limits.result_bytes,
+        }
+        text, table = program.text.encode() if is_new else b"", b"" if has_table else surface.table
+        self._send(wire.pack(wire.RUN, msgspec.json.encode(head), data, draws or b"", text, table))
+
+    def reply(self, reply: Reply) -> None:
+        """Answer the call that the process waits for."""
+        thrown = b"" if reply.thrown is None else (reply.thrown or "Error").encode("utf-8", "replace")
+        repeats = b"" if reply.draws is None else b"1"
+        self._send(wire.pack(wire.REPLY, reply.value, thrown, reply.draws or b"", repeats))
+
+    def _send(self, frame: bytes) -> None:
+        if self._transport is None or not self.alive:
+            raise ConnectionResetError("the process has ended")
+        cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0)).write(frame)
+
+    async def frame(self) -> wire.Frame:
+        """Wait for the next frame. Raises ConnectionError when none will come, ValueError for nonsense."""
+        while (frame := self._frames.take()) is None:
+            if not self.alive:
+                raise ConnectionResetError("the process has ended")
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        return frame
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        self._end()
+        if self._transport is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._transport.kill()
+
+    def _end(self) -> None:
+        self.alive = False
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the process over."""
+        self._transport = cast("asyncio.SubprocessTransport", transport)  # uvloop's is not derived from it
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Gather the frames of its output."""
+        if fd == STDERR:
+            self._complaint = (self._complaint + data)[-COMPLAINT_BYTES:]
+            return
+        self._frames.feed(data)
+        self._wake()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - the base's signature
+        """Note that no more will come."""
+        if fd != STDERR:
+            self._end()
+
+    def process_exited(self) -> None:
+        """Note the end of the process."""
+        self._end()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the base's signature
+        """Note that the process is gone, and its pipes are closed."""
+        if self._transport is not None:
+            self._transport.close()
+        self.gone.set()
+        self.on_gone(self)
+
+
+def _nothing(_: object) -> None: ...
+
+
+@contextlib.asynccontextmanager
+async def lifespan(parts: Parts) -> AsyncIterator[Engine]:
+    """The engine of one server."""
+    engine = Engine(parts.get(Clock))
+    try:
+        yield engine
+    finally:
+        await engine.close()

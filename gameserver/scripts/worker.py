@@ -1,0 +1,399 @@
+"""The process that runs scripts. It knows nothing but what it is sent, and can reach nothing but the pipe.
+
+It is started as a file, without the rest of the server: `python -I -S worker.py FOLDER-OF-LIBRARIES`. Both
+sides speak in frames: a length, a kind, and parts of bytes. What comes from here is untrusted; the server
+checks it.
+"""
+
+import contextlib
+import json
+import os
+import re
+import struct
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.append(sys.argv[1])  # where the engine is; nothing else is to be found
+import quickjs
+
+Frame = tuple[bytes, list[bytes]]
+"""A kind, and its parts."""
+
+RUN, REPLY = b"R", b"A"  # what the server sends: run a script, what a call returned
+CALL, DONE, READY = b"C", b"D", b"I"  # what the worker sends
+
+_LENGTH = struct.Struct("<I")
+
+
+def pack(kind: bytes, *parts: bytes) -> bytes:
+    """Make a frame."""
+    body = [kind]
+    for part in parts:
+        body += (_LENGTH.pack(len(part)), part)
+    joined = b"".join(body)
+    return _LENGTH.pack(len(joined)) + joined
+
+
+def unpack(body: bytes | memoryview) -> Frame:
+    """Take a frame apart, its length aside. Raises ValueError for what is no frame."""
+    at, parts = 1, []
+    while at < len(body):
+        if at + 4 > len(body):
+            raise ValueError("a frame ends within a length")
+        (size,) = _LENGTH.unpack_from(body, at)
+        at += 4 + size
+        if at > len(body):
+            raise ValueError("a frame ends within a part")
+        parts.append(bytes(body[at - size : at]))
+    return bytes(body[:1]), parts
+
+
+class Frames:
+    """Takes frames out of bytes as they come."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Take what came."""
+        self._buffer += data
+
+    def take(self) -> Frame | None:
+        """Return the next frame, or None while it is not whole. Raises ValueError for what is no frame."""
+        buffer = self._buffer
+        if len(buffer) < _LENGTH.size:
+            return None
+        end = _LENGTH.size + _LENGTH.unpack_from(buffer)[0]
+        if end > self.bytes_max:
+            raise ValueError(f"a frame has more than {self.bytes_max} bytes")
+        if len(buffer) < end:
+            return None
+        frame = unpack(bytes(buffer[_LENGTH.size : end]))
+        del buffer[:end]
+        return frame
+
+
+# Time and chance
+
+
+class Draws:
+    """What a run takes of time and chance, in a form that a second run can be given.
+
+    Each stretch between two calls has a list of its own: the seed, if it began to throw dice there, or 0;
+    then pairs `n, ms`: the clock was read n more times before it had gone on by ms. A clock that is read
+    all the time goes on in steps that grow, so that the list stays short.
+    """
+
+    CHANGES = 256  # of the clock in one stretch, before its steps double
+
+    def __init__(self, start_ms: int, given: bytes | None) -> None:
+        self.ms = 0
+        self.random: Random | None = None
+        self._ahead = start_ms - _monotonic_ms()
+        self.begin(given)
+
+    def begin(self, given: bytes | None) -> None:
+        """Begin a stretch, with what it was given the first time; None: there was no first time."""
+        self._given: list[Any] | None = None if given is None else json.loads(given or b"[0]")
+        self._drawn: list[Any] = [0] if self._given is None else self._given
+        self._at = 1
+        self._reads = 0
+
+    def now(self) -> int:
+        """Return the milliseconds since 1970."""
+        self._reads += 1
+        if self._given is not None:
+            if self._at < len(self._given) and self._reads > self._given[self._at]:
+                self.ms += self._given[self._at + 1]
+                self._at += 2
+                self._reads = 1
+            return self.ms
+        passed = self._ahead + _monotonic_ms() - self.ms
+        if passed >= 1 << (len(self._drawn) // 2 // self.CHANGES):
+            self._drawn += (self._reads - 1, passed)
+            self.ms += passed
+            self._reads = 1  # this one sees the new time
+        return self.ms
+
+    def chance(self) -> float:
+        """Return a number from 0 up to 1."""
+        if self.random is None:
+            self._drawn[0] = self._drawn[0] or os.urandom(8).hex()
+            self.random = Random(self._drawn[0])  # noqa: S311 - a game's dice; ids and keys come from the server
+        return self.random.random()
+
+    def drawn(self) -> bytes:
+        """Return what this stretch took; nothing when it took nothing."""
+        if self._drawn == [0]:
+            return b""
+        return json.dumps(self._drawn, separators=(",", ":")).encode()
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+# The bridge: which names there are
+
+
+class Surface:
+    """The names of the bridge, found in any case of letters."""
+
+    def __init__(self, table: bytes) -> None:
+        told = json.loads(table)
+        self._getters: dict[str, tuple[int, str]] = {
+            f"bridge.{n}".lower(): (0, f"bridge.{n}") for n in told["functions"]
+        }
+        self._methods: dict[str, dict[str, str]] = {}
+        for getter, (service, methods) in told["proxies"].items():
+            self._getters[f"bridge.{getter}".lower()] = (1, service)
+            self._methods.setdefault(service, {}).update((m.lower(), f"{service}.{m}") for m in methods)
+
+    def getter(self, name: str) -> str:
+        """Return, as JSON, whether a name of `bridge` gives a proxy, and of what, or else what it calls."""
+        found = self._getters.get(f"bridge.{name}".lower())
+        if found is None:
+            raise LookupError(f"bridge.{name}: the bridge has no such function")
+        return json.dumps(found)
+
+    def method(self, service: str, name: str) -> str:
+        """Return, as JSON, what a method of a proxy calls."""
+        found = self._methods[service].get(name.lower())
+        if found is None:
+            raise LookupError(f"{service}.{name}: the proxy has no such method")
+        return json.dumps(found)
+
+
+# Programs
+
+
+class Program:
+    """A script's text as it is run, and where its lines come from."""
+
+    def __init__(self, text: str, lines: list[tuple[int, str, int]]) -> None:
+        # Line 1 is that of the prelude. Behind a statement, "use strict" is no directive.
+        self.text = f"void 0;\n{text}"
+        self.lines = lines  # [first line, file, line there]
+
+    def place(self, stack: str) -> tuple[str, int, int]:
+        """Find the author's file, line and column at the top of a stack."""
+        for found in _FRAME.finditer(stack):
+            line, column = int(found[1]), int(found[2])
+            if line > 1:
+                return self.where(line - 1, column)
+        raise LookupError("no line of the script is on the stack")
+
+    def where(self, line: int, column: int) -> tuple[str, int, int]:
+        """Find the author's file, line and column of a line of the text."""
+        first, file, there = next(one for one in reversed(self.lines) if one[0] <= line)
+        return file, there + line - first, column
+
+
+_FRAME = re.compile(r"<input>:(\d+):(\d+)")
+
+
+# Running
+
+
+class Pipe:
+    """The way to the server."""
+
+    def __init__(self, receive: Callable[[int], bytes], send: Callable[[memoryview], int]) -> None:
+        self._receive = receive
+        self._send = send
+        self._frames = Frames(1 << 31)
+
+    def read(self) -> Frame:
+        """Wait for a frame. Raises EOFError when the server has gone."""
+        while True:
+            frame = self._frames.take()
+            if frame is not None:
+                return frame
+            chunk = self._receive(1 << 18)
+            if not chunk:
+                raise EOFError
+            self._frames.feed(chunk)
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame."""
+        view = memoryview(frame)
+        while view:
+            view = view[self._send(view) :]
+
+
+class Worker:
+    """Runs one script after another; while one waits for a call, another may run that the call began."""
+
+    def __init__(self, pipe: Pipe, prelude: str) -> None:
+        self.pipe = pipe
+        self.prelude = prelude
+        self.programs: dict[str, Program] = {}
+        self.surfaces: dict[str, Surface] = {}
+        self.running: list[Run] = []
+
+    def serve(self) -> None:
+        """Run what comes, until the server goes."""
+        while True:
+            realm = self.fresh()  # for the next script, while nobody waits
+            kind, parts = self.pipe.read()
+            self.run(kind, parts, realm)
+
+    def fresh(self) -> "Realm":
+        """Make a context in which no script was ever run."""
+        context = quickjs.Context()
+        context.add_callable("__ask", self.ask)
+        return context, context.eval(self.prelude)
+
+    def run(self, kind: bytes, parts: list[bytes], realm: "Realm") -> None:
+        """Run a script and tell its result."""
+        if kind != RUN:
+            raise ValueError(f"expected a script to run, got {kind!r}")
+        head, data, draws, text, table = parts
+        told = json.loads(head)
+        if told["forget"]:
+            self.programs.clear()
+        if told["lines"] is not None:
+            self.programs[told["program"]] = Program(text.decode(), told["lines"])
+        if told["surface"] not in self.surfaces:
+            self.surfaces[told["surface"]] = Surface(table)
+        program, surface = self.programs[told["program"]], self.surfaces[told["surface"]]
+        given = draws if told["repeats"] else None
+        run = Run(realm, program, surface, Draws(told["ms"], given), told["argument_bytes"])
+        self.running.append(run)
+        try:
+            frame = run.run(data.decode(), told["memory_bytes"], told["result_bytes"])
+        finally:
+            self.running.pop()
+        self.pipe.write(frame)
+
+    def ask(self, kind: str, text: str = "", more: str = "", session: str = "") -> Any:
+        """Answer what the prelude asks. Raises nothing: that would end the process."""
+        run = self.running[-1]
+        if kind == "now":
+            return float(run.draws.now())  # whole numbers arrive there in 32 bits
+        if kind == "random":
+            return run.draws.chance()
+        try:
+            return run.context.parse_json(f"[0,{self._answer(run, kind, text, more, session)}]")
+        except LookupError as error:
+            return run.context.parse_json(f"[1,{json.dumps(error.args[0])}]")
+
+    def _answer(self, run: "Run", kind: str, text: str, more: str, session: str) -> str:
+        if kind == "getter":
+            return run.surface.getter(json.loads(text))
+        if kind == "method":
+            return run.surface.method(text, json.loads(more))
+        if kind == "place":
+            return json.dumps(run.program.place(json.loads(text)))
+        return self._call(run, text, more, session)
+
+    def _call(self, run: "Run", name: str, args: str, session: str) -> str:
+        if len(args) + len(session) > run.argument_bytes:
+            raise LookupError(f"{name}: the arguments are longer than {run.argument_bytes} characters")
+        drawn = run.draws.drawn()
+        self.pipe.write(pack(CALL, name.encode(), args.encode(), session.encode(), drawn))
+        while True:
+            kind, parts = self.pipe.read()
+            if kind == REPLY:
+                break
+            self.run(kind, parts, self.fresh())  # a script that the call runs
+        value, thrown, draws, repeats = parts
+        run.draws.begin(draws if repeats else None)
+        if thrown:
+            raise LookupError(thrown.decode())
+        return value.decode()
+
+
+Realm = tuple[quickjs.Context, Any]
+"""A context, and the function of the prelude that runs a script there, and then ends the run."""
+
+
+class Run:
+    """One run of a script, in a context of its own."""
+
+    def __init__(
+        self, realm: Realm, program: Program, surface: Surface, draws: Draws, argument_bytes: int
+    ) -> None:
+        self.context, self.boot = realm
+        self.program = program
+        self.surface = surface
+        self.draws = draws
+        self.argument_bytes = argument_bytes
+
+    def run(self, data: str, memory_bytes: int, result_bytes: int) -> bytes:
+        """Run the script; returns the frame with its result."""
+        context = self.context
+        context.set_memory_limit(memory_bytes)
+        try:
+            failed = self.boot(self.program.text, context.parse_json(data))
+            while context.execute_pending_job():
+                pass
+            result = failed or self.boot()
+        except (
+            quickjs.JSException
+        ) as error:  # what the prelude could not catch: there was no memory left for it
+            result = "!" + json.dumps(["memory", str(error).partition("\n")[0], ""])
+        if result[0] == "!":
+            kind, message, stack = json.loads(result[1:])
+            return self._failed(kind, message, stack)
+        value = result.encode()
+        if len(value) > result_bytes:
+            return self._failed(
+                "too_large", f"the result has {len(value)} bytes; {result_bytes} are allowed", ""
+            )
+        return pack(DONE, b"", value, b"", self.draws.drawn())
+
+    def _failed(self, kind: str, message: str, stack: str) -> bytes:
+        if kind == "thrown" and message == OUT_OF_MEMORY:
+            kind = "memory"
+        try:
+            place = json.dumps(self.program.place(stack)).encode()
+        except LookupError:
+            place = b""
+        return pack(DONE, kind.encode(), message.encode("utf-8", "replace"), place, self.draws.drawn())
+
+
+OUT_OF_MEMORY = "InternalError: out of memory"
+
+
+# The process
+
+
+def main() -> None:
+    """Serve the pipe that is this process's standard input and output."""
+    folder = Path(__file__).parent
+    lines = (folder / "prelude.js").read_text("utf-8").splitlines()
+    prelude = " ".join(line.strip() for line in lines if not line.lstrip().startswith("//"))
+    receive, send = _own_pipe()
+    worker = Worker(Pipe(receive, send), prelude)
+    worker.fresh()  # all that is ever loaded from files is there now
+    sys.stdin = sys.stdout = sys.stderr = None  # nothing prints into the pipe
+    send(pack(READY))
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        worker.serve()
+
+
+def _own_pipe() -> tuple[Callable[[int], bytes], Callable[[Any], int]]:
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415 - there only
+
+        msvcrt.setmode(0, os.O_BINARY)
+        msvcrt.setmode(1, os.O_BINARY)
+
+    def receive(most: int) -> bytes:
+        return os.read(0, most)
+
+    def send(frame: Any) -> int:
+        return os.write(1, frame)
+
+    return receive, send
+
+
+if __name__ == "__main__":
+    main()
