@@ -7,7 +7,7 @@ a no-op, measured before and after the packets of a set-up. Bare asyncpg with on
 too. PostgreSQL counts its rows before each measurement, as it does by itself once a minute: without, its plans are
 chance. Then the same at a thousand to a million rows: `growth`; and what open sessions cost: `sessions`.
 
-Writes results.json and growth.svg beside this file, and the tables of README.md; --dry writes nothing. --only and
+Writes results.json beside this file, and tables and picture of docs/benchmarks.md; --dry writes nothing. --only and
 --setup measure a part, and write none of these. To compare two versions:
 
   python -m tests.benchmarks.run --only no-op,write --save before.json
@@ -42,7 +42,7 @@ from tests.benchmarks.sessions import SIZES as SESSION_SIZES
 from tests.benchmarks.tables import HEAD, SETUPS, compared, line, table
 
 HERE = Path(__file__).parent
-README = HERE.parents[1] / "README.md"
+PAGE = HERE.parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- figures of the benchmark -->\n", "<!-- end of the figures -->\n"
 IDS_APART = 1_000_000
 COMPLAINTS_MAX = 10
@@ -221,11 +221,11 @@ def pick(words: list[str]) -> list[Case]:
     return [case for case in every if not wanted or any(word in case.name for word in wanted)]
 
 
-def report(measured: dict[str, Measured], scale: Scale, folder: Path, readme: Path) -> None:
-    """Write results.json and growth.svg, and put the tables between the marks of the page."""
+def report(measured: dict[str, Measured], scale: Scale, folder: Path, page: Path) -> None:
+    """Write results.json, put the tables between the marks of the page, and the picture beside it."""
     figures.save(folder / "results.json", measured, asdict(scale))
     panels = {SETUPS[setup]: each.growth for setup, each in measured.items()}
-    (folder / "growth.svg").write_text(growth.picture(list(scale.sizes), panels))
+    page.with_name("growth.svg").write_text(growth.picture(list(scale.sizes), panels))
     on = machine()
     words = (
         f"Load, server and databases shared {on['processors']} processors and {on['memory_gib']} GiB "
@@ -233,13 +233,13 @@ def report(measured: dict[str, Measured], scale: Scale, folder: Path, readme: Pa
         'tells; "of ten, each": the floors of each message in a packet of ten. Bold takes more than is wanted. '
         "Packets/s and latencies are those of one message.\n\n"
     )
-    page = readme.read_text()
-    head, found, rest = page.partition(BEGIN)
+    text = page.read_text()
+    head, found, rest = text.partition(BEGIN)
     _, ended, tail = rest.partition(END)
     if not (found and ended):
-        raise SystemExit(f"{readme.name} has no place for the figures")
+        raise SystemExit(f"{page.name} has no place for the figures")
     tables = "\n".join(table(setup, each) for setup, each in measured.items())
-    readme.write_text(f"{head}{BEGIN}\n{words}{tables}\n{END}{tail}")
+    page.write_text(f"{head}{BEGIN}\n{words}{tables}\n{END}{tail}")
 
 
 def write(text: str) -> None:
@@ -281,7 +281,7 @@ def main(words: list[str] | None = None) -> int:
         if options.save:
             figures.save(options.save, measured, asdict(scale))
         if whole and not options.dry:
-            report(measured, scale, HERE, README)
+            report(measured, scale, HERE, PAGE)
     for setup, each in measured.items():
         write(f"\n{table(setup, each)}")
     if before is not None:

@@ -60,7 +60,7 @@ def test_every_packet_is_answered_and_told_of(tmp_path: Path) -> None:
     assert set(measured.growth) == {FLOOR, *growth.NAMES}
     assert all(len(curve) == len(SCALE.sizes) for curve in measured.growth.values())
 
-    page = tmp_path / "README.md"
+    page = tmp_path / "benchmarks.md"
     page.write_text(f"before\n{BEGIN}stale\n{END}after\n")
     report({setup: measured}, SCALE, tmp_path, page)
     assert page.read_text().startswith(f"before\n{BEGIN}")

@@ -201,13 +201,11 @@ def test_a_page_of_another_origin_logs_nobody_out(browser: Browser, server_url: 
     assert browser.status(f"{server_url}/v1/me") == 401
 
 
-def test_the_recipe_of_the_readme_with_curl(
-    tmp_path: Path, services: dict[str, str], migrated: object
-) -> None:
+def test_the_recipe_of_the_docs_with_curl(tmp_path: Path, services: dict[str, str], migrated: object) -> None:
     if shutil.which("curl") is None:
         missing("curl")
-    _, _, section = (ROOT / "README.md").read_text("utf-8").partition("## Web endpoints")
-    toml, script = (section.split(f"```{kind}\n")[1].split("```")[0] for kind in ("toml", "sh"))
+    page = (ROOT / "docs" / "web-endpoints.md").read_text("utf-8")
+    toml, script = (page.split(f"```{kind}\n")[1].split("```")[0] for kind in ("toml", "sh"))
     (tmp_path / "apps" / "test").mkdir(parents=True)
     (tmp_path / "apps" / "test" / "app.toml").write_text(_of_its_own(APP_TOML + toml))
     options = [part for name, url in services.items() for part in (f"--{name}", url)]

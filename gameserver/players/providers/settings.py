@@ -14,7 +14,7 @@ from gameserver.players.proofs import PROOFS, Proof
 SECTION = "providers"
 SAMPLE = """\
 # Platforms that vouch for players; a login type works once its table is here. Where the values are found:
-# README.md, "Logins through platforms". Every secret may stand in an environment variable instead.
+# docs/platform-logins.md. Every secret may stand in an environment variable instead.
 [providers]
 # A platform that is slower counts as away.
 #timeout_seconds = 5.0
