@@ -15,6 +15,7 @@ class TournamentOver(NamedTuple):
 
     `member_ids` took part: players, or groups on a board of groups. `push_id` is the push template to use,
     `mail` are mail templates by language; none unless the tournament wants its end to be pushed or mailed.
+    `now_ms` is when they are told.
     """
 
     app_id: str
@@ -25,6 +26,7 @@ class TournamentOver(NamedTuple):
     member_ids: Sequence[str]
     push_id: int | None
     mail: Mapping[str, str]
+    now_ms: int
 
 
 OverHook = Callable[[Transaction, TournamentOver], Awaitable[Collection[str]]]

@@ -41,6 +41,10 @@ SAMPLE = """\
 #global_entity_bytes = 16777216
 # Leaderboards that the scores of one player may make in a day.
 #boards_per_day = 100
+# Events that wait for a player, how many bytes they may come to, and events that a player sends in a minute.
+#events = 500
+#event_bytes = 1048576
+#events_per_minute = 120
 # Logins of one network address in a minute, new players of one in an hour, and logins in one packet. All
 # players behind a proxy that --proxies does not name have one address.
 #logins_per_address = 3000
@@ -89,6 +93,13 @@ class QuotaSettings(Settings, kw_only=True):
     boards_per_day: Annotated[
         Number, Meta(description="Leaderboards that the scores of one player may make in a day.")
     ] = 100
+    events: Annotated[Number, Meta(description="Events that may wait for a player.")] = 500
+    event_bytes: Annotated[
+        Number, Meta(description="Bytes that the data of the events of a player may come to, as stored.")
+    ] = 1 << 20
+    events_per_minute: Annotated[
+        Number, Meta(description="Events that a player may send in a minute, one to each receiver.")
+    ] = 120
     logins_per_address: Annotated[
         int, Meta(ge=1, le=2**53, description="Logins of one network address in a minute.")
     ] = 3000
@@ -176,7 +187,14 @@ class Quotas:
         most = app.section(QuotaSettings).boards_per_day
         self._count(app, "boards_per_day", profile_id, most, DAY, now_ms)
 
-    def _count(self, app: App, name: str, who: str, most: int, seconds: int, now_ms: int) -> None:
+    def send_events(self, app: App, profile_id: str, count: int, now_ms: int) -> None:
+        """Count events that a player sends. Raises `RateLimited`."""
+        most = app.section(QuotaSettings).events_per_minute
+        self._count(app, "events_per_minute", profile_id, most, MINUTE, now_ms, count)
+
+    def _count(
+        self, app: App, name: str, who: str, most: int, seconds: int, now_ms: int, cost: int = 1
+    ) -> None:
         if not who:  # no address is known: nobody to count for
             return
         key = (app.id, name, who)
@@ -186,10 +204,10 @@ class Quotas:
                 self._windows = {k: v for k, v in self._windows.items() if v[0] > now_ms}
                 self._sweep_at = 2 * max(WINDOWS_SWEPT, len(self._windows))
             until, count = now_ms + seconds * 1000, 0
-        self._windows[key] = until, count + 1
-        if count == most:  # once in a window
+        self._windows[key] = until, count + cost
+        if count <= most < count + cost:  # once in a window
             log.warning("quota_reached", app=app.id, quota=name, limit=most)
-        if count >= most:
+        if count + cost > most:
             raise RateLimited(f"the app allows {most} in {_words(seconds)} ({name}); try again later")
 
     # What is kept

@@ -51,6 +51,17 @@ class LoginRewards(msgspec.Struct, rename="camel", frozen=True):
     currency: dict[str, Balance] = field(default_factory=dict)
 
 
+class PlayerEvent(Reply):
+    """An event that waits for a player. `from_player_id` is empty where the system has sent it."""
+
+    ev_id: str
+    event_type: str
+    from_player_id: str
+    to_player_id: str
+    created_at: int
+    event_data: FreeValue
+
+
 class PlayerState(Reply, kw_only=True):
     """A player's whole state. Times are ms since 1970."""
 
@@ -68,8 +79,8 @@ class PlayerState(Reply, kw_only=True):
     peer_profile_ids: dict[str, str] = field(default_factory=dict)
     parent_currency: dict[str, dict[str, Balance]] = field(default_factory=dict)
     peer_currency: dict[str, dict[str, Balance]] = field(default_factory=dict)
-    incoming_events: list[dict[str, Any]] = field(default_factory=list, name="incoming_events")
-    sent_events: list[dict[str, Any]] = field(default_factory=list, name="sent_events")
+    incoming_events: list[PlayerEvent] = field(default_factory=list, name="incoming_events")
+    sent_events: list[PlayerEvent] = field(default_factory=list, name="sent_events")
     rewards: LoginRewards = LoginRewards()
     # What the row of the player holds:
     id: str

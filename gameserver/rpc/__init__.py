@@ -3,7 +3,7 @@
 from gameserver.rpc.caller import SERVER_PROFILE_ID, Caller, Origin
 from gameserver.rpc.context import Context, Core
 from gameserver.rpc.face import Face, Mounted
-from gameserver.rpc.hooks import PLAYER_DELETE, PLAYER_MERGE, PLAYER_RESET, PLAYER_STATE
+from gameserver.rpc.hooks import PACKET_MARKED, PLAYER_DELETE, PLAYER_MERGE, PLAYER_RESET, PLAYER_STATE
 from gameserver.rpc.last import Last
 from gameserver.rpc.packets import Packets
 from gameserver.rpc.registry import Registry, Section
@@ -12,6 +12,7 @@ from gameserver.rpc.runs import Superseded, Waiter
 from gameserver.rpc.service import Access, Operation, Service, Tx
 
 __all__ = [
+    "PACKET_MARKED",
     "PLAYER_DELETE",
     "PLAYER_MERGE",
     "PLAYER_RESET",

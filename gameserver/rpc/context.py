@@ -28,6 +28,7 @@ from gameserver.sessions import (
     Ended,
     Full,
     LoginLimit,
+    Mark,
     NewSession,
     One,
     Selector,
@@ -93,6 +94,7 @@ class Context:
         "is_over",
         "is_retry",
         "is_whole",
+        "mark",
         "now_ms",
         "origin",
         "packet_id",
@@ -117,6 +119,7 @@ class Context:
         self.is_over: Callable[[], bool] | None = None  # whether no further message is to begin
         self.is_retry = False  # the database gave up an earlier try: what is remembered may be old
         self.steps: object | None = None  # the journal of the run; see `steps`
+        self.mark: Mark | None = None  # of the session: something waits for the player
         self.is_whole = False  # the message is all that is committed, and no answer is stored with it
         self.effects = self._no_effects()
         self._tx: Transaction | None = None
@@ -226,7 +229,7 @@ class Context:
         """The effects that are queued, for who adds to one of its own."""
         return self.effects.outbox
 
-    def add_event(self, event: dict[str, Any]) -> None:
+    def add_event(self, event: Any) -> None:
         """Deliver an event to the caller with this very answer."""
         self.effects.events.append(json.encode(event))
 

@@ -162,6 +162,8 @@ class Packets:
         ctx.session = session
         ctx.profile_id = session.profile_id if session.profile_id != SERVER_PROFILE_ID else None
         stepwise = is_stepwise(plan)
+        if not stepwise:  # of whose steps each is a transaction: the next packet tells what waits
+            ctx.mark = admission.mark
         run = self.runs.begin(session, ctx.packet_id, waiter, STEPWISE_SECONDS_MAX if stepwise else None)
         ctx.is_over = run.is_over
         try:

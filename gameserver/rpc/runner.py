@@ -17,6 +17,7 @@ from gameserver.rpc import locks, metrics
 from gameserver.rpc.caller import Caller, Origin
 from gameserver.rpc.context import Context, Core
 from gameserver.rpc.effects import Effects
+from gameserver.rpc.hooks import PACKET_MARKED
 from gameserver.rpc.last import Last
 from gameserver.rpc.registry import Registry
 from gameserver.rpc.service import Access, Operation, Tx
@@ -207,6 +208,8 @@ class _Run:
         """Run the messages in the weakest transaction that will do."""
         self.prepared = await self._prepare()
         level = max((operation.tx for operation, _ in self.plan if operation is not None), default=Tx.NONE)
+        if self.ctx.mark is not None:
+            level = Tx.WRITE
         if level is Tx.NONE:
             return await self._run_messages(None)
         if level is Tx.READ:
@@ -227,6 +230,9 @@ class _Run:
 
     async def _attempt(self, tx: Transaction) -> Outcome:
         outcome = await self._run_messages(tx, writing=True)
+        if self.ctx.mark is not None and self.ctx.profile_id is not None:
+            for tell in self.core.hooks.of(PACKET_MARKED):
+                await tell(self.ctx)
         # A switch is kept as well: a repeat would be another player's call.
         outcome.wrote = tx.writes > 0 or self.ctx.effects.switch is not None
         if outcome.wrote and outcome.answer is None and self.record is not None:
@@ -333,7 +339,9 @@ class _Run:
                 raise ctx.prepared  # noqa: TRY301 - as above
             reply = await operation.handler(ctx, message.read(operation.reader))
             if isinstance(reply, Last):
-                if self.record is not None and message is self.plan[-1][1]:
+                if (
+                    self.record is not None and message is self.plan[-1][1] and ctx.mark is None
+                ):  # nothing may follow the answer
                     outcome.answer = await self.record.commit_with_answer(
                         ctx.tx, reply, outcome.entries, ctx.effects
                     )

@@ -1,7 +1,7 @@
 """What sessions are and what may be done with them, whichever store keeps them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -96,11 +96,19 @@ class Full(msgspec.Struct, frozen=True):
 # Outcomes of a packet
 
 
+class Mark(NamedTuple):
+    """Something waits for the player of a session: it came at `since_ms` at the earliest, so many `times`."""
+
+    since_ms: int
+    times: int
+
+
 class Admitted(msgspec.Struct, frozen=True):
     """The packet is claimed: run it. `resumed`: it was claimed before; its answer may be in SQL already."""
 
     session: Session
     resumed: bool
+    mark: Mark | None = None
 
 
 class Replay(msgspec.Struct, frozen=True):
@@ -292,6 +300,17 @@ class SessionStore(Protocol):
         facts are then the app it acted for before, as `switchedFrom`, and when that was, as `switchedMs`: so
         that it is found it is to be switched to the same player again before `SWITCHED_SECONDS` are over.
         """
+
+    async def mark(self, app_id: str, profile_id: str, since_ms: int) -> None:
+        """Mark all sessions of a player, and those that act for the player: something waits for them.
+
+        The next packets of a marked session are told so with their admission, which costs nothing more,
+        until somebody takes the mark off. One step for the player, and one for each session that acts for
+        the player.
+        """
+
+    async def unmark(self, session: Session, mark: Mark) -> None:
+        """Take off the mark that a packet was told of, unless the session was marked again meanwhile."""
 
     async def hit(self, key: str, limit: int, window_seconds: int, cost: int = 1) -> bool:
         """Count `cost` hits on a key; False, uncounted, when that exceeds `limit` in the window.

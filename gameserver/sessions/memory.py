@@ -34,6 +34,7 @@ from gameserver.sessions.interface import (
     Ended,
     Full,
     LoginLimit,
+    Mark,
     NewSession,
     One,
     OnEnd,
@@ -88,6 +89,8 @@ class _Record(msgspec.Struct, gc=False):
     packets: int = 0
     reason: Reason | None = None
     forgotten_ms: int = 0  # of an ended one
+    marked_ms: int = 0
+    marks: int = 0
 
     def renew(self, now: int) -> None:
         self.expires_ms = max(self.expires_ms, now + self.life_ms)
@@ -174,6 +177,8 @@ class MemorySessions:
             now + life_ms,
             life_ms,
             new.packet_id,
+            marked_ms=0 if isinstance(known, Ended) else known.marked_ms,
+            marks=0 if isinstance(known, Ended) else known.marks,
         )
         self._list(new.app_id, new.profile_id, digest)
         return Opened(session_id, session, dropped)
@@ -224,7 +229,8 @@ class MemorySessions:
                 return Running(self._session(digest, record))
         record.last_packet, record.body_hash, record.state = packet_id, body_hash, "running"
         record.lease_ms, record.answer = now + self._lease_ms, None
-        return Admitted(self._session(digest, record), resumed)
+        mark = Mark(record.marked_ms, record.marks) if record.marks else None
+        return Admitted(self._session(digest, record), resumed, mark)
 
     def _with_replay(self, ended: Ended, digest: str, packet_id: int, body_hash: str) -> Ended:
         record = self._records.get(digest)
@@ -492,6 +498,23 @@ class MemorySessions:
         record = self._records.pop(digest, None)
         if record is not None:
             self._unlist(digest, record)
+
+    # Marks
+
+    async def mark(self, app_id: str, profile_id: str, since_ms: int) -> None:
+        """Mark all sessions of a player, and those that act for the player."""
+        acting = self._acting.get(app_id, {}).get(profile_id, "").split()
+        for digest in [*self._opened(app_id, profile_id), *acting]:
+            record = self._records.get(digest)
+            if record is not None and record.reason is None:
+                record.marked_ms = min(since_ms, record.marked_ms) if record.marks else since_ms
+                record.marks += 1
+
+    async def unmark(self, session: Session, mark: Mark) -> None:
+        """Take off the mark that a packet was told of, unless the session was marked again meanwhile."""
+        record = self._records.get(session.digest)
+        if record is not None and Mark(record.marked_ms, record.marks) == mark:
+            record.marked_ms = record.marks = 0
 
     # Counters
 

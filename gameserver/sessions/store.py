@@ -35,6 +35,7 @@ from gameserver.sessions.interface import (
     Ended,
     Full,
     LoginLimit,
+    Mark,
     NewSession,
     One,
     OnEnd,
@@ -70,6 +71,7 @@ _END_ONE, _END_PLAYER, _LIST, _SWITCH, _HIT = (
     Script(name) for name in ("end_one", "end_player", "list", "switch", "hit")
 )
 _LOCK, _LOCKED, _ACT = Script("lock"), Script("locked"), Script("act")
+_MARK, _MARK_ONE, _UNMARK = Script("mark"), Script("mark_one"), Script("unmark")
 _DUE, _RECHECK, _REINDEX = (Script(name) for name in ("due", "recheck", "reindex"))
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -401,6 +403,19 @@ class Sessions:
         if members:
             self.calls.command("ZREM", _app_key(app_id), *members).add_done_callback(_unheeded)
 
+    # Marks
+
+    async def mark(self, app_id: str, profile_id: str, since_ms: int) -> None:
+        """Mark all sessions of a player, and those that act for the player."""
+        keys = (_player_key(app_id, profile_id), _acting_key(app_id, profile_id))
+        acting = await self.calls.script(_MARK, keys, _prefix(tag_of(profile_id)), since_ms)
+        for digest in acting:  # each in the slot of the player who logged in
+            await self.calls.script(_MARK_ONE, (_session_key(digest.decode()),), since_ms)
+
+    async def unmark(self, session: Session, mark: Mark) -> None:
+        """Take off the mark that a packet was told of, unless the session was marked again meanwhile."""
+        await self.calls.script(_UNMARK, (_session_key(session.digest),), f"{mark.since_ms}:{mark.times}")
+
     # Counters
 
     async def hit(self, key: str, limit: int, window_seconds: int, cost: int = 1) -> bool:
@@ -560,9 +575,16 @@ def _ended(reply: list[bytes]) -> Ended:
     return Ended(_REASONS[reply[1]], reply[2] if len(reply) > 2 else None)  # noqa: PLR2004 - an answer is there
 
 
+def _mark(reply: list[bytes]) -> Mark | None:
+    if len(reply) < 4:  # noqa: PLR2004 - most sessions have none
+        return None
+    since, _, count = reply[3].partition(b":")
+    return Mark(int(since), int(count))
+
+
 _OUTCOMES: Final[dict[bytes, Callable[[list[bytes]], Admission]]] = {
-    b"A": lambda reply: Admitted(_session(reply[1], reply[2]), resumed=False),
-    b"R": lambda reply: Admitted(_session(reply[1], reply[2]), resumed=True),
+    b"A": lambda reply: Admitted(_session(reply[1], reply[2]), resumed=False, mark=_mark(reply)),
+    b"R": lambda reply: Admitted(_session(reply[1], reply[2]), resumed=True, mark=_mark(reply)),
     b"P": lambda reply: Replay(_session(reply[1], reply[2]), reply[3]),
     b"Q": lambda reply: Replay(_session(reply[1], reply[2]), None),
     b"B": lambda reply: Running(_session(reply[1], reply[2])),

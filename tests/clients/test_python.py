@@ -508,6 +508,30 @@ def virtual_currency(players: Players) -> None:
     refused(mine.get_peer_vc, 400, 40519, vc_id="coins", peer_code="peer")
 
 
+def event(players: Players) -> None:
+    ada, bob = players(), players()
+    mine, to_bob = ada.event, {"to_id": id_of(bob), "event_type": "ping"}
+    first = mine.send(**to_bob, event_data={"n": 1})["evId"]
+    many = mine.send_event_to_profiles(to_ids=[id_of(bob), "nobody"], event_type="ping", event_data={"n": 2})
+    holds(many, errorProfiles=["nobody"], errorCount=1, sentCount=1)
+    refused(mine.send, 400, 40374, to_id="nobody", event_type="ping")
+    one, two = bob.event.get_events()["incoming_events"]
+    holds(
+        one, evId=first, fromPlayerId=id_of(ada), toPlayerId=id_of(bob), eventType="ping", eventData={"n": 1}
+    )
+    bob.event.update_event_data(ev_id=first, event_data={"n": 3})
+    bob.event.update_event_data_if_exists(ev_id="unknown", event_data={})
+    refused(bob.event.update_event_data, 400, 40539, ev_id="unknown", event_data={})
+    holds(bob.event.get_events()["incoming_events"][0], eventData={"n": 3})
+    bob.event.delete_incoming(ev_id=first)
+    refused(bob.event.delete_incoming, 400, 40539, ev_id=first)
+    holds(bob.event.delete_incoming_events(ev_ids=[two["evId"], first]), deleted=True, deletedCount=1)
+    later = int(time.time() * 1000) + 3_600_000
+    holds(bob.event.delete_incoming_events_older_than(date_millis=later), deleted=False, deletedCount=0)
+    older_of_type = bob.event.delete_incoming_events_by_type_older_than
+    holds(older_of_type(event_type="ping", date_millis=later), deleted=False, deletedCount=0)
+
+
 SERVICES: dict[str, type[Service[Any]]] = {
     kind.__module__.rpartition(".")[2]: kind
     for _, kind in inspect.getmembers(services, inspect.isclass)

@@ -14,6 +14,7 @@ from gameserver.sessions import (
     Ended,
     Full,
     LoginLimit,
+    Mark,
     MemorySessions,
     NewSession,
     One,
@@ -619,3 +620,32 @@ async def test_the_garbage_collector_has_no_more_to_walk_with_more_sessions(cloc
         clock.advance(0.1)
     gc.collect()
     assert len(gc.get_objects()) - before < 100
+
+
+async def test_a_mark_is_told_with_each_packet_until_it_is_taken_off(store: SessionStore) -> None:
+    ada = await log_in(store, "ada")
+    await store.mark(APP, "ada", 7)
+    await store.mark(APP, "ada", 5)
+    await store.mark(APP, "bob", 1)  # who has no session
+    for packet in (1, 2):
+        admission = await store.admit(ada.session_id, packet, "h", APP)
+        assert isinstance(admission, Admitted)
+        assert admission.mark == Mark(5, 2)
+        assert await store.finish(admission.session, packet, b"")
+    await store.unmark(ada.session, Mark(5, 1))  # it was marked again meanwhile
+    admission = await store.admit(ada.session_id, 3, "h", APP)
+    assert isinstance(admission, Admitted)
+    assert admission.mark == Mark(5, 2)
+    await store.unmark(ada.session, Mark(5, 2))
+    admission = await store.admit(ada.session_id, 4, "h", APP)
+    assert isinstance(admission, Admitted)
+    assert admission.mark is None
+
+
+async def test_a_mark_reaches_sessions_that_act_for_the_player(store: SessionStore) -> None:
+    ada = await log_in(store, "ada")
+    await store.switch(ada.session, "child-app", "child")
+    await store.mark("child-app", "child", 5)
+    admission = await store.admit(ada.session_id, 1, "h", "child-app")
+    assert isinstance(admission, Admitted)
+    assert admission.mark == Mark(5, 1)

@@ -22,6 +22,7 @@ from gameserver.sessions import (
     AllOfApp,
     Ended,
     LoginLimit,
+    Mark,
     MemorySessions,
     NewSession,
     One,
@@ -203,6 +204,16 @@ class Model(RuleBasedStateMachine):
     def switch(self, which: int, app: str) -> None:
         session = list(self.sessions.values())[which % len(self.sessions)]
         self.both(lambda store: store.switch(session, app, "child"))
+
+    @rule(app=APPS, player=st.sampled_from(["ada", "bob", "child"]), since=st.integers(0, 3))
+    def mark(self, app: str, player: str, since: int) -> None:
+        self.both(lambda store: store.mark(app, player, since))
+
+    @precondition(lambda self: self.sessions)
+    @rule(which=WHICH, since=st.integers(0, 3), count=st.integers(1, 2))
+    def unmark(self, which: int, since: int, count: int) -> None:
+        session = list(self.sessions.values())[which % len(self.sessions)]
+        self.both(lambda store: store.unmark(session, Mark(since, count)))
 
     @rule(app=APPS, player=PLAYERS)
     def lose_the_list(self, app: str, player: str) -> None:

@@ -144,6 +144,9 @@ async def _player(game: Game) -> Client:
     await player.call("playerStatistics", "UPDATE", statistics={"wins": 5}, xp_points=30)
     await game.server.call("virtualCurrency", "AWARD_VC", profile, vcId="coins", vcAmount=50)
     await player.call("dataStream", "CUSTOM_TRACK_EVENT", eventName="filled")
+    other = await game.player()
+    for sender, receiver in ((player, other), (other, player)):
+        await sender.call("event", "SEND", toId=receiver.profile_id, eventType="note", eventData={"n": 1})
     await game.server.call("log", "LOG_INFO", profile, errorMessage="filled")
     async with game.core.database.write() as tx:  # as who has a child and a peer in other apps
         await profile_links.add(tx, game.core.new_id(), profile_links.PARENT, profile, game.clock.ms())

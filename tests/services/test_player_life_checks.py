@@ -204,6 +204,7 @@ def blank(shown: Any, *players: Any) -> str:
     for number, player in enumerate(players):
         text = text.replace(player.profile_id, f"player {number}")
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "id", text)
+    text = re.sub(r"[0-9a-f]{24}", "event", text)
     return re.sub(r"\b1[67]\d{11}\b", "time", text)
 
 

@@ -139,6 +139,7 @@ class Closing(msgspec.Struct):
                     member_ids=member_ids,
                     push_id=how.push_id,
                     mail=how.mail,
+                    now_ms=now_ms,
                 ),
             )
         return told & results.keys()

@@ -1,6 +1,6 @@
 -- KEYS: session
 -- ARGV: now, tombstone, packet, hash, app, lease, packets in a window, window, channel
-local v = redis.call('HMGET', KEYS[1], 'm', 'c', 'a', 'u')
+local v = redis.call('HMGET', KEYS[1], 'm', 'c', 'a', 'u', 'e')
 local now, tombstone, packet, hash = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 if not v[1] then return why_ended(KEYS[1], now, packet, hash) end
 
@@ -32,4 +32,5 @@ local m = string.format('%s:%s:%s:%.0f:%s:%.0f:%d:%s', last, state, lease, renew
 redis.call('HSET', KEYS[1], 'm', m)
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', renewed - now + tombstone + GARBAGE_MS))
 if outcome == 'P' then return {outcome, v[2], m, redis.call('HGET', KEYS[1], 'r')} end
+if v[5] and (outcome == 'A' or outcome == 'R') then return {outcome, v[2], m, v[5]} end
 return {outcome, v[2], m}

@@ -6,6 +6,7 @@
 --   r  the answer of the last packet
 --   u  the key of the player's set. The session is valid only while that set names it: what a player's sessions
 --      are ended by must know them all, and Redis may lose one key and keep another.
+--   e  since:count, its mark: something waits for the player since then
 -- Once ended it is a tombstone instead:
 --   t  until:packet:reason:hash
 --   r  the answer of the packet that ended it
@@ -75,4 +76,17 @@ local function bury(key, e)
   redis.call('PEXPIRE', key, string.format('%.0f', lasts - e.now + GARBAGE_MS))
   if alive then redis.call('PUBLISH', e.channel, e.digest .. ' ' .. e.reason) end
   return alive and v[2]
+end
+
+-- Mark a session that something waits for; from the earliest time on.
+local function mark(key, since)
+  local v = redis.call('HMGET', key, 'm', 'e')
+  if not v[1] then return end
+  local count = 0
+  if v[2] then
+    local earlier, marks = string.match(v[2], '^(%d+):(%d+)$')
+    if tonumber(earlier) < tonumber(since) then since = earlier end
+    count = tonumber(marks)
+  end
+  redis.call('HSET', key, 'e', string.format('%s:%d', since, count + 1))
 end

@@ -10,6 +10,7 @@ from gameserver_client.service import Invoker, R
 from gameserver_client.services.authentication_v2 import AuthenticationV2Service
 from gameserver_client.services.data_stream import DataStreamService
 from gameserver_client.services.entity import EntityService
+from gameserver_client.services.event import EventService
 from gameserver_client.services.global_entity import GlobalEntityService
 from gameserver_client.services.global_game_statistics import GlobalGameStatisticsService
 from gameserver_client.services.heartbeat import HeartbeatService
@@ -53,6 +54,10 @@ class Services(Invoker[R], Generic[R]):
     @cached_property
     def entity(self) -> EntityService[R]:
         return EntityService(self._invoke)
+
+    @cached_property
+    def event(self) -> EventService[R]:
+        return EventService(self._invoke)
 
     @cached_property
     def global_entity(self) -> GlobalEntityService[R]:

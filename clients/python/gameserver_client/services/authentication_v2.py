@@ -41,8 +41,8 @@ class LoginReply(TypedDict):
     peerProfileIds: dict[str, str]
     parentCurrency: dict[str, dict[str, Balance]]
     peerCurrency: dict[str, dict[str, Balance]]
-    incoming_events: list[dict[str, Any]]
-    sent_events: list[dict[str, Any]]
+    incoming_events: list[PlayerEvent]
+    sent_events: list[PlayerEvent]
     rewards: LoginRewards
     id: str
     profileId: str
@@ -76,6 +76,17 @@ class LoginRewards(TypedDict):
     rewards: dict[str, Any]
     rewardDetails: dict[str, Any]
     currency: dict[str, Balance]
+
+
+class PlayerEvent(TypedDict):
+    """An event that waits for a player. `from_player_id` is empty where the system has sent it."""
+
+    evId: str
+    eventType: str
+    fromPlayerId: str
+    toPlayerId: str
+    createdAt: int
+    eventData: Any
 
 
 class ServiceParams(TypedDict):

@@ -49,6 +49,17 @@ class PictureUrlReply(TypedDict):
     playerPictureUrl: str
 
 
+class PlayerEvent(TypedDict):
+    """An event that waits for a player. `from_player_id` is empty where the system has sent it."""
+
+    evId: str
+    eventType: str
+    fromPlayerId: str
+    toPlayerId: str
+    createdAt: int
+    eventData: Any
+
+
 class PlayerState(TypedDict):
     """A player's whole state. Times are ms since 1970."""
 
@@ -65,8 +76,8 @@ class PlayerState(TypedDict):
     peerProfileIds: dict[str, str]
     parentCurrency: dict[str, dict[str, Balance]]
     peerCurrency: dict[str, dict[str, Balance]]
-    incoming_events: list[dict[str, Any]]
-    sent_events: list[dict[str, Any]]
+    incoming_events: list[PlayerEvent]
+    sent_events: list[PlayerEvent]
     rewards: LoginRewards
     id: str
     profileId: str

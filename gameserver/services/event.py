@@ -1,0 +1,421 @@
+"""event: short notes to other players and to oneself, which wait until they are deleted."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any
+
+from msgspec import Meta, field
+
+from gameserver.apps import App, LiveApps
+from gameserver.documents import documents
+from gameserver.domain import events
+from gameserver.domain.events import ANSWERED_MAX, SYSTEM, Event, EventSettings
+from gameserver.domain.notices import TOURNAMENT_OVER, TournamentOver
+from gameserver.jobs import Job, JobRun, forget_of_apps
+from gameserver.players.profiles import UnknownPlayer
+from gameserver.players.quotas import QuotaReached
+from gameserver.players.states import PlayerEvent, PlayerState, StatePart
+from gameserver.realtime import player_channel
+from gameserver.rpc import PACKET_MARKED, PLAYER_STATE, Access, Caller, Context, Service, Tx
+from gameserver.sessions import SessionStore
+from gameserver.storage import Transaction, locks
+from gameserver.wire import json
+from gameserver.wire.errors import GameError, PacketTooLarge, RateLimited
+from gameserver.wire.shapes import FreeObject, Nothing, Reply, Request
+
+service = Service("event", section=EventSettings, sample=events.SAMPLE)
+
+# Errors
+
+
+class MissingEvent(GameError):
+    """No such event waits for the caller."""
+
+    reason_code = 40539
+
+
+class TooManyRecipients(GameError):
+    """More players than the app lets one call send an event to."""
+
+    reason_code = 40735
+
+
+# Operations that send
+
+GET_EVENTS = "GET_EVENTS"  # so a message over real-time connections is called, too
+EventType = Annotated[str, Meta(max_length=events.TYPE_MAX)]
+ProfileId = Annotated[str, Meta(min_length=1, max_length=documents.TYPE_MAX)]
+EventData = FreeObject | None
+
+
+class Sent(Reply):
+    """`ev_id` is empty where the event is not kept."""
+
+    ev_id: str
+
+
+class Send(Request):
+    to_id: ProfileId
+    event_type: EventType | None = None
+    event_data: EventData = None
+
+
+def of_receiver(ctx: Context, request: Send) -> list[str]:
+    """Whose list the event is added to."""
+    return [locks.player_lock(request.to_id)]
+
+
+@service.operation(
+    "SEND",
+    tx=Tx.WRITE,
+    access=Access.SIGNED_IN,
+    locks=of_receiver,
+    errors=(UnknownPlayer, PacketTooLarge, QuotaReached, RateLimited),
+)
+async def send(ctx: Context, request: Send) -> Sent:
+    """Send an event to a player, who need not be a friend. Of a server without a player it is the system's.
+
+    The receiver finds it in the list of events, in the state at login, and in the answer to the next packet;
+    the caller who is the receiver in this very answer. Refused: unknown players, too much data, more than the
+    receiver may keep, and more in a minute than a player may send.
+    """
+    data = data_text(ctx, request.event_data)
+    check_rate(ctx, 1)
+    if not await events.existing(ctx.tx, ctx.app.id, [request.to_id]):
+        raise UnknownPlayer(f"there is no player {request.to_id[:64]!r}")
+    await ctx.add_to_quota(events.QUOTA, request.to_id, count=1, size=len(data))
+    [event] = await store(ctx, ctx.profile_id or SYSTEM, [request.to_id], request.event_type or "", data)
+    return Sent(ev_id=event.ev_id)
+
+
+class SentToProfiles(Reply):
+    """`error_profiles`: those who do not get it, for there is no such player or their list is full."""
+
+    error_profiles: list[str]
+    error_count: int
+    sent_count: int
+
+
+class SendToProfiles(Request):
+    """One SDK sends the data as `evemtData`."""
+
+    to_ids: list[ProfileId]
+    event_type: EventType | None = None
+    event_data: EventData = None
+    evemt_data: EventData = None
+
+    @property
+    def data(self) -> EventData:
+        """The event's data, under either name."""
+        return self.evemt_data if self.event_data is None else self.event_data
+
+
+def of_receivers(ctx: Context, request: SendToProfiles) -> list[str]:
+    """Whose lists the event is added to."""
+    return [locks.player_lock(profile_id) for profile_id in request.to_ids]
+
+
+@service.operation(
+    "SEND_EVENT_TO_PROFILES",
+    tx=Tx.WRITE,
+    locks=of_receivers,
+    errors=(TooManyRecipients, PacketTooLarge, RateLimited),
+)
+async def send_to_profiles(ctx: Context, request: SendToProfiles) -> SentToProfiles:
+    """Send an event to several players. Those who cannot get it are named, and the others get it.
+
+    Refused: more players than the app allows, too much data, and more in a minute than a player may send.
+    """
+    return await send_to_many(ctx, ctx.player_id, request)
+
+
+class SysSendToProfiles(SendToProfiles, kw_only=True):
+    from_profile_id: str | None = None
+
+
+@service.operation(
+    "SYS_SEND_EVENT_TO_PROFILES",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    locks=of_receivers,
+    errors=(TooManyRecipients, PacketTooLarge, UnknownPlayer),
+)
+async def system_send(ctx: Context, request: SysSendToProfiles) -> SentToProfiles:
+    """Send an event to several players, from a player or, with null or "System", from the system.
+
+    Refused: a sender who is no player, more players than the app allows, too much data.
+    """
+    sender = request.from_profile_id or SYSTEM
+    if sender.lower() == "system":
+        sender = SYSTEM
+    if sender and not await events.existing(ctx.tx, ctx.app.id, [sender]):
+        raise UnknownPlayer(f"there is no player {sender[:64]!r}")
+    return await send_to_many(ctx, sender, request)
+
+
+@service.operation(
+    "SYS_SEND_RTT_ONLY", tx=Tx.READ, access=Access.SERVER, errors=(UnknownPlayer, PacketTooLarge)
+)
+async def system_send_rtt_only(ctx: Context, request: Send) -> Sent:
+    """Send an event to a player's real-time connections alone. It is not kept, and has no id.
+
+    It is from the player on whose behalf the server calls, or from the system. Refused: unknown players, too
+    much data.
+    """
+    data = data_text(ctx, request.event_data)
+    if not await events.existing(ctx.tx, ctx.app.id, [request.to_id]):
+        raise UnknownPlayer(f"there is no player {request.to_id[:64]!r}")
+    sender, kind = ctx.profile_id or SYSTEM, request.event_type or ""
+    push(ctx, Event("", ctx.app.id, sender, request.to_id, kind, data, ctx.now_ms))
+    return Sent(ev_id="")
+
+
+# Operations on what has come
+
+
+class Events(Reply):
+    incoming_events: list[PlayerEvent] = field(name="incoming_events")
+
+
+@service.operation(GET_EVENTS, tx=Tx.READ)
+async def get_events(ctx: Context, request: Nothing) -> Events:
+    """Read the events that wait for the caller, the oldest first. They stay until they are deleted."""
+    rows = await ctx.tx.all(events.READ, profile=ctx.player_id, app=ctx.app.id)
+    ctx.reserve_bytes(row["data"] for row in rows)
+    return Events(incoming_events=[events.of_row(row).shown() for row in rows])
+
+
+class UpdateData(Request):
+    ev_id: documents.Id
+    event_data: EventData = None
+
+
+@service.operation("UPDATE_EVENT_DATA", tx=Tx.WRITE, errors=(MissingEvent, PacketTooLarge, QuotaReached))
+async def update_data(ctx: Context, request: UpdateData) -> None:
+    """Replace the data of an event that waits for the caller. Refused: no such event, too much data."""
+    if not await set_data(ctx, request):
+        raise MissingEvent(f"no event {request.ev_id[:64]!r} waits for the player")
+
+
+@service.operation("UPDATE_EVENT_DATA_IF_EXISTS", tx=Tx.WRITE, errors=(PacketTooLarge, QuotaReached))
+async def update_data_if_exists(ctx: Context, request: UpdateData) -> None:
+    """Replace the data of an event that waits for the caller; without one nothing happens."""
+    await set_data(ctx, request)
+
+
+class DeleteOne(Request):
+    ev_id: documents.Id
+
+
+@service.operation("DELETE_INCOMING", tx=Tx.WRITE, errors=(MissingEvent,))
+async def delete_one(ctx: Context, request: DeleteOne) -> None:
+    """Delete an event that waits for the caller. Of two who delete the same one is refused: it is gone."""
+    if not await ctx.tx.run(events.DELETE_ONE, profile=ctx.player_id, app=ctx.app.id, event=request.ev_id):
+        raise MissingEvent(f"no event {request.ev_id[:64]!r} waits for the player")
+
+
+class Deleted(Reply):
+    deleted: bool
+    deleted_count: int
+
+
+class DeleteSome(Request):
+    ev_ids: Annotated[list[documents.Id], Meta(max_length=1000)]
+
+
+@service.operation("DELETE_INCOMING_EVENTS", tx=Tx.WRITE)
+async def delete_some(ctx: Context, request: DeleteSome) -> Deleted:
+    """Delete events that wait for the caller. Those that do not are no mistake."""
+    wanted = sorted(set(request.ev_ids))
+    count = await ctx.tx.run(events.DELETE_SOME, profile=ctx.player_id, app=ctx.app.id, events=wanted)
+    return Deleted(deleted=count > 0, deleted_count=count)
+
+
+class DeleteOlder(Request):
+    date_millis: Annotated[int, Meta(ge=0, le=2**53)]
+    event_type: str | None = None
+
+
+@service.operation("DELETE_INCOMING_EVENTS_OLDER_THAN", tx=Tx.WRITE)
+async def delete_older(ctx: Context, request: DeleteOlder) -> Deleted:
+    """Delete the caller's events from before a time; only those of a type if one is named."""
+    params: dict[str, Any] = {"profile": ctx.player_id, "app": ctx.app.id, "before": request.date_millis}
+    if request.event_type:
+        count = await ctx.tx.run(events.DELETE_OLDER_OF_TYPE, **params, of_type=request.event_type)
+    else:
+        count = await ctx.tx.run(events.DELETE_OLDER, **params)
+    return Deleted(deleted=count > 0, deleted_count=count)
+
+
+class DeleteOlderOfType(Request):
+    date_millis: Annotated[int, Meta(ge=0, le=2**53)]
+    event_type: EventType
+
+
+@service.operation("DELETE_INCOMING_EVENTS_BY_TYPE_OLDER_THAN", tx=Tx.WRITE)
+async def delete_older_of_type(ctx: Context, request: DeleteOlderOfType) -> Deleted:
+    """Delete the caller's events of a type from before a time."""
+    return await delete_older(
+        ctx, DeleteOlder(date_millis=request.date_millis, event_type=request.event_type)
+    )
+
+
+# Rules
+
+
+def data_text(ctx: Context, data: EventData) -> str:
+    """Return the data of an event as it is stored. Raises `PacketTooLarge`."""
+    text = json.encode_free(data or {})
+    most = ctx.section(EventSettings).data_bytes
+    if len(text) > most:
+        raise PacketTooLarge(f"data.eventData: at most {most} bytes of JSON, got {len(text)}")
+    return text.decode()
+
+
+def check_rate(ctx: Context, count: int) -> None:
+    """Count what a player sends; servers are free. Raises `RateLimited`."""
+    if ctx.caller is Caller.CLIENT:
+        ctx.core.quotas.send_events(ctx.app, ctx.player_id, count, ctx.now_ms)
+
+
+async def store(
+    ctx: Context, sender: str, receivers: Sequence[str], event_type: str, data: str
+) -> list[Event]:
+    """Store an event for players who exist, and see to it that they are told after the commit."""
+    answers = ctx.section(EventSettings).in_answers
+    is_own_packet = ctx.caller is Caller.CLIENT and ctx.packet_id is not None
+    own = [ctx.player_id] if answers and is_own_packet and ctx.profile_id in receivers else []
+    sent = await events.send(
+        ctx.tx,
+        ctx.app.id,
+        sender,
+        receivers,
+        event_type,
+        data,
+        ctx.now_ms,
+        ctx.core.random_bytes,
+        place=len(ctx.outbox) * ANSWERED_MAX,
+        answered=own,
+    )
+    for event in sent:
+        if event.owner_id in own:
+            ctx.add_event(event.told())
+        push(ctx, event)
+    others = [event for event in sent if event.owner_id not in own]
+    if answers and others:
+        ctx.after_commit(partial(events.wake, ctx.core.sessions, others))
+    return sent
+
+
+def push(ctx: Context, event: Event) -> None:
+    """Send an event to the receiver's real-time connections."""
+    ctx.publish(player_channel(ctx.app.id, event.owner_id), service.name, GET_EVENTS, event.shown())
+
+
+async def send_to_many(ctx: Context, sender: str, request: SendToProfiles) -> SentToProfiles:
+    """Send an event to several players. Raises `TooManyRecipients`, `PacketTooLarge`, `RateLimited`."""
+    wanted = sorted(set(request.to_ids))
+    most = ctx.section(EventSettings).recipients
+    if len(wanted) > most:
+        raise TooManyRecipients(f"data.toIds: at most {most} players, got {len(wanted)}")
+    data = data_text(ctx, request.data)
+    check_rate(ctx, len(wanted))
+    there = await events.existing(ctx.tx, ctx.app.id, wanted)
+    receivers, errors = [], [one for one in wanted if one not in there]
+    for profile_id in sorted(there):
+        try:
+            await ctx.add_to_quota(events.QUOTA, profile_id, count=1, size=len(data))
+        except QuotaReached:
+            errors.append(profile_id)
+        else:
+            receivers.append(profile_id)
+    await store(ctx, sender, receivers, request.event_type or "", data)
+    return SentToProfiles(error_profiles=errors, error_count=len(errors), sent_count=len(receivers))
+
+
+async def set_data(ctx: Context, request: UpdateData) -> bool:
+    """Replace the data of one of the caller's events; False when it is not there. Raises `PacketTooLarge`."""
+    data = data_text(ctx, request.event_data)
+    await ctx.add_to_quota(events.QUOTA, ctx.player_id, size=len(data), instead_of=request.ev_id)
+    which = {"profile": ctx.player_id, "app": ctx.app.id, "event": request.ev_id}
+    return await ctx.tx.run(events.SET_DATA, **which, new_data=data) > 0
+
+
+# Telling
+
+
+@service.on(PACKET_MARKED)
+async def tell_waiting(ctx: Context) -> None:
+    """Let the answer bring along events that have come since the session is open."""
+    settings = ctx.section(EventSettings)
+    assert ctx.mark is not None, "asked for marked sessions"
+    assert ctx.session is not None, "which packets have"
+    most = settings.per_answer - len(ctx.effects.events) if settings.in_answers else 0
+    found: list[Event] = []
+    if most > 0:
+        found = await events.untold(ctx.tx, ctx.app.id, ctx.player_id, ctx.mark.since_ms, most)
+        for event in found:
+            ctx.add_event(event.told())
+    if len(found) < most or not settings.in_answers:
+        ctx.after_commit(partial(ctx.core.sessions.unmark, ctx.session, ctx.mark))
+
+
+async def sweep(run: JobRun) -> None:
+    """Mark sessions for events whose sender died before it did so, and for those that jobs have sent.
+
+    A session that was opened after the event has told it at login.
+    """
+    until = run.now_ms - SWEEP_DELAY_MS
+    since = min(int(run.memo or until), until) - SWEEP_DELAY_MS
+
+    async def of_app(app: App) -> None:
+        if not app.section(EventSettings).in_answers:
+            return
+        sessions = run.get(SessionStore)
+        async with run.database.read() as tx:
+            rows = await tx.all(events.NEW_ONES, app=app.id, since=since, until=until, most=SWEPT_MAX)
+        for row in rows:
+            opened = await sessions.list(app.id, row["owner_id"])
+            if any(session.created_ms < row["since"] for session in opened):
+                await sessions.mark(app.id, row["owner_id"], row["since"])
+
+    await run.for_each_app(of_app)
+    run.memo = str(until)
+
+
+SWEEP_DELAY_MS = 5_000  # in which those who are alive have marked what they sent
+SWEPT_MAX = 10_000  # receivers at once
+service.runs(
+    Job("event.sweep", sweep, every_seconds=30),
+    forget_of_apps("event.forget", events.EXPIRY, events.kept_ms),
+)
+
+
+@service.on(TOURNAMENT_OVER)
+async def tell_of_tournament(tx: Transaction, over: TournamentOver) -> list[str]:
+    """Send players the event that says that a tournament is over, as the system."""
+    if over.of_groups:
+        return []
+    there = await events.existing(tx, over.app_id, over.member_ids)
+    told = [member for member in over.member_ids if member in there]
+    data = json.encode({"leaderboardId": over.board_id, "versionId": over.version}).decode()
+    await events.send(tx, over.app_id, SYSTEM, told, "SYSTEM_TOURNAMENT_COMPLETE", data, over.now_ms)
+    return told
+
+
+# A player's life
+
+
+def tell_incoming(apps: LiveApps, app: App, stored: str | None, state: PlayerState) -> None:
+    """Add the events that wait for the player to their state."""
+    state.incoming_events = events.from_state(stored)
+
+
+def tell_sent(apps: LiveApps, app: App, stored: str | None, state: PlayerState) -> None:
+    """Add the events of the player that wait for others."""
+    state.sent_events = events.from_state(stored)
+
+
+service.subscribe(PLAYER_STATE, StatePart(events.INCOMING, tell_incoming))
+service.subscribe(PLAYER_STATE, StatePart(events.SENT, tell_sent))
+service.keeps(events.KEPT)

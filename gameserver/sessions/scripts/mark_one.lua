@@ -1,0 +1,4 @@
+-- KEYS: session
+-- ARGV: since
+mark(KEYS[1], ARGV[1])
+return 1
