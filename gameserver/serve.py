@@ -223,6 +223,8 @@ def _check_apps(folder: Path) -> None:
     for name in sorted(loaded.broken or ()):
         own = [str(problem) for problem in loaded.problems if Path(problem.file).parent.name == name]
         log.error("app_not_served", app=name, mistakes=own)
+    for remark in loaded.remarks:
+        log.error("app_file_broken", mistake=str(remark))
 
 
 def introduction(app: App, settings: Settings) -> str:

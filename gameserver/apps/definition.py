@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import fields
@@ -38,6 +38,17 @@ DISCOVERY = "/.well-known/openid-configuration"
 
 Mistake = tuple[str | tuple[str | int, ...], str]
 """Where, as a key or a path of keys below the settings that yield it, and what is wrong there."""
+
+
+class Remark(NamedTuple):
+    """What is wrong in a file beside the definition; the app is served without what stands there."""
+
+    file: str
+    """From the app's folder; empty when the definition itself is meant."""
+    line: int
+    message: str
+    key: tuple[str | int, ...] = ()
+    """Below the settings that yield it, in the definition."""
 
 
 def file_inside(folder: Path, reference: str) -> Path:
@@ -70,6 +81,10 @@ class Settings(Struct, forbid_unknown_fields=True):
 
     def mistakes_beside(self, app: "App") -> Iterator[Mistake]:  # noqa: ARG002 - for sections that override it
         """Yield what does not fit other sections; asked of a section when each is right by itself."""
+        yield from ()
+
+    def read_beside(self, app: "App") -> Iterator[Remark]:  # noqa: ARG002 - for sections that override it
+        """Read what belongs to the section and stands in other files of the app; called once, at loading."""
         yield from ()
 
     def claims(self) -> Iterator[tuple[tuple[str | int, ...], str]]:

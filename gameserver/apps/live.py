@@ -34,6 +34,7 @@ class LiveApps:
 
     def __init__(self, apps: Apps) -> None:
         self.problems = tuple(apps.problems)
+        self.remarks = tuple(apps.remarks)
         self._by_id = dict(apps.by_id)
 
     def find(self, app_id: str) -> App | None:
@@ -54,6 +55,7 @@ class LiveApps:
         touched = set(touched_folders)
         self._by_id = after
         self.problems = tuple(fresh.problems)
+        self.remarks = tuple(fresh.remarks)
         return Reload(
             added=frozenset(after.keys() - before.keys()),
             changed=frozenset(i for i in after.keys() & before.keys() if after[i] != before[i]),
@@ -84,6 +86,8 @@ async def watch(
         result = live.replace(fresh, touched)
         for problem in result.problems:
             log.error("app definition not taken over: %s", problem)
+        for remark in live.remarks:
+            log.error("mistake in an app's file: %s", remark)
         log.info("app definitions reloaded: %d apps, %d problems", len(live), len(result.problems))
         if on_change is not None:
             _tell(on_change, result)

@@ -64,11 +64,19 @@ class Apps:
     """The apps of a folder, found by id."""
 
     def __init__(
-        self, apps: Iterable[App] = (), problems: Iterable[Problem] = (), broken: Iterable[str] | None = ()
+        self,
+        apps: Iterable[App] = (),
+        problems: Iterable[Problem] = (),
+        broken: Iterable[str] | None = (),
+        remarks: Iterable[Problem] = (),
     ) -> None:
-        """Hold `apps`; `broken` names the folders with problems, None means that nothing could be read."""
+        """Hold `apps`; `broken` names the folders with problems, None means that nothing could be read.
+
+        `remarks` are mistakes that keep no app from being served: in a script.
+        """
         self.by_id = {app.id: app for app in apps}
         self.problems = sorted(problems)
+        self.remarks = sorted(remarks)
         self.broken = None if broken is None else frozenset(broken)
 
     def find(self, app_id: str) -> App | None:
@@ -146,6 +154,7 @@ class _Loader:
         self.claims: dict[tuple[str, str], list[tuple[App, Place, str]]] = {}  # with the key
         self.sources: dict[str, _Sources] = {}
         self.problems: list[Problem] = []
+        self.remarks: list[Problem] = []
         self.broken: set[str] = set()
 
     def result(self) -> Apps:
@@ -164,7 +173,7 @@ class _Loader:
                 self.report(app.path, line, key, message, file)
         self.check_relations({app.id: app for app, _ in self.loaded})
         good = [app for app, _ in self.loaded if app.name not in self.broken]
-        return Apps(good, self.problems, self.broken)
+        return Apps(good, self.problems, self.broken, self.remarks)
 
     def check_relations(self, apps: dict[str, App]) -> None:
         """Check what apps say of each other: parents and peers."""
@@ -205,6 +214,10 @@ class _Loader:
                     continue
                 for key, message in section.mistakes_beside(app):
                     report((name, *((key,) if isinstance(key, str) else key)), message)
+                for remark in section.read_beside(app):
+                    path = (name, *remark.key) if remark.key else ()
+                    file, line = sources.place(path) if path else (home / remark.file, remark.line)
+                    self.remarks.append(Problem(str(file), line, dotted(path), remark.message))
                 for key, claim in section.claims():
                     place = (app, sources.place((name, *key)), dotted((name, *key)))
                     self.claims.setdefault((name, claim), []).append(place)

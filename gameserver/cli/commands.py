@@ -242,7 +242,7 @@ def version() -> None:
 def check(*, apps: options.Apps = _DEFAULT.apps, as_json: options.AsJson = False) -> None:
     """Check the app definitions: file, line and key of every mistake. Ends with 3 when there is one."""
     loaded = load_apps(apps, registry().sections())
-    found = loaded.problems
+    found = sorted([*loaded.problems, *loaded.remarks])
     if as_json:
         show_json([{"file": p.file, "line": p.line, "key": p.key, "message": p.message} for p in found])
     else:

@@ -25,7 +25,7 @@ import quickjs
 
 from gameserver.frame import Parts
 from gameserver.scripts import worker as wire
-from gameserver.scripts.programs import Program
+from gameserver.scripts.programs import Program, RunLimits
 from gameserver.wire.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -98,24 +98,6 @@ class Host(Protocol):
         call before, for a second run (see `Reply.draws`). All of it is untrusted. The call is cancelled when
         the run's time is over, or its caller gone.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class RunLimits:
-    """What a run may take. Where a limit is passed, the run fails."""
-
-    seconds: float = 10.0
-    """From its beginning to its end, the calls included; the wait for a process aside."""
-    memory_bytes: int = 32 * 1024 * 1024
-    calls: int = 1000
-    argument_bytes: int = 1024 * 1024
-    """Of one call. What is longer throws an error in the script."""
-    result_bytes: int = 1024 * 1024
-    runs_per_app: int = 64
-    """That run or wait at once; of a player below."""
-    runs_per_player: int = 4
-    wait_seconds: float = 5.0
-    """For a process."""
 
 
 class Surface:

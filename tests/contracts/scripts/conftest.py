@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gameserver.scripts.engine import Engine, Reply, Result, RunLimits, Surface
-from gameserver.scripts.programs import Program
+from gameserver.scripts.engine import Engine, Reply, Result, Surface
+from gameserver.scripts.programs import Program, RunLimits
 from gameserver.wire.clock import FixedClock
 
 SURFACE = Surface(

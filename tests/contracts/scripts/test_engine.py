@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from gameserver.scripts.engine import Failure, RunLimits
+from gameserver.scripts.engine import Failure
+from gameserver.scripts.programs import RunLimits
 from tests.contracts.scripts.conftest import Calls, Scripts
 
 
