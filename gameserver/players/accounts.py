@@ -36,6 +36,7 @@ from gameserver.players.tokens import Kind
 from gameserver.sessions import SessionStore
 from gameserver.storage import Database, Row
 from gameserver.wire.errors import DisabledApp, GameError, RateLimited
+from gameserver.wire.outgoing import Outgoing
 
 # Errors. The 202s are what the reference answers; every client takes them for refusals.
 
@@ -212,18 +213,24 @@ class Accounts:
     """Logging in, for every face."""
 
     def __init__(
-        self, database: Database, sessions: SessionStore, passwords: Passwords, audit: Audit, quotas: Quotas
+        self,
+        database: Database,
+        sessions: SessionStore,
+        passwords: Passwords,
+        audit: Audit,
+        quotas: Quotas,
+        outgoing: Outgoing,
     ) -> None:
         self._database = database
         self._sessions = sessions
         self._passwords = passwords
         self._audit = audit
         self._quotas = quotas
-        self._providers = Providers()
+        self._providers = Providers(outgoing)
         self._external = ExternalLogins(self._providers)
 
     async def close(self) -> None:
-        """Let go of connections to systems that vouch for players."""
+        """Stop asking systems that vouch for players."""
         await self._providers.close()
 
     async def verify(
@@ -433,7 +440,7 @@ class Accounts:
 async def lifespan(parts: Parts) -> AsyncIterator[Accounts]:
     """Verify logins as long as the server lives."""
     found = (parts.get(Database), parts.get(SessionStore), parts.get(Passwords), parts.get(Audit))
-    accounts = Accounts(*found, parts.get(Quotas))
+    accounts = Accounts(*found, parts.get(Quotas), parts.get(Outgoing))
     try:
         yield accounts
     finally:

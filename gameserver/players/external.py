@@ -12,9 +12,9 @@ from msgspec import UNSET, UnsetType
 from gameserver.apps import App, DiscordLogin, OpenIdLogin, TokenLogin, WebhookLogin
 from gameserver.players.providers import Claimed, Providers, UnableToValidate, Vouched
 from gameserver.players.providers.tokens import expiry_ms, is_current
-from gameserver.players.providers.web import Unanswered
 from gameserver.wire import json
 from gameserver.wire.errors import GameError
+from gameserver.wire.outgoing import Unanswered
 
 log = structlog.get_logger(__name__)
 

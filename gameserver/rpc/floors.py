@@ -1,17 +1,31 @@
 """What the floors below declare: what lives as long as the server, in the order it is opened; hooks, jobs."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from gameserver import realtime
 from gameserver.apps import App
 from gameserver.documents import list_counts
 from gameserver.domain import leaderboards
+from gameserver.frame import Parts
 from gameserver.jobs import Job, JobRun, forget
 from gameserver.players import accounts, audit, refresh_tokens, termination, tokens
 from gameserver.rpc import orphans, steps
 from gameserver.rpc.registry import Floors
 from gameserver.sessions import SessionStore, SessionsUnavailable
 from gameserver.storage import answers
+from gameserver.wire.outgoing import Outgoing
 
 ANSWERS_KEPT_MS = 24 * 3600 * 1000  # SDKs repeat a packet minutes later at most
+
+
+@asynccontextmanager
+async def _calls_out(_: Parts) -> AsyncIterator[Outgoing]:
+    outgoing = Outgoing()
+    try:
+        yield outgoing
+    finally:
+        await outgoing.close()
 
 
 async def _sweep_sessions(run: JobRun) -> None:
@@ -29,6 +43,7 @@ async def _forget_list_counts(run: JobRun) -> None:
 
 FLOORS = Floors(
     lifespans=(
+        _calls_out,
         audit.lifespan,
         termination.lifespan,
         accounts.lifespan,

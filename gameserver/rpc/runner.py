@@ -262,6 +262,9 @@ class _Run:
         for index, (operation, message) in enumerate(self.plan):
             if operation is None:
                 continue
+            if operation.reaches_out and index in self.prepared:
+                prepared[index] = self.prepared[index]
+                continue
             waits = logins > 0 and operation.access in (Access.PLAYER, Access.SIGNED_IN)
             if operation.opens_session:
                 logins += 1

@@ -137,7 +137,8 @@ class Service:
         caller's own, in the names of `storage.locks`: of packets with several messages they are taken first.
         `opens_session`: it is a login, which calls `ctx.log_in`. `stepwise`: it makes calls of its own, each
         committed by itself (see `rpc.steps`), and has no transaction. `reaches_out`: it changes something
-        elsewhere, so that a run which is cut off must not forget what it answered.
+        elsewhere, so that a run which is cut off must not forget what it answered, and another try of a
+        packet takes what was prepared before.
         """
         if stepwise and tx is not Tx.NONE:
             raise ValueError(f"{self.name}.{names[0]}: what runs in steps has no transaction around them")

@@ -23,6 +23,7 @@ REFUSED_ONLY = {
     for what in ("AWARD", "CONSUME", "GET", "RESET", "REVOKE")
     for whose in ("PARENT", "PEER")
 } | {f"playerState.SYS_INVALIDATE_{which}_SESSION" for which in ("CURRENT", "ALL_BUT_CURRENT")}
+REFUSED_ONLY.add("httpClient.PARSE_REQUEST")  # the service is no more
 ROOM = 1500  # characters of an example that is a pleasure to read
 
 Example = dict[str, Any]

@@ -37,7 +37,7 @@ def test_every_sample_is_right_when_it_is_uncommented(tmp_path: Path) -> None:
     for name in offered.samples():
         path = app.path / f"{name}.toml"
         path.write_text(re.sub(r"(?m)^#(?=[\[{\]}a-z])", "", path.read_text()))
-    environ = {"BACKENDLESS_SERVER_KEY": "s" * 20}
+    environ = {"BACKENDLESS_SERVER_KEY": "s" * 20, "PARTNER_KEY": "k"}
     loaded = load_apps(tmp_path, offered.sections(), environ)
     assert [str(problem) for problem in loaded.problems] == []
     for name in offered.samples():

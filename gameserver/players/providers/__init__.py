@@ -12,6 +12,7 @@ from gameserver.players.providers.settings import SAMPLE, SECTION, ProviderSetti
 from gameserver.players.providers.tokens import Issuer
 from gameserver.players.providers.vouching import ProviderUnavailable, UnableToValidate, Vouched
 from gameserver.players.providers.web import Web
+from gameserver.wire.outgoing import Outgoing
 
 __all__ = [
     "SAME_PERSON",
@@ -53,16 +54,15 @@ SAME_PERSON = {"Facebook": "FacebookLimited", "FacebookLimited": "Facebook"}
 
 
 class Providers:
-    """Asks whoever vouches. Holds connections and keys, which `close` lets go of."""
+    """Asks whoever vouches. Holds keys, which `close` lets go of."""
 
-    def __init__(self) -> None:
-        self.web = Web()
+    def __init__(self, outgoing: Outgoing) -> None:
+        self.web = Web(outgoing)
         self._outside = Outside(self.web, KeySets(self.web))
 
     async def close(self) -> None:
-        """Let go of connections and of what is being fetched."""
+        """Let go of what is being fetched."""
         await self._outside.keys.close()
-        await self.web.close()
 
     def can_check(self, app: App, type_: str) -> bool:
         """Tell whether an app has what it takes to check logins of a type, or test accounts of it."""

@@ -1,9 +1,9 @@
 """Asking over HTTPS who vouches for players: bounded in time and in bytes, and only where we mean to ask."""
 
-import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
@@ -12,31 +12,22 @@ import structlog
 from gameserver.apps import App
 from gameserver.players.providers.settings import ProviderSettings
 from gameserver.players.providers.vouching import ProviderUnavailable
+from gameserver.wire.outgoing import Caller, Outgoing, TooLarge, Unanswered
 
 log = structlog.get_logger(__name__)
 
 ANSWER_BYTES_MAX = 64 << 10
 SERVER_ERROR = HTTPStatus.INTERNAL_SERVER_ERROR
-STEP_SECONDS_MAX = 30.0  # the longest that an app may set; the whole exchange has the app's own limit
+USER_AGENT = "gameserver"
+PROVIDERS = Caller("providers")  # the operator has declared where they are
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class Unanswered(Exception):
-    """Nobody has answered; the text is the kind of trouble, and names no address."""
-
-
 class Web:
-    """Asks providers and services of the studio. Holds connections that `close` lets go of."""
+    """Asks providers and services of the studio."""
 
-    def __init__(self) -> None:
-        self._http: httpx.AsyncClient | None = None
-        self._making = asyncio.Lock()
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        if self._http is not None:
-            await self._http.aclose()
-            self._http = None
+    def __init__(self, outgoing: Outgoing) -> None:
+        self._outgoing = outgoing
 
     async def ask(
         self,
@@ -96,33 +87,25 @@ class Web:
 
         Raises `Unanswered` when there is no answer in `seconds`.
         """
+        sent = {"User-Agent": USER_AGENT, **headers}
+        if form is not None:
+            sent = {"Content-Type": "application/x-www-form-urlencoded", **sent}
+            content = urlencode(form).encode()
+        if query:
+            url = str(httpx.URL(url).copy_merge_params(dict(query)))
         try:
-            async with (
-                asyncio.timeout(seconds),
-                (await self._client()).stream(
-                    method, url, params=query, data=form, content=content, headers=headers
-                ) as response,
-            ):
-                body = bytearray()
-                async for chunk in response.aiter_raw():  # raw: nothing is unpacked, so the bound below holds
-                    body += chunk
-                    if len(body) > ANSWER_BYTES_MAX:
-                        return HTTPStatus.BAD_GATEWAY, b""
-                return response.status_code, bytes(body)
-        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unanswered(type(error).__name__) from None
-
-    async def _client(self) -> httpx.AsyncClient:
-        async with self._making:
-            if self._http is None:
-                self._http = await asyncio.to_thread(_make_client)
-        return self._http
-
-
-def _make_client() -> httpx.AsyncClient:
-    """Make what holds the connections. It reads the roots that are trusted, which takes 30 ms."""
-    # Questions hold secrets and tokens: past no redirect and no proxy of the environment.
-    return httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=STEP_SECONDS_MAX)
+            answer = await self._outgoing.exchange(
+                PROVIDERS,
+                method,
+                url,
+                headers=sent.items(),
+                content=content,
+                seconds=seconds,
+                bytes_max=ANSWER_BYTES_MAX,
+            )
+        except TooLarge:
+            return HTTPStatus.BAD_GATEWAY, b""
+        return answer.status, answer.body
 
 
 def where(app: App, url: str) -> str:
