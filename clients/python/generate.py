@@ -141,13 +141,19 @@ def shape(name: str, schemas: dict[str, Any], *, taken: bool = False) -> str:
     if not is_shape(schema):
         return ""
     required = set(schema.get("required", ()))
-    fields = {}
+    fields, notes = {}, {}
     for field, kind in schema["properties"].items():
+        if isinstance(kind, dict) and kind.get("description"):
+            notes[field] = docstring({"description": kind["description"], "summary": ""}, [], [])
         annotated = annotation(kind, schemas)
         always = field in required or (not taken and isinstance(kind, dict) and "default" in kind)
         fields[field] = annotated if always else f"NotRequired[{annotated}]"
     if all(field.isidentifier() and not keyword.iskeyword(field) for field in fields):
         rows = [f"{field}: {kind}" for field, kind in fields.items()]
+        rows = [
+            f"{row}\n{textwrap.dedent(notes.get(field, ''))}".rstrip()
+            for row, field in zip(rows, fields, strict=True)
+        ]
         said = schema.get("description", "")
         text = f"class {shape_name(name)}(TypedDict):\n"
         if said:

@@ -40,11 +40,61 @@ NOTHING, READABLE, WRITABLE = 0, 1, 2  # what an ACL allows others
 
 Name = Annotated[str, Meta(min_length=1, max_length=TYPE_MAX)]
 Id = Annotated[str, Meta(min_length=1, max_length=TYPE_MAX)]
-Version = Annotated[int, Meta(ge=-1, le=2**53)] | None
-"""What the client saw; -1, null or absent skip the check. `version_wanted` makes a number of it."""
-Data = FreeObject
-AclField = dict[str, Any] | str | None
+EntityType = Annotated[Name, Meta(description="The kind of entity, in words of the game's own.")]
+NewEntityType = Annotated[
+    Name | None, Meta(description="The kind of entity from now on; null or nothing: as it is.")
+]
+EntityId = Annotated[Id, Meta(description="The id of the entity, as CREATE answers it.")]
+Version = (
+    Annotated[
+        int,
+        Meta(
+            ge=-1,
+            le=2**53,
+            description="The version that the caller has seen. If another one is stored the call is refused,"
+            " and changes nothing. -1, null or nothing: no check.",
+        ),
+    ]
+    | None
+)
+"""`version_wanted` makes a number of it."""
+Data = Annotated[
+    FreeObject,
+    Meta(description="An object of the game's own. Names in it hold neither `$` nor a dot."),
+]
+NewData = Annotated[
+    FreeObject | None,
+    Meta(
+        description="An object of the game's own; null or nothing: {}. Names in it hold neither `$` nor a"
+        " dot."
+    ),
+]
+Increments = Annotated[
+    FreeObject,
+    Meta(
+        description="What to add to numbers of the data, also below zero, as an object of the data's shape. A"
+        " number that is not there starts at 0."
+    ),
+]
+AclField = Annotated[
+    dict[str, Any] | str | None,
+    Meta(
+        description='What others than the owner may do: `{"other": 0}` nothing, `{"other": 1}` read,'
+        ' `{"other": 2}` read and write. Null, "" or nothing: `{"other": 0}`.'
+    ),
+]
 """An ACL as clients send it; `read_acl` makes a number of it."""
+
+# Types for answers
+
+VersionReply = Annotated[
+    int, Meta(description="How often it was written: 1 when it is made, one more for each change.")
+]
+AclReply = Annotated[
+    dict[str, int],
+    Meta(description='What others than the owner may do: `{"other": 0}` nothing, 1 read, 2 read and write.'),
+]
+DataReply = Annotated[msgspec.Raw, Meta(description="The object of the game's own, as it was sent.")]
 
 # Errors
 
@@ -73,7 +123,8 @@ class InvalidFieldName(GameError):
 def read_acl(acl: AclField, where: str = "data.acl") -> int:
     """Return what an ACL allows others: `NOTHING`, `READABLE` or `WRITABLE`.
 
-    `{"other": n}`; null and "" are the default, which is nothing. An ACL may come as JSON text.
+    `{"other": n}`; null and "" are the default, which is nothing. An ACL may come as JSON text. Any other
+    name in it is refused: an `Other` that is passed over would share nothing, and nobody would know why.
     Raises `InvalidParameterType`, `InvalidParameterValue`.
     """
     found: Any = acl
@@ -86,6 +137,11 @@ def read_acl(acl: AclField, where: str = "data.acl") -> int:
         return NOTHING
     if not isinstance(found, dict):
         raise InvalidParameterType(f"{where}: expected an object")
+    for name in found:
+        if name != "other":
+            raise InvalidParameterValue(
+                f'{where}.{name[:64]}: expected {{"other": 0, 1 or 2}} and nothing else'
+            )
     other = found.get("other")
     if other is None:
         return NOTHING

@@ -16,9 +16,10 @@ import binascii
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, true, tuple_
 from sqlalchemy.types import Integer, Numeric
 
@@ -28,7 +29,7 @@ from gameserver.documents.query import Fields, SortKey, directed, sort_keys, whe
 from gameserver.storage import QueryTooSlow, Row, Transaction
 from gameserver.wire import json
 from gameserver.wire.errors import GameError
-from gameserver.wire.shapes import Reply
+from gameserver.wire.shapes import FreeObjectOrText, Reply
 
 ROWS_MAX = 500
 ROWS_DEFAULT = 50
@@ -70,20 +71,44 @@ class Page:
     last: list[Any] | None = None
 
 
-class Results(Reply):
-    """A page: its rows, its number from 1 on, whether others are around it.
+PageContext = Annotated[
+    FreeObjectOrText | None,
+    Meta(
+        description="Which page of what: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria,"
+        " sortCriteria}` or less, as object or as JSON text; or the `context` of an earlier answer."
+    ),
+]
+EarlierContext = Annotated[
+    FreeObjectOrText | None,
+    Meta(description="The `context` of an earlier answer: the page that the offset counts from."),
+]
+PageOffset = Annotated[
+    int, Meta(description="Pages from the one that the context stands for: 1 the next, -1 the one before.")
+]
+NextContext = Annotated[
+    str, Meta(description="Stands for this page; hand it back unchanged to reach the pages around it.")
+]
 
-    `count`: all matches; left out when the context asks for no count. Where a search for more than an
-    `entityType` finds over 10,000 rows they are not counted to the end: `countIsExact` is there then, and
-    false, and `count` is a number that there are at least.
+
+class Results(Reply):
+    """A page of a list.
+
+    Where a search for more than an `entityType` finds over 10,000 rows they are not counted to the end:
+    `countIsExact` is there then, and false, and `count` is a number that there are at least.
     """
 
-    items: list[Any]
-    page: int
-    more_before: bool
-    more_after: bool
-    count: int | msgspec.UnsetType = msgspec.UNSET
-    count_is_exact: bool | msgspec.UnsetType = msgspec.UNSET
+    items: Annotated[list[Any], Meta(description="The rows of the page, in order.")]
+    page: Annotated[int, Meta(description="The number of the page; the first is 1.")]
+    more_before: Annotated[bool, Meta(description="Whether there are pages before this one.")]
+    more_after: Annotated[bool, Meta(description="Whether there are rows behind this page.")]
+    count: Annotated[
+        int | msgspec.UnsetType,
+        Meta(description="All rows that match, on all pages. Absent when the context asks for no count."),
+    ] = msgspec.UNSET
+    count_is_exact: Annotated[
+        bool | msgspec.UnsetType,
+        Meta(description="Only there when it is false: at least `count` rows match, perhaps more."),
+    ] = msgspec.UNSET
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ Every value is bound as a parameter, and names of members too. What a clause may
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
+from msgspec import Meta
 from sqlalchemy import Column, case, false
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -43,6 +44,7 @@ from gameserver.documents.json_nodes import (
 )
 from gameserver.wire import json
 from gameserver.wire.errors import GameError, UnreadableJson
+from gameserver.wire.shapes import FreeObjectOrText
 
 DEPTH_MAX = 8  # clauses within clauses
 TERMS_MAX = 64  # conditions; a value with an inner structure counts as many as it has parts
@@ -54,6 +56,24 @@ ELEMENTS_MAX = 2  # $elemMatch within each other
 POSITIONS_MAX = 4  # numbers in a path
 VALUE_DEPTH_MAX = 4  # arrays and objects within a value that is compared
 SORT_MAX = 8  # fields of an order
+
+
+# Types for requests
+
+WhereField = Annotated[
+    FreeObjectOrText | None,
+    Meta(
+        description="What to look for: an object of fields and conditions, as protocol/data.md tells, or the"
+        " same as JSON text. Null, {} or nothing: everything."
+    ),
+]
+OrderBy = Annotated[
+    dict[str, Any] | str | None,
+    Meta(
+        description="Fields to sort by, with 1 for the smallest first and -1 for the largest first; such as"
+        ' `{"data.level": -1, "createdAt": 1}`. Null or nothing: the oldest first.'
+    ),
+]
 
 
 class InvalidWhere(GameError):

@@ -129,13 +129,28 @@ def json_schemas(
     """Describe types as JSON Schema: one schema for each, and the definitions they refer to, by name.
 
     `reference` is what a reference begins with. Docstrings become descriptions, without the indentation they
-    have in the code, whichever version of msgspec reads them.
+    have in the code, whichever version of msgspec reads them. Fields are described by `Meta` of their types.
     """
     schemas, definitions = msgspec.json.schema_components(list(kinds), ref_template=reference + "{name}")
     for definition in definitions.values():
         if "description" in definition:
             definition["description"] = cleandoc(definition["description"])
+        for name, field in definition.get("properties", {}).items():
+            definition["properties"][name] = _described(field)
     return list(schemas), definitions
+
+
+def _described(field: dict[str, Any]) -> dict[str, Any]:
+    """Move what is said about the value of a field that may be null from the value to the field.
+
+    A type that many fields share carries its own description, and they say `Version | None`.
+    """
+    options = field.get("anyOf", ())
+    said = [option["description"] for option in options if "description" in option]
+    if "description" in field or not said:
+        return field
+    bare = [{key: part for key, part in option.items() if key != "description"} for option in options]
+    return {"description": " ".join(said)} | field | {"anyOf": bare}
 
 
 def explain(error: msgspec.ValidationError, root: str = "data", kind: Any = None) -> GameError:

@@ -130,8 +130,12 @@ class Place(Request):
     y: int = 0
 
 
+Volume = Annotated[int, Meta(ge=0, description="How loud, in decibels.")]
+
+
 class Rename(Request, kw_only=True):
     shout: bool = False
+    volume: Volume | None = None
     player_name: Annotated[str, Meta(min_length=1, description="The new name.")]
     place: Place | None = None
 
@@ -194,6 +198,12 @@ def test_an_operation_is_described_from_its_declaration() -> None:
             },
             {"name": "shout", "required": False, "schema": {"type": "boolean", "default": False}},
             {
+                "name": "volume",
+                "required": False,
+                "description": "How loud, in decibels.",
+                "schema": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}], "default": None},
+            },
+            {
                 "name": "place",
                 "required": False,
                 "schema": {
@@ -231,6 +241,7 @@ def test_an_operation_is_described_from_its_declaration() -> None:
         "params": [
             {"name": "playerName", "required": True},
             {"name": "shout", "required": False},
+            {"name": "volume", "required": False},
             {"name": "place", "required": False},
         ],
         "errors": list(document["components"]["errors"].values()),

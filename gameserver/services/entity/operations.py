@@ -15,9 +15,12 @@ from gameserver.documents.documents import (
     AclField,
     Data,
     DataBytes,
+    EntityId,
+    EntityType,
     Id,
+    Increments,
     InvalidFieldName,
-    Name,
+    NewEntityType,
     Version,
     VersionMismatch,
     acl_of,
@@ -27,8 +30,16 @@ from gameserver.documents.documents import (
     version_wanted,
 )
 from gameserver.documents.list_counts import ListCounts, Listing
-from gameserver.documents.paging import ROWS_MAX, InvalidContext, UnreadableContext, read_context, read_page
-from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere
+from gameserver.documents.paging import (
+    ROWS_MAX,
+    InvalidContext,
+    PageContext,
+    PageOffset,
+    UnreadableContext,
+    read_context,
+    read_page,
+)
+from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere, OrderBy, WhereField
 from gameserver.players.quotas import QuotaReached
 from gameserver.rpc import Context, Last, Service, Tx
 from gameserver.services.entity import storage
@@ -77,7 +88,7 @@ service = Service("entity", section=EntitySettings, sample=SAMPLE)
 
 
 class Create(Request):
-    entity_type: Name
+    entity_type: EntityType
     data: Data
     acl: AclField = None
 
@@ -112,7 +123,7 @@ async def create(ctx: Context, request: Create) -> EntityHead:
 
 
 class OneEntity(Request):
-    entity_id: Id
+    entity_id: EntityId
 
 
 @service.operation("READ", tx=Tx.READ, errors=(MissingRecord,))
@@ -125,7 +136,7 @@ async def read(ctx: Context, request: OneEntity) -> ReadEntity:
 
 
 class OfType(Request):
-    entity_type: Name
+    entity_type: EntityType
 
 
 @service.operation("READ_BY_TYPE", tx=Tx.READ, errors=(PacketTooLarge,))
@@ -143,9 +154,9 @@ async def read_by_type(ctx: Context, request: OfType) -> Entities:
 class Update(Request):
     """Without an `entityType` the type stays as it is."""
 
-    entity_id: Id
+    entity_id: EntityId
     data: Data
-    entity_type: Name | None = None
+    entity_type: NewEntityType = None
     acl: AclField = None
     version: Version = None
 
@@ -166,7 +177,7 @@ async def update_entity(ctx: Context, request: Update) -> Last[Entity]:
 
 
 class Delete(Request):
-    entity_id: Id
+    entity_id: EntityId
     version: Version = None
 
 
@@ -180,8 +191,8 @@ async def delete_entity(ctx: Context, request: Delete) -> None:
 
 
 class Increment(Request):
-    entity_id: Id
-    data: Data
+    entity_id: EntityId
+    data: Increments
 
 
 @service.operation(
@@ -211,7 +222,7 @@ async def read_singleton(ctx: Context, request: OfType) -> ReadEntity | None:
 
 
 class UpdateSingleton(Request):
-    entity_type: Name
+    entity_type: EntityType
     data: Data
     acl: AclField = None
     version: Version = None
@@ -251,7 +262,7 @@ async def update_singleton(ctx: Context, request: UpdateSingleton) -> Entity:
 
 
 class DeleteSingleton(Request):
-    entity_type: Name
+    entity_type: EntityType
     version: Version = None
 
 
@@ -280,14 +291,17 @@ class Criteria(Request):
     `acl.other` and all of `data`.
     """
 
-    where: FreeObjectOrText | None = None
+    where: WhereField = None
 
 
 class GetList(Criteria):
     """`maxReturn`: 500 at most, also when more are asked for."""
 
-    order_by: dict[str, Any] | str | None = None
-    max_return: Annotated[int, Meta(ge=1)] | None = None
+    order_by: OrderBy = None
+    max_return: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Entities to answer with at most; nothing, or more than 500: 500."),
+    ] = None
 
 
 @service.operation("GET_LIST", tx=Tx.READ, errors=LIST_ERRORS)
@@ -315,7 +329,7 @@ PAGE_ERRORS = (UnreadableContext, InvalidContext, *LIST_ERRORS)
 class GetPage(Request):
     """`context`: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria, sortCriteria}` or less."""
 
-    context: ContextField = None
+    context: PageContext = None
 
 
 @service.operation("GET_PAGE", tx=Tx.READ, errors=PAGE_ERRORS)
@@ -327,7 +341,7 @@ async def get_page(ctx: Context, request: GetPage) -> EntityPage:
 class GetPageOffset(GetPage):
     """`context` is the text of an earlier answer, `pageOffset` counts pages from the one it stands for."""
 
-    page_offset: int = 0
+    page_offset: PageOffset = 0
 
 
 @service.operation("GET_PAGE_BY_OFFSET", tx=Tx.READ, errors=PAGE_ERRORS)
@@ -342,29 +356,37 @@ async def get_page_by_offset(ctx: Context, request: GetPageOffset) -> EntityPage
 class Target(Request):
     """SDKs say `targetPlayerId`, the reference `targetProfileId`: the owner of what is shared."""
 
-    target_player_id: Id | None = None
-    target_profile_id: Id | None = None
+    target_player_id: Annotated[
+        Id | None, Meta(description="The id of the player who owns what is shared.")
+    ] = None
+    target_profile_id: Annotated[
+        Id | None, Meta(description="Another name of `targetPlayerId`; one of them is needed.")
+    ] = None
 
 
 class TargetList(GetList):
-    target_player_id: Id | None = None
-    target_profile_id: Id | None = None
+    target_player_id: Annotated[
+        Id | None, Meta(description="The id of the player who owns what is shared.")
+    ] = None
+    target_profile_id: Annotated[
+        Id | None, Meta(description="Another name of `targetPlayerId`; one of them is needed.")
+    ] = None
 
 
 class TargetEntity(Target, kw_only=True):
-    entity_id: Id
+    entity_id: EntityId
 
 
 class UpdateShared(TargetEntity, kw_only=True):
     """Without an `entityType` the type stays as it is."""
 
     data: Data
-    entity_type: Name | None = None
+    entity_type: NewEntityType = None
     version: Version = None
 
 
 class IncrementShared(TargetEntity, kw_only=True):
-    data: Data
+    data: Increments
 
 
 @service.operation("READ_SHARED_ENTITY", tx=Tx.READ, errors=(MissingRecord, NotAllowed))

@@ -2,15 +2,28 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from gameserver.documents.documents import NOTHING, READABLE, WRITABLE, acl_of, data_out
-from gameserver.documents.paging import Results
+from gameserver.documents.documents import (
+    NOTHING,
+    READABLE,
+    WRITABLE,
+    AclReply,
+    DataReply,
+    EntityId,
+    EntityType,
+    VersionReply,
+    acl_of,
+    data_out,
+)
+from gameserver.documents.paging import NextContext, Results
 from gameserver.rpc import Context
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, NotAllowed, PacketTooLarge
+from gameserver.wire.fields import AppId, CreatedAt, ServerTime, UpdatedAt
 from gameserver.wire.shapes import Reply
 
 ALL_MAX = 1000  # entities that one answer without pages may hold
@@ -37,54 +50,60 @@ class MissingRecord(GameError):
 class EntityHead(Reply):
     """An entity without its data. Times in ms since 1970."""
 
-    entity_id: str
-    entity_type: str
-    version: int
-    acl: dict[str, int]
-    created_at: int
-    updated_at: int
+    entity_id: EntityId
+    entity_type: EntityType
+    version: VersionReply
+    acl: AclReply
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class Entity(EntityHead):
-    data: msgspec.Raw
+    data: DataReply
 
 
 class ReadEntity(Entity):
-    server_time: int = msgspec.field(name="_serverTime")
+    server_time: ServerTime = msgspec.field(name="_serverTime")
 
 
 class ListedEntity(Entity):
-    game_id: str
-    owner_id: str
+    game_id: AppId
+    owner_id: Annotated[str, Meta(description="The id of the player who owns the entity.")]
 
 
 class IncrementedEntity(Entity):
-    game_id: str
-    player_id: str
+    game_id: AppId
+    player_id: Annotated[str, Meta(description="The id of the player who owns the entity.")]
 
 
 class Entities(Reply):
-    entities: list[Entity]
-    entity_list_count: int
-    server_time: int = msgspec.field(name="_serverTime")
+    entities: Annotated[list[Entity], Meta(description="The entities, each with its data.")]
+    entity_list_count: Annotated[
+        int, Meta(description="How many entities there are: in this answer, or counted.")
+    ]
+    server_time: ServerTime = msgspec.field(name="_serverTime")
 
 
 class EntityList(Reply):
-    entity_list: list[ListedEntity]
-    entity_list_count: int
-    server_time: int = msgspec.field(name="_serverTime")
+    entity_list: Annotated[list[ListedEntity], Meta(description="The entities, each with its data.")]
+    entity_list_count: Annotated[
+        int, Meta(description="How many entities there are: in this answer, or counted.")
+    ]
+    server_time: ServerTime = msgspec.field(name="_serverTime")
 
 
 class EntityCount(Reply):
-    entity_list_count: int
+    entity_list_count: Annotated[
+        int, Meta(description="How many entities there are: in this answer, or counted.")
+    ]
 
 
 class EntityPage(Reply):
     """`context` is to be handed back for the pages around this one."""
 
-    results: Results
-    context: str
-    server_time: int = msgspec.field(name="_serverTime")
+    results: Annotated[Results, Meta(description="The page.")]
+    context: NextContext
+    server_time: ServerTime = msgspec.field(name="_serverTime")
 
 
 # Rules

@@ -3,15 +3,24 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from sqlalchemy import ColumnElement, Select, func, select
 
 from gameserver.documents import query
 from gameserver.documents.documents import NOTHING, READABLE, Id
 from gameserver.documents.list_counts import ListCounts, Listing, Part
-from gameserver.documents.paging import ROWS_MAX, InvalidContext, UnreadableContext, read_context, read_page
-from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere
+from gameserver.documents.paging import (
+    ROWS_MAX,
+    InvalidContext,
+    PageContext,
+    PageOffset,
+    UnreadableContext,
+    read_context,
+    read_page,
+)
+from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere, OrderBy, WhereField
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.global_entity import storage
 from gameserver.services.global_entity.rules import EntityCount, EntityList, EntityPage, entity, service
@@ -37,36 +46,57 @@ class Criteria(Request):
     `entityId`, `version`, `expiresAt`, `acl.other` and all of `data`.
     """
 
-    where: Where = None
+    where: WhereField = None
 
 
 class Some(Criteria):
     """`maxReturn`: 50 when left out, at most 500 also when more are asked for."""
 
-    max_return: int | None = None
+    max_return: Annotated[
+        int | None,
+        Meta(
+            description="Entities to answer with at most: 50 when nothing is sent, and never more than 500."
+        ),
+    ] = None
 
 
 class GetList(Some):
-    order_by: Where = None
+    order_by: OrderBy = None
 
 
 class Hinted(Criteria):
     """`hintJson` names indexes for a database that needs to be told which to use."""
 
-    hint_json: Where = None
+    hint_json: Annotated[
+        Where,
+        Meta(description="Which indexes to use, for other servers; it must be an object, and has no effect."),
+    ] = None
 
 
 class HintedList(GetList):
-    hint_json: Where = None
+    hint_json: Annotated[
+        Where,
+        Meta(description="Which indexes to use, for other servers; it must be an object, and has no effect."),
+    ] = None
 
 
 class HintedSome(Some):
-    hint_json: Where = None
+    hint_json: Annotated[
+        Where,
+        Meta(description="Which indexes to use, for other servers; it must be an object, and has no effect."),
+    ] = None
 
 
 class ByIndexedId(Request):
-    entity_indexed_id: Id
-    max_return: int | None = None
+    entity_indexed_id: Annotated[
+        Id, Meta(description="The id of the game's own choice that the entities were made with.")
+    ]
+    max_return: Annotated[
+        int | None,
+        Meta(
+            description="Entities to answer with at most: 50 when nothing is sent, and never more than 500."
+        ),
+    ] = None
 
 
 @service.operation("GET_LIST", tx=Tx.READ, access=Access.SIGNED_IN, errors=LIST_ERRORS)
@@ -164,13 +194,13 @@ async def get_system_list_count_with_hint(ctx: Context, request: Hinted) -> Enti
 class GetPage(Request):
     """`context`: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria, sortCriteria}` or less."""
 
-    context: Where = None
+    context: PageContext = None
 
 
 class GetPageOffset(GetPage):
     """`context` is the text of an earlier answer, `pageOffset` counts pages from the one it stands for."""
 
-    page_offset: int = 0
+    page_offset: PageOffset = 0
 
 
 @service.operation("GET_PAGE", tx=Tx.READ, access=Access.SIGNED_IN, errors=PAGE_ERRORS)

@@ -7,11 +7,14 @@ from msgspec import Meta
 from gameserver.documents.documents import (
     READABLE,
     AclField,
-    Data,
+    EntityId,
+    EntityType,
     Id,
+    Increments,
     InvalidFieldName,
     MissingRecord,
     Name,
+    NewData,
     Version,
     VersionMismatch,
     data_text,
@@ -65,17 +68,28 @@ Milliseconds = Annotated[int, Meta(le=2**53)]
 class Create(Request):
     """`timeToLive` in ms; 0, less, null or absent: the entity stays. Without an ACL others may do nothing."""
 
-    entity_type: Name
-    time_to_live: Milliseconds | None = None
+    entity_type: EntityType
+    time_to_live: Annotated[
+        Milliseconds | None,
+        Meta(
+            description="How long the entity lives, in ms, anew after each change. 0, less, null or nothing:"
+            " until it is deleted."
+        ),
+    ] = None
     acl: AclField = None
-    data: Data | None = None
+    data: NewData = None
 
 
 class CreateWithIndexedId(Create):
     """`indexedId` is another spelling of `entityIndexedId`."""
 
-    entity_indexed_id: Name | None = None
-    indexed_id: Name | None = None
+    entity_indexed_id: Annotated[
+        Name | None,
+        Meta(description="An id of the game's own choice, to list entities by; several may have the same."),
+    ] = None
+    indexed_id: Annotated[
+        Name | None, Meta(description="Another name of `entityIndexedId`; one of them is needed.")
+    ] = None
 
 
 @service.operation("CREATE", tx=Tx.WRITE, errors=(InvalidFieldName, PacketTooLarge, QuotaReached))
@@ -121,7 +135,7 @@ async def create_system_entity_with_indexed_id(ctx: Context, request: CreateWith
 
 
 class OneEntity(Request):
-    entity_id: Id
+    entity_id: EntityId
 
 
 @service.operation("READ", tx=Tx.READ, access=Access.SIGNED_IN, errors=(MissingRecord, Expired, NotAllowed))
@@ -166,7 +180,7 @@ def of_entity(ctx: Context, request: Change) -> list[str]:
 
 
 class Update(Change):
-    data: Data | None = None
+    data: NewData = None
 
 
 @service.operation(
@@ -187,7 +201,7 @@ async def update_entity(ctx: Context, request: Update) -> EntityHead:
 
 
 class Increment(OneEntity):
-    data: Data
+    data: Increments
 
 
 @service.operation(
@@ -238,7 +252,7 @@ async def update_acl(ctx: Context, request: UpdateAcl) -> EntityHead:
 
 
 class UpdateOwnerAndAcl(UpdateAcl, kw_only=True):
-    owner_id: Id
+    owner_id: Annotated[Id, Meta(description="The id of the player who owns the entity from now on.")]
 
 
 @service.operation(
@@ -290,7 +304,10 @@ async def make_system_entity(ctx: Context, request: UpdateAcl) -> Entity:
 class UpdateIndexedId(Change, kw_only=True):
     """Null or empty text removes the id."""
 
-    entity_indexed_id: Annotated[str, Meta(max_length=256)] | None
+    entity_indexed_id: Annotated[
+        Annotated[str, Meta(max_length=256)] | None,
+        Meta(description="The id of the game's own choice from now on; null or empty for none."),
+    ]
 
 
 @service.operation(
@@ -304,7 +321,13 @@ async def update_indexed_id(ctx: Context, request: UpdateIndexedId) -> EntityHea
 
 
 class UpdateTimeToLive(Change, kw_only=True):
-    time_to_live: Milliseconds | None
+    time_to_live: Annotated[
+        Milliseconds | None,
+        Meta(
+            description="How long the entity lives from now on, in ms, anew after each change. 0, less or "
+            "null: until it is deleted."
+        ),
+    ]
 
 
 @service.operation(

@@ -9,16 +9,22 @@ from msgspec import Meta
 from gameserver.apps import Settings
 from gameserver.documents.documents import (
     DATA_BYTES_MAX,
+    AclReply,
     DataBytes,
+    DataReply,
+    EntityId,
+    EntityType,
     MissingRecord,
     VersionMismatch,
+    VersionReply,
     acl_of,
     data_out,
 )
-from gameserver.documents.paging import Results
+from gameserver.documents.paging import NextContext, Results
 from gameserver.rpc import Context, Service
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, NotAllowed
+from gameserver.wire.fields import AppId, CreatedAt, ServerTime, UpdatedAt
 from gameserver.wire.shapes import Reply
 
 SAMPLE = """\
@@ -120,43 +126,57 @@ class EntityHead(Reply):
     Without an owner it is a system entity. One that does not expire has 2^63 - 1 as `expiresAt`.
     """
 
-    game_id: str
-    entity_id: str
-    owner_id: str | None
-    entity_type: str
-    entity_indexed_id: str | None
-    version: int
-    acl: dict[str, int]
-    expires_at: int
-    time_to_live: int
-    created_at: int
-    updated_at: int
+    game_id: AppId
+    entity_id: EntityId
+    owner_id: Annotated[
+        str | None,
+        Meta(description="The id of the player who owns the entity; null: a system entity, of nobody."),
+    ]
+    entity_type: EntityType
+    entity_indexed_id: Annotated[
+        str | None, Meta(description="The id of the game's own choice, if it has one.")
+    ]
+    version: VersionReply
+    acl: AclReply
+    expires_at: Annotated[
+        int,
+        Meta(description="When it expires: ms since 1970-01-01 UTC. 9223372036854775807 (2^63 - 1): never."),
+    ]
+    time_to_live: Annotated[
+        int, Meta(description="How long the entity lives after each change, in ms; -1: until it is deleted.")
+    ]
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class Entity(EntityHead):
-    data: msgspec.Raw
+    data: DataReply
 
 
 class ReadEntity(Entity):
-    server_time: int = msgspec.field(name="_serverTime")
+    server_time: ServerTime = msgspec.field(name="_serverTime")
 
 
 class EntityList(Reply):
-    entity_list: list[Entity]
-    entity_list_count: int
-    server_time: int = msgspec.field(name="_serverTime")
+    entity_list: Annotated[list[Entity], Meta(description="The entities, each with its data.")]
+    entity_list_count: Annotated[
+        int, Meta(description="How many entities there are: in this answer, or counted.")
+    ]
+    server_time: ServerTime = msgspec.field(name="_serverTime")
 
 
 class EntityCount(Reply):
-    entity_list_count: int
+    entity_list_count: Annotated[
+        int, Meta(description="How many entities there are: in this answer, or counted.")
+    ]
 
 
 class EntityPage(Reply):
     """`context` is to be handed back for the pages around this one."""
 
-    results: Results
-    context: str
-    server_time: int = msgspec.field(name="_serverTime")
+    results: Annotated[Results, Meta(description="The page.")]
+    context: NextContext
+    server_time: ServerTime = msgspec.field(name="_serverTime")
 
 
 def _head(row: Row) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class LoginReply(TypedDict):
     createdAt: int
     lastLogin: int
     previousLogin: int | None
+    """Null until the second login."""
     loginCount: int
     isTester: bool
     abTestingId: int
@@ -64,10 +65,13 @@ class LoginReply(TypedDict):
     handoffJson: NotRequired[Any]
     sessionId: str
     newUser: str
+    """`true` or `false`, as text."""
     playerSessionExpiry: int
+    """Seconds without a packet."""
     maxBundleMsgs: int
     maxKillCount: int
     compressIfLarger: int
+    """Bytes."""
 
 
 class LoginRewards(TypedDict):

@@ -13,98 +13,152 @@ from gameserver_client.service import R, Service, typed
 
 class Entities(TypedDict):
     entities: list[Entity]
+    """The entities, each with its data."""
     entityListCount: int
+    """How many entities there are: in this answer, or counted."""
     _serverTime: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
 
 
 class Entity(TypedDict):
     entityId: str
+    """The id of the entity, as CREATE answers it."""
     entityType: str
+    """The kind of entity, in words of the game's own."""
     version: int
+    """How often it was written: 1 when it is made, one more for each change."""
     acl: dict[str, int]
+    """What others than the owner may do: `{"other": 0}` nothing, 1 read, 2 read and write."""
     createdAt: int
+    """When it was made: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When it was last changed: ms since 1970-01-01 UTC."""
     data: Any
+    """The object of the game's own, as it was sent."""
 
 
 class EntityCount(TypedDict):
     entityListCount: int
+    """How many entities there are: in this answer, or counted."""
 
 
 class EntityHead(TypedDict):
     """An entity without its data. Times in ms since 1970."""
 
     entityId: str
+    """The id of the entity, as CREATE answers it."""
     entityType: str
+    """The kind of entity, in words of the game's own."""
     version: int
+    """How often it was written: 1 when it is made, one more for each change."""
     acl: dict[str, int]
+    """What others than the owner may do: `{"other": 0}` nothing, 1 read, 2 read and write."""
     createdAt: int
+    """When it was made: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When it was last changed: ms since 1970-01-01 UTC."""
 
 
 class EntityList(TypedDict):
     entityList: list[ListedEntity]
+    """The entities, each with its data."""
     entityListCount: int
+    """How many entities there are: in this answer, or counted."""
     _serverTime: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
 
 
 class EntityPage(TypedDict):
     """`context` is to be handed back for the pages around this one."""
 
     results: Results
+    """The page."""
     context: str
+    """Stands for this page; hand it back unchanged to reach the pages around it."""
     _serverTime: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
 
 
 class IncrementedEntity(TypedDict):
     entityId: str
+    """The id of the entity, as CREATE answers it."""
     entityType: str
+    """The kind of entity, in words of the game's own."""
     version: int
+    """How often it was written: 1 when it is made, one more for each change."""
     acl: dict[str, int]
+    """What others than the owner may do: `{"other": 0}` nothing, 1 read, 2 read and write."""
     createdAt: int
+    """When it was made: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When it was last changed: ms since 1970-01-01 UTC."""
     data: Any
+    """The object of the game's own, as it was sent."""
     gameId: str
+    """The id of the app."""
     playerId: str
+    """The id of the player who owns the entity."""
 
 
 class ListedEntity(TypedDict):
     entityId: str
+    """The id of the entity, as CREATE answers it."""
     entityType: str
+    """The kind of entity, in words of the game's own."""
     version: int
+    """How often it was written: 1 when it is made, one more for each change."""
     acl: dict[str, int]
+    """What others than the owner may do: `{"other": 0}` nothing, 1 read, 2 read and write."""
     createdAt: int
+    """When it was made: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When it was last changed: ms since 1970-01-01 UTC."""
     data: Any
+    """The object of the game's own, as it was sent."""
     gameId: str
+    """The id of the app."""
     ownerId: str
+    """The id of the player who owns the entity."""
 
 
 class ReadEntity(TypedDict):
     entityId: str
+    """The id of the entity, as CREATE answers it."""
     entityType: str
+    """The kind of entity, in words of the game's own."""
     version: int
+    """How often it was written: 1 when it is made, one more for each change."""
     acl: dict[str, int]
+    """What others than the owner may do: `{"other": 0}` nothing, 1 read, 2 read and write."""
     createdAt: int
+    """When it was made: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When it was last changed: ms since 1970-01-01 UTC."""
     data: Any
+    """The object of the game's own, as it was sent."""
     _serverTime: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
 
 
 class Results(TypedDict):
-    """A page: its rows, its number from 1 on, whether others are around it.
+    """A page of a list.
 
-    `count`: all matches; left out when the context asks for no count. Where a search for more than an
-    `entityType` finds over 10,000 rows they are not counted to the end: `countIsExact` is there then,
-    and false, and `count` is a number that there are at least.
+    Where a search for more than an `entityType` finds over 10,000 rows they are not counted to the
+    end: `countIsExact` is there then, and false, and `count` is a number that there are at least.
     """
 
     items: list[Any]
+    """The rows of the page, in order."""
     page: int
+    """The number of the page; the first is 1."""
     moreBefore: bool
+    """Whether there are pages before this one."""
     moreAfter: bool
+    """Whether there are rows behind this page."""
     count: NotRequired[int]
+    """All rows that match, on all pages. Absent when the context asks for no count."""
     countIsExact: NotRequired[bool]
+    """Only there when it is false: at least `count` rows match, perhaps more."""
 
 
 class EntityService(Service[R]):
@@ -124,6 +178,11 @@ class EntityService(Service[R]):
 
         The data is an object of up to 100 KiB, or what the app says; names in it contain neither `$` nor
         dots.
+
+        entity_type: The kind of entity, in words of the game's own.
+        data: An object of the game's own. Names in it hold neither `$` nor a dot.
+        acl: What others than the owner may do: `{"other": 0}` nothing, `{"other": 1}` read, `{"other":
+            2}` read and write. Null, "" or nothing: `{"other": 0}`.
         """
         return self._call("CREATE", {"entityType": entity_type, "data": data}, {"acl": acl})
 
@@ -132,6 +191,10 @@ class EntityService(Service[R]):
         """Delete an entity of the caller.
 
         `version` as in an update.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        version: The version that the caller has seen. If another one is stored the call is refused, and
+            changes nothing. -1, null or nothing: no check.
         """
         return self._call("DELETE", {"entityId": entity_id}, {"version": version})
 
@@ -140,6 +203,10 @@ class EntityService(Service[R]):
         """Delete the caller's entity of a type.
 
         `version` as in an update.
+
+        entity_type: The kind of entity, in words of the game's own.
+        version: The version that the caller has seen. If another one is stored the call is refused, and
+            changes nothing. -1, null or nothing: no check.
         """
         return self._call("DELETE_SINGLETON", {"entityType": entity_type}, {"version": version})
 
@@ -151,17 +218,32 @@ class EntityService(Service[R]):
         order_by: dict[str, Any] | str | None = None,
         max_return: int | None = None,
     ) -> EntityList:
-        """List the caller's entities that match a where clause, in the order asked for or the oldest first."""
+        """List the caller's entities that match a where clause, in the order asked for or the oldest first.
+
+        where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
+            same as JSON text. Null, {} or nothing: everything.
+        order_by: Fields to sort by, with 1 for the smallest first and -1 for the largest first; such as
+            `{"data.level": -1, "createdAt": 1}`. Null or nothing: the oldest first.
+        max_return: Entities to answer with at most; nothing, or more than 500: 500.
+        """
         return self._call("GET_LIST", {}, {"where": where, "orderBy": order_by, "maxReturn": max_return})
 
     @typed
     def get_list_count(self, *, where: dict[str, Any] | str | None = None) -> EntityCount:
-        """Count the caller's entities that match a where clause."""
+        """Count the caller's entities that match a where clause.
+
+        where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
+            same as JSON text. Null, {} or nothing: everything.
+        """
         return self._call("GET_LIST_COUNT", {}, {"where": where})
 
     @typed
     def get_page(self, *, context: dict[str, Any] | str | None = None) -> EntityPage:
-        """Read a page of the caller's entities that match the search, 500 rows at most."""
+        """Read a page of the caller's entities that match the search, 500 rows at most.
+
+        context: Which page of what: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria,
+            sortCriteria}` or less, as object or as JSON text; or the `context` of an earlier answer.
+        """
         return self._call("GET_PAGE", {}, {"context": context})
 
     @typed
@@ -174,6 +256,10 @@ class EntityService(Service[R]):
         """Read a page before or after one that was read earlier.
 
         A page behind the end is empty.
+
+        context: Which page of what: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria,
+            sortCriteria}` or less, as object or as JSON text; or the `context` of an earlier answer.
+        page_offset: Pages from the one that the context stands for: 1 the next, -1 the one before.
         """
         return self._call("GET_PAGE_BY_OFFSET", {}, {"context": context, "pageOffset": page_offset})
 
@@ -186,7 +272,14 @@ class EntityService(Service[R]):
         target_player_id: str | None = None,
         target_profile_id: str | None = None,
     ) -> IncrementedEntity:
-        """Add numbers to those of an entity of any player whose ACL lets others write, all of them or none."""
+        """Add numbers to those of an entity of any player whose ACL lets others write, all of them or none.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        data: What to add to numbers of the data, also below zero, as an object of the data's shape. A
+            number that is not there starts at 0.
+        target_player_id: The id of the player who owns what is shared.
+        target_profile_id: Another name of `targetPlayerId`; one of them is needed.
+        """
         return self._call(
             "INCREMENT_SHARED_USER_ENTITY_DATA",
             {"entityId": entity_id, "data": data},
@@ -199,12 +292,19 @@ class EntityService(Service[R]):
 
         `data` has the shape of the entity's data and holds what to add, also below zero. A number that is
         not there starts at 0.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        data: What to add to numbers of the data, also below zero, as an object of the data's shape. A
+            number that is not there starts at 0.
         """
         return self._call("INCREMENT_USER_ENTITY_DATA", {"entityId": entity_id, "data": data})
 
     @typed
     def read(self, *, entity_id: str) -> ReadEntity:
-        """Read an entity of the caller."""
+        """Read an entity of the caller.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        """
         return self._call("READ", {"entityId": entity_id})
 
     @typed
@@ -212,6 +312,8 @@ class EntityService(Service[R]):
         """Read all entities of a type that the caller has, the oldest first.
 
         Refused when there are more than 1000, or more data than an answer holds; pages reach any number.
+
+        entity_type: The kind of entity, in words of the game's own.
         """
         return self._call("READ_BY_TYPE", {"entityType": entity_type})
 
@@ -225,6 +327,9 @@ class EntityService(Service[R]):
         """Read all entities of a player that the caller may read, the oldest first.
 
         Refused as in READ_BY_TYPE. A player nobody knows shares nothing.
+
+        target_player_id: The id of the player who owns what is shared.
+        target_profile_id: Another name of `targetPlayerId`; one of them is needed.
         """
         return self._call(
             "READ_SHARED",
@@ -242,7 +347,16 @@ class EntityService(Service[R]):
         target_player_id: str | None = None,
         target_profile_id: str | None = None,
     ) -> Entities:
-        """List the entities of a player that the caller may read and that match a where clause."""
+        """List the entities of a player that the caller may read and that match a where clause.
+
+        where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
+            same as JSON text. Null, {} or nothing: everything.
+        order_by: Fields to sort by, with 1 for the smallest first and -1 for the largest first; such as
+            `{"data.level": -1, "createdAt": 1}`. Null or nothing: the oldest first.
+        max_return: Entities to answer with at most; nothing, or more than 500: 500.
+        target_player_id: The id of the player who owns what is shared.
+        target_profile_id: Another name of `targetPlayerId`; one of them is needed.
+        """
         return self._call(
             "READ_SHARED_ENTITIES_LIST",
             {},
@@ -266,6 +380,10 @@ class EntityService(Service[R]):
         """Read an entity of any player whose ACL lets others read.
 
         Owners read all of theirs.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        target_player_id: The id of the player who owns what is shared.
+        target_profile_id: Another name of `targetPlayerId`; one of them is needed.
         """
         return self._call(
             "READ_SHARED_ENTITY",
@@ -275,7 +393,10 @@ class EntityService(Service[R]):
 
     @typed
     def read_singleton(self, *, entity_type: str) -> ReadEntity:
-        """Read the caller's entity of a type; null when there is none."""
+        """Read the caller's entity of a type; null when there is none.
+
+        entity_type: The kind of entity, in words of the game's own.
+        """
         return self._call("READ_SINGLETON", {"entityType": entity_type})
 
     @typed
@@ -293,6 +414,14 @@ class EntityService(Service[R]):
         Without an ACL nobody else sees it from now on.
 
         `version` is the one the caller has seen; -1 replaces whatever is there.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        data: An object of the game's own. Names in it hold neither `$` nor a dot.
+        entity_type: The kind of entity from now on; null or nothing: as it is.
+        acl: What others than the owner may do: `{"other": 0}` nothing, `{"other": 1}` read, `{"other":
+            2}` read and write. Null, "" or nothing: `{"other": 0}`.
+        version: The version that the caller has seen. If another one is stored the call is refused, and
+            changes nothing. -1, null or nothing: no check.
         """
         return self._call(
             "UPDATE",
@@ -314,6 +443,14 @@ class EntityService(Service[R]):
         """Replace the data of an entity of any player whose ACL lets others write.
 
         The ACL stays as it is.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        data: An object of the game's own. Names in it hold neither `$` nor a dot.
+        target_player_id: The id of the player who owns what is shared.
+        target_profile_id: Another name of `targetPlayerId`; one of them is needed.
+        entity_type: The kind of entity from now on; null or nothing: as it is.
+        version: The version that the caller has seen. If another one is stored the call is refused, and
+            changes nothing. -1, null or nothing: no check.
         """
         return self._call(
             "UPDATE_SHARED",
@@ -338,6 +475,13 @@ class EntityService(Service[R]):
         """Replace data and ACL of the caller's entity of a type, or create it, whatever the version says.
 
         However many clients of a player create it at once, there is one.
+
+        entity_type: The kind of entity, in words of the game's own.
+        data: An object of the game's own. Names in it hold neither `$` nor a dot.
+        acl: What others than the owner may do: `{"other": 0}` nothing, `{"other": 1}` read, `{"other":
+            2}` read and write. Null, "" or nothing: `{"other": 0}`.
+        version: The version that the caller has seen. If another one is stored the call is refused, and
+            changes nothing. -1, null or nothing: no check.
         """
         return self._call(
             "UPDATE_SINGLETON",

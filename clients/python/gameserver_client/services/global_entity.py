@@ -13,21 +13,34 @@ from gameserver_client.service import R, Service, typed
 
 class Entity(TypedDict):
     gameId: str
+    """The id of the app."""
     entityId: str
+    """The id of the entity, as CREATE answers it."""
     ownerId: str | None
+    """The id of the player who owns the entity; null: a system entity, of nobody."""
     entityType: str
+    """The kind of entity, in words of the game's own."""
     entityIndexedId: str | None
+    """The id of the game's own choice, if it has one."""
     version: int
+    """How often it was written: 1 when it is made, one more for each change."""
     acl: dict[str, int]
+    """What others than the owner may do: `{"other": 0}` nothing, 1 read, 2 read and write."""
     expiresAt: int
+    """When it expires: ms since 1970-01-01 UTC. 9223372036854775807 (2^63 - 1): never."""
     timeToLive: int
+    """How long the entity lives after each change, in ms; -1: until it is deleted."""
     createdAt: int
+    """When it was made: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When it was last changed: ms since 1970-01-01 UTC."""
     data: Any
+    """The object of the game's own, as it was sent."""
 
 
 class EntityCount(TypedDict):
     entityListCount: int
+    """How many entities there are: in this answer, or counted."""
 
 
 class EntityHead(TypedDict):
@@ -37,62 +50,97 @@ class EntityHead(TypedDict):
     """
 
     gameId: str
+    """The id of the app."""
     entityId: str
+    """The id of the entity, as CREATE answers it."""
     ownerId: str | None
+    """The id of the player who owns the entity; null: a system entity, of nobody."""
     entityType: str
+    """The kind of entity, in words of the game's own."""
     entityIndexedId: str | None
+    """The id of the game's own choice, if it has one."""
     version: int
+    """How often it was written: 1 when it is made, one more for each change."""
     acl: dict[str, int]
+    """What others than the owner may do: `{"other": 0}` nothing, 1 read, 2 read and write."""
     expiresAt: int
+    """When it expires: ms since 1970-01-01 UTC. 9223372036854775807 (2^63 - 1): never."""
     timeToLive: int
+    """How long the entity lives after each change, in ms; -1: until it is deleted."""
     createdAt: int
+    """When it was made: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When it was last changed: ms since 1970-01-01 UTC."""
 
 
 class EntityList(TypedDict):
     entityList: list[Entity]
+    """The entities, each with its data."""
     entityListCount: int
+    """How many entities there are: in this answer, or counted."""
     _serverTime: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
 
 
 class EntityPage(TypedDict):
     """`context` is to be handed back for the pages around this one."""
 
     results: Results
+    """The page."""
     context: str
+    """Stands for this page; hand it back unchanged to reach the pages around it."""
     _serverTime: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
 
 
 class ReadEntity(TypedDict):
     gameId: str
+    """The id of the app."""
     entityId: str
+    """The id of the entity, as CREATE answers it."""
     ownerId: str | None
+    """The id of the player who owns the entity; null: a system entity, of nobody."""
     entityType: str
+    """The kind of entity, in words of the game's own."""
     entityIndexedId: str | None
+    """The id of the game's own choice, if it has one."""
     version: int
+    """How often it was written: 1 when it is made, one more for each change."""
     acl: dict[str, int]
+    """What others than the owner may do: `{"other": 0}` nothing, 1 read, 2 read and write."""
     expiresAt: int
+    """When it expires: ms since 1970-01-01 UTC. 9223372036854775807 (2^63 - 1): never."""
     timeToLive: int
+    """How long the entity lives after each change, in ms; -1: until it is deleted."""
     createdAt: int
+    """When it was made: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When it was last changed: ms since 1970-01-01 UTC."""
     data: Any
+    """The object of the game's own, as it was sent."""
     _serverTime: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
 
 
 class Results(TypedDict):
-    """A page: its rows, its number from 1 on, whether others are around it.
+    """A page of a list.
 
-    `count`: all matches; left out when the context asks for no count. Where a search for more than an
-    `entityType` finds over 10,000 rows they are not counted to the end: `countIsExact` is there then,
-    and false, and `count` is a number that there are at least.
+    Where a search for more than an `entityType` finds over 10,000 rows they are not counted to the
+    end: `countIsExact` is there then, and false, and `count` is a number that there are at least.
     """
 
     items: list[Any]
+    """The rows of the page, in order."""
     page: int
+    """The number of the page; the first is 1."""
     moreBefore: bool
+    """Whether there are pages before this one."""
     moreAfter: bool
+    """Whether there are rows behind this page."""
     count: NotRequired[int]
+    """All rows that match, on all pages. Absent when the context asks for no count."""
     countIsExact: NotRequired[bool]
+    """Only there when it is false: at least `count` rows match, perhaps more."""
 
 
 class GlobalEntityService(Service[R]):
@@ -112,6 +160,13 @@ class GlobalEntityService(Service[R]):
         Its data is an object of up to 100 KiB.
 
         Refused: names in the data that contain `$` or a dot.
+
+        entity_type: The kind of entity, in words of the game's own.
+        time_to_live: How long the entity lives, in ms, anew after each change. 0, less, null or nothing:
+            until it is deleted.
+        acl: What others than the owner may do: `{"other": 0}` nothing, `{"other": 1}` read, `{"other":
+            2}` read and write. Null, "" or nothing: `{"other": 0}`.
+        data: An object of the game's own; null or nothing: {}. Names in it hold neither `$` nor a dot.
         """
         return self._call(
             "CREATE",
@@ -133,6 +188,15 @@ class GlobalEntityService(Service[R]):
         """Make an entity that belongs to the caller and can be listed by an id of the game's own choice.
 
         Several entities may have the same indexed id.
+
+        entity_type: The kind of entity, in words of the game's own.
+        time_to_live: How long the entity lives, in ms, anew after each change. 0, less, null or nothing:
+            until it is deleted.
+        acl: What others than the owner may do: `{"other": 0}` nothing, `{"other": 1}` read, `{"other":
+            2}` read and write. Null, "" or nothing: `{"other": 0}`.
+        data: An object of the game's own; null or nothing: {}. Names in it hold neither `$` nor a dot.
+        entity_indexed_id: An id of the game's own choice, to list entities by; several may have the same.
+        indexed_id: Another name of `entityIndexedId`; one of them is needed.
         """
         return self._call(
             "CREATE_WITH_INDEXED_ID",
@@ -148,7 +212,12 @@ class GlobalEntityService(Service[R]):
 
     @typed
     def delete(self, *, entity_id: str, version: int | None = None) -> dict[str, Any]:
-        """Delete an entity that the caller may write."""
+        """Delete an entity that the caller may write.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        version: The version that the caller has seen. If another one is stored the call is refused, and
+            changes nothing. -1, null or nothing: no check.
+        """
         return self._call("DELETE", {"entityId": entity_id}, {"version": version})
 
     @typed
@@ -162,12 +231,22 @@ class GlobalEntityService(Service[R]):
         """List the entities the caller may read that match a where clause.
 
         They come in the order asked for, or the oldest first.
+
+        where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
+            same as JSON text. Null, {} or nothing: everything.
+        max_return: Entities to answer with at most: 50 when nothing is sent, and never more than 500.
+        order_by: Fields to sort by, with 1 for the smallest first and -1 for the largest first; such as
+            `{"data.level": -1, "createdAt": 1}`. Null or nothing: the oldest first.
         """
         return self._call("GET_LIST", {}, {"where": where, "maxReturn": max_return, "orderBy": order_by})
 
     @typed
     def get_list_by_indexed_id(self, *, entity_indexed_id: str, max_return: int | None = None) -> EntityList:
-        """List the entities with an indexed id that the caller may read, the oldest first."""
+        """List the entities with an indexed id that the caller may read, the oldest first.
+
+        entity_indexed_id: The id of the game's own choice that the entities were made with.
+        max_return: Entities to answer with at most: 50 when nothing is sent, and never more than 500.
+        """
         return self._call(
             "GET_LIST_BY_INDEXED_ID",
             {"entityIndexedId": entity_indexed_id},
@@ -176,7 +255,11 @@ class GlobalEntityService(Service[R]):
 
     @typed
     def get_list_count(self, *, where: dict[str, Any] | str | None = None) -> EntityCount:
-        """Count the entities the caller may read that match a where clause."""
+        """Count the entities the caller may read that match a where clause.
+
+        where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
+            same as JSON text. Null, {} or nothing: everything.
+        """
         return self._call("GET_LIST_COUNT", {}, {"where": where})
 
     @typed
@@ -189,6 +272,10 @@ class GlobalEntityService(Service[R]):
         """Count like GET_LIST_COUNT.
 
         The hint is checked and has no effect.
+
+        where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
+            same as JSON text. Null, {} or nothing: everything.
+        hint_json: Which indexes to use, for other servers; it must be an object, and has no effect.
         """
         return self._call("GET_LIST_COUNT_WITH_HINT", {}, {"where": where, "hintJson": hint_json})
 
@@ -204,6 +291,13 @@ class GlobalEntityService(Service[R]):
         """List like GET_LIST.
 
         The hint is checked and has no effect.
+
+        where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
+            same as JSON text. Null, {} or nothing: everything.
+        max_return: Entities to answer with at most: 50 when nothing is sent, and never more than 500.
+        order_by: Fields to sort by, with 1 for the smallest first and -1 for the largest first; such as
+            `{"data.level": -1, "createdAt": 1}`. Null or nothing: the oldest first.
+        hint_json: Which indexes to use, for other servers; it must be an object, and has no effect.
         """
         return self._call(
             "GET_LIST_WITH_HINT",
@@ -213,7 +307,11 @@ class GlobalEntityService(Service[R]):
 
     @typed
     def get_page(self, *, context: dict[str, Any] | str | None = None) -> EntityPage:
-        """Read a page of the entities the caller may read that match the search, 500 rows at most."""
+        """Read a page of the entities the caller may read that match the search, 500 rows at most.
+
+        context: Which page of what: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria,
+            sortCriteria}` or less, as object or as JSON text; or the `context` of an earlier answer.
+        """
         return self._call("GET_PAGE", {}, {"context": context})
 
     @typed
@@ -226,6 +324,10 @@ class GlobalEntityService(Service[R]):
         """Read a page before or after one that was read earlier.
 
         A page behind the end is empty.
+
+        context: Which page of what: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria,
+            sortCriteria}` or less, as object or as JSON text; or the `context` of an earlier answer.
+        page_offset: Pages from the one that the context stands for: 1 the next, -1 the one before.
         """
         return self._call("GET_PAGE_BY_OFFSET", {}, {"context": context, "pageOffset": page_offset})
 
@@ -238,6 +340,10 @@ class GlobalEntityService(Service[R]):
     ) -> EntityList:
         """Choose by chance among the entities the caller may read that match a where clause; none comes
         twice.
+
+        where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
+            same as JSON text. Null, {} or nothing: everything.
+        max_return: Entities to answer with at most: 50 when nothing is sent, and never more than 500.
         """
         return self._call("GET_RANDOM_ENTITIES_MATCHING", {}, {"where": where, "maxReturn": max_return})
 
@@ -252,6 +358,11 @@ class GlobalEntityService(Service[R]):
         """Choose like GET_RANDOM_ENTITIES_MATCHING.
 
         The hint is checked and has no effect.
+
+        where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
+            same as JSON text. Null, {} or nothing: everything.
+        max_return: Entities to answer with at most: 50 when nothing is sent, and never more than 500.
+        hint_json: Which indexes to use, for other servers; it must be an object, and has no effect.
         """
         return self._call(
             "GET_RANDOM_ENTITIES_MATCHING_WITH_HINT",
@@ -269,6 +380,10 @@ class GlobalEntityService(Service[R]):
         """Count the entities that belong to nobody; for clients, those that others may read.
 
         The hint has no effect.
+
+        where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
+            same as JSON text. Null, {} or nothing: everything.
+        hint_json: Which indexes to use, for other servers; it must be an object, and has no effect.
         """
         return self._call(
             "GET_SYSTEM_ENTITY_LIST_COUNT_WITH_HINT",
@@ -288,6 +403,13 @@ class GlobalEntityService(Service[R]):
         """List the entities that belong to nobody; to clients, those that others may read.
 
         The hint has no effect.
+
+        where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
+            same as JSON text. Null, {} or nothing: everything.
+        max_return: Entities to answer with at most: 50 when nothing is sent, and never more than 500.
+        order_by: Fields to sort by, with 1 for the smallest first and -1 for the largest first; such as
+            `{"data.level": -1, "createdAt": 1}`. Null or nothing: the oldest first.
+        hint_json: Which indexes to use, for other servers; it must be an object, and has no effect.
         """
         return self._call(
             "GET_SYSTEM_ENTITY_LIST_WITH_HINT",
@@ -301,6 +423,10 @@ class GlobalEntityService(Service[R]):
 
         `data` has the shape of the entity's data. What is missing there starts at 0. Refused where
         something else than a number is to be added, or to be added to, and for sums beyond 2^53.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        data: What to add to numbers of the data, also below zero, as an object of the data's shape. A
+            number that is not there starts at 0.
         """
         return self._call("INCREMENT_GLOBAL_ENTITY_DATA", {"entityId": entity_id, "data": data})
 
@@ -316,12 +442,21 @@ class GlobalEntityService(Service[R]):
 
         Refused when the new ACL does not let others read it, and to players unless the app's
         `[globalEntity]` says `players_may_make_system`.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        version: The version that the caller has seen. If another one is stored the call is refused, and
+            changes nothing. -1, null or nothing: no check.
+        acl: What others than the owner may do: `{"other": 0}` nothing, `{"other": 1}` read, `{"other":
+            2}` read and write. Null, "" or nothing: `{"other": 0}`.
         """
         return self._call("MAKE_SYSTEM_ENTITY", {"entityId": entity_id}, {"version": version, "acl": acl})
 
     @typed
     def read(self, *, entity_id: str) -> ReadEntity:
-        """Read an entity that belongs to the caller or that its ACL lets others read."""
+        """Read an entity that belongs to the caller or that its ACL lets others read.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        """
         return self._call("READ", {"entityId": entity_id})
 
     @typed
@@ -337,6 +472,11 @@ class GlobalEntityService(Service[R]):
         It must belong to the caller, or its ACL let others write.
 
         A server may change a system entity whatever its ACL. Every change renews the time to live.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        version: The version that the caller has seen. If another one is stored the call is refused, and
+            changes nothing. -1, null or nothing: no check.
+        data: An object of the game's own; null or nothing: {}. Names in it hold neither `$` nor a dot.
         """
         return self._call("UPDATE", {"entityId": entity_id}, {"version": version, "data": data})
 
@@ -351,6 +491,12 @@ class GlobalEntityService(Service[R]):
         """Change what others may do with an entity.
 
         It must belong to the caller; a server may change system entities.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        version: The version that the caller has seen. If another one is stored the call is refused, and
+            changes nothing. -1, null or nothing: no check.
+        acl: What others than the owner may do: `{"other": 0}` nothing, `{"other": 1}` read, `{"other":
+            2}` read and write. Null, "" or nothing: `{"other": 0}`.
         """
         return self._call("UPDATE_ACL", {"entityId": entity_id}, {"version": version, "acl": acl})
 
@@ -368,6 +514,13 @@ class GlobalEntityService(Service[R]):
         It must belong to the caller; a server may give away system entities. Refused to players unless
         the app's `[globalEntity]` says `players_may_give_away`: what is given comes to whom did not ask
         for it.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        owner_id: The id of the player who owns the entity from now on.
+        version: The version that the caller has seen. If another one is stored the call is refused, and
+            changes nothing. -1, null or nothing: no check.
+        acl: What others than the owner may do: `{"other": 0}` nothing, `{"other": 1}` read, `{"other":
+            2}` read and write. Null, "" or nothing: `{"other": 0}`.
         """
         return self._call(
             "UPDATE_ENTITY_OWNER_AND_ACL",
@@ -383,7 +536,13 @@ class GlobalEntityService(Service[R]):
         entity_indexed_id: str | None,
         version: int | None = None,
     ) -> EntityHead:
-        """Change or remove the indexed id of an entity that the caller may write."""
+        """Change or remove the indexed id of an entity that the caller may write.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        entity_indexed_id: The id of the game's own choice from now on; null or empty for none.
+        version: The version that the caller has seen. If another one is stored the call is refused, and
+            changes nothing. -1, null or nothing: no check.
+        """
         return self._call(
             "UPDATE_INDEXED_ID",
             {"entityId": entity_id, "entityIndexedId": entity_indexed_id},
@@ -398,7 +557,14 @@ class GlobalEntityService(Service[R]):
         time_to_live: int | None,
         version: int | None = None,
     ) -> Entity:
-        """Let an entity that the caller may write expire so many ms after its last change; 0 or less: never."""
+        """Let an entity that the caller may write expire so many ms after its last change; 0 or less: never.
+
+        entity_id: The id of the entity, as CREATE answers it.
+        time_to_live: How long the entity lives from now on, in ms, anew after each change. 0, less or
+            null: until it is deleted.
+        version: The version that the caller has seen. If another one is stored the call is refused, and
+            changes nothing. -1, null or nothing: no check.
+        """
         return self._call(
             "UPDATE_TIME_TO_LIVE",
             {"entityId": entity_id, "timeToLive": time_to_live},

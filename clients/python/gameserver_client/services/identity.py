@@ -65,6 +65,7 @@ class ChildState(TypedDict):
     createdAt: int
     lastLogin: int
     previousLogin: int | None
+    """Null until the second login."""
     loginCount: int
     isTester: bool
     abTestingId: int

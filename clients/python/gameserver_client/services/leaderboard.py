@@ -207,7 +207,10 @@ class LeaderboardService(Service[R]):
         leaderboard_id: str,
         version_id: int | None = None,
     ) -> EntryCountReply:
-        """Count the entries of a board."""
+        """Count the entries of a board.
+
+        version_id: -1 is the running version.
+        """
         return self._call(
             "GET_GLOBAL_LEADERBOARD_ENTRY_COUNT",
             {"leaderboardId": leaderboard_id},
@@ -229,6 +232,8 @@ class LeaderboardService(Service[R]):
 
         Among equal scores, the one posted last stands first. Version 0 and versions that are no longer
         retained are empty.
+
+        version_id: -1 is the running version.
         """
         return self._call(
             "GET_GLOBAL_LEADERBOARD_PAGE",
@@ -247,7 +252,10 @@ class LeaderboardService(Service[R]):
         sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         version_id: int | None = None,
     ) -> RankedReply:
-        """Read a page of entries; null when there is no such board."""
+        """Read a page of entries; null when there is no such board.
+
+        version_id: -1 is the running version.
+        """
         return self._call(
             "GET_GLOBAL_LEADERBOARD_PAGE_BY_VERSION_IF_EXISTS",
             {"leaderboardId": leaderboard_id, "startIndex": start_index, "endIndex": end_index},
@@ -265,7 +273,10 @@ class LeaderboardService(Service[R]):
         sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         version_id: int | None = None,
     ) -> RankedReply:
-        """Read a page of entries; null when there is no such board."""
+        """Read a page of entries; null when there is no such board.
+
+        version_id: -1 is the running version.
+        """
         return self._call(
             "GET_GLOBAL_LEADERBOARD_PAGE_IF_EXISTS",
             {"leaderboardId": leaderboard_id, "startIndex": start_index, "endIndex": end_index},
@@ -294,6 +305,8 @@ class LeaderboardService(Service[R]):
         """Read the caller's best entry with so many before and after it; at most 500 in all.
 
         Empty when the caller has no score there.
+
+        version_id: -1 is the running version.
         """
         return self._call(
             "GET_GLOBAL_LEADERBOARD_VIEW",
@@ -312,7 +325,10 @@ class LeaderboardService(Service[R]):
         sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         version_id: int | None = None,
     ) -> RankedReply:
-        """Read the entries around the caller's best; null when there is no such board."""
+        """Read the entries around the caller's best; null when there is no such board.
+
+        version_id: -1 is the running version.
+        """
         return self._call(
             "GET_GLOBAL_LEADERBOARD_VIEW_BY_VERSION_IF_EXISTS",
             {"leaderboardId": leaderboard_id, "beforeCount": before_count, "afterCount": after_count},
@@ -330,7 +346,10 @@ class LeaderboardService(Service[R]):
         sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         version_id: int | None = None,
     ) -> RankedReply:
-        """Read the entries around the caller's best; null when there is no such board."""
+        """Read the entries around the caller's best; null when there is no such board.
+
+        version_id: -1 is the running version.
+        """
         return self._call(
             "GET_GLOBAL_LEADERBOARD_VIEW_IF_EXISTS",
             {"leaderboardId": leaderboard_id, "beforeCount": before_count, "afterCount": after_count},
@@ -349,7 +368,10 @@ class LeaderboardService(Service[R]):
         sort_order: Literal["HIGH_TO_LOW", "LOW_TO_HIGH"] | None = None,
         version_id: int | None = None,
     ) -> RankedReply:
-        """Read the entry of a group with so many before and after it."""
+        """Read the entry of a group with so many before and after it.
+
+        version_id: -1 is the running version.
+        """
         return self._call(
             "GET_GROUP_LEADERBOARD_VIEW",
             {
@@ -369,7 +391,10 @@ class LeaderboardService(Service[R]):
         group_id: str,
         version_id: int | None = None,
     ) -> PlayersReply:
-        """Read the best scores of a group's members, the best first."""
+        """Read the best scores of a group's members, the best first.
+
+        version_id: -1 is the running version.
+        """
         return self._call(
             "GET_GROUP_SOCIAL_LEADERBOARD",
             {"leaderboardId": leaderboard_id, "groupId": group_id},
@@ -384,7 +409,10 @@ class LeaderboardService(Service[R]):
         group_id: str,
         version_id: int | None = None,
     ) -> PlayersReply:
-        """Read the best scores of a group's members, the best first."""
+        """Read the best scores of a group's members, the best first.
+
+        version_id: -1 is the running version.
+        """
         return self._call(
             "GET_GROUP_SOCIAL_LEADERBOARD_BY_VERSION",
             {"leaderboardId": leaderboard_id, "groupId": group_id},
@@ -419,7 +447,10 @@ class LeaderboardService(Service[R]):
         profile_ids: list[str],
         version_id: int | None = None,
     ) -> PlayersReply:
-        """Read the best scores of these players, the best first; players without one are left out."""
+        """Read the best scores of these players, the best first; players without one are left out.
+
+        version_id: -1 is the running version.
+        """
         return self._call(
             "GET_PLAYERS_SOCIAL_LEADERBOARD",
             {"leaderboardId": leaderboard_id, "profileIds": profile_ids},
@@ -434,7 +465,10 @@ class LeaderboardService(Service[R]):
         profile_ids: list[str],
         version_id: int | None = None,
     ) -> PlayersReply:
-        """Read the best scores of these players, the best first; players without one are left out."""
+        """Read the best scores of these players, the best first; players without one are left out.
+
+        version_id: -1 is the running version.
+        """
         return self._call(
             "GET_PLAYERS_SOCIAL_LEADERBOARD_BY_VERSION",
             {"leaderboardId": leaderboard_id, "profileIds": profile_ids},
@@ -449,7 +483,10 @@ class LeaderboardService(Service[R]):
         profile_ids: list[str],
         version_id: int | None = None,
     ) -> PlayersReply:
-        """Read the best scores of these players; null when there is no such board."""
+        """Read the best scores of these players; null when there is no such board.
+
+        version_id: -1 is the running version.
+        """
         return self._call(
             "GET_PLAYERS_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS",
             {"leaderboardId": leaderboard_id, "profileIds": profile_ids},
@@ -464,7 +501,10 @@ class LeaderboardService(Service[R]):
         profile_ids: list[str],
         version_id: int | None = None,
     ) -> PlayersReply:
-        """Read the best scores of these players; null when there is no such board."""
+        """Read the best scores of these players; null when there is no such board.
+
+        version_id: -1 is the running version.
+        """
         return self._call(
             "GET_PLAYERS_SOCIAL_LEADERBOARD_IF_EXISTS",
             {"leaderboardId": leaderboard_id, "profileIds": profile_ids},
@@ -476,6 +516,8 @@ class LeaderboardService(Service[R]):
         """Read the caller's score, on an arcade board the best.
 
         Refused when there is none.
+
+        version_id: -1 is the running version.
         """
         return self._call("GET_PLAYER_SCORE", {"leaderboardId": leaderboard_id}, {"versionId": version_id})
 
@@ -487,7 +529,10 @@ class LeaderboardService(Service[R]):
         max_results: int,
         version_id: int | None = None,
     ) -> PlayerScoresReply:
-        """Read the caller's scores on an arcade board, the best first; at most 500."""
+        """Read the caller's scores on an arcade board, the best first; at most 500.
+
+        version_id: -1 is the running version.
+        """
         return self._call(
             "GET_PLAYER_SCORES",
             {"leaderboardId": leaderboard_id, "maxResults": max_results},
@@ -511,6 +556,8 @@ class LeaderboardService(Service[R]):
 
         Pacers are pretended friends that the operator declares; `externalId` is set for them alone. The
         caller is always there, with nulls when there is no score. `replaceName` calls them "You".
+
+        version_id: -1 is the running version.
         """
         return self._call(
             "GET_SOCIAL_LEADERBOARD",
@@ -530,6 +577,8 @@ class LeaderboardService(Service[R]):
 
         Pacers are pretended friends that the operator declares; `externalId` is set for them alone. The
         caller is always there, with nulls when there is no score. `replaceName` calls them "You".
+
+        version_id: -1 is the running version.
         """
         return self._call(
             "GET_SOCIAL_LEADERBOARD_BY_VERSION",
@@ -545,7 +594,10 @@ class LeaderboardService(Service[R]):
         replace_name: bool | None = None,
         version_id: int | None = None,
     ) -> SocialReply:
-        """Read the best scores of the caller, their friends and pacers; null when there is no such board."""
+        """Read the best scores of the caller, their friends and pacers; null when there is no such board.
+
+        version_id: -1 is the running version.
+        """
         return self._call(
             "GET_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS",
             {"leaderboardId": leaderboard_id},
@@ -560,7 +612,10 @@ class LeaderboardService(Service[R]):
         replace_name: bool | None = None,
         version_id: int | None = None,
     ) -> SocialReply:
-        """Read the best scores of the caller, their friends and pacers; null when there is no such board."""
+        """Read the best scores of the caller, their friends and pacers; null when there is no such board.
+
+        version_id: -1 is the running version.
+        """
         return self._call(
             "GET_SOCIAL_LEADERBOARD_IF_EXISTS",
             {"leaderboardId": leaderboard_id},
@@ -716,6 +771,8 @@ class LeaderboardService(Service[R]):
         """Remove a group's scores from a version of a board.
 
         The caller is a member of the group.
+
+        version_id: -1 is the running version.
         """
         return self._call(
             "REMOVE_GROUP_SCORE",
@@ -728,5 +785,7 @@ class LeaderboardService(Service[R]):
         """Remove the caller's scores from a version of a board; none is no mistake.
 
         Refused: scores of tournaments, also of those that are over.
+
+        version_id: -1 is the running version.
         """
         return self._call("REMOVE_PLAYER_SCORE", {"leaderboardId": leaderboard_id}, {"versionId": version_id})

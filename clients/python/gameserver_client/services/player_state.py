@@ -90,6 +90,7 @@ class PlayerState(TypedDict):
     createdAt: int
     lastLogin: int
     previousLogin: int | None
+    """Null until the second login."""
     loginCount: int
     isTester: bool
     abTestingId: int
@@ -305,5 +306,8 @@ class PlayerStateService(Service[R]):
 
     @typed
     def update_timezone_offset(self, *, time_zone_offset: float | str) -> TimezoneOffsetReply:
-        """Set the caller's distance from UTC in hours, from -14 to 14, such as -5 or 5.5."""
+        """Set the caller's distance from UTC in hours, from -14 to 14, such as -5 or 5.5.
+
+        time_zone_offset: Hours east of UTC, such as 5.5. Such as "5.5".
+        """
         return self._call("UPDATE_TIMEZONE_OFFSET", {"timeZoneOffset": time_zone_offset})

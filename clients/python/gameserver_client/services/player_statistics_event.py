@@ -24,6 +24,7 @@ class Balance(TypedDict):
 class Trigger(TypedDict):
     eventName: str
     eventMultiplier: NotRequired[float | None]
+    """How many times it has happened; what is behind the point is cut off."""
 
 
 class TriggerReply(TypedDict):
@@ -42,6 +43,8 @@ class PlayerStatisticsEventService(Service[R]):
         """Let an event happen to the caller, once or `eventMultiplier` times, and pay what it brings.
 
         A level that is reached pays its rewards as well. Refused: events that are not declared.
+
+        event_multiplier: How many times it has happened; what is behind the point is cut off.
         """
         return self._call("TRIGGER", {"eventName": event_name}, {"eventMultiplier": event_multiplier})
 

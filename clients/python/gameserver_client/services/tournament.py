@@ -267,6 +267,8 @@ class TournamentService(Service[R]):
         """Claim the caller's reward for a tournament that is over, once; -1 is their latest one.
 
         `tCVersion` is the version of the template that promised it.
+
+        version_id: -1 is the latest.
         """
         return self._call(
             "CLAIM_TOURNAMENT_REWARD",
@@ -297,7 +299,10 @@ class TournamentService(Service[R]):
         group_id: str,
         version_id: int | None = None,
     ) -> StatusReply:
-        """Read the tournaments of a board of groups, and the part that a group of the caller has in it."""
+        """Read the tournaments of a board of groups, and the part that a group of the caller has in it.
+
+        version_id: -1 is the latest.
+        """
         return self._call(
             "GET_GROUP_TOURNAMENT_STATUS",
             {"leaderboardId": leaderboard_id, "groupId": group_id},
@@ -317,6 +322,8 @@ class TournamentService(Service[R]):
     def get_tournament_status(self, *, leaderboard_id: str, version_id: int | None = None) -> StatusReply:
         """Read the tournaments of a board's running period, or of an earlier one, and the caller's part in
         it.
+
+        version_id: -1 is the latest.
         """
         return self._call(
             "GET_TOURNAMENT_STATUS",
@@ -527,5 +534,8 @@ class TournamentService(Service[R]):
 
     @typed
     def view_reward(self, *, leaderboard_id: str, version_id: int | None = None) -> RewardReply:
-        """Read what the caller got, or can claim, for a tournament that is over; -1 is their latest one."""
+        """Read what the caller got, or can claim, for a tournament that is over; -1 is their latest one.
+
+        version_id: -1 is the latest.
+        """
         return self._call("VIEW_REWARD", {"leaderboardId": leaderboard_id}, {"versionId": version_id})
