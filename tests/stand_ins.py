@@ -5,7 +5,9 @@ import base64
 import hmac
 import json
 import re
+import secrets
 import struct
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +20,9 @@ import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
 Answer = tuple[int, Any]
@@ -452,3 +456,99 @@ def game_center_proof(
             **told,
         }
     )
+
+
+# PlayStation Network
+
+PLAYSTATION_TOKEN = "auth.api.sonyentertainmentnetwork.com/2.0/oauth/token"
+
+
+def serve_playstation(platform: StandIn, id_: str, *, address: str = PLAYSTATION_TOKEN) -> None:
+    """Exchange codes that begin with `v3.` once each, and tell that their tokens are a player's."""
+    used = set[str]()
+    basic = "Basic " + base64.b64encode(b"game+server:s3%3Acret").decode()
+
+    def exchange(asked: Asked) -> Answer:
+        code = asked.values["code"]
+        if asked.headers["authorization"] != basic:
+            return 401, {"error": "invalid_client", "error_code": 4102}
+        right = (asked.values["grant_type"], asked.values["redirect_uri"]) == (
+            "authorization_code",
+            "orbis://games",
+        )
+        if not right or not code.startswith("v3.") or code in used:
+            return 400, {"error": "invalid_grant", "error_code": 4159, "error_description": "Invalid code"}
+        used.add(code)
+        return 200, {"access_token": "a/t", "token_type": "bearer", "expires_in": 3599, "scope": "psn:s2s"}
+
+    def tell(asked: Asked) -> Answer:
+        assert asked.headers["authorization"] == basic
+        return 200, {
+            "scopes": "psn:s2s",
+            "expiration": "2033-02-04T06:49:05.999Z",
+            "user_id": id_,
+            "client_id": "game server",
+            "is_sub_account": False,
+            "online_id": "ada",
+        }
+
+    platform.routes[address] = exchange
+    platform.routes[f"{address}/a%2Ft"] = tell
+
+
+# Xbox
+
+XBOX_CERTIFICATE = "https://xsts.auth.xboxlive.com/keys/current"
+XBOX_KEYS = "https://xsts-keys.auth.xboxlive.com/keys"
+
+
+def private_key(name: str) -> str:
+    """A private key, as files hold it."""
+    return rsa_key(name).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def thumbprint(made: x509.Certificate) -> str:
+    """What `x5t` says of a certificate."""
+    return _base64url(made.fingerprint(hashes.SHA1()))
+
+
+def xbox_claims(id_: str, now_ms: int, **told: Any) -> dict[str, Any]:
+    """What a token of Xbox says. Keys given as `...` are left out."""
+    now = now_ms // 1000
+    claims = {
+        "aud": "rp://game.example.com/",
+        "iss": "xsts.auth.xboxlive.com",
+        "nbf": now - 10,
+        "exp": now + 3600,
+        "sbx": "RETAIL",
+        "xui": [{"uhs": "77", "gtg": "ada", "ptx": id_, "prv": "1 2"}],
+        **told,
+    }
+    return {key: value for key, value in claims.items() if value is not ...}
+
+
+def xbox_signed(claims: dict[str, Any], *, name: str = "xsts", alg: str = "RS256", **header: Any) -> str:
+    """The token within."""
+    return jwt.encode(claims, rsa_key(name), algorithm=alg, headers=header)
+
+
+def xbox_encrypted(signed: str, *, to: str = "party", packed: bool = True, **header: Any) -> str:
+    """The token as clients get it: encrypted for the certificate of a relying party, by RFC 7516."""
+    named = {"alg": "RSA-OAEP", "enc": "A128CBC-HS256", "x5t": "AAAA", "cty": "JWT", **header}
+    head = _base64url(json.dumps(named | ({"zip": "DEF"} if packed else {})).encode())
+    secret, iv, text = secrets.token_bytes(32), secrets.token_bytes(16), signed.encode()
+    if packed:
+        pack = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        text = pack.compress(text) + pack.flush()
+    pad = PKCS7(128).padder()
+    cipher = Cipher(algorithms.AES(secret[16:]), modes.CBC(iv)).encryptor()
+    content = cipher.update(pad.update(text) + pad.finalize()) + cipher.finalize()
+    length = (len(head) * 8).to_bytes(8, "big")
+    tag = hmac.digest(secret[:16], head.encode() + iv + content + length, "sha256")[:16]
+    oaep = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)
+    wrapped = rsa_key(to).public_key().encrypt(secret, oaep)
+    return ".".join([head, *map(_base64url, (wrapped, iv, content, tag))])
+
+
+def _base64url(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

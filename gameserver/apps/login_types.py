@@ -27,6 +27,7 @@ LOGIN_TYPES = (
     "Twitter",
     "Ultra",
     "Universal",
+    "Xbox",
 )
 _FOLDED = frozenset(name.casefold() for name in LOGIN_TYPES)
 

@@ -37,6 +37,7 @@ PROOFS: dict[str, Proof] = {
         "Steam",
         "Twitter",
         "Ultra",
+        "Xbox",
     ),
     Proof.THIRD_PARTY,
 )

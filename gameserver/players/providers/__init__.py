@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gameserver.apps import App, DiscordLogin, OpenIdLogin
-from gameserver.players.providers import game_center, graph, tokens
+from gameserver.players.providers import game_center, graph, playstation, tokens, xbox
 from gameserver.players.providers.asking import Check, Claimed, Outside
 from gameserver.players.providers.keys import KeySets
 from gameserver.players.providers.settings import SAMPLE, SECTION, ProviderSettings
@@ -45,9 +45,12 @@ PROVIDERS: dict[str, Provider] = {
     "Nintendo": Provider(tokens.nintendo, lambda app: app.nintendo),
     "Oculus": Provider(graph.oculus, lambda app: app.oculus),
     "Parse": Provider(graph.parse, lambda app: app.parse),
+    "PlaystationNetwork": Provider(playstation.network, lambda app: app.playstation),
+    "PlaystationNetwork5": Provider(playstation.network5, lambda app: app.playstation5),
     "Steam": Provider(graph.steam, lambda app: app.steam),
     "Twitter": Provider(graph.twitter, lambda app: app.twitter),
     "Ultra": Provider(tokens.ultra, lambda app: app.ultra),
+    "Xbox": Provider(xbox.xbox, lambda app: app.xbox),
 }
 SAME_PERSON = {"Facebook": "FacebookLimited", "FacebookLimited": "Facebook"}
 """Login types under which one provider gives a person the same id."""

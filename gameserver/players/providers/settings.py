@@ -1,10 +1,13 @@
 """The part of `app.toml` that names the platforms which vouch for players."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from msgspec import Meta, field
 
 from gameserver.apps import Mistake, OpenIdSettings, Settings, file_inside
@@ -74,6 +77,28 @@ SAMPLE = """\
 #application_id = "the app's id"
 #rest_key = ""
 # rest_key_env = "PARSE_KEY"
+
+# PlayStation Network: client id and secret of the game's server, from PlayStation Partners. Environments for
+# tests have token addresses of their own.
+#[providers.playstation]
+#client_id = "the server's client id"
+#client_secret = "the server's client secret"
+# client_secret_env = "PLAYSTATION_SECRET"
+#redirect_uri = "orbis://games"
+#token_url = "https://auth.api.sonyentertainmentnetwork.com/2.0/oauth/token"
+
+#[providers.playstation5]
+#client_id = "the server's client id"
+#client_secret = "the server's client secret"
+# client_secret_env = "PLAYSTATION5_SECRET"
+
+# Xbox: the relying party of your web services in Partner Center, and the private key (PEM) of its
+# certificate.
+# [providers.xbox]
+# relying_party = "rp://game.example.com/"
+# key_file = "keys/xbox.pem"
+# sandbox = "RETAIL"
+# claim = "ptx"
 
 # Nintendo and Ultra: id tokens, as their portals for developers describe them to you.
 #[providers.nintendo]
@@ -222,6 +247,62 @@ class Parse(Settings, kw_only=True):
     rest_key_env: EnvironmentName = ""
 
 
+class PlayStation(Settings, kw_only=True):
+    """PlayStation Network."""
+
+    client_id: Text
+    client_secret: Secret = ""
+    client_secret_env: EnvironmentName = ""
+    redirect_uri: Annotated[
+        str, Meta(min_length=1, max_length=2048, description="With which the game has asked for the code.")
+    ] = "orbis://games"
+    token_url: Annotated[WebAddress, Meta(description="Where codes are exchanged.")] = (
+        "https://auth.api.sonyentertainmentnetwork.com/2.0/oauth/token"  # noqa: S105 - an address
+    )
+
+    def mistakes(self, folder: Path) -> Iterator[Mistake]:  # noqa: ARG002 - the base's signature
+        """Yield an address that would be told the secret without encryption."""
+        if not self.token_url.startswith("https://"):
+            yield "token_url", "expected an address that starts with https://: the secret is sent there"
+
+
+class Xbox(Settings, kw_only=True):
+    """Xbox network."""
+
+    relying_party: Annotated[
+        str, Meta(min_length=1, max_length=512, description="For which the tokens are, from Partner Center.")
+    ]
+    key_file: Annotated[
+        FileReference,
+        Meta(description="Private key (PEM) of the relying party's certificate; a second one may follow."),
+    ]
+    sandbox: Annotated[str, Meta(min_length=1, max_length=64, description="Where the players play.")] = (
+        "RETAIL"
+    )
+    claim: Annotated[
+        str, Meta(min_length=1, max_length=64, description="Claim of a user that is the player's id.")
+    ] = "ptx"
+
+    def mistakes(self, folder: Path) -> Iterator[Mistake]:
+        """Yield a file that holds no private keys."""
+        try:
+            read_private_keys(file_inside(folder, self.key_file).read_bytes())
+        except (OSError, ValueError, TypeError) as error:
+            yield "key_file", f"no private keys: {error}"
+
+
+def read_private_keys(text: bytes) -> tuple[rsa.RSAPrivateKey, ...]:
+    """Return the RSA keys in a PEM file: the one in use, and the one before. Raises `ValueError`."""
+    found = [load_pem_private_key(block[0], None) for block in _PRIVATE_KEY.finditer(text)]
+    keys = [key for key in found if isinstance(key, rsa.RSAPrivateKey)]
+    if not keys or len(keys) != len(found):
+        raise ValueError("expected RSA private keys without a password")
+    return tuple(keys[:KEYS_MAX])
+
+
+KEYS_MAX = 2  # while a certificate is being replaced, tokens for either are about
+_PRIVATE_KEY = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----[^-]*-----END \1-----")
+
 DevToken = Annotated[str, Meta(min_length=8, max_length=256)]
 
 
@@ -252,6 +333,9 @@ class ProviderSettings(Settings, kw_only=True):
     oculus: Oculus | None = None
     twitter: Twitter | None = None
     parse: Parse | None = None
+    playstation: PlayStation | None = None
+    playstation5: PlayStation | None = None
+    xbox: Xbox | None = None
     nintendo: OpenIdSettings | None = None
     ultra: OpenIdSettings | None = None
 

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gameserver.apps import OpenIdSettings
 from gameserver.players.providers.asking import Claimed, Outside
@@ -159,24 +160,39 @@ async def read(
     key = await outside.keys.find(claimed.app, issuer.keys_url, kid, issuer.algorithm, claimed.now_ms)
     if key is None:
         return None
+    claims = read_claims(token, key, issuer.algorithm, issuer.names, issuer.audiences)
+    if (
+        claims is None
+        or not is_current(claims, claimed.now_ms, LEEWAY_SECONDS)
+        or not _nonce_fits(claims, claimed, issuer)
+    ):
+        return None
+    return claims
+
+
+def read_claims(
+    token: str,
+    key: jwt.PyJWK | rsa.RSAPublicKey,
+    algorithm: str,
+    names: tuple[str, ...],
+    audiences: tuple[str, ...],
+) -> dict[str, Any] | None:
+    """Check signature, issuer and audience of a token; its claims, or None. Of its times see `is_current`."""
     try:
         claims: dict[str, Any] = jwt.decode(
             token,
             key,
-            algorithms=[issuer.algorithm],
-            issuer=list(issuer.names),
-            audience=list(issuer.audiences),
+            algorithms=[algorithm],
+            issuer=list(names),
+            audience=list(audiences),
             options={
                 "require": ["exp", "iss", "aud"],
-                # The times are compared with the server's clock, below.
                 "verify_exp": False,
                 "verify_nbf": False,
                 "verify_iat": False,
             },
         )
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-        return None
-    if not is_current(claims, claimed.now_ms, LEEWAY_SECONDS) or not _nonce_fits(claims, claimed, issuer):
         return None
     return claims
 
