@@ -87,14 +87,14 @@ AclField = Annotated[
 
 # Types for answers
 
-VersionReply = Annotated[
+VersionShown = Annotated[
     int, Meta(description="How often it was written: 1 when it is made, one more for each change.")
 ]
-AclReply = Annotated[
+AclShown = Annotated[
     dict[str, int],
     Meta(description='What others than the owner may do: `{"other": 0}` nothing, 1 read, 2 read and write.'),
 ]
-DataReply = Annotated[msgspec.Raw, Meta(description="The object of the game's own, as it was sent.")]
+DataShown = Annotated[msgspec.Raw, Meta(description="The object of the game's own, as it was sent.")]
 
 # Errors
 

@@ -18,7 +18,6 @@ PARAMETERS_LATER = {
     "globalGameStatistics",
     "httpClient",
     "identity",
-    "leaderboard",
     "log",
     "messaging",
     "playerState",

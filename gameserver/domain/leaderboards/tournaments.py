@@ -47,22 +47,38 @@ POST_REFUSALS = (NotEnrolled, PlayNotStarted, PlayEnded)
 """How tournaments refuse scores that are posted to their boards."""
 
 Minutes = Annotated[int, Meta(ge=0, le=MINUTES_MAX)]
+AnnouncementMinutes = Annotated[
+    Minutes, Meta(description="Minutes at the start of a period in which nobody can enter yet.")
+]
+EnrolMinutes = Annotated[
+    Minutes, Meta(description="Minutes after that in which players enter and scores do not count yet.")
+]
+DisallowMinutes = Annotated[
+    Minutes, Meta(description="Minutes at the end of the competition in which it is too late to enter.")
+]
+BufferMinutes = Annotated[
+    Minutes, Meta(description="Minutes at the end in which scores of rounds come in that began earlier.")
+]
 
 
 class TournamentConfig(Reply):
     """A tournament on the board. `active_up_until`: the last version of its template to take, -1 for any."""
 
-    t_config_code: Annotated[str, Meta(min_length=1, max_length=128)]
-    active_up_until: int = -1
+    t_config_code: Annotated[
+        str, Meta(min_length=1, max_length=128, description="The code of a template of tournaments.")
+    ]
+    active_up_until: Annotated[
+        int, Meta(description="The last version of the template to take; -1 for any.")
+    ] = -1
 
 
 class Phases(Reply):
     """Lengths in minutes. `disallow_mins`: the end of the competition, when nobody may enter any more."""
 
-    enrol_mins: Minutes = 0
-    announcement_mins: Minutes = 0
-    disallow_mins: Minutes = 0
-    buffer_mins: Minutes = 0
+    enrol_mins: EnrolMinutes = 0
+    announcement_mins: AnnouncementMinutes = 0
+    disallow_mins: DisallowMinutes = 0
+    buffer_mins: BufferMinutes = 0
 
 
 class Likeness(Reply):
@@ -103,12 +119,14 @@ class Scheduled(TournamentSettings, kw_only=True):
 class States(Reply):
     """The phases with what follows from the period's length."""
 
-    enrol_mins: int
-    disallow_mins: int
-    min_mins: int
-    comp_mins: int
-    buffer_mins: int
-    announcement_mins: int
+    enrol_mins: EnrolMinutes
+    disallow_mins: DisallowMinutes
+    min_mins: Annotated[
+        int, Meta(description="Minutes from the end of the announcement to the end of the period.")
+    ]
+    comp_mins: Annotated[int, Meta(description="Minutes in which scores count.")]
+    buffer_mins: BufferMinutes
+    announcement_mins: AnnouncementMinutes
 
 
 class PhaseTimes(Reply):

@@ -11,11 +11,11 @@ from gameserver.documents.documents import (
     NOTHING,
     READABLE,
     WRITABLE,
-    AclReply,
-    DataReply,
+    AclShown,
+    DataShown,
     EntityId,
     EntityType,
-    VersionReply,
+    VersionShown,
     acl_of,
     data_out,
 )
@@ -52,14 +52,14 @@ class EntityHead(Reply):
 
     entity_id: EntityId
     entity_type: EntityType
-    version: VersionReply
-    acl: AclReply
+    version: VersionShown
+    acl: AclShown
     created_at: CreatedAt
     updated_at: UpdatedAt
 
 
 class Entity(EntityHead):
-    data: DataReply
+    data: DataShown
 
 
 class ReadEntity(Entity):

@@ -9,14 +9,14 @@ from msgspec import Meta
 from gameserver.apps import Settings
 from gameserver.documents.documents import (
     DATA_BYTES_MAX,
-    AclReply,
+    AclShown,
     DataBytes,
-    DataReply,
+    DataShown,
     EntityId,
     EntityType,
     MissingRecord,
     VersionMismatch,
-    VersionReply,
+    VersionShown,
     acl_of,
     data_out,
 )
@@ -136,8 +136,8 @@ class EntityHead(Reply):
     entity_indexed_id: Annotated[
         str | None, Meta(description="The id of the game's own choice, if it has one.")
     ]
-    version: VersionReply
-    acl: AclReply
+    version: VersionShown
+    acl: AclShown
     expires_at: Annotated[
         int,
         Meta(description="When it expires: ms since 1970-01-01 UTC. 9223372036854775807 (2^63 - 1): never."),
@@ -150,7 +150,7 @@ class EntityHead(Reply):
 
 
 class Entity(EntityHead):
-    data: DataReply
+    data: DataShown
 
 
 class ReadEntity(Entity):

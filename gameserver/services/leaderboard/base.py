@@ -1,6 +1,6 @@
 """The service, its part of `app.toml`, and what its operations share."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -9,7 +9,6 @@ from gameserver.documents import documents
 from gameserver.domain import social
 from gameserver.domain.leaderboards import (
     CURRENT,
-    SCORE_MAX,
     Board,
     EntryType,
     Leaderboards,
@@ -17,10 +16,19 @@ from gameserver.domain.leaderboards import (
     RankedEntry,
     RankedPages,
 )
+from gameserver.domain.leaderboards.fields import (
+    BoardId,
+    ChangedAt,
+    DataShown,
+    PostedAt,
+    ScoreShown,
+    VersionShown,
+)
 from gameserver.domain.leaderboards.merging import KEPT
 from gameserver.rpc import PLAYER_DELETE, PLAYER_MERGE, PLAYER_RESET, Context, Service
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, InvalidParameterType, InvalidParameterValue
+from gameserver.wire.fields import ServerTime
 from gameserver.wire.shapes import Reply, Request
 
 SAMPLE = """\
@@ -76,12 +84,8 @@ class WrongEntryType(GameError):
 
 # Types
 
-BoardId = str
-VersionId = Annotated[int, Meta(description="-1 is the running version.")] | None
-Score = Annotated[int, Meta(ge=-SCORE_MAX, le=SCORE_MAX)]
-Ids = Annotated[list[str], Meta(max_length=IDS_MAX)]
-Count = Annotated[int, Meta(ge=0)]
-SortOrder = Literal["HIGH_TO_LOW", "LOW_TO_HIGH"]
+BoardIds = Annotated[list[str], Meta(max_length=IDS_MAX, description="Ids of leaderboards.")]
+ProfileIds = Annotated[list[str], Meta(max_length=IDS_MAX, description="Ids of players.")]
 
 
 class OfBoard(Request):
@@ -96,38 +100,69 @@ class Entry(Reply, kw_only=True):
     they have got the reward of a tournament in that version.
     """
 
-    player_id: str | UnsetType = UNSET
-    group_id: str | UnsetType = UNSET
-    score: int
-    data: Any
-    created_at: int
-    updated_at: int
-    index: int
-    rank: int
-    name: str | UnsetType = UNSET
-    summary_friend_data: Any = UNSET
-    picture_url: str | UnsetType | None = UNSET
-    rewarded: bool | UnsetType = UNSET
-    group_name: str | UnsetType = UNSET
-    group_summary_data: Any = UNSET
+    player_id: Annotated[
+        str | UnsetType, Meta(description="The id of the player, on a board of players.")
+    ] = UNSET
+    group_id: Annotated[str | UnsetType, Meta(description="The id of the group, on a board of groups.")] = (
+        UNSET
+    )
+    score: ScoreShown
+    data: DataShown
+    created_at: PostedAt
+    updated_at: ChangedAt
+    index: Annotated[int, Meta(description="The place in the order that was asked for, from 0.")]
+    rank: Annotated[int, Meta(description="The place in the order that was asked for, from 1.")]
+    name: Annotated[
+        str | UnsetType, Meta(description="The player's name, on a board of players; empty if there is none.")
+    ] = UNSET
+    summary_friend_data: Annotated[
+        Any,
+        Meta(
+            description="What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null;"
+            " on a board of players."
+        ),
+    ] = UNSET
+    picture_url: Annotated[
+        str | UnsetType | None,
+        Meta(description="Address of the player's picture, or null; on a board of players."),
+    ] = UNSET
+    rewarded: Annotated[
+        bool | UnsetType,
+        Meta(
+            description="Whether the player has got the reward of a tournament in this version; in"
+            " pages of players."
+        ),
+    ] = UNSET
+    group_name: Annotated[str | UnsetType, Meta(description="The group's name, on a board of groups.")] = (
+        UNSET
+    )
+    group_summary_data: Annotated[
+        Any, Meta(description="What the group shows to others, on a board of groups.")
+    ] = UNSET
 
 
 class BoardReply(Reply, kw_only=True):
     """Entries of a version of a board. `time_before_reset`: ms until the running version ends, if it does."""
 
-    leaderboard_id: str
-    version_id: int
-    time_before_reset: int | UnsetType = UNSET
-    server_time: int = msgspec.field(name="server_time")
+    leaderboard_id: BoardId
+    version_id: VersionShown
+    time_before_reset: Annotated[
+        int | UnsetType,
+        Meta(
+            description="Milliseconds until the running version ends; absent if it does not by "
+            "itself, or has ended."
+        ),
+    ] = UNSET
+    server_time: ServerTime = msgspec.field(name="server_time")
 
 
 class RankedReply(BoardReply, kw_only=True):
     """Entries one after the other. `leaderboard_size`: how many there are in all."""
 
-    leaderboard: list[Entry]
-    leaderboard_size: int
-    more_before: bool
-    more_after: bool
+    leaderboard: Annotated[list[Entry], Meta(description="The entries, in order.")]
+    leaderboard_size: Annotated[int, Meta(description="How many entries there are in all.")]
+    more_before: Annotated[bool, Meta(description="Whether there are entries before these.")]
+    more_after: Annotated[bool, Meta(description="Whether there are entries behind these.")]
 
 
 # Rules

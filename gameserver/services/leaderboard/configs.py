@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta
 from sqlalchemy import and_
 
 from gameserver.documents import paging
+from gameserver.documents.paging import EarlierContext, NextContext, PageContext
 from gameserver.documents.query import Fields, InvalidWhere
 from gameserver.domain.leaderboards import Board, Leaderboards, NoLeaderboard, Rotation, Stale, no_board
 from gameserver.domain.leaderboards.boards import (
@@ -13,6 +14,29 @@ from gameserver.domain.leaderboards.boards import (
     InvalidLeaderboardId,
     boards,
     read_board,
+)
+from gameserver.domain.leaderboards.fields import (
+    BoardData,
+    BoardId,
+    CurrentVersion,
+    DaysField,
+    DaysShown,
+    DbVersion,
+    DivSet,
+    EntryTypeField,
+    EntryTypeShown,
+    HasTournaments,
+    IsTemplate,
+    NextReset,
+    ResetField,
+    ResetFieldToo,
+    RetainedField,
+    RetainedShown,
+    RotationField,
+    RotationShown,
+    TypeField,
+    TypeShown,
+    VersionShown,
 )
 from gameserver.domain.leaderboards.hooks import is_referred_to
 from gameserver.domain.leaderboards.store import (
@@ -24,11 +48,10 @@ from gameserver.domain.leaderboards.store import (
 )
 from gameserver.domain.leaderboards.tournaments import InvalidTournamentSettings, read_schedule
 from gameserver.rpc import Access, Context, Tx
-from gameserver.services.leaderboard.base import Ids, OfBoard, service
+from gameserver.services.leaderboard.base import BoardIds, OfBoard, service
 from gameserver.services.leaderboard.rules import (
     FREE_IN_CONFIG,
     ConfigJson,
-    Time,
     first_time,
     object_of,
     read_config,
@@ -89,15 +112,18 @@ async def edit(ctx: Context, board: Board, given: dict[str, Any], where: str) ->
 class CreateFields(OfBoard):
     """The several spellings of these operations: `rotationReset…` are the same."""
 
-    entry_type: str | None = None
-    leaderboard_type: str | None = None
-    rotation_type: str | None = None
-    rotation_reset: Time = None
-    rotation_reset_time: Time = None
-    rotation_reset_timestamp_utc_millis: Time = None
-    num_days_to_rotate: int | None = None
-    retained_count: int | None = None
-    data: FreeObjectOrText | None = None
+    entry_type: EntryTypeField = None
+    leaderboard_type: TypeField = None
+    rotation_type: RotationField = None
+    rotation_reset: ResetFieldToo = None
+    rotation_reset_time: ResetField = None
+    rotation_reset_timestamp_utc_millis: ResetFieldToo = None
+    num_days_to_rotate: DaysField = None
+    retained_count: RetainedField = None
+    data: Annotated[
+        FreeObjectOrText | None,
+        Meta(description="An object of the game's own that is told with the board, up to 10 KiB."),
+    ] = None
 
     @property
     def given(self) -> dict[str, Any]:
@@ -131,7 +157,15 @@ async def create(ctx: Context, request: CreateFields) -> None:
 
 
 class WithConfig(OfBoard):
-    config_json: ConfigJson
+    config_json: Annotated[
+        ConfigJson,
+        Meta(
+            description="How the board should be, as an object or as JSON text: `leaderboardType` "
+            "and `rotationType`, and if wanted `numDaysToRotate`, `resetAt`, "
+            "`retainedCount`, `expireInMins` (minutes after which the board is "
+            "deleted); also `entryType`, `data`, `tEnabled` and `tTemplateOnly`."
+        ),
+    ]
 
 
 @service.operation(
@@ -168,7 +202,7 @@ async def edit_leaderboard(ctx: Context, request: CreateFields) -> None:
 
 
 class EditConfig(WithConfig):
-    db_version: int | None = CURRENT
+    db_version: DbVersion = CURRENT
 
 
 @service.operation(
@@ -186,13 +220,13 @@ async def edit_config(ctx: Context, request: EditConfig) -> dict[str, Config]:
 
 
 class ResetReply(Reply):
-    leaderboard_id: str
-    leaderboard_type: str
-    entry_type: str
-    rotation_type: str
-    num_days_to_rotate: int
-    retained_count: int
-    version_id: int
+    leaderboard_id: BoardId
+    leaderboard_type: TypeShown
+    entry_type: EntryTypeShown
+    rotation_type: RotationShown
+    num_days_to_rotate: DaysShown
+    retained_count: RetainedShown
+    version_id: VersionShown
 
 
 @service.operation(
@@ -223,12 +257,12 @@ async def reset_never(ctx: Context, request: OfBoard) -> ResetReply:
 
 
 class DeleteBoards(Request):
-    leaderboard_ids: Ids
+    leaderboard_ids: BoardIds
 
 
 class DeletedReply(Reply):
-    deleted_leaderboard_count: int
-    message: str
+    deleted_leaderboard_count: Annotated[int, Meta(description="How many boards were deleted.")]
+    message: Annotated[str, Meta(description="The same in words.")]
 
 
 @service.operation("DELETE_LEADERBOARDS", tx=Tx.WRITE, access=Access.SERVER)
@@ -243,7 +277,10 @@ async def delete_boards(ctx: Context, request: DeleteBoards) -> DeletedReply:
 
 
 class DeleteConfig(OfBoard):
-    force_delete: bool | None = False
+    force_delete: Annotated[
+        bool | None,
+        Meta(description="true deletes the board also if a tournament runs on it or is scheduled."),
+    ] = False
 
 
 @service.operation(
@@ -274,20 +311,22 @@ async def delete_config(ctx: Context, request: DeleteConfig) -> Empty:
 class Listed(Reply):
     """`max_retained_count` versions are kept at most, `retained_versions_count` there are now."""
 
-    leaderboard_id: str
-    leaderboard_type: str
-    entry_type: str
-    rotation_type: str
-    reset_at: int | None
-    current_version_id: int
-    max_retained_count: int
-    retained_versions_count: int
-    data: Any
+    leaderboard_id: BoardId
+    leaderboard_type: TypeShown
+    entry_type: EntryTypeShown
+    rotation_type: RotationShown
+    reset_at: NextReset
+    current_version_id: CurrentVersion
+    max_retained_count: RetainedShown
+    retained_versions_count: Annotated[
+        int, Meta(description="Versions that can be read now, with the running one.")
+    ]
+    data: BoardData
 
 
 class ListReply(Reply):
-    leaderboard_list: list[Listed]
-    leaderboard_list_count: int
+    leaderboard_list: Annotated[list[Listed], Meta(description="The boards, by id; at most 500.")]
+    leaderboard_list_count: Annotated[int, Meta(description="How many boards there are in all.")]
 
 
 @service.operation("LIST_ALL_LEADERBOARDS", tx=Tx.READ, access=Access.SIGNED_IN)
@@ -322,33 +361,41 @@ async def get_config(ctx: Context, request: OfBoard) -> dict[str, Config]:
 
 
 class ListOptions(Request):
-    filter_type: Literal["all", "standard", "tournament", "division", "divisions", "templates"] = "standard"
-    division_set_id: str | None = None
+    filter_type: Annotated[
+        Literal["all", "standard", "tournament", "division", "divisions", "templates"],
+        Meta(description="Which boards to list; `division` and `divisions` are the same."),
+    ] = "standard"
+    division_set_id: Annotated[
+        str | None, Meta(description="With `divisions`: only the boards of this set that still run.")
+    ] = None
 
 
 class ListConfigs(Request):
-    options_json: ListOptions | None = None
+    options_json: Annotated[
+        ListOptions | None,
+        Meta(description="Which boards to list. Null or nothing: those without tournaments."),
+    ] = None
 
 
 class Summary(Reply):
     """A board in short. `div_set` is there if it is an instance of a division set."""
 
-    leaderboard_id: str
-    entry_type: str
-    leaderboard_type: str
-    rotation_type: str
-    num_days_to_rotate: int
-    reset_at: int | None
-    current_version_id: int
-    t_enabled: bool
-    t_template_only: bool
-    data: Any
-    div_set: str | UnsetType = UNSET
+    leaderboard_id: BoardId
+    entry_type: EntryTypeShown
+    leaderboard_type: TypeShown
+    rotation_type: RotationShown
+    num_days_to_rotate: DaysShown
+    reset_at: NextReset
+    current_version_id: CurrentVersion
+    t_enabled: HasTournaments
+    t_template_only: IsTemplate
+    data: BoardData
+    div_set: DivSet = UNSET
 
 
 class ConfigListReply(Reply):
-    leaderboard_list: list[Summary]
-    leaderboard_list_count: int
+    leaderboard_list: Annotated[list[Summary], Meta(description="The boards, by id; at most 500.")]
+    leaderboard_list_count: Annotated[int, Meta(description="How many boards there are in all.")]
 
 
 def _summary(board: Board) -> Summary:
@@ -420,12 +467,12 @@ FIELDS = Fields(
 
 
 class PageReply(Reply):
-    context: str
-    results: paging.Results
+    context: NextContext
+    results: Annotated[paging.Results, Meta(description="The page.")]
 
 
 class GetConfigsPage(Request):
-    context: Any = None
+    context: PageContext = None
 
 
 async def page_of(ctx: Context, page: paging.Page) -> PageReply:
@@ -448,8 +495,15 @@ async def get_configs_page(ctx: Context, request: GetConfigsPage) -> PageReply:
 
 
 class GetConfigsPageOffset(Request):
-    context: Any
-    page_offset: Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
+    context: EarlierContext
+    page_offset: Annotated[
+        int,
+        Meta(
+            ge=-1_000_000,
+            le=1_000_000,
+            description="Pages from the one that the context stands for: 1 the next, -1 the one before.",
+        ),
+    ]
 
 
 @service.operation(

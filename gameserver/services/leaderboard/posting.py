@@ -1,5 +1,9 @@
 """Posting scores, on boards that exist or that the post makes, and removing them."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from gameserver.domain import social
 from gameserver.domain.leaderboards import (
     CURRENT,
@@ -11,6 +15,17 @@ from gameserver.domain.leaderboards import (
     no_board,
 )
 from gameserver.domain.leaderboards.boards import InvalidLeaderboardId, InvalidVersion
+from gameserver.domain.leaderboards.fields import (
+    DaysField,
+    ResetField,
+    ResetFieldToo,
+    RetainedField,
+    RotationField,
+    Score,
+    ScoreData,
+    TypeField,
+    VersionId,
+)
 from gameserver.domain.leaderboards.store import TooManyLeaderboards
 from gameserver.domain.leaderboards.tournaments import POST_REFUSALS, InvalidTournamentSettings
 from gameserver.players import profiles
@@ -19,8 +34,6 @@ from gameserver.rpc import Access, Caller, Context, Tx
 from gameserver.services.leaderboard.base import (
     NoScore,
     OfBoard,
-    Score,
-    VersionId,
     WrongEntryType,
     check_groups,
     check_players,
@@ -36,7 +49,8 @@ from gameserver.services.leaderboard.rules import (
     read_config,
 )
 from gameserver.wire.errors import GameError
-from gameserver.wire.shapes import FreeObjectOrText, Reply
+from gameserver.wire.fields import GroupId
+from gameserver.wire.shapes import Reply
 
 
 class OfTournament(GameError):
@@ -54,7 +68,7 @@ MAKE_REFUSALS = (TooManyLeaderboards, InvalidLeaderboardId, InvalidTournamentSet
 
 class PostScore(OfBoard, kw_only=True):
     score: Score
-    data: FreeObjectOrText | None = None
+    data: ScoreData = None
 
 
 @service.operation("POST_SCORE", tx=Tx.WRITE, errors=(NoLeaderboard, WrongEntryType, *POST_REFUSALS))
@@ -72,13 +86,13 @@ class DynamicFields(OfBoard, kw_only=True):
     """What the board is made from. Looked at only when it does not exist yet."""
 
     score: Score
-    data: FreeObjectOrText | None = None
-    leaderboard_type: str | None = None
-    rotation_type: str | None = None
-    rotation_reset_time: int | float | str | None = None
-    rotation_reset: int | float | str | None = None
-    retained_count: int | None = None
-    num_days_to_rotate: int | None = None
+    data: ScoreData = None
+    leaderboard_type: TypeField = None
+    rotation_type: RotationField = None
+    rotation_reset_time: ResetField = None
+    rotation_reset: ResetFieldToo = None
+    retained_count: RetainedField = None
+    num_days_to_rotate: DaysField = None
 
     def config(self, now_ms: int, entry_type: EntryType) -> BoardConfig:
         """Return what the board is made from."""
@@ -98,7 +112,10 @@ class DynamicFields(OfBoard, kw_only=True):
 class PostDynamic(DynamicFields, kw_only=True):
     """One SDK posts scores of groups here."""
 
-    group_id: str | None = None
+    group_id: Annotated[
+        str | None,
+        Meta(description="The group whose score it is, if it is not the caller's; the caller is a member."),
+    ] = None
 
 
 @service.operation("POST_SCORE_DYNAMIC", tx=Tx.WRITE, errors=(WrongEntryType, *POST_REFUSALS, *MAKE_REFUSALS))
@@ -134,8 +151,16 @@ CONFIG_FIELDS = (
 
 class PostUsingConfig(OfBoard, kw_only=True):
     score: Score
-    score_data: FreeObjectOrText | None = None
-    config_json: ConfigJson
+    score_data: ScoreData = None
+    config_json: Annotated[
+        ConfigJson,
+        Meta(
+            description="How the board should be, as an object or as JSON text: `leaderboardType` "
+            "and `rotationType`, and if wanted `numDaysToRotate`, `resetAt`, "
+            "`retainedCount`, `expireInMins` (minutes after which the board is "
+            "deleted). Looked at only when the board does not exist yet."
+        ),
+    ]
 
     def config(self, now_ms: int, entry_type: EntryType) -> BoardConfig:
         """Return what the board is made from. Only servers make boards with tournaments, or with data."""
@@ -167,8 +192,10 @@ async def post_using_config(ctx: Context, request: PostUsingConfig) -> None:
 
 
 class PostOnBehalfOf(PostScore, kw_only=True):
-    profile_id: str
-    force_create: bool = True
+    profile_id: Annotated[str, Meta(description="The id of the player whose score it is.")]
+    force_create: Annotated[
+        bool, Meta(description="false refuses the score of a player who has none on the board yet.")
+    ] = True
 
 
 @service.operation(
@@ -214,7 +241,7 @@ async def check_poster(ctx: Context, group_id: str) -> None:
 
 
 class PostGroupScore(PostScore, kw_only=True):
-    group_id: str
+    group_id: GroupId
 
 
 @service.operation(
@@ -232,7 +259,7 @@ async def post_group_score(ctx: Context, request: PostGroupScore) -> None:
 
 
 class PostGroupDynamic(DynamicFields, kw_only=True):
-    group_id: str
+    group_id: GroupId
 
 
 async def post_for_group(ctx: Context, request: DynamicFields, group_id: str) -> None:
@@ -262,7 +289,7 @@ async def post_group_dynamic(ctx: Context, request: PostGroupDynamic) -> None:
 
 
 class PostGroupUsingConfig(PostUsingConfig, kw_only=True):
-    group_id: str
+    group_id: GroupId
 
 
 @service.operation(
@@ -294,7 +321,7 @@ class RemoveScore(OfBoard):
 
 
 class RemovedReply(Reply):
-    num_scores_removed: int
+    num_scores_removed: Annotated[int, Meta(description="How many scores were removed.")]
 
 
 async def remove(ctx: Context, board: Board, version_id: int | None, member_id: str) -> RemovedReply:
@@ -342,7 +369,7 @@ async def remove_player_score(ctx: Context, request: RemoveScore) -> RemovedRepl
 
 
 class RemoveGroupScore(RemoveScore, kw_only=True):
-    group_id: str
+    group_id: GroupId
 
 
 @service.operation(

@@ -1,6 +1,9 @@
 """Global boards: pages, views around somebody, counts, versions."""
 
 from collections.abc import Callable
+from typing import Annotated
+
+from msgspec import Meta
 
 from gameserver.domain import social
 from gameserver.domain.leaderboards import (
@@ -12,16 +15,27 @@ from gameserver.domain.leaderboards import (
     no_board,
 )
 from gameserver.domain.leaderboards.boards import CURRENT, InvalidVersion
+from gameserver.domain.leaderboards.fields import (
+    After,
+    Before,
+    BoardId,
+    EndingAt,
+    RetainedShown,
+    RotationShown,
+    SortField,
+    SortOrder,
+    StartingAt,
+    TypeShown,
+    VersionId,
+    VersionShown,
+)
 from gameserver.domain.leaderboards.hooks import rewarded
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.leaderboard.base import (
     ROWS_MAX,
-    Count,
     Entry,
     OfBoard,
     RankedReply,
-    SortOrder,
-    VersionId,
     WrongEntryType,
     check_groups,
     check_page,
@@ -32,6 +46,7 @@ from gameserver.services.leaderboard.base import (
     show,
     version_of,
 )
+from gameserver.wire.fields import GroupId
 from gameserver.wire.shapes import Reply
 
 NOBODY = RankedPages(0, [])
@@ -42,10 +57,12 @@ NOBODY = RankedPages(0, [])
 class GetPage(OfBoard, kw_only=True):
     """The reference says `sortOrder`, SDKs say `sort`; without either, the board's own order."""
 
-    sort: SortOrder | None = None
-    sort_order: SortOrder | None = None
-    start_index: int
-    end_index: int
+    sort: SortField = None
+    sort_order: SortOrder = None
+    start_index: Annotated[int, Meta(description="The place of the first entry to read, from 0.")]
+    end_index: Annotated[
+        int, Meta(description="The place of the last entry to read; at most 500 entries are read.")
+    ]
     version_id: VersionId = CURRENT
 
 
@@ -118,10 +135,10 @@ async def get_page_if_exists(ctx: Context, request: GetPage) -> RankedReply | No
 class GetView(OfBoard, kw_only=True):
     """The reference says `sortOrder`, SDKs say `sort`; without either, the board's own order."""
 
-    sort: SortOrder | None = None
-    sort_order: SortOrder | None = None
-    before_count: Count
-    after_count: Count
+    sort: SortField = None
+    sort_order: SortOrder = None
+    before_count: Before
+    after_count: After
     version_id: VersionId = CURRENT
 
 
@@ -180,7 +197,7 @@ async def get_view_if_exists(ctx: Context, request: GetView) -> RankedReply | No
 
 
 class GetGroupView(GetView, kw_only=True):
-    group_id: str
+    group_id: GroupId
 
 
 @service.operation(
@@ -206,7 +223,7 @@ class GetEntryCount(OfBoard):
 
 
 class EntryCountReply(Reply):
-    entry_count: int
+    entry_count: Annotated[int, Meta(description="How many entries there are.")]
 
 
 @service.operation(
@@ -235,17 +252,19 @@ async def find(ctx: Context, board_id: str) -> Board:
 class VersionReply(Reply):
     """`ending_at`: when it ended or will end; null when it will not by itself."""
 
-    version_id: int
-    starting_at: int
-    ending_at: int | None
+    version_id: VersionShown
+    starting_at: StartingAt
+    ending_at: EndingAt
 
 
 class VersionsReply(Reply):
-    leaderboard_id: str
-    leaderboard_type: str
-    rotation_type: str
-    retained_count: int
-    versions: list[VersionReply]
+    leaderboard_id: BoardId
+    leaderboard_type: TypeShown
+    rotation_type: RotationShown
+    retained_count: RetainedShown
+    versions: Annotated[
+        list[VersionReply], Meta(description="The versions that can be read, the newest first.")
+    ]
 
 
 @service.operation(

@@ -1,19 +1,39 @@
 """A board's configuration as servers see it."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.documents import documents
 from gameserver.domain.leaderboards import RECURRING, Board
+from gameserver.domain.leaderboards.fields import (
+    AutoClaim,
+    AutoJoin,
+    BoardData,
+    BoardId,
+    CurrentVersion,
+    DaysShown,
+    DivSet,
+    EndingAt,
+    EntryTypeShown,
+    HasTournaments,
+    IsTemplate,
+    JobId,
+    NextReset,
+    PhaseLengths,
+    RetainedShown,
+    RotationShown,
+    StartingAt,
+    TournamentConfigs,
+    TypeShown,
+    VersionShown,
+)
 from gameserver.domain.leaderboards.hooks import template_versions
 from gameserver.domain.leaderboards.periods import MINUTE_MS, Rotation, boundary, period_minutes
 from gameserver.domain.leaderboards.tournaments import (
     PhaseTimes,
     Scheduled,
-    States,
-    TournamentConfig,
     TournamentSettings,
     phase_times,
     read_schedule,
@@ -21,18 +41,19 @@ from gameserver.domain.leaderboards.tournaments import (
     states,
 )
 from gameserver.rpc import Context
+from gameserver.wire.fields import CreatedAt
 from gameserver.wire.shapes import Reply
 
 
 class PeriodReply(Reply):
     """A period of an ADHOC board that is to come."""
 
-    starting_at: int
-    ending_at: int
-    t_configs: dict[str, TournamentConfig]
-    t_states: States
-    t_auto_join: bool
-    t_auto_claim: bool
+    starting_at: StartingAt
+    ending_at: Annotated[int, Meta(description="When it ends: ms since 1970-01-01 UTC.")]
+    t_configs: TournamentConfigs
+    t_states: PhaseLengths
+    t_auto_join: AutoJoin
+    t_auto_claim: AutoClaim
 
 
 class CurrentPeriod(Reply):
@@ -42,26 +63,41 @@ class CurrentPeriod(Reply):
     follow from the clock, and no job begins or ends them.
     """
 
-    version_id: int
-    starting_at: int
-    ending_at: int | None
-    rotation_type: str
-    num_days_to_rotate: int
-    t_configs: dict[str, TournamentConfig] | UnsetType = UNSET
-    t_config_vers: dict[str, int] | UnsetType = UNSET
-    t_state: str | UnsetType = UNSET
-    t_auto_join: bool | UnsetType = UNSET
-    t_auto_claim: bool | UnsetType = UNSET
-    t_registration_start: int | UnsetType = UNSET
-    t_registration_end: int | UnsetType = UNSET
-    t_play_start: int | UnsetType = UNSET
-    t_play_end: int | UnsetType = UNSET
-    t_processing_start_at: int | UnsetType = UNSET
-    t_processing_job_id: str | UnsetType | None = UNSET
-    t_registration_start_job_id: str | UnsetType | None = UNSET
-    t_play_start_job_id: str | UnsetType | None = UNSET
-    t_play_end_job_id: str | UnsetType | None = UNSET
-    t_states: States | UnsetType = UNSET
+    version_id: VersionShown
+    starting_at: StartingAt
+    ending_at: EndingAt
+    rotation_type: RotationShown
+    num_days_to_rotate: DaysShown
+    t_configs: TournamentConfigs | UnsetType = UNSET
+    t_config_vers: Annotated[
+        dict[str, int] | UnsetType,
+        Meta(description="The versions of the templates that hold for the period, by code."),
+    ] = UNSET
+    t_state: Annotated[
+        str | UnsetType, Meta(description="The phase that the tournament is in; see protocol/values.md.")
+    ] = UNSET
+    t_auto_join: AutoJoin | UnsetType = UNSET
+    t_auto_claim: AutoClaim | UnsetType = UNSET
+    t_registration_start: Annotated[
+        int | UnsetType, Meta(description="From when players may enter: ms since 1970-01-01 UTC.")
+    ] = UNSET
+    t_registration_end: Annotated[
+        int | UnsetType, Meta(description="Until when players may enter: ms since 1970-01-01 UTC.")
+    ] = UNSET
+    t_play_start: Annotated[
+        int | UnsetType, Meta(description="From when scores count: ms since 1970-01-01 UTC.")
+    ] = UNSET
+    t_play_end: Annotated[
+        int | UnsetType, Meta(description="Until when scores count: ms since 1970-01-01 UTC.")
+    ] = UNSET
+    t_processing_start_at: Annotated[
+        int | UnsetType, Meta(description="From when results are there: ms since 1970-01-01 UTC.")
+    ] = UNSET
+    t_processing_job_id: JobId = UNSET
+    t_registration_start_job_id: JobId = UNSET
+    t_play_start_job_id: JobId = UNSET
+    t_play_end_job_id: JobId = UNSET
+    t_states: PhaseLengths | UnsetType = UNSET
 
 
 class Config(Reply):
@@ -71,27 +107,31 @@ class Config(Reply):
     tournament settings, of the board that it was made like.
     """
 
-    leaderboard_id: str
-    db_version: int
-    reset_at: int | None
-    leaderboard_type: str
-    rotation_type: str
-    retained_count: int
-    data: Any
-    num_days_to_rotate: int
-    entry_type: str
-    t_enabled: bool
-    t_template_only: bool
-    expiry: int | None
-    current_version_id: int
-    current_period: CurrentPeriod
-    created_at: int
-    t_configs: dict[str, TournamentConfig] | UnsetType = UNSET
-    t_states: States | UnsetType = UNSET
-    t_auto_join: bool | UnsetType = UNSET
-    t_auto_claim: bool | UnsetType = UNSET
-    t_scheduled: list[PeriodReply] | UnsetType = UNSET
-    div_set: str | UnsetType = UNSET
+    leaderboard_id: BoardId
+    db_version: Annotated[int, Meta(description="Counts the edits of the board; an edit may name it.")]
+    reset_at: NextReset
+    leaderboard_type: TypeShown
+    rotation_type: RotationShown
+    retained_count: RetainedShown
+    data: BoardData
+    num_days_to_rotate: DaysShown
+    entry_type: EntryTypeShown
+    t_enabled: HasTournaments
+    t_template_only: IsTemplate
+    expiry: Annotated[
+        int | None, Meta(description="When the board is deleted: ms since 1970-01-01 UTC; null: never.")
+    ]
+    current_version_id: CurrentVersion
+    current_period: Annotated[CurrentPeriod, Meta(description="The running period.")]
+    created_at: CreatedAt
+    t_configs: TournamentConfigs | UnsetType = UNSET
+    t_states: PhaseLengths | UnsetType = UNSET
+    t_auto_join: AutoJoin | UnsetType = UNSET
+    t_auto_claim: AutoClaim | UnsetType = UNSET
+    t_scheduled: Annotated[
+        list[PeriodReply] | UnsetType, Meta(description="The periods to come of an ADHOC board.")
+    ] = UNSET
+    div_set: DivSet = UNSET
 
 
 def data_of(board: Board) -> Any:

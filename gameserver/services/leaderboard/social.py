@@ -16,17 +16,26 @@ from gameserver.domain.leaderboards import (
     no_board,
 )
 from gameserver.domain.leaderboards.boards import InvalidVersion
+from gameserver.domain.leaderboards.fields import (
+    BoardId,
+    ChangedAt,
+    DataShown,
+    PostedAt,
+    ScoreShown,
+    VersionId,
+    VersionShown,
+)
 from gameserver.domain.leaderboards.pacers import Pacer
 from gameserver.players import profiles
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.leaderboard.base import (
     IDS_MAX,
     ROWS_MAX,
+    BoardIds,
     BoardReply,
-    Ids,
     NoScore,
     OfBoard,
-    VersionId,
+    ProfileIds,
     WrongEntryType,
     check_players,
     json_out,
@@ -36,6 +45,7 @@ from gameserver.services.leaderboard.base import (
     version_of,
 )
 from gameserver.storage import Row
+from gameserver.wire.fields import GroupId, ProfileId, ServerTime
 from gameserver.wire.shapes import Reply, Request
 
 BOARDS_MAX = 50  # of a request
@@ -54,7 +64,9 @@ async def bests(ctx: Context, board: Board, version: int, members: Sequence[str]
 
 
 class GetSocial(OfBoard):
-    replace_name: bool | None = False
+    replace_name: Annotated[
+        bool | None, Meta(description='true calls the caller "You" in place of their name.')
+    ] = False
     version_id: VersionId = CURRENT
 
 
@@ -64,20 +76,30 @@ class Friend(Reply, kw_only=True):
     `external_id` is set for pacers alone.
     """
 
-    player_id: str
-    name: str | None
-    picture_url: str | None
-    score: int | None
-    other_data: Any
-    created_at: int | None
-    updated_at: int | None
-    authentication_type: str | None = None
-    external_id: str | None = None
-    summary_friend_data: Any
+    player_id: ProfileId
+    name: Annotated[
+        str | None, Meta(description="The player's name, or the pacer's; empty if there is none.")
+    ]
+    picture_url: Annotated[str | None, Meta(description="Address of the player's picture, or null.")]
+    score: Annotated[int | None, Meta(description="The best score, or null where there is none.")]
+    other_data: DataShown
+    created_at: Annotated[
+        int | None, Meta(description="When the first score was posted: ms since 1970-01-01 UTC, or null.")
+    ]
+    updated_at: Annotated[
+        int | None, Meta(description="When the score last changed: ms since 1970-01-01 UTC, or null.")
+    ]
+    authentication_type: Annotated[str | None, Meta(description="Always null.")] = None
+    external_id: Annotated[str | None, Meta(description="The id of a pacer; null for players.")] = None
+    summary_friend_data: Annotated[
+        Any, Meta(description="What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null.")
+    ]
 
 
 class SocialReply(BoardReply, kw_only=True):
-    social_leaderboard: list[Friend] = msgspec.field(name="social_leaderboard")
+    social_leaderboard: Annotated[
+        list[Friend], Meta(description="The entries, the best first; the caller is among them.")
+    ] = msgspec.field(name="social_leaderboard")
 
 
 async def read_social(ctx: Context, request: GetSocial) -> SocialReply | None:
@@ -182,38 +204,58 @@ async def get_social_if_exists(ctx: Context, request: GetSocial) -> SocialReply 
 
 
 class GetMultiSocial(Request):
-    leaderboard_ids: Annotated[list[str], Meta(max_length=BOARDS_MAX)]
-    leaderboard_result_count: Annotated[int, Meta(ge=0)]
-    replace_name: bool | None = False
+    leaderboard_ids: Annotated[
+        list[str], Meta(max_length=BOARDS_MAX, description="Ids of leaderboards; at most 50.")
+    ]
+    leaderboard_result_count: Annotated[
+        int, Meta(ge=0, description="Entries of each board to answer with at most; more than 500 are 500.")
+    ]
+    replace_name: Annotated[
+        bool | None, Meta(description='true calls the caller "You" in place of their name.')
+    ] = False
 
 
 class FriendEntry(Reply):
     """The same as a `Friend`, with `data` for `other_data`."""
 
-    player_id: str
-    name: str | None
-    picture_url: str | None
-    score: int | None
-    data: Any
-    created_at: int | None
-    updated_at: int | None
-    authentication_type: str | None
-    external_id: str | None
-    summary_friend_data: Any
+    player_id: ProfileId
+    name: Annotated[
+        str | None, Meta(description="The player's name, or the pacer's; empty if there is none.")
+    ]
+    picture_url: Annotated[str | None, Meta(description="Address of the player's picture, or null.")]
+    score: Annotated[int | None, Meta(description="The best score, or null where there is none.")]
+    data: DataShown
+    created_at: Annotated[
+        int | None, Meta(description="When the first score was posted: ms since 1970-01-01 UTC, or null.")
+    ]
+    updated_at: Annotated[
+        int | None, Meta(description="When the score last changed: ms since 1970-01-01 UTC, or null.")
+    ]
+    authentication_type: Annotated[str | None, Meta(description="Always null.")]
+    external_id: Annotated[str | None, Meta(description="The id of a pacer; null for players.")]
+    summary_friend_data: Annotated[
+        Any, Meta(description="What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null.")
+    ]
 
 
 class FriendsOnBoard(Reply):
     """A board among friends. `self_index` is -1 without a score."""
 
-    leaderboard_id: str
-    leaderboard: list[FriendEntry]
-    own: FriendEntry = msgspec.field(name="self")
-    self_index: int
+    leaderboard_id: BoardId
+    leaderboard: Annotated[list[FriendEntry], Meta(description="The entries, the best first.")]
+    own: Annotated[
+        FriendEntry, Meta(description="The caller's own entry; with nulls where there is no score.")
+    ] = msgspec.field(name="self")
+    self_index: Annotated[
+        int, Meta(description="The caller's place among friends, from 0; -1 without a score.")
+    ]
 
 
 class MultiSocialReply(Reply):
-    server_time: int = msgspec.field(name="server_time")
-    leaderboards: list[FriendsOnBoard]
+    server_time: ServerTime = msgspec.field(name="server_time")
+    leaderboards: Annotated[
+        list[FriendsOnBoard], Meta(description="The boards, in the order that was asked for.")
+    ]
 
 
 @service.operation("GET_MULTI_SOCIAL_LEADERBOARD", tx=Tx.READ)
@@ -261,25 +303,27 @@ def _entry(friend: Friend) -> FriendEntry:
 
 
 class GetPlayersSocial(OfBoard):
-    profile_ids: Ids
+    profile_ids: ProfileIds
     version_id: VersionId = CURRENT
 
 
 class NamedEntry(Reply):
     """The best score of a player."""
 
-    player_id: str
-    player_name: str
-    picture_url: str | None
-    score: int
-    data: Any
-    created_at: int
-    updated_at: int
-    summary_friend_data: Any
+    player_id: ProfileId
+    player_name: Annotated[str, Meta(description="The player's name; empty if there is none.")]
+    picture_url: Annotated[str | None, Meta(description="Address of the player's picture, or null.")]
+    score: ScoreShown
+    data: DataShown
+    created_at: PostedAt
+    updated_at: ChangedAt
+    summary_friend_data: Annotated[
+        Any, Meta(description="What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null.")
+    ]
 
 
 class PlayersReply(BoardReply, kw_only=True):
-    leaderboard: list[NamedEntry]
+    leaderboard: Annotated[list[NamedEntry], Meta(description="The entries, the best first.")]
 
 
 async def read_players(
@@ -342,7 +386,7 @@ async def get_players_social_if_exists(ctx: Context, request: GetPlayersSocial) 
 
 
 class GetGroupSocial(OfBoard, kw_only=True):
-    group_id: str
+    group_id: GroupId
     version_id: VersionId = CURRENT
 
 
@@ -366,19 +410,19 @@ async def get_group_social(ctx: Context, request: GetGroupSocial) -> PlayersRepl
 
 
 class ScoreReply(Reply):
-    score: int
-    data: Any
-    created_at: int
-    updated_at: int
+    score: ScoreShown
+    data: DataShown
+    created_at: PostedAt
+    updated_at: ChangedAt
 
 
 class ScoreOnBoard(ScoreReply):
-    leaderboard_id: str
-    version_id: int
+    leaderboard_id: BoardId
+    version_id: VersionShown
 
 
 class PlayerScoreReply(Reply):
-    score: ScoreOnBoard
+    score: Annotated[ScoreOnBoard, Meta(description="The score, with its board and version.")]
 
 
 class GetPlayerScore(OfBoard):
@@ -420,13 +464,15 @@ async def get_player_score(ctx: Context, request: GetPlayerScore) -> PlayerScore
 
 class GetPlayerScores(OfBoard, kw_only=True):
     version_id: VersionId = CURRENT
-    max_results: Annotated[int, Meta(ge=0)]
+    max_results: Annotated[
+        int, Meta(ge=0, description="Scores to answer with at most; more than 500 are 500.")
+    ]
 
 
 class PlayerScoresReply(Reply):
-    leaderboard_id: str
-    version_id: int
-    scores: list[ScoreReply]
+    leaderboard_id: BoardId
+    version_id: VersionShown
+    scores: Annotated[list[ScoreReply], Meta(description="The scores; of one board, the best first.")]
 
 
 @service.operation("GET_PLAYER_SCORES", tx=Tx.READ, errors=(NoLeaderboard, InvalidVersion, WrongEntryType))
@@ -458,11 +504,11 @@ async def get_player_scores(ctx: Context, request: GetPlayerScores) -> PlayerSco
 
 
 class GetScoresOnBoards(Request):
-    leaderboard_ids: Ids
+    leaderboard_ids: BoardIds
 
 
 class ScoresOnBoardsReply(Reply):
-    scores: list[ScoreOnBoard]
+    scores: Annotated[list[ScoreOnBoard], Meta(description="The scores; of one board, the best first.")]
 
 
 @service.operation("GET_PLAYER_SCORES_FROM_LEADERBOARDS", tx=Tx.READ)

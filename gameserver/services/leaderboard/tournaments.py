@@ -1,9 +1,13 @@
 """The tournament settings of boards, for servers."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from gameserver.domain.leaderboards import Board, Leaderboards, NoLeaderboard, Rotation, Stale
 from gameserver.domain.leaderboards.boards import CURRENT
+from gameserver.domain.leaderboards.fields import DbVersion, SettingsJson
 from gameserver.domain.leaderboards.hooks import before_settings
 from gameserver.domain.leaderboards.tournaments import (
     InvalidTournamentSettings,
@@ -16,7 +20,6 @@ from gameserver.rpc import Access, Context, Tx
 from gameserver.services.leaderboard.base import OfBoard, service
 from gameserver.services.leaderboard.configs import DoesNotApply, InProgress, VersionMismatch, locked
 from gameserver.services.leaderboard.rules import (
-    JsonObject,
     future_settings,
     read_fields,
     running_settings,
@@ -29,10 +32,12 @@ from gameserver.wire import json
 
 WHERE = "data.tSettingsJson"
 
+PeriodStart = Annotated[int, Meta(description="Which period: its start, in ms since 1970-01-01 UTC.")]
+
 
 class EditSettings(OfBoard, kw_only=True):
-    db_version: int | None = CURRENT
-    t_settings_json: JsonObject
+    db_version: DbVersion = CURRENT
+    t_settings_json: SettingsJson
 
 
 async def with_tournaments(ctx: Context, request: EditSettings) -> Board:
@@ -160,7 +165,7 @@ async def create_period(ctx: Context, request: EditSettings) -> dict[str, Config
 
 
 class EditPeriod(EditSettings, kw_only=True):
-    period_starting_at_utc_millis: int
+    period_starting_at_utc_millis: PeriodStart
 
 
 @service.operation(
@@ -179,8 +184,8 @@ async def edit_period(ctx: Context, request: EditPeriod) -> dict[str, Config]:
 
 
 class DeletePeriod(OfBoard, kw_only=True):
-    db_version: int | None = CURRENT
-    period_starting_at_utc_millis: int
+    db_version: DbVersion = CURRENT
+    period_starting_at_utc_millis: PeriodStart
 
 
 @service.operation(

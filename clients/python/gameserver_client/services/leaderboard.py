@@ -20,23 +20,38 @@ class Entry(TypedDict):
     """
 
     playerId: NotRequired[str]
+    """The id of the player, on a board of players."""
     groupId: NotRequired[str]
+    """The id of the group, on a board of groups."""
     score: int
+    """The score, a whole number."""
     data: Any
+    """The object that was posted with the score, or null."""
     createdAt: int
+    """When the first score was posted: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When the score last changed: ms since 1970-01-01 UTC."""
     index: int
+    """The place in the order that was asked for, from 0."""
     rank: int
+    """The place in the order that was asked for, from 1."""
     name: NotRequired[str]
+    """The player's name, on a board of players; empty if there is none."""
     summaryFriendData: NotRequired[Any]
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null; on a board of players."""
     pictureUrl: NotRequired[str | None]
+    """Address of the player's picture, or null; on a board of players."""
     rewarded: NotRequired[bool]
+    """Whether the player has got the reward of a tournament in this version; in pages of players."""
     groupName: NotRequired[str]
+    """The group's name, on a board of groups."""
     groupSummaryData: NotRequired[Any]
+    """What the group shows to others, on a board of groups."""
 
 
 class EntryCountReply(TypedDict):
     entryCount: int
+    """How many entries there are."""
 
 
 class Friend(TypedDict):
@@ -46,155 +61,242 @@ class Friend(TypedDict):
     """
 
     playerId: str
+    """The id of a player in the app, as a login answers it."""
     name: str | None
+    """The player's name, or the pacer's; empty if there is none."""
     pictureUrl: str | None
+    """Address of the player's picture, or null."""
     score: int | None
+    """The best score, or null where there is none."""
     otherData: Any
+    """The object that was posted with the score, or null."""
     createdAt: int | None
+    """When the first score was posted: ms since 1970-01-01 UTC, or null."""
     updatedAt: int | None
+    """When the score last changed: ms since 1970-01-01 UTC, or null."""
     authenticationType: str | None
+    """Always null."""
     externalId: str | None
+    """The id of a pacer; null for players."""
     summaryFriendData: Any
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."""
 
 
 class FriendEntry(TypedDict):
     """The same as a `Friend`, with `data` for `other_data`."""
 
     playerId: str
+    """The id of a player in the app, as a login answers it."""
     name: str | None
+    """The player's name, or the pacer's; empty if there is none."""
     pictureUrl: str | None
+    """Address of the player's picture, or null."""
     score: int | None
+    """The best score, or null where there is none."""
     data: Any
+    """The object that was posted with the score, or null."""
     createdAt: int | None
+    """When the first score was posted: ms since 1970-01-01 UTC, or null."""
     updatedAt: int | None
+    """When the score last changed: ms since 1970-01-01 UTC, or null."""
     authenticationType: str | None
+    """Always null."""
     externalId: str | None
+    """The id of a pacer; null for players."""
     summaryFriendData: Any
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."""
 
 
 class FriendsOnBoard(TypedDict):
     """A board among friends. `self_index` is -1 without a score."""
 
     leaderboardId: str
+    """The id of the leaderboard."""
     leaderboard: list[FriendEntry]
+    """The entries, the best first."""
     self: FriendEntry
+    """The caller's own entry; with nulls where there is no score."""
     selfIndex: int
+    """The caller's place among friends, from 0; -1 without a score."""
 
 
 class ListReply(TypedDict):
     leaderboardList: list[Listed]
+    """The boards, by id; at most 500."""
     leaderboardListCount: int
+    """How many boards there are in all."""
 
 
 class Listed(TypedDict):
     """`max_retained_count` versions are kept at most, `retained_versions_count` there are now."""
 
     leaderboardId: str
+    """The id of the leaderboard."""
     leaderboardType: str
+    """What a further score of a player does; see protocol/values.md."""
     entryType: str
+    """Who has scores on the board: PLAYER or GROUP."""
     rotationType: str
+    """When the board begins anew; see protocol/values.md."""
     resetAt: int | None
+    """When the board rotates next: ms since 1970-01-01 UTC. Null: not by itself."""
     currentVersionId: int
+    """The version that is running; the first one is 1."""
     maxRetainedCount: int
+    """Versions that can be read, with the running one."""
     retainedVersionsCount: int
+    """Versions that can be read now, with the running one."""
     data: Any
+    """The object that the board was made with; {} without one."""
 
 
 class MultiSocialReply(TypedDict):
     server_time: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
     leaderboards: list[FriendsOnBoard]
+    """The boards, in the order that was asked for."""
 
 
 class NamedEntry(TypedDict):
     """The best score of a player."""
 
     playerId: str
+    """The id of a player in the app, as a login answers it."""
     playerName: str
+    """The player's name; empty if there is none."""
     pictureUrl: str | None
+    """Address of the player's picture, or null."""
     score: int
+    """The score, a whole number."""
     data: Any
+    """The object that was posted with the score, or null."""
     createdAt: int
+    """When the first score was posted: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When the score last changed: ms since 1970-01-01 UTC."""
     summaryFriendData: Any
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."""
 
 
 class PlayerScoreReply(TypedDict):
     score: ScoreOnBoard
+    """The score, with its board and version."""
 
 
 class PlayerScoresReply(TypedDict):
     leaderboardId: str
+    """The id of the leaderboard."""
     versionId: int
+    """The version of the board; the first one is 1."""
     scores: list[ScoreReply]
+    """The scores; of one board, the best first."""
 
 
 class PlayersReply(TypedDict):
     leaderboardId: str
+    """The id of the leaderboard."""
     versionId: int
+    """The version of the board; the first one is 1."""
     timeBeforeReset: NotRequired[int]
+    """Milliseconds until the running version ends; absent if it does not by itself, or has ended."""
     server_time: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
     leaderboard: list[NamedEntry]
+    """The entries, the best first."""
 
 
 class RankedReply(TypedDict):
     """Entries one after the other. `leaderboard_size`: how many there are in all."""
 
     leaderboardId: str
+    """The id of the leaderboard."""
     versionId: int
+    """The version of the board; the first one is 1."""
     timeBeforeReset: NotRequired[int]
+    """Milliseconds until the running version ends; absent if it does not by itself, or has ended."""
     server_time: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
     leaderboard: list[Entry]
+    """The entries, in order."""
     leaderboardSize: int
+    """How many entries there are in all."""
     moreBefore: bool
+    """Whether there are entries before these."""
     moreAfter: bool
+    """Whether there are entries behind these."""
 
 
 class RemovedReply(TypedDict):
     numScoresRemoved: int
+    """How many scores were removed."""
 
 
 class ScoreOnBoard(TypedDict):
     score: int
+    """The score, a whole number."""
     data: Any
+    """The object that was posted with the score, or null."""
     createdAt: int
+    """When the first score was posted: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When the score last changed: ms since 1970-01-01 UTC."""
     leaderboardId: str
+    """The id of the leaderboard."""
     versionId: int
+    """The version of the board; the first one is 1."""
 
 
 class ScoreReply(TypedDict):
     score: int
+    """The score, a whole number."""
     data: Any
+    """The object that was posted with the score, or null."""
     createdAt: int
+    """When the first score was posted: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When the score last changed: ms since 1970-01-01 UTC."""
 
 
 class ScoresOnBoardsReply(TypedDict):
     scores: list[ScoreOnBoard]
+    """The scores; of one board, the best first."""
 
 
 class SocialReply(TypedDict):
     leaderboardId: str
+    """The id of the leaderboard."""
     versionId: int
+    """The version of the board; the first one is 1."""
     timeBeforeReset: NotRequired[int]
+    """Milliseconds until the running version ends; absent if it does not by itself, or has ended."""
     server_time: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
     social_leaderboard: list[Friend]
+    """The entries, the best first; the caller is among them."""
 
 
 class VersionReply(TypedDict):
     """`ending_at`: when it ended or will end; null when it will not by itself."""
 
     versionId: int
+    """The version of the board; the first one is 1."""
     startingAt: int
+    """When it begins: ms since 1970-01-01 UTC."""
     endingAt: int | None
+    """When it ends or ended: ms since 1970-01-01 UTC. Null: not by itself."""
 
 
 class VersionsReply(TypedDict):
     leaderboardId: str
+    """The id of the leaderboard."""
     leaderboardType: str
+    """What a further score of a player does; see protocol/values.md."""
     rotationType: str
+    """When the board begins anew; see protocol/values.md."""
     retainedCount: int
+    """Versions that can be read, with the running one."""
     versions: list[VersionReply]
+    """The versions that can be read, the newest first."""
 
 
 class LeaderboardService(Service[R]):
@@ -209,7 +311,8 @@ class LeaderboardService(Service[R]):
     ) -> EntryCountReply:
         """Count the entries of a board.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_GLOBAL_LEADERBOARD_ENTRY_COUNT",
@@ -233,7 +336,12 @@ class LeaderboardService(Service[R]):
         Among equal scores, the one posted last stands first. Version 0 and versions that are no longer
         retained are empty.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        start_index: The place of the first entry to read, from 0.
+        end_index: The place of the last entry to read; at most 500 entries are read.
+        sort: Which scores come first. Null or nothing: the best ones, by the type of the board.
+        sort_order: Another name of `sort`.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_GLOBAL_LEADERBOARD_PAGE",
@@ -254,7 +362,12 @@ class LeaderboardService(Service[R]):
     ) -> RankedReply:
         """Read a page of entries; null when there is no such board.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        start_index: The place of the first entry to read, from 0.
+        end_index: The place of the last entry to read; at most 500 entries are read.
+        sort: Which scores come first. Null or nothing: the best ones, by the type of the board.
+        sort_order: Another name of `sort`.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_GLOBAL_LEADERBOARD_PAGE_BY_VERSION_IF_EXISTS",
@@ -275,7 +388,12 @@ class LeaderboardService(Service[R]):
     ) -> RankedReply:
         """Read a page of entries; null when there is no such board.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        start_index: The place of the first entry to read, from 0.
+        end_index: The place of the last entry to read; at most 500 entries are read.
+        sort: Which scores come first. Null or nothing: the best ones, by the type of the board.
+        sort_order: Another name of `sort`.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_GLOBAL_LEADERBOARD_PAGE_IF_EXISTS",
@@ -288,6 +406,8 @@ class LeaderboardService(Service[R]):
         """List the versions that can be read, the newest first.
 
         The first one of a board is 1.
+
+        leaderboard_id: The id of the leaderboard.
         """
         return self._call("GET_GLOBAL_LEADERBOARD_VERSIONS", {"leaderboardId": leaderboard_id})
 
@@ -306,7 +426,12 @@ class LeaderboardService(Service[R]):
 
         Empty when the caller has no score there.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        before_count: How many entries to read before it.
+        after_count: How many entries to read behind it; at most 500 are read in all.
+        sort: Which scores come first. Null or nothing: the best ones, by the type of the board.
+        sort_order: Another name of `sort`.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_GLOBAL_LEADERBOARD_VIEW",
@@ -327,7 +452,12 @@ class LeaderboardService(Service[R]):
     ) -> RankedReply:
         """Read the entries around the caller's best; null when there is no such board.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        before_count: How many entries to read before it.
+        after_count: How many entries to read behind it; at most 500 are read in all.
+        sort: Which scores come first. Null or nothing: the best ones, by the type of the board.
+        sort_order: Another name of `sort`.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_GLOBAL_LEADERBOARD_VIEW_BY_VERSION_IF_EXISTS",
@@ -348,7 +478,12 @@ class LeaderboardService(Service[R]):
     ) -> RankedReply:
         """Read the entries around the caller's best; null when there is no such board.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        before_count: How many entries to read before it.
+        after_count: How many entries to read behind it; at most 500 are read in all.
+        sort: Which scores come first. Null or nothing: the best ones, by the type of the board.
+        sort_order: Another name of `sort`.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_GLOBAL_LEADERBOARD_VIEW_IF_EXISTS",
@@ -370,7 +505,13 @@ class LeaderboardService(Service[R]):
     ) -> RankedReply:
         """Read the entry of a group with so many before and after it.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        before_count: How many entries to read before it.
+        after_count: How many entries to read behind it; at most 500 are read in all.
+        group_id: The id of a group.
+        sort: Which scores come first. Null or nothing: the best ones, by the type of the board.
+        sort_order: Another name of `sort`.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_GROUP_LEADERBOARD_VIEW",
@@ -393,7 +534,9 @@ class LeaderboardService(Service[R]):
     ) -> PlayersReply:
         """Read the best scores of a group's members, the best first.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        group_id: The id of a group.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_GROUP_SOCIAL_LEADERBOARD",
@@ -411,7 +554,9 @@ class LeaderboardService(Service[R]):
     ) -> PlayersReply:
         """Read the best scores of a group's members, the best first.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        group_id: The id of a group.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_GROUP_SOCIAL_LEADERBOARD_BY_VERSION",
@@ -432,6 +577,10 @@ class LeaderboardService(Service[R]):
 
         `selfIndex` is the caller's place among them, from 0, or -1 without a score. Ids without a board,
         and boards of groups, are left out.
+
+        leaderboard_ids: Ids of leaderboards; at most 50.
+        leaderboard_result_count: Entries of each board to answer with at most; more than 500 are 500.
+        replace_name: true calls the caller "You" in place of their name.
         """
         return self._call(
             "GET_MULTI_SOCIAL_LEADERBOARD",
@@ -449,7 +598,9 @@ class LeaderboardService(Service[R]):
     ) -> PlayersReply:
         """Read the best scores of these players, the best first; players without one are left out.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        profile_ids: Ids of players.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_PLAYERS_SOCIAL_LEADERBOARD",
@@ -467,7 +618,9 @@ class LeaderboardService(Service[R]):
     ) -> PlayersReply:
         """Read the best scores of these players, the best first; players without one are left out.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        profile_ids: Ids of players.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_PLAYERS_SOCIAL_LEADERBOARD_BY_VERSION",
@@ -485,7 +638,9 @@ class LeaderboardService(Service[R]):
     ) -> PlayersReply:
         """Read the best scores of these players; null when there is no such board.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        profile_ids: Ids of players.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_PLAYERS_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS",
@@ -503,7 +658,9 @@ class LeaderboardService(Service[R]):
     ) -> PlayersReply:
         """Read the best scores of these players; null when there is no such board.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        profile_ids: Ids of players.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_PLAYERS_SOCIAL_LEADERBOARD_IF_EXISTS",
@@ -517,7 +674,8 @@ class LeaderboardService(Service[R]):
 
         Refused when there is none.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call("GET_PLAYER_SCORE", {"leaderboardId": leaderboard_id}, {"versionId": version_id})
 
@@ -531,7 +689,9 @@ class LeaderboardService(Service[R]):
     ) -> PlayerScoresReply:
         """Read the caller's scores on an arcade board, the best first; at most 500.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        max_results: Scores to answer with at most; more than 500 are 500.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_PLAYER_SCORES",
@@ -541,7 +701,10 @@ class LeaderboardService(Service[R]):
 
     @typed
     def get_player_scores_from_leaderboards(self, *, leaderboard_ids: list[str]) -> ScoresOnBoardsReply:
-        """Read the caller's scores on several boards; ids without a board or without a score are left out."""
+        """Read the caller's scores on several boards; ids without a board or without a score are left out.
+
+        leaderboard_ids: Ids of leaderboards.
+        """
         return self._call("GET_PLAYER_SCORES_FROM_LEADERBOARDS", {"leaderboardIds": leaderboard_ids})
 
     @typed
@@ -557,7 +720,9 @@ class LeaderboardService(Service[R]):
         Pacers are pretended friends that the operator declares; `externalId` is set for them alone. The
         caller is always there, with nulls when there is no score. `replaceName` calls them "You".
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        replace_name: true calls the caller "You" in place of their name.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_SOCIAL_LEADERBOARD",
@@ -578,7 +743,9 @@ class LeaderboardService(Service[R]):
         Pacers are pretended friends that the operator declares; `externalId` is set for them alone. The
         caller is always there, with nulls when there is no score. `replaceName` calls them "You".
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        replace_name: true calls the caller "You" in place of their name.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_SOCIAL_LEADERBOARD_BY_VERSION",
@@ -596,7 +763,9 @@ class LeaderboardService(Service[R]):
     ) -> SocialReply:
         """Read the best scores of the caller, their friends and pacers; null when there is no such board.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        replace_name: true calls the caller "You" in place of their name.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_SOCIAL_LEADERBOARD_BY_VERSION_IF_EXISTS",
@@ -614,7 +783,9 @@ class LeaderboardService(Service[R]):
     ) -> SocialReply:
         """Read the best scores of the caller, their friends and pacers; null when there is no such board.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        replace_name: true calls the caller "You" in place of their name.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "GET_SOCIAL_LEADERBOARD_IF_EXISTS",
@@ -636,7 +807,14 @@ class LeaderboardService(Service[R]):
         group_id: str,
         data: dict[str, Any] | str | None = None,
     ) -> dict[str, Any]:
-        """Post a score of a group that the caller is a member of, to a board of groups."""
+        """Post a score of a group that the caller is a member of, to a board of groups.
+
+        leaderboard_id: The id of the leaderboard.
+        score: The score, a whole number; up to 2^53, also below zero.
+        group_id: The id of a group.
+        data: An object of the game's own that is shown with the score, up to 10 KiB. Null or nothing:
+            what is there stays.
+        """
         return self._call(
             "POST_GROUP_SCORE",
             {"leaderboardId": leaderboard_id, "score": score, "groupId": group_id},
@@ -658,7 +836,23 @@ class LeaderboardService(Service[R]):
         retained_count: int | None = None,
         num_days_to_rotate: int | None = None,
     ) -> dict[str, Any]:
-        """Post a score of a group, to a board of groups that is made first when there is none."""
+        """Post a score of a group, to a board of groups that is made first when there is none.
+
+        leaderboard_id: The id of the leaderboard.
+        score: The score, a whole number; up to 2^53, also below zero.
+        group_id: The id of a group.
+        data: An object of the game's own that is shown with the score, up to 10 KiB. Null or nothing:
+            what is there stays.
+        leaderboard_type: What a further score of a player does: HIGH_VALUE, LOW_VALUE, CUMULATIVE,
+            LAST_VALUE, ARCADE_HIGH, ARCADE_LOW. See protocol/values.md.
+        rotation_type: When the board begins anew: NEVER, DAILY, WEEKLY, MONTHLY, YEARLY, DAYS, ADHOC. See
+            protocol/values.md.
+        rotation_reset_time: A moment at which the board rotates: ms since 1970-01-01 UTC, ISO 8601, `dd-
+            MM-yyyy` or `dd-MM-yyyy HH:mm`. It may lie in the past.
+        rotation_reset: Another name of `rotationResetTime`.
+        retained_count: Versions that can be read, with the running one: 1 to 8.
+        num_days_to_rotate: Days of a period, 2 to 14, where the rotation is DAYS.
+        """
         return self._call(
             "POST_GROUP_SCORE_DYNAMIC",
             {"leaderboardId": leaderboard_id, "score": score, "groupId": group_id},
@@ -683,7 +877,17 @@ class LeaderboardService(Service[R]):
         group_id: str,
         score_data: dict[str, Any] | str | None = None,
     ) -> dict[str, Any]:
-        """Post a score of a group, to a board that is made from `configJson` first when there is none."""
+        """Post a score of a group, to a board that is made from `configJson` first when there is none.
+
+        leaderboard_id: The id of the leaderboard.
+        score: The score, a whole number; up to 2^53, also below zero.
+        config_json: How the board should be, as an object or as JSON text: `leaderboardType` and
+            `rotationType`, and if wanted `numDaysToRotate`, `resetAt`, `retainedCount`, `expireInMins`
+            (minutes after which the board is deleted). Looked at only when the board does not exist yet.
+        group_id: The id of a group.
+        score_data: An object of the game's own that is shown with the score, up to 10 KiB. Null or
+            nothing: what is there stays.
+        """
         return self._call(
             "POST_GROUP_SCORE_DYNAMIC_USING_CONFIG",
             {"leaderboardId": leaderboard_id, "score": score, "configJson": config_json, "groupId": group_id},
@@ -703,6 +907,11 @@ class LeaderboardService(Service[R]):
         The board's type says what becomes of it.
 
         `data` is an object of up to 10 KiB shown with the score; without it, what is there stays.
+
+        leaderboard_id: The id of the leaderboard.
+        score: The score, a whole number; up to 2^53, also below zero.
+        data: An object of the game's own that is shown with the score, up to 10 KiB. Null or nothing:
+            what is there stays.
         """
         return self._call("POST_SCORE", {"leaderboardId": leaderboard_id, "score": score}, {"data": data})
 
@@ -725,6 +934,21 @@ class LeaderboardService(Service[R]):
 
         How the board should be matters only then. Reset times are milliseconds since 1970, ISO 8601, `dd-
         MM-yyyy` or `dd-MM-yyyy HH:mm`, and may lie in the past.
+
+        leaderboard_id: The id of the leaderboard.
+        score: The score, a whole number; up to 2^53, also below zero.
+        data: An object of the game's own that is shown with the score, up to 10 KiB. Null or nothing:
+            what is there stays.
+        leaderboard_type: What a further score of a player does: HIGH_VALUE, LOW_VALUE, CUMULATIVE,
+            LAST_VALUE, ARCADE_HIGH, ARCADE_LOW. See protocol/values.md.
+        rotation_type: When the board begins anew: NEVER, DAILY, WEEKLY, MONTHLY, YEARLY, DAYS, ADHOC. See
+            protocol/values.md.
+        rotation_reset_time: A moment at which the board rotates: ms since 1970-01-01 UTC, ISO 8601, `dd-
+            MM-yyyy` or `dd-MM-yyyy HH:mm`. It may lie in the past.
+        rotation_reset: Another name of `rotationResetTime`.
+        retained_count: Versions that can be read, with the running one: 1 to 8.
+        num_days_to_rotate: Days of a period, 2 to 14, where the rotation is DAYS.
+        group_id: The group whose score it is, if it is not the caller's; the caller is a member.
         """
         return self._call(
             "POST_SCORE_DYNAMIC",
@@ -753,6 +977,14 @@ class LeaderboardService(Service[R]):
         """Post a score of the caller, to a board that is made from `configJson` first when there is none.
 
         `expireInMins` deletes the board after so many minutes.
+
+        leaderboard_id: The id of the leaderboard.
+        score: The score, a whole number; up to 2^53, also below zero.
+        config_json: How the board should be, as an object or as JSON text: `leaderboardType` and
+            `rotationType`, and if wanted `numDaysToRotate`, `resetAt`, `retainedCount`, `expireInMins`
+            (minutes after which the board is deleted). Looked at only when the board does not exist yet.
+        score_data: An object of the game's own that is shown with the score, up to 10 KiB. Null or
+            nothing: what is there stays.
         """
         return self._call(
             "POST_SCORE_DYNAMIC_USING_CONFIG",
@@ -772,7 +1004,9 @@ class LeaderboardService(Service[R]):
 
         The caller is a member of the group.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        group_id: The id of a group.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call(
             "REMOVE_GROUP_SCORE",
@@ -786,6 +1020,7 @@ class LeaderboardService(Service[R]):
 
         Refused: scores of tournaments, also of those that are over.
 
-        version_id: -1 is the running version.
+        leaderboard_id: The id of the leaderboard.
+        version_id: The version of the board, from 1 on; each rotation begins one. -1: the running one.
         """
         return self._call("REMOVE_PLAYER_SCORE", {"leaderboardId": leaderboard_id}, {"versionId": version_id})
