@@ -118,6 +118,7 @@ class _Place:
 
     worker: "_Worker"
     depth: int
+    turn: asyncio.Lock  # of the scripts that its calls run, if a call runs several at once
 
 
 _PLACE: ContextVar[_Place | None] = ContextVar("script", default=None)
@@ -160,7 +161,7 @@ class Engine:
             if outer.depth >= DEPTH_MAX:
                 message = f"{program.path}: scripts call each other {DEPTH_MAX} deep"
                 return Result(failure=Failure.TOO_DEEP, message=message)
-            async with outer.worker.turn:
+            async with outer.turn:
                 return await self._run(
                     outer.worker, program, data, host, surface, limits, draws, outer.depth + 1
                 )
@@ -212,7 +213,7 @@ class Engine:
         depth: int,
     ) -> Result:
         done = False
-        token = _PLACE.set(_Place(worker, depth))
+        token = _PLACE.set(_Place(worker, depth, asyncio.Lock()))
         try:
             async with asyncio.timeout(limits.seconds):
                 worker.begin(program, data, surface, limits, self._clock.ms(), draws)
@@ -259,6 +260,8 @@ class Engine:
             except BaseException:
                 if turn.done() and not turn.cancelled():
                     self._leave()
+                else:
+                    self._give_up(app_id, turn)
                 raise
         else:
             self._taken += 1
@@ -279,16 +282,20 @@ class Engine:
 
     def _leave(self) -> None:
         """Let the next one take a process: of the app whose turn it is."""
-        while self._waiting:
-            app_id = next(iter(self._waiting))
-            line = self._waiting.pop(app_id)
-            turn = line.popleft()
-            if line:
-                self._waiting[app_id] = line  # behind the others
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._taken -= 1
+        if not self._waiting:
+            self._taken -= 1
+            return
+        app_id = next(iter(self._waiting))
+        line = self._waiting.pop(app_id)
+        line.popleft().set_result(None)
+        if line:
+            self._waiting[app_id] = line  # behind the others
+
+    def _give_up(self, app_id: str, turn: asyncio.Future[None]) -> None:
+        line = self._waiting[app_id]
+        line.remove(turn)
+        if not line:
+            del self._waiting[app_id]
 
     async def _start(self) -> "_Worker":
         worker = await _Worker.start(self._all)
@@ -297,10 +304,15 @@ class Engine:
             raise OSError(errno.ESHUTDOWN, "the server is closing")
         return worker
 
+    @property
+    def workers(self) -> list["_Worker"]:
+        """The processes there are, those included that are about to end."""
+        return list(self._all)
+
     async def close(self) -> None:
         """End all processes."""
         self._closed = True
-        workers = list(self._all)
+        workers = self.workers
         for worker in workers:
             worker.kill()
         for worker in workers:
@@ -327,7 +339,6 @@ class _Worker(asyncio.SubprocessProtocol):
 
     def __init__(self) -> None:
         self.alive = True
-        self.turn = asyncio.Lock()  # of the scripts that one call runs, if it runs several at once
         self.gone = asyncio.Event()
         self.on_gone: Callable[[Any], None] = _nothing
         self._transport: asyncio.SubprocessTransport | None = None
@@ -358,6 +369,12 @@ class _Worker(asyncio.SubprocessProtocol):
             raise
         return worker
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        assert self._transport is not None
+        return self._transport.get_pid()
+
     def complaint(self) -> str:
         """Return the end of what the process has said of its troubles."""
         return self._complaint.decode("utf-8", "replace")
@@ -385,6 +402,7 @@ class _Worker(asyncio.SubprocessProtocol):
             "forget": forget,
             "repeats": draws is not None,
             "ms": ms,
+            "seconds": limits.seconds,
             "memory_bytes": limits.memory_bytes,
             "argument_bytes": limits.argument_bytes,
             "result_bytes": limits.result_bytes,

@@ -5,12 +5,13 @@
   // of [0, value], or [1, message] for an error to throw. Everything here stands in line 1 or is told apart by the worker.
   const ask = globalThis.__ask, G = globalThis, D = Date, E = Error, F = Function, P = Promise, X = Proxy;
   const { stringify } = JSON, evaluate = eval, { construct, defineProperty, get: reflectGet } = Reflect;
-  const then = F.prototype.call.bind(P.prototype.then), indirect = [];
+  const then = F.prototype.call.bind(P.prototype.then), cut = F.prototype.call.bind(String.prototype.slice);
   delete G.__ask;
   for (const name of ["performance", "SharedArrayBuffer", "Atomics", "WeakRef", "FinalizationRegistry", "queueMicrotask"]) delete G[name];
 
   const want = (kind, text, more, session) => {
     const answer = ask(kind, text, more || "", session || "");
+    if (answer === null) throw new E("out of memory");
     if (answer[0]) throw new E(answer[1]);
     return answer[1];
   };
@@ -71,10 +72,15 @@
   };
   const bridge = named(
     (key) => want("getter", stringify(key)),
-    ([kind, name]) => kind ? (...given) => proxyOf(name, given) : name === "bridge.include" ? () => undefined : (...given) => call(name, given, ""),
+    (found) => {
+      const name = found[1];
+      if (found[0]) return (...given) => proxyOf(name, given);
+      return name === "bridge.include" ? () => undefined : (...given) => call(name, given, "");
+    },
   );
 
-  // One run. The result is a JSON text, or [what failed, message, stack].
+  // One run. Its result is a JSON text; what failed is told beside it. Only what stringify made goes out: a text that was
+  // put together may have a form that the process cannot read.
   const failed = (kind, e) => {
     let message = "", stack = "";
     try {
@@ -82,7 +88,8 @@
       stack = isError ? "" + e.stack : "";
       message = isError ? "" + e : typeof e === "object" && e !== null ? stringify(e) ?? "" + e : typeof e === "string" ? e : "" + stringify(e);
     } catch { message = "something was thrown that cannot be shown"; }
-    return "!" + stringify([kind, message, stack]);
+    ask("failed", stringify([kind, cut(message, 0, 2000), cut(stack, 0, 10000)]));
+    return "";
   };
   let result, waiting = false, settled;
   const finish = () => {

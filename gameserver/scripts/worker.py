@@ -6,9 +6,11 @@ checks it.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import re
+import signal
 import struct
 import sys
 import time
@@ -18,12 +20,13 @@ from random import Random
 from typing import Any
 
 if __name__ == "__main__":
-    sys.path.append(sys.argv[1])  # where the engine is; nothing else is to be found
+    sys.path += [sys.argv[1], str(Path(__file__).parent)]  # where the engine is; nothing else is to be found
 import quickjs
 
 Frame = tuple[bytes, list[bytes]]
 """A kind, and its parts."""
 
+SECONDS_BEYOND = 5.0  # which the server has, to end the process itself
 RUN, REPLY = b"R", b"A"  # what the server sends: run a script, what a call returned
 CALL, DONE, READY = b"C", b"D", b"I"  # what the worker sends
 
@@ -195,7 +198,7 @@ class Program:
         return file, there + line - first, column
 
 
-_FRAME = re.compile(r"<input>:(\d+):(\d+)")
+_FRAME = re.compile(r"<input>:(\d{1,9}):(\d{1,9})\b")
 
 
 # Running
@@ -232,7 +235,8 @@ class Worker:
 
     def __init__(self, pipe: Pipe, prelude: str) -> None:
         self.pipe = pipe
-        self.prelude = prelude
+        lines = [line.strip() for line in prelude.splitlines() if not line.lstrip().startswith("//")]
+        self.prelude = " ".join(lines)  # in one line, to be told apart from scripts in a stack
         self.programs: dict[str, Program] = {}
         self.surfaces: dict[str, Surface] = {}
         self.running: list[Run] = []
@@ -243,6 +247,14 @@ class Worker:
             realm = self.fresh()  # for the next script, while nobody waits
             kind, parts = self.pipe.read()
             self.run(kind, parts, realm)
+
+    def rehearse(self) -> None:
+        """Run a script that uses everything, so that all is loaded that is ever read from a file."""
+        surface, program = Surface(b'{"functions": [], "proxies": {}}'), Program(_REHEARSAL, [(1, "", 1)])
+        run = Run(self.fresh(), program, surface, Draws(0, None), 0)
+        self.running.append(run)
+        run.run("{}", 1 << 26, 1 << 10)
+        self.running.pop()
 
     def fresh(self) -> "Realm":
         """Make a context in which no script was ever run."""
@@ -265,11 +277,13 @@ class Worker:
         program, surface = self.programs[told["program"]], self.surfaces[told["surface"]]
         given = draws if told["repeats"] else None
         run = Run(realm, program, surface, Draws(told["ms"], given), told["argument_bytes"])
+        if not self.running:
+            _end_after(told["seconds"] + SECONDS_BEYOND)
         self.running.append(run)
-        try:
-            frame = run.run(data.decode(), told["memory_bytes"], told["result_bytes"])
-        finally:
-            self.running.pop()
+        frame = run.run(data.decode(), told["memory_bytes"], told["result_bytes"])
+        self.running.pop()
+        if not self.running:
+            _end_after(0)
         self.pipe.write(frame)
 
     def ask(self, kind: str, text: str = "", more: str = "", session: str = "") -> Any:
@@ -279,10 +293,16 @@ class Worker:
             return float(run.draws.now())  # whole numbers arrive there in 32 bits
         if kind == "random":
             return run.draws.chance()
+        if kind == "failed":
+            what, message, stack = json.loads(text)
+            run.failed = (what, message, stack)
+            return 0.0
         try:
             return run.context.parse_json(f"[0,{self._answer(run, kind, text, more, session)}]")
         except LookupError as error:
             return run.context.parse_json(f"[1,{json.dumps(error.args[0])}]")
+        except quickjs.JSException:
+            return None  # no memory is left for the answer
 
     def _answer(self, run: "Run", kind: str, text: str, more: str, session: str) -> str:
         if kind == "getter":
@@ -325,23 +345,23 @@ class Run:
         self.surface = surface
         self.draws = draws
         self.argument_bytes = argument_bytes
+        self.failed: tuple[str, str, str] | None = None
 
     def run(self, data: str, memory_bytes: int, result_bytes: int) -> bytes:
         """Run the script; returns the frame with its result."""
         context = self.context
         context.set_memory_limit(memory_bytes)
         try:
-            failed = self.boot(self.program.text, context.parse_json(data))
+            self.boot(self.program.text, context.parse_json(data))
             while context.execute_pending_job():
                 pass
-            result = failed or self.boot()
+            result = "" if self.failed else self.boot()
         except (
             quickjs.JSException
-        ) as error:  # what the prelude could not catch: there was no memory left for it
-            result = "!" + json.dumps(["memory", str(error).partition("\n")[0], ""])
-        if result[0] == "!":
-            kind, message, stack = json.loads(result[1:])
-            return self._failed(kind, message, stack)
+        ) as error:  # the prelude could not catch it: there was no memory left for that
+            self.failed = ("memory", str(error).partition("\n")[0], "")
+        if self.failed:
+            return self._failed(*self.failed)
         value = result.encode()
         if len(value) > result_bytes:
             return self._failed(
@@ -350,7 +370,7 @@ class Run:
         return pack(DONE, b"", value, b"", self.draws.drawn())
 
     def _failed(self, kind: str, message: str, stack: str) -> bytes:
-        if kind == "thrown" and message == OUT_OF_MEMORY:
+        if kind == "thrown" and message in OUT_OF_MEMORY:
             kind = "memory"
         try:
             place = json.dumps(self.program.place(stack)).encode()
@@ -359,7 +379,10 @@ class Run:
         return pack(DONE, kind.encode(), message.encode("utf-8", "replace"), place, self.draws.drawn())
 
 
-OUT_OF_MEMORY = "InternalError: out of memory"
+_REHEARSAL = (
+    "new Date(); Math.random(); try { bridge.none } catch (e) { e.lineNumber } throw new Error(Date())"
+)
+OUT_OF_MEMORY = ("InternalError: out of memory", "Error: out of memory")
 
 
 # The process
@@ -367,33 +390,36 @@ OUT_OF_MEMORY = "InternalError: out of memory"
 
 def main() -> None:
     """Serve the pipe that is this process's standard input and output."""
-    folder = Path(__file__).parent
-    lines = (folder / "prelude.js").read_text("utf-8").splitlines()
-    prelude = " ".join(line.strip() for line in lines if not line.lstrip().startswith("//"))
-    receive, send = _own_pipe()
-    worker = Worker(Pipe(receive, send), prelude)
-    worker.fresh()  # all that is ever loaded from files is there now
-    sys.stdin = sys.stdout = sys.stderr = None  # nothing prints into the pipe
-    send(pack(READY))
+    os.environ["TZ"] = "UTC"
+    if hasattr(time, "tzset"):
+        time.tzset()
+    worker = Worker(Pipe(_receive, _send), (Path(__file__).parent / "prelude.js").read_text("utf-8"))
+    worker.rehearse()
+    importlib.import_module("confinement").confine()  # here it is a file beside this one, in no package
+    worker.pipe.write(pack(READY))
     with contextlib.suppress(EOFError, BrokenPipeError):
         worker.serve()
+    os._exit(0)
 
 
-def _own_pipe() -> tuple[Callable[[int], bytes], Callable[[Any], int]]:
-    if sys.platform == "win32":
-        import msvcrt  # noqa: PLC0415 - there only
+def _end_after(seconds: float) -> None:
+    """Let the system end this process after a time, for the case that the server has died; 0: never."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
-        msvcrt.setmode(0, os.O_BINARY)
-        msvcrt.setmode(1, os.O_BINARY)
 
-    def receive(most: int) -> bytes:
-        return os.read(0, most)
+def _receive(most: int) -> bytes:
+    return os.read(0, most)
 
-    def send(frame: Any) -> int:
-        return os.write(1, frame)
 
-    return receive, send
+def _send(frame: memoryview) -> int:
+    return os.write(1, frame)
 
 
 if __name__ == "__main__":
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.setmode(0, os.O_BINARY)
+        msvcrt.setmode(1, os.O_BINARY)
     main()
