@@ -36,11 +36,11 @@ LOG_IN_WITH_PASSWORD = LOG_IN.where(exists().where(*OF_PLAYER, identities.c.dige
 class Balance(Reply):
     """What a player has of a currency, and what it was added up from since the last reset."""
 
-    purchased: int = 0
-    balance: int = 0
-    consumed: int = 0
-    awarded: int = 0
-    revoked: int = 0
+    purchased: Annotated[int, Meta(description="Bought since the last reset.")] = 0
+    balance: Annotated[int, Meta(description="What the player has.")] = 0
+    consumed: Annotated[int, Meta(description="Spent since the last reset.")] = 0
+    awarded: Annotated[int, Meta(description="Awarded since the last reset.")] = 0
+    revoked: Annotated[int, Meta(description="Taken back since the last reset.")] = 0
 
 
 class LoginRewards(msgspec.Struct, rename="camel", frozen=True):

@@ -28,7 +28,6 @@ PARAMETERS_LATER = {
     "rttRegistration",
     "s2s",
     "script",
-    "tournament",
     "user",
     "virtualCurrency",
 }

@@ -12,6 +12,7 @@ from gameserver.documents import documents
 from gameserver.domain.economy.wallet import CurrencyName
 from gameserver.domain.leaderboards import SCORE_MAX, EntryType
 from gameserver.domain.leaderboards.boards import LeaderboardSettings
+from gameserver.domain.leaderboards.fields import BoardId
 from gameserver.domain.progress.rewards import Amount, Rewards
 from gameserver.rpc import Service
 from gameserver.wire import json
@@ -262,8 +263,25 @@ class InstancesExist(GameError):
 
 # Types
 
-Score = Annotated[int, Meta(ge=-SCORE_MAX, le=SCORE_MAX)]
-VersionId = Annotated[int, Meta(ge=-1, description="-1 is the latest.")] | None
+VersionId = (
+    Annotated[int, Meta(ge=-1, description="The version of the board: which period. -1: the latest one.")]
+    | None
+)
+InitialScore = Annotated[
+    int, Meta(ge=-SCORE_MAX, le=SCORE_MAX, description="The score to enter with, a whole number.")
+]
+TournamentCode = Annotated[str, Meta(description="The code of the tournament: that of its template.")]
+IsInitial = Annotated[bool, Meta(description="Whether the score is still the one the member entered with.")]
+DivSetId = Annotated[str, Meta(description="The id of the division set.")]
+VersionNumber = Annotated[int, Meta(description="1 when it was made, one more for each change.")]
+Description = Annotated[
+    dict[str, Any],
+    Meta(description="`name` and `desc` for people, each an object of texts by language, such as `en`."),
+]
+CustomJson = Annotated[dict[str, Any] | None, Meta(description="An object of the studio's own, or null.")]
+ExcludesInitial = Annotated[
+    bool, Meta(description="Whether who enters and never posts a score gets nothing.")
+]
 JsonObject = dict[str, Any] | str | None
 FREE_IN_CONFIG: json.Free = {"customJson": True, "description": True}
 ConfigJson = Annotated[dict[str, Any] | str, free_members(*FREE_IN_CONFIG)] | None
@@ -271,7 +289,7 @@ ConfigJson = Annotated[dict[str, Any] | str, free_members(*FREE_IN_CONFIG)] | No
 
 
 class OfBoard(Request):
-    leaderboard_id: str
+    leaderboard_id: BoardId
 
 
 def object_of(value: JsonObject, where: str, free: json.Free = False) -> dict[str, Any]:

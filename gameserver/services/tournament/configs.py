@@ -21,15 +21,21 @@ from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import (
     FREE_IN_CONFIG,
     ConfigJson,
+    CustomJson,
+    Description,
+    DivSetId,
     DuplicateDivisionSet,
     DuplicateTemplate,
+    ExcludesInitial,
     InstancesExist,
     JsonObject,
     NoDivisionSet,
     NoSuchSchedule,
     NoTemplate,
     NoTournament,
+    TournamentCode,
     TournamentsSettings,
+    VersionNumber,
     object_of,
     service,
 )
@@ -37,6 +43,7 @@ from gameserver.services.tournament.templates import Notifications, Template, Te
 from gameserver.storage import Aborted, Row, Transaction, locks
 from gameserver.wire import json
 from gameserver.wire.errors import InvalidParameterValue
+from gameserver.wire.fields import AppId, CreatedAt, UpdatedAt
 from gameserver.wire.shapes import Empty, Reply, Request, read_value
 
 WHERE = "data.configJson"
@@ -46,15 +53,33 @@ MEMBERS_MAX = 10_000
 DAYS_MAX = 366
 SYNC = "Sync"  # instances run as long as the period of the template board
 
-Version = Annotated[int, Meta(ge=-1, description="What the caller has seen; -1 skips the check.")] | None
+Version = (
+    Annotated[
+        int,
+        Meta(
+            ge=-1,
+            description="The version that the caller has seen: with another one the call is refused. -1, null"
+            " or nothing: no check.",
+        ),
+    ]
+    | None
+)
 
 
 class Options(Request):
-    sort: Literal["ASCENDING", "DESCENDING"] = "ASCENDING"
+    sort: Annotated[
+        Literal["ASCENDING", "DESCENDING"], Meta(description="The order of the codes or ids.")
+    ] = "ASCENDING"
 
 
 class ListRequest(Request):
-    options_json: JsonObject = None
+    options_json: Annotated[
+        JsonObject,
+        Meta(
+            description='`{"sort": "ASCENDING"}` or DESCENDING, as an object or as JSON text. Null'
+            " or nothing: ascending."
+        ),
+    ] = None
 
     @property
     def backwards(self) -> bool:
@@ -67,37 +92,62 @@ class ListRequest(Request):
 
 
 class OfTemplate(Request):
-    tournament_code: str
+    tournament_code: TournamentCode
 
 
 class TemplateReply(Reply, kw_only=True):
     """A template as servers see it. One that servers made tells its scripts, whose ids are their paths."""
 
-    game_id: str
-    tournament_code: str
-    version: int
-    entry_type: str
-    description: dict[str, Any]
-    custom_json: dict[str, Any] | None
-    exclude_initial_scores_from_rewards: bool
-    payout_rules: list[Any] | UnsetType = UNSET
-    entry_fee: Any = UNSET
-    notifications: dict[str, Any]
-    post_script: str | UnsetType | None = UNSET
-    calc_script: str | UnsetType | None = UNSET
-    post_script_id: str | UnsetType = UNSET
-    calc_script_id: str | UnsetType = UNSET
-    created_at: int
-    updated_at: int
+    game_id: AppId
+    tournament_code: TournamentCode
+    version: VersionNumber
+    entry_type: Annotated[str, Meta(description="Who enters: PLAYER or GROUP.")]
+    description: Description
+    custom_json: CustomJson
+    exclude_initial_scores_from_rewards: ExcludesInitial
+    payout_rules: Annotated[
+        list[Any] | UnsetType,
+        Meta(description="Who gets what: a list of `rank` and `reward`; absent where there are none."),
+    ] = UNSET
+    entry_fee: Annotated[
+        Any, Meta(description="What it costs to enter, by currency; absent where groups enter.")
+    ] = UNSET
+    notifications: Annotated[
+        dict[str, Any],
+        Meta(
+            description="How players are told: `startingSoon`, `start`, `scorePassed`, "
+            "`endingSoon`, `complete`."
+        ),
+    ]
+    post_script: Annotated[
+        str | UnsetType | None, Meta(description="Path of a script of the game, kept and not run.")
+    ] = UNSET
+    calc_script: Annotated[
+        str | UnsetType | None, Meta(description="Path of a script of the game, kept and not run.")
+    ] = UNSET
+    post_script_id: Annotated[str | UnsetType, Meta(description="The same as `postScript`.")] = UNSET
+    calc_script_id: Annotated[str | UnsetType, Meta(description="The same as `calcScript`.")] = UNSET
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class TemplatesReply(Reply):
-    tournament_templates_count: int
-    tournament_templates: list[TemplateReply]
+    tournament_templates_count: Annotated[int, Meta(description="How many templates there are in all.")]
+    tournament_templates: Annotated[
+        list[TemplateReply], Meta(description="The templates by code; at most 500.")
+    ]
 
 
 class CreateTemplate(OfTemplate):
-    config_json: ConfigJson
+    config_json: Annotated[
+        ConfigJson,
+        Meta(
+            description="The template, as an object or as JSON text: `entryType`, `description`, "
+            "`payoutRules` (a list of `rank` and `reward`), `entryFee`, "
+            "`excludeInitialScoresFromRewards`, `customJson`, `notifications`, "
+            "`postScript`, `calcScript`. What is left out is empty or off."
+        ),
+    ]
 
 
 @service.operation(
@@ -123,7 +173,9 @@ async def create_template(ctx: Context, request: CreateTemplate) -> TemplateRepl
 
 class EditTemplate(CreateTemplate):
     version: Version = -1
-    apply_changes_to_live_leaderboards: bool | None = False
+    apply_changes_to_live_leaderboards: Annotated[
+        bool | None, Meta(description="true changes periods that run already, too.")
+    ] = False
 
 
 @service.operation(
@@ -154,7 +206,7 @@ class DeleteTemplate(OfTemplate):
     """The reference says both `version` and `versionId`."""
 
     version: Version = -1
-    version_id: Version = -1
+    version_id: Annotated[Version, Meta(description="Another name of `version`.")] = -1
 
 
 @service.operation(
@@ -175,7 +227,9 @@ async def delete_template(ctx: Context, request: DeleteTemplate) -> Empty:
 
 
 class ReadTemplate(OfTemplate):
-    version: Version = -1
+    version: Annotated[
+        Version, Meta(description="The version to read; -1, null or nothing: the latest.")
+    ] = -1
 
 
 @service.operation("SYS_READ_TOURNAMENT_TEMPLATE", tx=Tx.READ, access=Access.SERVER, errors=(NoTemplate,))
@@ -295,7 +349,7 @@ class SetConfig(Request, kw_only=True):
     max_players: Annotated[int, Meta(ge=1, le=MEMBERS_MAX)] | None = None
     max_groups: Annotated[int, Meta(ge=1, le=MEMBERS_MAX)] | None = None
     expire_results_after_days: Annotated[int, Meta(ge=1, le=DAYS_MAX)] = 15
-    custom_json: dict[str, Any] | None = None
+    custom_json: CustomJson = None
 
     @property
     def most(self) -> int:
@@ -304,7 +358,7 @@ class SetConfig(Request, kw_only=True):
 
 
 class OfSet(Request):
-    div_set_id: str
+    div_set_id: DivSetId
 
 
 def set_locks(ctx: Context, set_id: str) -> list[str]:
@@ -315,27 +369,37 @@ def set_locks(ctx: Context, set_id: str) -> list[str]:
 class SetReply(Reply):
     """A division set. Instances are made like the board `lb_template`, and take `max` members each."""
 
-    game_id: str
-    div_set_id: str
-    entry_type: EntryType
-    desc: str
-    schedule_type: str
-    lb_template: str
-    max: int
-    expiry_days: int
-    custom_json: dict[str, Any] | None
-    created_at: int
-    updated_at: int
-    version: int
+    game_id: AppId
+    div_set_id: DivSetId
+    entry_type: Annotated[EntryType, Meta(description="Who enters: PLAYER or GROUP.")]
+    desc: Annotated[str, Meta(description="A text for people.")]
+    schedule_type: Annotated[
+        str,
+        Meta(description="Sync: instances run as long as the period of the board that they are made like."),
+    ]
+    lb_template: Annotated[str, Meta(description="The id of the board that instances are made like.")]
+    max: Annotated[int, Meta(description="Members that an instance takes.")]
+    expiry_days: Annotated[int, Meta(description="Days that results are kept.")]
+    custom_json: CustomJson
+    created_at: CreatedAt
+    updated_at: UpdatedAt
+    version: VersionNumber
 
 
 class SetsReply(Reply):
-    count: int
-    div_set_configs: list[SetReply]
+    count: Annotated[int, Meta(description="How many division sets there are in all.")]
+    div_set_configs: Annotated[list[SetReply], Meta(description="The division sets by id; at most 500.")]
 
 
 class CreateSet(OfSet):
-    config_json: ConfigJson
+    config_json: Annotated[
+        ConfigJson,
+        Meta(
+            description="The division set, as an object or as JSON text: `templateLeaderboardId`; "
+            "and if wanted `entryType`, `desc`, `maxPlayers` or `maxGroups`, "
+            "`expireResultsAfterDays` (1 to 366, else 15), `customJson`."
+        ),
+    ]
 
 
 @service.operation(
@@ -403,7 +467,9 @@ async def edit_set(ctx: Context, request: EditSet) -> SetReply:
 
 class DeleteSet(OfSet):
     version: Version = -1
-    force: bool | None = False
+    force: Annotated[bool | None, Meta(description="true deletes the set also if instances of it run.")] = (
+        False
+    )
 
 
 @service.operation(

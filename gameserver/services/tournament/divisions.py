@@ -1,6 +1,9 @@
 """Divisions: tournaments in groups of limited size, each on a board of its own that lives for one period."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from gameserver.domain.leaderboards import (
     CURRENT,
@@ -21,15 +24,16 @@ from gameserver.services.tournament import storage
 from gameserver.services.tournament.base import (
     INSTANCE_PREFIX,
     InActiveDivision,
+    InitialScore,
     NoDivisionSet,
     NotADivision,
     NotEnoughToJoin,
     NotOnBoard,
     NoTournament,
     OfBoard,
-    Score,
     TooEarlyToJoin,
     TooLateToJoin,
+    TournamentCode,
     WrongEntryType,
     service,
 )
@@ -54,8 +58,8 @@ TRIES_MAX = 20  # of ids that somebody else may have taken for boards of their o
 
 
 class JoinDivision(OfSet, kw_only=True):
-    tournament_code: str
-    initial_score: Score = 0
+    tournament_code: TournamentCode
+    initial_score: InitialScore = 0
 
 
 def of_set(ctx: Context, request: JoinDivision) -> list[str]:
@@ -73,8 +77,8 @@ def of_instance(ctx: Context, request: OfBoard) -> list[str]:
 class InDivisionReply(JoinedReply):
     """`leaderboard_id` is the board of the instance."""
 
-    leaderboard_id: str
-    created_at: int
+    leaderboard_id: Annotated[str, Meta(description="The id of the board of the instance.")]
+    created_at: Annotated[int, Meta(description="When the member entered: ms since 1970-01-01 UTC.")]
 
 
 @service.operation(
@@ -275,15 +279,23 @@ Boards = dict[str, list[str]]
 class GroupDivisionsReply(Reply):
     """The boards of the instances, by state and division set."""
 
-    active: Boards = msgspec.field(name="ACTIVE")
-    pending: Boards = msgspec.field(name="PENDING")
-    complete: Boards = msgspec.field(name="COMPLETE")
+    active: Annotated[Boards, Meta(description="Boards of instances that run, by division set.")] = (
+        msgspec.field(name="ACTIVE")
+    )
+    pending: Annotated[
+        Boards, Meta(description="Boards of instances whose play has not begun, by division set.")
+    ] = msgspec.field(name="PENDING")
+    complete: Annotated[Boards, Meta(description="Boards of instances that are over, by division set.")] = (
+        msgspec.field(name="COMPLETE")
+    )
 
 
 class DivisionsReply(GroupDivisionsReply):
     """With those whose reward waits."""
 
-    claimable: Boards = msgspec.field(name="CLAIMABLE")
+    claimable: Annotated[
+        Boards, Meta(description="Boards of instances whose reward can be claimed, by division set.")
+    ] = msgspec.field(name="CLAIMABLE")
 
 
 @service.operation("GET_MY_DIVISIONS", tx=Tx.READ)

@@ -1,6 +1,8 @@
 """Tournaments of groups: the same for a group, by its members. Groups pay no fee and are paid nothing."""
 
-from msgspec import UNSET
+from typing import Annotated
+
+from msgspec import UNSET, Meta
 
 from gameserver.domain import social
 from gameserver.domain.leaderboards import CURRENT, EntryType, NoLeaderboard
@@ -9,11 +11,12 @@ from gameserver.domain.social import NotGroupMember, UnknownGroup
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament.base import (
     AlreadyEnrolled,
+    InitialScore,
     NoDivisionSet,
     NotADivision,
     NoTournament,
     OfBoard,
-    Score,
+    TournamentCode,
     UseDivisions,
     VersionId,
     WrongEntryType,
@@ -44,6 +47,7 @@ from gameserver.services.tournament.playing import (
     with_results,
 )
 from gameserver.services.tournament.rules import check_entry_type, enrol, find_mine, json_out
+from gameserver.wire.fields import GroupId
 from gameserver.wire.shapes import Reply, Request
 
 
@@ -53,13 +57,13 @@ async def check_member(ctx: Context, group_id: str) -> None:
 
 
 class GroupJoinedReply(Reply):
-    enrolled: bool
+    enrolled: Annotated[bool, Meta(description="Always true.")]
 
 
 class JoinGroup(OfBoard, kw_only=True):
-    group_id: str
-    tournament_code: str
-    initial_score: Score = 0
+    group_id: GroupId
+    tournament_code: TournamentCode
+    initial_score: InitialScore = 0
 
 
 @service.operation(
@@ -77,7 +81,7 @@ async def join_group(ctx: Context, request: JoinGroup) -> GroupJoinedReply:
 
 
 class OfGroupBoard(OfBoard, kw_only=True):
-    group_id: str
+    group_id: GroupId
 
 
 @service.operation(
@@ -107,7 +111,7 @@ async def group_status(ctx: Context, request: GetGroupStatus) -> StatusReply:
 
 
 class PostGroupScore(PostScore, kw_only=True):
-    group_id: str
+    group_id: GroupId
 
 
 @service.operation(
@@ -122,7 +126,7 @@ async def post_group_score(ctx: Context, request: PostGroupScore) -> PostReply:
 
 
 class PostGroupWithResults(PostWithResults, kw_only=True):
-    group_id: str
+    group_id: GroupId
 
 
 @service.operation(
@@ -150,14 +154,14 @@ async def post_group_with_results(ctx: Context, request: PostGroupWithResults) -
 
 
 class JoinGroupDivision(JoinDivision, kw_only=True):
-    group_id: str
+    group_id: GroupId
 
 
 class GroupInDivisionReply(GroupJoinedReply):
     """`leaderboard_id` is the board of the instance."""
 
-    leaderboard_id: str
-    created_at: int
+    leaderboard_id: Annotated[str, Meta(description="The id of the board of the instance.")]
+    created_at: Annotated[int, Meta(description="When the group entered: ms since 1970-01-01 UTC.")]
 
 
 @service.operation(
@@ -183,7 +187,7 @@ async def leave_group_instance(ctx: Context, request: OfGroupBoard) -> LeftReply
 
 
 class OfGroupSet(OfSet, kw_only=True):
-    group_id: str
+    group_id: GroupId
 
 
 @service.operation(
@@ -196,7 +200,7 @@ async def get_group_info(ctx: Context, request: OfGroupSet) -> StatusReply:
 
 
 class OfGroup(Request):
-    group_id: str
+    group_id: GroupId
 
 
 @service.operation("GET_GROUP_DIVISIONS", tx=Tx.READ, errors=(UnknownGroup, NotGroupMember))

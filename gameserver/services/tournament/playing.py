@@ -7,25 +7,38 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.domain.leaderboards import CURRENT, Board, EntryType, Leaderboards, NoLeaderboard, RankedPages
 from gameserver.domain.leaderboards.boards import InvalidVersion
+from gameserver.domain.leaderboards.fields import (
+    After,
+    Before,
+    BoardId,
+    ChangedAt,
+    DataShown,
+    Score,
+    ScoreData,
+    ScoreShown,
+    VersionShown,
+)
 from gameserver.domain.leaderboards.periods import read_time
 from gameserver.domain.leaderboards.tournaments import NotEnrolled, PlayEnded, PlayNotStarted
 from gameserver.players import profiles
+from gameserver.players.fields import Balances, FriendData
 from gameserver.players.profiles import UnknownPlayer
-from gameserver.players.states import Balance
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import (
     AlreadyEnrolled,
+    InitialScore,
+    IsInitial,
     NoTemplate,
     NotEnoughToJoin,
     NotOnBoard,
     NoTournament,
     OfBoard,
     OutOfTime,
-    Score,
     TemplateOnly,
     TooEarlyToJoin,
     TooLateToJoin,
+    TournamentCode,
     UseDivisions,
     VersionId,
     WrongEntryType,
@@ -56,7 +69,8 @@ from gameserver.services.tournament.rules import (
 )
 from gameserver.services.tournament.templates import FeeReply, TournamentReply, fee_shown
 from gameserver.storage import Row, locks
-from gameserver.wire.shapes import FreeObjectOrText, Reply
+from gameserver.wire.fields import ServerTime
+from gameserver.wire.shapes import Reply
 
 ROWS_MAX = 500
 
@@ -64,20 +78,20 @@ ROWS_MAX = 500
 
 
 class JoinTournament(OfBoard, kw_only=True):
-    tournament_code: str
-    initial_score: Score = 0
+    tournament_code: TournamentCode
+    initial_score: InitialScore = 0
 
 
 class BalanceReply(Reply):
-    currency: dict[str, Balance]
+    currency: Balances
 
 
 class JoinedReply(Reply):
     """`balance` is what the player has after the fee."""
 
-    enrolled: bool
-    entry_fee: FeeReply
-    balance: BalanceReply
+    enrolled: Annotated[bool, Meta(description="Always true.")]
+    entry_fee: Annotated[FeeReply, Meta(description="The fee that was taken.")]
+    balance: Annotated[BalanceReply, Meta(description="What the player has after the fee.")]
 
 
 @service.operation(
@@ -118,7 +132,7 @@ async def joined(ctx: Context, entered: Entered) -> JoinedReply:
 
 
 class LeftReply(Reply):
-    num_scores_removed: int
+    num_scores_removed: Annotated[int, Meta(description="How many scores were removed: 0 or 1.")]
 
 
 @service.operation(
@@ -154,22 +168,30 @@ class GetStatus(OfBoard):
 class Timetable(Reply):
     """When the phases begin and end (ms since 1970). `t_state`: PENDING, ACTIVE or COMPLETE."""
 
-    t_registration_start: int
-    t_registration_end: int
-    t_play_start: int
-    t_play_end: int
-    t_state: str
+    t_registration_start: Annotated[
+        int, Meta(description="From when one may enter: ms since 1970-01-01 UTC.")
+    ]
+    t_registration_end: Annotated[int, Meta(description="Until when one may enter: ms since 1970-01-01 UTC.")]
+    t_play_start: Annotated[int, Meta(description="From when scores count: ms since 1970-01-01 UTC.")]
+    t_play_end: Annotated[int, Meta(description="Until when scores count: ms since 1970-01-01 UTC.")]
+    t_state: Annotated[str, Meta(description="PENDING, ACTIVE or COMPLETE.")]
 
 
 class StatusReply(Reply, kw_only=True):
     """The tournaments of a period; `leaderboard_enrollment` is there for who has entered."""
 
-    enrolled: bool
-    version_id: int
-    server_time: int = msgspec.field(name="server_time")
-    tournament_timetable: Timetable
-    tournament_configs: list[TournamentReply]
-    leaderboard_enrollment: Part | UnsetType = UNSET
+    enrolled: Annotated[bool, Meta(description="Whether the member has entered.")]
+    version_id: VersionShown
+    server_time: ServerTime = msgspec.field(name="server_time")
+    tournament_timetable: Annotated[
+        Timetable, Meta(description="When the phases of the period begin and end.")
+    ]
+    tournament_configs: Annotated[
+        list[TournamentReply], Meta(description="The tournaments that one may enter.")
+    ]
+    leaderboard_enrollment: Annotated[
+        Part | UnsetType, Meta(description="The member's part, if they have entered.")
+    ] = UNSET
 
 
 @service.operation("GET_TOURNAMENT_STATUS", tx=Tx.READ, errors=(NoLeaderboard, NoTournament, InvalidVersion))
@@ -244,8 +266,14 @@ async def _ended_part(ctx: Context, board: Board, version: int, member_id: str) 
 
 class PostScore(OfBoard, kw_only=True):
     score: Score
-    data: FreeObjectOrText | None = None
-    round_started_epoch: int | float | str | None = None
+    data: ScoreData = None
+    round_started_epoch: Annotated[
+        int | float | str | None,
+        Meta(
+            description="When the round began, as ms since 1970-01-01 UTC; a round counts that "
+            "began during play."
+        ),
+    ] = None
 
 
 POSTING = (
@@ -265,24 +293,28 @@ class ScoreRow(Reply, kw_only=True):
     `score_updated_at`: when it was reached.
     """
 
-    player_id: str | UnsetType = UNSET
-    group_id: str | UnsetType = UNSET
-    score: int
-    data: Any
-    created_at: int
-    updated_at: int
-    score_updated_at: int
-    t_code: str | None
-    is_initial_t_score: bool
-    t_rank: int = 0
-    t_notified_at: int = 0
-    index: int
-    rank: int
-    name: str | UnsetType = UNSET
-    picture_url: str | UnsetType | None = UNSET
-    summary_friend_data: Any = UNSET
-    group_name: str | UnsetType = UNSET
-    group_summary_data: Any = UNSET
+    player_id: Annotated[str | UnsetType, Meta(description="The id of the player, where players enter.")] = (
+        UNSET
+    )
+    group_id: Annotated[str | UnsetType, Meta(description="The id of the group, where groups enter.")] = UNSET
+    score: ScoreShown
+    data: DataShown
+    created_at: Annotated[int, Meta(description="When the member entered: ms since 1970-01-01 UTC.")]
+    updated_at: ChangedAt
+    score_updated_at: Annotated[int, Meta(description="When the score was reached: ms since 1970-01-01 UTC.")]
+    t_code: Annotated[str | None, Meta(description="The code of the tournament, or null.")]
+    is_initial_t_score: IsInitial
+    t_rank: Annotated[int, Meta(description="Always 0 while the tournament runs.")] = 0
+    t_notified_at: Annotated[int, Meta(description="Always 0 while the tournament runs.")] = 0
+    index: Annotated[int, Meta(description="The place in the order that was asked for, from 0.")]
+    rank: Annotated[int, Meta(description="The place in the order that was asked for, from 1.")]
+    name: Annotated[str | UnsetType, Meta(description="The player's name; empty if there is none.")] = UNSET
+    picture_url: Annotated[
+        str | UnsetType | None, Meta(description="Address of the player's picture, or null.")
+    ] = UNSET
+    summary_friend_data: FriendData = UNSET
+    group_name: Annotated[str | UnsetType, Meta(description="The group's name.")] = UNSET
+    group_summary_data: Annotated[Any, Meta(description="What the group shows to others.")] = UNSET
 
 
 class PostReply(Part, kw_only=True):
@@ -291,18 +323,26 @@ class PostReply(Part, kw_only=True):
     With results, `rank` is the new place, and `previous_leaderboard` where the member stood before.
     """
 
-    leaderboard_id: str
-    version_id: int
-    player_id: str | UnsetType = UNSET
-    group_id: str | UnsetType = UNSET
-    previous_score: int | UnsetType = UNSET
-    rank: int | UnsetType = UNSET
-    previous_leaderboard: ScoreRow | UnsetType = UNSET
+    leaderboard_id: BoardId
+    version_id: VersionShown
+    player_id: Annotated[str | UnsetType, Meta(description="The id of the player, where players enter.")] = (
+        UNSET
+    )
+    group_id: Annotated[str | UnsetType, Meta(description="The id of the group, where groups enter.")] = UNSET
+    previous_score: Annotated[
+        int | UnsetType, Meta(description="The score before the post, if there was one.")
+    ] = UNSET
+    rank: Annotated[
+        int | UnsetType, Meta(description="The place among all after the post, from 1; with results only.")
+    ] = UNSET
+    previous_leaderboard: Annotated[
+        ScoreRow | UnsetType, Meta(description="Where the member stood before the post; with results only.")
+    ] = UNSET
 
 
 class ResultsReply(Reply):
-    post_score: PostReply
-    scores: list[ScoreRow]
+    post_score: Annotated[PostReply, Meta(description="The member's part after the post.")]
+    scores: Annotated[list[ScoreRow], Meta(description="The scores around it, in order.")]
 
 
 @service.operation("POST_TOURNAMENT_SCORE", tx=Tx.WRITE, errors=POSTING)
@@ -382,10 +422,22 @@ def shown_post(board: Board, member_id: str, after: Row, before: Row | None) -> 
 
 
 class PostWithResults(PostScore, kw_only=True):
-    sort: Annotated[str, Meta(pattern="^(HIGH_TO_LOW|LOW_TO_HIGH)$")] = "HIGH_TO_LOW"
-    before_count: Annotated[int, Meta(ge=0)] = 5
-    after_count: Annotated[int, Meta(ge=0)] = 5
-    initial_score: Score | None = None
+    sort: Annotated[
+        str,
+        Meta(
+            pattern="^(HIGH_TO_LOW|LOW_TO_HIGH)$",
+            description="Which scores come first: HIGH_TO_LOW or LOW_TO_HIGH.",
+        ),
+    ] = "HIGH_TO_LOW"
+    before_count: Before = 5
+    after_count: After = 5
+    initial_score: Annotated[
+        Score | None,
+        Meta(
+            description="The score to enter with, if the post enters the caller; null or nothing: "
+            "the posted one."
+        ),
+    ] = None
 
     def is_backwards(self, board: Board) -> bool:
         """Tell whether the order that was asked for is the opposite of the board's own."""
@@ -461,8 +513,14 @@ def _scores(board: Board, found: RankedPages, parts: dict[str, Row]) -> list[Sco
 
 
 class PostOnBehalfOf(PostScore, kw_only=True):
-    profile_id: str
-    force_create: bool = True
+    profile_id: Annotated[str, Meta(description="The id of the player whose score it is.")]
+    force_create: Annotated[
+        bool,
+        Meta(
+            description="false refuses the score of a player who has not entered; true enters them where the"
+            " board enters players by itself."
+        ),
+    ] = True
 
 
 @service.operation(

@@ -1,13 +1,22 @@
 """What a place brings: seen while the tournament runs, seen and claimed when it is over."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from gameserver.domain.leaderboards import CURRENT, Board, EntryType, Leaderboards, NoLeaderboard, no_board
 from gameserver.domain.leaderboards.boards import InvalidVersion
+from gameserver.domain.leaderboards.fields import BoardId, VersionShown
 from gameserver.domain.leaderboards.tournaments import NotEnrolled
-from gameserver.players.states import Balance
+from gameserver.players.fields import (
+    Balances,
+    ExperienceLevel,
+    ExperiencePoints,
+    PaidRewards,
+    StatisticValues,
+    XpCapped,
+)
 from gameserver.rpc import Context, Tx
 from gameserver.services.tournament import storage
 from gameserver.services.tournament.base import (
@@ -38,38 +47,52 @@ from gameserver.wire.shapes import Reply
 class RewardReply(Part, kw_only=True):
     """A member's part, and what it brings: points, currency, statistics."""
 
-    rewards: dict[str, Any]
+    rewards: Annotated[
+        dict[str, Any],
+        Meta(
+            description="What the place brings: `experiencePoints`, `currency`, `statistics`, "
+            "`globalStatistics`, those that there are."
+        ),
+    ]
 
 
 class ClaimedTournament(RewardReply, kw_only=True):
     """`t_c_version` is the version of the template that promised the reward."""
 
-    leaderboard_id: str
-    leaderboard_version: int
-    t_c_version: int = msgspec.field(name="tCVersion")
-    t_claimed: int
+    leaderboard_id: BoardId
+    leaderboard_version: VersionShown
+    t_c_version: Annotated[int, Meta(description="The version of the template that promised the reward.")] = (
+        msgspec.field(name="tCVersion")
+    )
+    t_claimed: Annotated[int, Meta(description="When the reward was claimed: ms since 1970-01-01 UTC.")]
 
 
 class ClaimDetails(Reply, kw_only=True):
     """`xp`: the levels that were reached, if any."""
 
-    tournaments: list[ClaimedTournament]
-    milestones: list[Any] = msgspec.field(default_factory=list)
-    xp: dict[str, Any]
+    tournaments: Annotated[list[ClaimedTournament], Meta(description="The tournament that was claimed.")]
+    milestones: Annotated[list[Any], Meta(description="Always empty.")] = msgspec.field(default_factory=list)
+    xp: Annotated[
+        dict[str, Any], Meta(description="The levels that were reached, as `experienceLevels`, if any.")
+    ]
 
 
 class ClaimReply(Reply):
     """What was paid, and what the player has after it. There are no parent and peer apps here."""
 
-    rewards: dict[str, Any]
-    reward_details: ClaimDetails
-    statistics: dict[str, float]
-    experience_points: int
-    experience_level: int
-    xp_capped: bool
-    currency: dict[str, Balance]
-    parent_currency: dict[str, Any] = msgspec.field(default_factory=dict)
-    peer_currency: dict[str, Any] = msgspec.field(default_factory=dict)
+    rewards: PaidRewards
+    reward_details: Annotated[ClaimDetails, Meta(description="What it was for.")]
+    statistics: StatisticValues
+    experience_points: ExperiencePoints
+    experience_level: ExperienceLevel
+    xp_capped: XpCapped
+    currency: Balances
+    parent_currency: Annotated[dict[str, Any], Meta(description="Always empty.")] = msgspec.field(
+        default_factory=dict
+    )
+    peer_currency: Annotated[dict[str, Any], Meta(description="Always empty.")] = msgspec.field(
+        default_factory=dict
+    )
 
 
 @service.operation(
@@ -97,7 +120,9 @@ async def view_current(ctx: Context, request: OfBoard) -> RewardReply:
 
 
 class OfVersion(OfBoard):
-    version_id: VersionId = CURRENT
+    version_id: Annotated[
+        VersionId, Meta(description="The version of the board. -1: the latest one that can be claimed.")
+    ] = CURRENT
 
 
 @service.operation(

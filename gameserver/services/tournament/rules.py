@@ -1,8 +1,9 @@
 """Periods and who takes part: when one may enter and post, entering, leaving."""
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from gameserver.apps import App
 from gameserver.documents.documents import data_out
@@ -17,6 +18,7 @@ from gameserver.domain.leaderboards import (
     Stale,
     no_board,
 )
+from gameserver.domain.leaderboards.fields import ChangedAt, DataShown, ScoreShown
 from gameserver.domain.leaderboards.periods import period_minutes
 from gameserver.domain.leaderboards.tournaments import (
     NotEnrolled,
@@ -32,6 +34,7 @@ from gameserver.rpc import Context
 from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import (
     AlreadyEnrolled,
+    IsInitial,
     NotEnoughToJoin,
     NotOnBoard,
     NoTournament,
@@ -39,6 +42,7 @@ from gameserver.services.tournament.base import (
     TemplateOnly,
     TooEarlyToJoin,
     TooLateToJoin,
+    TournamentCode,
     UseDivisions,
     WrongEntryType,
     service,
@@ -321,15 +325,25 @@ class Part(Reply, kw_only=True):
     `t_notified_at` is 0 when nobody has told them of the end.
     """
 
-    score: int
-    data: Any
-    created_at: int
-    updated_at: int
-    t_code: str
-    is_initial_t_score: bool
-    t_rank: int = 0
-    t_claimed_at: int = 0
-    t_notified_at: int = 0
+    score: ScoreShown
+    data: DataShown
+    created_at: Annotated[int, Meta(description="When the member entered: ms since 1970-01-01 UTC.")]
+    updated_at: ChangedAt
+    t_code: TournamentCode
+    is_initial_t_score: IsInitial
+    t_rank: Annotated[
+        int,
+        Meta(
+            description="The place in the end, from 1; 0 while the results are not there, but in"
+            " VIEW_CURRENT_REWARD the place now."
+        ),
+    ] = 0
+    t_claimed_at: Annotated[
+        int, Meta(description="When the reward was claimed: ms since 1970-01-01 UTC; 0: not yet.")
+    ] = 0
+    t_notified_at: Annotated[
+        int, Meta(description="When the member was told of the end: ms since 1970-01-01 UTC; 0: not yet.")
+    ] = 0
 
 
 def part_shown(board: Board, row: Row, kind: type[AnyPart], **more: Any) -> AnyPart:

@@ -25,9 +25,13 @@ from gameserver.players.profiles import number
 from gameserver.services.tournament import storage
 from gameserver.services.tournament.base import (
     PAYOUTS_MAX,
+    CustomJson,
+    Description,
+    ExcludesInitial,
     NoTemplate,
     Payout,
     TemplateSettings,
+    TournamentCode,
     TournamentsSettings,
     service,
 )
@@ -41,25 +45,38 @@ CODE_MAX = 64  # characters
 class Rank(Reply, forbid_unknown_fields=True, omit_defaults=True):
     """Who gets a reward; one of them is set. `rank_remainder` is -1 for everybody else."""
 
-    rank_abs: Annotated[int, Meta(ge=1)] | None = None
-    rank_up_to: Annotated[int, Meta(ge=1)] | None = None
-    rank_to_percent: Annotated[float, Meta(gt=0, le=100)] | None = None
-    rank_remainder: int | None = None
+    rank_abs: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="This place.")] = None
+    rank_up_to: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="All places up to this one that no earlier rule has taken."),
+    ] = None
+    rank_to_percent: Annotated[
+        Annotated[float, Meta(gt=0, le=100)] | None, Meta(description="The best of 100 members.")
+    ] = None
+    rank_remainder: Annotated[int | None, Meta(description="-1: everybody else.")] = None
 
 
 class Reward(Reply, forbid_unknown_fields=True, omit_defaults=True):
     """What there is to get."""
 
-    experience_points: Points = 0
-    currency: dict[str, Amount] = msgspec.field(default_factory=dict)
-    statistics: Changes = msgspec.field(default_factory=dict)
-    global_statistics: Changes = msgspec.field(default_factory=dict)
+    experience_points: Annotated[Points, Meta(description="Experience points.")] = 0
+    currency: Annotated[dict[str, Amount], Meta(description="Amounts of currencies by name.")] = (
+        msgspec.field(default_factory=dict)
+    )
+    statistics: Annotated[Changes, Meta(description="Changes of the player's statistics.")] = msgspec.field(
+        default_factory=dict
+    )
+    global_statistics: Annotated[
+        Changes, Meta(description="Changes of statistics that all players share.")
+    ] = msgspec.field(default_factory=dict)
 
 
 class Fee(Reply, forbid_unknown_fields=True, omit_defaults=True):
     """What it costs to enter."""
 
-    currency: dict[str, Amount] = msgspec.field(default_factory=dict)
+    currency: Annotated[dict[str, Amount], Meta(description="Amounts of currencies by name.")] = (
+        msgspec.field(default_factory=dict)
+    )
 
 
 class Rule(Reply, forbid_unknown_fields=True):
@@ -104,26 +121,46 @@ class TemplateConfig(Request):
 class FeeReply(Reply):
     """What it costs to enter; without currencies nothing."""
 
-    currency: dict[str, int] | UnsetType = UNSET
+    currency: Annotated[
+        dict[str, int] | UnsetType,
+        Meta(description="Amounts of currencies by name; absent where it costs nothing."),
+    ] = UNSET
 
 
 class RuleReply(Reply):
     """A line of the payouts. `reward` is as of experience levels: points, currency, statistics."""
 
-    rank: Rank
-    reward: dict[str, Any]
+    rank: Annotated[
+        Rank,
+        Meta(
+            description="Who gets it: `rankAbs` this place, `rankUpTo` all places up to it, "
+            "`rankToPercent` the best of 100, `rankRemainder` everybody else."
+        ),
+    ]
+    reward: Annotated[
+        dict[str, Any],
+        Meta(
+            description="What they get: `experiencePoints`, `currency`, `statistics`, "
+            "`globalStatistics`, those that there are."
+        ),
+    ]
 
 
 class TournamentReply(Reply, kw_only=True):
     """A tournament as players see it before they enter. Groups pay no fee and are paid nothing."""
 
-    tournament_code: str
-    entry_type: EntryType
-    description: dict[str, Any]
-    custom_json: dict[str, Any] | None
-    exclude_initial_scores_from_rewards: bool
-    payout_rules: list[RuleReply] | UnsetType = UNSET
-    entry_fee: FeeReply | UnsetType = UNSET
+    tournament_code: TournamentCode
+    entry_type: Annotated[EntryType, Meta(description="Who enters.")]
+    description: Description
+    custom_json: CustomJson
+    exclude_initial_scores_from_rewards: ExcludesInitial
+    payout_rules: Annotated[
+        list[RuleReply] | UnsetType,
+        Meta(description="Who gets what, the best first; absent where groups enter."),
+    ] = UNSET
+    entry_fee: Annotated[
+        FeeReply | UnsetType, Meta(description="What it costs to enter; absent where groups enter.")
+    ] = UNSET
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,10 +15,15 @@ class Balance(TypedDict):
     """What a player has of a currency, and what it was added up from since the last reset."""
 
     purchased: int
+    """Bought since the last reset."""
     balance: int
+    """What the player has."""
     consumed: int
+    """Spent since the last reset."""
     awarded: int
+    """Awarded since the last reset."""
     revoked: int
+    """Taken back since the last reset."""
 
 
 class Trigger(TypedDict):

@@ -15,112 +15,171 @@ class Balance(TypedDict):
     """What a player has of a currency, and what it was added up from since the last reset."""
 
     purchased: int
+    """Bought since the last reset."""
     balance: int
+    """What the player has."""
     consumed: int
+    """Spent since the last reset."""
     awarded: int
+    """Awarded since the last reset."""
     revoked: int
+    """Taken back since the last reset."""
 
 
 class BalanceReply(TypedDict):
     currency: dict[str, Balance]
+    """The player's currencies by name."""
 
 
 class ClaimDetails(TypedDict):
     """`xp`: the levels that were reached, if any."""
 
     tournaments: list[ClaimedTournament]
+    """The tournament that was claimed."""
     milestones: list[Any]
+    """Always empty."""
     xp: dict[str, Any]
+    """The levels that were reached, as `experienceLevels`, if any."""
 
 
 class ClaimReply(TypedDict):
     """What was paid, and what the player has after it. There are no parent and peer apps here."""
 
     rewards: dict[str, Any]
+    """What the player got: `experiencePoints`, `experienceLevels` (reached), `currency`, `statistics`
+    and `globalStatistics`, those that there are; {} for nothing.
+    """
     rewardDetails: ClaimDetails
+    """What it was for."""
     statistics: dict[str, float]
+    """The player's statistics by name."""
     experiencePoints: int
+    """The player's experience points."""
     experienceLevel: int
+    """The player's level; 0 below the first one, and where the app has no levels."""
     xpCapped: bool
+    """Whether the player has as many experience points as the app allows."""
     currency: dict[str, Balance]
+    """The player's currencies by name."""
     parentCurrency: dict[str, Any]
+    """Always empty."""
     peerCurrency: dict[str, Any]
+    """Always empty."""
 
 
 class ClaimedTournament(TypedDict):
     """`t_c_version` is the version of the template that promised the reward."""
 
     score: int
+    """The score, a whole number."""
     data: Any
+    """The object that was posted with the score, or null."""
     createdAt: int
+    """When the member entered: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When the score last changed: ms since 1970-01-01 UTC."""
     tCode: str
+    """The code of the tournament: that of its template."""
     isInitialTScore: bool
+    """Whether the score is still the one the member entered with."""
     tRank: int
+    """The place in the end, from 1; 0 while the results are not there, but in VIEW_CURRENT_REWARD the
+    place now.
+    """
     tClaimedAt: int
+    """When the reward was claimed: ms since 1970-01-01 UTC; 0: not yet."""
     tNotifiedAt: int
+    """When the member was told of the end: ms since 1970-01-01 UTC; 0: not yet."""
     rewards: dict[str, Any]
+    """What the place brings: `experiencePoints`, `currency`, `statistics`, `globalStatistics`, those
+    that there are.
+    """
     leaderboardId: str
+    """The id of the leaderboard."""
     leaderboardVersion: int
+    """The version of the board; the first one is 1."""
     tCVersion: int
+    """The version of the template that promised the reward."""
     tClaimed: int
+    """When the reward was claimed: ms since 1970-01-01 UTC."""
 
 
 class DivisionsReply(TypedDict):
     """With those whose reward waits."""
 
     ACTIVE: dict[str, list[str]]
+    """Boards of instances that run, by division set."""
     PENDING: dict[str, list[str]]
+    """Boards of instances whose play has not begun, by division set."""
     COMPLETE: dict[str, list[str]]
+    """Boards of instances that are over, by division set."""
     CLAIMABLE: dict[str, list[str]]
+    """Boards of instances whose reward can be claimed, by division set."""
 
 
 class FeeReply(TypedDict):
     """What it costs to enter; without currencies nothing."""
 
     currency: NotRequired[dict[str, int]]
+    """Amounts of currencies by name; absent where it costs nothing."""
 
 
 class GroupDivisionsReply(TypedDict):
     """The boards of the instances, by state and division set."""
 
     ACTIVE: dict[str, list[str]]
+    """Boards of instances that run, by division set."""
     PENDING: dict[str, list[str]]
+    """Boards of instances whose play has not begun, by division set."""
     COMPLETE: dict[str, list[str]]
+    """Boards of instances that are over, by division set."""
 
 
 class GroupInDivisionReply(TypedDict):
     """`leaderboard_id` is the board of the instance."""
 
     enrolled: bool
+    """Always true."""
     leaderboardId: str
+    """The id of the board of the instance."""
     createdAt: int
+    """When the group entered: ms since 1970-01-01 UTC."""
 
 
 class GroupJoinedReply(TypedDict):
     enrolled: bool
+    """Always true."""
 
 
 class InDivisionReply(TypedDict):
     """`leaderboard_id` is the board of the instance."""
 
     enrolled: bool
+    """Always true."""
     entryFee: FeeReply
+    """The fee that was taken."""
     balance: BalanceReply
+    """What the player has after the fee."""
     leaderboardId: str
+    """The id of the board of the instance."""
     createdAt: int
+    """When the member entered: ms since 1970-01-01 UTC."""
 
 
 class JoinedReply(TypedDict):
     """`balance` is what the player has after the fee."""
 
     enrolled: bool
+    """Always true."""
     entryFee: FeeReply
+    """The fee that was taken."""
     balance: BalanceReply
+    """What the player has after the fee."""
 
 
 class LeftReply(TypedDict):
     numScoresRemoved: int
+    """How many scores were removed: 0 or 1."""
 
 
 class Part(TypedDict):
@@ -130,14 +189,25 @@ class Part(TypedDict):
     """
 
     score: int
+    """The score, a whole number."""
     data: Any
+    """The object that was posted with the score, or null."""
     createdAt: int
+    """When the member entered: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When the score last changed: ms since 1970-01-01 UTC."""
     tCode: str
+    """The code of the tournament: that of its template."""
     isInitialTScore: bool
+    """Whether the score is still the one the member entered with."""
     tRank: int
+    """The place in the end, from 1; 0 while the results are not there, but in VIEW_CURRENT_REWARD the
+    place now.
+    """
     tClaimedAt: int
+    """When the reward was claimed: ms since 1970-01-01 UTC; 0: not yet."""
     tNotifiedAt: int
+    """When the member was told of the end: ms since 1970-01-01 UTC; 0: not yet."""
 
 
 class PostReply(TypedDict):
@@ -147,57 +217,101 @@ class PostReply(TypedDict):
     """
 
     score: int
+    """The score, a whole number."""
     data: Any
+    """The object that was posted with the score, or null."""
     createdAt: int
+    """When the member entered: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When the score last changed: ms since 1970-01-01 UTC."""
     tCode: str
+    """The code of the tournament: that of its template."""
     isInitialTScore: bool
+    """Whether the score is still the one the member entered with."""
     tRank: int
+    """The place in the end, from 1; 0 while the results are not there, but in VIEW_CURRENT_REWARD the
+    place now.
+    """
     tClaimedAt: int
+    """When the reward was claimed: ms since 1970-01-01 UTC; 0: not yet."""
     tNotifiedAt: int
+    """When the member was told of the end: ms since 1970-01-01 UTC; 0: not yet."""
     leaderboardId: str
+    """The id of the leaderboard."""
     versionId: int
+    """The version of the board; the first one is 1."""
     playerId: NotRequired[str]
+    """The id of the player, where players enter."""
     groupId: NotRequired[str]
+    """The id of the group, where groups enter."""
     previousScore: NotRequired[int]
+    """The score before the post, if there was one."""
     rank: NotRequired[int]
+    """The place among all after the post, from 1; with results only."""
     previousLeaderboard: NotRequired[ScoreRow]
+    """Where the member stood before the post; with results only."""
 
 
 class Rank(TypedDict):
     """Who gets a reward; one of them is set. `rank_remainder` is -1 for everybody else."""
 
     rankAbs: int | None
+    """This place."""
     rankUpTo: int | None
+    """All places up to this one that no earlier rule has taken."""
     rankToPercent: float | None
+    """The best of 100 members."""
     rankRemainder: int | None
+    """-1: everybody else."""
 
 
 class ResultsReply(TypedDict):
     postScore: PostReply
+    """The member's part after the post."""
     scores: list[ScoreRow]
+    """The scores around it, in order."""
 
 
 class RewardReply(TypedDict):
     """A member's part, and what it brings: points, currency, statistics."""
 
     score: int
+    """The score, a whole number."""
     data: Any
+    """The object that was posted with the score, or null."""
     createdAt: int
+    """When the member entered: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When the score last changed: ms since 1970-01-01 UTC."""
     tCode: str
+    """The code of the tournament: that of its template."""
     isInitialTScore: bool
+    """Whether the score is still the one the member entered with."""
     tRank: int
+    """The place in the end, from 1; 0 while the results are not there, but in VIEW_CURRENT_REWARD the
+    place now.
+    """
     tClaimedAt: int
+    """When the reward was claimed: ms since 1970-01-01 UTC; 0: not yet."""
     tNotifiedAt: int
+    """When the member was told of the end: ms since 1970-01-01 UTC; 0: not yet."""
     rewards: dict[str, Any]
+    """What the place brings: `experiencePoints`, `currency`, `statistics`, `globalStatistics`, those
+    that there are.
+    """
 
 
 class RuleReply(TypedDict):
     """A line of the payouts. `reward` is as of experience levels: points, currency, statistics."""
 
     rank: Rank
+    """Who gets it: `rankAbs` this place, `rankUpTo` all places up to it, `rankToPercent` the best of
+    100, `rankRemainder` everybody else.
+    """
     reward: dict[str, Any]
+    """What they get: `experiencePoints`, `currency`, `statistics`, `globalStatistics`, those that there
+    are.
+    """
 
 
 class ScoreRow(TypedDict):
@@ -207,56 +321,92 @@ class ScoreRow(TypedDict):
     """
 
     playerId: NotRequired[str]
+    """The id of the player, where players enter."""
     groupId: NotRequired[str]
+    """The id of the group, where groups enter."""
     score: int
+    """The score, a whole number."""
     data: Any
+    """The object that was posted with the score, or null."""
     createdAt: int
+    """When the member entered: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When the score last changed: ms since 1970-01-01 UTC."""
     scoreUpdatedAt: int
+    """When the score was reached: ms since 1970-01-01 UTC."""
     tCode: str | None
+    """The code of the tournament, or null."""
     isInitialTScore: bool
+    """Whether the score is still the one the member entered with."""
     tRank: int
+    """Always 0 while the tournament runs."""
     tNotifiedAt: int
+    """Always 0 while the tournament runs."""
     index: int
+    """The place in the order that was asked for, from 0."""
     rank: int
+    """The place in the order that was asked for, from 1."""
     name: NotRequired[str]
+    """The player's name; empty if there is none."""
     pictureUrl: NotRequired[str | None]
+    """Address of the player's picture, or null."""
     summaryFriendData: NotRequired[Any]
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."""
     groupName: NotRequired[str]
+    """The group's name."""
     groupSummaryData: NotRequired[Any]
+    """What the group shows to others."""
 
 
 class StatusReply(TypedDict):
     """The tournaments of a period; `leaderboard_enrollment` is there for who has entered."""
 
     enrolled: bool
+    """Whether the member has entered."""
     versionId: int
+    """The version of the board; the first one is 1."""
     server_time: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
     tournamentTimetable: Timetable
+    """When the phases of the period begin and end."""
     tournamentConfigs: list[TournamentReply]
+    """The tournaments that one may enter."""
     leaderboardEnrollment: NotRequired[Part]
+    """The member's part, if they have entered."""
 
 
 class Timetable(TypedDict):
     """When the phases begin and end (ms since 1970). `t_state`: PENDING, ACTIVE or COMPLETE."""
 
     tRegistrationStart: int
+    """From when one may enter: ms since 1970-01-01 UTC."""
     tRegistrationEnd: int
+    """Until when one may enter: ms since 1970-01-01 UTC."""
     tPlayStart: int
+    """From when scores count: ms since 1970-01-01 UTC."""
     tPlayEnd: int
+    """Until when scores count: ms since 1970-01-01 UTC."""
     tState: str
+    """PENDING, ACTIVE or COMPLETE."""
 
 
 class TournamentReply(TypedDict):
     """A tournament as players see it before they enter. Groups pay no fee and are paid nothing."""
 
     tournamentCode: str
+    """The code of the tournament: that of its template."""
     entryType: Literal["GROUP", "PLAYER"]
+    """Who enters."""
     description: dict[str, Any]
+    """`name` and `desc` for people, each an object of texts by language, such as `en`."""
     customJson: dict[str, Any] | None
+    """An object of the studio's own, or null."""
     excludeInitialScoresFromRewards: bool
+    """Whether who enters and never posts a score gets nothing."""
     payoutRules: NotRequired[list[RuleReply]]
+    """Who gets what, the best first; absent where groups enter."""
     entryFee: NotRequired[FeeReply]
+    """What it costs to enter; absent where groups enter."""
 
 
 class TournamentService(Service[R]):
@@ -268,7 +418,8 @@ class TournamentService(Service[R]):
 
         `tCVersion` is the version of the template that promised it.
 
-        version_id: -1 is the latest.
+        leaderboard_id: The id of the leaderboard.
+        version_id: The version of the board. -1: the latest one that can be claimed.
         """
         return self._call(
             "CLAIM_TOURNAMENT_REWARD",
@@ -278,17 +429,27 @@ class TournamentService(Service[R]):
 
     @typed
     def get_division_info(self, *, div_set_id: str) -> StatusReply:
-        """Read the tournaments of a division set, and the caller's part in it."""
+        """Read the tournaments of a division set, and the caller's part in it.
+
+        div_set_id: The id of the division set.
+        """
         return self._call("GET_DIVISION_INFO", {"divSetId": div_set_id})
 
     @typed
     def get_group_divisions(self, *, group_id: str) -> GroupDivisionsReply:
-        """List the boards of the instances that a group of the caller is in, by state and division set."""
+        """List the boards of the instances that a group of the caller is in, by state and division set.
+
+        group_id: The id of a group.
+        """
         return self._call("GET_GROUP_DIVISIONS", {"groupId": group_id})
 
     @typed
     def get_group_division_info(self, *, div_set_id: str, group_id: str) -> StatusReply:
-        """Read the tournaments of a division set, and the part that a group of the caller has in it."""
+        """Read the tournaments of a division set, and the part that a group of the caller has in it.
+
+        div_set_id: The id of the division set.
+        group_id: The id of a group.
+        """
         return self._call("GET_GROUP_DIVISION_INFO", {"divSetId": div_set_id, "groupId": group_id})
 
     @typed
@@ -301,7 +462,9 @@ class TournamentService(Service[R]):
     ) -> StatusReply:
         """Read the tournaments of a board of groups, and the part that a group of the caller has in it.
 
-        version_id: -1 is the latest.
+        leaderboard_id: The id of the leaderboard.
+        group_id: The id of a group.
+        version_id: The version of the board: which period. -1: the latest one.
         """
         return self._call(
             "GET_GROUP_TOURNAMENT_STATUS",
@@ -323,7 +486,8 @@ class TournamentService(Service[R]):
         """Read the tournaments of a board's running period, or of an earlier one, and the caller's part in
         it.
 
-        version_id: -1 is the latest.
+        leaderboard_id: The id of the leaderboard.
+        version_id: The version of the board: which period. -1: the latest one.
         """
         return self._call(
             "GET_TOURNAMENT_STATUS",
@@ -342,6 +506,10 @@ class TournamentService(Service[R]):
         """Enter the caller in an instance of a division set that has room; collects the entry fee.
 
         Answers with the instance's board. A further instance is made when all are full.
+
+        div_set_id: The id of the division set.
+        tournament_code: The code of the tournament: that of its template.
+        initial_score: The score to enter with, a whole number.
         """
         return self._call(
             "JOIN_DIVISION",
@@ -358,7 +526,13 @@ class TournamentService(Service[R]):
         group_id: str,
         initial_score: int | None = None,
     ) -> GroupInDivisionReply:
-        """Enter a group of the caller in an instance of a division set that has room."""
+        """Enter a group of the caller in an instance of a division set that has room.
+
+        div_set_id: The id of the division set.
+        tournament_code: The code of the tournament: that of its template.
+        group_id: The id of a group.
+        initial_score: The score to enter with, a whole number.
+        """
         return self._call(
             "JOIN_GROUP_DIVISION",
             {"divSetId": div_set_id, "tournamentCode": tournament_code, "groupId": group_id},
@@ -374,7 +548,13 @@ class TournamentService(Service[R]):
         tournament_code: str,
         initial_score: int | None = None,
     ) -> GroupJoinedReply:
-        """Enter a group of the caller in a tournament of groups."""
+        """Enter a group of the caller in a tournament of groups.
+
+        leaderboard_id: The id of the leaderboard.
+        group_id: The id of a group.
+        tournament_code: The code of the tournament: that of its template.
+        initial_score: The score to enter with, a whole number.
+        """
         return self._call(
             "JOIN_GROUP_TOURNAMENT",
             {"leaderboardId": leaderboard_id, "groupId": group_id, "tournamentCode": tournament_code},
@@ -394,6 +574,10 @@ class TournamentService(Service[R]):
 
         Refused outside of the time of enrolment, and when the fee is more than the caller has: nothing
         happens.
+
+        leaderboard_id: The id of the leaderboard.
+        tournament_code: The code of the tournament: that of its template.
+        initial_score: The score to enter with, a whole number.
         """
         return self._call(
             "JOIN_TOURNAMENT",
@@ -403,12 +587,19 @@ class TournamentService(Service[R]):
 
     @typed
     def leave_division_instance(self, *, leaderboard_id: str) -> LeftReply:
-        """Leave an instance of a division set; the caller's score is removed, the entry fee is gone."""
+        """Leave an instance of a division set; the caller's score is removed, the entry fee is gone.
+
+        leaderboard_id: The id of the leaderboard.
+        """
         return self._call("LEAVE_DIVISION_INSTANCE", {"leaderboardId": leaderboard_id})
 
     @typed
     def leave_group_division_instance(self, *, leaderboard_id: str, group_id: str) -> LeftReply:
-        """Take a group of the caller out of an instance of a division set; its score is removed."""
+        """Take a group of the caller out of an instance of a division set; its score is removed.
+
+        leaderboard_id: The id of the leaderboard.
+        group_id: The id of a group.
+        """
         return self._call(
             "LEAVE_GROUP_DIVISION_INSTANCE",
             {"leaderboardId": leaderboard_id, "groupId": group_id},
@@ -416,7 +607,11 @@ class TournamentService(Service[R]):
 
     @typed
     def leave_group_tournament(self, *, leaderboard_id: str, group_id: str) -> LeftReply:
-        """Take a group of the caller out of the tournament that runs on a board; its score is removed."""
+        """Take a group of the caller out of the tournament that runs on a board; its score is removed.
+
+        leaderboard_id: The id of the leaderboard.
+        group_id: The id of a group.
+        """
         return self._call("LEAVE_GROUP_TOURNAMENT", {"leaderboardId": leaderboard_id, "groupId": group_id})
 
     @typed
@@ -424,6 +619,8 @@ class TournamentService(Service[R]):
         """Leave the tournament that runs on a board; the caller's score is removed, the entry fee is gone.
 
         Who has not entered leaves nothing. One may enter again, and pays again.
+
+        leaderboard_id: The id of the leaderboard.
         """
         return self._call("LEAVE_TOURNAMENT", {"leaderboardId": leaderboard_id})
 
@@ -437,7 +634,16 @@ class TournamentService(Service[R]):
         data: dict[str, Any] | str | None = None,
         round_started_epoch: float | str | None = None,
     ) -> PostReply:
-        """Post a score of a group of the caller to a tournament the group has entered."""
+        """Post a score of a group of the caller to a tournament the group has entered.
+
+        leaderboard_id: The id of the leaderboard.
+        score: The score, a whole number; up to 2^53, also below zero.
+        group_id: The id of a group.
+        data: An object of the game's own that is shown with the score, up to 10 KiB. Null or nothing:
+            what is there stays.
+        round_started_epoch: When the round began, as ms since 1970-01-01 UTC; a round counts that began
+            during play.
+        """
         return self._call(
             "POST_GROUP_TOURNAMENT_SCORE",
             {"leaderboardId": leaderboard_id, "score": score, "groupId": group_id},
@@ -458,7 +664,21 @@ class TournamentService(Service[R]):
         after_count: int | None = None,
         initial_score: int | None = None,
     ) -> ResultsReply:
-        """Post a score of a group of the caller, and read the scores around it."""
+        """Post a score of a group of the caller, and read the scores around it.
+
+        leaderboard_id: The id of the leaderboard.
+        score: The score, a whole number; up to 2^53, also below zero.
+        group_id: The id of a group.
+        data: An object of the game's own that is shown with the score, up to 10 KiB. Null or nothing:
+            what is there stays.
+        round_started_epoch: When the round began, as ms since 1970-01-01 UTC; a round counts that began
+            during play.
+        sort: Which scores come first: HIGH_TO_LOW or LOW_TO_HIGH.
+        before_count: How many entries to read before it.
+        after_count: How many entries to read behind it; at most 500 are read in all.
+        initial_score: The score to enter with, if the post enters the caller; null or nothing: the posted
+            one.
+        """
         return self._call(
             "POST_GROUP_TOURNAMENT_SCORE_WITH_RESULTS",
             {"leaderboardId": leaderboard_id, "score": score, "groupId": group_id},
@@ -487,6 +707,13 @@ class TournamentService(Service[R]):
 
         `roundStartedEpoch` is when the round began (ms since 1970): it must have begun during play. A
         board with automatic enrolment enters the caller first, if there is no fee.
+
+        leaderboard_id: The id of the leaderboard.
+        score: The score, a whole number; up to 2^53, also below zero.
+        data: An object of the game's own that is shown with the score, up to 10 KiB. Null or nothing:
+            what is there stays.
+        round_started_epoch: When the round began, as ms since 1970-01-01 UTC; a round counts that began
+            during play.
         """
         return self._call(
             "POST_TOURNAMENT_SCORE",
@@ -513,6 +740,18 @@ class TournamentService(Service[R]):
 
         `postScore` tells the new place as `rank`, and in `previousLeaderboard` where the caller stood
         before.
+
+        leaderboard_id: The id of the leaderboard.
+        score: The score, a whole number; up to 2^53, also below zero.
+        data: An object of the game's own that is shown with the score, up to 10 KiB. Null or nothing:
+            what is there stays.
+        round_started_epoch: When the round began, as ms since 1970-01-01 UTC; a round counts that began
+            during play.
+        sort: Which scores come first: HIGH_TO_LOW or LOW_TO_HIGH.
+        before_count: How many entries to read before it.
+        after_count: How many entries to read behind it; at most 500 are read in all.
+        initial_score: The score to enter with, if the post enters the caller; null or nothing: the posted
+            one.
         """
         return self._call(
             "POST_TOURNAMENT_SCORE_WITH_RESULTS",
@@ -529,13 +768,17 @@ class TournamentService(Service[R]):
 
     @typed
     def view_current_reward(self, *, leaderboard_id: str) -> RewardReply:
-        """Read what the caller would get if the tournament ended now."""
+        """Read what the caller would get if the tournament ended now.
+
+        leaderboard_id: The id of the leaderboard.
+        """
         return self._call("VIEW_CURRENT_REWARD", {"leaderboardId": leaderboard_id})
 
     @typed
     def view_reward(self, *, leaderboard_id: str, version_id: int | None = None) -> RewardReply:
         """Read what the caller got, or can claim, for a tournament that is over; -1 is their latest one.
 
-        version_id: -1 is the latest.
+        leaderboard_id: The id of the leaderboard.
+        version_id: The version of the board. -1: the latest one that can be claimed.
         """
         return self._call("VIEW_REWARD", {"leaderboardId": leaderboard_id}, {"versionId": version_id})
