@@ -102,6 +102,7 @@ class Context:
         "profile_id",
         "session",
         "session_error",
+        "session_id",
         "steps",
     )
 
@@ -113,6 +114,7 @@ class Context:
         self.now_ms = core.clock.ms()
         self.packet_id: int | None = None  # on faces that have them
         self.session: Session | None = None
+        self.session_id = ""  # as the client sent it, for who must pass it on
         self.session_error: GameError | None = None  # why there is no session, in the words the client needs
         self.profile_id: str | None = None
         self.prepared: Any = None

@@ -77,6 +77,7 @@ class Packets:
     async def _admit(
         self, ctx: Context, packet: Packet, body_hash: str, waiter: Waiter
     ) -> tuple[bytes, Session | None]:
+        ctx.session_id = packet.session_id or ""
         plan = self.runner.plan(packet.messages)
         if not packet.session_id or _logs_in_first(plan):
             return await self._run(ctx, plan, packet.packet_id), None

@@ -12,11 +12,12 @@ Two runs of one packet at once write the same journal. Each row has a number, an
 is second does nothing, and begins again with what is stored.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import IntEnum
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import (
@@ -37,6 +38,7 @@ from gameserver.apps import LiveApps
 from gameserver.rpc.context import Context
 from gameserver.rpc.effects import Effects, Ending, Switch, end
 from gameserver.rpc.runner import Outcome, PacketFailed, Plan, Runner
+from gameserver.rpc.service import Tx
 from gameserver.sessions import One
 from gameserver.storage import (
     Aborted,
@@ -52,6 +54,8 @@ from gameserver.storage import (
 from gameserver.storage.expiry import Expiry
 from gameserver.wire.packet import Message
 
+T = TypeVar("T")
+
 PACKET_KEPT_MS = 3600 * 1000
 """How long the journal of a packet is kept: longer than any process may run it."""
 JOB_KEPT_MS = 30 * 24 * 3600 * 1000
@@ -60,14 +64,16 @@ PENDING_BYTES_MAX = 1 << 20
 """Answers that a run keeps in memory before it stores them by themselves."""
 STARTS_MAX = 20
 """How often a run begins again because another run of the same packet was faster."""
+CUT_OFF_MAX = 3
+"""How often a script may be cut off in one run before that is how it ended."""
 
 
 class WentAnotherWay(Exception):
     """A repeat makes other calls than the run that was cut off: its script is another one now."""
 
 
-class _BeginAgain(Aborted):
-    """Another run of the same packet has stored this step: begin again with what it has done."""
+class BeginAgain(Aborted):
+    """The run begins again with what is stored: it was cut off, or another run of it was faster."""
 
 
 class _Stored(Exception):
@@ -126,10 +132,13 @@ class Steps:
         self._rows = 0  # how many rows they are
         self._pending: list[Entry] = []  # what is to be stored with the next step that writes
         self._pending_bytes = 0
+        self._cut_off = 0
+        self.shared: dict[str, object] = {}  # what the parts of a run tell each other
 
     async def load(self) -> None:
         """Begin from the beginning, with what is stored."""
         self.effects.clear()
+        self.shared.clear()
         self._pending.clear()
         self._pending_bytes = 0
         self._cursor = 0
@@ -146,15 +155,52 @@ class Steps:
 
     # Steps
 
-    async def answer(self, call: bytes, work: Callable[[], Awaitable[bytes]], drawn: bytes = b"") -> bytes:
-        """Return what reads, or takes of chance, and is no message; a repeat gets the same."""
+    async def answer(
+        self, call: bytes, work: Callable[[], Awaitable[bytes]], *, drawn: bytes = b"", told: bool = False
+    ) -> bytes:
+        """Return what reads, or takes of chance, and is no message; a repeat gets the same.
+
+        `told`: a repeat is told the same anyway, so the answer is not kept.
+        """
         name = _digest(call)
         found = self._found(Kind.CALL, name)
-        if found is None:
-            self._check_time()
-            found = Entry(Kind.CALL, name, await work(), drawn)
-            await self._keep(found)
-        return found.answer
+        if found is not None:
+            return await work() if told else found.answer
+        self._check_time()
+        answer = await work()
+        await self._keep(Entry(Kind.CALL, name, b"" if told else answer, drawn))
+        return answer
+
+    async def change(
+        self, call: bytes, work: Callable[[Transaction], Awaitable[bytes]], *, drawn: bytes = b""
+    ) -> bytes:
+        """Do what writes and is no message, as a step of its own; returns what `work` does."""
+        name = _digest(call)
+        entry = self._found(Kind.CALL, name)
+        if entry is not None:
+            return entry.answer
+        self._check_time()
+        entry = Entry(Kind.CALL, name, drawn=drawn)
+        record = _StepRecord(self, entry)
+
+        async def attempt(tx: Transaction) -> None:
+            entry.answer = await work(tx)
+            if self.run is not None:
+                await record.store(tx)
+
+        async def step() -> None:
+            with contextlib.suppress(_Stored):
+                between = record.look_again if self.run is not None else None
+                await self.runner.core.database.transact(attempt, between=between)
+            self._note_stored()
+
+        await _whole(step())
+        return entry.answer
+
+    def cut_off(self) -> bool:
+        """Tell whether a run whose script was cut off may begin again: twice, where it has a journal."""
+        self._cut_off += 1
+        return self.run is not None and self._cut_off < CUT_OFF_MAX
 
     async def message(
         self, ctx: Context, message: Message, *, call: bytes = b"", drawn: bytes = b"", is_own: bool = False
@@ -176,12 +222,18 @@ class Steps:
         if operation is not None and operation.stepwise:
             return await self._nest(ctx, plan, Entry(Kind.BEGIN, name, drawn=drawn), is_own=is_own)
         entry = self._found(Kind.CALL, name)
-        if entry is None:
-            self._check_time()
-            entry = Entry(Kind.CALL, name, drawn=drawn)
+        if entry is not None:
+            await self._after(ctx, entry.note, is_own=is_own)
+            return entry.answer
+        self._check_time()
+        entry = Entry(Kind.CALL, name, drawn=drawn)
+
+        async def step() -> None:
             await self._run(ctx, plan, entry)
-        await self._after(ctx, entry.note, is_own=is_own)
-        await ctx.effects.run_outbox()
+            await self._after(ctx, entry.note, is_own=is_own)
+            await ctx.effects.run_outbox()
+
+        await (_whole(step()) if operation is not None and operation.tx is Tx.WRITE else step())
         return entry.answer
 
     async def _run(self, ctx: Context, plan: Plan, entry: Entry) -> None:
@@ -305,6 +357,17 @@ def _note(effects: Effects) -> Note | None:
     return None
 
 
+async def _whole(work: Coroutine[Any, Any, T]) -> T:
+    """Do a step to its end, though its run is over: or nobody knew whether it took place."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with contextlib.suppress(Exception):
+            await task
+        raise
+
+
 def _digest(call: bytes) -> bytes:
     return blake2b(call, digest_size=8).digest()
 
@@ -345,7 +408,7 @@ class _StepRecord:
         if row is not None and row["calls"] == self._row["calls"]:
             raise _Stored
         if row is not None:
-            raise _BeginAgain("another run of the packet was faster")
+            raise BeginAgain("another run of the packet was faster")
         if fenced:
             raise Aborted("the packet was run twice, and its journal is gone") from reason
 
@@ -375,7 +438,7 @@ async def run_messages(steps: Steps, ctx: Context, plan: Plan) -> Outcome:
         try:
             ctx.profile_id = profile_id
             return await _run_messages(steps, ctx, plan)
-        except _BeginAgain:
+        except BeginAgain:
             await steps.load()
     raise PacketFailed("other runs of the packet were faster each time")
 

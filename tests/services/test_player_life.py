@@ -22,6 +22,7 @@ from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import Aborted, metadata
 from gameserver.wire import json
 from tests.conftest import APP_ID, APP_TOML, Client, Game
+from tests.services.test_script import write_script
 
 PASSWORD = "correct horse"
 DAY = 24 * 3600
@@ -86,6 +87,7 @@ STAYS = {
 def apps_folder(apps_folder: Path) -> Path:
     """An app in which every service has something to keep, and another one."""
     (apps_folder / "test" / "app.toml").write_text(APP_TOML + APP)
+    write_script(apps_folder / "test", "later", "data;")
     (apps_folder / "other").mkdir()
     (apps_folder / "other" / "app.toml").write_text(f'id = "{OTHER_APP}"\nsecret = "{OTHER_SECRET}"\n')
     return apps_folder
@@ -151,6 +153,7 @@ async def _player(game: Game) -> Client:
     async with game.core.database.write() as tx:  # as who has a child and a peer in other apps
         await profile_links.add(tx, game.core.new_id(), profile_links.PARENT, profile, game.clock.ms())
         await profile_links.add(tx, profile, "peer", game.core.new_id(), game.clock.ms())
+    await player.call("script", "SCHEDULE_CLOUD_SCRIPT", scriptName="later", minutesFromNow=60)
     await join(player)
     await player.call("tournament", "POST_TOURNAMENT_SCORE", leaderboardId=DAILY, score=7)
     return player
