@@ -29,7 +29,7 @@ from gameserver.sessions import (
 from gameserver.storage import Aborted, CommitUnknown
 from gameserver.wire import errors
 from gameserver.wire.errors import GameError
-from gameserver.wire.packet import Packet, bundle, refuse_all
+from gameserver.wire.packet import LOGIN_PACKET_ID, PACKET_ID_MAX, Packet, bundle, refuse_all
 
 STEPWISE_SECONDS_MAX = 150
 """How long a packet may take whose messages run in steps, such as scripts; the app may say less."""
@@ -68,7 +68,7 @@ class Packets:
         may be repeated.
         """
         ctx = Context(self.core, app, origin, caller=caller)
-        ctx.packet_id = packet.packet_id
+        ctx.packet_id = packet.packet_id if packet.packet_id != LOGIN_PACKET_ID else None
         try:
             return await self._admit(ctx, packet, body_hash, waiter)
         except (Aborted, CommitUnknown) as error:
@@ -81,6 +81,9 @@ class Packets:
         plan = self.runner.plan(packet.messages)
         if not packet.session_id or _logs_in_first(plan):
             return await self._run(ctx, plan, packet.packet_id), None
+        if ctx.packet_id is None:
+            words = f"packet.packetId: expected a whole number from 0 to {PACKET_ID_MAX}, but for a login"
+            return _refused(packet, errors.InvalidRequest(words)), None
         admission = await self.core.sessions.admit(packet.session_id, packet.packet_id, body_hash, ctx.app.id)
         if isinstance(admission, Ended):
             return await self._answer_ended(ctx, plan, packet, body_hash, admission), None

@@ -18,6 +18,7 @@ MESSAGES_MAX = 50
 NAME_MAX = 64
 REFUSALS_MAX = 1000  # a small packet gets no huge answer, however many messages it claims to hold
 UNKNOWN_PACKET_ID = -1  # answers to what could not be read as a packet
+LOGIN_PACKET_ID = -1  # some clients begin to count here, and a login is the first that they send
 PACKET_ID_MAX = 2**53
 MESSAGE_DEPTH_MAX = json.DEPTH_MAX - 2  # levels within the packet and its list
 
@@ -160,7 +161,9 @@ def read_closely(body: bytes) -> Packet:
         wrong = InvalidRequest("packet.packetId: expected a whole number")
         raise UnreadablePacket(wrong, messages=min(len(messages), MESSAGES_MAX))
     if refusal is not None:
-        raise UnreadablePacket(refusal, packet_id if 0 <= packet_id <= PACKET_ID_MAX else UNKNOWN_PACKET_ID)
+        raise UnreadablePacket(
+            refusal, packet_id if LOGIN_PACKET_ID <= packet_id <= PACKET_ID_MAX else UNKNOWN_PACKET_ID
+        )
     _check_limits(packet_id, len(messages))
     try:
         session_id = _decode_session_id(envelope.session_id)
@@ -191,7 +194,7 @@ def _messages(text: msgspec.Raw) -> tuple[list[msgspec.Raw], GameError | None]:
 
 
 def _check_limits(packet_id: int, count: int) -> None:
-    if not 0 <= packet_id <= PACKET_ID_MAX:
+    if not LOGIN_PACKET_ID <= packet_id <= PACKET_ID_MAX:
         wrong = InvalidRequest(f"packet.packetId: expected a whole number from 0 to {PACKET_ID_MAX}")
         raise UnreadablePacket(wrong, messages=count)
     if not count:

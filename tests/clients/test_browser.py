@@ -5,8 +5,11 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import uuid
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,22 @@ const [url, options, done] = arguments;
 fetch(url, options).then(async (answer) => done({status: answer.status, body: await answer.text()}))
                    .catch((error) => done({error: String(error)}));
 """
+
+SHOWS = """
+const [text, ms, done] = arguments, body = document.body;
+const look = () => body.innerText.includes(text) && (seen.disconnect(), done(true));
+const seen = new MutationObserver(look);
+seen.observe(body, {subtree: true, childList: true, characterData: true});
+setTimeout(() => done(`"${text}" is not in "${body.innerText}"`), ms);
+look();
+"""
+
+
+class QuietFiles(SimpleHTTPRequestHandler):
+    """Serves a folder, and logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 class Browser:
@@ -81,6 +100,11 @@ class Browser:
     def text(self) -> str:
         """The text that the page shows."""
         return str(self.run("return document.body.innerText"))
+
+    def shows(self, text: str) -> None:
+        """Wait until the page shows a text."""
+        shown = self._ask("POST", "/execute/async", {"script": SHOWS, "args": [text, WAIT_SECONDS * 250]})
+        assert shown is True, shown
 
     def cookies(self) -> dict[str, dict[str, Any]]:
         """The cookies that the browser would send to this page, by name."""
@@ -199,6 +223,40 @@ def test_a_page_of_another_origin_logs_nobody_out(browser: Browser, server_url: 
     # typed into the address bar it works
     assert browser.status(f"{server_url}/v1/logout_user") == 200
     assert browser.status(f"{server_url}/v1/me") == 401
+
+
+@pytest.fixture(scope="module")
+def clicker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the example game, on a web server of its own, with a server beside it."""
+    packages = ROOT / "tests" / "clients" / "js" / "node_modules"
+    if not packages.exists():
+        missing("the npm package braincloud (npm install in tests/clients/js)")
+    folder = tmp_path_factory.mktemp("clicker")
+    for script in ("braincloud/lib/brainCloudClient.min.js", "crypto-js/crypto-js.js"):
+        shutil.copy(packages / script, folder)
+    shutil.copy(ROOT / "docs" / "examples" / "browser" / "index.html", folder)
+    handler = partial(QuietFiles, directory=str(folder))
+    with (
+        serve(folder, "--apps", str(ROOT / "docs" / "examples" / "apps")) as server,
+        ThreadingHTTPServer(("127.0.0.1", 0), handler) as files,
+    ):
+        threading.Thread(target=files.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield f"http://127.0.0.1:{files.server_port}/?server={server.url}"
+        files.shutdown()
+
+
+def test_the_example_game_is_played(browser: Browser, clicker: str) -> None:
+    browser.go(clicker)
+    browser.shows("Welcome")
+    browser.run("document.getElementById('name').value = 'Ada <b>'; naming.requestSubmit()")
+    browser.shows("Hello, Ada <b>")
+    browser.run("for (let i = 0; i < 7; i++) press.click()")
+    browser.shows("7 clicks")
+    browser.shows("Ada <b>\t7")
+    browser.go(clicker)  # the browser remembers who plays
+    browser.shows("Welcome back, Ada <b>")
+    browser.run("logout.click()")
+    browser.shows("Logged out")
 
 
 def test_the_recipe_of_the_docs_with_curl(tmp_path: Path, services: dict[str, str], migrated: object) -> None:

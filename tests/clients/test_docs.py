@@ -97,3 +97,21 @@ def test_a_user_of_backendless(tmp_path: Path) -> None:
     with serve(tmp_path) as server:
         told = node(program, tmp_path, "js_backendless", SERVER_URL=server.url)
     assert "AuthenticatedUser" in told
+
+
+def test_the_game_for_a_terminal(tmp_path: Path) -> None:
+    examples = DOCS / "examples"
+    guesses = "".join(f"{number}\n" for number in range(1, 101))
+    with serve(tmp_path, "--apps", str(examples / "apps")) as server:
+        for typed in (f"Ada\n{guesses}", f"no number\n{guesses}"):  # the second time she is known
+            done = subprocess.run(
+                [sys.executable, "-W", "error", str(examples / "console" / "game.py"), server.url],
+                cwd=tmp_path,
+                input=typed,
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            assert re.search(r"\d+ points.*\n +1 Ada +\d+\n$", done.stdout)

@@ -168,13 +168,20 @@ def envelopes_of_the_wrong_shape() -> Iterator[Case]:
 
 
 def numbers() -> Iterator[Case]:
-    for text in ("-1", "-5", "1.5", '"4"', "null", "true", "[4]", "{}", "1e-3", "1e17"):
+    for text in ("-2", "-5", "1.5", '"4"', "null", "true", "[4]", "{}", "1e-3", "1e17"):
         yield Case(f"packetId {text}", raw(packet_id=text), [NO_PACKET], -1)
     for text in ("1e400", "-1e400", "9007199254740994", "99999999999999999999999999", "1" * 5000):
         yield Case(f"packetId {text[:40]}", raw(packet_id=text), [NO_PACKET], -1)
     for text in ("NaN", "Infinity", "-Infinity", "01", "+1", "1.", ".5", "0x10", "1e", "--1", "\u0967"):
         yield Case(f"packetId {text}", raw(packet_id=text), [NOT_JSON], -1)
-    for text, packet_id in (("7.0", 7), ("0", 0), ("-0", 0), ("7e0", 7), ("9007199254740992", 2**53)):
+    for text, packet_id in (
+        ("-1", -1),
+        ("7.0", 7),
+        ("0", 0),
+        ("-0", 0),
+        ("7e0", 7),
+        ("9007199254740992", 2**53),
+    ):
         yield Case(f"packetId {text}", raw(packet_id=text), [NO_SESSION], packet_id)
     yield Case("NaN in data", raw('[{"service":"time","operation":"READ","data":{"n":NaN}}]'), [NOT_JSON])
 

@@ -1,6 +1,7 @@
 """Logins: the answer, the outcomes, and what they cost."""
 
 import asyncio
+import itertools
 import secrets
 import unicodedata
 from typing import Any
@@ -504,3 +505,13 @@ async def test_server_version_without_a_session(game: Game) -> None:
 async def test_server_version_of_an_app_that_is_none(game: Game) -> None:
     refusal = await game.client(app_id="nowhere").refused(SERVICE, "GET_SERVER_VERSION")
     assert outcome(refusal) == (403, 40316)
+
+
+async def test_a_client_may_begin_to_count_at_minus_one(game: Game) -> None:
+    client = game.client()
+    client.packet_ids = itertools.count(-1)
+    await client.log_in()
+    assert (await client.call("time", "READ"))["server_time"] > 0
+    [entry] = await client.packet(("time", "READ", {}), packet_id=-1)
+    assert (entry["status"], entry["reason_code"]) == (400, 40001)
+    assert (await client.call("time", "READ"))["server_time"] > 0
