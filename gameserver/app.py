@@ -18,6 +18,7 @@ from gameserver.players.passwords import Passwords
 from gameserver.players.quotas import Quotas
 from gameserver.players.termination import SessionTermination
 from gameserver.ranks import MemoryRanks, Ranks, RedisRanks
+from gameserver.realtime import Endpoints
 from gameserver.rpc import Core, Packets, Registry, Runner
 from gameserver.rpc.floors import FLOORS
 from gameserver.rpc.site import Site
@@ -85,6 +86,8 @@ async def open_server(
         parts.add(Ranks, RedisRanks(sessions.calls) if isinstance(sessions, Sessions) else MemoryRanks())
         passwords = parts.add(Passwords, passwords or Passwords())
         lifespans.callback(passwords.close)
+        endpoints = Endpoints(settings.realtime_url, settings.public_url, settings.listening_url)
+        parts.add(Endpoints, endpoints)
         quotas = parts.add(Quotas, Quotas())
         mailer = parts.add(Mail, Mail(settings.data / "outbox", clock))
         lifespans.callback(mailer.close)

@@ -7,13 +7,12 @@ that goes beyond is answered behind those before it, and nothing after it is rea
 
 import asyncio
 import contextlib
-import ipaddress
 import re
 import signal
 import socket
-from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import httptools
 import structlog
@@ -21,6 +20,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gameserver.connection_places import Incidents, Places
 from gameserver.rpc import metrics
 from gameserver.wire import json
 
@@ -34,9 +34,6 @@ RECEIVE_SECONDS_MAX = 60  # from the first byte of a request, or from the connec
 WRITE_SECONDS_MAX = 60  # without a byte of an answer being taken
 KEEP_ALIVE_SECONDS = 75  # longer than balancers keep idle connections: who closes first must not be this end
 TLS_HANDSHAKE_SECONDS_MAX = 10
-CONNECTIONS_MAX = 50_000  # of one process; fewer when it may open fewer descriptors
-CONNECTIONS_PER_ADDRESS_MAX = 4096
-DESCRIPTORS_RESERVED = 256  # for databases, files and what else is not a client
 
 LINGER_SECONDS = 2  # for a client to read that its request was refused, while it still sends
 
@@ -45,98 +42,8 @@ CLOSING_RECEIVE_SECONDS_MAX = 10  # from the wish to stop on, to the last byte o
 CLOSING_WRITE_SECONDS_MAX = 5
 
 TICKS_PER_SECOND = 10  # of uvicorn's main loop
-TELL_SECONDS = 60  # between two lines of the log about the same trouble
 
 _LEAKED_LINE_FEED = re.compile(rb"(?i)(\r\nx-appid:[^\r\n]*)\n(?=\r\n)")
-
-
-# Connections
-
-
-class Incidents:
-    """What strangers do wrong, counted by kind; the log hears of each kind once a minute at most."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._told: dict[str, float] = {}
-
-    def count(self, kind: str) -> None:
-        """Count one."""
-        self._counts[kind] += 1
-        metrics.HTTP_TROUBLES.count((kind,))
-
-    def tell(self, now: float) -> None:
-        """Log what was not told yet, if it is time to. `now` is the event loop's time."""
-        for kind, times in list(self._counts.items()):
-            if now - self._told.get(kind, -TELL_SECONDS) >= TELL_SECONDS:
-                self._told[kind] = now
-                del self._counts[kind]
-                log.warning("http_trouble", kind=kind, times=times)
-
-
-class Places:
-    """How many connections there may be, in all and from one address. IPv6 addresses count by their /64."""
-
-    def __init__(
-        self, most: int, most_per_address: int, is_unlimited: Callable[[str], bool] = lambda _: False
-    ) -> None:
-        """`is_unlimited` tells addresses that stand for many clients, such as a proxy's."""
-        self.most = most
-        self.most_per_address = most_per_address
-        self._is_unlimited = is_unlimited
-        self._taken = 0
-        self._by_network: Counter[str] = Counter()
-
-    def take(self, address: str) -> str:
-        """Take a place, whether there is one or not; returns what is wrong, or "". Each is left later."""
-        self._taken += 1
-        network = _network(address)
-        self._by_network[network] += 1
-        if self._taken > self.most:
-            return "too many connections"
-        if self._by_network[network] > self.most_per_address and not self._is_unlimited(address):
-            return "too many connections of one address"
-        return ""
-
-    def leave(self, address: str) -> None:
-        """Give a place back."""
-        self._taken -= 1
-        network = _network(address)
-        self._by_network[network] -= 1
-        if not self._by_network[network]:
-            del self._by_network[network]
-
-
-def _network(address: str) -> str:
-    if ":" not in address:
-        return address
-    try:
-        return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
-    except ValueError:
-        return address
-
-
-def raise_descriptor_limit() -> int:
-    """Let this process open as many descriptors as it may; returns how many that are."""
-    try:
-        import resource  # noqa: PLC0415 - absent on Windows, which has no such limit
-    except ImportError:
-        return CONNECTIONS_MAX + DESCRIPTORS_RESERVED
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS_MAX + DESCRIPTORS_RESERVED
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(ValueError, OSError):  # a system with a limit of its own
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            return wanted
-        return soft
-    return wanted
-
-
-def connections_max(descriptors: int) -> int:
-    """Return how many connections leave enough descriptors for everything else."""
-    return min(CONNECTIONS_MAX, max(descriptors - DESCRIPTORS_RESERVED, descriptors // 2))
 
 
 # One connection
@@ -167,6 +74,10 @@ class _OneWrite:
     def close(self) -> None:
         self._flush()
         self._transport.close()
+
+    def hand_over(self) -> asyncio.Transport:
+        self._flush()
+        return self._transport
 
     def _flush(self) -> None:
         if self._waiting:
@@ -214,18 +125,36 @@ class _Deaf:
         """Forget what comes."""
 
 
+class Realtime(Protocol):
+    """Takes over connections on which something else than HTTP is spoken from now on."""
+
+    def greet(
+        self, target: str, headers: list[tuple[bytes, bytes]], leave: Callable[[], None]
+    ) -> tuple[bytes, asyncio.Protocol | None]:
+        """Answer a request for a WebSocket; returns what to send, and who takes over, if it is granted."""
+
+    def take_tcp(self, leave: Callable[[], None]) -> asyncio.Protocol:
+        """Return who takes over a connection that did not begin with HTTP."""
+
+    async def move(self) -> None:
+        """Ask all to connect elsewhere; returns when everybody was asked."""
+
+
 class _Config(uvicorn.Config):
     """What all connections of a server share."""
 
     places: Places
     incidents: Incidents
+    realtime: Realtime | None
 
 
 class _Protocol(HttpToolsProtocol):
     """HTTP as uvicorn speaks it, within limits, with answers in one piece, and a way to drop a connection.
 
-    `Upgrade` is ignored, as HTTP allows: the request is answered like any other. The parser thinks otherwise
-    and would take the body for the next request; so it gets the head once more, without those headers.
+    An offer of WebSockets at `/` is taken: `Realtime` has the transport from then on, as it has one that
+    begins with the byte 0. Any other `Upgrade` is ignored, as HTTP allows: the request is answered like any
+    other. The parser thinks otherwise and would take the body for the next request; so it gets the head once
+    more, without those headers.
     """
 
     config: _Config
@@ -277,6 +206,8 @@ class _Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        if not data[0] and not self._is_in_head and self._hands_over_tcp(data):
+            return
         if not self.receiving_since:
             self.receiving_since = self.loop.time()
         is_fresh = not self._is_in_head
@@ -290,6 +221,9 @@ class _Protocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
+                if self._is_for_websocket():
+                    self._hand_over_websocket(data[upgrade.args[0] :])
+                    return
                 data = self._without_upgrade() + data[upgrade.args[0] :]
                 continue
             except httptools.HttpParserError as error:
@@ -389,6 +323,48 @@ class _Protocol(HttpToolsProtocol):
             lines.append(b"%b: %b" % (name, value))
         self._begin_parser()
         return b"\r\n".join((*lines, b"\r\n"))
+
+    # Handing over
+
+    def _is_for_websocket(self) -> bool:
+        """Tell whether the head that was just read offers what is taken, and nothing is unanswered."""
+        offers = dict(self.headers).get(b"upgrade", b"").lower() == b"websocket"
+        is_get = self.parser.get_method() == b"GET"
+        is_free = self.cycle is None or self.cycle.response_complete
+        at_root = not self.url.partition(b"?")[0].strip(b"/")
+        return self.config.realtime is not None and offers and is_get and is_free and at_root
+
+    def _hand_over_websocket(self, rest: bytes) -> None:
+        realtime, transport = self.config.realtime, self.transport
+        assert realtime is not None, "asked by the caller"
+        target, headers = self.url.decode("latin-1"), self.headers
+        answer, taker = realtime.greet(target, headers, partial(self.config.places.leave, self._address()))
+        transport.write(answer)
+        if taker is None:
+            self.parser = _Deaf()  # type: ignore[assignment]  # all that is asked of it
+            transport.close()
+        else:
+            self._hand_over(taker, rest)
+
+    def _hands_over_tcp(self, data: bytes) -> bool:
+        realtime = self.config.realtime
+        cycle: RequestResponseCycle | None = self.cycle  # of which the base says that there always is one
+        if realtime is None or cycle is not None:
+            return False
+        self._hand_over(realtime.take_tcp(partial(self.config.places.leave, self._address())), data)
+        return True
+
+    def _hand_over(self, taker: asyncio.Protocol, data: bytes) -> None:
+        """Let somebody else have the transport; what is left here is garbage."""
+        transport: Any = self.transport  # as connection_made has made it
+        self.connections.discard(self)
+        self.parser = _Deaf()  # type: ignore[assignment]  # the parser holds this protocol, and is held by it
+        self.receiving_since = 0.0
+        bare = transport.hand_over()
+        bare.set_protocol(taker)
+        taker.connection_made(bare)
+        if data:
+            taker.data_received(data)
 
     # Refusing
 
@@ -498,8 +474,11 @@ class WebServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is in flight. Who does not send or read any more is not waited for."""
         hurry = asyncio.create_task(self._hurry())
+        moving = None if self.config.realtime is None else asyncio.create_task(self.config.realtime.move())
         try:
             await super().shutdown(sockets)
+            if moving is not None:
+                await moving
         finally:
             hurry.cancel()
 
@@ -545,8 +524,12 @@ def web_server(
     ready: Callable[[], None] = lambda: None,
     tls: tuple[str, str] | None = None,
     takes_signals: bool = True,
+    realtime: Realtime | None = None,
 ) -> WebServer:
-    """Make a server for sockets that are bound. `tls` are the files of the certificate and its key."""
+    """Make a server for sockets that are bound. `tls` are the files of the certificate and its key.
+
+    Without `realtime` it speaks HTTP alone.
+    """
     config = _Config(
         app,
         interface="asgi3",
@@ -562,5 +545,5 @@ def web_server(
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    config.places, config.incidents = places, Incidents()
+    config.places, config.incidents, config.realtime = places, Incidents(), realtime
     return WebServer(config, ready, takes_signals=takes_signals)

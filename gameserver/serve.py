@@ -33,17 +33,17 @@ from gameserver.admin import link
 from gameserver.app import GameServer, open_server, registry
 from gameserver.apps import App, load_apps, write_sample, write_schema
 from gameserver.apps.schema import SCHEMA_NAME
-from gameserver.faces import ops
-from gameserver.http_server import (
+from gameserver.connection_places import (
     CONNECTIONS_PER_ADDRESS_MAX,
     Places,
-    WebServer,
     connections_max,
     raise_descriptor_limit,
-    web_server,
 )
+from gameserver.faces import ops
+from gameserver.http_server import WebServer, web_server
 from gameserver.players.providers import ProviderSettings
 from gameserver.proxies import Proxies, behind
+from gameserver.realtime import BadEndpoints, Connections, Endpoints
 from gameserver.sessions import SessionsUnavailable
 from gameserver.settings import Settings
 from gameserver.storage import StorageError, Unavailable
@@ -129,6 +129,10 @@ def check_options(settings: Settings) -> None:
         Proxies(settings.proxies)
     except ValueError as error:
         raise BadOptions(f"--proxies: {error}") from None
+    try:
+        Endpoints(settings.realtime_url, settings.public_url, settings.listening_url)
+    except BadEndpoints as error:
+        raise BadOptions(f"--realtime-url: {error}") from None
     if settings.ephemeral and (settings.redis or settings.database):
         raise BadOptions("--ephemeral keeps nothing; leave out --redis and --database")
     if not 1 <= settings.workers <= WORKERS_MAX:
@@ -404,6 +408,7 @@ def _web_server(settings: Settings, server: GameServer, ready: Callable[[], None
         Places(most, min(CONNECTIONS_PER_ADDRESS_MAX, most // 2), proxies.trusts),
         ready=ready,
         tls=(settings.tls_cert, settings.tls_key) if settings.tls_cert else None,
+        realtime=server.core.get(Connections),
     )
 
 

@@ -28,6 +28,7 @@ class Settings:
         ""  # networks whose X-Forwarded-For and X-Forwarded-Proto are believed, with commas between
     )
     public_url: str = ""  # empty: where the server listens
+    realtime_url: str = ""  # empty: where `public_url` leads, or where the client has reached the server
     ephemeral: bool = False
     seed: int = 0
     log_level: str = "info"

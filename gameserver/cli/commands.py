@@ -136,6 +136,16 @@ def serve(
             rich_help_panel=_NETWORK,
         ),
     ] = "",
+    realtime_url: Annotated[
+        str,
+        typer.Option(
+            envvar=PREFIX + "REALTIME_URL",
+            help="Where players open real-time connections: URLs of ws, wss, tcp or tcps, with commas "
+            "between. Absent: where --public-url leads.",
+            show_default=False,
+            rich_help_panel=_NETWORK,
+        ),
+    ] = "",
     apps: options.Apps = _DEFAULT.apps,
     data: options.Data = _DEFAULT.data,
     redis: options.Redis = "",
@@ -200,6 +210,7 @@ def serve(
         tls_key=tls_key,
         proxies=proxies,
         public_url=public_url.rstrip("/"),
+        realtime_url=realtime_url,
         ephemeral=ephemeral,
         seed=seed,
         log_level=log_level,

@@ -20,7 +20,14 @@ from gameserver.rpc.packets import OtherAppNeeded
 from gameserver.sessions import Session, SessionsUnavailable
 from gameserver.wire import errors
 from gameserver.wire.errors import GameError
-from gameserver.wire.http import JSON_CONTENT, Connection, beside_the_loop, read_body, transport_error
+from gameserver.wire.http import (
+    JSON_CONTENT,
+    Connection,
+    beside_the_loop,
+    read_body,
+    transport_error,
+    url_of_server,
+)
 from gameserver.wire.packet import (
     UNKNOWN_PACKET_ID,
     Packet,
@@ -108,7 +115,7 @@ class Dispatcher:
                 app = await self._doubtful_app(packet, digest, headers)
             packet = await beside_the_loop(check_packet, body, packet)
             client = scope.get("client")
-            origin = Origin("dispatcher", client[0] if client else "")
+            origin = Origin("dispatcher", client[0] if client else "", reached=url_of_server(scope, headers))
             try:
                 return await self.packets.answer(packet, body_hash, app, origin, connection)
             except OtherAppNeeded as other:

@@ -20,7 +20,6 @@ from gameserver.players.accounts import WrongCredentials
 from gameserver.players.audit import Kind
 from gameserver.players.lockout import network_of
 from gameserver.rpc import (
-    SERVER_PROFILE_ID,
     Caller,
     Face,
     Origin,
@@ -29,10 +28,10 @@ from gameserver.rpc import (
     Superseded,
     metrics,
 )
-from gameserver.sessions import NewSession, Opened, Session, SessionsUnavailable
+from gameserver.sessions import SERVER_PROFILE_ID, NewSession, Opened, Session, SessionsUnavailable
 from gameserver.wire import errors, json
 from gameserver.wire.errors import GameError
-from gameserver.wire.http import Connection, beside_the_loop, read_body, transport_error
+from gameserver.wire.http import Connection, beside_the_loop, read_body, transport_error, url_of_server
 from gameserver.wire.packet import (
     NAME_MAX,
     UNKNOWN_PACKET_ID,
@@ -124,7 +123,7 @@ class ServerDispatcher:
         headers = dict(scope["headers"])
         status = 200
         try:
-            body = await self._answer(headers, receive, _origin(scope), connection)
+            body = await self._answer(headers, receive, _origin(scope, headers), connection)
         except Superseded:
             status = 503
             body = transport_error(status, connection.packet_id, "another connection gets the answer")
@@ -322,6 +321,6 @@ def _refuse(packet_id: int, error: GameError, messages: int = 1) -> bytes:
     return bundle(packet_id, [refusal(error)] * messages, key=_KEY)
 
 
-def _origin(scope: Scope) -> Origin:
+def _origin(scope: Scope, headers: dict[bytes, bytes]) -> Origin:
     client = scope.get("client")
-    return Origin(FACE, client[0] if client else "")
+    return Origin(FACE, client[0] if client else "", reached=url_of_server(scope, headers))

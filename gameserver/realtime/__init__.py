@@ -2,20 +2,26 @@
 
 from gameserver.realtime.bus import Bus, MemoryBus
 from gameserver.realtime.channels import Channels, Listener, player_channel
+from gameserver.realtime.connections import Connections
+from gameserver.realtime.endpoints import BadEndpoints, Endpoint, Endpoints
 from gameserver.realtime.frames import FRAME_BYTES_MAX, Frame, FrameTooLarge, encode_frame
-from gameserver.realtime.lifespans import channels
+from gameserver.realtime.lifespans import LIFESPANS
 from gameserver.realtime.redis_bus import RedisBus
 
 __all__ = [
     "FRAME_BYTES_MAX",
+    "LIFESPANS",
+    "BadEndpoints",
     "Bus",
     "Channels",
+    "Connections",
+    "Endpoint",
+    "Endpoints",
     "Frame",
     "FrameTooLarge",
     "Listener",
     "MemoryBus",
     "RedisBus",
-    "channels",
     "encode_frame",
     "player_channel",
 ]

@@ -1,6 +1,6 @@
 """Declare an operation, build its context, run a packet."""
 
-from gameserver.rpc.caller import SERVER_PROFILE_ID, Caller, Origin
+from gameserver.rpc.caller import Caller, Origin
 from gameserver.rpc.context import Context, Core
 from gameserver.rpc.face import Face, Mounted
 from gameserver.rpc.hooks import PACKET_MARKED, PLAYER_DELETE, PLAYER_MERGE, PLAYER_RESET, PLAYER_STATE
@@ -17,7 +17,6 @@ __all__ = [
     "PLAYER_MERGE",
     "PLAYER_RESET",
     "PLAYER_STATE",
-    "SERVER_PROFILE_ID",
     "Access",
     "Caller",
     "Context",

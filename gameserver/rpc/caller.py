@@ -3,10 +3,6 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from gameserver.wire.errors import GameError, NoSession, SessionExpired, SessionReplaced
-
-SERVER_PROFILE_ID = "s"  # stands in a server's session where a player's has the player
-
 
 class Caller(Enum):
     """On whose authority a packet runs."""
@@ -28,20 +24,11 @@ class Caller(Enum):
 class Origin:
     """Where a packet came from: facts for policies, logs and the session record.
 
-    `name` is that of the server that calls, or the path of the script.
+    `name` is that of the server that calls, or the path of the script. `reached` is the URL of the server
+    as this client called it, where the face knows it: to be told to nobody but that client.
     """
 
     face: str
     address: str
     name: str = ""
-
-
-def session_error(reason: str) -> GameError:
-    """The refusal that says why a session is gone; clients log themselves out on exactly these."""
-    match reason:
-        case "expired":
-            return SessionExpired("the session has expired")
-        case "replaced" | "revoked" | "disabled":
-            return SessionReplaced("the session was ended by another login or by the operator")
-        case _:
-            return NoSession("there is no such session")
+    reached: str = ""

@@ -21,7 +21,7 @@ from gameserver.players.mail import Mailer
 from gameserver.players.passwords import Passwords
 from gameserver.players.termination import Actor, SessionTermination
 from gameserver.realtime import Channels, encode_frame
-from gameserver.rpc.caller import Caller, Origin, session_error
+from gameserver.rpc.caller import Caller, Origin
 from gameserver.rpc.effects import Effect, Effects, Ending, Opening, Switch
 from gameserver.rpc.last import Last
 from gameserver.sessions import (
@@ -35,6 +35,7 @@ from gameserver.sessions import (
     Session,
     SessionStore,
     new_session_id,
+    session_error,
 )
 from gameserver.storage import Database, Payer, Transaction
 from gameserver.wire import json

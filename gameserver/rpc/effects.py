@@ -10,8 +10,18 @@ import structlog
 from gameserver.apps import App, LiveApps
 from gameserver.players.audit import Audit, Kind
 from gameserver.players.termination import Actor, SessionTermination
-from gameserver.rpc.caller import Origin, session_error
-from gameserver.sessions import Ended, LoginLimit, NewSession, One, Opened, Selector, Session, SessionStore
+from gameserver.rpc.caller import Origin
+from gameserver.sessions import (
+    Ended,
+    LoginLimit,
+    NewSession,
+    One,
+    Opened,
+    Selector,
+    Session,
+    SessionStore,
+    session_error,
+)
 from gameserver.wire.errors import GameError
 
 log = structlog.get_logger(__name__)

@@ -49,7 +49,7 @@ FLOORS = Floors(
         accounts.lifespan,
         leaderboards.lifespan,
         list_counts.lifespan,
-        realtime.channels,
+        *realtime.LIFESPANS,
     ),
     subscriptions=((termination.SESSIONS_END, refresh_tokens.LISTENER),),
     jobs=(

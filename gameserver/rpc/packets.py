@@ -7,7 +7,7 @@ answer, whichever process it reaches and whatever crashed in between.
 import contextlib
 
 from gameserver.apps import App, LiveApps
-from gameserver.rpc.caller import SERVER_PROFILE_ID, Caller, Origin, session_error
+from gameserver.rpc.caller import Caller, Origin
 from gameserver.rpc.context import Context
 from gameserver.rpc.recording import PacketRecord, Repeated
 from gameserver.rpc.runner import PacketFailed, Plan, Runner, why
@@ -15,6 +15,7 @@ from gameserver.rpc.runs import Runs, Superseded, Waiter, time_limit
 from gameserver.rpc.service import Access
 from gameserver.rpc.steps import Steps, is_stepwise, run_messages
 from gameserver.sessions import (
+    SERVER_PROFILE_ID,
     SWITCHED_SECONDS,
     Admitted,
     Ended,
@@ -25,6 +26,7 @@ from gameserver.sessions import (
     Reused,
     Running,
     Session,
+    session_error,
 )
 from gameserver.storage import Aborted, CommitUnknown
 from gameserver.wire import errors

@@ -9,6 +9,7 @@ from gameserver.sessions.ids import digest_of, new_session_id
 from gameserver.sessions.interface import (
     END_REASONS,
     PACKETS_PER_MINUTE_MAX,
+    SERVER_PROFILE_ID,
     SESSIONS_PER_PLAYER_MAX,
     SWITCHED_SECONDS,
     Admission,
@@ -36,12 +37,14 @@ from gameserver.sessions.interface import (
     Watch,
 )
 from gameserver.sessions.memory import MemorySessions
+from gameserver.sessions.reasons import session_error
 from gameserver.sessions.store import Sessions
 from gameserver.wire.clock import Clock
 
 __all__ = [
     "END_REASONS",
     "PACKETS_PER_MINUTE_MAX",
+    "SERVER_PROFILE_ID",
     "SESSIONS_PER_PLAYER_MAX",
     "SWITCHED_SECONDS",
     "Admission",
@@ -73,6 +76,7 @@ __all__ = [
     "connect",
     "digest_of",
     "new_session_id",
+    "session_error",
     "session_store",
 ]
 

@@ -14,6 +14,7 @@ LEASE_SECONDS = 15  # how long a process may be silent about a packet it runs
 TOMBSTONE_SECONDS = 900  # how long an ended or expired session is told from one that never was
 LOCK_MEMORY_SECONDS = 86_400  # how long after a lock the next one is longer
 SWITCHED_SECONDS = 90 * 86_400  # how long after its switch a session is found by whom it acts for
+SERVER_PROFILE_ID = "s"  # stands in a server's session where a player's has the player
 FENCE_SECONDS = 600  # longer than any login takes between what it saw of the player and its session
 
 Reason = Literal["expired", "logged_out", "replaced", "revoked", "disabled", "unknown"]

@@ -16,7 +16,8 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gameserver import http_server, logs
-from gameserver.http_server import Incidents, Places, web_server
+from gameserver.connection_places import Incidents, Places
+from gameserver.http_server import web_server
 from gameserver.wire.http import BODY_BYTES_MAX
 from tests.conftest import APP_ID, APP_TOML, SECRET, Game
 from tests.processes import Process, serve
@@ -437,7 +438,7 @@ async def test_a_request_that_does_not_arrive_is_given_up(
     monkeypatch.setattr(http_server, "KEEP_ALIVE_SECONDS", 0.01 if not sent else 1000)
     ready = asyncio.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        web = http_server.web_server(game.server_app, http_server.Places(100, 100), ready=ready.set)
+        web = http_server.web_server(game.server_app, Places(100, 100), ready=ready.set)
         served = asyncio.create_task(web.serve([listener]))
         await ready.wait()
         reader, writer = await asyncio.open_connection(*listener.getsockname())

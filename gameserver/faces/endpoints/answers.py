@@ -30,9 +30,8 @@ from gameserver.players.cookies import CookieSettings
 from gameserver.players.lockout import LockedOut
 from gameserver.players.refresh_tokens import TokenAnswer
 from gameserver.players.termination import Actor
-from gameserver.rpc import SERVER_PROFILE_ID, Caller, Core, Origin, PacketFailed, Packets, Runner, Tx
-from gameserver.rpc.caller import session_error
-from gameserver.sessions import One, Session, SessionsUnavailable
+from gameserver.rpc import Caller, Core, Origin, PacketFailed, Packets, Runner, Tx
+from gameserver.sessions import SERVER_PROFILE_ID, One, Session, SessionsUnavailable, session_error
 from gameserver.storage import StorageError
 from gameserver.wire import errors, json
 from gameserver.wire.errors import GameError

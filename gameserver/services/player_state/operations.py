@@ -13,7 +13,7 @@ from gameserver.players.links import NoEmailIdentity
 from gameserver.players.profiles import TEXT_MAX, Status, check_line
 from gameserver.players.states import PlayerState
 from gameserver.players.tokens import Kind
-from gameserver.rpc import PLAYER_RESET, SERVER_PROFILE_ID, Access, Context, Last, Service, Tx
+from gameserver.rpc import PLAYER_RESET, Access, Context, Last, Service, Tx
 from gameserver.services.player_state.rules import (
     ATTRIBUTES_MAX,
     STATUS_SECONDS_MAX,
@@ -38,7 +38,7 @@ from gameserver.services.player_state.storage import (
     read_statuses,
     store,
 )
-from gameserver.sessions import AllBut, AllOf, One, Selector, Session
+from gameserver.sessions import SERVER_PROFILE_ID, AllBut, AllOf, One, Selector, Session
 from gameserver.wire.errors import MissingParameter, NoSession, PacketTooLarge
 from gameserver.wire.shapes import FreeObject, Nothing, Reply, Request
 

@@ -20,6 +20,7 @@ from gameserver_client.services.player_state import PlayerStateService
 from gameserver_client.services.player_statistics import PlayerStatisticsService
 from gameserver_client.services.player_statistics_event import PlayerStatisticsEventService
 from gameserver_client.services.push_notification import PushNotificationService
+from gameserver_client.services.rtt_registration import RttRegistrationService
 from gameserver_client.services.script import ScriptService
 from gameserver_client.services.time import TimeService
 from gameserver_client.services.tournament import TournamentService
@@ -95,6 +96,10 @@ class Services(Invoker[R], Generic[R]):
     @cached_property
     def push_notification(self) -> PushNotificationService[R]:
         return PushNotificationService(self._invoke)
+
+    @cached_property
+    def rtt_registration(self) -> RttRegistrationService[R]:
+        return RttRegistrationService(self._invoke)
 
     @cached_property
     def script(self) -> ScriptService[R]:

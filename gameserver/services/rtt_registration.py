@@ -1,0 +1,113 @@
+"""rttRegistration: how clients get a real-time connection, and whether they have one."""
+
+from msgspec import field
+
+from gameserver.apps import Settings
+from gameserver.realtime import Channels, Connections, Endpoints, player_channel
+from gameserver.rpc import Access, Context, Service, Tx
+from gameserver.sessions import Session
+from gameserver.wire.errors import GameError, NoSession
+from gameserver.wire.shapes import Reply, Request
+
+SAMPLE = """\
+# Real-time connections: chat, presence, messages and events that arrive by themselves.
+[rttRegistration]
+#enabled = true
+"""
+
+
+class RealtimeSettings(Settings, kw_only=True):
+    """Real-time connections."""
+
+    enabled: bool = True
+
+
+service = Service("rttRegistration", section=RealtimeSettings, sample=SAMPLE)
+
+# Errors
+
+
+class RealtimeDisabled(GameError):
+    """The app has no real-time connections."""
+
+    reason_code = 40601
+
+
+# Operations
+
+
+class NoData(Request): ...
+
+
+class EndpointReply(Reply):
+    protocol: str
+    host: str
+    port: int
+    ssl: bool
+
+
+class Auth(Reply):
+    app_id: str = field(name="X-APPID")
+    secret: str = field(name="X-RTT-SECRET")
+
+
+class Connection(Reply):
+    endpoints: list[EndpointReply]
+    auth: Auth
+
+
+@service.operation("REQUEST_CLIENT_CONNECTION", tx=Tx.NONE, errors=(RealtimeDisabled,))
+async def request_client_connection(ctx: Context, request: NoData) -> Connection:
+    """Ask for a real-time connection of the caller's session.
+
+    The answer names the endpoints in the order in which to try them, and a secret. It opens one
+    connection, within a minute, and belongs to the session.
+    """
+    return await offer(ctx)
+
+
+@service.operation("REQUEST_SYSTEM_CONNECTION", tx=Tx.NONE, access=Access.SERVER, errors=(RealtimeDisabled,))
+async def request_system_connection(ctx: Context, request: NoData) -> Connection:
+    """Ask for a real-time connection of a server's session, which has to be authenticated."""
+    return await offer(ctx)
+
+
+class Status(Reply):
+    connection_status: str
+
+
+@service.operation("GET_CONNECTION_STATUS", tx=Tx.NONE, errors=(RealtimeDisabled,))
+async def get_connection_status(ctx: Context, request: NoData) -> Status:
+    """Tell whether the player has a real-time connection, on whichever device."""
+    check_enabled(ctx)
+    channel = player_channel(ctx.app.id, ctx.player_id)
+    connected = await ctx.core.get(Channels).is_listening(channel)
+    return Status(connection_status="CONNECTED" if connected else "DISCONNECTED")
+
+
+# Rules
+
+
+def check_enabled(ctx: Context) -> None:
+    """Raise `RealtimeDisabled` where the app has no real-time connections."""
+    if not ctx.section(RealtimeSettings).enabled:
+        raise RealtimeDisabled(f"app {ctx.app.id} has no real-time connections")
+
+
+async def offer(ctx: Context) -> Connection:
+    """Let the caller's session open a connection."""
+    check_enabled(ctx)
+    session = session_of(ctx)
+    secret = await ctx.core.get(Connections).tickets.issue(session.digest)
+    endpoints = ctx.core.get(Endpoints).told(ctx.origin.reached)
+    return Connection(
+        endpoints=[EndpointReply(**endpoint._asdict()) for endpoint in endpoints],
+        auth=Auth(app_id=ctx.app.id, secret=secret),
+    )
+
+
+def session_of(ctx: Context) -> Session:
+    """Return the session that is to have the connection. Raises `NoSession`: nobody else can have one."""
+    if ctx.session is None:
+        raise ctx.session_error or NoSession("only a session can have a connection: log in first")
+    return ctx.session

@@ -1,0 +1,1 @@
+"""Real-time connections over real sockets."""

@@ -1,0 +1,89 @@
+"""Real-time connections of the studio's own servers."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gameserver.realtime import Channels, encode_frame
+from gameserver.realtime.connections import CONNECTIONS_PER_PLAYER_MAX
+from gameserver.sessions import One
+from tests import conftest
+from tests.conftest import APP_ID, APP_TOML, Client, Game
+from tests.faces.test_s2s import packet, post
+from tests.realtime.sockets import Socket, connect_frame, connected, listening, open_socket
+
+SECRET = "a-room-secret-0123456789"
+
+
+@pytest.fixture
+def apps_folder(apps_folder: Path) -> Path:
+    (apps_folder / "test" / "app.toml").write_text(APP_TOML + f'[servers.room]\nsecret = "{SECRET}"\n')
+    return apps_folder
+
+
+@pytest.fixture
+async def address(game: Game) -> AsyncIterator[str]:
+    async with listening(game) as address:
+        yield address
+
+
+class Server(Client):
+    """A server with a session. Its profile is called `s`."""
+
+    profile_id = "s"
+    packets = 0
+
+    async def log_in_as_server(self) -> None:
+        credentials = {"appId": APP_ID, "serverName": "room", "serverSecret": SECRET}
+        answer = await post(self.game, packet(None, 0, ("authenticationV2", "AUTHENTICATE", credentials)))
+        self.session_id = answer["messageResponses"][0]["data"]["sessionId"]
+        self.packets = 0
+
+    async def request(self) -> str:
+        self.packets += 1
+        asked = ("rttRegistration", "REQUEST_SYSTEM_CONNECTION", None)
+        [entry] = (await post(self.game, packet(self.session_id, self.packets, asked)))["messageResponses"]
+        assert entry["status"] == 200, entry
+        if conftest.EXAMPLES is not None:
+            conftest.EXAMPLES.note(*asked, entry["data"])
+        secret: str = entry["data"]["auth"]["X-RTT-SECRET"]
+        return secret
+
+    async def open(self, address: str) -> Socket:
+        secret = await self.request()
+        opened = await open_socket(address, secret)
+        await opened.say(connect_frame(self, secret))
+        return opened
+
+
+async def server(game: Game) -> Server:
+    made = Server(game)
+    made.profile_id = "s"
+    await made.log_in_as_server()
+    return made
+
+
+async def test_a_server_connects_and_listens_to_channels(game: Game, address: str) -> None:
+    room, player = await server(game), await game.player()
+    opened, others = await room.open(address), await connected(address, player)
+    answer = (await opened.hear())["data"]
+    assert answer["cxId"].startswith(f"{APP_ID}:s:")
+    assert answer["heartbeatSeconds"] == 30
+    session = await game.core.sessions.peek(room.session_id)
+    channels = game.core.get(Channels)
+    assert await channels.join(session, f"{APP_ID}:sy:news") == 1  # type: ignore[arg-type]  # it is there
+    channels.publish(f"{APP_ID}:sy:news", encode_frame("chat", "INCOMING", {"n": 1}))
+    assert (await opened.hear())["data"] == {"n": 1}
+    assert others.inner.state.name == "OPEN"
+    await game.core.sessions.end(One(session_id=room.session_id), "revoked")
+    assert (await opened.end())["reasonCode"] == 40356
+
+
+async def test_each_server_has_connections_of_its_own(game: Game, address: str) -> None:
+    """All of an app share a profile; one that takes all it may have leaves the others theirs."""
+    greedy, other = await server(game), await server(game)
+    for _ in range(CONNECTIONS_PER_PLAYER_MAX):
+        assert (await (await greedy.open(address)).hear())["operation"] == "CONNECT"
+    assert (await (await greedy.open(address)).end())["reasonCode"] == 49120
+    assert (await (await other.open(address)).hear())["operation"] == "CONNECT"
