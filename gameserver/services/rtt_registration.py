@@ -1,6 +1,8 @@
 """rttRegistration: how clients get a real-time connection, and whether they have one."""
 
-from msgspec import field
+from typing import Annotated
+
+from msgspec import Meta, field
 
 from gameserver.apps import Settings
 from gameserver.realtime import Channels, Connections, Endpoints, player_channel
@@ -19,7 +21,7 @@ SAMPLE = """\
 class RealtimeSettings(Settings, kw_only=True):
     """Real-time connections."""
 
-    enabled: bool = True
+    enabled: Annotated[bool, Meta(description="Whether players and servers may have connections.")] = True
 
 
 service = Service("rttRegistration", section=RealtimeSettings, sample=SAMPLE)
@@ -40,20 +42,30 @@ class NoData(Request): ...
 
 
 class EndpointReply(Reply):
-    protocol: str
-    host: str
-    port: int
-    ssl: bool
+    """One way to connect."""
+
+    protocol: Annotated[str, Meta(description="`ws` or `tcp`.")]
+    host: Annotated[str, Meta(description="A name or an address.")]
+    port: Annotated[int, Meta(description="The port at that host.")]
+    ssl: Annotated[bool, Meta(description="Whether TLS is spoken there.")]
 
 
 class Auth(Reply):
-    app_id: str = field(name="X-APPID")
-    secret: str = field(name="X-RTT-SECRET")
+    """What the first message, or the URL, brings."""
+
+    app_id: Annotated[str, Meta(description="The app.")] = field(name="X-APPID")
+    secret: Annotated[str, Meta(description="Opens one connection, within a minute.")] = field(
+        name="X-RTT-SECRET"
+    )
 
 
 class Connection(Reply):
-    endpoints: list[EndpointReply]
-    auth: Auth
+    """Where to connect, and with what."""
+
+    endpoints: Annotated[
+        list[EndpointReply], Meta(description="Ways to connect, in the order in which to try them.")
+    ]
+    auth: Annotated[Auth, Meta(description="What to bring.")]
 
 
 @service.operation("REQUEST_CLIENT_CONNECTION", tx=Tx.NONE, errors=(RealtimeDisabled,))
@@ -73,7 +85,9 @@ async def request_system_connection(ctx: Context, request: NoData) -> Connection
 
 
 class Status(Reply):
-    connection_status: str
+    """Whether there is a connection."""
+
+    connection_status: Annotated[str, Meta(description="`CONNECTED` or `DISCONNECTED`.")]
 
 
 @service.operation("GET_CONNECTION_STATUS", tx=Tx.NONE, errors=(RealtimeDisabled,))

@@ -25,7 +25,6 @@ PARAMETERS_LATER = {
     "playerStatisticsEvent",
     "profanity",
     "pushNotification",
-    "rttRegistration",
     "s2s",
     "script",
     "user",

@@ -15,19 +15,32 @@ Auth = TypedDict("Auth", {"X-APPID": "str", "X-RTT-SECRET": "str"})
 
 
 class Connection(TypedDict):
+    """Where to connect, and with what."""
+
     endpoints: list[EndpointReply]
+    """Ways to connect, in the order in which to try them."""
     auth: Auth
+    """What to bring."""
 
 
 class EndpointReply(TypedDict):
+    """One way to connect."""
+
     protocol: str
+    """`ws` or `tcp`."""
     host: str
+    """A name or an address."""
     port: int
+    """The port at that host."""
     ssl: bool
+    """Whether TLS is spoken there."""
 
 
 class Status(TypedDict):
+    """Whether there is a connection."""
+
     connectionStatus: str
+    """`CONNECTED` or `DISCONNECTED`."""
 
 
 class RttRegistrationService(Service[R]):
