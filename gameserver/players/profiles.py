@@ -2,9 +2,10 @@
 
 import re
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -230,10 +231,10 @@ def check_line(where: str, text: str, most: int) -> str:
 class Status(Reply):
     """A timed status of a player, from `active_start` until `active_until` (ms since 1970)."""
 
-    active_start: int
-    status_name: str
-    details: dict[str, Any]
-    active_until: int
+    active_start: Annotated[int, Meta(description="From when it holds: ms since 1970-01-01 UTC.")]
+    status_name: Annotated[str, Meta(description="The name of the status.")]
+    details: Annotated[dict[str, Any], Meta(description="An object of the game's own.")]
+    active_until: Annotated[int, Meta(description="Until when it holds: ms since 1970-01-01 UTC.")]
 
 
 _read_statuses = msgspec.json.Decoder(dict[str, Status]).decode

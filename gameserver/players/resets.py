@@ -81,15 +81,35 @@ Minutes = Annotated[int, Meta(ge=1, le=LIFE_MINUTES_MAX)]
 class ServiceParams(msgspec.Struct, rename="camel"):
     """How the mail is to look. Fields that only some mail service knows are ignored."""
 
-    from_address: str | None = None
-    from_name: str | None = None
-    reply_to: str | None = None
-    reply_to_address: str | None = None
-    reply_to_name: str | None = None
-    subject: str | None = None
-    template_id: str | None = None
-    dynamic_data: dict[str, Any] | None = None
-    substitutions: dict[str, Any] | None = None
+    from_address: Annotated[
+        str | None, Meta(description="The address that the mail comes from; when a server asks.")
+    ] = None
+    from_name: Annotated[
+        str | None, Meta(description="The name that the mail comes from; when a server asks.")
+    ] = None
+    reply_to: Annotated[str | None, Meta(description="Another name of `replyToAddress`.")] = None
+    reply_to_address: Annotated[
+        str | None, Meta(description="The address that answers go to; when a server asks.")
+    ] = None
+    reply_to_name: Annotated[
+        str | None, Meta(description="The name that answers go to; when a server asks.")
+    ] = None
+    subject: Annotated[str | None, Meta(description="The subject of the mail; when a server asks.")] = None
+    template_id: Annotated[str | None, Meta(description="A mail template that the app declares.")] = None
+    dynamic_data: Annotated[dict[str, Any] | None, Meta(description="Values for the template, by name.")] = (
+        None
+    )
+    substitutions: Annotated[dict[str, Any] | None, Meta(description="Another name of `dynamicData`.")] = None
+
+
+MailParams = Annotated[
+    ServiceParams | None,
+    Meta(description="How the mail looks. Null or nothing: as the app's template for resets of passwords."),
+]
+LinkMinutes = Annotated[
+    Minutes | None,
+    Meta(description="How long the link works, in minutes. Null or nothing: as the app says."),
+]
 
 
 @dataclass(frozen=True, slots=True)

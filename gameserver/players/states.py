@@ -13,9 +13,28 @@ from sqlalchemy.sql.elements import Label
 from gameserver.apps import App, LiveApps
 from gameserver.documents.documents import data_out
 from gameserver.players import pairs, profiles
+from gameserver.players.fields import (
+    Balances,
+    CountryCode,
+    CurrenciesAfterRewards,
+    ExperienceLevel,
+    ExperiencePoints,
+    FriendData,
+    LanguageCode,
+    PaidRewards,
+    ParentBalances,
+    PeerBalances,
+    PictureUrl,
+    PlayerName,
+    RewardDetails,
+    StatisticValues,
+    TimeZoneOffset,
+    XpCapped,
+)
 from gameserver.players.identities import OF_PLAYER, THIS_IDENTITY, identities
 from gameserver.players.profiles import Status
 from gameserver.storage import Row, Transaction
+from gameserver.wire.fields import ProfileId, ServerTime
 from gameserver.wire.shapes import FreeValue, Reply
 
 CREATE_PLAYER = profiles.CREATE.values(login_count=1, contact_email=bindparam("contact_email")).returning(
@@ -33,73 +52,77 @@ LOG_IN_WITH_PASSWORD = LOG_IN.where(exists().where(*OF_PLAYER, identities.c.dige
 # What clients read at login and with READ
 
 
-class Balance(Reply):
-    """What a player has of a currency, and what it was added up from since the last reset."""
-
-    purchased: Annotated[int, Meta(description="Bought since the last reset.")] = 0
-    balance: Annotated[int, Meta(description="What the player has.")] = 0
-    consumed: Annotated[int, Meta(description="Spent since the last reset.")] = 0
-    awarded: Annotated[int, Meta(description="Awarded since the last reset.")] = 0
-    revoked: Annotated[int, Meta(description="Taken back since the last reset.")] = 0
-
-
 class LoginRewards(msgspec.Struct, rename="camel", frozen=True):
     """What the login itself has brought the player."""
 
-    rewards: dict[str, Any] = field(default_factory=dict)
-    reward_details: dict[str, Any] = field(default_factory=dict)
-    currency: dict[str, Balance] = field(default_factory=dict)
+    rewards: PaidRewards = field(default_factory=dict)
+    reward_details: RewardDetails = field(default_factory=dict)
+    currency: CurrenciesAfterRewards = field(default_factory=dict)
 
 
 class PlayerEvent(Reply):
     """An event that waits for a player. `from_player_id` is empty where the system has sent it."""
 
-    ev_id: str
-    event_type: str
-    from_player_id: str
-    to_player_id: str
-    created_at: int
-    event_data: FreeValue
+    ev_id: Annotated[str, Meta(description="The id of the event.")]
+    event_type: Annotated[str, Meta(description="The kind of event, in words of the game's own.")]
+    from_player_id: Annotated[str, Meta(description="Who sent it; empty: the system.")]
+    to_player_id: Annotated[str, Meta(description="For whom it is.")]
+    created_at: Annotated[int, Meta(description="When it was sent: ms since 1970-01-01 UTC.")]
+    event_data: Annotated[FreeValue, Meta(description="The object that was sent with it.")]
 
 
 class PlayerState(Reply, kw_only=True):
     """A player's whole state. Times are ms since 1970."""
 
     # As long as no service has something to say about it:
-    parent_profile_id: str | None = None
-    experience_points: int = 0
-    experience_level: int = 0
-    xp_capped: bool = False
-    currency: dict[str, Balance] = field(default_factory=dict)
-    statistics: dict[str, float] = field(default_factory=dict)
-    amount_spent: int = 0
-    refund_count: int = 0
-    vc_purchased: int = 0
-    vc_claimed: int = 0
-    peer_profile_ids: dict[str, str] = field(default_factory=dict)
-    parent_currency: dict[str, dict[str, Balance]] = field(default_factory=dict)
-    peer_currency: dict[str, dict[str, Balance]] = field(default_factory=dict)
-    incoming_events: list[PlayerEvent] = field(default_factory=list, name="incoming_events")
-    sent_events: list[PlayerEvent] = field(default_factory=list, name="sent_events")
-    rewards: LoginRewards = LoginRewards()
+    parent_profile_id: Annotated[
+        str | None, Meta(description="The id of the player's profile in the parent app, or null.")
+    ] = None
+    experience_points: ExperiencePoints = 0
+    experience_level: ExperienceLevel = 0
+    xp_capped: XpCapped = False
+    currency: Balances = field(default_factory=dict)
+    statistics: StatisticValues = field(default_factory=dict)
+    amount_spent: Annotated[int, Meta(description="Always 0: this server sells nothing.")] = 0
+    refund_count: Annotated[int, Meta(description="Always 0: this server sells nothing.")] = 0
+    vc_purchased: Annotated[int, Meta(description="Always 0: this server sells nothing.")] = 0
+    vc_claimed: Annotated[int, Meta(description="Always 0: this server sells nothing.")] = 0
+    peer_profile_ids: Annotated[
+        dict[str, str], Meta(description="The ids of the player's profiles in peer apps, by peer.")
+    ] = field(default_factory=dict)
+    parent_currency: ParentBalances = field(default_factory=dict)
+    peer_currency: PeerBalances = field(default_factory=dict)
+    incoming_events: Annotated[list[PlayerEvent], Meta(description="Events that wait for the player.")] = (
+        field(default_factory=list, name="incoming_events")
+    )
+    sent_events: Annotated[list[PlayerEvent], Meta(description="Always empty.")] = field(
+        default_factory=list, name="sent_events"
+    )
+    rewards: Annotated[LoginRewards, Meta(description="What the login itself has brought the player.")] = (
+        LoginRewards()
+    )
     # What the row of the player holds:
-    id: str
-    profile_id: str
-    player_name: str
-    picture_url: str | None
-    email_address: str | None
-    language_code: str | None
-    country_code: str | None
-    time_zone_offset: float
-    created_at: int
-    last_login: int
+    id: Annotated[str, Meta(description="The same as `profileId`.")]
+    profile_id: ProfileId
+    player_name: PlayerName
+    picture_url: PictureUrl
+    email_address: Annotated[
+        str | None, Meta(description="The contact address, or null; nobody logs in with it.")
+    ]
+    language_code: LanguageCode
+    country_code: CountryCode
+    time_zone_offset: TimeZoneOffset
+    created_at: Annotated[int, Meta(description="When the player was made: ms since 1970-01-01 UTC.")]
+    last_login: Annotated[int, Meta(description="When the player last logged in: ms since 1970-01-01 UTC.")]
     previous_login: Annotated[int | None, Meta(description="Null until the second login.")]
-    login_count: int
-    is_tester: bool
-    ab_testing_id: int
-    summary_friend_data: FreeValue
-    statuses: dict[str, Status]
-    server_time: int = field(name="server_time")
+    login_count: Annotated[int, Meta(description="How often the player has logged in.")]
+    is_tester: Annotated[bool, Meta(description="Whether servers have marked the player as a tester.")]
+    ab_testing_id: Annotated[
+        int, Meta(description="A number from 1 to 100 that stays with the player, to try things with some.")
+    ]
+    summary_friend_data: FriendData
+    statuses: Annotated[dict[str, Status], Meta(description="Timed statuses that hold, by name.")]
+    server_time: ServerTime = field(name="server_time")
 
 
 AnyState = TypeVar("AnyState", bound=PlayerState)

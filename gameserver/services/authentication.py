@@ -21,7 +21,14 @@ from gameserver.players.accounts import (
     identity_key,
     nonce_of,
 )
-from gameserver.players.resets import RESET_ERRORS, Minutes, ResetRequest, ServiceParams
+from gameserver.players.fields import (
+    AuthenticationToken,
+    AuthenticationType,
+    ExternalAuthName,
+    ExternalIdField,
+    ExtraJson,
+)
+from gameserver.players.resets import RESET_ERRORS, LinkMinutes, MailParams, ResetRequest
 from gameserver.players.states import PlayerState
 from gameserver.players.tokens import Kind
 from gameserver.rpc import Access, Context, Service, Tx
@@ -68,22 +75,47 @@ Hours = Annotated[float, Meta(ge=-24, le=24)]
 
 
 class Authenticate(Request):
-    authentication_type: str
-    external_id: str | None = None
-    authentication_token: str | None = None
-    force_create: bool | None = False
-    profile_id: str | None = None
-    anonymous_id: Annotated[str, Meta(max_length=accounts.EXTERNAL_ID_MAX)] | None = None
-    release_platform: Fact | None = None
-    game_version: Fact | None = None
-    client_lib: Fact | None = None
-    client_lib_version: Fact | None = None
-    time_zone_offset: Hours | None = None
-    language_code: Code | None = None
-    country_code: Code | None = None
-    compress_responses: bool | None = False
-    external_auth_name: str | None = None
-    extra_json: FreeValue = None
+    authentication_type: AuthenticationType
+    external_id: ExternalIdField | None = None
+    authentication_token: AuthenticationToken = None
+    force_create: Annotated[
+        bool | None, Meta(description="true makes a new player if nobody has this identity.")
+    ] = False
+    profile_id: Annotated[
+        str | None, Meta(description="The player that the client expects; empty for a new one.")
+    ] = None
+    anonymous_id: Annotated[
+        Annotated[str, Meta(max_length=accounts.EXTERNAL_ID_MAX)] | None,
+        Meta(
+            description="The random id of the device, which may come back with it; see protocol/sessions.md."
+        ),
+    ] = None
+    release_platform: Annotated[Fact | None, Meta(description="The platform, as in protocol/values.md.")] = (
+        None
+    )
+    game_version: Annotated[Fact | None, Meta(description="The version of the game, such as 1.4.0.")] = None
+    client_lib: Annotated[
+        Fact | None, Meta(description="The library that the client uses; only remembered.")
+    ] = None
+    client_lib_version: Annotated[Fact | None, Meta(description="Its version; only remembered.")] = None
+    time_zone_offset: Annotated[Hours | None, Meta(description="Hours east of UTC, such as -5 or 5.5.")] = (
+        None
+    )
+    language_code: Annotated[
+        Code | None, Meta(description="The player's language, such as en or zh-Hant.")
+    ] = None
+    country_code: Annotated[
+        Code | None, Meta(description="The player's country: two letters, or _LA_ for Latin America.")
+    ] = None
+    compress_responses: Annotated[
+        bool | None,
+        Meta(
+            description="true lets the server pack large answers with gzip, where "
+            "`Accept-Encoding` allows it."
+        ),
+    ] = False
+    external_auth_name: ExternalAuthName = None
+    extra_json: ExtraJson = None
 
     def login(self) -> Login:
         """What the login rules need of it."""
@@ -180,12 +212,19 @@ def of_player(ctx: Context, _: Authenticate) -> list[str]:
 class LoginReply(PlayerState, kw_only=True):
     """The player's whole state, and what a client needs to know of its session."""
 
-    handoff_json: FreeValue = UNSET  # for who logged in with a hand-off
-    session_id: str
+    handoff_json: Annotated[
+        FreeValue,
+        Meta(
+            description="The object that the handoff code was made with; after a login of type SettopHandoff."
+        ),
+    ] = UNSET  # for who logged in with a hand-off
+    session_id: Annotated[str, Meta(description="The session: send it with every later packet.")]
     new_user: Annotated[str, Meta(description="`true` or `false`, as text.")]  # one client casts it
     player_session_expiry: Annotated[int, Meta(description="Seconds without a packet.")]
-    max_bundle_msgs: int
-    max_kill_count: int
+    max_bundle_msgs: Annotated[int, Meta(description="Most messages to put into one packet.")]
+    max_kill_count: Annotated[
+        int, Meta(description="Stop calling an operation that was refused this often in a row.")
+    ]
     compress_if_larger: Annotated[int, Meta(description="Bytes.")]
 
 
@@ -286,7 +325,7 @@ class GetServerVersion(Request):
 
 
 class GetServerVersionReply(Reply):
-    server_version: str
+    server_version: Annotated[str, Meta(description="The version of the server.")]
 
 
 @service.operation("GET_SERVER_VERSION", tx=Tx.NONE, access=Access.OPEN)
@@ -299,10 +338,12 @@ async def get_server_version(ctx: Context, request: GetServerVersion) -> GetServ
 
 
 class ResetEmailPassword(Request):
-    email_address: str | None = None
-    external_id: str | None = None
-    service_params: ServiceParams | None = None
-    token_ttl_in_minutes: Minutes | None = None
+    email_address: Annotated[str | None, Meta(description="The address that the player logs in with.")] = None
+    external_id: Annotated[
+        str | None, Meta(description="Another name of `emailAddress`; one of them is needed.")
+    ] = None
+    service_params: MailParams = None
+    token_ttl_in_minutes: LinkMinutes = None
 
     def identity(self) -> tuple[str, str]:
         """The type and the key of the identity whose password is meant."""
@@ -316,10 +357,12 @@ class ResetEmailPassword(Request):
 
 
 class ResetUniversalIdPassword(Request):
-    universal_id: str | None = None
-    external_id: str | None = None
-    service_params: ServiceParams | None = None
-    token_ttl_in_minutes: Minutes | None = None
+    universal_id: Annotated[str | None, Meta(description="The name that the player logs in with.")] = None
+    external_id: Annotated[
+        str | None, Meta(description="Another name of `universalId`; one of them is needed.")
+    ] = None
+    service_params: MailParams = None
+    token_ttl_in_minutes: LinkMinutes = None
 
     def identity(self) -> tuple[str, str]:
         """The type and the key of the identity whose password is meant."""

@@ -75,8 +75,10 @@ Person = Annotated[str, Meta(max_length=PERSON_MAX)] | None
 
 
 class CustomEvent(Request):
-    event_name: ReportName
-    event_properties: FreeObject | None = None
+    event_name: Annotated[ReportName, Meta(description="The kind of event, in words of the game's own.")]
+    event_properties: Annotated[
+        FreeObject | None, Meta(description="An object of the game's own, up to 4 KiB or what the app says.")
+    ] = None
 
 
 @service.operation("CUSTOM_PAGE_EVENT", tx=Tx.WRITE, errors=(TooManyReports, PacketTooLarge))
@@ -100,14 +102,22 @@ async def track_event(ctx: Context, request: CustomEvent) -> None:
 class CrashReport(Request):
     """`crash_type` is a word of the game's own; people have filled in the form if `user_submitted`."""
 
-    crash_type: ReportName
-    error_msg: Annotated[str, Meta(max_length=MESSAGE_MAX)] | None = None
-    crash_json: FreeObject | None = None
-    crash_log: Annotated[str, Meta(max_length=LOG_MAX)] | None = None
-    user_name: Person = None
-    user_email: Person = None
-    user_notes: Annotated[str, Meta(max_length=NOTES_MAX)] | None = None
-    user_submitted: bool | None = None
+    crash_type: Annotated[ReportName, Meta(description="The kind of crash, in words of the game's own.")]
+    error_msg: Annotated[
+        Annotated[str, Meta(max_length=MESSAGE_MAX)] | None, Meta(description="What the error says.")
+    ] = None
+    crash_json: Annotated[FreeObject | None, Meta(description="An object of the game's own.")] = None
+    crash_log: Annotated[
+        Annotated[str, Meta(max_length=LOG_MAX)] | None, Meta(description="The log before the crash.")
+    ] = None
+    user_name: Annotated[Person, Meta(description="Who reports it, in words of their own.")] = None
+    user_email: Annotated[Person, Meta(description="Where to ask them.")] = None
+    user_notes: Annotated[
+        Annotated[str, Meta(max_length=NOTES_MAX)] | None, Meta(description="What they say of it.")
+    ] = None
+    user_submitted: Annotated[bool | None, Meta(description="true if the player has filled in the form.")] = (
+        None
+    )
 
 
 @service.operation("SEND_CRASH_REPORT", tx=Tx.WRITE, errors=(TooManyReports, PacketTooLarge))

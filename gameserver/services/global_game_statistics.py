@@ -61,7 +61,9 @@ async def read(ctx: Context, request: Nothing) -> StatisticsReply:
 
 
 class ReadSubset(Request):
-    statistics: Annotated[list[str], Meta(max_length=statistics.CHANGES_MAX)]
+    statistics: Annotated[
+        list[str], Meta(max_length=statistics.CHANGES_MAX, description="Names of statistics.")
+    ]
 
 
 @service.operation("READ_SUBSET", tx=Tx.READ, access=Access.SIGNED_IN)
@@ -73,7 +75,7 @@ async def read_subset(ctx: Context, request: ReadSubset) -> StatisticsReply:
 
 
 class ReadForCategory(Request):
-    category: str
+    category: Annotated[str, Meta(description="The category, as the app declares it.")]
 
 
 @service.operation("READ_FOR_CATEGORY", tx=Tx.READ, access=Access.SIGNED_IN)

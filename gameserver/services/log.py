@@ -1,5 +1,9 @@
 """log: lines that servers and scripts write into the log of the app, for operators to read."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from gameserver.players import app_log
 from gameserver.players.app_log import AppLog, Level
 from gameserver.rpc import Access, Context, Service, Tx
@@ -16,9 +20,11 @@ service.keeps(app_log.KEPT)
 class Line(Request):
     """`json_context` is what helps to understand the message, `context` another name for it."""
 
-    error_message: str
-    json_context: FreeObjectOrText | None = None
-    context: FreeObjectOrText | None = None
+    error_message: Annotated[str, Meta(description="The message.")]
+    json_context: Annotated[
+        FreeObjectOrText | None, Meta(description="What helps to understand it: an object, or text.")
+    ] = None
+    context: Annotated[FreeObjectOrText | None, Meta(description="Another name of `jsonContext`.")] = None
 
 
 @service.operation("LOG_ERROR", tx=Tx.WRITE, access=Access.SERVER)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta
 
 from gameserver.apps import App, LiveApps
 from gameserver.domain.progress import experience, statistics
@@ -11,16 +11,28 @@ from gameserver.domain.progress.experience import PlayerStatisticsSettings, Prog
 from gameserver.domain.progress.rewards import Rewards
 from gameserver.domain.progress.statistics import (
     VALUE_MAX,
+    ChangesField,
+    Cuts,
     InvalidStatisticName,
     Process,
     ProcessReply,
     StatisticsReply,
 )
+from gameserver.players.fields import (
+    CurrenciesAfterRewards,
+    ExperienceLevel,
+    ExperiencePoints,
+    PaidRewards,
+    RewardDetails,
+    StatisticValues,
+    XpCapped,
+)
 from gameserver.players.profiles import UnknownPlayer
-from gameserver.players.states import Balance, PlayerState, StatePart
+from gameserver.players.states import PlayerState, StatePart
 from gameserver.rpc import PLAYER_MERGE, PLAYER_RESET, PLAYER_STATE, Access, Context, Service, Tx
 from gameserver.storage import locks
 from gameserver.wire.errors import InvalidParameterValue, MissingParameter, NoSession
+from gameserver.wire.fields import AppId, ProfileId
 from gameserver.wire.shapes import Nothing, Reply, Request
 
 SAMPLE = """\
@@ -75,24 +87,23 @@ async def process(ctx: Context, request: Process) -> ProcessReply:
 class Update(Request):
     """The statistics, the points, or both."""
 
-    statistics: Annotated[
-        dict[str, Any] | None,
-        Meta(description='What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".'),
-    ] = None
-    xp_points: Annotated[int, Meta(ge=0, le=VALUE_MAX)] | None = msgspec.field(name="xp_points", default=None)
+    statistics: ChangesField | None = None
+    xp_points: Annotated[
+        Annotated[int, Meta(ge=0, le=VALUE_MAX)] | None, Meta(description="Experience points to add.")
+    ] = msgspec.field(name="xp_points", default=None)
 
 
 class UpdateReply(Reply, kw_only=True):
     """The player's whole progress, and what reaching new levels has brought: see `rewards`."""
 
-    experience_points: int
-    experience_level: int
-    xp_capped: bool
-    statistics: dict[str, float]
-    statistics_exceptions: dict[str, str] | UnsetType = UNSET
-    rewards: dict[str, Any]
-    reward_details: dict[str, Any]
-    currency: dict[str, Balance]
+    experience_points: ExperiencePoints
+    experience_level: ExperienceLevel
+    xp_capped: XpCapped
+    statistics: StatisticValues
+    statistics_exceptions: Cuts = UNSET
+    rewards: PaidRewards
+    reward_details: RewardDetails
+    currency: CurrenciesAfterRewards
 
 
 @service.operation(
@@ -135,7 +146,9 @@ async def read(ctx: Context, request: Nothing) -> StatisticsReply:
 
 
 class ReadSubset(Request):
-    statistics: Annotated[list[str], Meta(max_length=statistics.CHANGES_MAX)]
+    statistics: Annotated[
+        list[str], Meta(max_length=statistics.CHANGES_MAX, description="Names of statistics.")
+    ]
 
 
 @service.operation("READ_SUBSET", tx=Tx.READ)
@@ -146,7 +159,7 @@ async def read_subset(ctx: Context, request: ReadSubset) -> StatisticsReply:
 
 
 class ReadForCategory(Request):
-    category: str
+    category: Annotated[str, Meta(description="The category, as the app declares it.")]
 
 
 @service.operation("READ_FOR_CATEGORY", tx=Tx.READ)
@@ -159,13 +172,17 @@ async def read_for_category(ctx: Context, request: ReadForCategory) -> Statistic
 class ResetReply(Reply):
     """The player's whole progress after the reset."""
 
-    statistics: dict[str, float]
-    experience_points: int
-    experience_level: int
-    xp_capped: bool
-    milestones: dict[str, str] = msgspec.field(default_factory=dict)
-    quests: dict[str, str] = msgspec.field(default_factory=dict)
-    player_achievements: list[str] = msgspec.field(default_factory=list)
+    statistics: StatisticValues
+    experience_points: ExperiencePoints
+    experience_level: ExperienceLevel
+    xp_capped: XpCapped
+    milestones: Annotated[dict[str, str], Meta(description="Always empty.")] = msgspec.field(
+        default_factory=dict
+    )
+    quests: Annotated[dict[str, str], Meta(description="Always empty.")] = msgspec.field(default_factory=dict)
+    player_achievements: Annotated[list[str], Meta(description="Always empty.")] = msgspec.field(
+        default_factory=list
+    )
 
 
 @service.operation("RESET", tx=Tx.WRITE)
@@ -184,35 +201,41 @@ async def reset(ctx: Context, request: Nothing) -> ResetReply:
 
 
 class LevelKey(Reply):
-    game_id: str
-    numeric_level: int
-    primary_key: bool = True
+    game_id: AppId
+    numeric_level: Annotated[int, Meta(description="The number of the level; the first one is 1.")]
+    primary_key: Annotated[bool, Meta(description="Always true.")] = True
 
 
 class LevelRewards(Reply):
-    global_game_statistics: dict[str, Any] | None
-    experience_points: int | None
-    player_statistics: dict[str, Any] | None
-    currencies: dict[str, int] | None
-    achievement: str | None = None
+    global_game_statistics: Annotated[
+        dict[str, Any] | None, Meta(description="Changes of statistics that all players share, or null.")
+    ]
+    experience_points: Annotated[int | None, Meta(description="Experience points, or null.")]
+    player_statistics: Annotated[
+        dict[str, Any] | None, Meta(description="Changes of the player's statistics, or null.")
+    ]
+    currencies: Annotated[dict[str, int] | None, Meta(description="Amounts of currencies by name, or null.")]
+    achievement: Annotated[str | None, Meta(description="Always null.")] = None
 
 
 class LevelReply(Reply):
     """A level: the points at which it is reached, its title and rewards."""
 
-    game_id: str
-    numeric_level: int
-    experience: int
-    rewards: LevelRewards
-    status_title: str
-    key: LevelKey
-    facebook_action: str = ""
+    game_id: AppId
+    numeric_level: Annotated[int, Meta(description="The number of the level; the first one is 1.")]
+    experience: Annotated[int, Meta(description="The points at which it is reached.")]
+    rewards: Annotated[LevelRewards, Meta(description="What reaching it brings.")]
+    status_title: Annotated[str, Meta(description="What players of this level are called.")]
+    key: Annotated[LevelKey, Meta(description="The level, in short.")]
+    facebook_action: Annotated[str, Meta(description="Always empty.")] = ""
 
 
 class NextLevelReply(Reply):
     """`xp_level` is null for players of the highest level."""
 
-    xp_level: LevelReply | None = msgspec.field(name="xp_level")
+    xp_level: Annotated[
+        LevelReply | None, Meta(description="The next level; null for players of the highest one.")
+    ] = msgspec.field(name="xp_level")
 
 
 @service.operation("READ_NEXT_XPLEVEL", tx=Tx.READ)
@@ -236,7 +259,9 @@ async def read_next_level(ctx: Context, request: Nothing) -> NextLevelReply:
 
 
 class SetExperience(Request):
-    xp_points: Annotated[int, Meta(ge=0, le=VALUE_MAX)] = msgspec.field(name="xp_points")
+    xp_points: Annotated[int, Meta(ge=0, le=VALUE_MAX, description="The experience points from now on.")] = (
+        msgspec.field(name="xp_points")
+    )
 
 
 @service.operation("SET_XPPOINTS", tx=Tx.WRITE)
@@ -256,33 +281,45 @@ class ResetExperience(Request):
     `skip_reset...`: points above what the player has change nothing, instead of being refused.
     """
 
-    xp_points: Annotated[int, Meta(ge=0, le=VALUE_MAX)] = msgspec.field(name="xp_points")
-    recalculate_xp_level: bool = msgspec.field(name="recalculateXPLevel", default=False)
-    skip_reset_if_already_lower: bool = msgspec.field(
-        name="skipResetIfUserXPPointsAlreadyLower", default=False
-    )
+    xp_points: Annotated[
+        int,
+        Meta(ge=0, le=VALUE_MAX, description="The experience points from now on; not more than there are."),
+    ] = msgspec.field(name="xp_points")
+    recalculate_xp_level: Annotated[
+        bool,
+        Meta(
+            description="true lowers the level, too; levels that are lost pay again when they are "
+            "reached again."
+        ),
+    ] = msgspec.field(name="recalculateXPLevel", default=False)
+    skip_reset_if_already_lower: Annotated[
+        bool,
+        Meta(description="true: points above what the player has change nothing, instead of being refused."),
+    ] = msgspec.field(name="skipResetIfUserXPPointsAlreadyLower", default=False)
 
 
 class ResetExperienceOf(ResetExperience, kw_only=True):
-    profile_id: str
+    profile_id: ProfileId
 
 
 class ExperienceReply(Reply):
-    experience_points: int
-    experience_level: int
-    xp_capped: bool
+    experience_points: ExperiencePoints
+    experience_level: ExperienceLevel
+    xp_capped: XpCapped
 
 
 class SessionInvalidations(Reply):
     """The sessions that were ended: none, a player goes on with fewer points."""
 
-    invalidated_count: int = 0
-    invalidated: list[str] = msgspec.field(default_factory=list)
-    verification: bool = True
+    invalidated_count: Annotated[int, Meta(description="Always 0: no session ends.")] = 0
+    invalidated: Annotated[list[str], Meta(description="Always empty.")] = msgspec.field(default_factory=list)
+    verification: Annotated[bool, Meta(description="Always true.")] = True
 
 
 class ResetExperienceReply(ExperienceReply):
-    session_invalidations: SessionInvalidations = msgspec.field(default_factory=SessionInvalidations)
+    session_invalidations: Annotated[
+        SessionInvalidations, Meta(description="Sessions that have ended: none.")
+    ] = msgspec.field(default_factory=SessionInvalidations)
 
 
 @service.operation(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, field
 
@@ -12,7 +12,7 @@ from gameserver.domain.progress import experience, statistics
 from gameserver.domain.progress.experience import PlayerStatisticsSettings, ProgressEvent
 from gameserver.domain.progress.rewards import Points, Rewards
 from gameserver.domain.progress.statistics import GlobalChanges, PlayerChanges
-from gameserver.players.states import Balance
+from gameserver.players.fields import CurrenciesAfterRewards, PaidRewards, RewardDetails
 from gameserver.rpc import Context, Service, Tx
 from gameserver.wire.errors import GameError, InvalidParameterValue
 from gameserver.wire.shapes import Reply, Request
@@ -84,7 +84,7 @@ Multiplier = Annotated[
 
 
 class Trigger(Request):
-    event_name: str
+    event_name: Annotated[str, Meta(description="The name of the event, as the app declares it.")]
     event_multiplier: Multiplier | None = None
 
 
@@ -101,9 +101,9 @@ def locks_of(ctx: Context, triggers: Sequence[Trigger]) -> set[str]:
 class TriggerReply(Reply):
     """What the player got. `currency` holds all balances if one of them has changed."""
 
-    rewards: dict[str, Any]
-    reward_details: dict[str, Any]
-    currency: dict[str, Balance]
+    rewards: PaidRewards
+    reward_details: RewardDetails
+    currency: CurrenciesAfterRewards
 
 
 @service.operation(
@@ -121,7 +121,13 @@ async def trigger(ctx: Context, request: Trigger) -> TriggerReply:
 
 
 class TriggerMultiple(Request):
-    events: Annotated[list[Trigger], Meta(max_length=EVENTS_MAX)]
+    events: Annotated[
+        list[Trigger],
+        Meta(
+            max_length=EVENTS_MAX,
+            description="The events, at most 50: each `eventName`, with `eventMultiplier` if it is not 1.",
+        ),
+    ]
 
 
 @service.operation(

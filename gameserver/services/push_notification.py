@@ -1,9 +1,13 @@
 """pushNotification: which devices get a player's notifications. Nothing is sent to them yet."""
 
 from functools import partial
+from typing import Annotated
+
+from msgspec import Meta
 
 from gameserver.players import devices
 from gameserver.players.devices import DeviceSettings
+from gameserver.players.fields import ReleasePlatform
 from gameserver.rpc import Context, Service, Tx
 from gameserver.sessions import END_REASONS, Ended, One
 from gameserver.wire.errors import GameError, MissingParameter
@@ -32,11 +36,14 @@ class InvalidDeviceType(GameError):
 class Device(Request):
     """SDKs say `deviceType` and `deviceToken`; `platform`, `device` and `token` mean the same."""
 
-    device_type: str | None = None
-    platform: str | None = None
-    device: str | None = None
-    device_token: str | None = None
-    token: str | None = None
+    device_type: ReleasePlatform = None
+    platform: Annotated[str | None, Meta(description="Another name of `deviceType`.")] = None
+    device: Annotated[str | None, Meta(description="Another name of `deviceType`.")] = None
+    device_token: Annotated[
+        str | None,
+        Meta(description="The device's token for notifications, as its platform gives it to the game."),
+    ] = None
+    token: Annotated[str | None, Meta(description="Another name of `deviceToken`.")] = None
 
     def read(self) -> tuple[str, str]:
         """The platform id, in capitals, and the token. Raises what is wrong with them."""

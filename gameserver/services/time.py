@@ -1,6 +1,7 @@
 """time: the server's clock."""
 
 from gameserver.rpc import Access, Context, Service, Tx
+from gameserver.wire.fields import ServerTime
 from gameserver.wire.shapes import Reply, Request
 
 service = Service("time")
@@ -11,7 +12,7 @@ class ReadTime(Request):
 
 
 class ReadTimeReply(Reply, rename=None):
-    server_time: int
+    server_time: ServerTime
 
 
 @service.operation("READ", tx=Tx.NONE, access=Access.SIGNED_IN)

@@ -16,8 +16,9 @@ from gameserver.domain.economy.wallet import (
     Relative,
 )
 from gameserver.players import profile_links
+from gameserver.players.fields import Balances, NearestLevel, ParentBalances, PeerBalances, PeerCode
 from gameserver.players.profile_links import PARENT, InvalidPeer, NoParent, NoPeer, UnknownLevel
-from gameserver.players.states import Balance, PlayerState, StatePart
+from gameserver.players.states import PlayerState, StatePart
 from gameserver.rpc import PLAYER_MERGE, PLAYER_STATE, Access, Context, Service, Tx
 from gameserver.storage import Aborted, Transaction, locks
 from gameserver.wire.errors import GameError, NoSession
@@ -64,7 +65,7 @@ class Owner(NamedTuple):
 
 
 class CurrencyReply(Reply):
-    currency_map: dict[str, Balance]
+    currency_map: Balances
 
 
 class GetCurrency(Request):
@@ -74,8 +75,8 @@ class GetCurrency(Request):
 class GetCurrencyReply(CurrencyReply):
     """Balances; those in parent apps by the name of the level, those in peers by their code."""
 
-    parent_currency: dict[str, dict[str, Balance]] = field(default_factory=dict)
-    peer_currency: dict[str, dict[str, Balance]] = field(default_factory=dict)
+    parent_currency: ParentBalances = field(default_factory=dict)
+    peer_currency: PeerBalances = field(default_factory=dict)
 
 
 @service.operation("GET_PLAYER_VC", tx=Tx.READ)
@@ -91,8 +92,8 @@ async def get_currency(ctx: Context, request: GetCurrency) -> GetCurrencyReply:
 
 
 class ChangeCurrency(Request):
-    vc_id: str
-    vc_amount: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+    vc_id: Annotated[str, Meta(description="The name of the currency.")]
+    vc_amount: Annotated[int, Meta(ge=1, le=AMOUNT_MAX, description="The amount, 1 or more.")]
 
 
 @service.operation("AWARD_VC", tx=Tx.WRITE, errors=(InvalidCurrency, ChangedByClient, BalanceOutOfRange))
@@ -132,7 +133,7 @@ async def reset(ctx: Context, request: Nothing) -> None:
 
 
 class CurrencyTypes(Reply):
-    currencies: list[str]
+    currencies: Annotated[list[str], Meta(description="Names of currencies.")]
 
 
 @service.operation("SYS_GET_CURRENCY_TYPES", tx=Tx.NONE, access=Access.SERVER)
@@ -145,7 +146,9 @@ async def get_types(ctx: Context, request: Nothing) -> CurrencyTypes:
 
 
 class ParentCurrencyTypes(Reply):
-    parent_currencies: dict[str, list[str]]
+    parent_currencies: Annotated[
+        dict[str, list[str]], Meta(description="Names of currencies by the level of the app.")
+    ]
 
 
 @service.operation("SYS_GET_PARENT_CURRENCY_TYPES", tx=Tx.NONE, access=Access.SERVER)
@@ -156,7 +159,7 @@ async def get_parent_types(ctx: Context, request: Nothing) -> ParentCurrencyType
 
 
 class PeerCurrencyTypes(Reply):
-    peer_currencies: dict[str, list[str]]
+    peer_currencies: Annotated[dict[str, list[str]], Meta(description="Names of currencies by the peer.")]
 
 
 @service.operation("SYS_GET_PEER_CURRENCY_TYPES", tx=Tx.NONE, access=Access.SERVER)
@@ -172,37 +175,37 @@ async def get_peer_types(ctx: Context, request: Nothing) -> PeerCurrencyTypes:
 class GetParentCurrency(GetCurrency):
     """The page of the reference on peers shows this operation with `peer`."""
 
-    level_name: str | None = None
-    peer: str | None = None
+    level_name: NearestLevel = None
+    peer: Annotated[str | None, Meta(description="The name of a peer, in place of a level.")] = None
 
 
 class GetPeerCurrency(GetCurrency):
     """SDKs say `peerCode`, the reference `peer`."""
 
-    peer_code: str | None = None
-    peer: str | None = None
+    peer_code: PeerCode | None = None
+    peer: Annotated[str | None, Meta(description="Another name of `peerCode`; one of them is needed.")] = None
 
 
 class ChangeParentCurrency(ChangeCurrency):
-    level_name: str | None = None
+    level_name: NearestLevel = None
 
 
 class ChangePeerCurrency(ChangeCurrency):
     """The reference says `peer` or `peerCode`."""
 
-    peer_code: str | None = None
-    peer: str | None = None
+    peer_code: PeerCode | None = None
+    peer: Annotated[str | None, Meta(description="Another name of `peerCode`; one of them is needed.")] = None
 
 
 class ResetParentCurrency(Request):
-    level_name: str | None = None
+    level_name: NearestLevel = None
 
 
 class ResetPeerCurrency(Request):
     """The reference says `peer` or `peerCode`."""
 
-    peer_code: str | None = None
-    peer: str | None = None
+    peer_code: PeerCode | None = None
+    peer: Annotated[str | None, Meta(description="Another name of `peerCode`; one of them is needed.")] = None
 
 
 async def at_parent(ctx: Context, request: ChangeParentCurrency | ResetParentCurrency) -> Owner:

@@ -18,7 +18,7 @@ from sqlalchemy import bindparam, select
 from gameserver.domain.economy import wallet
 from gameserver.domain.economy.wallet import BalanceOutOfRange, Kind
 from gameserver.players import profiles
-from gameserver.players.states import Balance
+from gameserver.players.fields import Balance
 from gameserver.storage import Database, open_database
 
 APP = "10001"

@@ -23,10 +23,10 @@ from sqlalchemy import (
 from gameserver.apps import Declares, Refers, Settings
 from gameserver.apps.fields import Name
 from gameserver.apps.relations import LEVELS_MAX
+from gameserver.players.fields import Balance
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profile_links import PARENT, profile_links
 from gameserver.players.profiles import players
-from gameserver.players.states import Balance
 from gameserver.storage import Transaction, excluded, insert_row, json_rows, metadata, upsert
 from gameserver.storage.tables import StoredBy
 from gameserver.wire.errors import GameError

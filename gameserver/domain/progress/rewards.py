@@ -21,8 +21,8 @@ from gameserver.domain.progress.statistics import (
     PlayerChanges,
     Rule,
 )
+from gameserver.players.fields import Balance
 from gameserver.players.profiles import number
-from gameserver.players.states import Balance
 from gameserver.storage import Transaction
 
 Amount = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]

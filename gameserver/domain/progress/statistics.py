@@ -149,26 +149,38 @@ class GlobalStatisticsSettings(StatisticsSettings, kw_only=True):
 # What services of statistics take and answer
 
 
+ChangesField = Annotated[
+    dict[str, Any],
+    Meta(
+        description="What happens to each statistic, by name: a number to add, or a form such as"
+        ' "INC_TO_LIMIT#9#30", as protocol/data.md tells.'
+    ),
+]
+Cuts = Annotated[
+    dict[str, str] | UnsetType,
+    Meta(description="Statistics that were cut, by name: `minApplied` or `maxApplied`. Absent if none was."),
+]
+
+
 class StatisticsReply(Reply):
     """Values by the name of the statistic."""
 
-    statistics: dict[str, float]
+    statistics: Annotated[dict[str, float], Meta(description="The statistics by name.")]
 
 
 class Process(Request):
     """Changes of statistics, by name."""
 
-    statistics: Annotated[
-        dict[str, Any],
-        Meta(description='What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".'),
-    ]
+    statistics: ChangesField
 
 
 class ProcessReply(Reply):
     """`statistics_exceptions` names the statistics that their minimum or maximum has cut, if any."""
 
-    statistics: dict[str, float]
-    statistics_exceptions: dict[str, str] | UnsetType = UNSET
+    statistics: Annotated[
+        dict[str, float], Meta(description="The new values of the statistics that were named.")
+    ]
+    statistics_exceptions: Cuts = UNSET
 
 
 # Grammar

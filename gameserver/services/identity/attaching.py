@@ -1,6 +1,9 @@
 """Attaching identities to the caller, and detaching them."""
 
 from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import Meta
 
 from gameserver.apps import is_mail_address
 from gameserver.players import identities, tokens, users
@@ -17,6 +20,13 @@ from gameserver.players.accounts import (
     Verified,
     identity_key,
     nonce_of,
+)
+from gameserver.players.fields import (
+    AuthenticationToken,
+    AuthenticationType,
+    ExternalAuthName,
+    ExternalIdField,
+    ExtraJson,
 )
 from gameserver.rpc import Context, Tx
 from gameserver.services.identity.base import (
@@ -38,7 +48,7 @@ from gameserver.services.identity.base import (
 )
 from gameserver.storage import Aborted, Row
 from gameserver.wire.errors import GameError
-from gameserver.wire.shapes import FreeValue, Request
+from gameserver.wire.shapes import Request
 
 CREDENTIAL_ERRORS: tuple[type[GameError], ...] = tuple(
     error
@@ -51,11 +61,11 @@ CREDENTIAL_ERRORS: tuple[type[GameError], ...] = tuple(
 class Credentials(Request):
     """An identity, and what proves whose it is. `extraJson` is for hooks."""
 
-    external_id: str
-    authentication_type: str
-    authentication_token: str | None = None
-    external_auth_name: str | None = None
-    extra_json: FreeValue = None
+    external_id: ExternalIdField
+    authentication_type: AuthenticationType
+    authentication_token: AuthenticationToken = None
+    external_auth_name: ExternalAuthName = None
+    extra_json: ExtraJson = None
 
     def login(self, *, force_create: bool) -> Login:
         """What the login rules need of it."""
@@ -106,12 +116,14 @@ async def attach(ctx: Context, request: Credentials) -> None:
 class Detach(Request):
     """SDKs say `confirmAnonymous`, the reference's page `continueAnon`. `extraJson` is for hooks."""
 
-    external_id: str
-    authentication_type: str
-    external_auth_name: str | None = None
-    confirm_anonymous: bool | None = None
-    continue_anon: bool | None = None
-    extra_json: FreeValue = None
+    external_id: ExternalIdField
+    authentication_type: AuthenticationType
+    external_auth_name: ExternalAuthName = None
+    confirm_anonymous: Annotated[
+        bool | None, Meta(description="true detaches also the last identity: only devices lead back then.")
+    ] = None
+    continue_anon: Annotated[bool | None, Meta(description="Another name of `confirmAnonymous`.")] = None
+    extra_json: ExtraJson = None
 
 
 @service.operation(
@@ -166,7 +178,7 @@ async def _not_owned(ctx: Context, type_: str, request: Detach) -> GameError:
 
 
 class AttachNonLoginUniversal(Request):
-    external_id: ExternalId
+    external_id: Annotated[ExternalId, Meta(description="A name that no other player has.")]
 
 
 @service.operation("ATTACH_NONLOGIN_UNIVERSAL", tx=Tx.WRITE, errors=(DuplicateIdentityType, CredentialInUse))
@@ -183,8 +195,8 @@ async def attach_nonlogin_universal(ctx: Context, request: AttachNonLoginUnivers
 
 
 class AttachBlockchain(Request):
-    blockchain_config: str
-    public_key: ExternalId
+    blockchain_config: Annotated[str, Meta(description="The name of a blockchain, as the app declares it.")]
+    public_key: Annotated[ExternalId, Meta(description="The public key of the player there.")]
 
 
 @service.operation(
@@ -207,7 +219,7 @@ async def attach_blockchain(ctx: Context, request: AttachBlockchain) -> None:
 
 
 class DetachBlockchain(Request):
-    blockchain_config: str
+    blockchain_config: Annotated[str, Meta(description="The name of a blockchain, as the app declares it.")]
 
 
 @service.operation("DETACH_BLOCKCHAIN_IDENTITY", tx=Tx.WRITE, errors=(UnknownBlockchain, MissingIdentity))

@@ -28,10 +28,25 @@ TRIES = 20  # at finding a code that nobody else has at this moment
 class CreateHandoffId(Request):
     """With none of the fields: a handoff id and a security token. With any of them: a code to type."""
 
-    num_chars: Annotated[int, Meta(ge=1, le=64)] | UnsetType | None = UNSET
-    valid_secs: Annotated[int, Meta(ge=1, le=CODE_SECONDS_MAX)] | UnsetType | None = UNSET
-    handoff_json: FreeObject | UnsetType | None = UNSET
-    string_pool: str | list[str] | UnsetType | None = UNSET
+    num_chars: Annotated[
+        Annotated[int, Meta(ge=1, le=64)] | UnsetType | None,
+        Meta(description="How many parts the code has, 1 to 64; absent: 6."),
+    ] = UNSET
+    valid_secs: Annotated[
+        Annotated[int, Meta(ge=1, le=CODE_SECONDS_MAX)] | UnsetType | None,
+        Meta(description="How long the code works, in seconds, up to a day; absent: 180."),
+    ] = UNSET
+    handoff_json: Annotated[
+        FreeObject | UnsetType | None,
+        Meta(description="An object of the game's own for the other device, up to 4 KiB."),
+    ] = UNSET
+    string_pool: Annotated[
+        str | list[str] | UnsetType | None,
+        Meta(
+            description="What the code is made of: characters as a text, or a list of phrases. "
+            "Absent: digits."
+        ),
+    ] = UNSET
 
     @property
     def wants_code(self) -> bool:
@@ -43,9 +58,15 @@ class CreateHandoffId(Request):
 class Handoff(Reply):
     """What the other device logs in with: the first two, or the code."""
 
-    handoff_id: str | UnsetType = UNSET
-    security_token: str | UnsetType = UNSET
-    handoff_code: str | UnsetType = UNSET
+    handoff_id: Annotated[
+        str | UnsetType, Meta(description="The `externalId` of a login of type Handoff.")
+    ] = UNSET
+    security_token: Annotated[
+        str | UnsetType, Meta(description="The `authenticationToken` of that login.")
+    ] = UNSET
+    handoff_code: Annotated[
+        str | UnsetType, Meta(description="The `externalId` of a login of type SettopHandoff.")
+    ] = UNSET
 
 
 @service.operation("CREATE_HANDOFF_ID", tx=Tx.WRITE, access=Access.SERVER)

@@ -1,8 +1,9 @@
 """Making one player of two, in the caller's app or in a peer of it."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.apps import App, LiveApps
 from gameserver.apps.login_types import allows_type
@@ -16,6 +17,7 @@ from gameserver.players.accounts import (
     Verified,
     WeakPassword,
 )
+from gameserver.players.fields import PeerCode
 from gameserver.players.profile_links import InvalidPeer, NoPeer
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.identity.attaching import CREDENTIAL_ERRORS, Credentials
@@ -53,8 +55,10 @@ MERGE_ERRORS: tuple[type[GameError], ...] = (
 class Merged(Reply):
     """Who stays, and the caller's new session where that is the other player: clients take up both."""
 
-    profile_id: str
-    session_id: str | UnsetType = UNSET
+    profile_id: Annotated[str, Meta(description="The id of the player who stays.")]
+    session_id: Annotated[
+        str | UnsetType, Meta(description="The session to go on with, if the other player stays.")
+    ] = UNSET
 
 
 @service.operation(
@@ -83,13 +87,13 @@ async def merge(ctx: Context, request: Credentials) -> Merged:
 
 
 class MergePeer(Credentials, kw_only=True):
-    peer: str
+    peer: PeerCode
 
 
 class MergedPeer(Reply):
     """Who stays in the peer app."""
 
-    profile_id: str
+    profile_id: Annotated[str, Meta(description="The id of the player of the peer app who stays.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """What identities the caller has, and what the systems that vouch for them said last."""
 
-from msgspec import Raw
+from typing import Annotated
+
+from msgspec import Meta, Raw
 
 from gameserver.players import identities
 from gameserver.players.accounts import (
@@ -15,6 +17,7 @@ from gameserver.players.accounts import (
     canonical_type,
     identity_key,
 )
+from gameserver.players.fields import AuthenticationType, ExternalAuthName, ExternalIdField
 from gameserver.players.proofs import PROOFS, Proof
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.identity.attaching import CREDENTIAL_ERRORS
@@ -32,7 +35,9 @@ from gameserver.wire.shapes import Nothing, Reply, Request
 class Identities(Reply):
     """The ids under which the player is known, by type."""
 
-    identities: dict[str, str]
+    identities: Annotated[
+        dict[str, str], Meta(description="The ids under which the player is known, by type.")
+    ]
 
 
 @service.operation("GET_IDENTITIES", tx=Tx.READ)
@@ -58,20 +63,22 @@ async def _ids(ctx: Context, *, expired: bool = False) -> dict[str, str]:
 class OfType(Request):
     """Which identity is meant; `externalAuthName` where several systems vouch for identities of the type."""
 
-    authentication_type: str
-    external_auth_name: str | None = None
+    authentication_type: AuthenticationType
+    external_auth_name: ExternalAuthName = None
 
 
 class IdentityStatus(Reply):
     """`loginAuthType` is the type of the last login where that is another than the identity's."""
 
-    token_expired: bool
-    external_id: str
-    login_auth_type: str | None
+    token_expired: Annotated[bool, Meta(description="Whether the token of the last login has expired.")]
+    external_id: ExternalIdField
+    login_auth_type: Annotated[str | None, Meta(description="Always null.")]
 
 
 class Statuses(Reply):
-    identities: dict[str, IdentityStatus]
+    identities: Annotated[
+        dict[str, IdentityStatus], Meta(description="The identity of that type, by type; {} without one.")
+    ]
 
 
 @service.operation("GET_IDENTITY_STATUS", tx=Tx.READ, errors=(UnknownAuthenticationType,))
@@ -88,11 +95,20 @@ async def get_identity_status(ctx: Context, request: OfType) -> Statuses:
 
 
 class IdentityStatusAndData(IdentityStatus):
-    identity_data: Raw | None
+    identity_data: Annotated[
+        Raw | None,
+        Meta(
+            description="What the system that vouches for the identity said of the player; null "
+            "when there is nothing."
+        ),
+    ]
 
 
 class StatusesAndData(Reply):
-    identities: dict[str, IdentityStatusAndData]
+    identities: Annotated[
+        dict[str, IdentityStatusAndData],
+        Meta(description="The identity of that type, by type; {} without one."),
+    ]
 
 
 @service.operation(
@@ -116,7 +132,13 @@ async def get_identity_status_and_data(ctx: Context, request: OfType) -> Statuse
 class IdentityData(Reply):
     """What the system that vouches for the identity said of the player; null when there is nothing."""
 
-    identity_data: Raw | None
+    identity_data: Annotated[
+        Raw | None,
+        Meta(
+            description="What the system that vouches for the identity said of the player; null "
+            "when there is nothing."
+        ),
+    ]
 
 
 @service.operation("GET_IDENTITY_DATA", tx=Tx.READ, access=Access.SERVER, errors=(UnknownAuthenticationType,))
@@ -154,15 +176,15 @@ TOKEN_ERRORS = tuple(
 
 
 class Refresh(Request):
-    external_id: str
-    authentication_type: str
-    authentication_token: str | None = None
-    external_auth_name: str | None = None
+    external_id: ExternalIdField
+    authentication_type: AuthenticationType
+    authentication_token: Annotated[str | None, Meta(description="The new token.")] = None
+    external_auth_name: ExternalAuthName = None
 
 
 class Refreshed(Reply):
-    external_id: str
-    authentication_type: str
+    external_id: ExternalIdField
+    authentication_type: AuthenticationType
 
 
 async def verify_own(ctx: Context, request: Refresh) -> Verified:

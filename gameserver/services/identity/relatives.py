@@ -21,6 +21,7 @@ from gameserver.players.accounts import (
     UnknownAuthenticationType,
     Verified,
 )
+from gameserver.players.fields import LevelName, PeerCode, PlayerName
 from gameserver.players.profile_links import PARENT, InvalidPeer, NoParent, NoPeer, UnknownLevel
 from gameserver.players.quotas import QuotaReached
 from gameserver.players.states import CREATE_PLAYER, PlayerState
@@ -70,22 +71,44 @@ class PeerAttached(GameError):
 class SwitchToChild(Request):
     """SDKs say `gameId` for the child app, the reference `appId`; the rest is as in a login."""
 
-    game_id: str | None = None
-    app_id: str | None = None
-    profile_id: str | None = None
-    force_create: bool | None = None
-    force_singleton: bool | None = None
-    release_platform: Annotated[str, Meta(max_length=128)] | None = None
-    language_code: Annotated[str, Meta(max_length=32)] | None = None
-    country_code: Annotated[str, Meta(max_length=32)] | None = None
-    time_zone_offset: Annotated[float, Meta(ge=-24, le=24)] | None = None
+    game_id: Annotated[str | None, Meta(description="The id of the child app.")] = None
+    app_id: Annotated[str | None, Meta(description="Another name of `gameId`; one of them is needed.")] = None
+    profile_id: Annotated[
+        str | None, Meta(description="Which of the profiles there; null or nothing as the next two say.")
+    ] = None
+    force_create: Annotated[
+        bool | None, Meta(description="true makes a further profile where none is named.")
+    ] = None
+    force_singleton: Annotated[
+        bool | None,
+        Meta(
+            description="true takes the only profile there, and makes it where there is none and "
+            "`forceCreate` is true."
+        ),
+    ] = None
+    release_platform: Annotated[
+        Annotated[str, Meta(max_length=128)] | None,
+        Meta(description="The platform, as in protocol/values.md."),
+    ] = None
+    language_code: Annotated[
+        Annotated[str, Meta(max_length=32)] | None,
+        Meta(description="The player's language, such as en or zh-Hant."),
+    ] = None
+    country_code: Annotated[
+        Annotated[str, Meta(max_length=32)] | None,
+        Meta(description="The player's country: two letters, or _LA_ for Latin America."),
+    ] = None
+    time_zone_offset: Annotated[
+        Annotated[float, Meta(ge=-24, le=24)] | None,
+        Meta(description="Hours east of UTC, such as -5 or 5.5."),
+    ] = None
 
 
 class ChildState(PlayerState, kw_only=True):
     """The child's whole state, and the app that the next packets go to."""
 
-    new_user: bool
-    switch_to_app_id: str
+    new_user: Annotated[bool, Meta(description="Whether the profile was made.")]
+    switch_to_app_id: Annotated[str, Meta(description="The app that the next packets go to, as `gameId`.")]
 
 
 @service.operation(
@@ -194,15 +217,15 @@ def _check_children(count: int) -> None:
 
 
 class SwitchToParent(Request):
-    level_name: str
+    level_name: LevelName
 
 
 class Switched(Reply):
     """Where the next packets go, and for whom."""
 
-    game_id: str
-    profile_id: str
-    switch_to_app_id: str
+    game_id: Annotated[str, Meta(description="The id of the parent app.")]
+    profile_id: Annotated[str, Meta(description="The id of the player there.")]
+    switch_to_app_id: Annotated[str, Meta(description="The app that the next packets go to, as `gameId`.")]
 
 
 @service.operation(
@@ -249,20 +272,22 @@ class There:
 
 
 class AttachParent(Credentials):
-    force_create: bool | None = None
+    force_create: Annotated[
+        bool | None, Meta(description="true makes the profile in the parent app where there is none.")
+    ] = None
 
 
 class Attached(Reply):
     """The player's profile in the other app, and whether it was made."""
 
-    profile_id: str
-    new_user: bool
+    profile_id: Annotated[str, Meta(description="The id of the player in the other app.")]
+    new_user: Annotated[bool, Meta(description="Whether that player was made.")]
 
 
 class Detached(Reply):
     """The profile in the other app that was the player's."""
 
-    profile_id: str
+    profile_id: Annotated[str, Meta(description="The id of the player in the other app.")]
 
 
 async def _verify_at(ctx: Context, app: App, request: Credentials, *, force_create: bool) -> There:
@@ -336,8 +361,11 @@ async def detach_parent(ctx: Context, request: Nothing) -> Detached:
 
 
 class AttachPeer(Credentials, kw_only=True):
-    peer: str
-    force_create: bool | None = None
+    peer: PeerCode
+    force_create: Annotated[
+        bool | None,
+        Meta(description="true makes the profile in the peer app where there is none, if the app allows it."),
+    ] = None
 
 
 async def verify_peer(ctx: Context, request: AttachPeer) -> There:
@@ -367,7 +395,7 @@ async def attach_peer(ctx: Context, request: AttachPeer) -> Attached:
 
 
 class DetachPeer(Request):
-    peer: str
+    peer: PeerCode
 
 
 @service.operation("DETACH_PEER", tx=Tx.WRITE, errors=(InvalidPeer, NoPeer))
@@ -385,20 +413,28 @@ async def detach_peer(ctx: Context, request: DetachPeer) -> Detached:
 class GetChildren(Request):
     """SDKs say `includePlayerSummaryData`, the reference `includeProfileSummaryData`."""
 
-    include_profile_summary_data: bool | None = None
-    include_player_summary_data: bool | None = None
-    include_summary_data: bool | None = None
+    include_profile_summary_data: Annotated[
+        bool | None, Meta(description="true tells what the profiles show to friends.")
+    ] = None
+    include_player_summary_data: Annotated[
+        bool | None, Meta(description="Another name of `includeProfileSummaryData`.")
+    ] = None
+    include_summary_data: Annotated[
+        bool | None, Meta(description="Another name of `includeProfileSummaryData`.")
+    ] = None
 
 
 class ChildProfile(Reply):
-    app_id: str
-    profile_id: str
-    profile_name: str
-    summary_friend_data: Any
+    app_id: Annotated[str, Meta(description="The id of the child app.")]
+    profile_id: Annotated[str, Meta(description="The id of the profile there.")]
+    profile_name: PlayerName
+    summary_friend_data: Annotated[
+        Any, Meta(description="What the profile shows to friends, if it was asked for; else null.")
+    ]
 
 
 class Children(Reply):
-    children: list[ChildProfile]
+    children: Annotated[list[ChildProfile], Meta(description="The profiles, the oldest first.")]
 
 
 @service.operation("GET_CHILD_PROFILES", tx=Tx.READ)
@@ -430,7 +466,7 @@ async def get_children(ctx: Context, request: GetChildren) -> Children:
 
 
 class PeerProfile(Reply):
-    profile_id: str
+    profile_id: Annotated[str, Meta(description="The id of the player in the peer app.")]
 
 
 @service.operation("GET_PEER_PROFILES", tx=Tx.READ)

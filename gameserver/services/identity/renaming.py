@@ -1,6 +1,9 @@
 """New names, addresses and passwords of identities that the caller has."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from gameserver.apps import is_mail_address
 from gameserver.players import identities, links, profiles, users
@@ -25,13 +28,14 @@ from gameserver.services.identity.base import (
 from gameserver.sessions import AllBut, AllOf
 from gameserver.storage import Aborted, Row, locks
 from gameserver.wire.errors import RateLimited
+from gameserver.wire.fields import ProfileId
 from gameserver.wire.shapes import Empty, Request
 
 # Names
 
 
 class UpdateUniversalLogin(Request):
-    external_id: ExternalId
+    external_id: Annotated[ExternalId, Meta(description="The new name that the player logs in with.")]
 
 
 @service.operation("UPDATE_UNIVERSAL_LOGIN", tx=Tx.WRITE, errors=(MissingIdentity, CredentialInUse))
@@ -50,10 +54,14 @@ async def update_universal_login(ctx: Context, request: UpdateUniversalLogin) ->
 
 
 class ChangeEmailIdentity(Request):
-    old_email_address: str
-    authentication_token: str
-    new_email_address: str
-    update_contact_email: bool | None = None
+    old_email_address: Annotated[str, Meta(description="The address that the player logs in with now.")]
+    authentication_token: Annotated[str, Meta(description="The password.")]
+    new_email_address: Annotated[
+        str, Meta(description="The address that the player logs in with from now on.")
+    ]
+    update_contact_email: Annotated[
+        bool | None, Meta(description="true makes it the contact address, too.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +105,14 @@ async def change_email_identity(ctx: Context, request: ChangeEmailIdentity) -> E
 
 
 class SysChangeEmailIdentity(Request):
-    profile_id: str
-    old_email_address: str
-    new_email_address: str
-    update_contact_email: bool | None = None
+    profile_id: ProfileId
+    old_email_address: Annotated[str, Meta(description="The address that the player logs in with now.")]
+    new_email_address: Annotated[
+        str, Meta(description="The address that the player logs in with from now on.")
+    ]
+    update_contact_email: Annotated[
+        bool | None, Meta(description="true makes it the contact address, too.")
+    ] = None
 
 
 def of_named(_: Context, request: SysChangeEmailIdentity) -> list[str]:
@@ -158,8 +170,8 @@ async def _rename(ctx: Context, profile_id: str, type_: str, key: str, new: str)
 
 
 class NewPassword(Request):
-    old_password: str
-    new_password: str
+    old_password: Annotated[str, Meta(description="The password of now.")]
+    new_password: Annotated[str, Meta(description="The password from now on.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,26 +31,29 @@ Token = Annotated[str, Meta(min_length=1, max_length=TOKEN_MAX)]
 
 
 class VerifySignedJwt(Request):
-    jks_uri: Address
-    issuer: Address
-    audience: Audience
-    jwt_string: Token
+    jks_uri: Annotated[Address, Meta(description="Where the keys of the issuer are.")]
+    issuer: Annotated[Address, Meta(description="Who made the token: one that the app declares.")]
+    audience: Annotated[Audience, Meta(description="For whom the token must be.")]
+    jwt_string: Annotated[Token, Meta(description="The token.")]
 
 
 class VerifyOktaJwt(Request):
     """`domain`: the issuer, such as https://dev-1.okta.com/oauth2/default."""
 
-    domain: Address
-    audience: Audience
-    jwt_string: Token
+    domain: Annotated[Address, Meta(description="The issuer, such as https://dev-1.okta.com/oauth2/default.")]
+    audience: Annotated[Audience, Meta(description="For whom the token must be.")]
+    jwt_string: Annotated[Token, Meta(description="The token.")]
 
 
 class VerifiedToken(Reply):
     """What the token says, and its times in ms since 1970; `issuedAt` is null for a token without `iat`."""
 
-    claims: FreeObject
-    issued_at: int | None
-    expires_at: int
+    claims: Annotated[FreeObject, Meta(description="What the token says.")]
+    issued_at: Annotated[
+        int | None,
+        Meta(description="When the token was made: ms since 1970-01-01 UTC; null if it does not say so."),
+    ]
+    expires_at: Annotated[int, Meta(description="Until when the token is good: ms since 1970-01-01 UTC.")]
 
 
 async def verify_signed(ctx: Context, request: VerifySignedJwt) -> VerifiedToken:

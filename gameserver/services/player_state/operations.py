@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from gameserver.apps import LiveApps, is_mail_address
 from gameserver.players import identities, links, profiles
 from gameserver.players.accounts import InvalidEmail
+from gameserver.players.fields import ContactEmail, PlayerName, TimeZoneOffset
 from gameserver.players.links import NoEmailIdentity
 from gameserver.players.profiles import TEXT_MAX, Status, check_line
 from gameserver.players.states import PlayerState
@@ -38,7 +39,7 @@ from gameserver.services.player_state.storage import (
     read_statuses,
     store,
 )
-from gameserver.sessions import SERVER_PROFILE_ID, AllBut, AllOf, One, Selector, Session
+from gameserver.sessions import One
 from gameserver.wire.errors import MissingParameter, NoSession, PacketTooLarge
 from gameserver.wire.shapes import FreeObject, Nothing, Reply, Request
 
@@ -97,12 +98,16 @@ async def read(ctx: Context, request: Nothing) -> PlayerState:
 class UpdateName(Request):
     """SDKs say `playerName`, the reference `userName`."""
 
-    player_name: str | None = None
-    user_name: str | None = None
+    player_name: Annotated[
+        str | None, Meta(description="The new name, up to 64 characters; empty: none.")
+    ] = None
+    user_name: Annotated[
+        str | None, Meta(description="Another name of `playerName`; one of them is needed.")
+    ] = None
 
 
 class NameReply(Reply):
-    player_name: str
+    player_name: PlayerName
 
 
 @service.operation("UPDATE_NAME", tx=Tx.WRITE)
@@ -120,12 +125,17 @@ async def update_name(ctx: Context, request: UpdateName) -> Last[NameReply]:
 class UpdatePictureUrl(Request):
     """SDKs say `playerPictureUrl`, the reference `userPictureUrl`."""
 
-    player_picture_url: str | UnsetType | None = UNSET
-    user_picture_url: str | UnsetType | None = UNSET
+    player_picture_url: Annotated[
+        str | UnsetType | None,
+        Meta(description="Address of a picture on the web, up to 2048 characters; null or empty: none."),
+    ] = UNSET
+    user_picture_url: Annotated[
+        str | UnsetType | None, Meta(description="Another name of `playerPictureUrl`; one of them is needed.")
+    ] = UNSET
 
 
 class PictureUrlReply(Reply):
-    player_picture_url: str
+    player_picture_url: Annotated[str, Meta(description="Address of the picture; empty: none.")]
 
 
 @service.operation("UPDATE_PICTURE_URL", tx=Tx.WRITE)
@@ -146,11 +156,11 @@ async def update_picture_url(ctx: Context, request: UpdatePictureUrl) -> Last[Pi
 
 
 class UpdateContactEmail(Request):
-    contact_email: str | None
+    contact_email: ContactEmail
 
 
 class ContactEmailReply(Reply):
-    contact_email: str
+    contact_email: Annotated[str, Meta(description="The contact address; empty: none.")]
 
 
 @service.operation("UPDATE_CONTACT_EMAIL", tx=Tx.WRITE, errors=(InvalidEmail,))
@@ -183,7 +193,7 @@ class UpdateLanguageCode(Request):
 
 
 class LanguageCodeReply(Reply):
-    language_code: str
+    language_code: Annotated[str, Meta(description="The player's language.")]
 
 
 @service.operation("UPDATE_LANGUAGE_CODE", tx=Tx.WRITE)
@@ -202,7 +212,7 @@ class UpdateCountryCode(Request):
 
 
 class CountryCodeReply(Reply):
-    country_code: str
+    country_code: Annotated[str, Meta(description="The player's country.")]
 
 
 @service.operation("UPDATE_COUNTRY_CODE", tx=Tx.WRITE, access=Access.SERVER)
@@ -218,7 +228,7 @@ class UpdateTimezoneOffset(Request):
 
 
 class TimezoneOffsetReply(Reply):
-    time_zone_offset: float
+    time_zone_offset: TimeZoneOffset
 
 
 @service.operation("UPDATE_TIMEZONE_OFFSET", tx=Tx.WRITE)
@@ -231,11 +241,11 @@ async def update_timezone_offset(ctx: Context, request: UpdateTimezoneOffset) ->
 
 
 class UpdateIsTester(Request):
-    is_tester: bool
+    is_tester: Annotated[bool, Meta(description="Whether the player is a tester.")]
 
 
 class IsTesterReply(Reply):
-    is_tester: bool
+    is_tester: Annotated[bool, Meta(description="Whether the player is a tester.")]
 
 
 @service.operation("UPDATE_IS_TESTER", tx=Tx.WRITE, access=Access.SERVER)
@@ -245,7 +255,10 @@ async def update_is_tester(ctx: Context, request: UpdateIsTester) -> Last[IsTest
 
 
 class UpdateSummary(Request):
-    summary_friend_data: FreeObject | None
+    summary_friend_data: Annotated[
+        FreeObject | None,
+        Meta(description="What other players see beside the name: an object of up to 10 KiB; null: nothing."),
+    ]
 
 
 @service.operation("UPDATE_SUMMARY", tx=Tx.WRITE, errors=(PacketTooLarge,))
@@ -317,7 +330,7 @@ async def resend_validation_email(ctx: Context, request: Nothing) -> None:
 
 
 class AttributesReply(Reply):
-    attributes: dict[str, str]
+    attributes: Annotated[dict[str, str], Meta(description="The attributes by name; all values are text.")]
 
 
 @service.operation("GET_ATTRIBUTES", tx=Tx.READ)
@@ -327,8 +340,11 @@ async def get_attributes(ctx: Context, request: Nothing) -> AttributesReply:
 
 
 class UpdateAttributes(Request):
-    attributes: FreeObject
-    wipe_existing: bool = False
+    attributes: Annotated[
+        FreeObject,
+        Meta(description="Values by name: text, numbers, true or false, kept as text of up to 1 KiB."),
+    ]
+    wipe_existing: Annotated[bool, Meta(description="true removes all attributes that are not sent.")] = False
 
 
 @service.operation("UPDATE_ATTRIBUTES", tx=Tx.WRITE, errors=(InvalidAttributes,))
@@ -350,7 +366,7 @@ async def update_attributes(ctx: Context, request: UpdateAttributes) -> None:
 
 
 class RemoveAttributes(Request):
-    attributes: list[str]
+    attributes: Annotated[list[str], Meta(description="Names of attributes.")]
 
 
 @service.operation("REMOVE_ATTRIBUTES", tx=Tx.WRITE)
@@ -364,14 +380,21 @@ async def remove_attributes(ctx: Context, request: RemoveAttributes) -> None:
 
 # Operations on timed statuses
 
-StatusName = Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
+StatusName = Annotated[
+    str,
+    Meta(
+        min_length=1, max_length=TEXT_MAX, description="The name of the status, in words of the game's own."
+    ),
+]
 Seconds = Annotated[int, Meta(ge=0, le=STATUS_SECONDS_MAX)]
 
 
 class GetUserStatus(Request):
     """Empty or no name: all."""
 
-    status_name: str | None = None
+    status_name: Annotated[
+        str | None, Meta(description="The name of a status; empty, null or nothing: all.")
+    ] = None
 
 
 @service.operation("GET_USER_STATUS", tx=Tx.READ)
@@ -388,8 +411,12 @@ async def get_user_status(ctx: Context, request: GetUserStatus) -> dict[str, Sta
 
 class SetUserStatus(Request):
     status_name: StatusName
-    duration_secs: Seconds
-    details: FreeObject | None = None
+    duration_secs: Annotated[
+        Seconds, Meta(description="How long it holds, in seconds; 0: it is over at once.")
+    ]
+    details: Annotated[
+        FreeObject | None, Meta(description="An object of the game's own, up to 2 KiB. Null or nothing: {}.")
+    ] = None
 
 
 @service.operation("SET_USER_STATUS", tx=Tx.WRITE, errors=(PacketTooLarge, TooManyStatuses))
@@ -422,8 +449,14 @@ async def clear_user_status(ctx: Context, request: ClearUserStatus) -> None:
 
 class ExtendUserStatus(Request):
     status_name: StatusName
-    additional_secs: Seconds
-    details: FreeObject | None = None
+    additional_secs: Annotated[Seconds, Meta(description="How much longer it holds, in seconds.")]
+    details: Annotated[
+        FreeObject | None,
+        Meta(
+            description="An object of the game's own, up to 2 KiB. Null or nothing: what is there "
+            "stays, {} for a new status."
+        ),
+    ] = None
 
 
 @service.operation("EXTEND_USER_STATUS", tx=Tx.WRITE, errors=(PacketTooLarge, TooManyStatuses))
@@ -438,7 +471,10 @@ async def extend_user_status(ctx: Context, request: ExtendUserStatus) -> Status:
 
 
 class ExtendUserStatusWithMax(ExtendUserStatus):
-    max_active_secs: Seconds | None = None
+    max_active_secs: Annotated[
+        Seconds | None,
+        Meta(description="It holds at most this long from now, in seconds; null or nothing: no limit."),
+    ] = None
 
 
 @service.operation("EXTEND_USER_STATUS_WITH_MAX", tx=Tx.WRITE, errors=(PacketTooLarge, TooManyStatuses))
@@ -452,87 +488,6 @@ async def extend_user_status_with_max(ctx: Context, request: ExtendUserStatusWit
     return await change_status(ctx, name, extend)
 
 
-# Operations for servers: ending sessions
-
-
-class InvalidatedReply(Reply):
-    """Which sessions ended, by the digests the server knows them by.
-
-    `verification`: none of them is accepted from here on; a server that cannot promise that does not answer.
-    """
-
-    invalidated_count: int
-    invalidated: list[str]
-    verification: bool
-
-
-class SessionsOfPlayer(Request):
-    profile_id: Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
-
-
-class SessionOfPlayer(SessionsOfPlayer):
-    """`session_id`: the id of a session, or the digest the server knows it by."""
-
-    session_id: Annotated[str, Meta(min_length=1, max_length=128)]
-
-
-@service.operation("SYS_INVALIDATE_CURRENT_SESSION", tx=Tx.NONE, access=Access.SERVER)
-async def invalidate_current(ctx: Context, request: Nothing) -> InvalidatedReply:
-    """End the session that the call belongs to. Refused without one.
-
-    That is the player's on whose behalf a server calls, or a server's own. That server has to log in again.
-    """
-    current = _current(ctx)
-    return _invalidate(ctx, [One(digest=current.digest)], [current.digest])
-
-
-@service.operation("SYS_INVALIDATE_ALL_SESSIONS", tx=Tx.NONE, access=Access.SERVER)
-async def invalidate_all(ctx: Context, request: Nothing) -> InvalidatedReply:
-    """End all sessions of the player on whose behalf the server calls. Refused without a player."""
-    digests = await _sessions_of(ctx, ctx.player_id)
-    return _invalidate(ctx, [AllOf(ctx.app.id, ctx.player_id)], digests)
-
-
-@service.operation("SYS_INVALIDATE_ALL_BUT_CURRENT_SESSION", tx=Tx.NONE, access=Access.SERVER)
-async def invalidate_all_but_current(ctx: Context, request: Nothing) -> InvalidatedReply:
-    """End all sessions of the caller except the one that the call belongs to. Refused without one.
-
-    The caller is the player on whose behalf a server calls, or a server: then all sessions of its name.
-    """
-    current = _current(ctx)
-    if current.profile_id != SERVER_PROFILE_ID:
-        return await _invalidate_all_but(ctx, current.profile_id, current.digest)
-    name = current.facts.get("serverName")
-    digests = [
-        session.digest
-        for session in await ctx.core.sessions.list(ctx.app.id, SERVER_PROFILE_ID)
-        if session.facts.get("serverName") == name and session.digest != current.digest
-    ]
-    return _invalidate(ctx, [One(digest=digest) for digest in digests], digests)
-
-
-@service.operation("SYS_INVALIDATE_ALL_SESSIONS_FOR_USER", tx=Tx.NONE, access=Access.SERVER)
-async def invalidate_all_of(ctx: Context, request: SessionsOfPlayer) -> InvalidatedReply:
-    """End all sessions of a player. An unknown player has none."""
-    digests = await _sessions_of(ctx, request.profile_id)
-    return _invalidate(ctx, [AllOf(ctx.app.id, request.profile_id)], digests)
-
-
-@service.operation("SYS_INVALIDATE_ALL_SESSIONS_FOR_USER_EXCEPT", tx=Tx.NONE, access=Access.SERVER)
-async def invalidate_all_of_except(ctx: Context, request: SessionOfPlayer) -> InvalidatedReply:
-    """End all sessions of a player except one, named by its id or its digest."""
-    keep = _digest_of(request.session_id)
-    return await _invalidate_all_but(ctx, request.profile_id, keep)
-
-
-@service.operation("SYS_INVALIDATE_SESSION_FOR_USER", tx=Tx.NONE, access=Access.SERVER)
-async def invalidate_one_of(ctx: Context, request: SessionOfPlayer) -> InvalidatedReply:
-    """End one session of a player, named by its id or its digest. One that is not this player's stays."""
-    digest = _digest_of(request.session_id)
-    found = digest in await _sessions_of(ctx, request.profile_id)
-    return _invalidate(ctx, [One(digest=digest)], [digest] if found else [])
-
-
 # What ending sessions takes
 
 
@@ -544,31 +499,3 @@ def leave(ctx: Context, *, others_end_too: bool = False) -> None:
         elif not others_end_too:
             raise NoSession("there is no session to end")
     ctx.profile_id, ctx.session_error = None, NoSession("the session was ended by this packet")
-
-
-def _current(ctx: Context) -> Session:
-    """Return the session that a server's call belongs to: a player's, or the server's own."""
-    if ctx.session is None:
-        raise NoSession("this call belongs to no session")
-    return ctx.session
-
-
-def _digest_of(text: str) -> str:
-    """Return the digest of a session id, a digest as it is, and for anything else what no session has."""
-    return One(digest=text).resolve() or One(session_id=text).resolve() or "none"
-
-
-async def _sessions_of(ctx: Context, profile_id: str) -> list[str]:
-    return [session.digest for session in await ctx.core.sessions.list(ctx.app.id, profile_id)]
-
-
-async def _invalidate_all_but(ctx: Context, profile_id: str, keep: str) -> InvalidatedReply:
-    digests = [digest for digest in await _sessions_of(ctx, profile_id) if digest != keep]
-    return _invalidate(ctx, [AllBut(ctx.app.id, profile_id, keep)], digests)
-
-
-def _invalidate(ctx: Context, selectors: list[Selector], digests: list[str]) -> InvalidatedReply:
-    if digests:
-        for selector in selectors:
-            ctx.end_sessions(selector, "revoked")
-    return InvalidatedReply(invalidated_count=len(digests), invalidated=digests, verification=True)

@@ -29,7 +29,7 @@ from gameserver.domain.leaderboards.tournaments import (
     phase_times,
     read_settings,
 )
-from gameserver.players.states import Balance
+from gameserver.players.fields import Balance
 from gameserver.rpc import Context
 from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import (

@@ -11,6 +11,7 @@ from gameserver.players.resets import LIFE_MINUTES_MAX
 from gameserver.rpc import Service
 from gameserver.storage import Row, Transaction, locks
 from gameserver.wire.errors import GameError
+from gameserver.wire.fields import ProfileId
 from gameserver.wire.shapes import Request
 
 SAMPLE = """\
@@ -56,7 +57,7 @@ class NoMailbox(GameError):
 class OfPlayer(Request):
     """Which player is meant."""
 
-    profile_id: str
+    profile_id: ProfileId
 
 
 def lock_named(_: object, request: OfPlayer) -> list[str]:

@@ -1,6 +1,9 @@
 """Making players before they log in for the first time."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from gameserver.apps import is_mail_address
 from gameserver.players import identities, links, resets, users
@@ -12,11 +15,13 @@ from gameserver.players.accounts import (
     stored_id,
 )
 from gameserver.players.external import UnknownExternalLogin
+from gameserver.players.fields import ContactEmail
 from gameserver.players.profiles import TEXT_MAX, check_line
 from gameserver.players.resets import UnknownTemplate
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.user.base import UserAlreadyExists, service
 from gameserver.wire.errors import InvalidParameterValue, RateLimited
+from gameserver.wire.fields import ProfileId
 from gameserver.wire.shapes import Reply, Request
 
 PASSWORD_BYTES = 32  # of one that nobody knows
@@ -25,34 +30,46 @@ PASSWORD_BYTES = 32  # of one that nobody knows
 class NewUser(Request):
     """`externalId`: what the player logs in with. `notificationTemplateId`: names a mail template."""
 
-    external_id: str
-    user_name: str | None = None
-    notification_template_id: str | None = None
+    external_id: Annotated[str, Meta(description="What the player logs in with.")]
+    user_name: Annotated[str | None, Meta(description="The name of the player; null or nothing: none.")] = (
+        None
+    )
+    notification_template_id: Annotated[
+        str | None, Meta(description="A mail template that the app declares, which is mailed to the player.")
+    ] = None
 
 
 class NewEmailUser(NewUser, kw_only=True):
     """`password`: null for one that nobody knows; the player then asks for a new one by mail."""
 
-    password: str | None = None
+    password: Annotated[
+        str | None,
+        Meta(
+            description="The password; null: one that nobody knows, so that the player asks for a "
+            "new one by mail."
+        ),
+    ] = None
 
 
 class NewUniversalUser(NewEmailUser, kw_only=True):
     """`contactEmail`: where mail to the player goes."""
 
-    contact_email: str | None = None
+    contact_email: ContactEmail = None
 
 
 class NewExternalUser(NewUser, kw_only=True):
     """`externalAuthType`: the name of an external login that the app declares."""
 
-    external_auth_type: str
-    contact_email: str | None = None
+    external_auth_type: Annotated[
+        str, Meta(description="The name of an external login that the app declares.")
+    ]
+    contact_email: ContactEmail = None
 
 
 class Created(Reply):
     """The player that was made."""
 
-    profile_id: str
+    profile_id: ProfileId
 
 
 @dataclass(frozen=True, slots=True)

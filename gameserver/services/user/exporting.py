@@ -2,12 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import field
+from msgspec import Meta, field
 
 from gameserver.apps import LiveApps
+from gameserver.players.fields import (
+    AuthenticationType,
+    CountryCode,
+    ExperienceLevel,
+    ExperiencePoints,
+    FriendData,
+    LanguageCode,
+    PictureUrl,
+    PlayerName,
+    TimeZoneOffset,
+)
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.players.states import PlayerState
 from gameserver.rpc import Access, Context, Tx
@@ -23,114 +34,127 @@ Rows = list[dict[str, Any]]
 class Credential(Reply):
     """What the player logs in with."""
 
-    external_id: str
-    authentication_type: str
-    auth_sub_type: str = ""
+    external_id: Annotated[str, Meta(description="What the player logs in with.")]
+    authentication_type: AuthenticationType
+    auth_sub_type: Annotated[str, Meta(description="Always empty.")] = ""
 
 
 class MailAccount(Reply):
     """An address that the player logs in with."""
 
-    email_address: str
+    email_address: Annotated[str, Meta(description="The address that the player logs in with.")]
 
 
 class Groups(Reply):
     """Groups that the player is in, was invited to and asked for: empty as long as there are none here."""
 
-    requested: Rows = field(default_factory=list)
-    invited: Rows = field(default_factory=list)
-    groups: Rows = field(default_factory=list)
+    requested: Annotated[Rows, Meta(description="Always empty.")] = field(default_factory=list)
+    invited: Annotated[Rows, Meta(description="Always empty.")] = field(default_factory=list)
+    groups: Annotated[Rows, Meta(description="Always empty.")] = field(default_factory=list)
 
 
 class Currency(Reply):
     """Balances by the name of the currency. The times are those of the first and the last change."""
 
-    created_at: int
-    updated_at: int
-    sync_timestamp: int
-    items: dict[str, dict[str, Any]]
+    created_at: Annotated[int, Meta(description="When a balance first changed: ms since 1970-01-01 UTC.")]
+    updated_at: Annotated[int, Meta(description="When a balance last changed: ms since 1970-01-01 UTC.")]
+    sync_timestamp: Annotated[int, Meta(description="When this was read: ms since 1970-01-01 UTC.")]
+    items: Annotated[dict[str, dict[str, Any]], Meta(description="Balances by the name of the currency.")]
 
 
 class Profile(Reply):
     """The player. What has a value here keeps it as long as this server has no matches and no friends."""
 
-    player_name: str
-    picture_url: str | None
-    platforms: list[str]
-    country_code: str | None
-    language_code: str | None
-    time_zone_offset: float
-    created_at: int
-    updated_at: int
-    amount_spent: int
-    refund_count: int
-    vc_claimed: int
-    vc_purchased: int
-    summary_friend_data: Any
-    is_tester: bool
-    ab_testing_id: int = field(name="ab_testing_id")
-    login_count: int
-    last_login: int
-    previous_login: int | None
-    random_attribute: float
-    active_sessions: list[str]
-    attributes: dict[str, Any]
-    email_address: str | None
-    home: None = None
-    player_rating: int = 0
-    shield_expiry: int = 0
-    matches_played: int = 0
-    last_match: int = 0
-    match_attack_expiry: None = None
-    match_enabled: bool = False
-    automated_promotions: Rows = field(default_factory=list)
-    friend_profile_ids: list[str] = field(default_factory=list)
+    player_name: PlayerName
+    picture_url: PictureUrl
+    platforms: Annotated[list[str], Meta(description="The platforms of sessions that are open.")]
+    country_code: CountryCode
+    language_code: LanguageCode
+    time_zone_offset: TimeZoneOffset
+    created_at: Annotated[int, Meta(description="When the player was made: ms since 1970-01-01 UTC.")]
+    updated_at: Annotated[int, Meta(description="When the player last logged in: ms since 1970-01-01 UTC.")]
+    amount_spent: Annotated[int, Meta(description="Always 0.")]
+    refund_count: Annotated[int, Meta(description="Always 0.")]
+    vc_claimed: Annotated[int, Meta(description="Always 0.")]
+    vc_purchased: Annotated[int, Meta(description="Always 0.")]
+    summary_friend_data: FriendData
+    is_tester: Annotated[bool, Meta(description="Whether the player is a tester.")]
+    ab_testing_id: Annotated[
+        int, Meta(description="A number that stays with the player, to try things with some.")
+    ] = field(name="ab_testing_id")
+    login_count: Annotated[int, Meta(description="How often the player has logged in.")]
+    last_login: Annotated[int, Meta(description="When the player last logged in: ms since 1970-01-01 UTC.")]
+    previous_login: Annotated[
+        int | None,
+        Meta(description="When the player logged in before that: ms since 1970-01-01 UTC, or null."),
+    ]
+    random_attribute: Annotated[float, Meta(description="A number from 0 to 1 that stays with the player.")]
+    active_sessions: Annotated[list[str], Meta(description="Digests of sessions, which open nothing.")]
+    attributes: Annotated[dict[str, Any], Meta(description="The attributes by name.")]
+    email_address: Annotated[str | None, Meta(description="The contact address, or null.")]
+    home: Annotated[None, Meta(description="Always null.")] = None
+    player_rating: Annotated[int, Meta(description="Always 0.")] = 0
+    shield_expiry: Annotated[int, Meta(description="Always 0.")] = 0
+    matches_played: Annotated[int, Meta(description="Always 0.")] = 0
+    last_match: Annotated[int, Meta(description="Always 0.")] = 0
+    match_attack_expiry: Annotated[None, Meta(description="Always null.")] = None
+    match_enabled: Annotated[bool, Meta(description="Always false.")] = False
+    automated_promotions: Annotated[Rows, Meta(description="Always empty.")] = field(default_factory=list)
+    friend_profile_ids: Annotated[list[str], Meta(description="Always empty.")] = field(default_factory=list)
 
 
 class Statistics(Reply):
     """The player's progress; milestones, quests and achievements are empty as long as there are none here."""
 
-    sync_timestamp: int
-    statistics: dict[str, Any]
-    experience_level: int
-    experience_points: int
-    milestones_status: dict[str, Any] = field(default_factory=dict)
-    quests_status: dict[str, Any] = field(default_factory=dict)
-    player_achievements: Rows = field(default_factory=list)
+    sync_timestamp: Annotated[int, Meta(description="When this was read: ms since 1970-01-01 UTC.")]
+    statistics: Annotated[dict[str, Any], Meta(description="The player's statistics by name.")]
+    experience_level: ExperienceLevel
+    experience_points: ExperiencePoints
+    milestones_status: Annotated[dict[str, Any], Meta(description="Always empty.")] = field(
+        default_factory=dict
+    )
+    quests_status: Annotated[dict[str, Any], Meta(description="Always empty.")] = field(default_factory=dict)
+    player_achievements: Annotated[Rows, Meta(description="Always empty.")] = field(default_factory=list)
 
 
 class UserExport(Reply):
     """Everything that is kept of a player. `services`: the rows of each service by the name of a table."""
 
-    app_email_accounts: list[MailAccount]
-    child_entities: Rows
-    credentials: list[Credential]
-    groups: Groups
-    leaderboard_scores: Rows
-    player_currency: Currency
-    player_profile: list[Profile]
-    player_statistics: Statistics
-    services: dict[str, dict[str, Any]]
+    app_email_accounts: Annotated[
+        list[MailAccount], Meta(description="Addresses that the player logs in with.")
+    ]
+    child_entities: Annotated[Rows, Meta(description="The player's entities.")]
+    credentials: Annotated[list[Credential], Meta(description="What the player logs in with.")]
+    groups: Annotated[Groups, Meta(description="Groups of the player.")]
+    leaderboard_scores: Annotated[Rows, Meta(description="The player's scores.")]
+    player_currency: Annotated[Currency, Meta(description="The player's balances.")]
+    player_profile: Annotated[list[Profile], Meta(description="The player, in a list of one.")]
+    player_statistics: Annotated[Statistics, Meta(description="The player's progress.")]
+    services: Annotated[
+        dict[str, dict[str, Any]], Meta(description="The rows of each service by the name of a table.")
+    ]
 
 
 class CustomEntities(msgspec.Struct):
     """Which types of custom entities to tell, or which to leave out."""
 
-    include: list[str] | None = None
-    exclude: list[str] | None = None
+    include: Annotated[list[str] | None, Meta(description="Types to tell.")] = None
+    exclude: Annotated[list[str] | None, Meta(description="Types to leave out.")] = None
 
 
 class ExportOptions(msgspec.Struct, rename="camel"):
     """`includeEntities`: whether the player's entities are told."""
 
-    include_entities: bool
-    custom_entities: CustomEntities | None = None
+    include_entities: Annotated[bool, Meta(description="Whether the player's entities are told.")]
+    custom_entities: Annotated[
+        CustomEntities | None, Meta(description="Which types of custom entities to tell; without effect.")
+    ] = None
 
 
 class GetUserExport(OfPlayer):
     """Which player, and how much."""
 
-    options_json: ExportOptions
+    options_json: Annotated[ExportOptions, Meta(description="How much to tell.")]
 
 
 async def find_sessions(ctx: Context, request: GetUserExport) -> list[Session]:

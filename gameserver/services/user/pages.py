@@ -1,21 +1,32 @@
 """What is told of players: of one, and of all of an app, page by page."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Raw
+from msgspec import Meta, Raw
 from sqlalchemy import ColumnElement, and_, select
 
 from gameserver.documents import query
 from gameserver.documents.documents import data_out
-from gameserver.documents.paging import InvalidContext, Results, UnreadableContext, read_context, read_page
+from gameserver.documents.paging import (
+    InvalidContext,
+    NextContext,
+    PageContext,
+    PageOffset,
+    Results,
+    UnreadableContext,
+    read_context,
+    read_page,
+)
 from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere
 from gameserver.players import profiles
+from gameserver.players.fields import CountryCode, PlayerName, TimeZoneOffset
 from gameserver.players.profiles import IS_NAMED, UnknownPlayer, players
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.user.base import OfPlayer, read_player, service
 from gameserver.storage import Row
 from gameserver.wire.errors import PacketTooLarge
+from gameserver.wire.fields import ProfileId
 from gameserver.wire.shapes import FreeObjectOrText, Reply, Request
 
 _c = players.c
@@ -50,31 +61,31 @@ READER = "user"
 class User(Reply):
     """A player, as servers see them."""
 
-    profile_id: str
-    player_name: str
-    country_code: str | None
-    time_zone_offset: float
-    summary_friend_data: Raw | None
-    email_address: str | None
+    profile_id: ProfileId
+    player_name: PlayerName
+    country_code: CountryCode
+    time_zone_offset: TimeZoneOffset
+    summary_friend_data: Annotated[Raw | None, Meta(description="What the player shows to friends, or null.")]
+    email_address: Annotated[str | None, Meta(description="The contact address, or null.")]
 
 
 class UserPage(Reply):
     """A page, and the context of the next call."""
 
-    context: str
-    results: Results
+    context: NextContext
+    results: Annotated[Results, Meta(description="The page.")]
 
 
 class GetPage(Request):
     """`context`: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria, sortCriteria}` or less."""
 
-    context: FreeObjectOrText | None = None
+    context: PageContext = None
 
 
 class GetPageOffset(GetPage):
     """`context` is the text of an earlier answer, `pageOffset` counts pages from the one it stands for."""
 
-    page_offset: int = 0
+    page_offset: PageOffset = 0
 
 
 PAGE_ERRORS = (UnreadableContext, InvalidContext, InvalidWhere, InvalidFieldInWhere, PacketTooLarge)

@@ -1,13 +1,20 @@
 """Passwords of players: mail with a link that sets one, and setting one."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from gameserver.apps import is_mail_address
 from gameserver.players import identities, links, profiles, resets, users
 from gameserver.players.accounts import MissingIdentity, WeakPassword
 from gameserver.players.links import NoEmailIdentity
 from gameserver.players.profiles import UnknownPlayer
-from gameserver.players.resets import RESET_ERRORS, Minutes, ResetRequest, ServiceParams
+from gameserver.players.resets import (
+    RESET_ERRORS,
+    LinkMinutes,
+    MailParams,
+    ResetRequest,
+)
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.user.base import NoMailbox, OfPlayer, lock_named, read_player, service, unknown
 from gameserver.sessions import AllOf
@@ -20,8 +27,8 @@ from gameserver.wire.errors import GameError, RateLimited
 class Reset(OfPlayer):
     """`tokenTtlInMinutes`: how long the link works; `serviceParams`: how the mail is to look."""
 
-    token_ttl_in_minutes: Minutes | None = None
-    service_params: ServiceParams | None = None
+    token_ttl_in_minutes: LinkMinutes = None
+    service_params: MailParams = None
 
 
 async def wish_email(ctx: Context, request: Reset) -> ResetRequest:
@@ -114,7 +121,7 @@ async def _reset(ctx: Context, request: Reset) -> None:
 class SetPassword(OfPlayer):
     """The player, and the new password."""
 
-    password: str
+    password: Annotated[str, Meta(description="The new password.")]
 
 
 async def new_digest(ctx: Context, request: SetPassword) -> str:

@@ -1,6 +1,9 @@
 """Deleting players, and letting them do so themselves."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from gameserver.apps import LiveApps
 from gameserver.players import links, profile_links, users
@@ -21,13 +24,18 @@ from gameserver.wire.shapes import Empty, Reply
 class DeleteOptions(msgspec.Struct, rename="camel"):
     """`deleteChildren`: the player's profiles in child apps go as well."""
 
-    delete_children: bool | None = None
+    delete_children: Annotated[
+        bool | None, Meta(description="true deletes the profiles in child apps, too.")
+    ] = None
 
 
 class DeleteUser(OfPlayer):
     """Which player, and what goes with them."""
 
-    options_json: DeleteOptions | None = None
+    options_json: Annotated[
+        DeleteOptions | None,
+        Meta(description="What goes with the player. Null or nothing: the player alone."),
+    ] = None
 
 
 async def find_children(ctx: Context, request: DeleteUser) -> list[tuple[str, str]]:
@@ -82,7 +90,7 @@ async def _delete_children(ctx: Context, profile_id: str) -> None:
 class DeletionUrl(Reply):
     """The address of a page where the player confirms, and is deleted then."""
 
-    url: str
+    url: Annotated[str, Meta(description="The address; it works once.")]
 
 
 @service.operation(

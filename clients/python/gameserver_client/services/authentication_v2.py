@@ -28,53 +28,90 @@ class Balance(TypedDict):
 
 class GetServerVersionReply(TypedDict):
     serverVersion: str
+    """The version of the server."""
 
 
 class LoginReply(TypedDict):
     """The player's whole state, and what a client needs to know of its session."""
 
     parentProfileId: str | None
+    """The id of the player's profile in the parent app, or null."""
     experiencePoints: int
+    """The player's experience points."""
     experienceLevel: int
+    """The player's level; 0 below the first one, and where the app has no levels."""
     xpCapped: bool
+    """Whether the player has as many experience points as the app allows."""
     currency: dict[str, Balance]
+    """The player's currencies by name."""
     statistics: dict[str, float]
+    """The player's statistics by name."""
     amountSpent: int
+    """Always 0: this server sells nothing."""
     refundCount: int
+    """Always 0: this server sells nothing."""
     vcPurchased: int
+    """Always 0: this server sells nothing."""
     vcClaimed: int
+    """Always 0: this server sells nothing."""
     peerProfileIds: dict[str, str]
+    """The ids of the player's profiles in peer apps, by peer."""
     parentCurrency: dict[str, dict[str, Balance]]
+    """Currencies of the player's parents: by level, then by name."""
     peerCurrency: dict[str, dict[str, Balance]]
+    """Currencies of the player's peers: by peer, then by name."""
     incoming_events: list[PlayerEvent]
+    """Events that wait for the player."""
     sent_events: list[PlayerEvent]
+    """Always empty."""
     rewards: LoginRewards
+    """What the login itself has brought the player."""
     id: str
+    """The same as `profileId`."""
     profileId: str
+    """The id of a player in the app, as a login answers it."""
     playerName: str
+    """The player's name; empty if there is none."""
     pictureUrl: str | None
+    """Address of the player's picture, or null."""
     emailAddress: str | None
+    """The contact address, or null; nobody logs in with it."""
     languageCode: str | None
+    """The player's language, such as en or zh-Hant."""
     countryCode: str | None
+    """The player's country: two letters, or _LA_ for Latin America."""
     timeZoneOffset: float
+    """Hours east of UTC, such as -5 or 5.5."""
     createdAt: int
+    """When the player was made: ms since 1970-01-01 UTC."""
     lastLogin: int
+    """When the player last logged in: ms since 1970-01-01 UTC."""
     previousLogin: int | None
     """Null until the second login."""
     loginCount: int
+    """How often the player has logged in."""
     isTester: bool
+    """Whether servers have marked the player as a tester."""
     abTestingId: int
+    """A number from 1 to 100 that stays with the player, to try things with some."""
     summaryFriendData: Any
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."""
     statuses: dict[str, Status]
+    """Timed statuses that hold, by name."""
     server_time: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
     handoffJson: NotRequired[Any]
+    """The object that the handoff code was made with; after a login of type SettopHandoff."""
     sessionId: str
+    """The session: send it with every later packet."""
     newUser: str
     """`true` or `false`, as text."""
     playerSessionExpiry: int
     """Seconds without a packet."""
     maxBundleMsgs: int
+    """Most messages to put into one packet."""
     maxKillCount: int
+    """Stop calling an operation that was refused this often in a row."""
     compressIfLarger: int
     """Bytes."""
 
@@ -83,42 +120,68 @@ class LoginRewards(TypedDict):
     """What the login itself has brought the player."""
 
     rewards: dict[str, Any]
+    """What the player got: `experiencePoints`, `experienceLevels` (reached), `currency`, `statistics`
+    and `globalStatistics`, those that there are; {} for nothing.
+    """
     rewardDetails: dict[str, Any]
+    """What it was for: `xp.experienceLevels` lists levels that were reached, `events` events with
+    rewards; {} for nothing.
+    """
     currency: dict[str, Balance]
+    """The player's currencies by name, if there was something to get; else {}."""
 
 
 class PlayerEvent(TypedDict):
     """An event that waits for a player. `from_player_id` is empty where the system has sent it."""
 
     evId: str
+    """The id of the event."""
     eventType: str
+    """The kind of event, in words of the game's own."""
     fromPlayerId: str
+    """Who sent it; empty: the system."""
     toPlayerId: str
+    """For whom it is."""
     createdAt: int
+    """When it was sent: ms since 1970-01-01 UTC."""
     eventData: Any
+    """The object that was sent with it."""
 
 
 class ServiceParams(TypedDict):
     """How the mail is to look. Fields that only some mail service knows are ignored."""
 
     fromAddress: NotRequired[str | None]
+    """The address that the mail comes from; when a server asks."""
     fromName: NotRequired[str | None]
+    """The name that the mail comes from; when a server asks."""
     replyTo: NotRequired[str | None]
+    """Another name of `replyToAddress`."""
     replyToAddress: NotRequired[str | None]
+    """The address that answers go to; when a server asks."""
     replyToName: NotRequired[str | None]
+    """The name that answers go to; when a server asks."""
     subject: NotRequired[str | None]
+    """The subject of the mail; when a server asks."""
     templateId: NotRequired[str | None]
+    """A mail template that the app declares."""
     dynamicData: NotRequired[dict[str, Any] | None]
+    """Values for the template, by name."""
     substitutions: NotRequired[dict[str, Any] | None]
+    """Another name of `dynamicData`."""
 
 
 class Status(TypedDict):
     """A timed status of a player, from `active_start` until `active_until` (ms since 1970)."""
 
     activeStart: int
+    """From when it holds: ms since 1970-01-01 UTC."""
     statusName: str
+    """The name of the status."""
     details: dict[str, Any]
+    """An object of the game's own."""
     activeUntil: int
+    """Until when it holds: ms since 1970-01-01 UTC."""
 
 
 class AuthenticationV2Service(Service[R]):
@@ -155,6 +218,25 @@ class AuthenticationV2Service(Service[R]):
         and no `profileId` is sent, an identity that belongs to another profile than `profileId`, accounts
         that are disabled or locked after too many failures, and clients the app does not admit. A refusal
         leaves the caller's previous session as it was.
+
+        authentication_type: The type of identity, as in protocol/values.md.
+        external_id: Who they are by that type: a name, an address, the id of a device or of a platform.
+        authentication_token: What proves it: a password, or the token of the platform; empty for
+            Anonymous.
+        force_create: true makes a new player if nobody has this identity.
+        profile_id: The player that the client expects; empty for a new one.
+        anonymous_id: The random id of the device, which may come back with it; see protocol/sessions.md.
+        release_platform: The platform, as in protocol/values.md.
+        game_version: The version of the game, such as 1.4.0.
+        client_lib: The library that the client uses; only remembered.
+        client_lib_version: Its version; only remembered.
+        time_zone_offset: Hours east of UTC, such as -5 or 5.5.
+        language_code: The player's language, such as en or zh-Hant.
+        country_code: The player's country: two letters, or _LA_ for Latin America.
+        compress_responses: true lets the server pack large answers with gzip, where `Accept-Encoding`
+            allows it.
+        external_auth_name: For the type External: the name of an external login that the app declares.
+        extra_json: An object of the game's own, up to 16 KiB; `nonce` goes with tokens that have one.
         """
         return self._call(
             "AUTHENTICATE",
@@ -203,6 +285,12 @@ class AuthenticationV2Service(Service[R]):
         longer than the app's setting. It dies when the password or an address of the account changes.
         Refused are texts that are no mail addresses, templates the app does not have, and senders that
         are none. Who asks too often gets no further mail.
+
+        email_address: The address that the player logs in with.
+        external_id: Another name of `emailAddress`; one of them is needed.
+        service_params: How the mail looks. Null or nothing: as the app's template for resets of
+            passwords.
+        token_ttl_in_minutes: How long the link works, in minutes. Null or nothing: as the app says.
         """
         return self._call(
             "RESET_EMAIL_PASSWORD",
@@ -232,6 +320,12 @@ class AuthenticationV2Service(Service[R]):
         longer than the app's setting. It dies when the password or an address of the account changes.
         Refused are texts that are no mail addresses, templates the app does not have, and senders that
         are none. Who asks too often gets no further mail.
+
+        email_address: The address that the player logs in with.
+        external_id: Another name of `emailAddress`; one of them is needed.
+        service_params: How the mail looks. Null or nothing: as the app's template for resets of
+            passwords.
+        token_ttl_in_minutes: How long the link works, in minutes. Null or nothing: as the app says.
         """
         return self._call(
             "RESET_EMAIL_PASSWORD_ADVANCED",
@@ -261,6 +355,12 @@ class AuthenticationV2Service(Service[R]):
         longer than the app's setting. It dies when the password or an address of the account changes.
         Refused are texts that are no mail addresses, templates the app does not have, and senders that
         are none. Who asks too often gets no further mail.
+
+        email_address: The address that the player logs in with.
+        external_id: Another name of `emailAddress`; one of them is needed.
+        service_params: How the mail looks. Null or nothing: as the app's template for resets of
+            passwords.
+        token_ttl_in_minutes: How long the link works, in minutes. Null or nothing: as the app says.
         """
         return self._call(
             "RESET_EMAIL_PASSWORD_ADVANCED_WITH_EXPIRY",
@@ -290,6 +390,12 @@ class AuthenticationV2Service(Service[R]):
         longer than the app's setting. It dies when the password or an address of the account changes.
         Refused are texts that are no mail addresses, templates the app does not have, and senders that
         are none. Who asks too often gets no further mail.
+
+        email_address: The address that the player logs in with.
+        external_id: Another name of `emailAddress`; one of them is needed.
+        service_params: How the mail looks. Null or nothing: as the app's template for resets of
+            passwords.
+        token_ttl_in_minutes: How long the link works, in minutes. Null or nothing: as the app says.
         """
         return self._call(
             "RESET_EMAIL_PASSWORD_WITH_EXPIRY",
@@ -317,6 +423,12 @@ class AuthenticationV2Service(Service[R]):
         by itself. `serviceParams` and `tokenTtlInMinutes` are as for e-mail accounts. Refused are
         templates the app does not have, and senders that are none. Who asks too often gets no further
         mail.
+
+        universal_id: The name that the player logs in with.
+        external_id: Another name of `universalId`; one of them is needed.
+        service_params: How the mail looks. Null or nothing: as the app's template for resets of
+            passwords.
+        token_ttl_in_minutes: How long the link works, in minutes. Null or nothing: as the app says.
         """
         return self._call(
             "RESET_UNIVERSAL_ID_PASSWORD",
@@ -344,6 +456,12 @@ class AuthenticationV2Service(Service[R]):
         by itself. `serviceParams` and `tokenTtlInMinutes` are as for e-mail accounts. Refused are
         templates the app does not have, and senders that are none. Who asks too often gets no further
         mail.
+
+        universal_id: The name that the player logs in with.
+        external_id: Another name of `universalId`; one of them is needed.
+        service_params: How the mail looks. Null or nothing: as the app's template for resets of
+            passwords.
+        token_ttl_in_minutes: How long the link works, in minutes. Null or nothing: as the app says.
         """
         return self._call(
             "RESET_UNIVERSAL_ID_PASSWORD_ADVANCED",
@@ -371,6 +489,12 @@ class AuthenticationV2Service(Service[R]):
         by itself. `serviceParams` and `tokenTtlInMinutes` are as for e-mail accounts. Refused are
         templates the app does not have, and senders that are none. Who asks too often gets no further
         mail.
+
+        universal_id: The name that the player logs in with.
+        external_id: Another name of `universalId`; one of them is needed.
+        service_params: How the mail looks. Null or nothing: as the app's template for resets of
+            passwords.
+        token_ttl_in_minutes: How long the link works, in minutes. Null or nothing: as the app says.
         """
         return self._call(
             "RESET_UNIVERSAL_ID_PASSWORD_ADVANCED_WITH_EXPIRY",
@@ -398,6 +522,12 @@ class AuthenticationV2Service(Service[R]):
         by itself. `serviceParams` and `tokenTtlInMinutes` are as for e-mail accounts. Refused are
         templates the app does not have, and senders that are none. Who asks too often gets no further
         mail.
+
+        universal_id: The name that the player logs in with.
+        external_id: Another name of `universalId`; one of them is needed.
+        service_params: How the mail looks. Null or nothing: as the app's template for resets of
+            passwords.
+        token_ttl_in_minutes: How long the link works, in minutes. Null or nothing: as the app says.
         """
         return self._call(
             "RESET_UNIVERSAL_ID_PASSWORD_WITH_EXPIRY",

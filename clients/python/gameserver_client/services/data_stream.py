@@ -24,6 +24,9 @@ class DataStreamService(Service[R]):
         """Report that the caller has opened a page.
 
         Refused: more events in a day than the app takes.
+
+        event_name: The kind of event, in words of the game's own.
+        event_properties: An object of the game's own, up to 4 KiB or what the app says.
         """
         return self._call(
             "CUSTOM_PAGE_EVENT",
@@ -41,6 +44,9 @@ class DataStreamService(Service[R]):
         """Report that the caller has come to a screen.
 
         Refused: more events in a day than the app takes.
+
+        event_name: The kind of event, in words of the game's own.
+        event_properties: An object of the game's own, up to 4 KiB or what the app says.
         """
         return self._call(
             "CUSTOM_SCREEN_EVENT",
@@ -58,6 +64,9 @@ class DataStreamService(Service[R]):
         """Report something else that the caller has done.
 
         Refused: more events in a day than the app takes.
+
+        event_name: The kind of event, in words of the game's own.
+        event_properties: An object of the game's own, up to 4 KiB or what the app says.
         """
         return self._call(
             "CUSTOM_TRACK_EVENT",
@@ -83,6 +92,15 @@ class DataStreamService(Service[R]):
         The whole report has a size in bytes beyond which the app does not take it.
 
         Refused: a larger one, and more reports in a day than the app takes.
+
+        crash_type: The kind of crash, in words of the game's own.
+        error_msg: What the error says.
+        crash_json: An object of the game's own.
+        crash_log: The log before the crash.
+        user_name: Who reports it, in words of their own.
+        user_email: Where to ask them.
+        user_notes: What they say of it.
+        user_submitted: true if the player has filled in the form.
         """
         return self._call(
             "SEND_CRASH_REPORT",

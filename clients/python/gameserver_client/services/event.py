@@ -24,11 +24,17 @@ class PlayerEvent(TypedDict):
     """An event that waits for a player. `from_player_id` is empty where the system has sent it."""
 
     evId: str
+    """The id of the event."""
     eventType: str
+    """The kind of event, in words of the game's own."""
     fromPlayerId: str
+    """Who sent it; empty: the system."""
     toPlayerId: str
+    """For whom it is."""
     createdAt: int
+    """When it was sent: ms since 1970-01-01 UTC."""
     eventData: Any
+    """The object that was sent with it."""
 
 
 class Sent(TypedDict):

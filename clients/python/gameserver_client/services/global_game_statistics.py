@@ -15,13 +15,16 @@ class ProcessReply(TypedDict):
     """`statistics_exceptions` names the statistics that their minimum or maximum has cut, if any."""
 
     statistics: dict[str, float]
+    """The new values of the statistics that were named."""
     statisticsExceptions: NotRequired[dict[str, str]]
+    """Statistics that were cut, by name: `minApplied` or `maxApplied`. Absent if none was."""
 
 
 class StatisticsReply(TypedDict):
     """Values by the name of the statistic."""
 
     statistics: dict[str, float]
+    """The statistics by name."""
 
 
 class GlobalGameStatisticsService(Service[R]):
@@ -34,7 +37,8 @@ class GlobalGameStatisticsService(Service[R]):
         A result outside of a statistic's minimum and maximum is cut to it. Refused: names that are not
         declared, and text that is not in the grammar.
 
-        statistics: What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".
+        statistics: What happens to each statistic, by name: a number to add, or a form such as
+            "INC_TO_LIMIT#9#30", as protocol/data.md tells.
         """
         return self._call("PROCESS_STATISTICS", {"statistics": statistics})
 
@@ -48,6 +52,8 @@ class GlobalGameStatisticsService(Service[R]):
         """Read the app's statistics of a category.
 
         One that does not exist is empty.
+
+        category: The category, as the app declares it.
         """
         return self._call("READ_FOR_CATEGORY", {"category": category})
 
@@ -56,6 +62,8 @@ class GlobalGameStatisticsService(Service[R]):
         """Read some statistics of the app.
 
         Names that do not exist are left out.
+
+        statistics: Names of statistics.
         """
         return self._call("READ_SUBSET", {"statistics": statistics})
 
@@ -66,6 +74,7 @@ class GlobalGameStatisticsService(Service[R]):
         A result outside of a statistic's minimum and maximum is cut to it. Refused: names that are not
         declared, and text that is not in the grammar.
 
-        statistics: What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".
+        statistics: What happens to each statistic, by name: a number to add, or a form such as
+            "INC_TO_LIMIT#9#30", as protocol/data.md tells.
         """
         return self._call("UPDATE_INCREMENT", {"statistics": statistics})

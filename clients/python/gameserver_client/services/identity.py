@@ -15,7 +15,9 @@ class Attached(TypedDict):
     """The player's profile in the other app, and whether it was made."""
 
     profileId: str
+    """The id of the player in the other app."""
     newUser: bool
+    """Whether that player was made."""
 
 
 class Balance(TypedDict):
@@ -35,130 +37,200 @@ class Balance(TypedDict):
 
 class ChildProfile(TypedDict):
     appId: str
+    """The id of the child app."""
     profileId: str
+    """The id of the profile there."""
     profileName: str
+    """The player's name; empty if there is none."""
     summaryFriendData: Any
+    """What the profile shows to friends, if it was asked for; else null."""
 
 
 class ChildState(TypedDict):
     """The child's whole state, and the app that the next packets go to."""
 
     parentProfileId: str | None
+    """The id of the player's profile in the parent app, or null."""
     experiencePoints: int
+    """The player's experience points."""
     experienceLevel: int
+    """The player's level; 0 below the first one, and where the app has no levels."""
     xpCapped: bool
+    """Whether the player has as many experience points as the app allows."""
     currency: dict[str, Balance]
+    """The player's currencies by name."""
     statistics: dict[str, float]
+    """The player's statistics by name."""
     amountSpent: int
+    """Always 0: this server sells nothing."""
     refundCount: int
+    """Always 0: this server sells nothing."""
     vcPurchased: int
+    """Always 0: this server sells nothing."""
     vcClaimed: int
+    """Always 0: this server sells nothing."""
     peerProfileIds: dict[str, str]
+    """The ids of the player's profiles in peer apps, by peer."""
     parentCurrency: dict[str, dict[str, Balance]]
+    """Currencies of the player's parents: by level, then by name."""
     peerCurrency: dict[str, dict[str, Balance]]
+    """Currencies of the player's peers: by peer, then by name."""
     incoming_events: list[PlayerEvent]
+    """Events that wait for the player."""
     sent_events: list[PlayerEvent]
+    """Always empty."""
     rewards: LoginRewards
+    """What the login itself has brought the player."""
     id: str
+    """The same as `profileId`."""
     profileId: str
+    """The id of a player in the app, as a login answers it."""
     playerName: str
+    """The player's name; empty if there is none."""
     pictureUrl: str | None
+    """Address of the player's picture, or null."""
     emailAddress: str | None
+    """The contact address, or null; nobody logs in with it."""
     languageCode: str | None
+    """The player's language, such as en or zh-Hant."""
     countryCode: str | None
+    """The player's country: two letters, or _LA_ for Latin America."""
     timeZoneOffset: float
+    """Hours east of UTC, such as -5 or 5.5."""
     createdAt: int
+    """When the player was made: ms since 1970-01-01 UTC."""
     lastLogin: int
+    """When the player last logged in: ms since 1970-01-01 UTC."""
     previousLogin: int | None
     """Null until the second login."""
     loginCount: int
+    """How often the player has logged in."""
     isTester: bool
+    """Whether servers have marked the player as a tester."""
     abTestingId: int
+    """A number from 1 to 100 that stays with the player, to try things with some."""
     summaryFriendData: Any
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."""
     statuses: dict[str, Status]
+    """Timed statuses that hold, by name."""
     server_time: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
     newUser: bool
+    """Whether the profile was made."""
     switchToAppId: str
+    """The app that the next packets go to, as `gameId`."""
 
 
 class Children(TypedDict):
     children: list[ChildProfile]
+    """The profiles, the oldest first."""
 
 
 class Detached(TypedDict):
     """The profile in the other app that was the player's."""
 
     profileId: str
+    """The id of the player in the other app."""
 
 
 class Identities(TypedDict):
     """The ids under which the player is known, by type."""
 
     identities: dict[str, str]
+    """The ids under which the player is known, by type."""
 
 
 class IdentityStatus(TypedDict):
     """`loginAuthType` is the type of the last login where that is another than the identity's."""
 
     tokenExpired: bool
+    """Whether the token of the last login has expired."""
     externalId: str
+    """Who they are by that type: a name, an address, the id of a device or of a platform."""
     loginAuthType: str | None
+    """Always null."""
 
 
 class LoginRewards(TypedDict):
     """What the login itself has brought the player."""
 
     rewards: dict[str, Any]
+    """What the player got: `experiencePoints`, `experienceLevels` (reached), `currency`, `statistics`
+    and `globalStatistics`, those that there are; {} for nothing.
+    """
     rewardDetails: dict[str, Any]
+    """What it was for: `xp.experienceLevels` lists levels that were reached, `events` events with
+    rewards; {} for nothing.
+    """
     currency: dict[str, Balance]
+    """The player's currencies by name, if there was something to get; else {}."""
 
 
 class Merged(TypedDict):
     """Who stays, and the caller's new session where that is the other player: clients take up both."""
 
     profileId: str
+    """The id of the player who stays."""
     sessionId: NotRequired[str]
+    """The session to go on with, if the other player stays."""
 
 
 class PeerProfile(TypedDict):
     profileId: str
+    """The id of the player in the peer app."""
 
 
 class PlayerEvent(TypedDict):
     """An event that waits for a player. `from_player_id` is empty where the system has sent it."""
 
     evId: str
+    """The id of the event."""
     eventType: str
+    """The kind of event, in words of the game's own."""
     fromPlayerId: str
+    """Who sent it; empty: the system."""
     toPlayerId: str
+    """For whom it is."""
     createdAt: int
+    """When it was sent: ms since 1970-01-01 UTC."""
     eventData: Any
+    """The object that was sent with it."""
 
 
 class Refreshed(TypedDict):
     externalId: str
+    """Who they are by that type: a name, an address, the id of a device or of a platform."""
     authenticationType: str
+    """The type of identity, as in protocol/values.md."""
 
 
 class Status(TypedDict):
     """A timed status of a player, from `active_start` until `active_until` (ms since 1970)."""
 
     activeStart: int
+    """From when it holds: ms since 1970-01-01 UTC."""
     statusName: str
+    """The name of the status."""
     details: dict[str, Any]
+    """An object of the game's own."""
     activeUntil: int
+    """Until when it holds: ms since 1970-01-01 UTC."""
 
 
 class Statuses(TypedDict):
     identities: dict[str, IdentityStatus]
+    """The identity of that type, by type; {} without one."""
 
 
 class Switched(TypedDict):
     """Where the next packets go, and for whom."""
 
     gameId: str
+    """The id of the parent app."""
     profileId: str
+    """The id of the player there."""
     switchToAppId: str
+    """The app that the next packets go to, as `gameId`."""
 
 
 class IdentityService(Service[R]):
@@ -180,6 +252,13 @@ class IdentityService(Service[R]):
         caller's, with the password that is sent. Refused: an identity of a type that the player has
         already, an identity of another player, which the right credentials tell apart from wrong ones,
         and types that cannot be attached. A refusal changes nothing.
+
+        external_id: Who they are by that type: a name, an address, the id of a device or of a platform.
+        authentication_type: The type of identity, as in protocol/values.md.
+        authentication_token: What proves it: a password, or the token of the platform; empty for
+            Anonymous.
+        external_auth_name: For the type External: the name of an external login that the app declares.
+        extra_json: An object of the game's own, up to 16 KiB; `nonce` goes with tokens that have one.
         """
         return self._call(
             "ATTACH",
@@ -199,6 +278,9 @@ class IdentityService(Service[R]):
 
         Refused: a blockchain that the app does not declare, a second key, and one that another player
         has.
+
+        blockchain_config: The name of a blockchain, as the app declares it.
+        public_key: The public key of the player there.
         """
         return self._call(
             "ATTACH_BLOCKCHAIN_IDENTITY",
@@ -210,6 +292,8 @@ class IdentityService(Service[R]):
         """Give the caller a name that no other player of the app has, and that nobody logs in with.
 
         Refused: a name that is taken, and a second one.
+
+        external_id: A name that no other player has.
         """
         return self._call("ATTACH_NONLOGIN_UNIVERSAL", {"externalId": external_id})
 
@@ -229,6 +313,14 @@ class IdentityService(Service[R]):
         They are checked as at a login there, and with `forceCreate` that profile is made where there is
         none. Refused: what a login there is refused with, callers who have a parent, and apps without
         one.
+
+        external_id: Who they are by that type: a name, an address, the id of a device or of a platform.
+        authentication_type: The type of identity, as in protocol/values.md.
+        authentication_token: What proves it: a password, or the token of the platform; empty for
+            Anonymous.
+        external_auth_name: For the type External: the name of an external login that the app declares.
+        extra_json: An object of the game's own, up to 16 KiB; `nonce` goes with tokens that have one.
+        force_create: true makes the profile in the parent app where there is none.
         """
         return self._call(
             "ATTACH_PARENT_WITH_IDENTITY",
@@ -259,6 +351,15 @@ class IdentityService(Service[R]):
         if the app says `may_create`. Refused: what a login there is refused with, login types that the
         app does not allow for this peer, callers who have a profile there, and peers that the app does
         not have.
+
+        external_id: Who they are by that type: a name, an address, the id of a device or of a platform.
+        authentication_type: The type of identity, as in protocol/values.md.
+        peer: The name of a peer app, as the app declares it.
+        authentication_token: What proves it: a password, or the token of the platform; empty for
+            Anonymous.
+        external_auth_name: For the type External: the name of an external login that the app declares.
+        extra_json: An object of the game's own, up to 16 KiB; `nonce` goes with tokens that have one.
+        force_create: true makes the profile in the peer app where there is none, if the app allows it.
         """
         return self._call(
             "ATTACH_PEER_PROFILE",
@@ -285,6 +386,11 @@ class IdentityService(Service[R]):
         The new address is not validated yet, and links that were mailed before lead nowhere. Refused: an
         old address that is not the caller's, a wrong password, and a new address that is taken or is
         none.
+
+        old_email_address: The address that the player logs in with now.
+        authentication_token: The password.
+        new_email_address: The address that the player logs in with from now on.
+        update_contact_email: true makes it the contact address, too.
         """
         return self._call(
             "CHANGE_EMAIL_IDENTITY",
@@ -314,6 +420,13 @@ class IdentityService(Service[R]):
         Links that were mailed to the player, and handoffs, end with it. The last identity that the player
         can log in with goes only with `confirmAnonymous`: then only a device that they have played on
         leads back. Refused: an identity that the caller does not have.
+
+        external_id: Who they are by that type: a name, an address, the id of a device or of a platform.
+        authentication_type: The type of identity, as in protocol/values.md.
+        external_auth_name: For the type External: the name of an external login that the app declares.
+        confirm_anonymous: true detaches also the last identity: only devices lead back then.
+        continue_anon: Another name of `confirmAnonymous`.
+        extra_json: An object of the game's own, up to 16 KiB; `nonce` goes with tokens that have one.
         """
         return self._call(
             "DETACH",
@@ -331,6 +444,8 @@ class IdentityService(Service[R]):
         """Forget the public key that the caller uses in a blockchain.
 
         Refused: callers who have none.
+
+        blockchain_config: The name of a blockchain, as the app declares it.
         """
         return self._call("DETACH_BLOCKCHAIN_IDENTITY", {"blockchainConfig": blockchain_config})
 
@@ -350,6 +465,8 @@ class IdentityService(Service[R]):
         """Forget which profile the caller has in a peer app; both players stay.
 
         Refused: callers without one.
+
+        peer: The name of a peer app, as the app declares it.
         """
         return self._call("DETACH_PEER", {"peer": peer})
 
@@ -363,6 +480,10 @@ class IdentityService(Service[R]):
     ) -> Children:
         """List the caller's profiles in child apps, the oldest first; with their summary data where asked
         for.
+
+        include_profile_summary_data: true tells what the profiles show to friends.
+        include_player_summary_data: Another name of `includeProfileSummaryData`.
+        include_summary_data: Another name of `includeProfileSummaryData`.
         """
         return self._call(
             "GET_CHILD_PROFILES",
@@ -397,6 +518,9 @@ class IdentityService(Service[R]):
         """Tell of the caller's identity of a type, and whether its token has expired.
 
         Empty: they have none.
+
+        authentication_type: The type of identity, as in protocol/values.md.
+        external_auth_name: For the type External: the name of an external login that the app declares.
         """
         return self._call(
             "GET_IDENTITY_STATUS",
@@ -429,6 +553,13 @@ class IdentityService(Service[R]):
 
         Refused: an identity that is nobody's, or the caller's own, two players who have an identity of
         the same type each, and a player who is disabled. A refusal changes nothing.
+
+        external_id: Who they are by that type: a name, an address, the id of a device or of a platform.
+        authentication_type: The type of identity, as in protocol/values.md.
+        authentication_token: What proves it: a password, or the token of the platform; empty for
+            Anonymous.
+        external_auth_name: For the type External: the name of an external login that the app declares.
+        extra_json: An object of the game's own, up to 16 KiB; `nonce` goes with tokens that have one.
         """
         return self._call(
             "MERGE",
@@ -453,6 +584,11 @@ class IdentityService(Service[R]):
 
         Refused: an identity that the caller does not have, a token that does not belong to it, and types
         without tokens that expire.
+
+        external_id: Who they are by that type: a name, an address, the id of a device or of a platform.
+        authentication_type: The type of identity, as in protocol/values.md.
+        authentication_token: The new token.
+        external_auth_name: For the type External: the name of an external login that the app declares.
         """
         return self._call(
             "REFRESH_IDENTITY",
@@ -483,6 +619,17 @@ class IdentityService(Service[R]):
 
         Refused: apps that are not children of the caller's, profiles that are not the caller's children,
         several of them where one is meant, and players and apps that are disabled.
+
+        game_id: The id of the child app.
+        app_id: Another name of `gameId`; one of them is needed.
+        profile_id: Which of the profiles there; null or nothing as the next two say.
+        force_create: true makes a further profile where none is named.
+        force_singleton: true takes the only profile there, and makes it where there is none and
+            `forceCreate` is true.
+        release_platform: The platform, as in protocol/values.md.
+        language_code: The player's language, such as en or zh-Hant.
+        country_code: The player's country: two letters, or _LA_ for Latin America.
+        time_zone_offset: Hours east of UTC, such as -5 or 5.5.
         """
         return self._call(
             "SWITCH_TO_CHILD_PROFILE",
@@ -506,6 +653,8 @@ class IdentityService(Service[R]):
 
         The session stays, and acts for that player from the next packet on. Refused: levels that the app
         does not have, players without a profile there, and players and apps that are disabled.
+
+        level_name: The level of an app above this one, as the app declares it.
         """
         return self._call("SWITCH_TO_PARENT_PROFILE", {"levelName": level_name})
 
@@ -517,5 +666,7 @@ class IdentityService(Service[R]):
 
         It may be one that nobody logs in with. Refused: a name that is taken, and players without a
         universal id.
+
+        external_id: The new name that the player logs in with.
         """
         return self._call("UPDATE_UNIVERSAL_LOGIN", {"externalId": external_id})

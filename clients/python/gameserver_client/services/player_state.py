@@ -13,6 +13,7 @@ from gameserver_client.service import R, Service, typed
 
 class AttributesReply(TypedDict):
     attributes: dict[str, str]
+    """The attributes by name; all values are text."""
 
 
 class Balance(TypedDict):
@@ -32,89 +33,143 @@ class Balance(TypedDict):
 
 class ContactEmailReply(TypedDict):
     contactEmail: str
+    """The contact address; empty: none."""
 
 
 class LanguageCodeReply(TypedDict):
     languageCode: str
+    """The player's language."""
 
 
 class LoginRewards(TypedDict):
     """What the login itself has brought the player."""
 
     rewards: dict[str, Any]
+    """What the player got: `experiencePoints`, `experienceLevels` (reached), `currency`, `statistics`
+    and `globalStatistics`, those that there are; {} for nothing.
+    """
     rewardDetails: dict[str, Any]
+    """What it was for: `xp.experienceLevels` lists levels that were reached, `events` events with
+    rewards; {} for nothing.
+    """
     currency: dict[str, Balance]
+    """The player's currencies by name, if there was something to get; else {}."""
 
 
 class NameReply(TypedDict):
     playerName: str
+    """The player's name; empty if there is none."""
 
 
 class PictureUrlReply(TypedDict):
     playerPictureUrl: str
+    """Address of the picture; empty: none."""
 
 
 class PlayerEvent(TypedDict):
     """An event that waits for a player. `from_player_id` is empty where the system has sent it."""
 
     evId: str
+    """The id of the event."""
     eventType: str
+    """The kind of event, in words of the game's own."""
     fromPlayerId: str
+    """Who sent it; empty: the system."""
     toPlayerId: str
+    """For whom it is."""
     createdAt: int
+    """When it was sent: ms since 1970-01-01 UTC."""
     eventData: Any
+    """The object that was sent with it."""
 
 
 class PlayerState(TypedDict):
     """A player's whole state. Times are ms since 1970."""
 
     parentProfileId: str | None
+    """The id of the player's profile in the parent app, or null."""
     experiencePoints: int
+    """The player's experience points."""
     experienceLevel: int
+    """The player's level; 0 below the first one, and where the app has no levels."""
     xpCapped: bool
+    """Whether the player has as many experience points as the app allows."""
     currency: dict[str, Balance]
+    """The player's currencies by name."""
     statistics: dict[str, float]
+    """The player's statistics by name."""
     amountSpent: int
+    """Always 0: this server sells nothing."""
     refundCount: int
+    """Always 0: this server sells nothing."""
     vcPurchased: int
+    """Always 0: this server sells nothing."""
     vcClaimed: int
+    """Always 0: this server sells nothing."""
     peerProfileIds: dict[str, str]
+    """The ids of the player's profiles in peer apps, by peer."""
     parentCurrency: dict[str, dict[str, Balance]]
+    """Currencies of the player's parents: by level, then by name."""
     peerCurrency: dict[str, dict[str, Balance]]
+    """Currencies of the player's peers: by peer, then by name."""
     incoming_events: list[PlayerEvent]
+    """Events that wait for the player."""
     sent_events: list[PlayerEvent]
+    """Always empty."""
     rewards: LoginRewards
+    """What the login itself has brought the player."""
     id: str
+    """The same as `profileId`."""
     profileId: str
+    """The id of a player in the app, as a login answers it."""
     playerName: str
+    """The player's name; empty if there is none."""
     pictureUrl: str | None
+    """Address of the player's picture, or null."""
     emailAddress: str | None
+    """The contact address, or null; nobody logs in with it."""
     languageCode: str | None
+    """The player's language, such as en or zh-Hant."""
     countryCode: str | None
+    """The player's country: two letters, or _LA_ for Latin America."""
     timeZoneOffset: float
+    """Hours east of UTC, such as -5 or 5.5."""
     createdAt: int
+    """When the player was made: ms since 1970-01-01 UTC."""
     lastLogin: int
+    """When the player last logged in: ms since 1970-01-01 UTC."""
     previousLogin: int | None
     """Null until the second login."""
     loginCount: int
+    """How often the player has logged in."""
     isTester: bool
+    """Whether servers have marked the player as a tester."""
     abTestingId: int
+    """A number from 1 to 100 that stays with the player, to try things with some."""
     summaryFriendData: Any
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."""
     statuses: dict[str, Status]
+    """Timed statuses that hold, by name."""
     server_time: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
 
 
 class Status(TypedDict):
     """A timed status of a player, from `active_start` until `active_until` (ms since 1970)."""
 
     activeStart: int
+    """From when it holds: ms since 1970-01-01 UTC."""
     statusName: str
+    """The name of the status."""
     details: dict[str, Any]
+    """An object of the game's own."""
     activeUntil: int
+    """Until when it holds: ms since 1970-01-01 UTC."""
 
 
 class TimezoneOffsetReply(TypedDict):
     timeZoneOffset: float
+    """Hours east of UTC, such as -5 or 5.5."""
 
 
 class PlayerStateService(Service[R]):
@@ -125,6 +180,8 @@ class PlayerStateService(Service[R]):
         """Remove a status of the caller.
 
         An unknown one is no mistake.
+
+        status_name: The name of the status, in words of the game's own.
         """
         return self._call("CLEAR_USER_STATUS", {"statusName": status_name})
 
@@ -139,6 +196,11 @@ class PlayerStateService(Service[R]):
         """Let a status of the caller last some seconds longer, and add `details` to its details.
 
         A status that is unknown or has expired starts now.
+
+        status_name: The name of the status, in words of the game's own.
+        additional_secs: How much longer it holds, in seconds.
+        details: An object of the game's own, up to 2 KiB. Null or nothing: what is there stays, {} for a
+            new status.
         """
         return self._call(
             "EXTEND_USER_STATUS",
@@ -159,6 +221,12 @@ class PlayerStateService(Service[R]):
         `maxActiveSecs`.
 
         A status that lasts longer already is not cut. One that is unknown or has expired starts now.
+
+        status_name: The name of the status, in words of the game's own.
+        additional_secs: How much longer it holds, in seconds.
+        details: An object of the game's own, up to 2 KiB. Null or nothing: what is there stays, {} for a
+            new status.
+        max_active_secs: It holds at most this long from now, in seconds; null or nothing: no limit.
         """
         return self._call(
             "EXTEND_USER_STATUS_WITH_MAX",
@@ -196,6 +264,8 @@ class PlayerStateService(Service[R]):
         """Read an active status of the caller, or with an empty name all of them, as an object by name.
 
         A status that is unknown or has expired is not in the answer.
+
+        status_name: The name of a status; empty, null or nothing: all.
         """
         return self._call("GET_USER_STATUS", {}, {"statusName": status_name})
 
@@ -217,6 +287,8 @@ class PlayerStateService(Service[R]):
         """Remove attributes of the caller by name.
 
         Unknown names are no mistake.
+
+        attributes: Names of attributes.
         """
         return self._call("REMOVE_ATTRIBUTES", {"attributes": attributes})
 
@@ -232,6 +304,10 @@ class PlayerStateService(Service[R]):
 
         A duration of 0 makes it expire at once. `details` is an object of up to 2 KiB. A player has up to
         50 active statuses.
+
+        status_name: The name of the status, in words of the game's own.
+        duration_secs: How long it holds, in seconds; 0: it is over at once.
+        details: An object of the game's own, up to 2 KiB. Null or nothing: {}.
         """
         return self._call(
             "SET_USER_STATUS",
@@ -250,6 +326,9 @@ class PlayerStateService(Service[R]):
 
         Values are text, numbers or booleans, kept as text of up to 1 KiB. A player has up to 100
         attributes, their names up to 64 characters. Refused: values with an inner structure, null.
+
+        attributes: Values by name: text, numbers, true or false, kept as text of up to 1 KiB.
+        wipe_existing: true removes all attributes that are not sent.
         """
         return self._call("UPDATE_ATTRIBUTES", {"attributes": attributes}, {"wipeExisting": wipe_existing})
 
@@ -260,6 +339,8 @@ class PlayerStateService(Service[R]):
         Empty text or null removes it.
 
         Refused: text that is no e-mail address.
+
+        contact_email: Where mail to the player goes; nobody logs in with it. Null or empty: none.
         """
         return self._call("UPDATE_CONTACT_EMAIL", {"contactEmail": contact_email})
 
@@ -281,6 +362,9 @@ class PlayerStateService(Service[R]):
 
         Refused: control characters, line breaks and characters that turn the direction of the text around
         them.
+
+        player_name: The new name, up to 64 characters; empty: none.
+        user_name: Another name of `playerName`; one of them is needed.
         """
         return self._call("UPDATE_NAME", {}, {"playerName": player_name, "userName": user_name})
 
@@ -297,6 +381,9 @@ class PlayerStateService(Service[R]):
 
         Refused: other addresses than those of the web (`http` and `https`), which others' clients are to
         show.
+
+        player_picture_url: Address of a picture on the web, up to 2048 characters; null or empty: none.
+        user_picture_url: Another name of `playerPictureUrl`; one of them is needed.
         """
         return self._call(
             "UPDATE_PICTURE_URL",
@@ -306,7 +393,11 @@ class PlayerStateService(Service[R]):
 
     @typed
     def update_summary(self, *, summary_friend_data: dict[str, Any] | None) -> dict[str, Any]:
-        """Replace what other players see beside the caller's name: an object of up to 10 KiB, or null."""
+        """Replace what other players see beside the caller's name: an object of up to 10 KiB, or null.
+
+        summary_friend_data: What other players see beside the name: an object of up to 10 KiB; null:
+            nothing.
+        """
         return self._call("UPDATE_SUMMARY", {"summaryFriendData": summary_friend_data})
 
     @typed

@@ -28,72 +28,110 @@ class Balance(TypedDict):
 
 class LevelKey(TypedDict):
     gameId: str
+    """The id of the app."""
     numericLevel: int
+    """The number of the level; the first one is 1."""
     primaryKey: bool
+    """Always true."""
 
 
 class LevelReply(TypedDict):
     """A level: the points at which it is reached, its title and rewards."""
 
     gameId: str
+    """The id of the app."""
     numericLevel: int
+    """The number of the level; the first one is 1."""
     experience: int
+    """The points at which it is reached."""
     rewards: LevelRewards
+    """What reaching it brings."""
     statusTitle: str
+    """What players of this level are called."""
     key: LevelKey
+    """The level, in short."""
     facebookAction: str
+    """Always empty."""
 
 
 class LevelRewards(TypedDict):
     globalGameStatistics: dict[str, Any] | None
+    """Changes of statistics that all players share, or null."""
     experiencePoints: int | None
+    """Experience points, or null."""
     playerStatistics: dict[str, Any] | None
+    """Changes of the player's statistics, or null."""
     currencies: dict[str, int] | None
+    """Amounts of currencies by name, or null."""
     achievement: str | None
+    """Always null."""
 
 
 class NextLevelReply(TypedDict):
     """`xp_level` is null for players of the highest level."""
 
     xp_level: LevelReply | None
+    """The next level; null for players of the highest one."""
 
 
 class ProcessReply(TypedDict):
     """`statistics_exceptions` names the statistics that their minimum or maximum has cut, if any."""
 
     statistics: dict[str, float]
+    """The new values of the statistics that were named."""
     statisticsExceptions: NotRequired[dict[str, str]]
+    """Statistics that were cut, by name: `minApplied` or `maxApplied`. Absent if none was."""
 
 
 class ResetReply(TypedDict):
     """The player's whole progress after the reset."""
 
     statistics: dict[str, float]
+    """The player's statistics by name."""
     experiencePoints: int
+    """The player's experience points."""
     experienceLevel: int
+    """The player's level; 0 below the first one, and where the app has no levels."""
     xpCapped: bool
+    """Whether the player has as many experience points as the app allows."""
     milestones: dict[str, str]
+    """Always empty."""
     quests: dict[str, str]
+    """Always empty."""
     playerAchievements: list[str]
+    """Always empty."""
 
 
 class StatisticsReply(TypedDict):
     """Values by the name of the statistic."""
 
     statistics: dict[str, float]
+    """The statistics by name."""
 
 
 class UpdateReply(TypedDict):
     """The player's whole progress, and what reaching new levels has brought: see `rewards`."""
 
     experiencePoints: int
+    """The player's experience points."""
     experienceLevel: int
+    """The player's level; 0 below the first one, and where the app has no levels."""
     xpCapped: bool
+    """Whether the player has as many experience points as the app allows."""
     statistics: dict[str, float]
+    """The player's statistics by name."""
     statisticsExceptions: NotRequired[dict[str, str]]
+    """Statistics that were cut, by name: `minApplied` or `maxApplied`. Absent if none was."""
     rewards: dict[str, Any]
+    """What the player got: `experiencePoints`, `experienceLevels` (reached), `currency`, `statistics`
+    and `globalStatistics`, those that there are; {} for nothing.
+    """
     rewardDetails: dict[str, Any]
+    """What it was for: `xp.experienceLevels` lists levels that were reached, `events` events with
+    rewards; {} for nothing.
+    """
     currency: dict[str, Balance]
+    """The player's currencies by name, if there was something to get; else {}."""
 
 
 class PlayerStatisticsService(Service[R]):
@@ -106,7 +144,8 @@ class PlayerStatisticsService(Service[R]):
         A result outside of a statistic's minimum and maximum is cut to it. Refused: names that are not
         declared, and text that is not in the grammar.
 
-        statistics: What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".
+        statistics: What happens to each statistic, by name: a number to add, or a form such as
+            "INC_TO_LIMIT#9#30", as protocol/data.md tells.
         """
         return self._call("PROCESS_STATISTICS", {"statistics": statistics})
 
@@ -120,6 +159,8 @@ class PlayerStatisticsService(Service[R]):
         """Read the caller's statistics of a category.
 
         One that does not exist is empty.
+
+        category: The category, as the app declares it.
         """
         return self._call("READ_FOR_CATEGORY", {"category": category})
 
@@ -133,6 +174,8 @@ class PlayerStatisticsService(Service[R]):
         """Read some statistics of the caller.
 
         Names that do not exist are left out.
+
+        statistics: Names of statistics.
         """
         return self._call("READ_SUBSET", {"statistics": statistics})
 
@@ -149,6 +192,8 @@ class PlayerStatisticsService(Service[R]):
         """Set the caller's experience points, and the level that belongs to them.
 
         Nobody is rewarded, and a level that was paid does not pay again when it is reached again.
+
+        xp_points: The experience points from now on.
         """
         return self._call("SET_XPPOINTS", {"xp_points": xp_points})
 
@@ -165,7 +210,9 @@ class PlayerStatisticsService(Service[R]):
         and maximum is cut to it. Refused: names that are not declared, and text that is not in the
         grammar.
 
-        statistics: What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".
+        statistics: What happens to each statistic, by name: a number to add, or a form such as
+            "INC_TO_LIMIT#9#30", as protocol/data.md tells.
+        xp_points: Experience points to add.
         """
         return self._call("UPDATE", {}, {"statistics": statistics, "xp_points": xp_points})
 
@@ -182,6 +229,8 @@ class PlayerStatisticsService(Service[R]):
         and maximum is cut to it. Refused: names that are not declared, and text that is not in the
         grammar.
 
-        statistics: What happens to each statistic: a number, or a form such as "INC_TO_LIMIT#9#30".
+        statistics: What happens to each statistic, by name: a number to add, or a form such as
+            "INC_TO_LIMIT#9#30", as protocol/data.md tells.
+        xp_points: Experience points to add.
         """
         return self._call("UPDATE_INCREMENT", {}, {"statistics": statistics, "xp_points": xp_points})

@@ -28,6 +28,7 @@ class Balance(TypedDict):
 
 class Trigger(TypedDict):
     eventName: str
+    """The name of the event, as the app declares it."""
     eventMultiplier: NotRequired[float | None]
     """How many times it has happened; what is behind the point is cut off."""
 
@@ -36,8 +37,15 @@ class TriggerReply(TypedDict):
     """What the player got. `currency` holds all balances if one of them has changed."""
 
     rewards: dict[str, Any]
+    """What the player got: `experiencePoints`, `experienceLevels` (reached), `currency`, `statistics`
+    and `globalStatistics`, those that there are; {} for nothing.
+    """
     rewardDetails: dict[str, Any]
+    """What it was for: `xp.experienceLevels` lists levels that were reached, `events` events with
+    rewards; {} for nothing.
+    """
     currency: dict[str, Balance]
+    """The player's currencies by name, if there was something to get; else {}."""
 
 
 class PlayerStatisticsEventService(Service[R]):
@@ -49,11 +57,15 @@ class PlayerStatisticsEventService(Service[R]):
 
         A level that is reached pays its rewards as well. Refused: events that are not declared.
 
+        event_name: The name of the event, as the app declares it.
         event_multiplier: How many times it has happened; what is behind the point is cut off.
         """
         return self._call("TRIGGER", {"eventName": event_name}, {"eventMultiplier": event_multiplier})
 
     @typed
     def trigger_multiple(self, *, events: list[Trigger]) -> TriggerReply:
-        """Let up to 50 events happen to the caller in turn, all of them or none, and pay what they bring."""
+        """Let up to 50 events happen to the caller in turn, all of them or none, and pay what they bring.
+
+        events: The events, at most 50: each `eventName`, with `eventMultiplier` if it is not 1.
+        """
         return self._call("TRIGGER_MULTIPLE", {"events": events})

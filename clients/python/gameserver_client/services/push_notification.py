@@ -27,6 +27,12 @@ class PushNotificationService(Service[R]):
         """Stop the caller's notifications on a device.
 
         One that is not registered is no mistake.
+
+        device_type: The platform, as in protocol/values.md.
+        platform: Another name of `deviceType`.
+        device: Another name of `deviceType`.
+        device_token: The device's token for notifications, as its platform gives it to the game.
+        token: Another name of `deviceToken`.
         """
         return self._call(
             "DEREGISTER",
@@ -60,6 +66,12 @@ class PushNotificationService(Service[R]):
         A device belongs to the player who registered it last. A player has at most 20; a further one
         takes the place of the oldest. The app may want devices forgotten when the session that registered
         them ends.
+
+        device_type: The platform, as in protocol/values.md.
+        platform: Another name of `deviceType`.
+        device: Another name of `deviceType`.
+        device_token: The device's token for notifications, as its platform gives it to the game.
+        token: Another name of `deviceToken`.
         """
         return self._call(
             "REGISTER",

@@ -13,6 +13,7 @@ from gameserver_client.service import R, Service, typed
 
 class ReadTimeReply(TypedDict):
     server_time: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
 
 
 class TimeService(Service[R]):

@@ -28,14 +28,18 @@ class Balance(TypedDict):
 
 class CurrencyReply(TypedDict):
     currencyMap: dict[str, Balance]
+    """The player's currencies by name."""
 
 
 class GetCurrencyReply(TypedDict):
     """Balances; those in parent apps by the name of the level, those in peers by their code."""
 
     currencyMap: dict[str, Balance]
+    """The player's currencies by name."""
     parentCurrency: dict[str, dict[str, Balance]]
+    """Currencies of the player's parents: by level, then by name."""
     peerCurrency: dict[str, dict[str, Balance]]
+    """Currencies of the player's peers: by peer, then by name."""
 
 
 class VirtualCurrencyService(Service[R]):
@@ -46,6 +50,9 @@ class VirtualCurrencyService(Service[R]):
         """Give a player an amount of a currency, and return all balances.
 
         For servers, unless the app lets clients do it. Refused: unknown currencies, and amounts below 1.
+
+        vc_id: The name of the currency.
+        vc_amount: The amount, 1 or more.
         """
         return self._call("AWARD_VC", {"vcId": vc_id, "vcAmount": vc_amount})
 
@@ -55,6 +62,9 @@ class VirtualCurrencyService(Service[R]):
 
         For servers, unless the app lets clients do it. Refused: more than the player has, unknown
         currencies, and amounts below 1.
+
+        vc_id: The name of the currency.
+        vc_amount: The amount, 1 or more.
         """
         return self._call("CONSUME_VC", {"vcId": vc_id, "vcAmount": vc_amount})
 
@@ -71,6 +81,8 @@ class VirtualCurrencyService(Service[R]):
         Refused: players without a profile there, and levels that the app does not have.
 
         vc_id: A currency; null or empty text for all.
+        level_name: The level of an app above this one, as the app declares it; nothing: the nearest.
+        peer: The name of a peer, in place of a level.
         """
         return self._call("GET_PARENT_VC", {}, {"vcId": vc_id, "levelName": level_name, "peer": peer})
 
@@ -87,6 +99,8 @@ class VirtualCurrencyService(Service[R]):
         Refused: players without a profile there, unknown peers.
 
         vc_id: A currency; null or empty text for all.
+        peer_code: The name of a peer app, as the app declares it.
+        peer: Another name of `peerCode`; one of them is needed.
         """
         return self._call("GET_PEER_VC", {}, {"vcId": vc_id, "peerCode": peer_code, "peer": peer})
 
