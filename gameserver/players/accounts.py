@@ -8,7 +8,7 @@ makes the player inside the packet's transaction, if what was verified still hol
 import unicodedata
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -304,7 +304,12 @@ class Accounts:
         if identity is None and type_ in SAME_PERSON:
             other = SAME_PERSON[type_]
             if (identity := await self._find(app.id, other, key)) is not None:
+                vouched = replace(vouched, login_type=type_)
                 type_ = other
+        if identity is None and vouched.former_id is not None:
+            identity = await self._find(app.id, type_, vouched.former_id)
+            if identity is not None:
+                key = vouched.former_id
         verified = _claim(login, type_, key, identity)
         verified.vouched = vouched
         return verified

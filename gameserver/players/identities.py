@@ -21,7 +21,7 @@ from sqlalchemy import (
 from gameserver.players import profiles
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.providers import Vouched
-from gameserver.storage import Json, Row, Transaction, insert_row, metadata
+from gameserver.storage import Aborted, Json, Row, Transaction, insert_row, metadata
 from gameserver.storage.tables import StoredBy
 
 identities = Table(
@@ -38,6 +38,7 @@ identities = Table(
     # What the system that vouches for the identity said last: until when its token is good, and more of it.
     Column("token_expires_ms", BigInteger),
     Column("data", Json),
+    Column("login_type", String(32)),  # of the last login, where it is another one of the same person
     Index("identities_by_profile", "profile_id"),
     info={"stored_by": StoredBy.APP},
 )
@@ -51,6 +52,7 @@ KEPT = PlayerTable(
         "createdAt": identities.c.created_ms,
         "tokenExpiresAt": identities.c.token_expires_ms,
         "identityData": identities.c.data,
+        "loginAuthType": identities.c.login_type,
     },
 )
 
@@ -74,12 +76,21 @@ ADD = insert_row(identities)
 OF_PLAYER = (*THIS_IDENTITY, identities.c.profile_id == bindparam("profile"))
 SET_DIGEST = update(identities).where(*OF_PLAYER).values(digest=bindparam("new_digest"))
 SET_VALIDATED = update(identities).where(*OF_PLAYER).values(is_validated=True)
-SET_EXPIRY = update(identities).where(*OF_PLAYER).values(token_expires_ms=bindparam("expires_ms"))
+SET_VOUCHED = (
+    update(identities)
+    .where(*OF_PLAYER)
+    .values(token_expires_ms=bindparam("expires_ms"), login_type=bindparam("new_login_type"))
+)
+RENAME = (
+    update(identities)
+    .where(*OF_PLAYER)
+    .values(external_key=bindparam("new_key"), external_id=bindparam("new_id"), is_validated=False)
+)
 SET_DATA = update(identities).where(*OF_PLAYER).values(data=bindparam("new_data"))
 REMOVE = delete(identities).where(*OF_PLAYER)
 ALL_OF = (
     select(*(identities.c[name] for name in ("type", "external_key", "external_id", "digest")))
-    .add_columns(identities.c.token_expires_ms, identities.c.data)
+    .add_columns(identities.c.token_expires_ms, identities.c.data, identities.c.login_type)
     .where(identities.c.profile_id == bindparam("profile"), identities.c.app_id == bindparam("app"))
     .order_by(identities.c.created_ms, identities.c.type, identities.c.external_key)
 )
@@ -108,6 +119,7 @@ def new_row(
         "is_validated": False,
         "token_expires_ms": vouched.token_expires_ms,
         "data": vouched.data or None,
+        "login_type": None,
     }
 
 
@@ -145,11 +157,27 @@ async def remove(tx: Transaction, app_id: str, profile_id: str, type_: str, key:
 
 
 async def note_vouched(
-    tx: Transaction, app_id: str, profile_id: str, type_: str, key: str, vouched: Vouched | None
+    tx: Transaction,
+    app_id: str,
+    profile_id: str,
+    type_: str,
+    key: str,
+    external_id: str,
+    vouched: Vouched | None,
 ) -> None:
-    """Keep what the system that vouches for a player's identity has said; None where there is no such."""
-    if vouched is not None:
-        identity = {"app": app_id, "profile": profile_id, "type_": type_, "key": key}
-        await tx.defer(SET_EXPIRY, **identity, expires_ms=vouched.token_expires_ms)
-        if vouched.data is not UNSET:
-            await tx.defer(SET_DATA, **identity, new_data=vouched.data)
+    """Keep what the system that vouches for a player's identity has said; None where there is no such.
+
+    An identity that is found by what the player was called before (`key`) is called `external_id` from then
+    on. Raises `Aborted` when somebody has taken that meanwhile.
+    """
+    if vouched is None:
+        return
+    identity = {"app": app_id, "profile": profile_id, "type_": type_, "key": key}
+    values = {"expires_ms": vouched.token_expires_ms, "new_login_type": vouched.login_type}
+    await tx.defer(SET_VOUCHED, **identity, **values)
+    if vouched.data is not UNSET:
+        await tx.defer(SET_DATA, **identity, new_data=vouched.data)
+    if key == vouched.former_id and not await tx.unless_taken(
+        RENAME, **identity, new_key=external_id, new_id=external_id
+    ):
+        raise Aborted("the identity has just got its new name")

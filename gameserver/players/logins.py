@@ -129,9 +129,8 @@ async def _find_or_make(
         await identities.set_digest(
             tx, app.id, verified.profile_id, verified.type, verified.key, verified.renewed_digest
         )
-    await identities.note_vouched(
-        tx, app.id, verified.profile_id, verified.type, verified.key, verified.vouched
-    )
+    names = (verified.type, verified.key, verified.external_id)
+    await identities.note_vouched(tx, app.id, verified.profile_id, *names, verified.vouched)
     return player, False
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from gameserver.apps import App
 from gameserver.players import accounts, profiles, tokens
-from gameserver.players.identities import ADD, identities, new_row
+from gameserver.players.identities import ADD, RENAME, identities, new_row
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
 from gameserver.storage import Json, Row, Transaction, locks, metadata, upsert
@@ -164,7 +164,7 @@ async def rename_identity(
     """
     await tokens.revoke_all(tx, app_id, profile_id)
     return await tx.unless_taken(
-        RENAME_IDENTITY,
+        RENAME,
         app=app_id,
         profile=profile_id,
         type_=type_,
@@ -277,16 +277,6 @@ FIND = select(players.c.profile_id).where(
 LOCK = select(players.c.profile_id).where(*_PLAYER).with_for_update()
 CREATE = profiles.CREATE.values(name=bindparam("new_name"), contact_email=bindparam("new_contact"))
 SET_PROPERTIES = upsert(user_properties, ["profile_id"], ["properties", "updated_ms"])
-RENAME_IDENTITY = (
-    update(identities)
-    .where(
-        identities.c.app_id == bindparam("app"),
-        identities.c.type == bindparam("type_"),
-        identities.c.external_key == bindparam("key"),
-        identities.c.profile_id == bindparam("profile"),
-    )
-    .values(external_key=bindparam("new_key"), external_id=bindparam("new_id"), is_validated=False)
-)
 SET_DISABLED = (
     update(players)
     .where(*_PLAYER)

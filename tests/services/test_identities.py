@@ -634,7 +634,7 @@ async def test_a_token_expires_and_is_refreshed(game: Game) -> None:
     game.clock.advance(200)
     expired = {"identities": {"External": {**status, "tokenExpired": True}}}
     assert await player.call("identity", "GET_IDENTITY_STATUS", **ask) == expired
-    assert await player.call("identity", "GET_EXPIRED_IDENTITIES") == {"identities": {"External": name}}
+    assert await player.call("identity", "GET_EXPIRED_IDENTITIES") == {"identities": {"external": name}}
     old = {name: login[name] for name in ("authenticationType", "externalId", "authenticationToken")}
     assert await refused(player, "REFRESH_IDENTITY", **old) == (403, 40307)
     fresh = studio(game, name)

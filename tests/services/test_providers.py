@@ -386,6 +386,105 @@ async def test_facebook_and_limited_login_lead_to_one_player(
     assert (refusal.status, refusal.reason_code) == (202, 40212)
 
 
+async def test_the_status_of_an_identity_tells_which_way_its_player_came_last(
+    game: Game, define: Define, platform: StandIn
+) -> None:
+    limited = next(issuer for issuer in TOKEN_ISSUERS if issuer.type == "FacebookLimited")
+    classic, now, id_ = ASKED_PLATFORMS[0], game.clock.ms(), game.unique("77")
+    define(limited.settings)
+    platform.publish(limited.keys, "k1")
+    platform.routes[classic.address] = lambda request: classic.answer(request, id_, now)
+    client = game.client()
+
+    async def status(type_: str) -> Any:
+        asked = {"authenticationType": type_, "externalAuthName": ""}
+        found = await client.call("identity", "GET_IDENTITY_STATUS", **asked)
+        and_data = await game.server.call(
+            "identity", "GET_IDENTITY_STATUS_AND_DATA", client.profile_id, **asked
+        )
+        assert and_data["identities"]["Facebook"].pop("identityData", ...) is None
+        assert and_data == found
+        return found["identities"]["Facebook"]
+
+    await client.log_in("Facebook", id_, "right")
+    assert await status("Facebook") == {"tokenExpired": False, "externalId": id_, "loginAuthType": None}
+    await client.log_in("FacebookLimited", id_, limited.token(id_, now))
+    for type_ in ("Facebook", "FacebookLimited"):
+        assert (await status(type_))["loginAuthType"] == "FacebookLimited"
+    game.clock.advance(700)
+    assert (await status("Facebook"))["tokenExpired"]
+    expired = await client.call("identity", "GET_EXPIRED_IDENTITIES")
+    assert expired == {"identities": {"facebook": id_}}
+    platform.routes[classic.address] = lambda request: classic.answer(request, id_, game.clock.ms())
+    await client.log_in("Facebook", id_, "right")
+    assert await status("Facebook") == {"tokenExpired": False, "externalId": id_, "loginAuthType": None}
+
+
+# Apple, after an app has moved to another team
+
+
+async def test_a_player_of_apple_is_the_same_in_another_team(
+    game: Game, define: Define, platform: StandIn
+) -> None:
+    apple, now = TOKEN_ISSUERS[0], game.clock.ms()
+    old, new, other, third = (game.unique(name) for name in ("old", "new", "other", "third"))
+    platform.publish(apple.keys, "k1")
+    define(apple.settings)
+    first = await game.client().log_in("Apple", old, apple.token(old, now))
+    define(
+        apple.settings + 'transfers_file = "moved.csv"\n',
+        moved__csv=f"# of the former team\nt-1,{old}\n\nt-2, {third}\n",
+    )
+    moved = apple.token(new, now, transfer_sub="t-1")
+    assert await outcome(game, "Apple", new, apple.token(other, now, transfer_sub="t-1")) == WRONG
+    client = game.client()
+    again = await client.log_in("Apple", new, moved, forceCreate=False)
+    assert (again["profileId"], again["newUser"]) == (first["profileId"], "false")
+    assert (await client.call("identity", "GET_IDENTITIES"))["identities"] == {"Apple": new}
+    for token in (moved, apple.token(new, now)):
+        assert (await game.client().log_in("Apple", new, token))["profileId"] == first["profileId"]
+    unknown = await game.client().refused(
+        "authenticationV2",
+        "AUTHENTICATE",
+        **credentials("Apple", old, apple.token(old, now)),
+        forceCreate=False,
+    )
+    assert (unknown.status, unknown.reason_code) == (202, 40208), "the former id is nobody's"
+    for told in ("t-2", "t-3", 7):
+        fresh = await game.client().log_in(
+            "Apple", id_ := game.unique("fresh"), apple.token(id_, now, transfer_sub=told)
+        )
+        assert fresh["newUser"] == "true"
+
+
+async def test_what_players_were_called_takes_part_in_attaching_and_refreshing(
+    game: Game, define: Define, platform: StandIn
+) -> None:
+    apple, now = TOKEN_ISSUERS[0], game.clock.ms()
+    old, new = game.unique("old"), game.unique("new")
+    platform.publish(apple.keys, "k1")
+    define(apple.settings + 'transfers_file = "moved.csv"\n', moved__csv=f"t-1,{old}\n")
+    client, other = await game.player(), await game.player()
+    await client.call("identity", "ATTACH", **credentials("Apple", old, apple.token(old, now)))
+    moved = credentials("Apple", new, apple.token(new, now, transfer_sub="t-1"))
+    taken = await other.refused("identity", "ATTACH", **moved)
+    again = await client.refused("identity", "ATTACH", **moved)
+    assert (taken.reason_code, again.reason_code) == (40212, 40211)
+    await client.call("identity", "REFRESH_IDENTITY", **moved)
+    assert (await client.call("identity", "GET_IDENTITIES"))["identities"] == {"Apple": new}
+
+
+async def test_a_file_of_former_names_that_is_gone_makes_no_second_player(
+    game: Game, define: Define, platform: StandIn, apps_folder: Path
+) -> None:
+    apple, now, id_ = TOKEN_ISSUERS[0], game.clock.ms(), game.unique("new")
+    platform.publish(apple.keys, "k1")
+    define(apple.settings + 'transfers_file = "moved.csv"\n', moved__csv="t-1,old\n")
+    (apps_folder / "test" / "moved.csv").unlink()
+    token = apple.token(id_, now, transfer_sub="t-1")
+    assert await outcome(game, "Apple", id_, token) == NOT_CONFIGURED
+
+
 # Game Center
 
 GAME_CENTER = '[providers.game_center]\nbundle_ids = ["com.example.lite", "com.example.game"]\n'
@@ -531,6 +630,7 @@ async def test_test_accounts_are_attached_and_detached(game: Game, define: Defin
         ("[providers.steam]\napp_id = 1\n", "publisher_key"),
         ('[providers.steam]\napp_id = 1\npublisher_key_env = "NO_SUCH_KEY"\n', "NO_SUCH_KEY"),
         ("[providers.apple]\naudiences = []\n", "audiences"),
+        ('[providers.apple]\naudiences = ["a"]\ntransfers_file = "app.toml"\n', "transfers_file: line 1"),
         ('[providers.nintendo]\nissuer = "http://n.example.com"\naudiences = ["a"]\n', "issuer"),
         ('[providers.game_center]\nbundle_ids = ["a"]\nauthorities_file = "app.toml"\n', "authorities_file"),
     ],

@@ -13,6 +13,7 @@ from msgspec import Meta, field
 from gameserver.apps import Mistake, OpenIdSettings, Settings, file_inside
 from gameserver.apps.fields import EnvironmentName, FileReference, WebAddress
 from gameserver.players.proofs import PROOFS, Proof
+from gameserver.players.providers.transfers import read_transfers
 
 SECTION = "providers"
 SAMPLE = """\
@@ -30,6 +31,8 @@ SAMPLE = """\
 #[providers.apple]
 #audiences = ["com.example.game"]
 #nonce_required = false
+# After a move to another team: "transfer identifier,id in the former team", a line for each player.
+# transfers_file = "apple-transfers.csv"
 
 # Types Google and GoogleOpenId. Id tokens need audiences alone. Server auth codes need the web client's id
 # and secret, and those of Play Games the number of the game.
@@ -143,6 +146,18 @@ class Apple(Settings, kw_only=True):
     nonce_required: Annotated[
         bool, Meta(description="true refuses tokens without the nonce that the client sends in extraJson.")
     ] = False
+    transfers_file: Annotated[
+        FileReference,
+        Meta(description="Former ids of players by transfer identifier (CSV), after a move to another team."),
+    ] = ""
+
+    def mistakes(self, folder: Path) -> Iterator[Mistake]:
+        """Yield lines that say nothing."""
+        if self.transfers_file:
+            try:
+                read_transfers(file_inside(folder, self.transfers_file))
+            except (OSError, ValueError) as error:
+                yield "transfers_file", str(error)
 
 
 class Google(Settings, kw_only=True):

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +11,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gameserver.apps import OpenIdSettings
+from gameserver.players.providers import transfers
 from gameserver.players.providers.asking import Claimed, Outside
 from gameserver.players.providers.settings import Google
 from gameserver.players.providers.vouching import Vouched
@@ -49,7 +50,12 @@ async def apple(claimed: Claimed, outside: Outside) -> Vouched | None:
         APPLE_KEYS,
         nonce_required=settings.nonce_required,
     )
-    return _names(await read(claimed, outside, issuer), "sub", claimed.external_id)
+    claims = await read(claimed, outside, issuer)
+    vouched = _names(claims, "sub", claimed.external_id)
+    if claims is None or vouched is None or not settings.transfers_file:
+        return vouched
+    former = await transfers.former_id(claimed.app, settings.transfers_file, claims.get("transfer_sub"))
+    return replace(vouched, former_id=former)
 
 
 async def google(claimed: Claimed, outside: Outside) -> Vouched | None:

@@ -27,8 +27,11 @@ class Vouched:
     """An id and a token belong together; what else was said of the player.
 
     `token_expires_ms`: until when the token is good; None where nobody says. `data`: JSON to keep with the
-    identity; None to keep nothing, `UNSET` to keep what there is.
+    identity; None to keep nothing, `UNSET` to keep what there is. `former_id`: what the provider called the
+    player before. `login_type`: the type of the login, where the identity is of another one.
     """
 
     token_expires_ms: int | None = None
     data: str | UnsetType | None = UNSET
+    former_id: str | None = None
+    login_type: str | None = None

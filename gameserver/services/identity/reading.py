@@ -19,6 +19,7 @@ from gameserver.players.accounts import (
 )
 from gameserver.players.fields import AuthenticationType, ExternalAuthName, ExternalIdField
 from gameserver.players.proofs import PROOFS, Proof
+from gameserver.players.providers import SAME_PERSON
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.identity.attaching import CREDENTIAL_ERRORS
 from gameserver.services.identity.base import (
@@ -48,8 +49,12 @@ async def get_identities(ctx: Context, request: Nothing) -> Identities:
 
 @service.operation("GET_EXPIRED_IDENTITIES", tx=Tx.READ)
 async def get_expired_identities(ctx: Context, request: Nothing) -> Identities:
-    """Tell the caller's identities whose token has expired: they have not logged in with it since."""
-    return Identities(identities=await _ids(ctx, expired=True))
+    """Tell the caller's identities whose token has expired: they have not logged in with it since.
+
+    Here the types begin with a small letter, as in the reference (`facebook`); all operations take either.
+    """
+    expired = await _ids(ctx, expired=True)
+    return Identities(identities={type_[0].lower() + type_[1:]: id_ for type_, id_ in expired.items()})
 
 
 async def _ids(ctx: Context, *, expired: bool = False) -> dict[str, str]:
@@ -87,7 +92,9 @@ async def get_identity_status(ctx: Context, request: OfType) -> Statuses:
     return Statuses(
         identities={
             row["type"]: IdentityStatus(
-                token_expired=_has_expired(ctx, row), external_id=row["external_id"], login_auth_type=None
+                token_expired=_has_expired(ctx, row),
+                external_id=row["external_id"],
+                login_auth_type=row["login_type"],
             )
             for row in await _asked(ctx, request)
         }
@@ -121,7 +128,7 @@ async def get_identity_status_and_data(ctx: Context, request: OfType) -> Statuse
             row["type"]: IdentityStatusAndData(
                 token_expired=_has_expired(ctx, row),
                 external_id=row["external_id"],
-                login_auth_type=None,
+                login_auth_type=row["login_type"],
                 identity_data=_data(row),
             )
             for row in await _asked(ctx, request)
@@ -155,7 +162,8 @@ async def _asked(ctx: Context, request: OfType) -> list[Row]:
     if request.external_auth_name:
         begins = identity_key(type_, "", request.external_auth_name)
     owned = await identities.all_of(ctx.tx, ctx.app.id, ctx.player_id)
-    fitting = [row for row in owned if row["type"] == type_ and row["external_key"].startswith(begins)]
+    types = (type_, SAME_PERSON.get(type_))  # which a provider's other way to log in has found
+    fitting = [row for row in owned if row["type"] in types and row["external_key"].startswith(begins)]
     return fitting[:1]
 
 
@@ -225,7 +233,6 @@ async def refresh_identity(ctx: Context, request: Refresh) -> Refreshed:
     owned = await lock_caller(ctx)
     if not any((row["type"], row["external_key"]) == (verified.type, verified.key) for row in owned):
         raise Aborted("the identity has changed since it was verified")
-    await identities.note_vouched(
-        ctx.tx, ctx.app.id, ctx.player_id, verified.type, verified.key, verified.vouched
-    )
+    names = (verified.type, verified.key, verified.external_id)
+    await identities.note_vouched(ctx.tx, ctx.app.id, ctx.player_id, *names, verified.vouched)
     return Refreshed(external_id=verified.external_id, authentication_type=verified.type)

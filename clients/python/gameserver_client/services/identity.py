@@ -497,7 +497,11 @@ class IdentityService(Service[R]):
 
     @typed
     def get_expired_identities(self) -> Identities:
-        """Tell the caller's identities whose token has expired: they have not logged in with it since."""
+        """Tell the caller's identities whose token has expired: they have not logged in with it since.
+
+        Here the types begin with a small letter, as in the reference (`facebook`); all operations take
+        either.
+        """
         return self._call("GET_EXPIRED_IDENTITIES", {})
 
     @typed
