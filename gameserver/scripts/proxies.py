@@ -63,6 +63,8 @@ class Call(NamedTuple):
 def arguments_of(args: bytes) -> list[bytes]:
     """Take the arguments of a call apart. Raises `UnreadableJson`."""
     try:
+        if b"\\u" in args:
+            args = json.without_half_pairs(args)  # NUL instead, which the call is refused for
         return [bytes(argument) for argument in _decode_arguments(args)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableJson(f"not JSON: {error}") from None
