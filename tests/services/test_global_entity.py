@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gameserver.services.global_entity import operations
+from gameserver.services.global_entity.rules import Expired, NotASystemEntity
 from tests.conftest import Client, Game
 from tests.services.global_entities import ADDRESS, HEAD, SERVICE, apps_folder, create, create_system, ids
 
@@ -512,3 +513,39 @@ async def test_of_updates_at_once_with_one_version_a_single_one_wins(game: Game)
         return int(answer.get("reason_code", 200))
 
     assert sorted(await asyncio.gather(*map(change, players))) == [200, *[40344] * 5]
+
+
+async def test_servers_change_and_delete_what_belongs_to_nobody(game: Game) -> None:
+    made = await create_system(game, acl={"other": 0})
+    of = {"entityId": made["entityId"]}
+    changed = await game.server.call(SERVICE, "UPDATE_SYSTEM_ENTITY", **of, version=1, data={"a": 1})
+    assert changed.keys() == HEAD
+    assert changed["version"] == 2
+    acl = await game.server.call(SERVICE, "UPDATE_SYSTEM_ENTITY_ACL", **of, version=2, acl={"other": 1})
+    assert (acl["version"], acl["acl"]) == (3, {"other": 1})
+    read = await game.server.call(SERVICE, "READ_SYSTEM_ENTITY", **of)
+    assert (read["data"], read["acl"]) == ({"a": 1}, {"other": 1})
+    assert await game.server.call(SERVICE, "DELETE_SYSTEM_ENTITY", **of, version=-1) is None
+    assert (await game.server.refused(SERVICE, "READ_SYSTEM_ENTITY", **of)).reason_code == 40345
+
+
+@pytest.mark.parametrize(
+    "operation", ["UPDATE_SYSTEM_ENTITY", "UPDATE_SYSTEM_ENTITY_ACL", "DELETE_SYSTEM_ENTITY"]
+)
+async def test_system_entities_that_cannot_be_changed(game: Game, operation: str) -> None:
+    player = await game.player()
+    mine = await create(player, acl={"other": 2})  # whatever its ACL allows
+    system = await create_system(game, timeToLive=1000)
+
+    async def reason(entity_id: str, version: int = -1) -> int:
+        data: dict[str, Any] = {"data": {}, "acl": {"other": 1}}
+        refusal = await game.server.refused(SERVICE, operation, entityId=entity_id, version=version, **data)
+        return refusal.reason_code
+
+    assert await reason(mine["entityId"]) == NotASystemEntity.reason_code
+    assert await reason("nothing") == 40345
+    assert await reason(system["entityId"], 7) == 40344
+    game.clock.advance(2)
+    assert await reason(system["entityId"]) == Expired.reason_code
+    refusal = await player.refused(SERVICE, operation, entityId=system["entityId"], data={}, acl={})
+    assert (refusal.status, refusal.reason_code) == (403, 40346)

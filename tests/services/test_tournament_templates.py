@@ -124,6 +124,44 @@ async def test_a_changed_template_holds_for_later_periods(game: Game) -> None:
     assert (await claim(player))["rewards"]["currency"] == {"coins": 100}  # promised is promised
 
 
+async def test_servers_read_the_templates_of_a_board_as_they_hold(game: Game) -> None:
+    async def configs(board: str = "daily", version: int | None = -1) -> dict[str, Any]:
+        told = await game.server.call(
+            SERVICE, "GET_TOURNAMENT_CONFIGS", leaderboardId=board, leaderboardVersionId=version
+        )
+        assert told["tournamentConfigsCount"] == len(told["tournamentConfigs"])
+        return {config["tournamentCode"]: config for config in told["tournamentConfigs"]}
+
+    assert list(await configs()) == ["free", "paid"]
+    game.clock.advance(60)
+    await create(game, "later", payoutRules=RULES)
+    try:
+        player = await game.player()
+        await join(player, "later")
+        was = (await player.call(SERVICE, "GET_TOURNAMENT_STATUS", leaderboardId="daily"))["versionId"]
+        await edit_fee(game, 7, live=False)  # holds for periods that begin later
+        found = await configs(version=None)
+        assert list(found) == ["free", "paid", "later"]
+        assert found["later"]["payoutRules"] == RULES
+        read = await game.server.call(
+            SERVICE, "SYS_READ_TOURNAMENT_TEMPLATE", tournamentCode="later", version=1
+        )
+        assert found["later"] == read
+        game.clock.advance(DAY)
+        await tick(game)
+        assert (await configs())["later"]["version"] == 2
+        assert (await configs(version=was))["later"]["version"] == 1
+    finally:
+        await game.server.call(SERVICE, "SYS_DELETE_TOURNAMENT_TEMPLATE", tournamentCode="later")
+    for board, version, reason in (("nowhere", -1, 40499), ("plain", -1, 40495), ("daily", 99_999, 40660)):
+        refusal = await game.server.refused(
+            SERVICE, "GET_TOURNAMENT_CONFIGS", leaderboardId=board, leaderboardVersionId=version
+        )
+        assert refusal.reason_code == reason
+    refusal = await (await game.player()).refused(SERVICE, "GET_TOURNAMENT_CONFIGS", leaderboardId="daily")
+    assert refusal.reason_code == 40346
+
+
 @pytest.mark.parametrize("percent", ["10", "10.0", "1e1"])
 async def test_numbers_are_told_as_clients_write_them(game: Game, apps_folder: Path, percent: str) -> None:
     """A client that reads whole numbers stumbles over 10.0."""

@@ -352,6 +352,51 @@ async def delete_entity(ctx: Context, request: Change) -> None:
         raise await _why_not(ctx, request.entity_id, version, storage.SEE_WRITE)
 
 
+# System entities, for servers
+
+
+SYSTEM_ERRORS = (MissingRecord, Expired, VersionMismatch, NotASystemEntity)
+
+
+@service.operation(
+    "UPDATE_SYSTEM_ENTITY",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    locks=of_entity,
+    errors=(*SYSTEM_ERRORS, InvalidFieldName, PacketTooLarge),
+)
+async def update_system_entity(ctx: Context, request: Update) -> EntityHead:
+    """Replace the data of an entity that belongs to nobody. Refused for one that belongs to a player."""
+    await _check_system(ctx, request.entity_id)
+    text = data_text(request.data or {}, bytes_max=ctx.section(GlobalEntitySettings).data_bytes_max)
+    return head(await _change(ctx, request, storage.SET_DATA, storage.SEE_WRITE, new_data=text))
+
+
+@service.operation(
+    "UPDATE_SYSTEM_ENTITY_ACL", tx=Tx.WRITE, access=Access.SERVER, locks=of_entity, errors=SYSTEM_ERRORS
+)
+async def update_system_entity_acl(ctx: Context, request: UpdateAcl) -> EntityHead:
+    """Change what others may do with an entity that belongs to nobody. Refused for one of a player."""
+    await _check_system(ctx, request.entity_id)
+    other = read_acl(request.acl)
+    return head(await _change(ctx, request, storage.SET_ACL, storage.SEE_OWN, new_other=other))
+
+
+@service.operation(
+    "DELETE_SYSTEM_ENTITY", tx=Tx.WRITE, access=Access.SERVER, locks=of_entity, errors=SYSTEM_ERRORS
+)
+async def delete_system_entity(ctx: Context, request: Change) -> None:
+    """Delete an entity that belongs to nobody. Refused for one that belongs to a player."""
+    await _check_system(ctx, request.entity_id)
+    await delete_entity(ctx, request)
+
+
+async def _check_system(ctx: Context, entity_id: str) -> None:
+    row = await ctx.tx.one(storage.READ_SYSTEM, **_key(ctx, entity_id))
+    if row is not None and row["owner_id"] is not None:
+        raise NotASystemEntity(f"the entity {entity_id!r} belongs to a player")
+
+
 # A player's life. A data reset leaves these entities: others use them too.
 
 service.keeps(storage.KEPT)

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from gameserver.documents.documents import VersionMismatch, version_wanted
 from gameserver.domain.economy.wallet import InvalidCurrency
 from gameserver.domain.leaderboards import (
+    CURRENT,
     IS_REFERRED_TO,
     Board,
     EntryType,
@@ -15,6 +16,7 @@ from gameserver.domain.leaderboards import (
     NoLeaderboard,
     no_board,
 )
+from gameserver.domain.leaderboards.boards import InvalidVersion
 from gameserver.domain.progress.statistics import InvalidStatisticName
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament import storage, templates
@@ -39,6 +41,8 @@ from gameserver.services.tournament.base import (
     object_of,
     service,
 )
+from gameserver.services.tournament.playing import ended
+from gameserver.services.tournament.rules import running
 from gameserver.services.tournament.templates import Notifications, Template, TemplateConfig
 from gameserver.storage import Aborted, Row, Transaction, locks
 from gameserver.wire import json
@@ -334,6 +338,54 @@ def _declared_shown(ctx: Context, template: Template) -> TemplateReply:
         updated_at=0,
         **shown,
     )
+
+
+class OfVersion(Request):
+    """`leaderboard_version_id` -1 is the version that runs."""
+
+    leaderboard_id: str
+    leaderboard_version_id: int | None = CURRENT
+
+
+class ConfigsReply(Reply):
+    tournament_configs_count: int
+    tournament_configs: list[TemplateReply]
+
+
+@service.operation(
+    "GET_TOURNAMENT_CONFIGS",
+    tx=Tx.READ,
+    access=Access.SERVER,
+    errors=(NoLeaderboard, NoTournament, InvalidVersion),
+)
+async def get_configs(ctx: Context, request: OfVersion) -> ConfigsReply:
+    """Read the templates of the tournaments that a version of a board is, as they hold for it."""
+
+    async def as_it_is(board: Board) -> Board:
+        return board
+
+    board = await ctx.core.get(Leaderboards).reading(ctx, request.leaderboard_id, as_it_is)
+    if board is None:
+        raise no_board(request.leaderboard_id)
+    version = request.leaderboard_version_id
+    wanted = board.find_version(CURRENT if version is None else version)
+    is_over = wanted != board.version
+    period = await ended(ctx, board, wanted) if is_over else running(board)
+    found = {code: templates.declared(ctx.app, code) for code in period.codes}
+    rows = await templates.stored(
+        ctx.tx,
+        ctx.app.id,
+        [code for code, template in found.items() if template is None],
+        period,
+        now_ms=ctx.now_ms,
+        over=is_over,
+    )
+    shown = [
+        _shown(ctx, rows[code]) if template is None else _declared_shown(ctx, template)
+        for code, template in found.items()
+        if template is not None or code in rows
+    ]
+    return ConfigsReply(tournament_configs_count=len(shown), tournament_configs=shown)
 
 
 # Division sets

@@ -212,7 +212,7 @@ async def status(
         part = None if row is None else part_shown(board, row, Part)
         state = period.state(ctx.now_ms)
     else:
-        period = await _ended(ctx, board, wanted)
+        period = await ended(ctx, board, wanted)
         part = await _ended_part(ctx, board, wanted, member_id)
         state = "COMPLETE"
     found = await templates.of_period(
@@ -234,14 +234,14 @@ async def status(
     )
 
 
-async def _ended(ctx: Context, board: Board, version: int) -> Period:
+async def ended(ctx: Context, board: Board, version: int) -> Period:
     """Return a period that is over, also one whose end nobody has stored yet. Raises `NoTournament`."""
     boards = ctx.core.get(Leaderboards).boards
     stored = await boards.find(ctx, board.board_id)
     unstored = [] if stored is None else stored.at(ctx.now_ms)[1]
-    for ended in (*unstored, *await boards.ended_versions(ctx.tx, board)):
-        if ended.version == version:
-            found = period_of(board, version, ended.started_ms, ended.ended_ms, ended.t_period)
+    for one in (*unstored, *await boards.ended_versions(ctx.tx, board)):
+        if one.version == version:
+            found = period_of(board, version, one.started_ms, one.ended_ms, one.t_period)
             if found is not None:
                 return found
     raise NoTournament("this version was no tournament, or is no longer retained")
