@@ -30,7 +30,7 @@ from gameserver.apps.fields import (
 )
 from gameserver.apps.login_types import LoginTypes, allows_type, unknown_types
 from gameserver.apps.mail_addresses import is_mail_address
-from gameserver.apps.references import Declares
+from gameserver.apps.references import Declares, Refers
 from gameserver.apps.token_keys import TokenAlgorithm, unfit
 
 S = TypeVar("S", bound=Struct)
@@ -423,6 +423,13 @@ class ServerKey(Settings, kw_only=True):
     addresses: Annotated[
         list[str],
         Meta(description="Networks it may call from, such as 10.1.0.0/16 or 2001:db8::7. Empty: anywhere."),
+    ] = []
+    services: Annotated[
+        list[Annotated[str, Refers("service or operation")]],
+        Meta(
+            description="What it may call: services such as lobby, operations such as playerState.READ. "
+            "Empty: everything."
+        ),
     ] = []
 
     def mistakes(self, folder: Path) -> Iterator[Mistake]:

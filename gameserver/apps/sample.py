@@ -151,6 +151,8 @@ refuse_common_passwords = true
 #secret = "replace-this-by-a-long-secret"
 # secret_env = "ROOM_SECRET"
 #addresses = ["10.1.0.0/16", "2001:db8::7"]
+# What it may call, services or operations of them; without a list everything.
+#services = ["lobby", "log", "playerState.READ"]
 
 # Mail to players. Without [mail.smtp] it is written into the folder "outbox" of the data folder.
 [mail]

@@ -2,20 +2,26 @@
 
 Two forms. In the simple one every request carries the server's name and secret beside one call, and the
 answer is that call's entry. In the session form a first packet authenticates; the packets after it carry the
-session, and one that is repeated gets the answer it got. Whatever was understood is answered with HTTP 200.
+session, and one that is repeated gets the answer it got. Clients send packets without waiting for answers, so
+these arrive in any order. Every POST is answered with HTTP 200: one client drops a request, and tells nobody,
+when it sees another status.
 """
 
+import asyncio
 import hmac
 import secrets
 import time
 from dataclasses import replace
 from hashlib import blake2b
+from http import HTTPStatus
+from typing import Annotated
 
 import msgspec
 import structlog
+from msgspec import Meta
 from starlette.types import Receive, Scope, Send
 
-from gameserver.apps import App, LiveApps
+from gameserver.apps import App, LiveApps, ServerKey, Settings
 from gameserver.players.accounts import WrongCredentials
 from gameserver.players.audit import Kind
 from gameserver.players.lockout import network_of
@@ -26,6 +32,7 @@ from gameserver.rpc import (
     PacketFailed,
     Packets,
     Superseded,
+    UnorderedPackets,
     metrics,
 )
 from gameserver.sessions import SERVER_PROFILE_ID, NewSession, Opened, Session, SessionsUnavailable
@@ -56,6 +63,7 @@ HEARTBEAT_SECONDS = 1890  # what clients are told; one of them beats every 1800 
 LIFE_SECONDS = 2400
 TRUSTED_SECONDS = 60
 TRUSTED_MAX = 1000  # servers
+ALWAYS = "heartbeat"  # what a server may call whatever its limits are
 
 _AUTHENTICATE = ("authenticationV2", "AUTHENTICATE")
 _KEY = b"messageResponses"
@@ -69,6 +77,29 @@ class ServerSessionExpired(GameError):
 
     status = 403
     reason_code = 40365
+
+
+class AddressNotAllowed(GameError):
+    """The server's key is not for the address that it calls from."""
+
+    status = 403
+    reason_code = 40444
+
+
+SAMPLE = """\
+# true answers a single call of a server with its bare data, as some texts of the reference show it. Refusals
+# stay as they are.
+[s2s]
+#bare_answers = false
+"""
+
+
+class S2sSettings(Settings, kw_only=True):
+    """Calls of the studio's own servers."""
+
+    bare_answers: Annotated[
+        bool, Meta(description="Whether a single call is answered with its bare data, without status.")
+    ] = False
 
 
 # What travels
@@ -99,6 +130,14 @@ class _Form(msgspec.Struct, rename="camel"):
     packet_id: msgspec.Raw = msgspec.Raw()
 
 
+class _Entry(msgspec.Struct):
+    """The entry of a call."""
+
+    status: int
+    data: msgspec.Raw = msgspec.Raw(json.JSON_NULL)
+
+
+_read_entry = msgspec.json.Decoder(_Entry).decode
 _read_credentials = RequestReader(Credentials).read
 _decode_call = msgspec.json.Decoder(_Call).decode
 _decode_form = msgspec.json.Decoder(_Form).decode
@@ -109,36 +148,32 @@ class ServerDispatcher:
 
     def __init__(self, apps: LiveApps, packets: Packets) -> None:
         self.apps = apps
-        self.packets = packets
+        self.core = packets.core
+        self.runner = packets.runner
+        self.packets = UnorderedPackets(packets)
         self._trusted: dict[tuple[str, str, str], int] = {}  # app, server and network: until when
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        connection = Connection(scope, receive, send)
+        connection = _Waiting(scope, receive, send)
         if scope["method"] != "POST":
             body = transport_error(405, UNKNOWN_PACKET_ID, "calls are sent with POST")
             await connection.send(405, body, (b"allow", b"POST"))
             return
         started = time.perf_counter()
         headers = dict(scope["headers"])
-        status = 200
         try:
             body = await self._answer(headers, receive, _origin(scope, headers), connection)
         except Superseded:
-            status = 503
-            body = transport_error(status, connection.packet_id, "another connection gets the answer")
-        except errors.PacketInProgress as error:
-            status = 503
-            body = transport_error(status, connection.packet_id, str(error))
+            body = _refuse(connection.packet_id, _later("another connection gets the answer"))
         except (PacketFailed, SessionsUnavailable) as error:
             log.warning("packet_postponed", reason=str(error))
-            status = 503
-            body = transport_error(status, connection.packet_id, "the server cannot run calls just now")
+            body = _refuse(connection.packet_id, _later("the server cannot run calls just now"))
         except Exception:
             log.exception("packet_failed")
             body = _refuse(connection.packet_id, errors.InternalError("internal error"))
-        await connection.send(status, body)
-        metrics.packet(status, time.perf_counter() - started)
+        await connection.send(200, body)
+        metrics.packet(200, time.perf_counter() - started)
 
     async def _answer(
         self, headers: dict[bytes, bytes], receive: Receive, origin: Origin, connection: Connection
@@ -158,9 +193,9 @@ class ServerDispatcher:
                 return await self._authenticate(packet, origin)
             return await self._answer_packet(packet, body, origin, connection)
         except ServerSessionExpired as error:
-            return b'{"packetId":%d,%b' % (packet.packet_id, refusal(error)[1:])
-        except errors.PacketInProgress:
-            raise
+            # One client looks for it at the top, another among the answers.
+            told = _refuse(packet.packet_id, error, len(packet.messages))
+            return told[:-1] + b"," + refusal(error)[1:]
         except GameError as error:
             return _refuse(packet.packet_id, error, len(packet.messages))
 
@@ -169,17 +204,21 @@ class ServerDispatcher:
     async def _answer_call(self, body: bytes, origin: Origin) -> bytes:
         try:
             call = _read_call(body)
-            app = await self._admit(call, origin)
+            app, key = await self._admit(call, origin)
             if (call.service, call.operation) == _AUTHENTICATE:
                 return bundle(0, [success(await self._open(app, call.server_name, 0, origin))], key=_KEY)
             message = await beside_the_loop(_checked, body, call)
-            origin = replace(origin, name=call.server_name)
-            return await self.packets.runner.call(message, app, origin, caller=Caller.SERVER)
+            origin = _of_server(origin, call.server_name, key)
+            entry = await self.runner.call(message, app, origin, caller=Caller.SERVER)
         except GameError as error:
             return refusal(error)
+        except (PacketFailed, SessionsUnavailable) as error:
+            log.warning("packet_postponed", reason=str(error))
+            return refusal(_later("the server cannot run calls just now"))
+        return _bare(entry) if app.section(S2sSettings).bare_answers else entry
 
-    async def _admit(self, credentials: Credentials, origin: Origin) -> App:
-        """Return the app that a server may call. Raises the refusal for credentials that do not fit.
+    async def _admit(self, credentials: Credentials, origin: Origin) -> tuple[App, ServerKey]:
+        """Return the app that a server may call, and its key. Raises the refusal for wrong credentials.
 
         Secrets are locked after failures as passwords are. For a server that has just proved itself nobody
         looks for locks for a while: it sends its secret with every call.
@@ -189,8 +228,8 @@ class ServerDispatcher:
         if app is None:
             raise errors.UnknownApp(f"there is no app {str(claimed)[:NAME_MAX]!r}")
         caller = (app.id, credentials.server_name[:NAME_MAX], network_of(origin.address))
-        attempt = self.packets.core.accounts.attempt(app, "Server", caller[1], origin.address)
-        now_ms = self.packets.core.clock.ms()
+        attempt = self.core.accounts.attempt(app, "Server", caller[1], origin.address)
+        now_ms = self.core.clock.ms()
         is_trusted = self._trusted.get(caller, 0) > now_ms
         if not is_trusted:
             await attempt.enter(charge=False)
@@ -209,11 +248,11 @@ class ServerDispatcher:
                 self._trusted.clear()
             self._trusted[caller] = now_ms + TRUSTED_SECONDS * 1000
         if not key.admits(origin.address):
-            self._note(app, "refusal", str(errors.NotAllowed.reason_code), origin)
-            raise errors.NotAllowed(f"server {credentials.server_name!r} may not call from {origin.address}")
+            self._note(app, "refusal", str(AddressNotAllowed.reason_code), origin)
+            raise AddressNotAllowed(f"server {credentials.server_name!r} may not call from {origin.address}")
         if not app.enabled:
             raise errors.DisabledApp("the app is disabled", disabledReason=app.disabled_reason or {})
-        return app
+        return app, key
 
     # The session form
 
@@ -221,17 +260,17 @@ class ServerDispatcher:
         if len(packet.messages) > 1:
             raise errors.InvalidRequest("packet.messages: AUTHENTICATE is sent in a packet of its own")
         credentials: Credentials = _read_credentials(packet.messages[0].data)
-        app = await self._admit(credentials, origin)
+        app, _ = await self._admit(credentials, origin)
         data = await self._open(app, credentials.server_name, packet.packet_id, origin)
         return bundle(packet.packet_id, [success(data)], key=_KEY)
 
     def _note(self, app: App, kind: Kind, reason: str, origin: Origin, session: str = "") -> None:
-        audit = self.packets.core.audit
+        audit = self.core.audit
         audit.note(app, kind, reason, face=FACE, address=origin.address, session=session)
 
     async def _open(self, app: App, server_name: str, packet_id: int, origin: Origin) -> bytes:
         """Open a session; returns the data of the answer."""
-        opened = await self.packets.core.sessions.open(
+        opened = await self.core.sessions.open(
             NewSession(
                 app_id=app.id,
                 profile_id=SERVER_PROFILE_ID,
@@ -253,30 +292,41 @@ class ServerDispatcher:
         if any(_names(message) == _AUTHENTICATE for message in packet.messages):
             raise errors.InvalidRequest("packet.messages: AUTHENTICATE is sent in a packet of its own")
         # Renewed before the packet is admitted, so that it cannot lapse between the two.
-        session = await self.packets.core.sessions.touch(packet.session_id)
-        app = self._app_of(session, origin) if isinstance(session, Session) else None
-        if app is None:
+        session = await self.core.sessions.touch(packet.session_id)
+        found = self._app_of(session, origin) if isinstance(session, Session) else None
+        if found is None or not isinstance(session, Session):
             raise ServerSessionExpired("the server's session has expired: authenticate again")
-        assert isinstance(session, Session), "what has an app is a session"
-        origin = replace(origin, name=session.facts["serverName"])
+        app, key = found
+        origin = _of_server(origin, session.facts["serverName"], key)
         body_hash = blake2b(body, digest_size=16).hexdigest()
-        answer, admitted = await self.packets.answer(
-            packet, body_hash, app, origin, connection, caller=Caller.SERVER
+        answer = await self.packets.answer(
+            packet, body_hash, app, session, origin, connection, caller=Caller.SERVER
         )
-        if admitted is None:
-            raise ServerSessionExpired("the server's session was ended: authenticate again")
         return answer.replace(b'"responses":', b'"%b":' % _KEY, 1)  # the first one is the key of the bundle
 
-    def _app_of(self, session: Session, origin: Origin) -> App | None:
-        """Return the app of a server's session, while its key is still in force for that address."""
+    def _app_of(self, session: Session, origin: Origin) -> tuple[App, ServerKey] | None:
+        """Return app and key of a server's session, while the key is still in force for that address."""
         app = self.apps.find(session.app_id)
         if app is None or session.face != FACE or session.profile_id != SERVER_PROFILE_ID:
             return None
         key = app.servers.get(session.facts.get("serverName", ""))
-        return app if key is not None and key.admits(origin.address) and app.enabled else None
+        return (app, key) if key is not None and key.admits(origin.address) and app.enabled else None
 
 
-face = Face(FACE, lambda _, apps, packets: {PATH: ServerDispatcher(apps, packets)})
+face = Face(
+    FACE,
+    lambda _, apps, packets: {PATH: ServerDispatcher(apps, packets)},
+    section=(FACE, S2sSettings, SAMPLE),
+)
+
+
+class _Waiting(Connection):
+    """A server that waits for an answer, which is HTTP 200 whatever it says."""
+
+    def time_out(self) -> None:
+        """Answer now that it takes too long; whatever is sent later is dropped."""
+        body = _refuse(self.packet_id, _later("the packet takes too long; ask again"))
+        self.sending = asyncio.ensure_future(self.send(200, body))
 
 
 async def _read(body: bytes) -> Packet:
@@ -319,6 +369,22 @@ def _names(message: Message) -> tuple[str, str]:
 
 def _refuse(packet_id: int, error: GameError, messages: int = 1) -> bytes:
     return bundle(packet_id, [refusal(error)] * messages, key=_KEY)
+
+
+def _later(why: str) -> errors.PacketInProgress:
+    return errors.PacketInProgress(why)
+
+
+def _of_server(origin: Origin, name: str, key: ServerKey) -> Origin:
+    """Return the origin of a server's calls, with the limits that its key has."""
+    may_call = frozenset([*key.services, ALWAYS]) if key.services else None
+    return replace(origin, name=name, may_call=may_call)
+
+
+def _bare(entry: bytes) -> bytes:
+    """Return the data of a call's entry; a refusal stays as it is."""
+    told = _read_entry(entry)
+    return bytes(told.data) if told.status == HTTPStatus.OK else entry
 
 
 def _origin(scope: Scope, headers: dict[bytes, bytes]) -> Origin:

@@ -10,6 +10,7 @@ from gameserver.rpc.registry import Registry, Section
 from gameserver.rpc.runner import PacketFailed, Runner
 from gameserver.rpc.runs import Superseded, Waiter
 from gameserver.rpc.service import Access, Operation, Service, Tx
+from gameserver.rpc.unordered import UnorderedPackets
 
 __all__ = [
     "PACKET_MARKED",
@@ -34,5 +35,6 @@ __all__ = [
     "Service",
     "Superseded",
     "Tx",
+    "UnorderedPackets",
     "Waiter",
 ]

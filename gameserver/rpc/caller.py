@@ -25,10 +25,12 @@ class Origin:
     """Where a packet came from: facts for policies, logs and the session record.
 
     `name` is that of the server that calls, or the path of the script. `reached` is the URL of the server
-    as this client called it, where the face knows it: to be told to nobody but that client.
+    as this client called it, where the face knows it: to be told to nobody but that client. `may_call` are
+    the services and operations that a server is limited to, if it is.
     """
 
     face: str
     address: str
     name: str = ""
     reached: str = ""
+    may_call: frozenset[str] | None = None

@@ -16,8 +16,6 @@ from gameserver.sessions import SessionStore, SessionsUnavailable
 from gameserver.storage import answers
 from gameserver.wire.outgoing import Outgoing
 
-ANSWERS_KEPT_MS = 24 * 3600 * 1000  # SDKs repeat a packet minutes later at most
-
 
 @asynccontextmanager
 async def _calls_out(_: Parts) -> AsyncIterator[Outgoing]:
@@ -54,7 +52,7 @@ FLOORS = Floors(
     subscriptions=((termination.SESSIONS_END, refresh_tokens.LISTENER),),
     jobs=(
         Job("sessions.sweep", _sweep_sessions, every_seconds=60, expected=(SessionsUnavailable,)),
-        forget("packets.forget", answers.expiry, ANSWERS_KEPT_MS),
+        forget("packets.forget", answers.expiry, answers.KEPT_MS),
         forget("runs.forget", steps.expiry),
         Job("listCounts.forget", _forget_list_counts, every_seconds=60),
         tokens.FORGET,

@@ -38,6 +38,11 @@ class PacketRecord:
         self._packet_id = packet_id
         self._body_hash = body_hash
 
+    @property
+    def stored_ms(self) -> int:
+        """The time from which on the answer is kept."""
+        return self._ctx.now_ms
+
     # While it runs; see `runner.Record`
 
     async def commit_with_answer(
@@ -61,7 +66,7 @@ class PacketRecord:
             self._digest,
             self._packet_id,
             self._body_hash,
-            self._ctx.now_ms,
+            self.stored_ms,
         )
         if answer is None:
             raise await last.missing()
@@ -78,9 +83,7 @@ class PacketRecord:
         if effects.opening is not None:  # a copy of the database must open no account
             stored = answer.replace((effects.opening.session.session_id or "").encode(), b"")
         note = _note_text(effects)
-        await answers.store(
-            tx, self._digest, self._packet_id, self._body_hash, stored, note, self._ctx.now_ms
-        )
+        await answers.store(tx, self._digest, self._packet_id, self._body_hash, stored, note, self.stored_ms)
         return answer
 
     async def store(self, outcome: Outcome) -> None:
@@ -122,11 +125,11 @@ class PacketRecord:
         if effects.switch is not None:
             await effects.switch_session(session, ctx.by)
             if not effects.endings:
-                await self._note_done()
+                await self.note_done()
         if effects.endings:
             ended = await effects.end_sessions(ctx.by, self._cause(answer))
             if outcome.wrote:
-                await self._note_done()
+                await self.note_done()
             if self._digest in ended:
                 await effects.run_outbox()
                 return answer
@@ -153,7 +156,8 @@ class PacketRecord:
     def _cause(self, answer: bytes) -> Cause:
         return Cause(self._digest, self._packet_id, self._body_hash, answer)
 
-    async def _note_done(self) -> None:
+    async def note_done(self) -> None:
+        """Note that what the note asks for has been done."""
         async with self._core.database.write() as tx:
             await answers.note_done(tx, self._digest, self._packet_id)
 
@@ -182,7 +186,7 @@ class PacketRecord:
                 ctx.by,
                 self._cause(stored.answer),
             )
-            await self._note_done()
+            await self.note_done()
         return stored
 
     async def replay(self, session: Session, stored: answers.StoredAnswer) -> bytes:

@@ -118,7 +118,11 @@ class Registry:
     def sections(self) -> Sections:
         """The parts of `app.toml` that services and faces declare, and the operations they may call."""
         operations = [operation.wire_name for operation in self]
-        return Sections({name: shape for name, shape, _ in self._sections}, {"operation": operations})
+        offered = {
+            "operation": operations,
+            "service or operation": [*(service.name for service in self.services), *operations],
+        }
+        return Sections({name: shape for name, shape, _ in self._sections}, offered)
 
     def samples(self) -> dict[str, str]:
         """The texts that show those parts in the sample app."""

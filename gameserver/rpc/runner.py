@@ -376,6 +376,9 @@ class _Run:
 
 
 def _check_access(ctx: Context, operation: Operation) -> None:
+    limits = ctx.origin.may_call
+    if limits is not None and not {operation.service, operation.wire_name} & limits:
+        raise errors.NotAllowed(f"server {ctx.origin.name!r} may not call {operation.wire_name}")
     if operation.access is Access.SERVER and not ctx.caller.is_studio:
         raise errors.NotAllowed(f"{operation.wire_name} is for servers and scripts, not for clients")
     if operation.access is Access.PLAYER or (

@@ -34,6 +34,8 @@ from gameserver.storage.tables import StoredBy, excluded, fail_unless, metadata,
 from gameserver.storage.transaction import Transaction
 
 HOUR_MS = 3600 * 1000
+KEPT_MS = 24 * HOUR_MS
+"""How long an answer is kept: SDKs repeat a packet minutes later at most."""
 
 packet_answers = Table(
     "packet_answers",

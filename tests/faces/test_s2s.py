@@ -1,16 +1,26 @@
 """Server to server: both forms, their credentials and their sessions."""
 
+import asyncio
 import gzip
 import itertools
 import json
+import random
 import secrets
 from typing import Any
 
+import httpx
 import pytest
+from sqlalchemy import select
 
+import gameserver
+from gameserver.admin import actions
+from gameserver.app import registry
 from gameserver.apps import load_apps
-from gameserver.faces.s2s import PATH
-from gameserver.sessions import Session
+from gameserver.faces.s2s import PATH, ServerDispatcher
+from gameserver.proxies import Proxies, behind
+from gameserver.rpc import Packets, unordered
+from gameserver.sessions import Session, SessionsUnavailable
+from gameserver.storage.answers import packet_answers
 from tests.conftest import APP_ID, SECRET, Game
 
 KEY = {"appId": APP_ID, "serverName": "room", "serverSecret": "a-room-secret-0123456789"}
@@ -116,7 +126,7 @@ async def test_a_simple_call_that_is_refused_gets_the_bare_refusal(game: Game) -
         ({"serverName": "nobody"}, 40307),
         ({"appId": "99999"}, 40316),
         ({"appId": None}, 40316),
-        ({"serverName": "far", "serverSecret": "a-far-secret-0123456789"}, 40346),
+        ({"serverName": "far", "serverSecret": "a-far-secret-0123456789"}, 40444),
         ({"serverName": None}, 40001),
         ({"service": "x" * 65}, 40001),
         ({"operation": 5}, 40001),
@@ -187,7 +197,7 @@ async def test_authenticating_in_the_simple_form_opens_a_session_as_well(game: G
         ({"serverSecret": "a-wrong-secret-0123456789"}, 40307),
         ({"appId": "99999"}, 40316),
         ({"serverName": None}, 40358),
-        ({"serverName": "far", "serverSecret": "a-far-secret-0123456789"}, 40346),
+        ({"serverName": "far", "serverSecret": "a-far-secret-0123456789"}, 40444),
     ],
 )
 async def test_wrong_credentials_open_no_session(game: Game, changes: Any, reason: int) -> None:
@@ -209,8 +219,9 @@ async def test_an_expired_session_is_told_at_the_top(game: Game) -> None:
     session = await session_id(game)
     game.clock.advance(LIFE_SECONDS)
     answer = await post(game, packet(session, 7, HEARTBEAT))
-    assert answer.pop("status_message")
-    assert answer == {"packetId": 7, "status": 403, "reason_code": 40365, "severity": "ERROR"}
+    assert answer.pop("status_message") == answer["messageResponses"][0].pop("status_message")
+    told = {"status": 403, "reason_code": 40365, "severity": "ERROR"}
+    assert answer == {"packetId": 7, **told, "messageResponses": [told]}  # some clients look here, some there
 
 
 @pytest.mark.parametrize("session", ["no session", "0000-" + "a" * 24])
@@ -241,8 +252,173 @@ async def test_a_packet_id_is_used_once(game: Game) -> None:
     await post(game, packet(session, 5, VERSION))
     reused = await post(game, packet(session, 5, HEARTBEAT))
     assert reused["messageResponses"][0]["reason_code"] == 40953
-    outdated = await post(game, packet(session, 4, HEARTBEAT))
-    assert outdated["messageResponses"][0]["reason_code"] == 40566
+    other = await post(game, packet(session, 4, HEARTBEAT))
+    assert other["messageResponses"][0]["status"] == 200
+
+
+# Packets that do not wait for each other
+
+
+def logs(text: str) -> tuple[str, str, Any]:
+    return "log", "LOG_INFO", {"errorMessage": text}
+
+
+async def logged(game: Game, text: str) -> list[str]:
+    found = await actions.log_list(game.server_app, APP_ID, 500, text=text)
+    return sorted(line["message"] for line in found)
+
+
+async def test_packets_in_flight_run_once_each_in_whatever_order(game: Game) -> None:
+    session, text = await session_id(game), game.unique("flight")
+    bodies = [packet(session, number, logs(f"{text} {number:02}"), VERSION) for number in range(1, 21)]
+    order = [body for body in bodies for _ in range(3)]
+    random.Random(7).shuffle(order)
+    answers = await asyncio.gather(*(game.http.post(PATH, content=body) for body in order))
+    assert {answer.status_code for answer in answers} == {200}
+    late = [await game.http.post(PATH, content=body) for body in bodies]
+    for number, answer in enumerate(late, 1):
+        told = answer.json()
+        assert (told["packetId"], [e["status"] for e in told["messageResponses"]]) == (number, [200, 200])
+    assert await logged(game, text) == [f"{text} {number:02}" for number in range(1, 21)]
+
+
+async def test_a_packet_that_reads_gets_its_first_answer_too(game: Game) -> None:
+    session = await session_id(game)
+    body = packet(session, 1, ("time", "READ", {}))
+    first = await game.http.post(PATH, content=body)
+    game.clock.advance(5)
+    assert (await game.http.post(PATH, content=body)).content == first.content
+
+
+async def test_another_process_gives_the_same_answer_and_runs_nothing_again(game: Game) -> None:
+    session, text = await session_id(game), game.unique("other")
+    other = httpx.AsyncClient(
+        transport=httpx.ASGITransport(ServerDispatcher(game.apps, Packets(game.server_app.runner))),
+        base_url="http://other.test",
+    )
+    body = packet(session, 9, logs(text))
+    first, second = await asyncio.gather(game.http.post(PATH, content=body), other.post(PATH, content=body))
+    ran, waited = sorted((first, second), key=lambda answer: b"40606" in answer.content)
+    assert ran.json()["messageResponses"] == [{"status": 200, "data": None}]
+    assert waited.content == ran.content or waited.json()["messageResponses"][0]["reason_code"] == 40606
+    for client in (game.http, other):
+        assert (await client.post(PATH, content=body)).content == ran.content
+    assert await logged(game, text) == [text]
+    await other.aclose()
+
+
+async def test_a_packet_whose_process_died_runs_when_its_claim_has_lapsed(game: Game) -> None:
+    session, text = await session_id(game), game.unique("died")
+    claim = f"packet/{game.core.sessions.digest(session)}/4"
+    assert await game.core.sessions.hit(claim, 1, unordered.CLAIM_SECONDS)
+    body = packet(session, 4, logs(text))
+    refused = (await post(game, body))["messageResponses"]
+    assert (refused[0]["status"], refused[0]["reason_code"]) == (503, 40606)
+    assert await logged(game, text) == []
+    await game.core.sessions.forget_hits(claim)
+    assert (await post(game, body))["messageResponses"][0]["status"] == 200
+    # And once more, when the claim of the run that was committed is gone as well.
+    await game.core.sessions.forget_hits(claim)
+    assert (await post(game, body))["messageResponses"][0]["status"] == 200
+    assert await logged(game, text) == [text]
+
+
+async def test_answers_are_forgotten_after_an_hour_or_two(game: Game) -> None:
+    session = await session_id(game)
+    await post(game, packet(session, 1, logs(game.unique("kept"))))
+    of_session = packet_answers.c.session == f"{game.core.sessions.digest(session)}/1"
+    for hours, kept in ((1, 1), (1.01, 0)):
+        game.clock.advance(hours * 3600)
+        await game.run_jobs("packets.forget")
+        async with game.core.database.read() as tx:
+            rows = await tx.all(select(packet_answers.c.packet_id).where(of_session))
+        assert len(rows) == kept
+
+
+async def test_whatever_happens_is_http_200(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any, **__: Any) -> Any:
+        raise SessionsUnavailable("away for the test")
+
+    session = await session_id(game)
+    for name in ("touch", "hit"):
+        with monkeypatch.context() as patch:
+            patch.setattr(game.core.sessions, name, away)
+            answer = await post(game, packet(session, 3, HEARTBEAT))
+            assert answer["messageResponses"][0]["status"] == 503
+    with monkeypatch.context() as patch:
+        patch.setattr(game.server_app.runner, "call", away)
+        answer = await call(game, "heartbeat", "HEARTBEAT")
+        assert (answer["status"], answer["reason_code"]) == (503, 40606)
+
+
+async def test_a_login_answers_without_what_clients_take_for_a_failure(game: Game) -> None:
+    response = await log_in(game)
+    [entry] = response["messageResponses"]
+    assert "reason_code" not in json.dumps(response)
+    assert isinstance(entry["data"]["heartbeatSeconds"], int)
+    assert 1.2 * entry["data"]["heartbeatSeconds"] <= LIFE_SECONDS
+
+
+# What a server may call
+
+
+def redefine(game: Game, apps_folder: Any, old: str, new: str) -> None:
+    """Change the app while the server runs."""
+    file = apps_folder / "test" / "app.toml"
+    file.write_text(file.read_text().replace(old, new, 1))
+    game.apps.replace(load_apps(apps_folder, game.server_app.registry.sections()))
+
+
+async def test_a_server_is_limited_to_what_its_key_lists(game: Game, apps_folder: Any) -> None:
+    limits = '[servers.room]\nservices = ["log", "time.READ"]'
+    redefine(game, apps_folder, "[servers.room]", limits)
+    session = await session_id(game)
+    mine: list[tuple[str, str, Any]] = [logs("x"), ("time", "READ", {}), HEARTBEAT]
+    others: list[tuple[str, str, Any]] = [VERSION, ends_all_of("s"), ("time", "NEVER", {})]
+    answer = await post(game, packet(session, 1, *mine, *others))
+    assert [entry.get("reason_code") for entry in answer["messageResponses"]] == [
+        *(None, None, None),
+        *(40346, 40346, 40333),
+    ]
+    for message, reason in (*((m, None) for m in mine), (VERSION, 40346)):
+        assert (await call(game, *message)).get("reason_code") == reason
+    assert (await call(game, *VERSION, LOBBY))["status"] == 200
+
+
+def test_limits_name_services_and_operations_that_there_are(apps_folder: Any) -> None:
+    file = apps_folder / "test" / "app.toml"
+    file.write_text(
+        file.read_text() + '[servers.new]\nsecret = "a-new-secret-0123456789"\nservices = ["lob"]\n'
+    )
+    [problem] = load_apps(apps_folder, registry().sections()).problems
+    assert "lob" in str(problem)
+    assert "servers.new.services" in str(problem)
+
+
+async def test_an_app_may_want_bare_answers(game: Game, apps_folder: Any) -> None:
+    redefine(game, apps_folder, "[servers.room]", "[s2s]\nbare_answers = true\n[servers.room]")
+    assert await call(game, *VERSION) == {"serverVersion": gameserver.__version__}
+    assert await call(game, *HEARTBEAT) is None
+    assert (await call(game, "time", "NEVER"))["reason_code"] == 40333
+    wrong = {"serverSecret": "a-wrong-secret-0123456789"}
+    assert (await call(game, *HEARTBEAT, wrong))["status"] == 403
+    assert (await log_in(game))["messageResponses"][0]["status"] == 200
+
+
+async def test_addresses_count_that_trusted_proxies_name(game: Game) -> None:
+    far = {"serverName": "far", "serverSecret": "a-far-secret-0123456789"}
+    body = {**KEY, **far, "service": "heartbeat", "operation": "HEARTBEAT"}
+    app = behind(Proxies("10.0.0.0/8"), game.server_app)
+    for peer, named, reason in (
+        ("10.0.0.1", "203.0.113.9", None),
+        ("10.0.0.1", "203.0.113.9, 198.51.100.1", 40444),
+        ("198.51.100.1", "203.0.113.9", 40444),  # whoever is no proxy may claim anything
+    ):
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, client=(peer, 1)), base_url="http://x.test"
+        ) as client:
+            answer = await client.post(PATH, json=body, headers={"X-Forwarded-For": named})
+        assert answer.json().get("reason_code") == reason
 
 
 async def test_a_players_session_has_no_authority_here(game: Game) -> None:
