@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from gameserver.apps import Declares, Mistake, Settings, file_inside
+from gameserver.apps import Mistake, Settings, file_inside
 from gameserver.apps.fields import EnvironmentName, FileReference, Name, WebAddress
 from gameserver.rpc import Service
 from gameserver.wire.errors import GameError
@@ -116,9 +116,9 @@ class WebService(Settings, kw_only=True):
 class HttpClientSettings(Settings, kw_only=True):
     """Web services that servers and scripts may call."""
 
-    services: Annotated[
-        dict[Name, WebService], Declares("web service"), Meta(description="By the code that calls name.")
-    ] = field(default_factory=dict)
+    services: Annotated[dict[Name, WebService], Meta(description="By the code that calls name.")] = field(
+        default_factory=dict
+    )
 
 
 service = Service("httpClient", section=HttpClientSettings, sample=SAMPLE)
