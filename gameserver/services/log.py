@@ -18,13 +18,11 @@ service.keeps(app_log.KEPT)
 
 
 class Line(Request):
-    """`json_context` is what helps to understand the message, `context` another name for it."""
-
-    error_message: Annotated[str, Meta(description="The message.")]
+    error_message: Annotated[str, Meta(description="The message, of 4,000 characters at most.")]
     json_context: Annotated[
-        FreeObjectOrText | None, Meta(description="What helps to understand it: an object, or text.")
+        FreeObjectOrText | None, Meta(description="What helps to understand it, of 16 KiB at most.")
     ] = None
-    context: Annotated[FreeObjectOrText | None, Meta(description="Another name of `jsonContext`.")] = None
+    context: Annotated[FreeObjectOrText | None, Meta(description="The same as jsonContext.")] = None
 
 
 @service.operation("LOG_ERROR", tx=Tx.WRITE, access=Access.SERVER)

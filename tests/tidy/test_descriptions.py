@@ -13,7 +13,6 @@ from gameserver.services import ALL
 PARAMETERS_LATER = {
     "event",
     "friend",
-    "httpClient",
     "messaging",
     "profanity",
     "s2s",

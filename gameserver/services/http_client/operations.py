@@ -40,76 +40,75 @@ Fields = Annotated[dict[str, Any] | str | None, FREE]  # old scripts send "" for
 
 
 class To(Request):
-    """Where to: the code of the service, a path behind its address, a query and headers."""
-
-    service_code: str
-    path: str | None = None
-    query: Fields = None
-    headers: Fields = None
+    service_code: Annotated[str, Meta(description="The code under which the app declares the service.")]
+    path: Annotated[
+        str | None, Meta(description="What comes behind the declared address; it may bring a query.")
+    ] = None
+    query: Annotated[Fields, Meta(description="Values of a query, by name.")] = None
+    headers: Annotated[Fields, Meta(description="Headers, which go before those that the app declares.")] = (
+        None
+    )
 
 
 class ToJson(To):
-    """With JSON as the body."""
-
-    json: FreeValue = None
+    json: Annotated[FreeValue, Meta(description="The body; without it there is none.")] = None
 
 
 class ToText(To):
-    """With text as the body."""
-
-    text: str | None = None
+    text: Annotated[str | None, Meta(description="The body.")] = None
 
 
 class ToForm(To):
-    """With a form as the body; `form_data` is another name for it."""
-
-    form: Fields = None
-    form_data: Fields = None
+    form: Annotated[Fields, Meta(description="Fields of the form, by name.")] = None
+    form_data: Annotated[Fields, Meta(description="The same as form.")] = None
 
 
 class Part(Request):
     """A field of a multipart form."""
 
-    key: Annotated[str, Meta(min_length=1, max_length=256)]
-    value: FreeValue = None
-    value_type: str | None = None
+    key: Annotated[str, Meta(min_length=1, max_length=256, description="The field's name.")]
+    value: Annotated[FreeValue, Meta(description="The field's value.")] = None
+    value_type: Annotated[str | None, Meta(description="string, the one kind that can be sent.")] = None
 
 
 class ToParts(To):
-    """With a multipart form as the body: fields in their order, or an object of them."""
-
-    form: Annotated[list[Part] | dict[str, Any] | None, FREE] = None
-    form_data: Annotated[list[Part] | dict[str, Any] | None, FREE] = None
+    form: Annotated[
+        list[Part] | dict[str, Any] | None,
+        FREE,
+        Meta(description="Fields of the form: a list in their order, or values by name."),
+    ] = None
+    form_data: Annotated[list[Part] | dict[str, Any] | None, FREE, Meta(description="The same as form.")] = (
+        None
+    )
 
 
 class Parse(Request):
-    """What the service that is gone was asked."""
+    path: Annotated[str | None, Meta(description="What Parse was asked for.")] = None
+    query: Annotated[Fields, Meta(description="What Parse was asked for.")] = None
+    session_token: Annotated[str | None, Meta(description="A session at Parse.")] = None
 
-    path: str | None = None
-    query: Fields = None
-    session_token: str | None = None
+
+Status = Annotated[int, Meta(description="The HTTP status that the service answered with.")]
 
 
 class JsonAnswer(Reply):
-    """Status and JSON of the answer; null if it is none. Servers find it as `response`, too."""
-
-    status_code: int
-    json: FreeValue
-    response: FreeValue | UnsetType = UNSET
+    status_code: Status
+    json: Annotated[FreeValue, Meta(description="What the service answered; null where it is no JSON.")]
+    response: Annotated[
+        FreeValue | UnsetType, Meta(description="The same, under its older name, for servers.")
+    ] = UNSET
 
 
 class TextAnswer(Reply):
-    """Status and text of the answer. Servers find it as `response`, too."""
-
-    status_code: int
-    text: str
-    response: str | UnsetType = UNSET
+    status_code: Status
+    text: Annotated[str, Meta(description="What the service answered.")]
+    response: Annotated[str | UnsetType, Meta(description="The same, under its older name, for servers.")] = (
+        UNSET
+    )
 
 
 class HeadAnswer(Reply):
-    """Status of the answer."""
-
-    status_code: int
+    status_code: Status
 
 
 # Rules

@@ -37,7 +37,7 @@ from gameserver.services.tournament.base import (
     WrongEntryType,
     service,
 )
-from gameserver.services.tournament.configs import OfSet, SetConfig, find_set, set_config, set_locks
+from gameserver.services.tournament.division_sets import OfSet, SetConfig, find_set, set_config, set_locks
 from gameserver.services.tournament.playing import JoinedReply, LeftReply, StatusReply, joined, status
 from gameserver.services.tournament.rules import (
     Entered,

@@ -22,7 +22,7 @@ from gameserver.services.tournament.base import (
     WrongEntryType,
     service,
 )
-from gameserver.services.tournament.configs import OfSet
+from gameserver.services.tournament.division_sets import OfSet
 from gameserver.services.tournament.divisions import (
     GroupDivisionsReply,
     JoinDivision,
