@@ -32,11 +32,12 @@ log = logging.getLogger(__name__)
 
 STDERR = 2
 START_SECONDS = 20.0
+GRACE_SECONDS = 0.25  # for a process to stop a script by itself, or for a call to end
 PROGRAMS_KEPT = 200
 FRAME_BYTES_MAX = 8 * 1024 * 1024
 COMPLAINT_BYTES = 2000
 _LIBRARIES = Path(quickjs.__file__).parents[1]
-_COMMAND = (sys.executable, "-I", "-S", str(Path(wire.__file__)), str(_LIBRARIES))
+COMMAND = (sys.executable, "-I", "-S", str(Path(wire.__file__)), str(_LIBRARIES))
 _ENVIRONMENT = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}  # Windows needs it
 _ROOT = Path(sys.executable).anchor or "/"
 
@@ -127,8 +128,10 @@ _PLACE: ContextVar[_Place | None] = ContextVar("script", default=None)
 class Engine:
     """Runs scripts in processes of their own, which start when they are needed."""
 
-    def __init__(self, clock: Clock, workers: int | None = None) -> None:
+    def __init__(self, clock: Clock, workers: int | None = None, *, plain: bool = False) -> None:
+        """Run scripts in so many processes at most; `plain` ones use the engine's Python module alone."""
         self._clock = clock
+        self._plain = plain
         self._most = workers or max(4, 2 * (os.cpu_count() or 1))
         self._all: set[_Worker] = set()
         self._free: list[_Worker] = []
@@ -215,7 +218,7 @@ class Engine:
         done = False
         token = _PLACE.set(_Place(worker, depth, asyncio.Lock()))
         try:
-            async with asyncio.timeout(limits.seconds):
+            async with asyncio.timeout(limits.seconds + GRACE_SECONDS):
                 worker.begin(program, data, surface, limits, self._clock.ms(), draws)
                 result = await self._serve(worker, program, host, limits)
             done = result.failure not in _BEFORE_THE_END
@@ -245,7 +248,7 @@ class Engine:
                 reply = await host.call(name.decode(), args, session, drawn)
                 worker.reply(reply)
             elif kind == wire.DONE:
-                return _result(parts)
+                return _result(program, parts)
             else:
                 raise ValueError("an unknown frame")
 
@@ -298,7 +301,14 @@ class Engine:
             del self._waiting[app_id]
 
     async def _start(self) -> "_Worker":
-        worker = await _Worker.start(self._all)
+        try:
+            worker = await _Worker.start(self._all, plain=self._plain)
+        except OSError:
+            if self._plain or self._closed:
+                raise
+            worker = await _Worker.start(self._all, plain=True)
+            self._plain = True
+            log.warning("scripts run uncompiled: the engine's library has another form than was expected")
         if self._closed:
             worker.kill()
             raise OSError(errno.ESHUTDOWN, "the server is closing")
@@ -323,7 +333,7 @@ _BEFORE_THE_END = frozenset({Failure.TOO_MANY_CALLS})
 """Failures that leave the process in the middle of the script."""
 
 
-def _result(parts: list[bytes]) -> Result:
+def _result(program: Program, parts: list[bytes]) -> Result:
     failure, said, place, drawn = parts
     if not failure:
         return Result(value=said, drawn=drawn)
@@ -331,6 +341,8 @@ def _result(parts: list[bytes]) -> Result:
     if place:
         file, line, column = msgspec.json.decode(place, type=tuple[str, int, int])
         message = f"{file}:{line}:{column}: {message}"
+    else:
+        message = f"{program.path}: {message}"
     return Result(failure=Failure(failure.decode()), message=message, drawn=drawn)
 
 
@@ -349,11 +361,12 @@ class _Worker(asyncio.SubprocessProtocol):
         self._complaint = b""
 
     @classmethod
-    async def start(cls, among: set[Self]) -> Self:
+    async def start(cls, among: set[Self], *, plain: bool) -> Self:
         """Start a process and wait until it is ready; it is `among` them until it is gone. Raises OSError."""
         loop = asyncio.get_running_loop()
+        command = (*COMMAND, wire.PLAIN) if plain else COMMAND
         _, worker = await loop.subprocess_exec(
-            cls, *_COMMAND, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=_ENVIRONMENT, cwd=_ROOT
+            cls, *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=_ENVIRONMENT, cwd=_ROOT
         )
         among.add(worker)
         worker.on_gone = among.discard

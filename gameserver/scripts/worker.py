@@ -8,6 +8,7 @@ checks it.
 import contextlib
 import importlib
 import json
+import math
 import os
 import re
 import signal
@@ -28,6 +29,7 @@ Frame = tuple[bytes, list[bytes]]
 
 SECONDS_BEYOND = 5.0  # which the server has, to end the process itself
 RUN, REPLY = b"R", b"A"  # what the server sends: run a script, what a call returned
+PLAIN = "--plain"  # the word for a process that uses the Python module alone
 CALL, DONE, READY = b"C", b"D", b"I"  # what the worker sends
 
 _LENGTH = struct.Struct("<I")
@@ -183,22 +185,15 @@ class Program:
         # Line 1 is that of the prelude. Behind a statement, "use strict" is no directive.
         self.text = f"void 0;\n{text}"
         self.lines = lines  # [first line, file, line there]
-
-    def place(self, stack: str) -> tuple[str, int, int]:
-        """Find the author's file, line and column at the top of a stack."""
-        for found in _FRAME.finditer(stack):
-            line, column = int(found[1]), int(found[2])
-            if line > 1:
-                return self.where(line - 1, column)
-        raise LookupError("no line of the script is on the stack")
+        self.code: bytes | None = None
+        self.is_compiled = False
 
     def where(self, line: int, column: int) -> tuple[str, int, int]:
-        """Find the author's file, line and column of a line of the text."""
-        first, file, there = next(one for one in reversed(self.lines) if one[0] <= line)
-        return file, there + line - first, column
-
-
-_FRAME = re.compile(r"<input>:(\d{1,9}):(\d{1,9})\b")
+        """Find the author's file, line and column of a line of the text. Raises LookupError."""
+        for first, file, there in reversed(self.lines):
+            if first <= line - 1:
+                return file, there + line - 1 - first, column
+        raise LookupError("this is no line of the script")
 
 
 # Running
@@ -230,39 +225,95 @@ class Pipe:
             view = view[self._send(view) :]
 
 
+class Realm:
+    """A context in which no script was ever run, and the functions of the prelude there."""
+
+    def __init__(self, worker: "Worker") -> None:
+        self.context = context = quickjs.Context()
+        context.add_callable("__ask", worker.ask)
+        self.native = native = worker.native
+        if native is None:
+            context.eval(worker.prelude)
+        else:
+            self.at = native.place(context)
+            native.stop_when(self.at.context, worker.is_over)
+            native.load(self.at.context, worker.prelude_code)
+            self.end = native.variable(self.at.context, b"__end")
+        self.boot = context.get("__boot")
+
+    def run(self, program: Program, data: str) -> None:
+        """Run a script."""
+        self.boot("begin", self.context.parse_json(data))
+        if self.native is not None and not program.is_compiled:
+            program.is_compiled = True
+            program.code = self.native.compile(self.at.context, program.text.encode(), SCRIPT)
+        if self.native is not None and program.code is not None:
+            if not self.native.run(self.at, program.code, self.end):
+                raise quickjs.JSException("the run could not be ended")
+        else:
+            self.boot("evaluate", None, program.text)
+        while self.context.execute_pending_job():
+            pass
+
+    def result(self) -> str:
+        """Return the JSON of the result, of a run that has not failed."""
+        result: str = self.boot("end")
+        return result
+
+    def place(self, program: Program, stack: str) -> tuple[str, int, int]:
+        """Find the author's file, line and column at the top of a stack. Raises LookupError."""
+        for found in (_IN_TEXT if self.native is None else _IN_SCRIPT).finditer(stack):
+            line, column = int(found[1]), int(found[2])
+            if line > 1:
+                return program.where(line, column)
+        raise LookupError("no line of the script is on the stack")
+
+    def close(self) -> None:
+        """Give the context back."""
+        if self.native is not None:
+            self.native.free(self.at.context, self.end)
+
+
+PRELUDE, SCRIPT = b"prelude", b"script"  # as files on a stack
+_IN_SCRIPT = re.compile(r"\bscript:(\d{1,9}):(\d{1,9})\b")
+_IN_TEXT = re.compile(r"<input>:(\d{1,9}):(\d{1,9})\b")
+
+
 class Worker:
     """Runs one script after another; while one waits for a call, another may run that the call began."""
 
-    def __init__(self, pipe: Pipe, prelude: str) -> None:
+    def __init__(self, pipe: Pipe, prelude: str, native: Any = None) -> None:
         self.pipe = pipe
         lines = [line.strip() for line in prelude.splitlines() if not line.lstrip().startswith("//")]
         self.prelude = " ".join(lines)  # in one line, to be told apart from scripts in a stack
         self.programs: dict[str, Program] = {}
         self.surfaces: dict[str, Surface] = {}
         self.running: list[Run] = []
+        self.native = native
+        if native is not None:
+            context = quickjs.Context()
+            self.prelude_code = native.compile(native.place(context).context, self.prelude.encode(), PRELUDE)
+            self.is_over = native.handler(self._is_over)
 
     def serve(self) -> None:
         """Run what comes, until the server goes."""
         while True:
-            realm = self.fresh()  # for the next script, while nobody waits
+            realm = Realm(self)  # for the next script, while nobody waits
             kind, parts = self.pipe.read()
             self.run(kind, parts, realm)
 
     def rehearse(self) -> None:
         """Run a script that uses everything, so that all is loaded that is ever read from a file."""
         surface, program = Surface(b'{"functions": [], "proxies": {}}'), Program(_REHEARSAL, [(1, "", 1)])
-        run = Run(self.fresh(), program, surface, Draws(0, None), 0)
+        run = Run(Realm(self), program, surface, Draws(0, None), 0, 60)
         self.running.append(run)
         run.run("{}", 1 << 26, 1 << 10)
         self.running.pop()
 
-    def fresh(self) -> "Realm":
-        """Make a context in which no script was ever run."""
-        context = quickjs.Context()
-        context.add_callable("__ask", self.ask)
-        return context, context.eval(self.prelude)
+    def _is_over(self) -> bool:
+        return bool(self.running) and self.running[-1].is_over()
 
-    def run(self, kind: bytes, parts: list[bytes], realm: "Realm") -> None:
+    def run(self, kind: bytes, parts: list[bytes], realm: Realm) -> None:
         """Run a script and tell its result."""
         if kind != RUN:
             raise ValueError(f"expected a script to run, got {kind!r}")
@@ -276,7 +327,8 @@ class Worker:
             self.surfaces[told["surface"]] = Surface(table)
         program, surface = self.programs[told["program"]], self.surfaces[told["surface"]]
         given = draws if told["repeats"] else None
-        run = Run(realm, program, surface, Draws(told["ms"], given), told["argument_bytes"])
+        draw = Draws(told["ms"], given)
+        run = Run(realm, program, surface, draw, told["argument_bytes"], told["seconds"])
         if not self.running:
             _end_after(told["seconds"] + SECONDS_BEYOND)
         self.running.append(run)
@@ -298,9 +350,9 @@ class Worker:
             run.failed = (what, message, stack)
             return 0.0
         try:
-            return run.context.parse_json(f"[0,{self._answer(run, kind, text, more, session)}]")
+            return run.realm.context.parse_json(f"[0,{self._answer(run, kind, text, more, session)}]")
         except LookupError as error:
-            return run.context.parse_json(f"[1,{json.dumps(error.args[0])}]")
+            return run.realm.context.parse_json(f"[1,{json.dumps(error.args[0])}]")
         except quickjs.JSException:
             return None  # no memory is left for the answer
 
@@ -310,7 +362,7 @@ class Worker:
         if kind == "method":
             return run.surface.method(text, json.loads(more))
         if kind == "place":
-            return json.dumps(run.program.place(json.loads(text)))
+            return json.dumps(run.realm.place(run.program, json.loads(text)))
         return self._call(run, text, more, session)
 
     def _call(self, run: "Run", name: str, args: str, session: str) -> str:
@@ -322,7 +374,7 @@ class Worker:
             kind, parts = self.pipe.read()
             if kind == REPLY:
                 break
-            self.run(kind, parts, self.fresh())  # a script that the call runs
+            self.run(kind, parts, Realm(self))  # a script that the call runs
         value, thrown, draws, repeats = parts
         run.draws.begin(draws if repeats else None)
         if thrown:
@@ -330,58 +382,80 @@ class Worker:
         return value.decode()
 
 
-Realm = tuple[quickjs.Context, Any]
-"""A context, and the function of the prelude that runs a script there, and then ends the run."""
-
-
 class Run:
     """One run of a script, in a context of its own."""
 
     def __init__(
-        self, realm: Realm, program: Program, surface: Surface, draws: Draws, argument_bytes: int
+        self,
+        realm: Realm,
+        program: Program,
+        surface: Surface,
+        draws: Draws,
+        argument_bytes: int,
+        seconds: float,
     ) -> None:
-        self.context, self.boot = realm
+        self.realm = realm
         self.program = program
         self.surface = surface
         self.draws = draws
         self.argument_bytes = argument_bytes
+        self.seconds = seconds
+        self.over_at = time.monotonic() + seconds
         self.failed: tuple[str, str, str] | None = None
+
+    def is_over(self) -> bool:
+        """Tell whether the run's time is over; once, for what comes afterwards is the end of the run."""
+        if time.monotonic() < self.over_at:
+            return False
+        self.over_at = math.inf
+        return True
 
     def run(self, data: str, memory_bytes: int, result_bytes: int) -> bytes:
         """Run the script; returns the frame with its result."""
-        context = self.context
-        context.set_memory_limit(memory_bytes)
+        self.realm.context.set_memory_limit(memory_bytes)
+        result = ""
         try:
-            self.boot(self.program.text, context.parse_json(data))
-            while context.execute_pending_job():
-                pass
-            result = "" if self.failed else self.boot()
-        except (
-            quickjs.JSException
-        ) as error:  # the prelude could not catch it: there was no memory left for that
-            self.failed = ("memory", str(error).partition("\n")[0], "")
+            self.realm.run(self.program, data)
+            if not self.failed:
+                result = self.realm.result()
+        except quickjs.JSException as error:  # which the prelude could not catch, or it was stopped itself
+            self.failed = self.failed or (
+                "thrown",
+                str(error).partition("\n")[0] if self.over_at < math.inf else INTERRUPTED,
+                str(error),
+            )
+        is_full = self.failed is not None and self.realm.context.memory()["malloc_size"] > memory_bytes * FULL
+        self.realm.close()
         if self.failed:
-            return self._failed(*self.failed)
+            return self._failed(*self.failed, is_full=is_full)
         value = result.encode()
         if len(value) > result_bytes:
-            return self._failed(
-                "too_large", f"the result has {len(value)} bytes; {result_bytes} are allowed", ""
-            )
+            said = f"the result has {len(value)} bytes; {result_bytes} are allowed"
+            return self._failed("too_large", said, "")
         return pack(DONE, b"", value, b"", self.draws.drawn())
 
-    def _failed(self, kind: str, message: str, stack: str) -> bytes:
-        if kind == "thrown" and message in OUT_OF_MEMORY:
-            kind = "memory"
+    def _failed(self, kind: str, message: str, stack: str, *, is_full: bool = False) -> bytes:
+        if kind == "thrown" and (message in OUT_OF_MEMORY or (is_full and message == "null")):
+            kind, message = "memory", OUT_OF_MEMORY[0]
+        if INTERRUPTED in message:
+            kind, message = "timeout", f"it ran for longer than {self.seconds:g} seconds"
+        if _JAVA.fullmatch(message):
+            message += ": scripts run without Java; use JavaScript and the bridge"
         try:
-            place = json.dumps(self.program.place(stack)).encode()
+            place = json.dumps(self.realm.place(self.program, stack)).encode()
         except LookupError:
             place = b""
         return pack(DONE, kind.encode(), message.encode("utf-8", "replace"), place, self.draws.drawn())
 
 
+_JAVA = re.compile(
+    r"ReferenceError: (java|javax|Packages|JavaImporter|importClass|importPackage) is not defined"
+)
+FULL = 0.3  # of the memory: null that is thrown then stands for an error that found no room
 _REHEARSAL = (
     "new Date(); Math.random(); try { bridge.none } catch (e) { e.lineNumber } throw new Error(Date())"
 )
+INTERRUPTED = "InternalError: interrupted"
 OUT_OF_MEMORY = ("InternalError: out of memory", "Error: out of memory")
 
 
@@ -393,9 +467,13 @@ def main() -> None:
     os.environ["TZ"] = "UTC"
     if hasattr(time, "tzset"):
         time.tzset()
-    worker = Worker(Pipe(_receive, _send), (Path(__file__).parent / "prelude.js").read_text("utf-8"))
+    # Here these are files beside this one, in no package.
+    confinement, native = importlib.import_module("confinement"), importlib.import_module("native")
+    library = None if PLAIN in sys.argv else native.Native.of(sys.modules["_quickjs"].__file__)
+    prelude = (Path(__file__).parent / "prelude.js").read_text("utf-8")
+    worker = Worker(Pipe(_receive, _send), prelude, library)
     worker.rehearse()
-    importlib.import_module("confinement").confine()  # here it is a file beside this one, in no package
+    confinement.confine()
     worker.pipe.write(pack(READY))
     with contextlib.suppress(EOFError, BrokenPipeError):
         worker.serve()

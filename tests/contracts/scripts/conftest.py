@@ -65,9 +65,10 @@ class Scripts:
         return json.loads(result.value)
 
 
-@pytest.fixture
-async def scripts() -> AsyncIterator[Scripts]:
-    engine = Engine(FixedClock(), workers=2)
+@pytest.fixture(params=["compiled", "plain"])
+async def scripts(request: pytest.FixtureRequest) -> AsyncIterator[Scripts]:
+    """Scripts as they run where the engine's library is as expected, and where it is not."""
+    engine = Engine(FixedClock(), workers=2, plain=request.param == "plain")
     try:
         yield Scripts(engine)
     finally:
