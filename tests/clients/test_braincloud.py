@@ -57,7 +57,8 @@ def node_modules() -> Path:
         if os.environ.get("CI"):
             raise RuntimeError("Node.js with npm is needed")
         pytest.skip("Node.js with npm is not installed")
-    if not (FOLDER / "node_modules" / "braincloud").exists():
+    wanted = json.loads((FOLDER / "package.json").read_text())["dependencies"]
+    if not all((FOLDER / "node_modules" / name).exists() for name in wanted):
         subprocess.run(["npm", "install", "--silent"], cwd=FOLDER, check=True)
     return FOLDER / "node_modules"
 
