@@ -104,6 +104,7 @@ def test_a_second_server_on_the_same_data_is_refused(tmp_path: Path) -> None:
         (Settings(proxies="::/0"), "believe everybody"),
         (Settings(proxies="10.0.0.5,balancer"), "expected addresses and networks"),
         (Settings(proxies="10.0.0.5/8"), "host bits"),
+        (Settings(realtime_url="https://play.test"), "wss://play.example.com"),
         (Settings(tls_cert="x"), "together"),
         (Settings(tls_cert="absent.pem", tls_key="absent.key"), "cannot be used"),
     ],
