@@ -13,6 +13,7 @@ from typing import Any
 from tests.processes import serve
 
 APP_TOML = Path(__file__).parent / "app.toml"
+SCRIPTS = Path(__file__).parent / "scripts"
 GAME = "game"
 FAMILY = Path(__file__).parent / "family"
 """A child, its parent, and a peer of it."""
@@ -59,4 +60,5 @@ def declare_app(folder: Path) -> Path:
     for name, file in {GAME: APP_TOML, **{each.stem: each for each in FAMILY.glob("*.toml")}}.items():
         (folder / "apps" / name).mkdir(parents=True)
         shutil.copy(file, folder / "apps" / name / "app.toml")
+        shutil.copytree(SCRIPTS, folder / "apps" / name / "scripts")
     return folder

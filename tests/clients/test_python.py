@@ -508,6 +508,28 @@ def virtual_currency(players: Players) -> None:
     refused(mine.get_peer_vc, 400, 40519, vc_id="coins", peer_code="peer")
 
 
+def script(players: Players) -> None:
+    mine, data = players().script, {"a": 1, "b": 2}
+    app = players.server.app_id
+    assert mine.run(script_name="sum", script_data=data) == {
+        "response": {"sum": 3, "app": app},
+        "success": True,
+    }
+    holds(mine.run(script_name="/sum", script_data={"fail": True}), success=False, reasonCode=40911)
+    refused(mine.run, 400, 40363, script_name="nowhere")
+    refused(mine.run_parent_script, 400, 40377, script_name="sum", parent_level="Studio")
+    refused(mine.run_peer_script, 400, 40492, script_name="sum", peer="arcade")
+    refused(mine.run_peer_script_async, 400, 40492, script_name="sum", peer="arcade")
+    soon = mine.schedule_cloud_script(script_name="sum", script_data=data, minutes_from_now=60)
+    holds(soon, runState="Scheduled", parameters=data, scriptName="sum")
+    until = soon["scheduledStartTime"]
+    [listed] = mine.get_scheduled_cloud_scripts(start_date_utc=until)["scheduledJobs"]
+    assert listed["jobId"] == soon["jobId"]
+    assert mine.get_running_or_queued_cloud_scripts()["runningOrQueuedJobs"] == []
+    holds(mine.cancel_scheduled_script(job_id=soon["jobId"]), runState="Cancelled")
+    refused(mine.cancel_scheduled_script, 400, 40466, job_id=soon["jobId"])
+
+
 def event(players: Players) -> None:
     ada, bob = players(), players()
     mine, to_bob = ada.event, {"to_id": id_of(bob), "event_type": "ping"}
