@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from gameserver import __version__
+from gameserver.apps.fields import PLATFORMS
+from gameserver.domain.leaderboards.boards import BOARD_TYPES
+from gameserver.domain.leaderboards.periods import ROTATIONS
+from gameserver.players.proofs import CREDENTIALS
 from gameserver.rpc import Access, Operation, Registry
+from gameserver.services.entity import storage as entity
+from gameserver.services.global_entity import storage as global_entity
+from gameserver.services.leaderboard import configs as leaderboard
+from gameserver.services.user import pages as user
 from gameserver.sessions import interface as sessions
 from gameserver.wire import errors, http, packet
 from gameserver.wire import json as wire_json
@@ -376,4 +384,35 @@ def _limits_table() -> str:
     )
 
 
-_TABLES = {"general errors": _errors_table, "limits": _limits_table}
+def _types_table() -> str:
+    rows = ((f"`{name}`", *CREDENTIALS[name]) for name in CREDENTIALS)
+    return _table(("authenticationType", "externalId", "authenticationToken"), rows)
+
+
+def _values_table(head: tuple[str, str], meanings: Mapping[Any, str]) -> str:
+    return _table(head, ((f"`{value}`", meaning) for value, meaning in meanings.items()))
+
+
+def _searches_table() -> str:
+    rows = (
+        (f"`{name}`", ", ".join(f"`{field}`" for field in (*fields.columns, *fields.documents)))
+        for name, fields in SEARCHES.items()
+    )
+    return _table(("searches of", "fields"), rows)
+
+
+SEARCHES = {
+    "entity": entity.FIELDS,
+    "globalEntity": global_entity.FIELDS,
+    "leaderboard.SYS_GET_LEADERBOARD_CONFIGS_PAGE": leaderboard.FIELDS,
+    "user.SYS_GET_PAGE": user.FIELDS,
+}
+_TABLES = {
+    "general errors": _errors_table,
+    "limits": _limits_table,
+    "authentication types": _types_table,
+    "board types": lambda: _values_table(("leaderboardType", "a further score of a player"), BOARD_TYPES),
+    "rotations": lambda: _values_table(("rotationType", "the board begins anew"), ROTATIONS),
+    "platforms": lambda: _values_table(("platform", "meaning"), PLATFORMS),
+    "searches": _searches_table,
+}

@@ -56,6 +56,34 @@ PlatformId = Annotated[
         extra={"expected": "a platform id of letters, digits and _, such as IOS"},
     ),
 ]
+PLATFORMS = {
+    "AMAZON": "Amazon",
+    "ANG": "Android (Google Play)",
+    "APPLE_TV_OS": "Apple TV",
+    "BB": "BlackBerry",
+    "FB": "Facebook",
+    "IOS": "iPhone and iPad",
+    "LINUX": "Linux",
+    "MAC": "macOS",
+    "NINTENDO": "Nintendo",
+    "OCULUS": "Meta Quest (Oculus)",
+    "PS3": "PlayStation 3",
+    "PS4": "PlayStation 4",
+    "PS_VITA": "PlayStation Vita",
+    "ROKU": "Roku",
+    "STEAM": "Steam",
+    "TIZEN": "Tizen",
+    "VISION_OS": "Apple Vision",
+    "WATCH_OS": "Apple Watch",
+    "WEB": "browsers",
+    "WII": "Wii",
+    "WINDOWS": "Windows",
+    "WINP": "Windows Phone",
+    "XBOX_360": "Xbox 360",
+    "XBOX_ONE": "Xbox One",
+    "UNKNOWN": "a client that cannot tell",
+}
+"""What official clients send. It is no closed list: new platforms need no new server."""
 Version = Annotated[
     str,
     Meta(

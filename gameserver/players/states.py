@@ -95,9 +95,9 @@ class PlayerState(Reply, kw_only=True):
     incoming_events: Annotated[list[PlayerEvent], Meta(description="Events that wait for the player.")] = (
         field(default_factory=list, name="incoming_events")
     )
-    sent_events: Annotated[list[PlayerEvent], Meta(description="Always empty.")] = field(
-        default_factory=list, name="sent_events"
-    )
+    sent_events: Annotated[
+        list[PlayerEvent], Meta(description="Events of the player that wait for others.")
+    ] = field(default_factory=list, name="sent_events")
     rewards: Annotated[LoginRewards, Meta(description="What the login itself has brought the player.")] = (
         LoginRewards()
     )

@@ -48,7 +48,7 @@ class BadSignature(GameError):
 
 
 class UnknownApp(GameError):
-    """Neither gameId nor X-APPID names an app of this server."""
+    """No session names the app, and neither gameId nor X-APPID names one of this server."""
 
     status = HTTPStatus.FORBIDDEN
     reason_code = 40316

@@ -9,6 +9,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from msgspec import Meta
 
+from gameserver.apps.login_types import LOGIN_TYPES
+from gameserver.domain.leaderboards.boards import BOARD_TYPES, BoardType
+from gameserver.domain.leaderboards.periods import ROTATIONS, Rotation
+from gameserver.players.proofs import CREDENTIALS, PROOFS
 from gameserver.protocol_export import (
     INDEX,
     _short_names,
@@ -302,3 +306,9 @@ def _references(schema: Any) -> list[str]:
     if isinstance(schema, list):
         return [name for part in schema for name in _references(part)]
     return []
+
+
+def test_every_authentication_type_and_value_is_told() -> None:
+    assert CREDENTIALS.keys() == PROOFS.keys() == set(LOGIN_TYPES)
+    assert BOARD_TYPES.keys() == set(BoardType)
+    assert ROTATIONS.keys() == set(Rotation)

@@ -151,6 +151,17 @@ class BoardType(StrEnum):
         return self in {BoardType.ARCADE_HIGH, BoardType.ARCADE_LOW}
 
 
+BOARD_TYPES = {
+    BoardType.HIGH_VALUE: "is kept if it is higher than the one before; the highest stands first",
+    BoardType.LOW_VALUE: "is kept if it is lower than the one before; the lowest stands first",
+    BoardType.CUMULATIVE: "is added to the one before; the highest sum stands first",
+    BoardType.LAST_VALUE: "takes the place of the one before; the highest stands first",
+    BoardType.ARCADE_HIGH: "is kept beside those before; the highest stands first",
+    BoardType.ARCADE_LOW: "is kept beside those before; the lowest stands first",
+}
+"""What a further score of a player does, in words for clients."""
+
+
 class EntryType(StrEnum):
     """Who has scores."""
 

@@ -29,6 +29,17 @@ class Rotation(StrEnum):
     ADHOC = "ADHOC"  # when a tournament begins or ends
 
 
+ROTATIONS = {
+    Rotation.NEVER: "never by itself; a server may begin it anew",
+    Rotation.DAILY: "every day, at the time of the day of its reset time",
+    Rotation.WEEKLY: "every seven days",
+    Rotation.MONTHLY: "every month, on the day of its reset time, or on the last of a month that is shorter",
+    Rotation.YEARLY: "every year",
+    Rotation.DAYS: "after as many days as `numDaysToRotate` says, 2 to 14",
+    Rotation.ADHOC: "when a tournament begins or ends that a server has scheduled",
+}
+"""When a board begins anew, in words for clients."""
+
 RECURRING = frozenset({Rotation.DAILY, Rotation.WEEKLY, Rotation.MONTHLY, Rotation.YEARLY, Rotation.DAYS})
 _FIXED_DAYS = {Rotation.DAILY: 1, Rotation.WEEKLY: 7}
 _MONTHS_EACH = {Rotation.MONTHLY: 1, Rotation.YEARLY: _MONTHS}

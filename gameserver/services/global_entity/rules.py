@@ -143,7 +143,7 @@ class EntityHead(Reply):
         Meta(description="When it expires: ms since 1970-01-01 UTC. 9223372036854775807 (2^63 - 1): never."),
     ]
     time_to_live: Annotated[
-        int, Meta(description="How long the entity lives after each change, in ms; -1: until it is deleted.")
+        int, Meta(description="How long it lives after each change, in ms; 0 or less: until it is deleted.")
     ]
     created_at: CreatedAt
     updated_at: UpdatedAt

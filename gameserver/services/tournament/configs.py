@@ -138,7 +138,7 @@ class CreateTemplate(OfTemplate):
             description="The template, as an object or as JSON text: `entryType`, `description`, "
             "`payoutRules` (a list of `rank` and `reward`), `entryFee`, "
             "`excludeInitialScoresFromRewards`, `customJson`, `notifications`, "
-            "`postScript`, `calcScript`. What is left out is empty or off."
+            "`postScript`, `calcScript`. What is left out of a new one is empty or off, else it stays."
         ),
     ]
 

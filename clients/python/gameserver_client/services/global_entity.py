@@ -29,7 +29,7 @@ class Entity(TypedDict):
     expiresAt: int
     """When it expires: ms since 1970-01-01 UTC. 9223372036854775807 (2^63 - 1): never."""
     timeToLive: int
-    """How long the entity lives after each change, in ms; -1: until it is deleted."""
+    """How long it lives after each change, in ms; 0 or less: until it is deleted."""
     createdAt: int
     """When it was made: ms since 1970-01-01 UTC."""
     updatedAt: int
@@ -66,7 +66,7 @@ class EntityHead(TypedDict):
     expiresAt: int
     """When it expires: ms since 1970-01-01 UTC. 9223372036854775807 (2^63 - 1): never."""
     timeToLive: int
-    """How long the entity lives after each change, in ms; -1: until it is deleted."""
+    """How long it lives after each change, in ms; 0 or less: until it is deleted."""
     createdAt: int
     """When it was made: ms since 1970-01-01 UTC."""
     updatedAt: int
@@ -111,7 +111,7 @@ class ReadEntity(TypedDict):
     expiresAt: int
     """When it expires: ms since 1970-01-01 UTC. 9223372036854775807 (2^63 - 1): never."""
     timeToLive: int
-    """How long the entity lives after each change, in ms; -1: until it is deleted."""
+    """How long it lives after each change, in ms; 0 or less: until it is deleted."""
     createdAt: int
     """When it was made: ms since 1970-01-01 UTC."""
     updatedAt: int

@@ -78,7 +78,7 @@ class ChildState(TypedDict):
     incoming_events: list[PlayerEvent]
     """Events that wait for the player."""
     sent_events: list[PlayerEvent]
-    """Always empty."""
+    """Events of the player that wait for others."""
     rewards: LoginRewards
     """What the login itself has brought the player."""
     id: str

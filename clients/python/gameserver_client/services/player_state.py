@@ -115,7 +115,7 @@ class PlayerState(TypedDict):
     incoming_events: list[PlayerEvent]
     """Events that wait for the player."""
     sent_events: list[PlayerEvent]
-    """Always empty."""
+    """Events of the player that wait for others."""
     rewards: LoginRewards
     """What the login itself has brought the player."""
     id: str
