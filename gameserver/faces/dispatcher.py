@@ -22,6 +22,7 @@ from gameserver.wire import errors
 from gameserver.wire.errors import GameError
 from gameserver.wire.http import (
     JSON_CONTENT,
+    LARGE_BYTES,
     Connection,
     beside_the_loop,
     read_body,
@@ -105,7 +106,11 @@ class Dispatcher:
         messages = 1
         try:
             body = await read_body(headers, receive)
-            digest, body_hash, read = await beside_the_loop(_open, body)
+            is_small = len(body) <= LARGE_BYTES  # and then a coroutine would cost more than what it does
+            has_signature = b"x-sig" in headers
+            digest, body_hash, read = (
+                _open(body, has_signature) if is_small else await beside_the_loop(_open, body, has_signature)
+            )
             packet = (
                 read if isinstance(read, Packet) else await self._read_closely(read, body, digest, headers)
             )
@@ -113,7 +118,9 @@ class Dispatcher:
             app = self.apps.find(packet.game_id) if isinstance(packet.game_id, str) else None
             if app is None or not app.enabled or not _is_signed(app, digest, headers):
                 app = await self._doubtful_app(packet, digest, headers)
-            packet = await beside_the_loop(check_packet, body, packet)
+            packet = (
+                check_packet(body, packet) if is_small else await beside_the_loop(check_packet, body, packet)
+            )
             client = scope.get("client")
             origin = Origin("dispatcher", client[0] if client else "", reached=url_of_server(scope, headers))
             try:
@@ -132,14 +139,16 @@ class Dispatcher:
             return refuse_all(connection.packet_id, errors.InternalError("internal error"), messages), None
 
     async def _read_closely(
-        self, unreadable: UnreadablePacket, body: bytes, digest: "Digest", headers: dict[bytes, bytes]
+        self, unreadable: UnreadablePacket, body: bytes, digest: "Digest | None", headers: dict[bytes, bytes]
     ) -> Packet:
         """Read a packet in which some messages may be spoilt, if one of the apps signed it."""
         if not unreadable.may_be_read or not any(_is_signed(app, digest, headers) for app in self.apps):
             raise unreadable
         return await beside_the_loop(read_closely, body)
 
-    async def _doubtful_app(self, packet: Packet, digest: "Digest", headers: dict[bytes, bytes]) -> App:
+    async def _doubtful_app(
+        self, packet: Packet, digest: "Digest | None", headers: dict[bytes, bytes]
+    ) -> App:
         """The app whose secret signed the packet. One SDK corrupts its app id: a session settles doubts."""
         claimed = str(packet.game_id) if packet.game_id is not None else ""
         app = self.apps.find(claimed) or self.apps.find(headers.get(b"x-appid", b"").decode("latin-1"))
@@ -154,7 +163,7 @@ class Dispatcher:
             raise errors.DisabledApp("the app is disabled", disabledReason=app.disabled_reason or {})
         return app
 
-    def _app_of_session(self, session: Session, digest: "Digest", headers: dict[bytes, bytes]) -> App:
+    def _app_of_session(self, session: Session, digest: "Digest | None", headers: dict[bytes, bytes]) -> App:
         """The session's app, if its secret, or that of where it logged in or was before, signed it."""
         app = self.apps.find(session.app_id)
         if app is None:
@@ -183,9 +192,9 @@ class Dispatcher:
 face = Face("dispatcher", lambda _, apps, packets: dict.fromkeys(PATHS, Dispatcher(apps, packets)))
 
 
-def _open(body: bytes) -> tuple["Digest", str, Packet | UnreadablePacket]:
+def _open(body: bytes, is_signed: bool) -> tuple["Digest | None", str, Packet | UnreadablePacket]:
     """Return what a signature goes on from, what tells a body from others with its id, and its envelope."""
-    digest = md5(body, usedforsecurity=False)  # what the protocol prescribes
+    digest = md5(body, usedforsecurity=False) if is_signed else None  # what the protocol prescribes
     body_hash = blake2b(body, digest_size=16).hexdigest()
     try:
         return digest, body_hash, read_packet(body)
@@ -193,10 +202,9 @@ def _open(body: bytes) -> tuple["Digest", str, Packet | UnreadablePacket]:
         return digest, body_hash, unreadable
 
 
-def _is_signed(app: App, body_digest: "Digest", headers: dict[bytes, bytes]) -> bool:
-    signature = headers.get(b"x-sig")
-    if signature is None:
+def _is_signed(app: App, body_digest: "Digest | None", headers: dict[bytes, bytes]) -> bool:
+    if body_digest is None:
         return app.signature == "optional"
     digest = body_digest.copy()
     digest.update(app.secret.encode())
-    return hmac.compare_digest(digest.hexdigest().encode(), signature.lower())
+    return hmac.compare_digest(digest.hexdigest().encode(), headers[b"x-sig"].lower())

@@ -10,6 +10,7 @@ the counters know no mail address.
 import asyncio
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from http import HTTPStatus
 
@@ -119,6 +120,7 @@ class Attempt:
         return f"login/address/{_digest(self.app.id, network_of(self.address))}" if self.address else ""
 
 
+@lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
     """What failures are counted for: an IPv4 address, or the network of an IPv6 one; other text as it is."""
     try:

@@ -147,6 +147,7 @@ class States:
     def __init__(self, parts: Iterable[StatePart] = ()) -> None:
         self._parts = tuple(parts)
         self._some: dict[tuple[bool, ...], States] = {}
+        self._of: dict[str, tuple[App, States]] = {}  # by app, as it was defined when somebody asked
         columns = (*profiles.STATE, *(part.column for part in self._parts))
         self._read = select(*columns).where(*profiles.THIS_PLAYER)
         is_known = pairs.is_known("device")
@@ -164,12 +165,14 @@ class States:
 
     def of(self, app: App) -> "States":
         """Return the states of an app's players, with the parts that it wants."""
+        known = self._of.get(app.id)
+        if known is not None and known[0] is app:
+            return known[1]
         wanted = tuple([part.wanted(app) for part in self._parts])
-        if all(wanted):
-            return self
-        found = self._some.get(wanted)
+        found = self if all(wanted) else self._some.get(wanted)
         if found is None:
             found = self._some[wanted] = States(compress(self._parts, wanted))
+        self._of[app.id] = app, found
         return found
 
     async def read(

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import Update
 
-from gameserver.apps import App, LiveApps
+from gameserver.apps import App
 from gameserver.frame import Hooks, Parts
 from gameserver.players import quotas
 from gameserver.players.accounts import Accounts
@@ -124,19 +124,15 @@ class Context:
         self.steps: object | None = None  # the journal of the run; see `steps`
         self.mark: Mark | None = None  # of the session: something waits for the player
         self.is_whole = False  # the message is all that is committed, and no answer is stored with it
-        self.effects = self._no_effects()
+        self.effects = Effects(core, app, origin)
         self._tx: Transaction | None = None
         self._reserved: NewSession | None = None
         self._free_bytes = ANSWER_MAX
 
-    def _no_effects(self) -> Effects:
-        core = self.core
-        return Effects(core.sessions, core.endings, core.audit, core.get(LiveApps), self.app, self.origin)
-
     def alone(self) -> "Context":
         """The same packet, for one message that is committed by itself, with effects of its own."""
         own = copy(self)
-        own.effects = self._no_effects()
+        own.effects = Effects(self.core, self.app, self.origin)
         return own
 
     def at(self, app: App) -> "Context":

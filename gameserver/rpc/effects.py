@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -67,16 +67,24 @@ Mark = tuple[Opening | None, int, int, int, Switch | None]
 """How much is to happen so far: the session of a login, ends, events, the rest, and the switch."""
 
 
+class Floors(Protocol):
+    """What effects reach: a part of `Core`."""
+
+    sessions: SessionStore
+    endings: SessionTermination
+    audit: Audit
+
+    def get(self, kind: type[LiveApps]) -> LiveApps:
+        """Return what lives as long as the server, by its type."""
+
+
 class Effects:
     """Effects of one packet. Messages add to them; who runs the packet calls the methods, in their order."""
 
     __slots__ = (
         "_app",
-        "_apps",
-        "_audit",
+        "_floors",
         "_origin",
-        "_sessions",
-        "_termination",
         "endings",
         "events",
         "opening",
@@ -85,19 +93,8 @@ class Effects:
         "switch",
     )
 
-    def __init__(
-        self,
-        sessions: SessionStore,
-        termination: SessionTermination,
-        audit: Audit,
-        apps: LiveApps,
-        app: App,
-        origin: Origin,
-    ) -> None:
-        self._sessions = sessions
-        self._termination = termination
-        self._audit = audit
-        self._apps = apps
+    def __init__(self, floors: "Floors", app: App, origin: Origin) -> None:
+        self._floors = floors
         self._app = app
         self._origin = origin
         self.clear()
@@ -138,19 +135,19 @@ class Effects:
     async def _open(self, opening: Opening, by: Actor) -> GameError | None:
         new = opening.session
         if opening.is_reserved:
-            opened = await self._sessions.confirm(new.session_id or "", new.life_seconds)
+            opened = await self._floors.sessions.confirm(new.session_id or "", new.life_seconds)
             ended: Session | Ended | None = opened
             dropped: list[Session] = []
         else:
-            done = await self._sessions.open(new, opening.limit)
+            done = await self._floors.sessions.open(new, opening.limit)
             ended = done if isinstance(done, Ended) else None
             dropped = done.dropped if isinstance(done, Opened) else []
         if isinstance(ended, Ended):
             return session_error(ended.reason)
-        digest = self._sessions.digest(new.session_id or "") or ""
+        digest = self._floors.sessions.digest(new.session_id or "") or ""
         self._note("login", new.facts.get("authenticationType", ""), new.profile_id, digest)
         if dropped:
-            await self._termination.replaced(self._app, new.profile_id, dropped, by)
+            await self._floors.endings.replaced(self._app, new.profile_id, dropped, by)
         return None
 
     def note_refusals(self) -> None:
@@ -159,7 +156,7 @@ class Effects:
             self._note("refusal", str(error.reason_code), profile_id)
 
     def _note(self, kind: Kind, reason: str, profile_id: str, session: str = "") -> None:
-        self._audit.note(
+        self._floors.audit.note(
             self._app,
             kind,
             reason,
@@ -174,12 +171,12 @@ class Effects:
 
         With a `cause` its answer stays with its session, for repeats.
         """
-        return await end(self._termination, self._apps, self._app, self.endings, by, cause)
+        return await end(self._floors.endings, self._floors.get(LiveApps), self._app, self.endings, by, cause)
 
     async def switch_session(self, session: Session, by: Actor) -> None:
         """Let the caller's session act for whom the packet has chosen, if it has."""
         if self.switch is not None:
-            await switch(self._sessions, self._termination, self._app, session, self.switch, by)
+            await switch(self._floors.sessions, self._floors.endings, self._app, session, self.switch, by)
 
     async def run_outbox(self) -> None:
         """Do the rest. What fails is logged: the packet has taken place."""

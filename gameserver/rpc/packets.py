@@ -101,7 +101,6 @@ class Packets:
                 if (refusal := self._why_not(ctx, session)) is not None:
                     await self.core.sessions.release(session, packet.packet_id)
                     return _refused(packet, refusal), session
-                await self._stay_switched(session, ctx.now_ms)
                 return await self._run_claimed(ctx, plan, record, admission, waiter), session
             case Replay(answer=answer) if answer is not None:
                 return answer, session
@@ -125,7 +124,7 @@ class Packets:
 
     async def _stay_switched(self, session: Session, now_ms: int) -> None:
         """Note anew whom a session acts for, before it is forgotten: it ends with that player's sessions."""
-        since = session.facts.get("switchedMs")
+        since = session.facts["switchedMs"]
         if isinstance(since, int) and now_ms - since > SWITCHED_SECONDS * 1000 // 3:
             await self.core.sessions.switch(session, session.app_id, session.profile_id)
 
@@ -170,6 +169,8 @@ class Packets:
         stepwise = is_stepwise(plan)
         if not stepwise:  # of whose steps each is a transaction: the next packet tells what waits
             ctx.mark = admission.mark
+        if "switchedMs" in session.facts:
+            await self._stay_switched(session, ctx.now_ms)
         run = self.runs.begin(session, ctx.packet_id, waiter, STEPWISE_SECONDS_MAX if stepwise else None)
         ctx.is_over = run.is_over
         try:

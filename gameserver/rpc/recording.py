@@ -143,7 +143,8 @@ class PacketRecord:
             return answer
         if not await finished and not outcome.wrote and not await self._is_passed():
             raise PacketFailed("another copy of the packet was answered first")
-        await effects.run_outbox()
+        if effects.outbox:
+            await effects.run_outbox()
         return answer
 
     async def _is_passed(self) -> bool:

@@ -206,10 +206,13 @@ class _Run:
 
     async def commit(self) -> Outcome:
         """Run the messages in the weakest transaction that will do."""
-        self.prepared = await self._prepare()
-        level = max((operation.tx for operation, _ in self.plan if operation is not None), default=Tx.NONE)
-        if self.ctx.mark is not None:
-            level = Tx.WRITE
+        level, prepares = Tx.NONE if self.ctx.mark is None else Tx.WRITE, False
+        for operation, _ in self.plan:  # generators take longer than all of this
+            if operation is not None:
+                level = max(level, operation.tx)
+                prepares = prepares or operation.prepare is not None or operation.opens_session
+        if prepares:
+            self.prepared = await self._prepare()
         if level is Tx.NONE:
             return await self._run_messages(None)
         if level is Tx.READ:
@@ -379,12 +382,11 @@ def _check_access(ctx: Context, operation: Operation) -> None:
     limits = ctx.origin.may_call
     if limits is not None and not {operation.service, operation.wire_name} & limits:
         raise errors.NotAllowed(f"server {ctx.origin.name!r} may not call {operation.wire_name}")
-    if operation.access is Access.SERVER and not ctx.caller.is_studio:
-        raise errors.NotAllowed(f"{operation.wire_name} is for servers and scripts, not for clients")
-    if operation.access is Access.PLAYER or (
-        operation.access is Access.SIGNED_IN and ctx.caller is Caller.CLIENT
-    ):
+    access = operation.access
+    if access is Access.PLAYER or (access is Access.SIGNED_IN and ctx.caller is Caller.CLIENT):
         _ = ctx.player_id
+    elif access is Access.SERVER and not ctx.caller.is_studio:
+        raise errors.NotAllowed(f"{operation.wire_name} is for servers and scripts, not for clients")
 
 
 def _refuse_unknown(reason: Aborted | CommitUnknown) -> None:
