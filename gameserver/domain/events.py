@@ -144,12 +144,6 @@ def from_state(stored: str | None) -> list[PlayerEvent]:
 # Sending
 
 
-async def existing(tx: Transaction, app_id: str, profile_ids: Collection[str]) -> set[str]:
-    """Return those among some profiles that are players of the app."""
-    rows = await tx.all(EXISTING, app=app_id, profiles=sorted(set(profile_ids)))
-    return {row["profile_id"] for row in rows}
-
-
 async def send(
     tx: Transaction,
     app_id: str,
@@ -273,9 +267,6 @@ NEW_ONES = (  # of a short time: the index by age finds them
     )
     .group_by(_c.owner_id)
     .limit(bindparam("most", type_=BigInteger))
-)
-EXISTING = select(players.c.profile_id).where(
-    players.c.profile_id.in_(bindparam("profiles", expanding=True)), players.c.app_id == bindparam("app")
 )
 QUOTA = quotas.Kept(
     "events",

@@ -38,9 +38,31 @@ GroupsHook = Callable[[Transaction, str, Sequence[str]], Awaitable[Mapping[str, 
 MembersHook = Callable[[Transaction, str, str], Awaitable[Sequence[str]]]
 """From an app and the id of a group to the profiles of its members."""
 
+
+class SharedEntity(NamedTuple):
+    """An entity that others may read. `data` is JSON text."""
+
+    owner_id: str
+    entity_id: str
+    entity_type: str
+    version: int
+    acl_other: int
+    created_ms: int
+    updated_ms: int
+    data: str
+
+
+EntitiesHook = Callable[
+    [Transaction, str, Sequence[str], str | None, str | None], Awaitable[Sequence[SharedEntity]]
+]
+"""From an app, owners, a type and an id, if they are named, to the entities that others may read.
+
+Raises `PacketTooLarge` for more than an answer holds."""
+
 FRIENDS: Hook[FriendsHook] = Hook("social.friends")
 GROUPS: Hook[GroupsHook] = Hook("social.groups")
 MEMBERS: Hook[MembersHook] = Hook("social.members")
+SHARED_ENTITIES: Hook[EntitiesHook] = Hook("social.shared_entities")
 
 
 async def friends_of(hooks: Hooks, tx: Transaction, app_id: str, profile_id: str) -> list[str]:
@@ -50,6 +72,25 @@ async def friends_of(hooks: Hooks, tx: Transaction, app_id: str, profile_id: str
         found |= dict.fromkeys(await hook(tx, app_id, profile_id))
     found.pop(profile_id, None)
     return list(found)
+
+
+async def shared_entities(
+    hooks: Hooks,
+    tx: Transaction,
+    app_id: str,
+    owners: Sequence[str],
+    *,
+    entity_type: str | None = None,
+    entity_id: str | None = None,
+) -> list[SharedEntity]:
+    """Return the entities that players let others read, of a type or the one with an id if that is named.
+
+    Raises `PacketTooLarge`.
+    """
+    found: list[SharedEntity] = []
+    for hook in hooks.of(SHARED_ENTITIES):
+        found += await hook(tx, app_id, owners, entity_type, entity_id)
+    return found
 
 
 async def groups(hooks: Hooks, tx: Transaction, app_id: str, group_ids: Sequence[str]) -> dict[str, Group]:

@@ -14,7 +14,9 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    literal_column,
     select,
+    text,
     update,
 )
 
@@ -40,8 +42,19 @@ identities = Table(
     Column("data", Json),
     Column("login_type", String(32)),  # of the last login, where it is another one of the same person
     Index("identities_by_profile", "profile_id"),
+    Index(
+        "identities_by_start_of_universal_id",
+        "app_id",
+        "external_key",
+        sqlite_where=text("type = 'Universal'"),
+        postgresql_where=text("type = 'Universal'"),
+        postgresql_ops={"external_key": "text_pattern_ops"},
+        info={"concurrently": True},
+    ),
     info={"stored_by": StoredBy.APP},
 )
+UNIVERSAL = identities.c.type == literal_column("'Universal'", String)
+"""The condition of `identities_by_start_of_universal_id`, as text, so that it is known again."""
 KEPT = PlayerTable(
     identities,
     "profile_id",

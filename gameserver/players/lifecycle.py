@@ -99,7 +99,7 @@ class PlayerTable:
         self.reset = reset
         self.moves = moves
         self.stays = stays
-        self.one = list(table.primary_key) == list(self.players)
+        self.one = list(table.primary_key) == [self.players[0]]  # what two share may be many
         self._of_app = "app_id" in table.c
         if self.children and len(table.primary_key) != 1:
             raise ValueError(f"{table.name}: rows with children have a key of one column")

@@ -68,13 +68,15 @@ players = Table(
     Column("statuses", Json),  # here and not in a table of their own: every login answers with them
     Column("attributes", Json),
     Index("players_by_app", "app_id", "created_ms"),
-    # For operators, who look for people by what they are called. Most have no name.
+    # People are looked for by what they are called, or how that begins. Most have no name.
     Index(
-        "players_by_name",
+        "players_by_start_of_name",
         "app_id",
         "name",
         sqlite_where=text("name != ''"),
         postgresql_where=text("name != ''"),
+        postgresql_ops={"name": "text_pattern_ops"},
+        info={"concurrently": True},
     ),
     Index(
         "players_by_contact",
@@ -87,7 +89,7 @@ players = Table(
 )
 _c = players.c
 IS_NAMED = _c.name != literal_column("''", String)
-"""The condition of `players_by_name`, as text: SQLite takes that index only where it reads the same."""
+"""The condition of `players_by_start_of_name`, as text: SQLite knows an index by how it reads."""
 KEPT = PlayerTable(
     players,
     "profile_id",

@@ -45,6 +45,9 @@ SAMPLE = """\
 #events = 500
 #event_bytes = 1048576
 #events_per_minute = 120
+# Friends of a player, and players whom one may block.
+#friends = 1000
+#blocks = 1000
 # Logins of one network address in a minute, new players of one in an hour, and logins in one packet. All
 # players behind a proxy that --proxies does not name have one address.
 #logins_per_address = 3000
@@ -100,6 +103,8 @@ class QuotaSettings(Settings, kw_only=True):
     events_per_minute: Annotated[
         Number, Meta(description="Events that a player may send in a minute, one to each receiver.")
     ] = 120
+    friends: Annotated[int, Meta(ge=0, le=10_000, description="Friends that a player may have.")] = 1000
+    blocks: Annotated[int, Meta(ge=0, le=10_000, description="Players that a player may block.")] = 1000
     logins_per_address: Annotated[
         int, Meta(ge=1, le=2**53, description="Logins of one network address in a minute.")
     ] = 3000

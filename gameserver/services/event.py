@@ -8,8 +8,9 @@ from msgspec import Meta, field
 
 from gameserver.apps import App, LiveApps
 from gameserver.documents import documents
-from gameserver.domain import events
+from gameserver.domain import events, friends
 from gameserver.domain.events import ANSWERED_MAX, SYSTEM, Event, EventSettings
+from gameserver.domain.friends import UserBlocked
 from gameserver.domain.notices import TOURNAMENT_OVER, TournamentOver
 from gameserver.jobs import Job, JobRun, forget_of_apps
 from gameserver.players.profiles import UnknownPlayer
@@ -70,26 +71,25 @@ def of_receiver(ctx: Context, request: Send) -> list[str]:
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
     locks=of_receiver,
-    errors=(UnknownPlayer, PacketTooLarge, QuotaReached, RateLimited),
+    errors=(UnknownPlayer, UserBlocked, PacketTooLarge, QuotaReached, RateLimited),
 )
 async def send(ctx: Context, request: Send) -> Sent:
     """Send an event to a player, who need not be a friend. Of a server without a player it is the system's.
 
     The receiver finds it in the list of events, in the state at login, and in the answer to the next packet;
-    the caller who is the receiver in this very answer. Refused: unknown players, too much data, more than the
-    receiver may keep, and more in a minute than a player may send.
+    the caller who is the receiver in this very answer. Refused: unknown players, those who have blocked the
+    caller, too much data, more than the receiver may keep, and more in a minute than a player may send.
     """
     data = data_text(ctx, request.event_data)
     check_rate(ctx, 1)
-    if not await events.existing(ctx.tx, ctx.app.id, [request.to_id]):
-        raise UnknownPlayer(f"there is no player {request.to_id[:64]!r}")
+    await check_receiver(ctx, request.to_id)
     await ctx.add_to_quota(events.QUOTA, request.to_id, count=1, size=len(data))
     [event] = await store(ctx, ctx.profile_id or SYSTEM, [request.to_id], request.event_type or "", data)
     return Sent(ev_id=event.ev_id)
 
 
 class SentToProfiles(Reply):
-    """`error_profiles`: those who do not get it, for there is no such player or their list is full."""
+    """`error_profiles`: players who do not exist, have a full list, or have blocked the sender."""
 
     error_profiles: list[str]
     error_count: int
@@ -148,23 +148,22 @@ async def system_send(ctx: Context, request: SysSendToProfiles) -> SentToProfile
     sender = request.from_profile_id or SYSTEM
     if sender.lower() == "system":
         sender = SYSTEM
-    if sender and not await events.existing(ctx.tx, ctx.app.id, [sender]):
+    if sender and not (await friends.receivers(ctx.tx, ctx.app.id, SYSTEM, [sender]))[0]:
         raise UnknownPlayer(f"there is no player {sender[:64]!r}")
     return await send_to_many(ctx, sender, request)
 
 
 @service.operation(
-    "SYS_SEND_RTT_ONLY", tx=Tx.READ, access=Access.SERVER, errors=(UnknownPlayer, PacketTooLarge)
+    "SYS_SEND_RTT_ONLY", tx=Tx.READ, access=Access.SERVER, errors=(UnknownPlayer, UserBlocked, PacketTooLarge)
 )
 async def system_send_rtt_only(ctx: Context, request: Send) -> Sent:
     """Send an event to a player's real-time connections alone. It is not kept, and has no id.
 
-    It is from the player on whose behalf the server calls, or from the system. Refused: unknown players, too
-    much data.
+    It is from the player on whose behalf the server calls, or from the system. Refused: unknown players,
+    those who have blocked that player, too much data.
     """
     data = data_text(ctx, request.event_data)
-    if not await events.existing(ctx.tx, ctx.app.id, [request.to_id]):
-        raise UnknownPlayer(f"there is no player {request.to_id[:64]!r}")
+    await check_receiver(ctx, request.to_id)
     sender, kind = ctx.profile_id or SYSTEM, request.event_type or ""
     push(ctx, Event("", ctx.app.id, sender, request.to_id, kind, data, ctx.now_ms))
     return Sent(ev_id="")
@@ -272,6 +271,15 @@ def data_text(ctx: Context, data: EventData) -> str:
     return text.decode()
 
 
+async def check_receiver(ctx: Context, profile_id: str) -> None:
+    """Raise `UnknownPlayer`, or `UserBlocked` when the receiver has blocked the caller."""
+    there, blocking = await friends.receivers(ctx.tx, ctx.app.id, ctx.profile_id or SYSTEM, [profile_id])
+    if not there:
+        raise UnknownPlayer(f"there is no player {profile_id[:64]!r}")
+    if blocking:
+        raise UserBlocked("the receiver has blocked the sender")
+
+
 def check_rate(ctx: Context, count: int) -> None:
     """Count what a player sends; servers are free. Raises `RateLimited`."""
     if ctx.caller is Caller.CLIENT:
@@ -320,7 +328,8 @@ async def send_to_many(ctx: Context, sender: str, request: SendToProfiles) -> Se
         raise TooManyRecipients(f"data.toIds: at most {most} players, got {len(wanted)}")
     data = data_text(ctx, request.data)
     check_rate(ctx, len(wanted))
-    there = await events.existing(ctx.tx, ctx.app.id, wanted)
+    there, blocking = await friends.receivers(ctx.tx, ctx.app.id, sender, wanted)
+    there -= blocking
     receivers, errors = [], [one for one in wanted if one not in there]
     for profile_id in sorted(there):
         try:
@@ -396,7 +405,7 @@ async def tell_of_tournament(tx: Transaction, over: TournamentOver) -> list[str]
     """Send players the event that says that a tournament is over, as the system."""
     if over.of_groups:
         return []
-    there = await events.existing(tx, over.app_id, over.member_ids)
+    there, _ = await friends.receivers(tx, over.app_id, SYSTEM, over.member_ids)
     told = [member for member in over.member_ids if member in there]
     data = json.encode({"leaderboardId": over.board_id, "versionId": over.version}).decode()
     await events.send(tx, over.app_id, SYSTEM, told, "SYSTEM_TOURNAMENT_COMPLETE", data, over.now_ms)

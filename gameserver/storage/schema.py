@@ -38,6 +38,8 @@ Progress = Callable[[int, int, str], None]
 
 LOCK_SECONDS_MAX = 300
 """How long a process waits for another one that migrates the same database."""
+LOCK_PAUSE_SECONDS = 0.1
+"""Between two tries."""
 
 
 def _is_declared(item: Any, name: Any, kind: str, reflected: bool, _other: Any) -> bool:
@@ -72,6 +74,7 @@ _COMPATIBLE = "schema_compatible"
 _OLDEST = text("SELECT oldest FROM schema_compatible")
 _IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(quote_ident($1))"
 _LOCK_KEY = 0x67616D65  # any number that nobody else locks in this database
+_TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
 
 
 def migrate(url: str, progress: Progress | None = None) -> None:
@@ -84,7 +87,7 @@ def migrate(url: str, progress: Progress | None = None) -> None:
     called after each step with the steps done, the steps in all and the name of the step. Raises
     `SchemaMismatch` when the database is newer than this server, `Unavailable` when it cannot be reached.
     """
-    _on_connection(url, partial(_migrate, progress))
+    _on_connection(url, partial(_migrate, progress), alone=True)
     if _later_indexes():
         _build_indexes(url)
 
@@ -174,8 +177,6 @@ def schema_differences(url: str) -> list[str]:
 
 
 def _migrate(progress: Progress | None, connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
     version, steps = _version(connection), _steps()
     if version == steps[-1]:
         return
@@ -244,7 +245,7 @@ async def _build_in_postgresql(url: str) -> None:
     """Build indexes outside of any transaction, for that is what keeps nobody waiting."""
     connection = await asyncpg.connect(url, timeout=10, **wanted_host(url))
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK_KEY)
+        await _lock(connection)
         for name, index in _later_indexes().items():
             valid = await connection.fetchval(_IS_VALID, name)
             if valid is False:  # cut off: it takes writes, and answers nothing
@@ -254,6 +255,15 @@ async def _build_in_postgresql(url: str) -> None:
                 await connection.execute(sql.replace("INDEX", "INDEX CONCURRENTLY", 1))
     finally:
         await connection.close()
+
+
+async def _lock(connection: "asyncpg.Connection[Any]") -> None:
+    """Wait until no other process migrates, as long as the connection is open.
+
+    Asked for again and again, outside of any transaction: who builds an index waits for all that are older.
+    """
+    while not await connection.fetchval(_TRY_LOCK, _LOCK_KEY):  # noqa: ASYNC110 - who has it tells nobody
+        await asyncio.sleep(LOCK_PAUSE_SECONDS)
 
 
 async def _version_in_postgresql(url: str) -> str | None:
@@ -301,12 +311,12 @@ def _config() -> "Config":
     return config
 
 
-def _on_connection(url: str, action: Callable[[Connection], T]) -> T:
-    """Run an action in a transaction of its own."""
+def _on_connection(url: str, action: Callable[[Connection], T], *, alone: bool = False) -> T:
+    """Run an action in a transaction of its own; `alone`: while no other process migrates."""
     with _connecting():
         if backend(url) == "sqlite":
             return _on_sqlite(url, action)
-        return asyncio.run(_on_postgresql(url, action))
+        return asyncio.run(_on_postgresql(url, action, alone=alone))
 
 
 @contextmanager
@@ -347,15 +357,20 @@ def _on_sqlite(url: str, action: Callable[[Connection], T]) -> T:
         return action(connection)
 
 
-async def _on_postgresql(url: str, action: Callable[[Connection], T]) -> T:
+async def _on_postgresql(url: str, action: Callable[[Connection], T], *, alone: bool) -> T:
     from sqlalchemy.ext.asyncio import create_async_engine
 
     async def connect() -> Any:
         return await asyncpg.connect(url, timeout=10, **wanted_host(url))
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    guard = await connect() if alone else None
     try:
+        if guard is not None:
+            await _lock(guard)
         async with engine.begin() as connection:
             return await connection.run_sync(action)
     finally:
         await engine.dispose()
+        if guard is not None:
+            await guard.close()

@@ -554,6 +554,57 @@ def event(players: Players) -> None:
     holds(older_of_type(event_type="ping", date_millis=later), deleted=False, deletedCount=0)
 
 
+def friend(players: Players) -> None:
+    ada, bob, name = players(), players(), unique("Bob")
+    mine, universal = ada.friend, unique("universal")
+    bob.player_state.update_name(player_name=name)
+    bob.identity.attach(authentication_type="Universal", external_id=universal, authentication_token="secret")
+    refused(mine.read_friend_player_state, 400, 40310, friend_id=id_of(bob))
+    mine.add_friends(profile_ids=[id_of(bob)])
+    refused(mine.add_friends, 400, 40448, profile_ids=[id_of(ada)])
+    [listed] = mine.list_friends(friend_platform="All", include_summary_data=True)["friends"]
+    holds(listed, playerId=id_of(bob), name=name, friendPlatforms=["brainCloud"], isOnline=True)
+    [paged] = mine.get_friends_page()["results"]["items"]
+    holds(paged, playerId=id_of(bob))
+    holds(mine.read_friend_player_state(friend_id=id_of(bob)), playerName=name)
+    holds(mine.get_my_social_info(friend_platform="All"), playerId=id_of(ada))
+    added = mine.add_friends_from_platform(friend_platform="Steam", mode="ADD", external_ids=[])
+    holds(added, numNewAdded=0)
+    card = bob.entity.create(entity_type="card", data={}, acl={"other": 1})["entityId"]
+    assert len(mine.read_friends_entities(entity_type="card")["results"]) == 1
+    holds(mine.read_friend_entity(friend_id=id_of(bob), entity_id=card), entityId=card)
+
+    for found in (
+        mine.find_users_by_exact_name(search_text=name, max_results=5),
+        mine.find_users_by_name_starting_with(search_text=name[:-2], max_results=5),
+        mine.find_users_by_substr_name(search_text=name[2:], max_results=5),
+        mine.find_user_by_exact_universal_id(search_text=universal),
+        mine.find_player_by_exact_universal_id(search_text=universal),
+        mine.find_users_by_universal_id_starting_with(search_text=universal[:-2], max_results=5),
+        mine.find_player_by_universal_id(search_text=universal[2:], max_results=5),
+    ):
+        assert [match["profileId"] for match in found["matches"]] == [id_of(bob)]
+    credential: Keys = {"external_id": universal, "authentication_type": "Universal"}
+    holds(mine.get_profile_info_for_credential(**credential), profileId=id_of(bob), email=None)
+    holds(mine.get_profile_info_for_credential_if_exists(**credential), profileId=id_of(bob))
+    outside: Keys = {"external_id": "nobody", "external_auth_type": "studio"}
+    refused(mine.get_profile_info_for_external_auth_id, 400, 40374, **outside)
+    assert mine.get_profile_info_for_external_auth_id_if_exists(**outside) == {}
+    of_bob: Keys = {"profile_id": id_of(bob)}
+    holds(
+        mine.get_external_id_for_profile_id(**of_bob, authentication_type="Universal"), externalId=universal
+    )
+    holds(mine.get_summary_data_for_profile_id(**of_bob), profileName=name)
+    [status] = mine.get_users_online_status(profile_ids=[id_of(bob)])["onlineStatus"]
+    holds(status, isOnline=True, userValid=True)
+
+    mine.remove_friends(profile_ids=[id_of(bob)])
+    mine.block_users(profile_ids=[id_of(bob)])
+    assert len(mine.list_blocked_users()["blocked"]) == 1
+    refused(bob.friend.add_friends, 400, 40790, profile_ids=[id_of(ada)])
+    mine.unblock_users(profile_ids=[id_of(bob)])
+
+
 SERVICES: dict[str, type[Service[Any]]] = {
     kind.__module__.rpartition(".")[2]: kind
     for _, kind in inspect.getmembers(services, inspect.isclass)

@@ -162,6 +162,9 @@ def test_an_index_is_built_while_others_write(url: str, monkeypatch: pytest.Monk
     declared = MetaData(naming_convention=tables.metadata.naming_convention)
     for table in tables.metadata.sorted_tables:
         table.to_metadata(declared)
+        infos = {index.name: index.info for index in table.indexes}
+        for index in declared.tables[table.name].indexes:
+            index.info.update(infos[index.name])
     roles = declared.tables["player_roles"]
     Index("player_roles_later", roles.c.created_ms, info={"concurrently": True})
     monkeypatch.setattr(schema, "metadata", declared)

@@ -147,6 +147,10 @@ async def _player(game: Game) -> Client:
     await game.server.call("virtualCurrency", "AWARD_VC", profile, vcId="coins", vcAmount=50)
     await player.call("dataStream", "CUSTOM_TRACK_EVENT", eventName="filled")
     other = await game.player()
+    await player.call("friend", "ADD_FRIENDS", profileIds=[other.profile_id])
+    unwanted = await game.player()
+    for blocker, blocked in ((player, unwanted), (unwanted, player)):
+        await blocker.call("friend", "BLOCK_USERS", profileIds=[blocked.profile_id])
     for sender, receiver in ((player, other), (other, player)):
         await sender.call("event", "SEND", toId=receiver.profile_id, eventType="note", eventData={"n": 1})
     await game.server.call("log", "LOG_INFO", profile, errorMessage="filled")

@@ -40,10 +40,12 @@ from gameserver.documents.paging import (
     read_page,
 )
 from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere, OrderBy, WhereField
+from gameserver.domain.social import SHARED_ENTITIES, SharedEntity
 from gameserver.players.quotas import QuotaReached
 from gameserver.rpc import Context, Last, Service, Tx
 from gameserver.services.entity import storage
 from gameserver.services.entity.rules import (
+    ALL_MAX,
     Entities,
     Entity,
     EntityCount,
@@ -64,7 +66,7 @@ from gameserver.services.entity.rules import (
     read_entity,
     stored_entity,
 )
-from gameserver.storage import Row, locks
+from gameserver.storage import Row, Transaction, locks
 from gameserver.wire.errors import GameError, MissingParameter, NotAllowed, PacketTooLarge
 from gameserver.wire.shapes import FreeObjectOrText, Request
 
@@ -444,6 +446,23 @@ async def update_shared(ctx: Context, request: UpdateShared) -> Last[Entity]:
 async def increment_shared(ctx: Context, request: IncrementShared) -> IncrementedEntity:
     """Add numbers to those of an entity of any player whose ACL lets others write, all of them or none."""
     return await _increment(ctx, _target(request), request.entity_id, request.data)
+
+
+@service.on(SHARED_ENTITIES)
+async def shared_of(
+    tx: Transaction, app_id: str, owners: Sequence[str], entity_type: str | None, entity_id: str | None
+) -> list[SharedEntity]:
+    """Tell others which entities players share. Raises `PacketTooLarge`."""
+    params: dict[str, Any] = {"app": app_id, "owners": list(owners)}
+    if entity_id is not None:
+        rows = await tx.all(storage.READ_SHARED_OF_ID, **params, entity=entity_id)
+    elif entity_type is not None:
+        rows = await tx.all(storage.READ_SHARED_OF_TYPE, **params, type=entity_type)
+    else:
+        rows = await tx.all(storage.READ_SHARED_OF, **params)
+    if len(rows) > ALL_MAX:
+        raise PacketTooLarge(f"there are more than {ALL_MAX} entities; ask for fewer")
+    return [SharedEntity(*(row[name] for name in SharedEntity._fields)) for row in rows]
 
 
 # A player's life

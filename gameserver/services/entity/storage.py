@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from gameserver.documents import list_counts
-from gameserver.documents.documents import VERSION_ANY, WRITABLE, StoredBytes, version_fits
+from gameserver.documents.documents import READABLE, VERSION_ANY, WRITABLE, StoredBytes, version_fits
 from gameserver.documents.list_counts import Part
 from gameserver.documents.query import Fields
 from gameserver.players.lifecycle import PlayerTable
@@ -127,6 +127,14 @@ QUOTA = Kept(
 )
 READ_SHARED = LIST.order_by(*_OLDEST_FIRST).limit(ALL_MAX + 1)
 READ_BY_TYPE = select(*COLUMNS).where(_OF_TYPE).order_by(*_OLDEST_FIRST).limit(ALL_MAX + 1)
+_SHARED = (
+    _c.owner_id.in_(bindparam("owners", expanding=True)),
+    _c.app_id == bindparam("app"),
+    _c.acl_other >= READABLE,
+)
+READ_SHARED_OF = select(*COLUMNS).where(*_SHARED).order_by(_c.owner_id, *_OLDEST_FIRST).limit(ALL_MAX + 1)
+READ_SHARED_OF_TYPE = READ_SHARED_OF.where(_c.entity_type == bindparam("type"))
+READ_SHARED_OF_ID = READ_SHARED_OF.where(_c.entity_id == bindparam("entity"))
 
 UPDATE = (
     update(entities)

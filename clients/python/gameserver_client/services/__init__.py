@@ -11,6 +11,7 @@ from gameserver_client.services.authentication_v2 import AuthenticationV2Service
 from gameserver_client.services.data_stream import DataStreamService
 from gameserver_client.services.entity import EntityService
 from gameserver_client.services.event import EventService
+from gameserver_client.services.friend import FriendService
 from gameserver_client.services.global_entity import GlobalEntityService
 from gameserver_client.services.global_game_statistics import GlobalGameStatisticsService
 from gameserver_client.services.heartbeat import HeartbeatService
@@ -60,6 +61,10 @@ class Services(Invoker[R], Generic[R]):
     @cached_property
     def event(self) -> EventService[R]:
         return EventService(self._invoke)
+
+    @cached_property
+    def friend(self) -> FriendService[R]:
+        return FriendService(self._invoke)
 
     @cached_property
     def global_entity(self) -> GlobalEntityService[R]:

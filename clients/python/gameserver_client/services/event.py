@@ -44,7 +44,7 @@ class Sent(TypedDict):
 
 
 class SentToProfiles(TypedDict):
-    """`error_profiles`: those who do not get it, for there is no such player or their list is full."""
+    """`error_profiles`: players who do not exist, have a full list, or have blocked the sender."""
 
     errorProfiles: list[str]
     errorCount: int
@@ -113,8 +113,9 @@ class EventService(Service[R]):
         Of a server without a player it is the system's.
 
         The receiver finds it in the list of events, in the state at login, and in the answer to the next
-        packet; the caller who is the receiver in this very answer. Refused: unknown players, too much
-        data, more than the receiver may keep, and more in a minute than a player may send.
+        packet; the caller who is the receiver in this very answer. Refused: unknown players, those who
+        have blocked the caller, too much data, more than the receiver may keep, and more in a minute than
+        a player may send.
         """
         return self._call("SEND", {"toId": to_id}, {"eventType": event_type, "eventData": event_data})
 

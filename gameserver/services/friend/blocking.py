@@ -1,0 +1,74 @@
+"""Blocking players, which the reference does not have: nothing that they send reaches the caller."""
+
+from gameserver.domain import friends
+from gameserver.players.profiles import UnknownPlayer
+from gameserver.players.quotas import QuotaReached, QuotaSettings
+from gameserver.rpc import Caller, Context, Tx
+from gameserver.services.friend.base import (
+    ProfileIds,
+    SelfFriend,
+    TooManyProfileIds,
+    of_both,
+    of_named,
+    service,
+)
+from gameserver.storage import locks
+from gameserver.wire.shapes import Nothing, Reply
+
+
+@service.operation(
+    "BLOCK_USERS",
+    tx=Tx.WRITE,
+    locks=of_named,
+    errors=(SelfFriend, UnknownPlayer, TooManyProfileIds, QuotaReached),
+)
+async def block_users(ctx: Context, request: ProfileIds) -> None:
+    """Let nothing that some players send reach the caller: no event, no message, no friendship.
+
+    Those who were friends are so no longer. Refused: oneself, players who do not exist, and more than a
+    player may block.
+    """
+    wanted = request.wanted()
+    if ctx.player_id in wanted:
+        raise SelfFriend("a player does not block themselves")
+    await locks.take(ctx.tx, of_both(ctx, wanted))
+    there = await friends.look(ctx.tx, ctx.app.id, ctx.player_id, wanted)
+    if missing := [one for one in wanted if one not in there]:
+        raise UnknownPlayer(f"there is no player {missing[0][:64]!r}")
+    counted = await ctx.tx.one(friends.COUNT_BLOCKS, owner=ctx.player_id, app=ctx.app.id)
+    assert counted is not None, "a count is always there"
+    most = ctx.section(QuotaSettings).blocks
+    if ctx.caller is Caller.CLIENT and counted[0] + len(wanted) > most:
+        raise QuotaReached(f"a player may block {most} players (blocks)")
+    await friends.unlink(ctx.tx, ctx.app.id, ctx.player_id, wanted)
+    await friends.block(ctx.tx, ctx.app.id, ctx.player_id, wanted, ctx.now_ms)
+
+
+@service.operation("UNBLOCK_USERS", tx=Tx.WRITE, errors=(TooManyProfileIds,))
+async def unblock_users(ctx: Context, request: ProfileIds) -> None:
+    """Let what some players send reach the caller again. Those who are not blocked are no mistake."""
+    await friends.unblock(ctx.tx, ctx.app.id, ctx.player_id, request.wanted())
+
+
+class BlockedUser(Reply):
+    profile_id: str
+    profile_name: str
+    picture_url: str | None
+
+
+class BlockedUsers(Reply):
+    blocked: list[BlockedUser]
+
+
+@service.operation("LIST_BLOCKED_USERS", tx=Tx.READ)
+async def list_blocked_users(ctx: Context, request: Nothing) -> BlockedUsers:
+    """List the players whom the caller has blocked, those first who were blocked first."""
+    rows = await ctx.tx.all(friends.BLOCKED, owner=ctx.player_id, app=ctx.app.id)
+    return BlockedUsers(
+        blocked=[
+            BlockedUser(
+                profile_id=row["blocked_id"], profile_name=row["name"], picture_url=row["picture_url"]
+            )
+            for row in rows
+        ]
+    )

@@ -1,0 +1,69 @@
+"""Text that begins with some other text, or holds it: as conditions that both engines understand alike.
+
+Letters are compared as they are, whatever order of letters a database has. An index finds beginnings; on
+PostgreSQL it needs `text_pattern_ops` (`postgresql_ops={"name": "text_pattern_ops"}`).
+"""
+
+from typing import Any
+
+from sqlalchemy import Boolean, ColumnElement, String, bindparam
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+_LAST = 0x10FFFF
+
+
+class _Between(FunctionElement[bool]):
+    type = Boolean()
+    inherit_cache = True
+    _is_implicitly_boolean = True  # or SQLite would compare it with 1, and use no index
+
+
+class _Holds(FunctionElement[bool]):
+    type = Boolean()
+    inherit_cache = True
+    _is_implicitly_boolean = True  # or SQLite would compare it with 1, and use no index
+
+
+def starts_with(column: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition for text that begins with a text: its parameters are those of `beginning`."""
+    return _Between(column, bindparam("at_least", type_=String), bindparam("below", type_=String))
+
+
+def beginning(text: str) -> dict[str, str]:
+    """Return the parameters of `starts_with` for a text that is not empty."""
+    end = text.rstrip(chr(_LAST))
+    following = ord(end[-1]) + 1 if end else _LAST
+    if 0xD800 <= following <= 0xDFFF:  # noqa: PLR2004 - no character has these numbers
+        following = 0xE000
+    return {"at_least": text, "below": end[:-1] + chr(following)}
+
+
+def holds(column: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition for text that holds the parameter `part` anywhere, whatever the case of a to z."""
+    return _Holds(column, bindparam("part", type_=String))
+
+
+@compiles(_Between, "sqlite")
+def _between_on_sqlite(element: Any, compiler: SQLCompiler, **words: Any) -> str:
+    column, least, below = (compiler.process(clause, **words) for clause in element.clauses)
+    return f"({column} >= {least} AND {column} < {below})"
+
+
+@compiles(_Between, "postgresql")
+def _between_on_postgresql(element: Any, compiler: SQLCompiler, **words: Any) -> str:
+    column, least, below = (compiler.process(clause, **words) for clause in element.clauses)
+    return f"({column} ~>=~ {least} AND {column} ~<~ {below})"
+
+
+@compiles(_Holds, "sqlite")
+def _holds_on_sqlite(element: Any, compiler: SQLCompiler, **words: Any) -> str:
+    column, part = (compiler.process(clause, **words) for clause in element.clauses)
+    return f"instr(lower({column}), lower({part})) > 0"
+
+
+@compiles(_Holds, "postgresql")
+def _holds_on_postgresql(element: Any, compiler: SQLCompiler, **words: Any) -> str:
+    column, part = (compiler.process(clause, **words) for clause in element.clauses)
+    return f'strpos(lower({column} COLLATE "C"), lower({part} COLLATE "C")) > 0'
