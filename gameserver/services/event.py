@@ -44,15 +44,22 @@ class TooManyRecipients(GameError):
 # Operations that send
 
 GET_EVENTS = "GET_EVENTS"  # so a message over real-time connections is called, too
-EventType = Annotated[str, Meta(max_length=events.TYPE_MAX)]
-ProfileId = Annotated[str, Meta(min_length=1, max_length=documents.TYPE_MAX)]
-EventData = FreeObject | None
+EventType = Annotated[
+    str, Meta(max_length=events.TYPE_MAX, description="The kind of event, in words of the game's own.")
+]
+ProfileId = Annotated[
+    str, Meta(min_length=1, max_length=documents.TYPE_MAX, description="The id of the player who gets it.")
+]
+EventData = Annotated[
+    FreeObject | None,
+    Meta(description="An object of the game's own, up to 10 KiB or what the app says. Null or nothing: {}."),
+]
 
 
 class Sent(Reply):
     """`ev_id` is empty where the event is not kept."""
 
-    ev_id: str
+    ev_id: Annotated[str, Meta(description="The id of the event; empty where it is not kept.")]
 
 
 class Send(Request):
@@ -91,18 +98,20 @@ async def send(ctx: Context, request: Send) -> Sent:
 class SentToProfiles(Reply):
     """`error_profiles`: players who do not exist, have a full list, or have blocked the sender."""
 
-    error_profiles: list[str]
-    error_count: int
-    sent_count: int
+    error_profiles: Annotated[list[str], Meta(description="Players who do not get it.")]
+    error_count: Annotated[int, Meta(description="How many players do not get it.")]
+    sent_count: Annotated[int, Meta(description="How many players get it.")]
 
 
 class SendToProfiles(Request):
     """One SDK sends the data as `evemtData`."""
 
-    to_ids: list[ProfileId]
+    to_ids: Annotated[
+        list[ProfileId], Meta(description="The players who get it; how many one call may name, the app says.")
+    ]
     event_type: EventType | None = None
     event_data: EventData = None
-    evemt_data: EventData = None
+    evemt_data: Annotated[EventData, Meta(description="Another name of `eventData`.")] = None
 
     @property
     def data(self) -> EventData:
@@ -130,7 +139,9 @@ async def send_to_profiles(ctx: Context, request: SendToProfiles) -> SentToProfi
 
 
 class SysSendToProfiles(SendToProfiles, kw_only=True):
-    from_profile_id: str | None = None
+    from_profile_id: Annotated[
+        str | None, Meta(description="Who sends it: a player; null, nothing or `system`: the system.")
+    ] = None
 
 
 @service.operation(
@@ -173,7 +184,9 @@ async def system_send_rtt_only(ctx: Context, request: Send) -> Sent:
 
 
 class Events(Reply):
-    incoming_events: list[PlayerEvent] = field(name="incoming_events")
+    incoming_events: Annotated[
+        list[PlayerEvent], Meta(description="The events that wait for the caller, the newest first.")
+    ] = field(name="incoming_events")
 
 
 @service.operation(GET_EVENTS, tx=Tx.READ)
@@ -185,7 +198,7 @@ async def get_events(ctx: Context, request: Nothing) -> Events:
 
 
 class UpdateData(Request):
-    ev_id: documents.Id
+    ev_id: Annotated[documents.Id, Meta(description="The id of the event, as SEND answers it.")]
     event_data: EventData = None
 
 
@@ -203,7 +216,7 @@ async def update_data_if_exists(ctx: Context, request: UpdateData) -> None:
 
 
 class DeleteOne(Request):
-    ev_id: documents.Id
+    ev_id: Annotated[documents.Id, Meta(description="The id of the event, as SEND answers it.")]
 
 
 @service.operation("DELETE_INCOMING", tx=Tx.WRITE, errors=(MissingEvent,))
@@ -214,12 +227,12 @@ async def delete_one(ctx: Context, request: DeleteOne) -> None:
 
 
 class Deleted(Reply):
-    deleted: bool
-    deleted_count: int
+    deleted: Annotated[bool, Meta(description="Whether something was deleted.")]
+    deleted_count: Annotated[int, Meta(description="How many events were deleted.")]
 
 
 class DeleteSome(Request):
-    ev_ids: Annotated[list[documents.Id], Meta(max_length=1000)]
+    ev_ids: Annotated[list[documents.Id], Meta(max_length=1000, description="Ids of events.")]
 
 
 @service.operation("DELETE_INCOMING_EVENTS", tx=Tx.WRITE)
@@ -231,8 +244,12 @@ async def delete_some(ctx: Context, request: DeleteSome) -> Deleted:
 
 
 class DeleteOlder(Request):
-    date_millis: Annotated[int, Meta(ge=0, le=2**53)]
-    event_type: str | None = None
+    date_millis: Annotated[
+        int, Meta(ge=0, le=2**53, description="Events before this time: ms since 1970-01-01 UTC.")
+    ]
+    event_type: Annotated[
+        str | None, Meta(description="Only events of this kind; null or nothing: of every kind.")
+    ] = None
 
 
 @service.operation("DELETE_INCOMING_EVENTS_OLDER_THAN", tx=Tx.WRITE)
@@ -247,7 +264,9 @@ async def delete_older(ctx: Context, request: DeleteOlder) -> Deleted:
 
 
 class DeleteOlderOfType(Request):
-    date_millis: Annotated[int, Meta(ge=0, le=2**53)]
+    date_millis: Annotated[
+        int, Meta(ge=0, le=2**53, description="Events before this time: ms since 1970-01-01 UTC.")
+    ]
     event_type: EventType
 
 

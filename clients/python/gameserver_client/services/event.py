@@ -13,11 +13,14 @@ from gameserver_client.service import R, Service, typed
 
 class Deleted(TypedDict):
     deleted: bool
+    """Whether something was deleted."""
     deletedCount: int
+    """How many events were deleted."""
 
 
 class Events(TypedDict):
     incoming_events: list[PlayerEvent]
+    """The events that wait for the caller, the newest first."""
 
 
 class PlayerEvent(TypedDict):
@@ -41,14 +44,18 @@ class Sent(TypedDict):
     """`ev_id` is empty where the event is not kept."""
 
     evId: str
+    """The id of the event; empty where it is not kept."""
 
 
 class SentToProfiles(TypedDict):
     """`error_profiles`: players who do not exist, have a full list, or have blocked the sender."""
 
     errorProfiles: list[str]
+    """Players who do not get it."""
     errorCount: int
+    """How many players do not get it."""
     sentCount: int
+    """How many players get it."""
 
 
 class EventService(Service[R]):
@@ -59,6 +66,8 @@ class EventService(Service[R]):
         """Delete an event that waits for the caller.
 
         Of two who delete the same one is refused: it is gone.
+
+        ev_id: The id of the event, as SEND answers it.
         """
         return self._call("DELETE_INCOMING", {"evId": ev_id})
 
@@ -67,12 +76,18 @@ class EventService(Service[R]):
         """Delete events that wait for the caller.
 
         Those that do not are no mistake.
+
+        ev_ids: Ids of events.
         """
         return self._call("DELETE_INCOMING_EVENTS", {"evIds": ev_ids})
 
     @typed
     def delete_incoming_events_by_type_older_than(self, *, date_millis: int, event_type: str) -> Deleted:
-        """Delete the caller's events of a type from before a time."""
+        """Delete the caller's events of a type from before a time.
+
+        date_millis: Events before this time: ms since 1970-01-01 UTC.
+        event_type: The kind of event, in words of the game's own.
+        """
         return self._call(
             "DELETE_INCOMING_EVENTS_BY_TYPE_OLDER_THAN",
             {"dateMillis": date_millis, "eventType": event_type},
@@ -85,7 +100,11 @@ class EventService(Service[R]):
         date_millis: int,
         event_type: str | None = None,
     ) -> Deleted:
-        """Delete the caller's events from before a time; only those of a type if one is named."""
+        """Delete the caller's events from before a time; only those of a type if one is named.
+
+        date_millis: Events before this time: ms since 1970-01-01 UTC.
+        event_type: Only events of this kind; null or nothing: of every kind.
+        """
         return self._call(
             "DELETE_INCOMING_EVENTS_OLDER_THAN",
             {"dateMillis": date_millis},
@@ -116,6 +135,10 @@ class EventService(Service[R]):
         packet; the caller who is the receiver in this very answer. Refused: unknown players, those who
         have blocked the caller, too much data, more than the receiver may keep, and more in a minute than
         a player may send.
+
+        to_id: The id of the player who gets it.
+        event_type: The kind of event, in words of the game's own.
+        event_data: An object of the game's own, up to 10 KiB or what the app says. Null or nothing: {}.
         """
         return self._call("SEND", {"toId": to_id}, {"eventType": event_type, "eventData": event_data})
 
@@ -134,6 +157,11 @@ class EventService(Service[R]):
 
         Refused: more players than the app allows, too much data, and more in a minute than a player may
         send.
+
+        to_ids: The players who get it; how many one call may name, the app says.
+        event_type: The kind of event, in words of the game's own.
+        event_data: An object of the game's own, up to 10 KiB or what the app says. Null or nothing: {}.
+        evemt_data: Another name of `eventData`.
         """
         return self._call(
             "SEND_EVENT_TO_PROFILES",
@@ -146,6 +174,9 @@ class EventService(Service[R]):
         """Replace the data of an event that waits for the caller.
 
         Refused: no such event, too much data.
+
+        ev_id: The id of the event, as SEND answers it.
+        event_data: An object of the game's own, up to 10 KiB or what the app says. Null or nothing: {}.
         """
         return self._call("UPDATE_EVENT_DATA", {"evId": ev_id}, {"eventData": event_data})
 
@@ -156,5 +187,9 @@ class EventService(Service[R]):
         ev_id: str,
         event_data: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Replace the data of an event that waits for the caller; without one nothing happens."""
+        """Replace the data of an event that waits for the caller; without one nothing happens.
+
+        ev_id: The id of the event, as SEND answers it.
+        event_data: An object of the game's own, up to 10 KiB or what the app says. Null or nothing: {}.
+        """
         return self._call("UPDATE_EVENT_DATA_IF_EXISTS", {"evId": ev_id}, {"eventData": event_data})
