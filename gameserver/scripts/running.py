@@ -1,9 +1,9 @@
 """Running a script: what it is allowed, where its calls go, and what becomes of its result."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.players.app_log import AppLog
 from gameserver.rpc import Context
@@ -65,10 +65,10 @@ class Ran(Reply, kw_only=True):
     What it did before that stays.
     """
 
-    response: Any
-    success: bool
-    reason_code: int | UnsetType = UNSET
-    error_message: str | UnsetType = UNSET
+    response: Annotated[Any, Meta(description="The value of the script's last expression.")]
+    success: Annotated[bool, Meta(description="Whether the script came to its end.")]
+    reason_code: Annotated[int | UnsetType, Meta(description="Why it did not, if it did not.")] = UNSET
+    error_message: Annotated[str | UnsetType, Meta(description="The same in words.")] = UNSET
 
 
 async def run_script(ctx: Context, standing: Standing, program: Program, data: bytes) -> Ran:

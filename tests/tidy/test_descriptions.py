@@ -15,7 +15,6 @@ PARAMETERS_LATER = {
     "messaging",
     "profanity",
     "s2s",
-    "script",
 }
 ANSWERS_LATER = PARAMETERS_LATER
 

@@ -82,8 +82,19 @@ FIND_ERRORS: tuple[type[GameError], ...] = (MissingScript, EmptyScript, ScriptNo
 class Named(Request, kw_only=True):
     """A script by its path from the root, and its parameters: an object, also as JSON text."""
 
-    script_name: Annotated[str, Meta(min_length=1, max_length=512)]
-    script_data: FreeValue = None
+    script_name: Annotated[
+        str,
+        Meta(
+            min_length=1, max_length=512, description="The path of the script from the root of the scripts."
+        ),
+    ]
+    script_data: Annotated[
+        FreeValue,
+        Meta(
+            description="What the script finds in `data`: an object, or the same as JSON text. "
+            "Null, empty or nothing: {}."
+        ),
+    ] = None
 
 
 def find(app: App, path: str) -> Program:

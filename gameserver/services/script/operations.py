@@ -8,6 +8,7 @@ from gameserver.apps import App, LiveApps
 from gameserver.documents.documents import data_out
 from gameserver.domain.leaderboards.periods import read_time
 from gameserver.players import profile_links
+from gameserver.players.fields import PeerCode
 from gameserver.players.profile_links import InvalidPeer, NoParent, UnknownLevel
 from gameserver.players.quotas import QuotaReached
 from gameserver.rpc import Access, Context, Tx
@@ -33,6 +34,7 @@ from gameserver.services.script.storage import BATCH, QUEUED, RUNNING, SCHEDULED
 from gameserver.storage import Row
 from gameserver.wire import json
 from gameserver.wire.errors import DisabledApp, InvalidParameterType, InvalidParameterValue, MissingParameter
+from gameserver.wire.fields import AppId
 from gameserver.wire.shapes import Nothing, Reply, Request
 
 MINUTES_MAX = 10 * 365 * 24 * 60
@@ -55,7 +57,10 @@ async def run(ctx: Context, request: Named) -> Ran:
 
 
 class RunParent(Named, kw_only=True):
-    parent_level: str | None = None
+    parent_level: Annotated[
+        str | None,
+        Meta(description="The level of an app above this one, as the app declares it; nothing: the nearest."),
+    ] = None
 
 
 @service.operation(
@@ -81,7 +86,7 @@ async def run_parent(ctx: Context, request: RunParent) -> Ran:
 
 
 class RunPeer(Named, kw_only=True):
-    peer: str
+    peer: PeerCode
 
 
 @service.operation(
@@ -129,26 +134,26 @@ def _of_peer(app: App, name: str) -> Program:
 class JobFacts(Reply, kw_only=True):
     """A script that is to run, runs or has run. Times are milliseconds since 1970, 0 for never."""
 
-    job_id: str
-    job_type: str
-    game_id: str
-    script_name: str
-    description: str | None
-    parameters: Any
-    created_at: int
-    updated_at: int
-    scheduled_start_time: int
-    run_start_time: int
-    local_time: str | None
-    player_session_id: str | None
+    job_id: Annotated[str, Meta(description="The id of the job.")]
+    job_type: Annotated[str, Meta(description="CloudCode: a script; UserScriptBatch: a batch of runs.")]
+    game_id: AppId
+    script_name: Annotated[str, Meta(description="The path of the script.")]
+    description: Annotated[str | None, Meta(description="Always null.")]
+    parameters: Annotated[Any, Meta(description="What the script finds in `data`.")]
+    created_at: Annotated[int, Meta(description="When the job was made: ms since 1970-01-01 UTC.")]
+    updated_at: Annotated[int, Meta(description="When the job last changed: ms since 1970-01-01 UTC.")]
+    scheduled_start_time: Annotated[int, Meta(description="When it is to run: ms since 1970-01-01 UTC.")]
+    run_start_time: Annotated[int, Meta(description="When it began: ms since 1970-01-01 UTC; 0: it has not.")]
+    local_time: Annotated[str | None, Meta(description="Always null.")]
+    player_session_id: Annotated[str | None, Meta(description="Always null.")]
 
 
 class ScriptJob(JobFacts, kw_only=True):
     """With its state: Scheduled, Queued, Running, Completed, Failed or Cancelled; and what it came to."""
 
-    run_state: str
-    result: Any
-    run_end_time: int
+    run_state: Annotated[str, Meta(description="Scheduled, Queued, Running, Completed, Failed or Cancelled.")]
+    result: Annotated[Any, Meta(description="What it came to; {} before its end.")]
+    run_end_time: Annotated[int, Meta(description="When it ended: ms since 1970-01-01 UTC; 0: it has not.")]
 
 
 def _facts(row: Row) -> dict[str, Any]:
@@ -176,14 +181,23 @@ def shown(row: Row) -> ScriptJob:
 
 Moment = float | str | None
 """A time: milliseconds since 1970, also as text, or a date."""
+Start = Annotated[
+    Moment,
+    Meta(
+        description="When it runs: ms since 1970-01-01 UTC, also as text, or a date. One that is over: now."
+    ),
+]
+StartToo = Annotated[Moment, Meta(description="Another name of `startDateInUTC`.")]
 
 
 class ScheduleScript(Named, kw_only=True):
     """At a time of UTC, for which SDKs and the reference have different names, or in so many minutes."""
 
-    start_date_in_utc: Moment = field(default=None, name="startDateInUTC")
-    start_date_utc: Moment = field(default=None, name="startDateUTC")
-    minutes_from_now: float | None = None
+    start_date_in_utc: Start = field(default=None, name="startDateInUTC")
+    start_date_utc: StartToo = field(default=None, name="startDateUTC")
+    minutes_from_now: Annotated[
+        float | None, Meta(description="In how many minutes it runs, if no time is sent; up to ten years.")
+    ] = None
 
 
 def start_of(ctx: Context, in_utc: Moment, utc: Moment, minutes: float | None) -> int:
@@ -281,7 +295,7 @@ async def _check_list(ctx: Context, owner: str | None) -> None:
 
 
 class OfJob(Request):
-    job_id: Annotated[str, Meta(max_length=64)]
+    job_id: Annotated[str, Meta(max_length=64, description="The id of the job.")]
 
 
 @service.operation(
@@ -314,7 +328,7 @@ async def _cancel(ctx: Context, job_id: str, states: list[str]) -> Row | None:
 class Cancelled(Reply):
     """How many jobs it were: one, or none."""
 
-    cancelled: int
+    cancelled: Annotated[int, Meta(description="How many jobs were cancelled: 1 or 0.")]
 
 
 @service.operation("SYS_CANCEL_SCHEDULED_SCRIPT_IF_EXISTS", tx=Tx.WRITE, access=Access.SERVER)
@@ -327,14 +341,22 @@ async def cancel_if_exists(ctx: Context, request: OfJob) -> Cancelled:
 
 
 class Scheduled(Reply):
-    scheduled_jobs: list[ScriptJob]
+    scheduled_jobs: Annotated[list[ScriptJob], Meta(description="The jobs; at most 500.")]
 
 
 class Until(Request):
     """SDKs and the reference have different names for the time."""
 
-    start_date_in_utc: Moment = field(default=None, name="startDateInUTC")
-    start_date_utc: Moment = field(default=None, name="startDateUTC")
+    start_date_in_utc: Annotated[
+        Moment,
+        Meta(
+            description="Jobs that are to run up to this time: ms since 1970-01-01 UTC, also as "
+            "text, or a date."
+        ),
+    ] = field(default=None, name="startDateInUTC")
+    start_date_utc: Annotated[
+        Moment, Meta(description="Another name of `startDateInUTC`; one of them is needed.")
+    ] = field(default=None, name="startDateUTC")
 
 
 @service.operation("GET_SCHEDULED_CLOUD_SCRIPTS", tx=Tx.READ, access=Access.SIGNED_IN)
@@ -346,7 +368,7 @@ async def get_scheduled(ctx: Context, request: Until) -> Scheduled:
 
 
 class RunningOrQueued(Reply):
-    running_or_queued_jobs: list[JobFacts]
+    running_or_queued_jobs: Annotated[list[JobFacts], Meta(description="The jobs; at most 500.")]
 
 
 @service.operation("GET_RUNNING_OR_QUEUED_CLOUD_SCRIPTS", tx=Tx.READ, access=Access.SIGNED_IN)
@@ -362,9 +384,20 @@ async def get_running(ctx: Context, request: Nothing) -> RunningOrQueued:
 class RunBatch(Named, kw_only=True):
     """For which players: those named, or all. `completion_script` runs once after the last of them."""
 
-    profile_ids: Annotated[list[str], Meta(max_length=10_000)] | None = None
-    segment_id_list: list[int] | None = None
-    completion_script: Annotated[str, Meta(max_length=512)] | None = None
+    profile_ids: Annotated[
+        Annotated[list[str], Meta(max_length=10_000)] | None,
+        Meta(description="The players for whom it runs; null or nothing: all."),
+    ] = None
+    segment_id_list: Annotated[
+        list[int] | None, Meta(description="Must be empty: the app has no segments.")
+    ] = None
+    completion_script: Annotated[
+        Annotated[str, Meta(max_length=512)] | None,
+        Meta(
+            description="The path of a script that runs once after the last player; null, empty or"
+            " nothing: none."
+        ),
+    ] = None
 
 
 @service.operation("RUN_BATCH_USER_SCRIPT", tx=Tx.WRITE, access=Access.SERVER, errors=FIND_ERRORS)
@@ -380,9 +413,11 @@ async def run_batch(ctx: Context, request: RunBatch) -> ScriptJob:
 class ScheduleBatch(RunBatch, kw_only=True):
     """Which script for whom, and when: as `SCHEDULE_CLOUD_SCRIPT` takes it."""
 
-    start_date_in_utc: Moment = field(default=None, name="startDateInUTC")
-    start_date_utc: Moment = field(default=None, name="startDateUTC")
-    minutes_from_now: float | None = None
+    start_date_in_utc: Start = field(default=None, name="startDateInUTC")
+    start_date_utc: StartToo = field(default=None, name="startDateUTC")
+    minutes_from_now: Annotated[
+        float | None, Meta(description="In how many minutes it runs, if no time is sent; up to ten years.")
+    ] = None
 
 
 @service.operation("SCHEDULE_BATCH_USER_SCRIPT", tx=Tx.WRITE, access=Access.SERVER, errors=FIND_ERRORS)

@@ -15,17 +15,29 @@ class JobFacts(TypedDict):
     """A script that is to run, runs or has run. Times are milliseconds since 1970, 0 for never."""
 
     jobId: str
+    """The id of the job."""
     jobType: str
+    """CloudCode: a script; UserScriptBatch: a batch of runs."""
     gameId: str
+    """The id of the app."""
     scriptName: str
+    """The path of the script."""
     description: str | None
+    """Always null."""
     parameters: Any
+    """What the script finds in `data`."""
     createdAt: int
+    """When the job was made: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When the job last changed: ms since 1970-01-01 UTC."""
     scheduledStartTime: int
+    """When it is to run: ms since 1970-01-01 UTC."""
     runStartTime: int
+    """When it began: ms since 1970-01-01 UTC; 0: it has not."""
     localTime: str | None
+    """Always null."""
     playerSessionId: str | None
+    """Always null."""
 
 
 class Ran(TypedDict):
@@ -35,37 +47,58 @@ class Ran(TypedDict):
     """
 
     response: Any
+    """The value of the script's last expression."""
     success: bool
+    """Whether the script came to its end."""
     reasonCode: NotRequired[int]
+    """Why it did not, if it did not."""
     errorMessage: NotRequired[str]
+    """The same in words."""
 
 
 class RunningOrQueued(TypedDict):
     runningOrQueuedJobs: list[JobFacts]
+    """The jobs; at most 500."""
 
 
 class Scheduled(TypedDict):
     scheduledJobs: list[ScriptJob]
+    """The jobs; at most 500."""
 
 
 class ScriptJob(TypedDict):
     """With its state: Scheduled, Queued, Running, Completed, Failed or Cancelled; and what it came to."""
 
     jobId: str
+    """The id of the job."""
     jobType: str
+    """CloudCode: a script; UserScriptBatch: a batch of runs."""
     gameId: str
+    """The id of the app."""
     scriptName: str
+    """The path of the script."""
     description: str | None
+    """Always null."""
     parameters: Any
+    """What the script finds in `data`."""
     createdAt: int
+    """When the job was made: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When the job last changed: ms since 1970-01-01 UTC."""
     scheduledStartTime: int
+    """When it is to run: ms since 1970-01-01 UTC."""
     runStartTime: int
+    """When it began: ms since 1970-01-01 UTC; 0: it has not."""
     localTime: str | None
+    """Always null."""
     playerSessionId: str | None
+    """Always null."""
     runState: str
+    """Scheduled, Queued, Running, Completed, Failed or Cancelled."""
     result: Any
+    """What it came to; {} before its end."""
     runEndTime: int
+    """When it ended: ms since 1970-01-01 UTC; 0: it has not."""
 
 
 class ScriptService(Service[R]):
@@ -76,6 +109,8 @@ class ScriptService(Service[R]):
         """Take a script off the list.
 
         Refused: jobs that there are not, or that are another player's, and those that have begun.
+
+        job_id: The id of the job.
         """
         return self._call("CANCEL_SCHEDULED_SCRIPT", {"jobId": job_id})
 
@@ -91,7 +126,12 @@ class ScriptService(Service[R]):
         start_date_in_utc: float | str | None = None,
         start_date_utc: float | str | None = None,
     ) -> Scheduled:
-        """List the scripts that are to run up to a time, 500 at most: a player's own, for servers all."""
+        """List the scripts that are to run up to a time, 500 at most: a player's own, for servers all.
+
+        start_date_in_utc: Jobs that are to run up to this time: ms since 1970-01-01 UTC, also as text, or
+            a date.
+        start_date_utc: Another name of `startDateInUTC`; one of them is needed.
+        """
         return self._call(
             "GET_SCHEDULED_CLOUD_SCRIPTS",
             {},
@@ -107,6 +147,10 @@ class ScriptService(Service[R]):
         once, also where the packet is repeated after a crash in the middle. Refused, without a run:
         scripts that there are not, that are empty or cannot be read, that the caller may not run, and
         more at once than the app allows.
+
+        script_name: The path of the script from the root of the scripts.
+        script_data: What the script finds in `data`: an object, or the same as JSON text. Null, empty or
+            nothing: {}.
         """
         return self._call("RUN", {"scriptName": script_name}, {"scriptData": script_data})
 
@@ -122,6 +166,11 @@ class ScriptService(Service[R]):
 
         Refused: levels that the app does not have, players without a profile there, disabled apps, and
         what `RUN` refuses.
+
+        script_name: The path of the script from the root of the scripts.
+        script_data: What the script finds in `data`: an object, or the same as JSON text. Null, empty or
+            nothing: {}.
+        parent_level: The level of an app above this one, as the app declares it; nothing: the nearest.
         """
         return self._call(
             "RUN_PARENT_SCRIPT",
@@ -136,6 +185,11 @@ class ScriptService(Service[R]):
         The script gets to the caller by `bridge.getClientSession`, and to the caller's profile in the
         peer by `getPeerProfileSession`. Refused: peers that the app does not have, scripts that are not
         callable by peers, disabled apps, and what `RUN` refuses.
+
+        script_name: The path of the script from the root of the scripts.
+        peer: The name of a peer app, as the app declares it.
+        script_data: What the script finds in `data`: an object, or the same as JSON text. Null, empty or
+            nothing: {}.
         """
         return self._call(
             "RUN_PEER_SCRIPT",
@@ -149,6 +203,11 @@ class ScriptService(Service[R]):
 
         Refused: peers that the app does not have, scripts that there are not or that are not callable by
         peers, and players who have as many on the list as the app allows.
+
+        script_name: The path of the script from the root of the scripts.
+        peer: The name of a peer app, as the app declares it.
+        script_data: What the script finds in `data`: an object, or the same as JSON text. Null, empty or
+            nothing: {}.
         """
         return self._call(
             "RUN_PEER_SCRIPT_ASYNC",
@@ -172,6 +231,14 @@ class ScriptService(Service[R]):
         A script that is cut off runs again, and what it did before is not done twice. Times that are over
         mean now. Refused: scripts that there are not or that the caller may not run, times more than ten
         years from now, and players who have as many on the list as the app allows.
+
+        script_name: The path of the script from the root of the scripts.
+        script_data: What the script finds in `data`: an object, or the same as JSON text. Null, empty or
+            nothing: {}.
+        start_date_in_utc: When it runs: ms since 1970-01-01 UTC, also as text, or a date. One that is
+            over: now.
+        start_date_utc: Another name of `startDateInUTC`.
+        minutes_from_now: In how many minutes it runs, if no time is sent; up to ten years.
         """
         return self._call(
             "SCHEDULE_CLOUD_SCRIPT",
