@@ -23,6 +23,7 @@ from gameserver.cli.logs import logs as app_logs
 from gameserver.cli.output import EXIT_CODES, Exit, fail, say, show_json, show_more, show_rows
 from gameserver.cli.players import players
 from gameserver.cli.reach import do
+from gameserver.cli.scripts import scripts
 from gameserver.settings import PREFIX, Settings, prepare_data
 from gameserver.storage import StorageError
 from gameserver.storage.schema import migrate, schema_version, write_step
@@ -48,6 +49,7 @@ app.add_typer(audit, name="audit")
 app.add_typer(datastream, name="datastream")
 app.add_typer(leaderboards, name="leaderboard")
 app.add_typer(jobs, name="jobs")
+app.add_typer(scripts, name="script")
 app.add_typer(protocol, name="protocol")
 app.command(
     "logs",

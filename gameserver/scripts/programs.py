@@ -54,7 +54,7 @@ SAMPLE = """\
 
 FOLDER = "scripts"
 EXTENSIONS = (".cloudcode.js", ".ccjs", ".js")
-TESTS = (".test.js", ".test.json")
+TEST = ".test"  # at the end of the name of a script that tests others
 FILES_MAX = 5000
 BLOCK_BYTES_MAX = 256 * 1024
 
@@ -269,11 +269,18 @@ class _Told(msgspec.Struct, rename="camel"):
     parms: Any = None
 
 
+def read_tests(app: App) -> list[Program]:
+    """Read the scripts that test others, such as `gifts/Send.test.js`; a running server leaves them out."""
+    programs = _Reader(app, app.section(ScriptSettings), with_tests=True).read()
+    return [program for path, program in programs.items() if path.endswith(TEST)]
+
+
 class _Reader:
     """Reads the scripts of one app."""
 
-    def __init__(self, app: App, settings: ScriptSettings) -> None:
+    def __init__(self, app: App, settings: ScriptSettings, *, with_tests: bool = False) -> None:
         self.app = app
+        self.with_tests = with_tests
         self.settings = settings
         self.home = app.path / FOLDER
         self.remarks: list[Remark] = []
@@ -299,7 +306,7 @@ class _Reader:
             path
             for path in self.home.rglob("*")
             if path.name.endswith(EXTENSIONS)
-            and not path.name.endswith(TESTS)
+            and (self.with_tests or not without_extension(path.name).endswith(TEST))
             and not any(part.startswith(".") for part in path.relative_to(self.home).parts)
             and path.is_file()
         )

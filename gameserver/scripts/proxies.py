@@ -71,7 +71,11 @@ def arguments_of(args: bytes) -> list[bytes]:
 
 
 class Proxies:
-    """All of them. `calls` are by the name that the surface gives a method."""
+    """All of them. `calls` are by the name that the surface gives a method.
+
+    `getters` are the functions of `bridge` that give proxies: what stands before the methods in that name,
+    and the methods.
+    """
 
     def __init__(self, text: str) -> None:
         self.calls: dict[str, list[Call]] = {}
@@ -97,6 +101,7 @@ class Proxies:
             proxies[other] = proxies[getter]
         for calls in self.calls.values():
             calls.sort(key=lambda call: len(call.names))
+        self.getters = proxies
         self.surface = Surface(list(FUNCTIONS), proxies)
 
     def find(self, name: str, count: int) -> Call:

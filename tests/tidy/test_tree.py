@@ -23,6 +23,7 @@ LONGER: dict[str, str] = {}  # path: why this file is better in one piece
 ALSO_NAMED = {
     ("faces/s2s.py", "AUTHENTICATE"): "the login of servers is part of that contract, not an operation",
     ("faces/endpoints/answers.py", "HEAD"): "a method of HTTP",
+    ("scripts/trying.py", "AUTHENTICATE"): "a player whom a script is tried with is made as any other",
     ("serve.py", "AUTHENTICATE"): "the line for curl that a first start prints",
 }
 
