@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import APP_TOML, BACKENDS
 from tests.processes import Process, serve
+from tests.services.test_script import write_script
 from tests.simulation.test_processes import Player
 
 SLOW = "tests.simulation.slow_server"
@@ -106,3 +107,60 @@ async def finished(slow: Slow, server: Process) -> httpx.Response:
         while (response := await slow.send(server)).status_code == 503:
             await asyncio.sleep(0.05)
     return response
+
+
+# Scripts, which may take longer than other packets
+
+SLEEPER = """
+    bridge.getEntityServiceProxy().createEntity("ran", {}, null);
+    bridge.sleep(data.ms);
+    "awake";
+"""
+
+
+def sleeper(folder: Path, name: str) -> Player:
+    write_script(folder / "apps" / "test", "sleep", SLEEPER, scriptTimeout=60)
+    return Player(f"{name}-{folder}")
+
+
+def ran(player: Player, server: Process) -> int:
+    found = player.call(server, "entity", "READ_BY_TYPE", entityType="ran")
+    return len(found["data"]["entities"])
+
+
+async def test_a_long_script_runs_once_and_the_newest_connection_gets_the_answer(
+    folder: Path, options: list[str]
+) -> None:
+    """A client that gives up on three tries, and sends the packet again each time."""
+    player = sleeper(folder, "patient")
+    with serve(folder, *options, module=SLOW, environment={"SLOW_RUN_SECONDS_MAX": "4"}) as server:
+        player.log_in(server)
+        body = player.body(("script", "RUN", {"scriptName": "sleep", "scriptData": {"ms": 5000}}))
+        tries = []
+        for _ in range(4):
+            tries.append(asyncio.create_task(asyncio.to_thread(player.send, server, body)))
+            await asyncio.sleep(1)
+        for older in tries[:3]:
+            with pytest.raises(httpx.TransportError):
+                await older
+        answer = await tries[3]
+        [entry] = answer.json()["responses"]
+        assert entry["data"] == {"response": "awake", "success": True}
+        assert player.send(server, body).content == answer.content
+        assert ran(player, server) == 1
+
+
+async def test_a_script_that_takes_too_long_is_no_packet_any_more(folder: Path, options: list[str]) -> None:
+    player = sleeper(folder, "hopeless")
+    with serve(folder, *options, module=SLOW, environment={"SLOW_RUN_SECONDS_MAX": "0.2"}) as server:
+        player.log_in(server)
+        body = player.body(("script", "RUN", {"scriptName": "sleep", "scriptData": {"ms": 4000}}))
+        late = await asyncio.to_thread(player.send, server, body)
+        assert (late.status_code, late.json()["packetId"]) == (504, player.packet_id)
+        duplicate = await asyncio.to_thread(player.send, server, body)
+        assert (duplicate.status_code, duplicate.json()["reason_code"]) == (503, 40606)
+        async with asyncio.timeout(20):
+            while (answer := await asyncio.to_thread(player.send, server, body)).status_code == 503:
+                await asyncio.sleep(0.1)
+        assert answer.json()["responses"][0]["data"]["response"] == "awake"
+        assert ran(player, server) == 1
