@@ -102,8 +102,8 @@ def _told(ctx: Context, standing: Standing, program: Program, result: Result) ->
     match result.failure:
         case None:
             try:
-                value = json.checked(result.value)
-                return Ran(response=msgspec.Raw(json.encode(msgspec.Raw(value))), success=True)
+                value = json.checked(result.value) if json.is_suspect(result.value) else result.value
+                return Ran(response=msgspec.Raw(value), success=True)
             except UnreadableJson as error:
                 result = Result(failure=Failure.NOT_JSON, message=f"{program.path}: its result: {error}")
         case Failure.BUSY:

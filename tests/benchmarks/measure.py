@@ -20,7 +20,7 @@ import redis as redis_client
 
 from gameserver.storage.schema import migrate
 from tests import servers
-from tests.benchmarks.packets import APP, APP_ID, CREATE, encode, login
+from tests.benchmarks.packets import APP, APP_ID, CREATE, SCRIPTS, encode, login
 from tests.processes import serve
 
 CONNECTIONS, THREADS = 32, 2
@@ -153,6 +153,9 @@ def running(folder: Path, *, services: bool) -> Iterator[Running]:
     """A server as an operator starts it: embedded, or over PostgreSQL and Redis. Everything is durable."""
     (folder / "apps" / "bench").mkdir(parents=True)
     (folder / "apps" / "bench" / "app.toml").write_text(APP)
+    (folder / "apps" / "bench" / "scripts").mkdir()
+    for name, source in SCRIPTS.items():
+        (folder / "apps" / "bench" / "scripts" / f"{name}.js").write_text(source)
     with contextlib.ExitStack() as stack:
         server = Running(folder)
         if services:

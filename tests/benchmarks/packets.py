@@ -30,7 +30,18 @@ create_unknown = true
 [leaderboard.boards.{BOARD}]
 type = "HIGH_VALUE"
 rotation = "NEVER"
+[scripts.files.empty]
+client_callable = true
+[scripts.files.reads]
+client_callable = true
 {QUOTAS}"""
+SCRIPTS = {
+    "empty": ";",
+    "reads": """
+        var proxy = bridge.getEntityServiceProxy();
+        for (var i = 0; i < 10; i++) proxy.getEntity(data.id);
+    """,
+}
 
 Message = tuple[str, str, object]
 
@@ -58,6 +69,8 @@ UPDATE: Message = (
         "version": -1,
     },
 )
+EMPTY_SCRIPT: Message = ("script", "RUN", {"scriptName": "empty", "scriptData": NOTHING})
+READING_SCRIPT: Message = ("script", "RUN", {"scriptName": "reads", "scriptData": {"id": "%E"}})
 INCREMENT: Message = ("playerStatistics", "UPDATE", {"statistics": {"wins": 1}})
 FIVE: Message = (
     "playerStatistics",
@@ -139,6 +152,8 @@ def cases() -> list[Case]:
             for name, message in alone.items()
             for case in (Case(name, (message,)), Case(f"{name} ×10", (message,) * 10))
         ),
+        Case("an empty script", (EMPTY_SCRIPT,)),
+        Case("a script that reads ten entities", (READING_SCRIPT,)),
         Case("match ends", (POST, FIVE, UPDATE, RANK, TOP)),
         Case(ONE_ORDER, (shared("left"), shared("right"))),
         Case(EITHER_ORDER, (shared("%A"), shared("%B"))),

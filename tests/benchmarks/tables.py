@@ -17,6 +17,7 @@ WANTED = {  # floors at most: embedded, and over PostgreSQL and Redis
     "post a score": (5.3, 10),
     "top 10": (4.7, 8.8),
     "around me": (7.5, 13),
+    "an empty script": (4.2, 4.7),
 }
 WANTED_OF_TEN = {  # floors at most for each of ten messages
     "read an entity": (1.0, 2),
