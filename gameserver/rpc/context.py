@@ -131,7 +131,9 @@ class Context:
 
     def alone(self) -> "Context":
         """The same packet, for one message that is committed by itself, with effects of its own."""
-        own = copy(self)
+        own = Context.__new__(Context)
+        for name in Context.__slots__:  # `copy` takes ten times as long
+            setattr(own, name, getattr(self, name))
         own.effects = Effects(self.core, self.app, self.origin)
         return own
 

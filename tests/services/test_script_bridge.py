@@ -76,27 +76,6 @@ def test_arguments_are_members_that_operations_take(game: Game) -> None:
     assert known > 200
 
 
-def test_operations_have_a_proxy(game: Game) -> None:
-    """But for those that scripts have no use for, or that `callAPI` is enough for."""
-    documented = {(call.service, call.operation) for calls in proxies().calls.values() for call in calls}
-    services = {service for service, _ in documented}
-    without = {
-        operation.wire_name
-        for operation in game.server_app.registry
-        if operation.service in services and (operation.service, operation.name) not in documented
-    }
-    assert without <= {
-        "authenticationV2.AUTHENTICATE",
-        "authenticationV2.GET_SERVER_VERSION",
-        "leaderboard.GET_GLOBAL_LEADERBOARD_PAGE_BY_VERSION_IF_EXISTS",
-        "leaderboard.GET_GLOBAL_LEADERBOARD_VIEW_BY_VERSION_IF_EXISTS",
-        "playerState.LOGOUT",
-        "playerStatistics.UPDATE_INCREMENT",
-        "httpClient.POSTEXT",
-        "httpClient.POSRESPONSE_TEXT",
-    }, without
-
-
 async def test_every_method_of_every_proxy_is_there(game: Game) -> None:
     """Whatever is passed: too few arguments are refused, or not needed; none throws."""
     table = msgspec.json.decode(proxies().surface.table)["proxies"]
