@@ -578,6 +578,7 @@ class App(Definition, kw_only=True):
     name: str
     path: Path
     sections: dict[type[Struct], Struct] = {}
+    has_hooks: bool = False  # on operations: which, the section knows that has set it at loading
 
     def section(self, kind: type[S]) -> S:
         """Return the part of the definition that a service declared with this type.

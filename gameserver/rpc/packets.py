@@ -13,7 +13,7 @@ from gameserver.rpc.recording import PacketRecord, Repeated
 from gameserver.rpc.runner import PacketFailed, Plan, Runner, why
 from gameserver.rpc.runs import Runs, Superseded, Waiter, time_limit
 from gameserver.rpc.service import Access
-from gameserver.rpc.steps import Steps, is_stepwise, run_messages
+from gameserver.rpc.steps import Steps, run_messages
 from gameserver.sessions import (
     SERVER_PROFILE_ID,
     SWITCHED_SECONDS,
@@ -148,7 +148,7 @@ class Packets:
 
     async def _run(self, ctx: Context, plan: Plan, packet_id: int) -> bytes:
         """Run a packet that no session remembers: a repeat runs again."""
-        if is_stepwise(plan):
+        if self.runner.runs_in_steps(ctx, plan):
             ctx.is_over = time_limit(STEPWISE_SECONDS_MAX)
             outcome = await self.runner.finish(
                 ctx, await run_messages(Steps(self.runner, ctx.effects, None), ctx, plan)
@@ -166,7 +166,7 @@ class Packets:
         assert ctx.packet_id is not None, "packets have one"
         ctx.session = session
         ctx.profile_id = session.profile_id if session.profile_id != SERVER_PROFILE_ID else None
-        stepwise = is_stepwise(plan)
+        stepwise = self.runner.runs_in_steps(ctx, plan)
         if not stepwise:  # of whose steps each is a transaction: the next packet tells what waits
             ctx.mark = admission.mark
         if "switchedMs" in session.facts:

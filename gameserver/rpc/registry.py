@@ -20,6 +20,12 @@ Section = tuple[str, type[msgspec.Struct], str]
 """A part of `app.toml`: its name, its type, and the commented text that shows it in the sample app."""
 
 
+EVERY_MESSAGE = "Dispatcher.ProcessMessage"
+"""Names, as an operation with hooks, each message there is."""
+NEVER_HOOKED = frozenset({"heartbeat", "rttRegistration"})
+"""Services that keep sessions and connections alive, and nothing else."""
+
+
 class Declares(Protocol):
     """What a registry needs to know of a face."""
 
@@ -118,7 +124,9 @@ class Registry:
     def sections(self) -> Sections:
         """The parts of `app.toml` that services and faces declare, and the operations they may call."""
         operations = [operation.wire_name for operation in self]
+        hooked = [name for name in operations if name.partition(".")[0] not in NEVER_HOOKED]
         offered = {
+            "operation with hooks": [EVERY_MESSAGE, *hooked],
             "operation": operations,
             "service or operation": [*(service.name for service in self.services), *operations],
         }

@@ -17,7 +17,7 @@ from gameserver.rpc import locks, metrics
 from gameserver.rpc.caller import Caller, Origin
 from gameserver.rpc.context import Context, Core
 from gameserver.rpc.effects import Effects
-from gameserver.rpc.hooks import PACKET_MARKED
+from gameserver.rpc.hooks import MESSAGE_HOOKS, PACKET_MARKED, MessageHooks
 from gameserver.rpc.last import Last
 from gameserver.rpc.registry import Registry
 from gameserver.rpc.service import Access, Operation, Tx
@@ -80,6 +80,21 @@ class Runner:
     def __init__(self, core: Core, registry: Registry) -> None:
         self.core = core
         self.registry = registry
+
+    def hooks_of(self, ctx: Context, message: Message) -> tuple[MessageHooks, Any] | None:
+        """Return what the app wants done around a message, and who does it."""
+        for hooks in self.registry.hooks.of(MESSAGE_HOOKS):
+            declared = hooks.of(ctx, message)
+            if declared is not None:
+                return hooks, declared
+        return None
+
+    def runs_in_steps(self, ctx: Context, plan: Plan) -> bool:
+        """Tell whether messages are to run one after the other, each a step: see `steps`."""
+        for operation, _ in plan:
+            if operation is not None and operation.stepwise:
+                return True
+        return ctx.app.has_hooks and any(self.hooks_of(ctx, message) for _, message in plan)
 
     def plan(self, messages: Sequence[Message]) -> Plan:
         """Look up the operations of messages."""

@@ -37,6 +37,7 @@ from sqlalchemy import (
 from gameserver.apps import LiveApps
 from gameserver.rpc.context import Context
 from gameserver.rpc.effects import Effects, Ending, Switch, end
+from gameserver.rpc.hooks import MessageHooks
 from gameserver.rpc.runner import Outcome, PacketFailed, Plan, Runner
 from gameserver.rpc.service import Tx
 from gameserver.sessions import One
@@ -133,6 +134,7 @@ class Steps:
         self._pending: list[Entry] = []  # what is to be stored with the next step that writes
         self._pending_bytes = 0
         self._cut_off = 0
+        self._hooked: list[str] = []  # messages around which hooks run just now
         self.shared: dict[str, object] = {}  # what the parts of a run tell each other
 
     async def load(self) -> None:
@@ -208,8 +210,15 @@ class Steps:
         """Run a message as a step of its own, and return its entry of an answer.
 
         `call` says which call it is, so that a repeat knows it again. `is_own`: it is one of the packet's own
-        messages; what these end, ends when the packet's answer is stored, and else now.
+        messages; what these end, ends when the packet's answer is stored, and else now. Where the app wants
+        something done around the message, that is part of the step.
         """
+        if ctx.app.has_hooks and (found := self.runner.hooks_of(ctx, message)) is not None:
+            wire_name = f"{message.service}.{message.operation}"
+            if wire_name not in self._hooked:
+                return await self._message_with_hooks(
+                    ctx, message, *found, name=wire_name, call=call, drawn=drawn, is_own=is_own
+                )
         [(operation, _)] = plan = self.runner.plan([message])
         if operation is not None and operation.opens_session:  # logins are never replayed
             self._check_time()
@@ -251,7 +260,21 @@ class Steps:
         await self._keep(entry, at_once=operation is not None and operation.reaches_out)
 
     async def _nest(self, ctx: Context, plan: Plan, begin: Entry, *, is_own: bool) -> bytes:
-        """Run what makes calls of its own; when it ended before, tell what it answered."""
+        """Run an operation that makes calls of its own."""
+
+        async def work() -> bytes:
+            ctx.steps = self
+            return (await self.runner.commit(ctx, plan)).entries[0]
+
+        return await self.nest(ctx, begin, work, is_own=is_own)
+
+    async def nest(
+        self, ctx: Context, begin: Entry, work: Callable[[], Awaitable[bytes]], *, is_own: bool = False
+    ) -> bytes:
+        """Do what makes calls of its own; when it ended before, tell what it answered.
+
+        What it makes happen besides is among the effects of `ctx`, which are its own.
+        """
         begun = self._found(Kind.BEGIN, begin.call)
         if begun is not None and (ended := self._end()) is not None:
             inner, last = self._entries[self._cursor : ended], self._entries[ended]
@@ -263,14 +286,56 @@ class Steps:
         self._check_time()
         if begun is None:
             await self._keep(begin)
-        ctx.steps = self
-        outcome = await self.runner.commit(ctx, plan)
+        answer = await work()
         self._cursor = len(self._entries)  # it may have ended before the call at which it was cut off
         note = _note(ctx.effects)
-        await self._keep(Entry(Kind.END, b"", outcome.entries[0], note=note))
+        await self._keep(Entry(Kind.END, b"", answer, note=note))
         await self._after(ctx, note, is_own=is_own)
         await ctx.effects.run_outbox()
-        return outcome.entries[0]
+        return answer
+
+    async def _message_with_hooks(
+        self,
+        ctx: Context,
+        message: Message,
+        hooks: MessageHooks,
+        declared: Any,
+        *,
+        name: str,
+        call: bytes,
+        drawn: bytes,
+        is_own: bool,
+    ) -> bytes:
+        """Run a message with what the app wants done around it, all of it part of one step.
+
+        What is done around a message is done once: not around the same message, where a hook sends it.
+        """
+
+        async def run(message: Message) -> bytes:
+            own = ctx.alone()
+            entry = await self.message(own, message, is_own=is_own)
+            ctx.profile_id, ctx.session_error = own.profile_id, own.session_error
+            return entry
+
+        async def work() -> bytes:
+            around = ctx.alone()
+            around.steps = self
+            self._hooked.append(name)
+            try:
+                return await hooks.around(declared, around, message, run)
+            finally:
+                self._hooked.pop()
+
+        [(operation, _)] = self.runner.plan([message])
+        if operation is not None and operation.opens_session:  # logins are never replayed
+            return await work()
+        begin = begin_of(call or b"\0".join((b"hooks", name.encode(), message.data)), drawn)
+        return await self.nest(ctx.alone(), begin, work)
+
+    @property
+    def hook_depth(self) -> int:
+        """How many messages are being run with their hooks, one because of the other."""
+        return len(self._hooked)
 
     async def _keep(self, entry: Entry, *, at_once: bool = False) -> None:
         """Note a step that wrote nothing: to be stored with the next one that writes, or at once."""
@@ -368,6 +433,11 @@ async def _whole(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
+def begin_of(call: bytes, drawn: bytes = b"") -> Entry:
+    """Return what the journal says of a call that makes calls of its own; `call` tells it from others."""
+    return Entry(Kind.BEGIN, _digest(call), drawn=drawn)
+
+
 def _digest(call: bytes) -> bytes:
     return blake2b(call, digest_size=8).digest()
 
@@ -418,14 +488,6 @@ def steps_of(ctx: Context) -> Steps:
     if isinstance(ctx.steps, Steps):
         return ctx.steps
     return Steps(ctx.core.get(Runner), ctx.effects, None)
-
-
-def is_stepwise(plan: Plan) -> bool:
-    """Tell whether the messages are to run one after the other, each a step."""
-    for operation, _ in plan:  # noqa: SIM110 - a generator takes longer than all of this
-        if operation is not None and operation.stepwise:
-            return True
-    return False
 
 
 async def run_messages(steps: Steps, ctx: Context, plan: Plan) -> Outcome:

@@ -14,7 +14,7 @@ from gameserver.rpc.packets import STEPWISE_SECONDS_MAX, Packets
 from gameserver.rpc.recording import PacketRecord, Repeated
 from gameserver.rpc.runner import Outcome, PacketFailed, Plan, why
 from gameserver.rpc.runs import Superseded, Waiter
-from gameserver.rpc.steps import Steps, is_stepwise, run_messages
+from gameserver.rpc.steps import Steps, run_messages
 from gameserver.sessions import Session
 from gameserver.storage import Aborted, CommitUnknown, answers
 from gameserver.wire import errors
@@ -74,7 +74,7 @@ class UnorderedPackets:
         session, packet_id = ctx.session, ctx.packet_id
         assert session is not None, "who calls this has one"
         assert packet_id is not None, "packets have one"
-        stepwise = is_stepwise(plan)
+        stepwise = self.runner.runs_in_steps(ctx, plan)
         run = self.runs.begin(session, packet_id, waiter, STEPWISE_SECONDS_MAX if stepwise else None)
         ctx.is_over = run.is_over
         self._bodies[name] = body_hash

@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from gameserver.apps import App, Mistake, Remark, Settings
 from gameserver.apps.references import hint
+from gameserver.scripts.hook_settings import HOOK_SAMPLE, ApiHook, by_operation, hook_mistakes
 
 SECTION = "scripts"
 SAMPLE = """\
@@ -51,6 +52,7 @@ SAMPLE = """\
 #peer_callable = false
 #seconds = 20.0
 """
+SAMPLE += HOOK_SAMPLE
 
 FOLDER = "scripts"
 EXTENSIONS = (".cloudcode.js", ".ccjs", ".js")
@@ -133,6 +135,16 @@ class ScriptSettings(Settings, kw_only=True, dict=True):
         dict[str, ScriptFlags], Meta(description="Scripts by their paths, such as gifts/Send.")
     ] = msgspec.field(default_factory=dict)
 
+    hooks: Annotated[
+        list[ApiHook], Meta(max_length=500, description="Scripts that run before or after operations.")
+    ] = msgspec.field(default_factory=list)
+
+    @property
+    def hooked(self) -> Mapping[str, tuple[ApiHook, ...]]:
+        """The hooks by their operations, in the order in which they are declared."""
+        found: Mapping[str, tuple[ApiHook, ...]] = self.__dict__.get("_hooked", {})
+        return found
+
     @property
     def programs(self) -> "Programs":
         """The scripts of the app as they were when it was loaded."""
@@ -156,6 +168,7 @@ class ScriptSettings(Settings, kw_only=True, dict=True):
         """Yield times that exclude each other."""
         if self.seconds > self.most_seconds:
             yield "seconds", f"more than most_seconds, which is {self.most_seconds:g}"
+        yield from hook_mistakes(self.hooks)
         yield from super().mistakes(folder)
 
     def read_beside(self, app: App) -> Iterator[Remark]:
@@ -163,6 +176,12 @@ class ScriptSettings(Settings, kw_only=True, dict=True):
         reader = _Reader(app, self)
         self.__dict__["_programs"] = Programs(reader.read(), root_first=self.root_paths)
         yield from dict.fromkeys(reader.remarks)  # what is included is read for each that includes it
+        for index, hook in enumerate(self.hooks):
+            if self.programs.find(hook.script) is None:
+                message = f"there is no script {hook.script!r}: the operation will be refused"
+                yield Remark("", 0, message, ("hooks", index, "script"))
+        self.__dict__["_hooked"] = hooked = by_operation(self.hooks)
+        app.has_hooks = bool(hooked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,20 @@ class QueryTooExpensive(GameError):
     reason_code = 40349
 
 
+class HookFailed(GameError):
+    """A script that the app has run before or after the operation has failed."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    reason_code = 40357
+
+
+class Rejected(GameError):
+    """A script that the app has run before the operation does not allow it; it may give other numbers."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    reason_code = 40639
+
+
 class InternalError(GameError):
     """Our fault. The log knows more."""
 
