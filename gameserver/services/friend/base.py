@@ -52,14 +52,16 @@ class UnsupportedPlatform(GameError):
 
 # Shapes
 
-ProfileId = Annotated[str, Meta(min_length=1, max_length=documents.TYPE_MAX)]
+ProfileId = Annotated[
+    str, Meta(min_length=1, max_length=documents.TYPE_MAX, description="The id of the player.")
+]
 
 
 service.keeps(*friends.KEPT)
 
 
 class ProfileIds(Request):
-    profile_ids: list[ProfileId]
+    profile_ids: Annotated[list[ProfileId], Meta(description="Ids of players; at most 100.")]
 
     def wanted(self) -> list[str]:
         """The ids, each once, in their order. Raises `TooManyProfileIds`."""

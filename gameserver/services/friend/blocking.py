@@ -1,6 +1,11 @@
 """Blocking players, which the reference does not have: nothing that they send reaches the caller."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from gameserver.domain import friends
+from gameserver.players.fields import PictureUrl, PlayerName
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.players.quotas import QuotaReached, QuotaSettings
 from gameserver.rpc import Caller, Context, Tx
@@ -13,6 +18,7 @@ from gameserver.services.friend.base import (
     service,
 )
 from gameserver.storage import locks
+from gameserver.wire.fields import ProfileId
 from gameserver.wire.shapes import Nothing, Reply
 
 
@@ -51,13 +57,15 @@ async def unblock_users(ctx: Context, request: ProfileIds) -> None:
 
 
 class BlockedUser(Reply):
-    profile_id: str
-    profile_name: str
-    picture_url: str | None
+    profile_id: ProfileId
+    profile_name: PlayerName
+    picture_url: PictureUrl
 
 
 class BlockedUsers(Reply):
-    blocked: list[BlockedUser]
+    blocked: Annotated[
+        list[BlockedUser], Meta(description="The players, those first who were blocked first.")
+    ]
 
 
 @service.operation("LIST_BLOCKED_USERS", tx=Tx.READ)

@@ -7,14 +7,16 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from sqlalchemy import select
 
 from gameserver.documents import query
-from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere
+from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere, WhereField
 from gameserver.players.accounts import identity_key
+from gameserver.players.fields import PictureUrl, PlayerName
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.friend import storage
 from gameserver.services.friend.base import ShortSearchText, service, summary
 from gameserver.storage import BudgetSpent, QueryTooSlow, Row, Statement
 from gameserver.storage.beginnings import beginning
-from gameserver.wire.shapes import FreeObjectOrText, Reply, Request
+from gameserver.wire.fields import ProfileId as PlayerId
+from gameserver.wire.shapes import Reply, Request
 
 FOUND_MAX = 100
 FOUND_DEFAULT = 50
@@ -26,23 +28,30 @@ TEXT_LEAST = 3  # characters of a part of something
 class Match(Reply):
     """A player. Some calls name the summary data `summaryFriendData`, some `playerSummaryData`."""
 
-    profile_id: str
-    profile_name: str
-    picture_url: str | None
-    summary_friend_data: Raw | UnsetType | None = UNSET
-    player_summary_data: Raw | UnsetType | None = UNSET
+    profile_id: PlayerId
+    profile_name: PlayerName
+    picture_url: PictureUrl
+    summary_friend_data: Annotated[
+        Raw | UnsetType | None,
+        Meta(description="What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."),
+    ] = UNSET
+    player_summary_data: Annotated[
+        Raw | UnsetType | None, Meta(description="The same, in other searches.")
+    ] = UNSET
 
 
 class Matches(Reply):
     """`message` is there when there are more than were asked for."""
 
-    matches: list[Match]
-    matched_count: int
-    message: str | UnsetType = UNSET
+    matches: Annotated[list[Match], Meta(description="The players who were found.")]
+    matched_count: Annotated[int, Meta(description="How many they are.")]
+    message: Annotated[
+        str | UnsetType, Meta(description="Says that there are more than were wanted, if there are.")
+    ] = UNSET
 
 
 class SearchText(Request):
-    search_text: Annotated[str, Meta(min_length=1, max_length=256)]
+    search_text: Annotated[str, Meta(min_length=1, max_length=256, description="What to look for.")]
 
 
 class Search(SearchText):
@@ -148,8 +157,10 @@ async def find_by_part_of_universal_id(ctx: Context, request: Search) -> Matches
 
 
 class SummarySearch(Request):
-    where: FreeObjectOrText | None = None
-    max_results: Annotated[int, Meta(ge=1, le=2**53)] = FOUND_DEFAULT
+    where: WhereField = None
+    max_results: Annotated[int, Meta(ge=1, le=2**53, description="How many players are wanted.")] = (
+        FOUND_DEFAULT
+    )
 
 
 @service.operation(

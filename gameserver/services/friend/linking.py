@@ -21,6 +21,7 @@ from gameserver.services.friend.base import (
 )
 from gameserver.services.friend.storage import BY_EXTERNAL_IDS, FRIENDS_BY_WAY
 from gameserver.storage import locks
+from gameserver.wire.fields import ServerTime
 from gameserver.wire.shapes import Reply, Request
 
 IMPORTED_MAX = 1000  # ids of one list
@@ -75,17 +76,23 @@ async def remove_friends(ctx: Context, request: ProfileIds) -> None:
 class Imported(Reply):
     """`rejected`: external ids of nobody in the app, of the caller, or of whom the caller cannot befriend."""
 
-    server_time: int = field(name="server_time")
-    rejected: list[str]
-    num_rejected: int
-    num_new_added: int
-    num_deleted: int
-    num_existing: int
+    server_time: ServerTime = field(name="server_time")
+    rejected: Annotated[list[str], Meta(description="Ids under which no player is known.")]
+    num_rejected: Annotated[int, Meta(description="How many these are.")]
+    num_new_added: Annotated[int, Meta(description="How many friends are new.")]
+    num_deleted: Annotated[int, Meta(description="How many are friends no longer.")]
+    num_existing: Annotated[int, Meta(description="How many were friends before.")]
 
 
 class AddFromPlatform(Request):
-    friend_platform: str
-    mode: Literal["ADD", "SYNC"]
+    friend_platform: Annotated[str, Meta(description="Facebook, Steam or PlaystationNetwork.")]
+    mode: Annotated[
+        Literal["ADD", "SYNC"],
+        Meta(
+            description="ADD: make friends of these; SYNC: and let others who came by the platform"
+            " be friends no longer."
+        ),
+    ]
     external_ids: Annotated[
         list[Annotated[str, Meta(max_length=256)]],
         Meta(max_length=IMPORTED_MAX, description="The ids under which the platform knows the friends."),

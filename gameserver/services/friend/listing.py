@@ -2,16 +2,27 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import UNSET, Raw, UnsetType, field
+from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from gameserver.documents import documents
-from gameserver.documents.paging import InvalidContext, Results, UnreadableContext, read_context, read_page
+from gameserver.documents.documents import AclShown, EntityId, EntityType, VersionShown
+from gameserver.documents.paging import (
+    InvalidContext,
+    NextContext,
+    PageContext,
+    PageOffset,
+    Results,
+    UnreadableContext,
+    read_context,
+    read_page,
+)
 from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere
 from gameserver.domain import friends, social
 from gameserver.domain.friends import PLATFORMS, Ways
 from gameserver.domain.social import SharedEntity
+from gameserver.players.fields import PictureUrl, PlayerName
 from gameserver.rpc import Context, Tx
 from gameserver.services.friend import storage
 from gameserver.services.friend.base import UnsupportedPlatform, platform_ways, service, summary
@@ -19,7 +30,9 @@ from gameserver.services.friend.linking import TYPES
 from gameserver.storage import Row, Transaction
 from gameserver.wire import json
 from gameserver.wire.errors import NoSession, PacketTooLarge
-from gameserver.wire.shapes import FreeObjectOrText, Reply, Request
+from gameserver.wire.fields import CreatedAt, ServerTime, UpdatedAt
+from gameserver.wire.fields import ProfileId as PlayerId
+from gameserver.wire.shapes import Reply, Request
 
 # Shapes
 
@@ -27,33 +40,56 @@ from gameserver.wire.shapes import FreeObjectOrText, Reply, Request
 class ExternalData(Reply):
     """What a platform tells of a player: null where it has not. Nothing of it for friends of the game."""
 
-    external_id: str | UnsetType | None = UNSET
-    name: str | UnsetType | None = UNSET
-    picture_url: str | UnsetType | None = UNSET
+    external_id: Annotated[
+        str | UnsetType | None, Meta(description="The id of the player at the platform.")
+    ] = UNSET
+    name: Annotated[str | UnsetType | None, Meta(description="The name there, or null.")] = UNSET
+    picture_url: Annotated[
+        str | UnsetType | None, Meta(description="Address of the picture there, or null.")
+    ] = UNSET
 
 
 class Friend(Reply):
     """`is_online`: the player has an open session. Summary data only where it was asked for."""
 
-    player_id: str
-    name: str
-    picture_url: str | None
-    external_data: dict[str, ExternalData]
-    friend_platforms: list[str]
-    is_online: bool
-    summary_friend_data: Raw | UnsetType | None = UNSET
+    player_id: PlayerId
+    name: PlayerName
+    picture_url: PictureUrl
+    external_data: Annotated[
+        dict[str, ExternalData], Meta(description="What platforms know of the player, by platform.")
+    ]
+    friend_platforms: Annotated[
+        list[str],
+        Meta(
+            description="By which ways the two are friends: brainCloud (the game), Facebook, "
+            "Steam, PlaystationNetwork."
+        ),
+    ]
+    is_online: Annotated[bool, Meta(description="Whether the player has an open session.")]
+    summary_friend_data: Annotated[
+        Raw | UnsetType | None,
+        Meta(description="What the player shows to friends, or null; where it was asked for."),
+    ] = UNSET
 
 
 class FriendList(Reply):
-    friends: list[Friend]
-    server_time: int = field(name="server_time")
+    friends: Annotated[list[Friend], Meta(description="The friends, those first who came first.")]
+    server_time: ServerTime = field(name="server_time")
 
 
 class OfPlatform(Request):
     """`friend_platform`: All, brainCloud, Facebook, Steam or PlaystationNetwork."""
 
-    friend_platform: str = "All"
-    include_summary_data: bool = False
+    friend_platform: Annotated[
+        str,
+        Meta(
+            description="By which way they are friends: All, brainCloud (the game), Facebook, "
+            "Steam or PlaystationNetwork."
+        ),
+    ] = "All"
+    include_summary_data: Annotated[
+        bool, Meta(description="true tells what players show to friends, too.")
+    ] = False
 
 
 @service.operation("LIST_FRIENDS", tx=Tx.READ, errors=(UnsupportedPlatform, PacketTooLarge))
@@ -71,8 +107,8 @@ async def list_friends(ctx: Context, request: OfPlatform) -> FriendList:
 class FriendPage(Reply):
     """A page, and the context of the next call."""
 
-    context: str
-    results: Results
+    context: NextContext
+    results: Annotated[Results, Meta(description="The page.")]
 
 
 class GetFriendsPage(Request):
@@ -81,9 +117,11 @@ class GetFriendsPage(Request):
     `page_offset` counts pages from the one that the context stands for.
     """
 
-    context: FreeObjectOrText | None = None
-    page_offset: int = 0
-    include_summary_data: bool = False
+    context: PageContext = None
+    page_offset: PageOffset = 0
+    include_summary_data: Annotated[
+        bool, Meta(description="true tells what players show to friends, too.")
+    ] = False
 
 
 @service.operation(
@@ -104,12 +142,17 @@ async def get_friends_page(ctx: Context, request: GetFriendsPage) -> FriendPage:
 
 
 class SocialInfo(Reply):
-    player_id: str
-    name: str
-    picture_url: str | None
-    external_data: dict[str, ExternalData]
-    server_time: int = field(name="server_time")
-    summary_friend_data: Raw | UnsetType | None = UNSET
+    player_id: PlayerId
+    name: PlayerName
+    picture_url: PictureUrl
+    external_data: Annotated[
+        dict[str, ExternalData], Meta(description="What platforms know of the player, by platform.")
+    ]
+    server_time: ServerTime = field(name="server_time")
+    summary_friend_data: Annotated[
+        Raw | UnsetType | None,
+        Meta(description="What the player shows to friends, or null; where it was asked for."),
+    ] = UNSET
 
 
 @service.operation("GET_MY_SOCIAL_INFO", tx=Tx.READ, errors=(UnsupportedPlatform, NoSession))
@@ -135,26 +178,28 @@ async def get_my_social_info(ctx: Context, request: OfPlatform) -> SocialInfo:
 
 
 class FriendEntity(Reply):
-    entity_id: str
-    entity_type: str
-    version: int
-    acl: dict[str, int]
-    created_at: int
-    updated_at: int
-    data: Raw
+    entity_id: EntityId
+    entity_type: EntityType
+    version: VersionShown
+    acl: AclShown
+    created_at: CreatedAt
+    updated_at: UpdatedAt
+    data: Annotated[Raw, Meta(description="The object of the game's own, as it was sent.")]
 
 
 class EntitiesOfFriend(Reply):
-    user_id: str
-    entities: list[FriendEntity]
+    user_id: Annotated[str, Meta(description="The id of the friend.")]
+    entities: Annotated[list[FriendEntity], Meta(description="The entities of the friend.")]
 
 
 class FriendsEntities(Reply):
-    results: list[EntitiesOfFriend]
+    results: Annotated[list[EntitiesOfFriend], Meta(description="The friends who let others read something.")]
 
 
 class ReadFriendsEntities(Request):
-    entity_type: str | None = None
+    entity_type: Annotated[
+        str | None, Meta(description="Only entities of this kind; null, empty or nothing: of every kind.")
+    ] = None
 
 
 @service.operation("READ_FRIENDS_ENTITIES", tx=Tx.READ, errors=(PacketTooLarge,))

@@ -1,13 +1,26 @@
 """What is told of one player, or of players whose ids are known."""
 
-from msgspec import UNSET, Raw, UnsetType, field, structs
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Raw, UnsetType, field, structs
 
 from gameserver.apps import LiveApps
 from gameserver.documents.documents import MissingRecord
 from gameserver.domain import friends, social
 from gameserver.players.accounts import UnknownAuthenticationType, canonical_type, identity_key
 from gameserver.players.external import UnknownExternalLogin
-from gameserver.players.fields import Balances
+from gameserver.players.fields import (
+    AuthenticationType,
+    Balances,
+    CountryCode,
+    ExperienceLevel,
+    ExperiencePoints,
+    ExternalIdField,
+    PictureUrl,
+    PlayerName,
+    StatisticValues,
+    XpCapped,
+)
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.rpc import Access, Caller, Context, Tx
 from gameserver.services.friend import storage
@@ -22,6 +35,8 @@ from gameserver.services.friend.base import (
 from gameserver.services.friend.listing import FriendEntity, friend_entity, online
 from gameserver.storage import Row
 from gameserver.wire.errors import PacketTooLarge
+from gameserver.wire.fields import ProfileId as PlayerId
+from gameserver.wire.fields import ServerTime
 from gameserver.wire.shapes import Reply, Request
 
 SECRET = frozenset({"Anonymous", "Handoff", "SettopHandoff"})
@@ -33,17 +48,20 @@ PRIVATE = frozenset({"Email"})
 
 
 class Credential(Request):
-    external_id: str
-    authentication_type: str
+    external_id: ExternalIdField
+    authentication_type: AuthenticationType
 
 
 class CredentialProfile(Reply, kw_only=True):
     """`email` is always null: mail addresses are not told."""
 
-    profile_id: str
-    player_name: str
-    email: str | None = None
-    summary_friend_data: Raw | None
+    profile_id: PlayerId
+    player_name: PlayerName
+    email: Annotated[str | None, Meta(description="Always null.")] = None
+    summary_friend_data: Annotated[
+        Raw | None,
+        Meta(description="What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."),
+    ]
 
 
 @service.operation(
@@ -66,10 +84,15 @@ async def get_profile_for_credential(ctx: Context, request: Credential) -> Crede
 class CredentialProfileIfExists(Reply):
     """The same, or an object without members."""
 
-    profile_id: str | UnsetType = UNSET
-    player_name: str | UnsetType = UNSET
-    email: str | UnsetType | None = UNSET
-    summary_friend_data: Raw | UnsetType | None = UNSET
+    profile_id: Annotated[str | UnsetType, Meta(description="The id of the player, if there is one.")] = UNSET
+    player_name: Annotated[
+        str | UnsetType, Meta(description="The player's name; empty if there is none.")
+    ] = UNSET
+    email: Annotated[str | UnsetType | None, Meta(description="Always null.")] = UNSET
+    summary_friend_data: Annotated[
+        Raw | UnsetType | None,
+        Meta(description="What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."),
+    ] = UNSET
 
 
 @service.operation(
@@ -91,17 +114,22 @@ async def get_profile_for_credential_if_exists(
 class ExternalCredential(Request):
     """`external_auth_type`: the name of the external login, as the app declares it."""
 
-    external_id: str
-    external_auth_type: str
+    external_id: Annotated[str, Meta(description="The id of the player at the external login.")]
+    external_auth_type: Annotated[
+        str, Meta(description="The name of an external login that the app declares.")
+    ]
 
 
 class ExternalProfile(Reply, kw_only=True):
     """`email` is always null: mail addresses are not told."""
 
-    player_id: str
-    player_name: str
-    email: str | None = None
-    player_summary_data: Raw | None
+    player_id: PlayerId
+    player_name: PlayerName
+    email: Annotated[str | None, Meta(description="Always null.")] = None
+    player_summary_data: Annotated[
+        Raw | None,
+        Meta(description="What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."),
+    ]
 
 
 @service.operation(
@@ -126,10 +154,15 @@ async def get_profile_for_external_id(ctx: Context, request: ExternalCredential)
 class ExternalProfileIfExists(Reply):
     """The same, or an object without members."""
 
-    player_id: str | UnsetType = UNSET
-    player_name: str | UnsetType = UNSET
-    email: str | UnsetType | None = UNSET
-    player_summary_data: Raw | UnsetType | None = UNSET
+    player_id: Annotated[str | UnsetType, Meta(description="The id of the player, if there is one.")] = UNSET
+    player_name: Annotated[
+        str | UnsetType, Meta(description="The player's name; empty if there is none.")
+    ] = UNSET
+    email: Annotated[str | UnsetType | None, Meta(description="Always null.")] = UNSET
+    player_summary_data: Annotated[
+        Raw | UnsetType | None,
+        Meta(description="What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."),
+    ] = UNSET
 
 
 @service.operation("GET_PROFILE_INFO_FOR_EXTERNAL_AUTH_ID_IF_EXISTS", tx=Tx.READ, access=Access.SIGNED_IN)
@@ -151,11 +184,11 @@ class OfProfile(Request):
 
 
 class ExternalIdOf(OfProfile, kw_only=True):
-    authentication_type: str
+    authentication_type: AuthenticationType
 
 
 class ExternalId(Reply):
-    external_id: str
+    external_id: ExternalIdField
 
 
 @service.operation(
@@ -184,11 +217,14 @@ async def get_external_id(ctx: Context, request: ExternalIdOf) -> ExternalId:
 class Summary(Reply, kw_only=True):
     """`email` is always null: mail addresses are not told."""
 
-    profile_id: str
-    profile_name: str
-    picture_url: str | None
-    email: str | None = None
-    player_summary_data: Raw | None
+    profile_id: PlayerId
+    profile_name: PlayerName
+    picture_url: PictureUrl
+    email: Annotated[str | None, Meta(description="Always null.")] = None
+    player_summary_data: Annotated[
+        Raw | None,
+        Meta(description="What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."),
+    ]
 
 
 @service.operation(
@@ -208,13 +244,15 @@ async def get_summary_data(ctx: Context, request: OfProfile) -> Summary:
 
 
 class OnlineStatus(Reply):
-    profile_id: str
-    is_online: bool
-    user_valid: bool
+    profile_id: Annotated[str, Meta(description="The id that was asked for.")]
+    is_online: Annotated[bool, Meta(description="Whether the player has an open session.")]
+    user_valid: Annotated[bool, Meta(description="Whether there is such a player.")]
 
 
 class OnlineStatuses(Reply):
-    online_status: list[OnlineStatus]
+    online_status: Annotated[
+        list[OnlineStatus], Meta(description="The players, in the order that was asked for.")
+    ]
 
 
 @service.operation(
@@ -239,7 +277,7 @@ async def get_online_status(ctx: Context, request: ProfileIds) -> OnlineStatuses
 
 class EntityOf(Request):
     friend_id: ProfileId
-    entity_id: str
+    entity_id: Annotated[str, Meta(description="The id of the entity.")]
 
 
 @service.operation("READ_FRIEND_ENTITY", tx=Tx.READ, errors=(MissingRecord, PacketTooLarge))
@@ -256,24 +294,31 @@ async def read_friend_entity(ctx: Context, request: EntityOf) -> FriendEntity:
 class FriendState(Reply):
     """A friend's state, without what is nobody's business: mail address, events, attributes, purchases."""
 
-    id: str
-    profile_id: str
-    player_name: str
-    picture_url: str | None
-    summary_friend_data: Raw | None
-    country_code: str | None
-    parent_profile_id: str | None
-    login_count: int
-    ab_testing_id: int
-    experience_points: int
-    experience_level: int
-    xp_capped: bool
-    vc_purchased: int
-    vc_claimed: int
+    id: Annotated[str, Meta(description="The same as `profileId`.")]
+    profile_id: PlayerId
+    player_name: PlayerName
+    picture_url: PictureUrl
+    summary_friend_data: Annotated[
+        Raw | None,
+        Meta(description="What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."),
+    ]
+    country_code: CountryCode
+    parent_profile_id: Annotated[
+        str | None, Meta(description="The id of the player's profile in the parent app, or null.")
+    ]
+    login_count: Annotated[int, Meta(description="How often the player has logged in.")]
+    ab_testing_id: Annotated[int, Meta(description="A number from 1 to 100 that stays with the player.")]
+    experience_points: ExperiencePoints
+    experience_level: ExperienceLevel
+    xp_capped: XpCapped
+    vc_purchased: Annotated[int, Meta(description="Always 0.")]
+    vc_claimed: Annotated[int, Meta(description="Always 0.")]
     currency: Balances
-    statistics: dict[str, float]
-    entities: list[FriendEntity]
-    server_time: int = field(name="server_time")
+    statistics: StatisticValues
+    entities: Annotated[
+        list[FriendEntity], Meta(description="The entities that the friend lets others read.")
+    ]
+    server_time: ServerTime = field(name="server_time")
 
 
 class OfFriend(Request):

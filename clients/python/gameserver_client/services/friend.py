@@ -28,127 +28,189 @@ class Balance(TypedDict):
 
 class BlockedUser(TypedDict):
     profileId: str
+    """The id of a player in the app, as a login answers it."""
     profileName: str
+    """The player's name; empty if there is none."""
     pictureUrl: str | None
+    """Address of the player's picture, or null."""
 
 
 class BlockedUsers(TypedDict):
     blocked: list[BlockedUser]
+    """The players, those first who were blocked first."""
 
 
 class CredentialProfile(TypedDict):
     """`email` is always null: mail addresses are not told."""
 
     profileId: str
+    """The id of a player in the app, as a login answers it."""
     playerName: str
+    """The player's name; empty if there is none."""
     email: str | None
+    """Always null."""
     summaryFriendData: Any
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."""
 
 
 class CredentialProfileIfExists(TypedDict):
     """The same, or an object without members."""
 
     profileId: NotRequired[str]
+    """The id of the player, if there is one."""
     playerName: NotRequired[str]
+    """The player's name; empty if there is none."""
     email: NotRequired[str | None]
+    """Always null."""
     summaryFriendData: NotRequired[Any]
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."""
 
 
 class EntitiesOfFriend(TypedDict):
     userId: str
+    """The id of the friend."""
     entities: list[FriendEntity]
+    """The entities of the friend."""
 
 
 class ExternalData(TypedDict):
     """What a platform tells of a player: null where it has not. Nothing of it for friends of the game."""
 
     externalId: NotRequired[str | None]
+    """The id of the player at the platform."""
     name: NotRequired[str | None]
+    """The name there, or null."""
     pictureUrl: NotRequired[str | None]
+    """Address of the picture there, or null."""
 
 
 class ExternalId(TypedDict):
     externalId: str
+    """Who they are by that type: a name, an address, the id of a device or of a platform."""
 
 
 class ExternalProfile(TypedDict):
     """`email` is always null: mail addresses are not told."""
 
     playerId: str
+    """The id of a player in the app, as a login answers it."""
     playerName: str
+    """The player's name; empty if there is none."""
     email: str | None
+    """Always null."""
     playerSummaryData: Any
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."""
 
 
 class ExternalProfileIfExists(TypedDict):
     """The same, or an object without members."""
 
     playerId: NotRequired[str]
+    """The id of the player, if there is one."""
     playerName: NotRequired[str]
+    """The player's name; empty if there is none."""
     email: NotRequired[str | None]
+    """Always null."""
     playerSummaryData: NotRequired[Any]
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."""
 
 
 class Friend(TypedDict):
     """`is_online`: the player has an open session. Summary data only where it was asked for."""
 
     playerId: str
+    """The id of a player in the app, as a login answers it."""
     name: str
+    """The player's name; empty if there is none."""
     pictureUrl: str | None
+    """Address of the player's picture, or null."""
     externalData: dict[str, ExternalData]
+    """What platforms know of the player, by platform."""
     friendPlatforms: list[str]
+    """By which ways the two are friends: brainCloud (the game), Facebook, Steam, PlaystationNetwork."""
     isOnline: bool
+    """Whether the player has an open session."""
     summaryFriendData: NotRequired[Any]
+    """What the player shows to friends, or null; where it was asked for."""
 
 
 class FriendEntity(TypedDict):
     entityId: str
+    """The id of the entity, as CREATE answers it."""
     entityType: str
+    """The kind of entity, in words of the game's own."""
     version: int
+    """How often it was written: 1 when it is made, one more for each change."""
     acl: dict[str, int]
+    """What others than the owner may do: `{"other": 0}` nothing, 1 read, 2 read and write."""
     createdAt: int
+    """When it was made: ms since 1970-01-01 UTC."""
     updatedAt: int
+    """When it was last changed: ms since 1970-01-01 UTC."""
     data: Any
+    """The object of the game's own, as it was sent."""
 
 
 class FriendList(TypedDict):
     friends: list[Friend]
+    """The friends, those first who came first."""
     server_time: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
 
 
 class FriendPage(TypedDict):
     """A page, and the context of the next call."""
 
     context: str
+    """Stands for this page; hand it back unchanged to reach the pages around it."""
     results: Results
+    """The page."""
 
 
 class FriendState(TypedDict):
     """A friend's state, without what is nobody's business: mail address, events, attributes, purchases."""
 
     id: str
+    """The same as `profileId`."""
     profileId: str
+    """The id of a player in the app, as a login answers it."""
     playerName: str
+    """The player's name; empty if there is none."""
     pictureUrl: str | None
+    """Address of the player's picture, or null."""
     summaryFriendData: Any
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."""
     countryCode: str | None
+    """The player's country: two letters, or _LA_ for Latin America."""
     parentProfileId: str | None
+    """The id of the player's profile in the parent app, or null."""
     loginCount: int
+    """How often the player has logged in."""
     abTestingId: int
+    """A number from 1 to 100 that stays with the player."""
     experiencePoints: int
+    """The player's experience points."""
     experienceLevel: int
+    """The player's level; 0 below the first one, and where the app has no levels."""
     xpCapped: bool
+    """Whether the player has as many experience points as the app allows."""
     vcPurchased: int
+    """Always 0."""
     vcClaimed: int
+    """Always 0."""
     currency: dict[str, Balance]
     """The player's currencies by name."""
     statistics: dict[str, float]
+    """The player's statistics by name."""
     entities: list[FriendEntity]
+    """The entities that the friend lets others read."""
     server_time: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
 
 
 class FriendsEntities(TypedDict):
     results: list[EntitiesOfFriend]
+    """The friends who let others read something."""
 
 
 class Imported(TypedDict):
@@ -157,39 +219,57 @@ class Imported(TypedDict):
     """
 
     server_time: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
     rejected: list[str]
+    """Ids under which no player is known."""
     numRejected: int
+    """How many these are."""
     numNewAdded: int
+    """How many friends are new."""
     numDeleted: int
+    """How many are friends no longer."""
     numExisting: int
+    """How many were friends before."""
 
 
 class Match(TypedDict):
     """A player. Some calls name the summary data `summaryFriendData`, some `playerSummaryData`."""
 
     profileId: str
+    """The id of a player in the app, as a login answers it."""
     profileName: str
+    """The player's name; empty if there is none."""
     pictureUrl: str | None
+    """Address of the player's picture, or null."""
     summaryFriendData: NotRequired[Any]
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."""
     playerSummaryData: NotRequired[Any]
+    """The same, in other searches."""
 
 
 class Matches(TypedDict):
     """`message` is there when there are more than were asked for."""
 
     matches: list[Match]
+    """The players who were found."""
     matchedCount: int
+    """How many they are."""
     message: NotRequired[str]
+    """Says that there are more than were wanted, if there are."""
 
 
 class OnlineStatus(TypedDict):
     profileId: str
+    """The id that was asked for."""
     isOnline: bool
+    """Whether the player has an open session."""
     userValid: bool
+    """Whether there is such a player."""
 
 
 class OnlineStatuses(TypedDict):
     onlineStatus: list[OnlineStatus]
+    """The players, in the order that was asked for."""
 
 
 class Results(TypedDict):
@@ -215,21 +295,32 @@ class Results(TypedDict):
 
 class SocialInfo(TypedDict):
     playerId: str
+    """The id of a player in the app, as a login answers it."""
     name: str
+    """The player's name; empty if there is none."""
     pictureUrl: str | None
+    """Address of the player's picture, or null."""
     externalData: dict[str, ExternalData]
+    """What platforms know of the player, by platform."""
     server_time: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
     summaryFriendData: NotRequired[Any]
+    """What the player shows to friends, or null; where it was asked for."""
 
 
 class Summary(TypedDict):
     """`email` is always null: mail addresses are not told."""
 
     profileId: str
+    """The id of a player in the app, as a login answers it."""
     profileName: str
+    """The player's name; empty if there is none."""
     pictureUrl: str | None
+    """Address of the player's picture, or null."""
     email: str | None
+    """Always null."""
     playerSummaryData: Any
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."""
 
 
 class FriendService(Service[R]):
@@ -241,6 +332,8 @@ class FriendService(Service[R]):
 
         Refused, and then nobody becomes a friend: oneself, players who do not exist, who have blocked the
         caller or whom the caller has blocked, and more friends than either may have.
+
+        profile_ids: Ids of players; at most 100.
         """
         return self._call("ADD_FRIENDS", {"profileIds": profile_ids})
 
@@ -258,6 +351,9 @@ class FriendService(Service[R]):
         SYNC also parts from those who came by the platform and are not listed any more. Who cannot become
         a friend is told in `rejected`. Refused: other platforms.
 
+        friend_platform: Facebook, Steam or PlaystationNetwork.
+        mode: ADD: make friends of these; SYNC: and let others who came by the platform be friends no
+            longer.
         external_ids: The ids under which the platform knows the friends.
         """
         return self._call(
@@ -271,12 +367,17 @@ class FriendService(Service[R]):
 
         Those who were friends are so no longer. Refused: oneself, players who do not exist, and more than
         a player may block.
+
+        profile_ids: Ids of players; at most 100.
         """
         return self._call("BLOCK_USERS", {"profileIds": profile_ids})
 
     @typed
     def find_player_by_exact_universal_id(self, *, search_text: str) -> Matches:
-        """Find the player with a universal id."""
+        """Find the player with a universal id.
+
+        search_text: What to look for.
+        """
         return self._call("FIND_PLAYER_BY_EXACT_UNIVERSAL_ID", {"searchText": search_text})
 
     @typed
@@ -286,6 +387,7 @@ class FriendService(Service[R]):
         Better ask for the beginning, which an index finds. 100 at most. Refused: fewer than three
         characters.
 
+        search_text: What to look for.
         max_results: How many players are wanted; 100 at most.
         """
         return self._call(
@@ -300,6 +402,7 @@ class FriendService(Service[R]):
 
         100 at most.
 
+        search_text: What to look for.
         max_results: How many players are wanted; 100 at most.
         """
         return self._call(
@@ -319,6 +422,7 @@ class FriendService(Service[R]):
 
         100 at most.
 
+        search_text: What to look for.
         max_results: How many players are wanted; 100 at most.
         """
         return self._call(
@@ -334,6 +438,7 @@ class FriendService(Service[R]):
         The latter, for whom no index helps, within the time that a query may take: nobody is found when
         it is over. The case of a to z does not matter. 100 at most. Refused: fewer than three characters.
 
+        search_text: What to look for.
         max_results: How many players are wanted; 100 at most.
         """
         return self._call(
@@ -353,6 +458,7 @@ class FriendService(Service[R]):
 
         100 at most. Refused: fewer than three characters.
 
+        search_text: What to look for.
         max_results: How many players are wanted; 100 at most.
         """
         return self._call(
@@ -363,7 +469,10 @@ class FriendService(Service[R]):
 
     @typed
     def find_user_by_exact_universal_id(self, *, search_text: str) -> Matches:
-        """Find the player with a universal id."""
+        """Find the player with a universal id.
+
+        search_text: What to look for.
+        """
         return self._call("FIND_USER_BY_EXACT_UNIVERSAL_ID", {"searchText": search_text})
 
     @typed
@@ -372,6 +481,9 @@ class FriendService(Service[R]):
 
         Ids of devices are told to nobody, and to clients no mail address but their own. Refused: an
         unknown player, one without such an id, a type of logins that is none.
+
+        profile_id: The id of the player.
+        authentication_type: The type of identity, as in protocol/values.md.
         """
         return self._call(
             "GET_EXTERNAL_ID_FOR_PROFILE_ID",
@@ -391,6 +503,11 @@ class FriendService(Service[R]):
         500 rows at most.
 
         A search may ask for `playerId`, `name` and `createdAt`, when the two became friends.
+
+        context: Which page of what: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria,
+            sortCriteria}` or less, as object or as JSON text; or the `context` of an earlier answer.
+        page_offset: Pages from the one that the context stands for: 1 the next, -1 the one before.
+        include_summary_data: true tells what players show to friends, too.
         """
         return self._call(
             "GET_FRIENDS_PAGE",
@@ -408,6 +525,10 @@ class FriendService(Service[R]):
         """Tell of the caller what friends are told, and what platforms know of them.
 
         Refused: no platform.
+
+        friend_platform: By which way they are friends: All, brainCloud (the game), Facebook, Steam or
+            PlaystationNetwork.
+        include_summary_data: true tells what players show to friends, too.
         """
         return self._call(
             "GET_MY_SOCIAL_INFO",
@@ -427,6 +548,9 @@ class FriendService(Service[R]):
         Clients find nobody by a mail address, and nobody by a device.
 
         Refused: an identity of nobody, a type of logins that is none.
+
+        external_id: Who they are by that type: a name, an address, the id of a device or of a platform.
+        authentication_type: The type of identity, as in protocol/values.md.
         """
         return self._call(
             "GET_PROFILE_INFO_FOR_CREDENTIAL",
@@ -440,7 +564,11 @@ class FriendService(Service[R]):
         external_id: str,
         authentication_type: str,
     ) -> CredentialProfileIfExists:
-        """Tell of the player with an identity, and nothing where there is none."""
+        """Tell of the player with an identity, and nothing where there is none.
+
+        external_id: Who they are by that type: a name, an address, the id of a device or of a platform.
+        authentication_type: The type of identity, as in protocol/values.md.
+        """
         return self._call(
             "GET_PROFILE_INFO_FOR_CREDENTIAL_IF_EXISTS",
             {"externalId": external_id, "authenticationType": authentication_type},
@@ -456,6 +584,9 @@ class FriendService(Service[R]):
         """Tell of the player with an identity of an external login.
 
         Refused: an identity of nobody, an external login that the app does not have.
+
+        external_id: The id of the player at the external login.
+        external_auth_type: The name of an external login that the app declares.
         """
         return self._call(
             "GET_PROFILE_INFO_FOR_EXTERNAL_AUTH_ID",
@@ -469,7 +600,11 @@ class FriendService(Service[R]):
         external_id: str,
         external_auth_type: str,
     ) -> ExternalProfileIfExists:
-        """Tell of the player with an identity of an external login, and nothing where there is none."""
+        """Tell of the player with an identity of an external login, and nothing where there is none.
+
+        external_id: The id of the player at the external login.
+        external_auth_type: The name of an external login that the app declares.
+        """
         return self._call(
             "GET_PROFILE_INFO_FOR_EXTERNAL_AUTH_ID_IF_EXISTS",
             {"externalId": external_id, "externalAuthType": external_auth_type},
@@ -480,6 +615,8 @@ class FriendService(Service[R]):
         """Tell what a player shows to everybody.
 
         Refused: an unknown player.
+
+        profile_id: The id of the player.
         """
         return self._call("GET_SUMMARY_DATA_FOR_PROFILE_ID", {"profileId": profile_id})
 
@@ -488,6 +625,8 @@ class FriendService(Service[R]):
         """Tell of players whether they have an open session.
 
         `userValid` is false for who is no player.
+
+        profile_ids: Ids of players; at most 100.
         """
         return self._call("GET_USERS_ONLINE_STATUS", {"profileIds": profile_ids})
 
@@ -506,6 +645,10 @@ class FriendService(Service[R]):
         """List the caller's friends, or those who came by a platform, those first who came first.
 
         Refused: a platform that is none, and more data than an answer holds: ask for pages.
+
+        friend_platform: By which way they are friends: All, brainCloud (the game), Facebook, Steam or
+            PlaystationNetwork.
+        include_summary_data: true tells what players show to friends, too.
         """
         return self._call(
             "LIST_FRIENDS",
@@ -518,6 +661,8 @@ class FriendService(Service[R]):
         """Read the entities, of a type if one is named, that friends of the caller let others read.
 
         Refused: more than an answer holds.
+
+        entity_type: Only entities of this kind; null, empty or nothing: of every kind.
         """
         return self._call("READ_FRIENDS_ENTITIES", {}, {"entityType": entity_type})
 
@@ -526,6 +671,9 @@ class FriendService(Service[R]):
         """Read an entity of a player that others may read.
 
         Refused: there is none.
+
+        friend_id: The id of the player.
+        entity_id: The id of the entity.
         """
         return self._call("READ_FRIEND_ENTITY", {"friendId": friend_id, "entityId": entity_id})
 
@@ -534,6 +682,8 @@ class FriendService(Service[R]):
         """Read a friend's state, and the entities that the friend lets others read.
 
         Refused: who is no friend.
+
+        friend_id: The id of the player.
         """
         return self._call("READ_FRIEND_PLAYER_STATE", {"friendId": friend_id})
 
@@ -542,6 +692,8 @@ class FriendService(Service[R]):
         """Let the caller and other players be friends no longer, whichever way they came together.
 
         Those who are not friends are no mistake.
+
+        profile_ids: Ids of players; at most 100.
         """
         return self._call("REMOVE_FRIENDS", {"profileIds": profile_ids})
 
@@ -550,5 +702,7 @@ class FriendService(Service[R]):
         """Let what some players send reach the caller again.
 
         Those who are not blocked are no mistake.
+
+        profile_ids: Ids of players; at most 100.
         """
         return self._call("UNBLOCK_USERS", {"profileIds": profile_ids})
