@@ -62,7 +62,7 @@ def standby(url: str) -> Iterator[tuple[str, Callable[[], None]]]:
 
 def _programs(directory: Path) -> Callable[..., None]:
     """What runs PostgreSQL's programs in a directory."""
-    binaries = _postgres_binaries()
+    binaries = postgres_binaries()
     user = _hand_to_postgres(directory)
 
     def run(program: str, *arguments: str) -> None:
@@ -151,7 +151,7 @@ def _read_on(output: IO[str]) -> None:
         deque(output, 0)
 
 
-def _postgres_binaries() -> Path:
+def postgres_binaries() -> Path:
     places = (
         [os.environ["PG_BIN"]] if "PG_BIN" in os.environ else os.environ.get("PATH", "").split(os.pathsep)
     )

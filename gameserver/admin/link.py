@@ -68,7 +68,7 @@ _read_place = msgspec.json.Decoder(Place).decode
 @contextlib.asynccontextmanager
 async def listen(server: GameServer, data: Path) -> AsyncIterator[None]:
     """Answer commands while the block runs. Raises `RuntimeError` when another server works on the folder."""
-    if await _is_running(data):
+    if await is_running(data):
         raise RuntimeError(f"another server works on {data} already; stop it, or use another --data")
     token = secrets.token_urlsafe(32)
 
@@ -95,8 +95,11 @@ async def listen(server: GameServer, data: Path) -> AsyncIterator[None]:
         path.unlink(missing_ok=True)
 
 
-async def _is_running(data: Path) -> bool:
-    """A file may be left from a crash, and its port be anybody's by now: only the right answer counts."""
+async def is_running(data: Path) -> bool:
+    """Tell whether a server works on a data folder.
+
+    A file may be left from a crash, and its port be anybody's by now: only the right answer counts.
+    """
     try:
         async with asyncio.timeout(READ_SECONDS_MAX):
             return bool(await ask(data, _HELLO, {}) == _HELLO)

@@ -16,6 +16,7 @@ from gameserver.apps import load_apps
 from gameserver.cli import certificate, options
 from gameserver.cli.apps import apps
 from gameserver.cli.audit import audit
+from gameserver.cli.backups import backup, restore_backup
 from gameserver.cli.datastream import datastream
 from gameserver.cli.jobs import jobs
 from gameserver.cli.leaderboards import leaderboards
@@ -56,6 +57,12 @@ app.command(
     epilog="Examples:\n\n`gameserver logs 10001 --level error --since 2030-01-31`\n\n"
     "`gameserver logs 10001 --text timeout --follow`",
 )(app_logs)
+
+app.command(
+    "backup",
+    epilog="Examples:\n\n`gameserver backup`\n\n`gameserver backup /backups/monday.db --data /var/lib/game`",
+)(backup)
+app.command("restore", epilog="Examples:\n\n`gameserver restore /backups/monday.db`")(restore_backup)
 
 
 def _examples(*lines: str) -> str:

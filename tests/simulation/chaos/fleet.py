@@ -279,7 +279,7 @@ class Postgres:
         user: dict[str, Any] = {}
         if os.geteuid() == 0:
             user = {"user": "postgres", "group": "postgres", "extra_groups": []}
-        command = [str(servers._postgres_binaries() / "pg_ctl"), "-D", str(self._directory / "data")]
+        command = [str(servers.postgres_binaries() / "pg_ctl"), "-D", str(self._directory / "data")]
         command += ["-w", "-l", str(self._directory / "log"), "-m", mode, "restart"]
         subprocess.run(
             command, cwd=self._directory, stdin=subprocess.DEVNULL, capture_output=True, check=True, **user

@@ -1,0 +1,99 @@
+"""Copies of the embedded database: taken while a server writes, and put in its place."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from gameserver.storage.errors import StorageError
+from gameserver.storage.private_files import private_file
+from gameserver.storage.schema import migrate, schema_version
+
+_BESIDE = ("-wal", "-shm")  # what SQLite keeps beside a database, and must not find beside another one
+
+
+class Damaged(StorageError):
+    """The file is no database, or not all of it can be read."""
+
+
+def back_up(database: Path, to: Path) -> int:
+    """Copy a database as it is at this moment; returns the bytes of the copy. Whoever writes goes on.
+
+    The copy appears under its name when it is whole, checked and on the disk. Raises `FileExistsError`,
+    `FileNotFoundError` and `Damaged`.
+    """
+    if not database.is_file():
+        raise FileNotFoundError(f"{database} is not there")
+    if to.exists():
+        raise FileExistsError(f"{to} exists")
+    part = to.with_name(f"{to.name}.part")
+    _copy(database, part)
+    part.replace(to)
+    return to.stat().st_size
+
+
+def restore(backup: Path, database: Path) -> Path | None:
+    """Put a copy in the place of a database on which no server works; returns where the old one is now.
+
+    A copy of an older version is migrated first. Raises `FileNotFoundError`, `Damaged`, and `SchemaMismatch`
+    for a copy of a newer version than this one's; then nothing has changed.
+    """
+    if not backup.is_file():
+        raise FileNotFoundError(f"{backup} is not there")
+    part = database.with_name(f"{database.name}.part")
+    _copy(backup, part)
+    try:
+        url = f"sqlite:///{part}"
+        if schema_version(url) is None:
+            raise Damaged(f"{backup} has no tables of a game server")
+        migrate(url)
+        _settle(part)
+        old = None
+        if database.is_file():
+            with contextlib.suppress(Damaged):  # what is damaged is kept as it is
+                _settle(database)
+            old = database.with_name(f"{database.name}.before-restore")
+            database.replace(old)
+        for suffix in _BESIDE:
+            database.with_name(database.name + suffix).unlink(missing_ok=True)
+        part.replace(database)
+    finally:
+        for suffix in ("", *_BESIDE):
+            part.with_name(part.name + suffix).unlink(missing_ok=True)
+    return old
+
+
+def _copy(database: Path, to: Path) -> None:
+    to.unlink(missing_ok=True)
+    private_file(to)
+    try:
+        with _opened(database, "ro") as connection:
+            # One read transaction, however long it takes: writers neither wait nor make it begin anew.
+            connection.execute("VACUUM INTO ?", (str(to),))
+        with _opened(to, "ro") as connection:
+            found = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
+        if found != ["ok"]:
+            raise Damaged(f"{database} is damaged: {found[0]}")  # noqa: TRY301 - what follows is for all
+        with to.open("rb+") as file:
+            os.fsync(file.fileno())
+    except BaseException:
+        to.unlink(missing_ok=True)
+        raise
+
+
+def _settle(database: Path) -> None:
+    """Bring what is in the log beside a database into its file."""
+    with _opened(database, "rw") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@contextlib.contextmanager
+def _opened(database: Path, mode: str) -> Iterator[sqlite3.Connection]:
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{database.absolute().as_uri()}?mode={mode}", uri=True)
+        ) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise Damaged(f"{database}: {error}") from error
