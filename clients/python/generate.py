@@ -143,21 +143,17 @@ def shape(name: str, schemas: dict[str, Any], *, taken: bool = False) -> str:
     required = set(schema.get("required", ()))
     fields, notes = {}, {}
     for field, kind in schema["properties"].items():
-        if isinstance(kind, dict) and kind.get("description"):
-            notes[field] = docstring({"description": kind["description"], "summary": ""}, [], [])
+        said = kind.get("description", "") if isinstance(kind, dict) else ""
+        notes[field] = "\n" + textwrap.dedent(docstring({"description": said}, [], [])) if said else ""
         annotated = annotation(kind, schemas)
         always = field in required or (not taken and isinstance(kind, dict) and "default" in kind)
         fields[field] = annotated if always else f"NotRequired[{annotated}]"
     if all(field.isidentifier() and not keyword.iskeyword(field) for field in fields):
-        rows = [f"{field}: {kind}" for field, kind in fields.items()]
-        rows = [
-            f"{row}\n{textwrap.dedent(notes.get(field, ''))}".rstrip()
-            for row, field in zip(rows, fields, strict=True)
-        ]
+        rows = [f"{field}: {kind}{notes[field]}".rstrip() for field, kind in fields.items()]
         said = schema.get("description", "")
         text = f"class {shape_name(name)}(TypedDict):\n"
         if said:
-            text += docstring({"description": said, "summary": ""}, [], []) + "\n"
+            text += docstring({"description": said}, [], []) + "\n"
         return text + textwrap.indent("\n".join(rows), "    ") + "\n"
     rows = [f"{quoted(field)}: {quoted(kind)}" for field, kind in fields.items()]
     inner = fitted("{", rows, "}", WIDTH - 4)

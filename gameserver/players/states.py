@@ -114,7 +114,9 @@ class PlayerState(Reply, kw_only=True):
     time_zone_offset: TimeZoneOffset
     created_at: Annotated[int, Meta(description="When the player was made: ms since 1970-01-01 UTC.")]
     last_login: Annotated[int, Meta(description="When the player last logged in: ms since 1970-01-01 UTC.")]
-    previous_login: Annotated[int | None, Meta(description="Null until the second login.")]
+    previous_login: Annotated[
+        int | None, Meta(description="The login before: ms since 1970-01-01 UTC; or null.")
+    ]
     login_count: Annotated[int, Meta(description="How often the player has logged in.")]
     is_tester: Annotated[bool, Meta(description="Whether servers have marked the player as a tester.")]
     ab_testing_id: Annotated[

@@ -219,13 +219,15 @@ class LoginReply(PlayerState, kw_only=True):
         ),
     ] = UNSET  # for who logged in with a hand-off
     session_id: Annotated[str, Meta(description="The session: send it with every later packet.")]
-    new_user: Annotated[str, Meta(description="`true` or `false`, as text.")]  # one client casts it
-    player_session_expiry: Annotated[int, Meta(description="Seconds without a packet.")]
+    new_user: Annotated[str, Meta(description="Whether the player is new: `true` or `false`, as text.")]
+    player_session_expiry: Annotated[
+        int, Meta(description="Seconds that a session lives after its last packet.")
+    ]
     max_bundle_msgs: Annotated[int, Meta(description="Most messages to put into one packet.")]
     max_kill_count: Annotated[
         int, Meta(description="Stop calling an operation that was refused this often in a row.")
     ]
-    compress_if_larger: Annotated[int, Meta(description="Bytes.")]
+    compress_if_larger: Annotated[int, Meta(description="Pack requests above this many bytes.")]
 
 
 @service.operation(

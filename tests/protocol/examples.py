@@ -17,13 +17,7 @@ from gameserver.wire.errors import GameError
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"
 FOLDER = PROTOCOL / "examples"
-# Apps have neither parents nor peers yet, so these can only answer with the documented refusal.
-REFUSED_ONLY = {
-    f"virtualCurrency.{what}_{whose}_VC"
-    for what in ("AWARD", "CONSUME", "GET", "RESET", "REVOKE")
-    for whose in ("PARENT", "PEER")
-} | {f"playerState.SYS_INVALIDATE_{which}_SESSION" for which in ("CURRENT", "ALL_BUT_CURRENT")}
-REFUSED_ONLY.add("httpClient.PARSE_REQUEST")  # the service is no more
+REFUSED_ONLY = {"httpClient.PARSE_REQUEST"}  # that service is no more
 ROOM = 1500  # characters of an example that is a pleasure to read
 
 Example = dict[str, Any]

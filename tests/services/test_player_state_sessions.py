@@ -10,6 +10,7 @@ from gameserver.apps import load_apps
 from gameserver.rpc import Caller, Origin
 from gameserver.sessions import digest_of
 from gameserver.wire.packet import read_packet
+from tests import conftest
 from tests.conftest import Client, Game
 from tests.services.player_states import SERVICE, attributes_of, new_login, state_of
 
@@ -42,6 +43,8 @@ async def for_session(game: Game, player: Client, operation: str) -> dict[str, A
         packet, "hash", game.app, Origin("dispatcher", "127.0.0.1"), _Waiter(), caller=Caller.SERVER
     )
     [entry] = json.loads(answer)["responses"]
+    if conftest.EXAMPLES is not None and entry["status"] == 200:
+        conftest.EXAMPLES.note(SERVICE, operation, {}, entry["data"])
     found: dict[str, Any] = entry
     return found
 

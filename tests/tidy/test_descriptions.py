@@ -1,5 +1,6 @@
 """Whoever reads `protocol/` alone learns what every parameter and every field of an answer means."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,3 +63,41 @@ def _silent_fields(document: dict[str, Any]) -> Iterator[str]:
         for name, field in schema.get("properties", {}).items():
             if not field.get("description"):
                 yield f"{shape} {name}"
+
+
+def test_times_and_durations_say_their_unit(by_service: dict[str, dict[str, Any]]) -> None:
+    missing = [
+        f"{service}: {where} {name}: {said}"
+        for service, document in by_service.items()
+        for where, name, schema, said in _fields(document)
+        if _is_number(schema) and said and not said.startswith(("Another name of", "Always "))
+        for names, unit in UNITS
+        if names.search(name) and not unit.search(said)
+    ]
+    assert not missing, "say the unit:\n" + "\n".join(missing)
+
+
+UNITS = (
+    (
+        re.compile(r"(At|Epoch|Millis|_?[tT]ime|[lL]ogin|(?<!Up)Until|Start|End|UTC)$"),
+        re.compile(r"ms since 1970-01-01 UTC"),
+    ),
+    (
+        re.compile(r"(Secs|Seconds|Minutes|Mins|Days|Hours|Offset|ToLive|Expiry|Larger|BeforeReset)$"),
+        re.compile(r"\b(ms|milliseconds?|seconds?|minutes?|days?|hours?|bytes?|pages)\b", re.IGNORECASE),
+    ),
+)
+
+
+def _fields(document: dict[str, Any]) -> Iterator[tuple[str, str, Any, str]]:
+    for method in document["methods"]:
+        for param in method["params"]:
+            yield method["name"], param["name"], param["schema"], param.get("description", "")
+    for shape, schema in document["components"]["schemas"].items():
+        for name, field in schema.get("properties", {}).items():
+            yield shape, name, field, field.get("description", "")
+
+
+def _is_number(schema: dict[str, Any]) -> bool:
+    kinds = {option.get("type") for option in (schema, *schema.get("anyOf", ()))}
+    return bool(kinds & {"integer", "number"})

@@ -146,7 +146,7 @@ def test_answers_have_shapes() -> None:
             "required": ["rows"],
             "properties": {
                 "rows": {"type": "array", "items": {"$ref": "#/components/schemas/a.Row"}},
-                "more": {"type": "boolean", "default": False},
+                "more": {"type": "boolean", "default": False, "description": "Whether there are others."},
                 "seldom": {"type": "string"},
             },
         },
@@ -163,6 +163,7 @@ def test_answers_have_shapes() -> None:
 
             rows: list[Row]
             more: bool
+            """Whether there are others."""
             seldom: NotRequired[str]
 
 

@@ -87,7 +87,7 @@ class LoginReply(TypedDict):
     lastLogin: int
     """When the player last logged in: ms since 1970-01-01 UTC."""
     previousLogin: int | None
-    """Null until the second login."""
+    """The login before: ms since 1970-01-01 UTC; or null."""
     loginCount: int
     """How often the player has logged in."""
     isTester: bool
@@ -105,15 +105,15 @@ class LoginReply(TypedDict):
     sessionId: str
     """The session: send it with every later packet."""
     newUser: str
-    """`true` or `false`, as text."""
+    """Whether the player is new: `true` or `false`, as text."""
     playerSessionExpiry: int
-    """Seconds without a packet."""
+    """Seconds that a session lives after its last packet."""
     maxBundleMsgs: int
     """Most messages to put into one packet."""
     maxKillCount: int
     """Stop calling an operation that was refused this often in a row."""
     compressIfLarger: int
-    """Bytes."""
+    """Pack requests above this many bytes."""
 
 
 class LoginRewards(TypedDict):

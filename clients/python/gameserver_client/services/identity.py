@@ -102,7 +102,7 @@ class ChildState(TypedDict):
     lastLogin: int
     """When the player last logged in: ms since 1970-01-01 UTC."""
     previousLogin: int | None
-    """Null until the second login."""
+    """The login before: ms since 1970-01-01 UTC; or null."""
     loginCount: int
     """How often the player has logged in."""
     isTester: bool
