@@ -8,10 +8,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct, inspect
-from msgspec.structs import FieldInfo, fields
+from msgspec.structs import FieldInfo
 
 from gameserver.apps.definition import Settings, file_inside, is_secret
-from gameserver.apps.references import Declares, Names, Refers, declarations, hint, mark
+from gameserver.apps.references import Declares, Names, Refers, declarations, fields, hint, mark
 from gameserver.apps.toml_lines import KeyPath
 
 _SHOWN_MAX = 60

@@ -11,16 +11,16 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Struct
-from msgspec.structs import fields
 
 from gameserver.apps.checking import Checker
 from gameserver.apps.definition import App, Definition, Settings
-from gameserver.apps.references import hint
+from gameserver.apps.references import fields, hint
 from gameserver.apps.relations import relation_mistakes
 from gameserver.apps.toml_lines import KeyPath, key_lines, nearest_line
 
@@ -95,13 +95,19 @@ def definition_type(sections: Mapping[str, type[Struct]]) -> type[Definition]:
 
     Raises ValueError for two sections that cannot live side by side: a mistake of ours.
     """
-    if taken := sorted(set(sections) & {f.encode_name for f in fields(Definition)}):
+    return _definition_type(tuple(sections.items()))
+
+
+@lru_cache(maxsize=8)  # a server loads again and again, with the same parts
+def _definition_type(sections: tuple[tuple[str, type[Struct]], ...]) -> type[Definition]:
+    names, kinds = [name for name, _ in sections], [kind for _, kind in sections]
+    if taken := sorted(set(names) & {f.encode_name for f in fields(Definition)}):
         raise ValueError(f"sections with the names of settings: {', '.join(taken)}")
-    if len(set(sections.values())) < len(sections):
+    if len(set(kinds)) < len(kinds):
         raise ValueError("two sections share one type; app.section(type) could not tell them apart")
     parts = [
         (f"section_{i}", kind, _default(kind)) if _has_defaults(kind) else (f"section_{i}", kind)
-        for i, kind in enumerate(sections.values())
+        for i, kind in enumerate(kinds)
     ]
     made = msgspec.defstruct(
         "AppFile",
@@ -109,7 +115,7 @@ def definition_type(sections: Mapping[str, type[Struct]]) -> type[Definition]:
         bases=(Definition,),
         kw_only=True,
         forbid_unknown_fields=True,
-        rename={f"section_{i}": name for i, name in enumerate(sections)},
+        rename={f"section_{i}": name for i, name in enumerate(names)},
     )
     assert issubclass(made, Definition)
     made.__doc__ = Definition.__doc__

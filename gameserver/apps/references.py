@@ -8,10 +8,11 @@ The checker compares the two, so a section never looks names up by itself.
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, get_args
 
-from msgspec import Struct
-from msgspec.structs import fields
+from msgspec import Struct, structs
+from msgspec.structs import FieldInfo
 
 from gameserver.apps.toml_lines import KeyPath
 
@@ -85,10 +86,19 @@ def mark(kind: Any, of: type[Any]) -> Any:
     return next((note for note in get_args(kind)[1:] if isinstance(note, of)), None)
 
 
-def declarations(kind: type[Struct]) -> Iterable[Declares]:
-    """Yield what settings of a type can declare, directly or in tables that are always there."""
+@cache
+def fields(kind: type[Struct]) -> tuple[FieldInfo, ...]:
+    """Return the fields of a type of settings, which takes long to find out, once."""
+    return structs.fields(kind)
+
+
+@cache
+def declarations(kind: type[Struct]) -> tuple[Declares, ...]:
+    """Return what settings of a type can declare, directly or in tables that are always there."""
+    found: list[Declares] = []
     for f in fields(kind):
-        if found := mark(f.type, Declares):
-            yield found
+        if declares := mark(f.type, Declares):
+            found.append(declares)
         elif isinstance(f.type, type) and issubclass(f.type, Struct):
-            yield from declarations(f.type)
+            found += declarations(f.type)
+    return tuple(found)
