@@ -235,7 +235,9 @@ def kept_ms(app: App) -> int:
 
 COLUMNS = tuple(_c[name] for name in Event._fields)
 ADD = insert_row(player_events)
-_TO = (_c.owner_id == bindparam("profile"), _c.app_id == bindparam("app"))
+# Spelled so that no index of an app's events seems good for those of a player: SQLite would read them all.
+_THIS_APP = _c.app_id.concat("") == bindparam("app", type_=String)
+_TO = (_c.owner_id == bindparam("profile"), _THIS_APP)
 _ONE = (*_TO, _c.ev_id == bindparam("event"))
 _OLDER = (*_TO, _c.created_ms < bindparam("before", type_=BigInteger))
 READ = select(*COLUMNS).where(*_TO).order_by(_c.ev_id)
@@ -274,7 +276,7 @@ QUOTA = quotas.Kept(
     "event_bytes",
     select(func.count(), func.coalesce(func.sum(StoredBytes(_c.data)), literal_column("0")))
     .select_from(player_events)
-    .where(_c.owner_id == bindparam("owner"), _c.app_id == bindparam("app"), _c.ev_id != bindparam("but")),
+    .where(_c.owner_id == bindparam("owner"), _THIS_APP, _c.ev_id != bindparam("but")),
 )
 
 
@@ -282,7 +284,7 @@ def _newest(name: str, column: Column[Any]) -> Any:
     """The newest events of a player as a column beside the player's own."""
     some = (
         select(*COLUMNS)
-        .where(column == players.c.profile_id, _c.app_id == players.c.app_id)
+        .where(column == players.c.profile_id, _c.app_id.concat("") == players.c.app_id)
         .order_by(_c.ev_id.desc())
         .limit(STATE_MAX)
         .correlate(players)

@@ -48,6 +48,10 @@ SAMPLE = """\
 # Friends of a player, and players whom one may block.
 #friends = 1000
 #blocks = 1000
+# Messages in a player's boxes, how many bytes they may come to, and messages that a player sends in a minute.
+#messages = 1000
+#message_bytes = 4194304
+#messages_per_minute = 60
 # Logins of one network address in a minute, new players of one in an hour, and logins in one packet. All
 # players behind a proxy that --proxies does not name have one address.
 #logins_per_address = 3000
@@ -105,6 +109,13 @@ class QuotaSettings(Settings, kw_only=True):
     ] = 120
     friends: Annotated[int, Meta(ge=0, le=10_000, description="Friends that a player may have.")] = 1000
     blocks: Annotated[int, Meta(ge=0, le=10_000, description="Players that a player may block.")] = 1000
+    messages: Annotated[Number, Meta(description="Messages that a player may have in their boxes.")] = 1000
+    message_bytes: Annotated[
+        Number, Meta(description="Bytes that a player's messages may come to, as stored.")
+    ] = 4 << 20
+    messages_per_minute: Annotated[
+        Number, Meta(description="Messages that a player may send in a minute.")
+    ] = 60
     logins_per_address: Annotated[
         int, Meta(ge=1, le=2**53, description="Logins of one network address in a minute.")
     ] = 3000
@@ -201,6 +212,11 @@ class Quotas:
         """Count events that a player sends. Raises `RateLimited`."""
         most = app.section(QuotaSettings).events_per_minute
         self._count(app, "events_per_minute", profile_id, most, MINUTE, now_ms, count)
+
+    def send_message(self, app: App, profile_id: str, now_ms: int) -> None:
+        """Count a message that a player sends. Raises `RateLimited`."""
+        most = app.section(QuotaSettings).messages_per_minute
+        self._count(app, "messages_per_minute", profile_id, most, MINUTE, now_ms)
 
     def _count(
         self, app: App, name: str, who: str, most: int, seconds: int, now_ms: int, cost: int = 1

@@ -605,6 +605,30 @@ def friend(players: Players) -> None:
     mine.unblock_users(profile_ids=[id_of(bob)])
 
 
+def messaging(players: Players) -> None:
+    ada, bob = players(), players()
+    mine = ada.messaging
+    to_bob: Keys = {"to_profile_ids": [id_of(bob)]}
+    first = mine.send_message(**to_bob, content_json={"text": "one"})
+    assert (first["requested"], first["actual"]) == (1, 1)
+    mine.send_message_simple(**to_bob, text="two")
+    refused(mine.send_message_simple, 400, 40621, to_profile_ids=[str(n) for n in range(6)], text="x")
+    assert mine.get_message_boxes()["items"] == ["inbox", "sent"]
+    theirs = bob.messaging
+    these: Keys = {"msgbox": "inbox", "msg_ids": [first["msgId"]]}
+    holds(theirs.get_message_counts()["inbox"], total=2, unread=2)
+    [item] = theirs.get_messages(**these, mark_as_read=True)["items"]
+    holds(item, msgId=first["msgId"], read=True)
+    assert theirs.mark_messages_read(**these)["actual"] == 1
+    page = theirs.get_messages_page(context={"pagination": {"rowsPerPage": 1}})
+    assert len(page["results"]["items"]) == 1
+    after = theirs.get_messages_page_offset(context=page["context"], page_offset=1)
+    assert len(after["results"]["items"]) == 1
+    refused(theirs.get_messages_page_offset, 400, 40383, context="no context", page_offset=1)
+    assert theirs.delete_messages(**these)["actual"] == 1
+    refused(theirs.get_messages, 400, 40595, **these)
+
+
 SERVICES: dict[str, type[Service[Any]]] = {
     kind.__module__.rpartition(".")[2]: kind
     for _, kind in inspect.getmembers(services, inspect.isclass)

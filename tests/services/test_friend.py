@@ -429,8 +429,25 @@ async def test_an_index_finds_players_by_names_and_universal_ids(
         "FIND_USERS_BY_UNIVERSAL_ID_STARTING_WITH",
     ):
         await found(ada, operation, "Ada")
+    bob = await game.player()
+    await befriend(ada, bob)
+    await friends_of(ada)
+    await ada.call("friend", "GET_FRIENDS_PAGE")
+    await ada.call("friend", "GET_USERS_ONLINE_STATUS", profileIds=[bob.profile_id])
+    await ada.call("friend", "GET_SUMMARY_DATA_FOR_PROFILE_ID", profileId=bob.profile_id)
+    await ada.call("friend", "READ_FRIENDS_ENTITIES", entityType="card")
+    await ada.call("friend", "READ_FRIEND_PLAYER_STATE", friendId=bob.profile_id)
+    asked = {"externalId": "x", "authenticationType": "Universal"}
+    await ada.call("friend", "GET_PROFILE_INFO_FOR_CREDENTIAL_IF_EXISTS", **asked)
+    of_platform = {"friendPlatform": "Steam", "mode": "SYNC", "externalIds": ["x"]}
+    await ada.call("friend", "ADD_FRIENDS_FROM_PLATFORM", **of_platform)
+    await ada.call("friend", "REMOVE_FRIENDS", profileIds=[bob.profile_id])
+    await ada.call("friend", "BLOCK_USERS", profileIds=[bob.profile_id])
+    await ada.call("friend", "LIST_BLOCKED_USERS")
+    await ada.call("friend", "UNBLOCK_USERS", profileIds=[bob.profile_id])
     assert plans.statements
-    assert not plans.slow(game.core.database.reader)  # type: ignore[attr-defined]
+    slow = plans.slow(game.core.database.reader)  # type: ignore[attr-defined]
+    assert not slow, "\n".join(slow)
 
 
 # What is told

@@ -152,6 +152,7 @@ async def _player(game: Game) -> Client:
     for blocker, blocked in ((player, unwanted), (unwanted, player)):
         await blocker.call("friend", "BLOCK_USERS", profileIds=[blocked.profile_id])
     for sender, receiver in ((player, other), (other, player)):
+        await sender.call("messaging", "SEND_MESSAGE_SIMPLE", toProfileIds=[receiver.profile_id], text="x")
         await sender.call("event", "SEND", toId=receiver.profile_id, eventType="note", eventData={"n": 1})
     await game.server.call("log", "LOG_INFO", profile, errorMessage="filled")
     async with game.core.database.write() as tx:  # as who has a child and a peer in other apps

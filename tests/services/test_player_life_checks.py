@@ -128,6 +128,8 @@ MISSED = {
     ("leaderboard", "player.delete"): "a deleted player has no score and no rank",
     ("leaderboard", "player.merge"): "scores become the target's",
     ("leaderboard", "player.reset"): "a reset player has no score and no rank",
+    ("messaging", "player.delete"): "messages of others name a deleted player no more",
+    ("messaging", "player.merge"): "messages are from and to the target",
     ("playerState", "player.reset"): "attributes and statuses are gone",
     ("playerStatistics", "player.merge"): "experience and statistics add up",
     ("playerStatistics", "player.reset"): "experience and statistics begin anew",
@@ -172,6 +174,8 @@ async def differs(game: Game, hook: str, without: str) -> bool:
     for player, target in pairs:
         await life.post(player, 5)
         await player.call("playerState", "UPDATE_ATTRIBUTES", attributes={"hair": "grey"})
+        to = {"toProfileIds": [player.profile_id], "text": "x"}
+        await target.call("messaging", "SEND_MESSAGE_SIMPLE", **to)
         if hook != "player.merge":
             await game.server.call("virtualCurrency", "AWARD_VC", target.profile_id, vcId="coins", vcAmount=1)
     await build_index(game)

@@ -17,6 +17,7 @@ from gameserver_client.services.global_game_statistics import GlobalGameStatisti
 from gameserver_client.services.heartbeat import HeartbeatService
 from gameserver_client.services.identity import IdentityService
 from gameserver_client.services.leaderboard import LeaderboardService
+from gameserver_client.services.messaging import MessagingService
 from gameserver_client.services.player_state import PlayerStateService
 from gameserver_client.services.player_statistics import PlayerStatisticsService
 from gameserver_client.services.player_statistics_event import PlayerStatisticsEventService
@@ -85,6 +86,10 @@ class Services(Invoker[R], Generic[R]):
     @cached_property
     def leaderboard(self) -> LeaderboardService[R]:
         return LeaderboardService(self._invoke)
+
+    @cached_property
+    def messaging(self) -> MessagingService[R]:
+        return MessagingService(self._invoke)
 
     @cached_property
     def player_state(self) -> PlayerStateService[R]:

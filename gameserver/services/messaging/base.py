@@ -1,0 +1,197 @@
+"""The service, its part of `app.toml`, its refusals, and what its operations share."""
+
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from gameserver.apps import Settings
+from gameserver.documents import documents
+from gameserver.documents.documents import data_out
+from gameserver.rpc import Context, Service
+from gameserver.storage import Row, locks
+from gameserver.wire import json
+from gameserver.wire.errors import GameError, PacketTooLarge, UnreadableJson
+from gameserver.wire.shapes import FreeObjectOrText, FreeValue, Reply, Request
+
+IDS_MAX = 500  # messages that one call may name
+CONTENT_BYTES_MAX = 16 << 10  # written as ASCII a message stays below the 64 KiB of a frame
+INBOX, SENT = "inbox", "sent"
+SAMPLE = """\
+# Messages between players. Nobody writes to more than so many at once, with more bytes of content; after so
+# many days a message is forgotten. [quotas] have more limits. owner_pages_only: servers read the messages of
+# one player, and not those of all.
+[messaging]
+#enabled = true
+#recipients = 5
+#content_bytes = 10240
+#keep_days = 365
+#owner_pages_only = false
+"""
+
+
+class MessagingSettings(Settings, kw_only=True):
+    """Messages between players."""
+
+    enabled: Annotated[bool, Meta(description="Whether there are messages at all.")] = True
+    recipients: Annotated[int, Meta(ge=1, le=100, description="Players that a message goes to at most.")] = 5
+    content_bytes: Annotated[
+        int,
+        Meta(ge=2, le=CONTENT_BYTES_MAX, description="Bytes of JSON that the content may have."),
+    ] = 10 << 10
+    keep_days: Annotated[int, Meta(ge=1, le=3650, description="Days after which messages are forgotten.")] = (
+        365
+    )
+    owner_pages_only: Annotated[
+        bool, Meta(description="Whether servers read messages of one player alone, page by page.")
+    ] = False
+
+
+service = Service("messaging", section=MessagingSettings, sample=SAMPLE)
+
+# Errors
+
+
+class MessagingNotEnabled(GameError):
+    """The app has no messages."""
+
+    reason_code = 40601
+
+
+class MessageNotFound(GameError):
+    """There is no such message."""
+
+    reason_code = 40595
+
+
+class MessageVersionMismatch(GameError):
+    """The message has changed since the caller read it. Nothing was written."""
+
+    reason_code = 40598
+
+
+class InvalidContent(GameError):
+    """The content is text that is no JSON object."""
+
+    reason_code = 40614
+
+
+class SenderIdNotNull(GameError):
+    """A message of the system is from nobody who has an id."""
+
+    reason_code = 40617
+
+
+class SenderNameMissing(GameError):
+    """A message of the system names who it is from."""
+
+    reason_code = 40618
+
+
+class TooManyRecipients(GameError):
+    """More players than the app lets a message go to."""
+
+    reason_code = 40621
+
+
+class OwnerPagesOnly(GameError):
+    """The app lets servers read messages of one player at a time."""
+
+    status = HTTPStatus.BAD_REQUEST
+    reason_code = 40001
+
+
+# Shapes
+
+Box = Annotated[Literal["inbox", "sent"], Meta(description="inbox or sent.")]
+MessageId = Annotated[str, Meta(min_length=1, max_length=documents.TYPE_MAX)]
+MessageIds = Annotated[list[MessageId], Meta(max_length=IDS_MAX)]
+
+
+class Named(Request):
+    msg_ids: MessageIds
+
+
+Content = Annotated[
+    FreeObjectOrText,
+    Meta(description="What the message says: an object, by convention with `text`, and maybe `subject`."),
+]
+CONTENT_ERRORS = (InvalidContent, PacketTooLarge)
+
+
+class Message(Reply):
+    """A message in a box. `mb…` is of the box: when it came, when it was changed, and its version there.
+
+    `msg…` is the same of the content, which all boxes share.
+    """
+
+    msgbox: str
+    msg_id: str
+    mb_ver: int
+    mb_cr: int
+    mb_up: int
+    msg_ver: int
+    msg_cr: int
+    msg_up: int
+    read: bool
+    message: Annotated[FreeValue, Meta(description="`{from: {id, name, pic}, to, sentAt, content}`.")]
+
+
+class Sent(Reply):
+    """How many players were asked for, and how many get it: those who exist, have room, and want it."""
+
+    requested: int
+    actual: int
+    msg_id: str
+
+
+class Counted(Reply):
+    """How many messages were named, and for how many it was done."""
+
+    requested: int
+    actual: int
+
+
+# Rules
+
+
+def of_messages(ctx: Context, request: Named) -> list[str]:
+    """Return the locks of messages."""
+    return [locks.shared_lock(ctx.app.id, "message", msg_id) for msg_id in request.msg_ids]
+
+
+def check_enabled(ctx: Context) -> None:
+    """Raise `MessagingNotEnabled` unless the app has messages."""
+    if not ctx.section(MessagingSettings).enabled:
+        raise MessagingNotEnabled("the app has no messages")
+
+
+def read_content(ctx: Context, content: Any, where: str = "data.contentJson") -> dict[str, Any]:
+    """Return content that may have come as text. Raises `InvalidContent`, `PacketTooLarge`."""
+    if isinstance(content, str):
+        try:
+            content = json.read_text(content.encode())
+        except UnreadableJson:
+            content = None
+    if not isinstance(content, dict):
+        raise InvalidContent(f"{where}: expected an object")
+    most = ctx.section(MessagingSettings).content_bytes
+    if (size := len(json.encode_free(content))) > most:
+        raise PacketTooLarge(f"{where}: at most {most} bytes of JSON, got {size}")
+    return content
+
+
+def shown(row: Row) -> Message:
+    """Return a row of a box, joined with its message, as clients read it."""
+    return Message(
+        msgbox=row["msgbox"],
+        msg_id=row["msg_id"],
+        mb_ver=row["version"],
+        mb_cr=row["created_ms"],
+        mb_up=row["updated_ms"],
+        msg_ver=row["msg_version"],
+        msg_cr=row["msg_created_ms"],
+        msg_up=row["msg_updated_ms"],
+        read=row["is_read"],
+        message=data_out(row["message"]),
+    )
