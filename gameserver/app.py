@@ -22,6 +22,7 @@ from gameserver.realtime import Endpoints
 from gameserver.rpc import Core, Packets, Registry, Runner
 from gameserver.rpc.floors import FLOORS
 from gameserver.rpc.site import Site
+from gameserver.scripts import Processes
 from gameserver.sessions import Sessions, SessionStore, session_store
 from gameserver.settings import Settings, prepare_data
 from gameserver.storage import Database, open_database
@@ -91,6 +92,7 @@ async def open_server(
         quotas = parts.add(Quotas, Quotas())
         mailer = parts.add(Mail, Mail(settings.data / "outbox", clock))
         lifespans.callback(mailer.close)
+        parts.add(Processes, Processes(settings.script_processes))
         for lifespan in offered.lifespans:
             await lifespans.open(lifespan)
         core = Core(

@@ -22,6 +22,7 @@ class Settings:
     redis: str = ""  # empty: sessions are kept by this process
     database: str = ""  # empty: SQLite in the data folder
     workers: int = 1
+    script_processes: int = 0  # that run scripts, at most, for each server process; 0: by the number of CPUs
     tls_cert: str = ""
     tls_key: str = ""
     proxies: str = (

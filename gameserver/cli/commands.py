@@ -25,6 +25,7 @@ from gameserver.cli.output import EXIT_CODES, Exit, fail, say, show_json, show_m
 from gameserver.cli.players import players
 from gameserver.cli.reach import do
 from gameserver.cli.scripts import scripts
+from gameserver.scripts.engine import PROCESSES_MAX
 from gameserver.settings import PREFIX, Settings, prepare_data
 from gameserver.storage import StorageError
 from gameserver.storage.schema import migrate, schema_version, write_step
@@ -169,6 +170,18 @@ def serve(
             rich_help_panel=_PROCESS,
         ),
     ] = 1,
+    script_processes: Annotated[
+        int,
+        typer.Option(
+            envvar=PREFIX + "SCRIPT_PROCESSES",
+            min=0,
+            max=PROCESSES_MAX,
+            help="Processes that run scripts, at most, for each server process; they start when scripts run. "
+            "Absent: twice the number of CPUs, at least 4.",
+            show_default=False,
+            rich_help_panel=_PROCESS,
+        ),
+    ] = 0,
     log_level: Annotated[
         str,
         typer.Option(
@@ -215,6 +228,7 @@ def serve(
         redis=redis,
         database=database,
         workers=workers,
+        script_processes=script_processes,
         tls_cert=tls_cert,
         tls_key=tls_key,
         proxies=proxies,

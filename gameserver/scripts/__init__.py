@@ -3,7 +3,7 @@
 from gameserver.rpc.hooks import MESSAGE_HOOKS
 from gameserver.rpc.registry import Floors
 from gameserver.scripts import engine, programs, session_cache
-from gameserver.scripts.engine import Engine, Failure, Host, Reply, Result, Surface
+from gameserver.scripts.engine import Engine, Failure, Host, Processes, Reply, Result, Surface
 from gameserver.scripts.hooks import ApiHooks
 from gameserver.scripts.programs import Program, Programs, RunLimits, ScriptSettings
 
@@ -19,6 +19,7 @@ __all__ = [
     "Engine",
     "Failure",
     "Host",
+    "Processes",
     "Program",
     "Programs",
     "Reply",

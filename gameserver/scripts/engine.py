@@ -30,6 +30,7 @@ from gameserver.wire.clock import Clock
 
 log = logging.getLogger(__name__)
 
+PROCESSES_MAX = 256
 STDERR = 2
 START_SECONDS = 20.0
 GRACE_SECONDS = 0.25  # for a process to stop a script by itself, or for a call to end
@@ -125,11 +126,21 @@ class _Place:
 _PLACE: ContextVar[_Place | None] = ContextVar("script", default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """How many processes run scripts, at most; 0: by the number of CPUs."""
+
+    most: int = 0
+
+
 class Engine:
     """Runs scripts in processes of their own, which start when they are needed."""
 
-    def __init__(self, clock: Clock, workers: int | None = None, *, plain: bool = False) -> None:
-        """Run scripts in so many processes at most; `plain` ones use the engine's Python module alone."""
+    def __init__(self, clock: Clock, workers: int = 0, *, plain: bool = False) -> None:
+        """Run scripts in so many processes at most, 0: by the number of CPUs.
+
+        `plain` ones use the engine's Python module alone.
+        """
         self._clock = clock
         self._plain = plain
         self._most = workers or max(4, 2 * (os.cpu_count() or 1))
@@ -493,7 +504,7 @@ def _nothing(_: object) -> None: ...
 @contextlib.asynccontextmanager
 async def lifespan(parts: Parts) -> AsyncIterator[Engine]:
     """The engine of one server."""
-    engine = Engine(parts.get(Clock))
+    engine = Engine(parts.get(Clock), parts.get(Processes).most)
     try:
         yield engine
     finally:

@@ -153,8 +153,15 @@ class ScriptSettings(Settings, kw_only=True, dict=True):
 
     def limits(self, program: "Program") -> "RunLimits":
         """Return what a run of a script may take."""
+        seconds = min(program.seconds or self.seconds, self.most_seconds)
+        known: dict[float, RunLimits] = self.__dict__.setdefault("_limits_known", {})
+        if seconds not in known:
+            known[seconds] = self._limits(seconds)
+        return known[seconds]
+
+    def _limits(self, seconds: float) -> "RunLimits":
         return RunLimits(
-            seconds=min(program.seconds or self.seconds, self.most_seconds),
+            seconds=seconds,
             memory_bytes=self.memory_bytes,
             calls=self.calls,
             argument_bytes=self.call_bytes,
@@ -235,6 +242,8 @@ class Programs(Mapping[str, Program]):
         A "/" in front and an extension make no difference; a path beside a script is looked for from the
         root, too.
         """
+        if beside is None and (found := self._by_path.get(path)) is not None:
+            return found
         from_root = self._by_path.get(canonical(path))
         if beside is None or path.startswith("/") or (self._root_first and from_root):
             return from_root

@@ -185,6 +185,7 @@ class Program:
         # Line 1 is that of the prelude. Behind a statement, "use strict" is no directive.
         self.text = f"void 0;\n{text}"
         self.lines = lines  # [first line, file, line there]
+        self.needs_bridge = _NEEDS_BRIDGE.search(text) is not None
         self.code: bytes | None = None
         self.is_compiled = False
 
@@ -195,6 +196,11 @@ class Program:
                 return file, there + line - 1 - first, column
         raise LookupError("this is no line of the script")
 
+
+# Words without which a script comes to neither the bridge, nor time and chance, nor a caught error.
+_NEEDS_BRIDGE = re.compile(
+    r"bridge|Date|Math|Error|catch|eval|Function|constructor|globalThis|\bthis\b|import|async|Promise|\\u"
+)
 
 # Running
 
@@ -231,18 +237,21 @@ class Realm:
     def __init__(self, worker: "Worker") -> None:
         self.context = context = quickjs.Context()
         context.add_callable("__ask", worker.ask)
+        self.worker = worker
         self.native = native = worker.native
         if native is None:
-            context.eval(worker.prelude)
+            worker.load(self, PRELUDE)
         else:
             self.at = native.place(context)
             native.stop_when(self.at.context, worker.is_over)
-            native.load(self.at.context, worker.prelude_code)
+            worker.load(self, PRELUDE)
             self.end = native.variable(self.at.context, b"__end")
         self.boot = context.get("__boot")
 
     def run(self, program: Program, data: str) -> None:
         """Run a script."""
+        if program.needs_bridge:
+            self.worker.load(self, BRIDGE)
         self.boot("begin", self.context.parse_json(data))
         if self.native is not None and not program.is_compiled:
             program.is_compiled = True
@@ -274,7 +283,8 @@ class Realm:
             self.native.free(self.at.context, self.end)
 
 
-PRELUDE, SCRIPT = b"prelude", b"script"  # as files on a stack
+PRELUDE, BRIDGE = "prelude.js", "bridge.js"
+SCRIPT = b"script"  # as a file on a stack
 _IN_SCRIPT = re.compile(r"\bscript:(\d{1,9}):(\d{1,9})\b")
 _IN_TEXT = re.compile(r"<input>:(\d{1,9}):(\d{1,9})\b")
 
@@ -282,18 +292,32 @@ _IN_TEXT = re.compile(r"<input>:(\d{1,9}):(\d{1,9})\b")
 class Worker:
     """Runs one script after another; while one waits for a call, another may run that the call began."""
 
-    def __init__(self, pipe: Pipe, prelude: str, native: Any = None) -> None:
+    def __init__(self, pipe: Pipe, native: Any = None) -> None:
         self.pipe = pipe
-        lines = [line.strip() for line in prelude.splitlines() if not line.lstrip().startswith("//")]
-        self.prelude = " ".join(lines)  # in one line, to be told apart from scripts in a stack
         self.programs: dict[str, Program] = {}
         self.surfaces: dict[str, Surface] = {}
         self.running: list[Run] = []
         self.native = native
         if native is not None:
-            context = quickjs.Context()
-            self.prelude_code = native.compile(native.place(context).context, self.prelude.encode(), PRELUDE)
             self.is_over = native.handler(self._is_over)
+        self._own = {name: self._read(name) for name in (PRELUDE, BRIDGE)}
+
+    def _read(self, name: str) -> Any:
+        """Read a script of our own; compiled where that can be."""
+        lines = (Path(__file__).parent / name).read_text("utf-8").splitlines()
+        # In one line, to be told apart from scripts in a stack.
+        text = " ".join(line.strip() for line in lines if not line.lstrip().startswith("//"))
+        if self.native is None:
+            return text
+        context = quickjs.Context()
+        return self.native.compile(self.native.place(context).context, text.encode(), name.encode())
+
+    def load(self, realm: Realm, name: str) -> None:
+        """Run a script of our own in a context."""
+        if self.native is None:
+            realm.context.eval(self._own[name])
+        else:
+            self.native.load(realm.at.context, self._own[name])
 
     def serve(self) -> None:
         """Run what comes, until the server goes."""
@@ -329,7 +353,11 @@ class Worker:
         given = draws if told["repeats"] else None
         draw = Draws(told["ms"], given)
         run = Run(realm, program, surface, draw, told["argument_bytes"], told["seconds"])
-        if not self.running:
+        if self.running:
+            run.over_at = min(
+                run.over_at, self.running[-1].over_at
+            )  # it is in the time of the one that waits
+        else:
             _end_after(told["seconds"] + SECONDS_BEYOND)
         self.running.append(run)
         frame = run.run(data.decode(), told["memory_bytes"], told["result_bytes"])
@@ -470,8 +498,7 @@ def main() -> None:
     # Here these are files beside this one, in no package.
     confinement, native = importlib.import_module("confinement"), importlib.import_module("native")
     library = None if PLAIN in sys.argv else native.Native.of(sys.modules["_quickjs"].__file__)
-    prelude = (Path(__file__).parent / "prelude.js").read_text("utf-8")
-    worker = Worker(Pipe(_receive, _send), prelude, library)
+    worker = Worker(Pipe(_receive, _send), library)
     worker.rehearse()
     confinement.confine()
     worker.pipe.write(pack(READY))

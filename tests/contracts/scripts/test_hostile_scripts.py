@@ -321,6 +321,18 @@ async def test_a_script_that_throws_below_another_harms_it_not(scripts: Scripts)
     assert "out of memory" in await scripts.value("bridge.callScript('x')", host=host)
 
 
+async def test_a_script_below_another_is_in_its_time(scripts: Scripts) -> None:
+    async def answer(name: str, args: list[Any]) -> Any:
+        inner = program("for (;;);", "folder/Inner")
+        result = await scripts.engine.run(inner, b"{}", Calls(), SURFACE, RunLimits(seconds=100))
+        return result.message
+
+    text = "bridge.callScript('x'); for (;;);"
+    result = await scripts.run(text, host=Calls(answer), limits=SHORT)
+    assert (result.failure, "folder/Name" in result.message) == (Failure.TIMEOUT, True)
+    assert await scripts.value("1") == 1
+
+
 async def test_a_script_replaced_while_it_runs_ends_as_it_began(scripts: Scripts) -> None:
     async def replace(name: str, args: list[Any]) -> Any:
         return await scripts.value("'new'")

@@ -1,0 +1,81 @@
+(function () {
+  "use strict";
+  // Time and chance, what Rhino's errors have, and the bridge: for scripts that name any of them. Loaded after the prelude,
+  // with the same care: everything that is used later is kept in constants.
+  const G = globalThis, ask = G.__ask, D = Date, E = Error, X = Proxy;
+  const stringify = JSON.stringify, construct = Reflect.construct, define = Object.defineProperty, get = Reflect.get;
+
+  const want = (kind, text, more, session) => {
+    const answer = ask(kind, text, more || "", session || "");
+    if (answer === null) throw new E("out of memory");
+    if (answer[0]) throw new E(answer[1]);
+    return answer[1];
+  };
+  const hide = (where, name, value) => define(where, name, { __proto__: null, value, writable: true, configurable: true });
+
+  // Time and chance, which a second run of the same packet is given again.
+  const now = () => ask("now");
+  const Clock = new X(D, {
+    __proto__: null,
+    construct: (_, given, target) => construct(D, given.length ? given : [now()], target === Clock ? D : target),
+    apply: () => "" + new D(now()),
+  });
+  D.now = now;
+  Math.random = () => ask("random");
+  hide(G, "Date", Clock);
+  hide(D.prototype, "constructor", Clock);
+
+  // What Rhino's errors have.
+  const place = (e, what) => {
+    try { return ask("place", stringify("" + e.stack))[1][what]; } catch { return undefined; }
+  };
+  const shown = (name, get) => define(E.prototype, name, {
+    __proto__: null,
+    get,
+    set(value) { define(this, name, { __proto__: null, value, writable: true, configurable: true, enumerable: true }); },
+    configurable: true,
+  });
+  shown("fileName", function () { return place(this, 0); });
+  shown("lineNumber", function () { return place(this, 1); });
+  shown("columnNumber", function () { return place(this, 2); });
+  hide(E.prototype, "toJSON", function () {
+    return { name: this.name, message: this.message, fileName: this.fileName, lineNumber: this.lineNumber, ...this };
+  });
+
+  // The bridge: names are looked up where they are used, in any case of letters.
+  const quiet = { __proto__: null, then: 1, toJSON: 1, constructor: 1, prototype: 1 };
+  const named = (known, make) => {
+    const made = { __proto__: null };
+    return new X({}, {
+      __proto__: null,
+      get(target, key, self) {
+        if (typeof key !== "string" || key in quiet) return get(target, key, self);
+        return made[key] ??= make(known(key), key);
+      },
+      has: (_, key) => { try { return typeof key === "string" && !!known(key); } catch { return false; } },
+      set: (_, key, value) => { made[key] = value; return true; },
+    });
+  };
+  const proxyOf = (service, args) => {
+    let session = "";
+    if (args.length) {
+      if (args[0] === undefined || args[0] === null) throw new E("a proxy was asked for with a session that is " + args[0]);
+      session = stringify(args[0]);
+    }
+    return named(
+      (key) => want("method", service, stringify(key)),
+      (name) => (...given) => want("call", name, stringify(given), session),
+    );
+  };
+  const bridge = named(
+    (key) => want("getter", stringify(key)),
+    (found) => {
+      const name = found[1];
+      if (found[0]) return (...given) => proxyOf(name, given);
+      if (name === "bridge.include") return () => undefined;
+      return (...given) => want("call", name, stringify(given));
+    },
+  );
+  G.bridge = bridge;
+  delete G.performance;
+})()
