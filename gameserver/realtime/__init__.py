@@ -2,7 +2,7 @@
 
 from gameserver.realtime.bus import Bus, MemoryBus
 from gameserver.realtime.channels import Channels, Listener, player_channel
-from gameserver.realtime.connections import Connections
+from gameserver.realtime.connections import HEARTBEAT_SECONDS, Connections
 from gameserver.realtime.endpoints import BadEndpoints, Endpoint, Endpoints
 from gameserver.realtime.frames import FRAME_BYTES_MAX, Frame, FrameTooLarge, encode_frame
 from gameserver.realtime.lifespans import LIFESPANS
@@ -10,6 +10,7 @@ from gameserver.realtime.redis_bus import RedisBus
 
 __all__ = [
     "FRAME_BYTES_MAX",
+    "HEARTBEAT_SECONDS",
     "LIFESPANS",
     "BadEndpoints",
     "Bus",

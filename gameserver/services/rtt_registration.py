@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from gameserver.apps import Settings
-from gameserver.realtime import Channels, Connections, Endpoints, player_channel
+from gameserver.realtime import HEARTBEAT_SECONDS, Channels, Connections, Endpoints, player_channel
 from gameserver.rpc import Access, Context, Service, Tx
 from gameserver.sessions import Session
 from gameserver.wire.errors import GameError, NoSession
@@ -66,6 +66,7 @@ class Connection(Reply):
         list[EndpointReply], Meta(description="Ways to connect, in the order in which to try them.")
     ]
     auth: Annotated[Auth, Meta(description="What to bring.")]
+    heartbeat_seconds: Annotated[int, Meta(description="How often to send a heartbeat, in seconds.")]
 
 
 @service.operation("REQUEST_CLIENT_CONNECTION", tx=Tx.NONE, errors=(RealtimeDisabled,))
@@ -117,6 +118,7 @@ async def offer(ctx: Context) -> Connection:
     return Connection(
         endpoints=[EndpointReply(**endpoint._asdict()) for endpoint in endpoints],
         auth=Auth(app_id=ctx.app.id, secret=secret),
+        heartbeat_seconds=HEARTBEAT_SECONDS,
     )
 
 

@@ -629,6 +629,17 @@ def messaging(players: Players) -> None:
     refused(theirs.get_messages, 400, 40595, **these)
 
 
+def rtt_registration(players: Players) -> None:
+    client = players()
+    offered = client.rtt_registration.request_client_connection()
+    assert offered["endpoints"][0]["protocol"] == "ws"
+    assert offered["auth"]["X-APPID"] == players.server.app_id
+    assert client.rtt_registration.get_connection_status() == {"connectionStatus": "DISCONNECTED"}
+    with client.realtime(print) as connection:
+        assert connection.connection_id.split(":")[1] == id_of(client)
+        assert client.rtt_registration.get_connection_status() == {"connectionStatus": "CONNECTED"}
+
+
 SERVICES: dict[str, type[Service[Any]]] = {
     kind.__module__.rpartition(".")[2]: kind
     for _, kind in inspect.getmembers(services, inspect.isclass)

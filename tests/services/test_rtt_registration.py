@@ -14,7 +14,7 @@ async def test_a_player_asks_for_a_connection(game: Game) -> None:
     one = await player.call("rttRegistration", "REQUEST_CLIENT_CONNECTION")
     other = await player.call("rttRegistration", "REQUEST_CLIENT_CONNECTION")
     assert [endpoint["protocol"] for endpoint in one["endpoints"]] == ["ws", "tcp"]
-    assert one["auth"]["X-APPID"] == APP_ID
+    assert (one["auth"]["X-APPID"], one["heartbeatSeconds"]) == (APP_ID, 30)
     assert one["auth"]["X-RTT-SECRET"] != other["auth"]["X-RTT-SECRET"]
 
 

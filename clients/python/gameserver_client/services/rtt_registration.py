@@ -21,6 +21,8 @@ class Connection(TypedDict):
     """Ways to connect, in the order in which to try them."""
     auth: Auth
     """What to bring."""
+    heartbeatSeconds: int
+    """How often to send a heartbeat, in seconds."""
 
 
 class EndpointReply(TypedDict):
