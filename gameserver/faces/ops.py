@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from gameserver.apps import App, LiveApps
 from gameserver.jobs import Scheduler
+from gameserver.realtime import Channels
 from gameserver.rpc import Core, Face, metrics
 from gameserver.sessions import Sessions, SessionsUnavailable
 from gameserver.storage import StorageError
@@ -43,6 +44,7 @@ def routes(core: Core, apps: LiveApps) -> list[Route]:
         sql, sessions = await asyncio.gather(*asked)
         ready = sql.trouble == sessions.trouble == ""
         shown = {"sql": sql.trouble or "ok", "sessions": sessions.trouble or "ok"}
+        shown["realtime"] = core.get(Channels).trouble() or "ok"  # packets are answered nevertheless
         if sessions.warning:
             shown["warning"] = sessions.warning
         if apps.problems:  # no reason to take the server away from players of the other apps

@@ -34,6 +34,9 @@ class Bus(Protocol):
     def count(self, channel: str) -> Awaitable[int]:
         """Count the processes that receive a channel. Raises `SessionsUnavailable`."""
 
+    def trouble(self) -> str:
+        """Say why messages of other processes do not arrive just now, or nothing."""
+
     async def close(self) -> None:
         """Let go of connections."""
 
@@ -68,6 +71,10 @@ class MemoryBus:
     def count(self, channel: str) -> Awaitable[int]:
         """Tell whether this process receives a channel."""
         return _done(int(channel in self._channels))
+
+    def trouble(self) -> str:
+        """Say nothing: there are no other processes."""
+        return ""
 
     async def close(self) -> None:
         """Forget everything."""

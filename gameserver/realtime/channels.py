@@ -27,6 +27,7 @@ class Listener(Protocol):
     """A connection as channels know it."""
 
     session_digest: str
+    cx_id: str
     channels: set[str]
     is_open: bool
 
@@ -38,10 +39,13 @@ class _Order(msgspec.Struct, array_like=True, tag=True):
     """What one process asks others to do; it travels among the frames, which begin with a brace."""
 
 
-class _Move(_Order, tag="m"):
-    """Let a player's connections join or leave a channel; those of one session, if it is named."""
+Kind = Literal["join", "leave", "tell"]
 
-    kind: Literal["join", "leave"]
+
+class _Move(_Order, tag="m"):
+    """Let a player's connections join or leave a channel, or only tell; of one session, if it is named."""
+
+    kind: Kind
     digest: str
     channel: str
     asker: str
@@ -49,10 +53,10 @@ class _Move(_Order, tag="m"):
 
 
 class _Moved(_Order, tag="d"):
-    """The answer to a `_Move`: how many connections there are that did."""
+    """The answer to a `_Move`: the ids of the connections that did."""
 
     number: int
-    count: int
+    cx_ids: list[str]
 
 
 class _Disband(_Order, tag="x"):
@@ -80,7 +84,7 @@ class Channels:
         self._bus = bus
         self._own = f"process:{process_id}"
         self._listeners: dict[str, set[Listener]] = {}
-        self._asked: dict[int, asyncio.Queue[int]] = {}
+        self._asked: dict[int, asyncio.Queue[list[str]]] = {}
         self._numbers = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -106,18 +110,22 @@ class Channels:
         None: the session has no connection. What is published from now on reaches them. A connection leaves
         when it closes. Raises `SessionsUnavailable`.
         """
-        return await self._move("join", session.app_id, session.profile_id, session.digest, channel)
+        return len(await self._move("join", session.app_id, session.profile_id, session.digest, channel))
 
     async def leave(self, session: Session, channel: str) -> int:
         """Let the connections of a session listen to a channel no longer. Raises `SessionsUnavailable`."""
-        return await self._move("leave", session.app_id, session.profile_id, session.digest, channel)
+        return len(await self._move("leave", session.app_id, session.profile_id, session.digest, channel))
 
     async def expel(self, app_id: str, profile_id: str, channel: str) -> int:
         """Let all connections of a player leave a channel, as when they may no longer listen.
 
         Returns when no process sends them anything of it any more. Raises `SessionsUnavailable`.
         """
-        return await self._move("leave", app_id, profile_id, "", channel)
+        return len(await self._move("leave", app_id, profile_id, "", channel))
+
+    async def connections(self, app_id: str, profile_id: str) -> list[str]:
+        """Return the ids of all connections of a player, in all processes. Raises `SessionsUnavailable`."""
+        return await self._move("tell", app_id, profile_id, "", "")
 
     def disband(self, channel: str) -> None:
         """Let everybody leave a channel. What was published before still arrives."""
@@ -129,6 +137,10 @@ class Channels:
         Of the channel of a player that means: is connected.
         """
         return await self._bus.count(channel) > 0
+
+    def trouble(self) -> str:
+        """Say why messages of other processes do not arrive just now, or nothing. For readiness."""
+        return self._bus.trouble()
 
     # For connections
 
@@ -179,25 +191,23 @@ class Channels:
         match _decode(data):
             case _Move() as move:
                 self._start(self._obey(channel, move))
-            case _Moved(number=number, count=count):
+            case _Moved(number=number, cx_ids=cx_ids):
                 asked = self._asked.get(number)
                 if asked is not None:
-                    asked.put_nowait(count)
+                    asked.put_nowait(cx_ids)
             case _Disband():
                 for listener in tuple(self._listeners.get(channel, ())):
                     self.remove(listener, channel)
 
-    async def _move(
-        self, kind: Literal["join", "leave"], app_id: str, profile_id: str, digest: str, channel: str
-    ) -> int:
+    async def _move(self, kind: Kind, app_id: str, profile_id: str, digest: str, channel: str) -> list[str]:
         self._numbers += 1
         number = self._numbers
-        answers = self._asked[number] = asyncio.Queue[int]()
+        answers = self._asked[number] = asyncio.Queue[list[str]]()
         order = _Move(kind, digest, channel, self._own, number)
         try:
             reached = await self._bus.publish(player_channel(app_id, profile_id), _encode(order))
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                return sum([await answers.get() for _ in range(reached)])
+                return [cx_id for _ in range(reached) for cx_id in await answers.get()]
         except TimeoutError:
             raise SessionsUnavailable("a process does not answer who listens") from None
         finally:
@@ -209,13 +219,13 @@ class Channels:
             for listener in self._listeners.get(of_player, ())
             if move.digest in ("", listener.session_digest)
         ]
-        if move.kind == "leave":
-            for listener in mine:
-                self.remove(listener, move.channel)
-            count = len(mine)
-        else:
-            count = sum([await self.add(listener, move.channel) for listener in mine])
-        self._send(move.asker, _encode(_Moved(move.number, count)))
+        match move.kind:
+            case "leave":
+                for listener in mine:
+                    self.remove(listener, move.channel)
+            case "join":
+                mine = [listener for listener in mine if await self.add(listener, move.channel)]
+        self._send(move.asker, _encode(_Moved(move.number, [listener.cx_id for listener in mine])))
 
     def _send(self, channel: str, data: bytes) -> None:
         """Hand over to the bus without waiting."""

@@ -200,11 +200,14 @@ class Connections:
         connection.app_id, connection.profile_id = session.app_id, session.profile_id
         connection.cx_id = f"{session.app_id}:{session.profile_id}:{token_urlsafe(SUFFIX_BYTES)}"
         channel = player_channel(session.app_id, session.profile_id)
-        is_server = session.profile_id == SERVER_PROFILE_ID  # which all servers of an app are
-        others = self._by_session[digest] if is_server else self._channels.listeners(channel)
-        if len(others) - is_server >= CONNECTIONS_PER_PLAYER_MAX:
-            raise _Refused(TOO_MANY)
         await self._channels.add(connection, channel)
+        # Counted with this one in, so that of several at once none is overlooked.
+        if session.profile_id == SERVER_PROFILE_ID:  # which all servers of an app are
+            count = len(self._by_session[digest])
+        else:
+            count = len(await self._channels.connections(session.app_id, session.profile_id))
+        if count > CONNECTIONS_PER_PLAYER_MAX:
+            raise _Refused(TOO_MANY)
 
     # Ending
 

@@ -136,6 +136,10 @@ class RedisBus:
         _, count = await self._calls.command("PUBSUB", "NUMSUB", PREFIX + channel)
         return int(count)
 
+    def trouble(self) -> str:
+        """Say whether Redis is away, as seen from the connection on which messages arrive."""
+        return "" if self._line is not None else "the subscription to Redis is broken; it is tried again"
+
     async def close(self) -> None:
         """Stop listening. The client is its owner's to close."""
         if self._task is not None:

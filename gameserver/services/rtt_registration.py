@@ -1,11 +1,19 @@
 """rttRegistration: how clients get a real-time connection, and whether they have one."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta, field
 
 from gameserver.apps import Settings
-from gameserver.realtime import HEARTBEAT_SECONDS, Channels, Connections, Endpoints, player_channel
+from gameserver.realtime import (
+    HEARTBEAT_SECONDS,
+    Channels,
+    Connections,
+    Endpoint,
+    Endpoints,
+    player_channel,
+)
 from gameserver.rpc import Access, Context, Service, Tx
 from gameserver.sessions import Session
 from gameserver.wire.errors import GameError, NoSession
@@ -50,6 +58,14 @@ class EndpointReply(Reply):
     ssl: Annotated[bool, Meta(description="Whether TLS is spoken there.")]
 
 
+class SystemEndpoint(EndpointReply):
+    """One way to connect, for a server."""
+
+    ca: Annotated[
+        str, Meta(description="Who has issued the certificate; empty: an authority that is trusted.")
+    ] = ""
+
+
 class Auth(Reply):
     """What the first message, or the URL, brings."""
 
@@ -69,6 +85,15 @@ class Connection(Reply):
     heartbeat_seconds: Annotated[int, Meta(description="How often to send a heartbeat, in seconds.")]
 
 
+class SystemConnection(Reply):
+    """Where a server connects, and with what."""
+
+    endpoints: Annotated[
+        list[SystemEndpoint], Meta(description="Ways to connect, in the order in which to try them.")
+    ]
+    auth: Annotated[Auth, Meta(description="What to bring.")]
+
+
 @service.operation("REQUEST_CLIENT_CONNECTION", tx=Tx.NONE, errors=(RealtimeDisabled,))
 async def request_client_connection(ctx: Context, request: NoData) -> Connection:
     """Ask for a real-time connection of the caller's session.
@@ -76,13 +101,20 @@ async def request_client_connection(ctx: Context, request: NoData) -> Connection
     The answer names the endpoints in the order in which to try them, and a secret. It opens one
     connection, within a minute, and belongs to the session.
     """
-    return await offer(ctx)
+    return Connection(
+        endpoints=[EndpointReply(**endpoint._asdict()) for endpoint in endpoints_for(ctx)],
+        auth=await issue(ctx),
+        heartbeat_seconds=HEARTBEAT_SECONDS,
+    )
 
 
 @service.operation("REQUEST_SYSTEM_CONNECTION", tx=Tx.NONE, access=Access.SERVER, errors=(RealtimeDisabled,))
-async def request_system_connection(ctx: Context, request: NoData) -> Connection:
+async def request_system_connection(ctx: Context, request: NoData) -> SystemConnection:
     """Ask for a real-time connection of a server's session, which has to be authenticated."""
-    return await offer(ctx)
+    return SystemConnection(
+        endpoints=[SystemEndpoint(**endpoint._asdict()) for endpoint in endpoints_for(ctx)],
+        auth=await issue(ctx),
+    )
 
 
 class Status(Reply):
@@ -109,17 +141,16 @@ def check_enabled(ctx: Context) -> None:
         raise RealtimeDisabled(f"app {ctx.app.id} has no real-time connections")
 
 
-async def offer(ctx: Context) -> Connection:
-    """Let the caller's session open a connection."""
+def endpoints_for(ctx: Context) -> Sequence[Endpoint]:
+    """Return where the caller connects."""
     check_enabled(ctx)
-    session = session_of(ctx)
-    secret = await ctx.core.get(Connections).tickets.issue(session.digest)
-    endpoints = ctx.core.get(Endpoints).told(ctx.origin.reached)
-    return Connection(
-        endpoints=[EndpointReply(**endpoint._asdict()) for endpoint in endpoints],
-        auth=Auth(app_id=ctx.app.id, secret=secret),
-        heartbeat_seconds=HEARTBEAT_SECONDS,
-    )
+    return ctx.core.get(Endpoints).told(ctx.origin.reached)
+
+
+async def issue(ctx: Context) -> Auth:
+    """Let the caller's session open a connection."""
+    secret = await ctx.core.get(Connections).tickets.issue(session_of(ctx).digest)
+    return Auth(app_id=ctx.app.id, secret=secret)
 
 
 def session_of(ctx: Context) -> Session:

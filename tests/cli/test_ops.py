@@ -5,6 +5,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gameserver.faces import ops
+from gameserver.realtime import Channels
 from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import Unavailable
 from tests.conftest import BACKENDS, Game
@@ -13,7 +14,10 @@ from tests.conftest import BACKENDS, Game
 async def test_alive_and_ready(game: Game) -> None:
     assert (await game.http.get("/healthz")).json() == {"status": "alive"}
     ready = await game.http.get("/readyz")
-    assert (ready.status_code, ready.json()) == (200, {"status": "ready", "sql": "ok", "sessions": "ok"})
+    assert (ready.status_code, ready.json()) == (
+        200,
+        {"status": "ready", "sql": "ok", "sessions": "ok", "realtime": "ok"},
+    )
 
 
 async def test_not_ready_names_what_is_away(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,9 +28,17 @@ async def test_not_ready_names_what_is_away(game: Game, monkeypatch: pytest.Monk
     answer = await game.http.get("/readyz")
     assert (answer.status_code, answer.json()) == (
         503,
-        {"status": "not ready", "sql": "ok", "sessions": "away"},
+        {"status": "not ready", "sql": "ok", "sessions": "away", "realtime": "ok"},
     )
     assert (await game.http.get("/healthz")).status_code == 200
+
+
+async def test_a_broken_subscription_is_told_and_packets_are_answered_nevertheless(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(game.core.get(Channels), "trouble", lambda: "the subscription is broken")
+    answer = await game.http.get("/readyz")
+    assert (answer.status_code, answer.json()["realtime"]) == (200, "the subscription is broken")
 
 
 async def test_readiness_waits_only_so_long(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +94,7 @@ async def test_a_warning_leaves_the_server_ready(game: Game, monkeypatch: pytest
         "status": "ready",
         "sql": "ok",
         "sessions": "ok",
+        "realtime": "ok",
         "warning": "Redis may throw sessions away",
     }
 

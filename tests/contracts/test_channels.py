@@ -32,6 +32,7 @@ class Socket:
     """A connection that keeps what it is sent."""
 
     session_digest: str = "ada.1"
+    cx_id: str = ""
     channels: set[str] = field(default_factory=set)
     is_open: bool = True
     got: "asyncio.Queue[bytes]" = field(default_factory=asyncio.Queue)
@@ -186,6 +187,14 @@ async def test_a_player_is_expelled_on_every_device(pair: Pair) -> None:
     assert all(device.got.empty() and device.channels == {ADA} for device in devices)
 
 
+async def test_the_connections_of_a_player_are_known_in_all_processes(pair: Pair) -> None:
+    assert await pair.here.connections(APP, "ada") == []
+    await pair.here.add(Socket(cx_id="cx-1"), ADA)
+    await pair.there.add(Socket(cx_id="cx-2"), ADA)
+    await pair.there.add(Socket(cx_id="cx-3"), BOB)
+    assert sorted(await pair.here.connections(APP, "ada")) == ["cx-1", "cx-2"]
+
+
 async def test_a_channel_is_disbanded_behind_what_was_published(pair: Pair) -> None:
     ada, bob = Socket(), Socket()
     await pair.here.add(ada, "room")
@@ -277,8 +286,12 @@ async def test_channels_are_joined_again_when_redis_is_back(tmp_path: Path) -> N
     assert late.channels == set()
     with pytest.raises(SessionsUnavailable):
         await channels.is_listening(ADA)
+    with pytest.raises(SessionsUnavailable):
+        await bus.publish(ADA, frame(0))
+    assert "Redis" in channels.trouble()
     with servers.redis(*options):
         await until(lambda: bool(gaps))
+        assert channels.trouble() == ""
         for channel in (ADA, "room 0", "room 99"):
             channels.publish(channel, frame(1))
             assert await ada.next() == frame(1)

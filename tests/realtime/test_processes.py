@@ -13,6 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from gameserver.realtime.connections import CONNECTIONS_PER_PLAYER_MAX
 from gameserver.storage.schema import migrate
 from tests import servers
 from tests.cli.running import command
@@ -127,6 +128,17 @@ def test_redis_that_is_lost_and_comes_back_empty_ends_what_nobody_knows_any_more
         again = open_connection(stack, two, ada)
         assert ada.call(one, "playerState", "LOGOUT")["status"] == 200
         assert end_of(again)["reasonCode"] == 40304
+
+
+def test_a_player_has_so_many_connections_in_all_processes_together(tmp_path: Path, stack: ExitStack) -> None:
+    with servers.redis() as redis, two_servers(tmp_path, redis) as (one, two):
+        ada = Player("ada")
+        ada.log_in(one)
+        for number in range(CONNECTIONS_PER_PLAYER_MAX):
+            open_connection(stack, (one, two)[number % 2], ada)
+        for server in (one, two):
+            with pytest.raises(AssertionError, match="49120"):
+                open_connection(stack, server, ada)
 
 
 def test_a_server_that_stops_asks_its_clients_to_connect_elsewhere(tmp_path: Path, stack: ExitStack) -> None:
