@@ -18,7 +18,6 @@ SERVER_PROFILE_ID = "s"  # stands in a server's session where a player's has the
 FENCE_SECONDS = 600  # longer than any login takes between what it saw of the player and its session
 
 Reason = Literal["expired", "logged_out", "replaced", "revoked", "disabled", "unknown"]
-EndReason = Literal["logged_out", "replaced", "revoked", "disabled"]
 END_REASONS: frozenset[str] = frozenset({"logged_out", "replaced", "revoked", "disabled"})
 
 

@@ -26,6 +26,12 @@ generate = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(generate)
 
 
+@pytest.fixture(scope="module")
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the type checker learns of the standard library, once for all tests."""
+    return tmp_path_factory.mktemp("mypy")
+
+
 def document(*methods: dict[str, Any], schemas: dict[str, Any] | None = None) -> dict[str, Any]:
     return {"openrpc": "1.3.2", "methods": list(methods), "components": {"schemas": schemas or {}}}
 
@@ -187,7 +193,7 @@ def test_what_has_a_default_may_be_left_out_of_parameters() -> None:
     assert "    to: str\n    subject: NotRequired[str]\n" in made
 
 
-def test_what_a_call_hands_back_depends_on_who_calls(tmp_path: Path) -> None:
+def test_what_a_call_hands_back_depends_on_who_calls(tmp_path: Path, mypy_cache: Path) -> None:
     """Blocking: the answer. On an event loop, and in a bundle: a future of it."""
     pytest.importorskip("mypy")
     checked = tmp_path / "checked.py"
@@ -210,7 +216,7 @@ def test_what_a_call_hands_back_depends_on_who_calls(tmp_path: Path) -> None:
         """)
     )
     run = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(checked)],
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(mypy_cache), str(checked)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -260,7 +266,7 @@ def test_prose_becomes_a_docstring_whatever_it_holds(tmp_path: Path) -> None:
     assert text.endswith('x: ends in "x"')
 
 
-def test_generated_text_is_formatted_and_typed(tmp_path: Path) -> None:
+def test_generated_text_is_formatted_and_typed(tmp_path: Path, mypy_cache: Path) -> None:
     """The linter, the formatter and the type checker have nothing to say about awkward operations either."""
     pytest.importorskip("mypy")
     many = [param(f"parameterNumber{n}", {"type": "string"}, required=n % 2 == 0) for n in range(12)]
@@ -296,7 +302,7 @@ def test_generated_text_is_formatted_and_typed(tmp_path: Path) -> None:
     for command in (
         ["ruff", "format", "--diff", "--config", config, "--no-cache"],
         ["ruff", "check", "--config", config, "--no-cache"],
-        ["mypy", "--strict", "--cache-dir", str(tmp_path / "cache")],
+        ["mypy", "--strict", "--cache-dir", str(mypy_cache)],
     ):
         run = subprocess.run(
             [sys.executable, "-m", *command, str(target)],

@@ -179,18 +179,12 @@ def check_settings(settings: TournamentSettings, minutes: int, where: str) -> No
 
 
 _settings_decoder = msgspec.json.Decoder(TournamentSettings)
-_scheduled_decoder = msgspec.json.Decoder(Scheduled)
 _schedule_decoder = msgspec.json.Decoder(list[Scheduled])
 
 
 def read_settings(text: str | None) -> TournamentSettings | None:
     """Read stored settings."""
     return None if text is None else _settings_decoder.decode(text)
-
-
-def read_scheduled(text: str) -> Scheduled:
-    """Read the stored period of an ADHOC board."""
-    return _scheduled_decoder.decode(text)
 
 
 def read_schedule(text: str | None) -> list[Scheduled]:
