@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -17,52 +17,16 @@ from gameserver.realtime.bus import OnGap, OnMessage
 from gameserver.sessions import SessionsUnavailable
 from gameserver.sessions.coalescer import Coalescer, unavailable
 from gameserver.sessions.connection import TIMEOUT_SECONDS, AnyRedis
-from gameserver.sessions.link import Link, pack
+from gameserver.sessions.link import Line, own_connection
 
 log = structlog.get_logger(__name__)
 
 PREFIX: Final = "gs:rt:"
 CHANNELS_AT_ONCE: Final = 1000  # in one command
-SILENT_SECONDS: Final = (
-    1.5  # after which Redis is asked whether it is still there; twice as long, and it is not
-)
 RECONNECT_SECONDS: Final = 0.2
 WORDS: Final = 3  # of a message: its kind, the channel, and what it says
 # On a cluster the slot of the channel decides which node passes messages on. So there is one order for all.
 PUBLISH_AT_SLOT: Final = "return redis.call('PUBLISH', KEYS[1], ARGV[1])"
-
-
-class _Line(Link):
-    """A connection on which Redis speaks by itself."""
-
-    def __init__(self, connection: AbstractConnection, on_reply: Callable[[Any], None]) -> None:
-        super().__init__(connection)
-        self.on_reply = on_reply
-        self.heard = True
-        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def say(self, *words: str) -> None:
-        """Send a command; what it brings comes among the other messages."""
-        self._transport.write(pack(words))
-
-    def abort(self) -> None:
-        """Give up the connection."""
-        self._transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """Hand over what Redis says."""
-        self.heard = True
-        try:
-            for reply in self.parse(data):
-                self.on_reply(reply)
-        except exceptions.RedisError:
-            self._transport.abort()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Tell who waits for the end."""
-        super().connection_lost(error)
-        if not self.lost.done():
-            self.lost.set_result(None)
 
 
 class RedisBus:
@@ -79,7 +43,7 @@ class RedisBus:
         self._waiting: dict[str, asyncio.Future[None]] = {}  # those that Redis has not confirmed
         self._asked: Counter[str] = Counter()  # how many confirmations are still to come
         self._unsaid: list[tuple[str, str]] = []
-        self._line: _Line | None = None
+        self._line: Line | None = None
         self._connection: AbstractConnection | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -216,7 +180,9 @@ class RedisBus:
     async def _hold_line(self, *, is_again: bool) -> None:
         """Listen until the line breaks."""
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            line = self._line = _Line(await self._connect(), self._hear)
+            await self._disconnect()
+            self._connection = await own_connection(self._redis, self._connection)
+            line = self._line = Line(self._connection, self._hear)
         try:
             self._asked.clear()
             wanted = list(self._wanted)
@@ -228,20 +194,13 @@ class RedisBus:
             if is_again:
                 log.info("realtime_bus_back", channels=len(wanted))
                 self._on_gap()
-            while not line.lost.done():
-                line.heard = False
-                await asyncio.wait({line.lost}, timeout=SILENT_SECONDS)
-                if not line.heard and not line.lost.done():
-                    line.say("PING")
-                    await asyncio.wait({line.lost}, timeout=SILENT_SECONDS)
-                    if not line.heard:
-                        break
+            await line.until_lost()
         finally:
             self._line = None
             line.abort()
         log.warning("realtime_bus_lost")
 
-    async def _all_confirmed(self, line: _Line, futures: "Iterable[asyncio.Future[None]]") -> None:
+    async def _all_confirmed(self, line: Line, futures: "Iterable[asyncio.Future[None]]") -> None:
         confirmed: asyncio.Future[Any] = asyncio.gather(*futures)
         waits: set[asyncio.Future[Any]] = {confirmed, line.lost}
         try:
@@ -253,19 +212,6 @@ class RedisBus:
             confirmed.add_done_callback(partial(_forget))
         if line.lost.done():
             raise SessionsUnavailable("Redis has closed the connection")
-
-    async def _connect(self) -> AbstractConnection:
-        """Return a connection that is nobody else's."""
-        await self._disconnect()
-        redis = self._redis
-        if isinstance(redis, RedisCluster):
-            await redis.initialize()
-            node = redis.get_random_node()
-            self._connection = node.connection_class(**node.connection_kwargs)
-        elif self._connection is None:  # the library says nothing of its types
-            self._connection = redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-        await self._connection.connect()
-        return self._connection
 
     async def _disconnect(self) -> None:
         if self._connection is not None:

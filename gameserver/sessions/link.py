@@ -7,15 +7,21 @@ than everything Redis does for a packet.
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self, cast
+from typing import Any, Final, Self, cast
 
 from hiredis import PushNotification, Reader, pack_command
 from redis import exceptions
+from redis.asyncio import RedisCluster
 from redis.asyncio.connection import AbstractConnection
+
+from gameserver.sessions.connection import AnyRedis
 
 Arg = str | bytes | int
 Command = tuple[Arg, ...]
 Land = Callable[[list[Any] | Exception], None]
+
+SILENT_SECONDS: Final = 1.5
+"""After which Redis is asked whether it is still there; twice as long, and it is not."""
 
 _MORE = object()  # what the parser returns when a reply is not complete
 
@@ -118,6 +124,62 @@ class Link(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Nothing was held back."""
+
+
+class Line(Link):
+    """A connection on which Redis speaks by itself. `on_reply` gets all that it says."""
+
+    def __init__(self, connection: AbstractConnection, on_reply: Callable[[Any], None]) -> None:
+        super().__init__(connection)
+        self.on_reply = on_reply
+        self.heard = True
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def say(self, *words: str) -> None:
+        """Send a command; what it brings comes among the other messages."""
+        self._transport.write(pack(words))
+
+    def abort(self) -> None:
+        """Give up the connection."""
+        self._transport.abort()
+
+    async def until_lost(self) -> None:
+        """Return when Redis has hung up, or is no longer there."""
+        while not self.lost.done():
+            self.heard = False
+            await asyncio.wait({self.lost}, timeout=SILENT_SECONDS)
+            if not self.heard and not self.lost.done():
+                self.say("PING")
+                await asyncio.wait({self.lost}, timeout=SILENT_SECONDS)
+                if not self.heard:
+                    return
+
+    def data_received(self, data: bytes) -> None:
+        """Hand over what Redis says."""
+        self.heard = True
+        try:
+            for reply in self.parse(data):
+                self.on_reply(reply)
+        except exceptions.RedisError:
+            self._transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tell who waits for the end."""
+        super().connection_lost(error)
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+
+async def own_connection(redis: AnyRedis, known: AbstractConnection | None) -> AbstractConnection:
+    """Make a connection that is nobody else's: `known`, which was made before, or another one."""
+    if isinstance(redis, RedisCluster):
+        await redis.initialize()
+        node = redis.get_random_node()
+        known = node.connection_class(**node.connection_kwargs)
+    elif known is None:  # the library says nothing of its types
+        known = redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    await known.connect()
+    return known
 
 
 def pack(command: Command) -> bytes:

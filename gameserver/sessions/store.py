@@ -108,6 +108,7 @@ class Sessions:
         self._packets_max = packets_per_minute_max
         self._random = random
         self._watches: set[RedisWatch] = set()
+        self.watch_kind = RedisWatch  # an imitation of Redis, which has no wire, needs another one
 
     def digest(self, session_id: str) -> str | None:
         """Return the digest of a session id, or `None` for a text that is none."""
@@ -449,7 +450,7 @@ class Sessions:
 
     async def watch(self, on_end: OnEnd, on_gap: OnGap | None = None) -> "RedisWatch":
         """Call `on_end(digest, reason)` for every session that any process ends from now on."""
-        watch = RedisWatch(self.redis, on_end, on_gap)
+        watch = self.watch_kind(self.redis, on_end, on_gap)
         task = await watch.start()
         self._watches.add(watch)
         task.add_done_callback(lambda _: self._watches.discard(watch))

@@ -1,6 +1,8 @@
 """What the suites over session stores share."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from gameserver.sessions import (
     SessionStore,
     connect,
 )
+from gameserver.sessions.redis_watch import CHANNEL, RedisWatch
 from gameserver.wire.clock import FixedClock
 from tests.servers import redis
 
@@ -44,11 +47,43 @@ async def store(request: pytest.FixtureRequest, clock: FixedClock) -> AsyncItera
     await made.close()
 
 
+class _ImitatedLine:
+    """What `Line` is, over an imitation that has no wire: the client library listens."""
+
+    def __init__(self, pubsub: Any, hear: Callable[[Any], None]) -> None:
+        self._pubsub = pubsub
+        self._hear = hear
+
+    async def until_lost(self) -> None:
+        while True:
+            message = await self._pubsub.get_message(timeout=1.0)
+            if message is not None:
+                self._hear([message["type"].encode(), message["channel"], message["data"]])
+
+    def abort(self) -> None:
+        pass
+
+
+class _ImitatedWatch(RedisWatch):
+    async def _subscribe(self) -> Any:
+        pubsub: Any = self._redis.pubsub()
+        await pubsub.subscribe(CHANNEL)
+        await pubsub.get_message(timeout=1.0)
+        return _ImitatedLine(pubsub, partial(self._hear, asyncio.get_running_loop().create_future()))
+
+
+def imitated(clock: FixedClock) -> Sessions:
+    """The scripts on an imitation of Redis."""
+    store = Sessions(FakeAsyncRedis(), clock, packets_per_minute_max=20)
+    store.watch_kind = _ImitatedWatch
+    return store
+
+
 async def make_store(request: pytest.FixtureRequest, clock: FixedClock) -> SessionStore:
     if request.param == "memory":
         return MemorySessions(clock, packets_per_minute_max=20)
     if request.param == "fake":
-        return Sessions(FakeAsyncRedis(), clock, packets_per_minute_max=20)
+        return imitated(clock)
     client = await connect(request.getfixturevalue("redis_url"))
     await client.flushall()
     return Sessions(client, clock, packets_per_minute_max=20)
