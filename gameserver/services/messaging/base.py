@@ -104,8 +104,15 @@ class OwnerPagesOnly(GameError):
 # Shapes
 
 Box = Annotated[Literal["inbox", "sent"], Meta(description="inbox or sent.")]
-MessageId = Annotated[str, Meta(min_length=1, max_length=documents.TYPE_MAX)]
-MessageIds = Annotated[list[MessageId], Meta(max_length=IDS_MAX)]
+MessageId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=documents.TYPE_MAX,
+        description="The id of the message, as SEND_MESSAGE answers it.",
+    ),
+]
+MessageIds = Annotated[list[MessageId], Meta(max_length=IDS_MAX, description="Ids of messages.")]
 
 
 class Named(Request):
@@ -116,6 +123,12 @@ Content = Annotated[
     FreeObjectOrText,
     Meta(description="What the message says: an object, by convention with `text`, and maybe `subject`."),
 ]
+ContentVersion = Annotated[
+    int,
+    Meta(description="The version of the content, which all boxes share: 1, and one more for each change."),
+]
+ContentMade = Annotated[int, Meta(description="When the message was sent: ms since 1970-01-01 UTC.")]
+ContentChanged = Annotated[int, Meta(description="When its content last changed: ms since 1970-01-01 UTC.")]
 CONTENT_ERRORS = (InvalidContent, PacketTooLarge)
 
 
@@ -125,31 +138,37 @@ class Message(Reply):
     `msg…` is the same of the content, which all boxes share.
     """
 
-    msgbox: str
-    msg_id: str
-    mb_ver: int
-    mb_cr: int
-    mb_up: int
-    msg_ver: int
-    msg_cr: int
-    msg_up: int
-    read: bool
+    msgbox: Annotated[str, Meta(description="The box that it is in: inbox or sent.")]
+    msg_id: MessageId
+    mb_ver: Annotated[
+        int,
+        Meta(
+            description="The version of the message in its box: 1, and one more for each change "
+            "there, such as being read."
+        ),
+    ]
+    mb_cr: Annotated[int, Meta(description="When it came into the box: ms since 1970-01-01 UTC.")]
+    mb_up: Annotated[int, Meta(description="When it last changed in the box: ms since 1970-01-01 UTC.")]
+    msg_ver: ContentVersion
+    msg_cr: ContentMade
+    msg_up: ContentChanged
+    read: Annotated[bool, Meta(description="Whether it has been read.")]
     message: Annotated[FreeValue, Meta(description="`{from: {id, name, pic}, to, sentAt, content}`.")]
 
 
 class Sent(Reply):
     """How many players were asked for, and how many get it: those who exist, have room, and want it."""
 
-    requested: int
-    actual: int
-    msg_id: str
+    requested: Annotated[int, Meta(description="How many players were named.")]
+    actual: Annotated[int, Meta(description="How many of them get it.")]
+    msg_id: MessageId
 
 
 class Counted(Reply):
     """How many messages were named, and for how many it was done."""
 
-    requested: int
-    actual: int
+    requested: Annotated[int, Meta(description="How many messages were named.")]
+    actual: Annotated[int, Meta(description="For how many of them it was done.")]
 
 
 # Rules

@@ -26,7 +26,7 @@ from gameserver.wire.shapes import Nothing, Reply
 
 
 class Boxes(Reply):
-    items: list[str]
+    items: Annotated[list[str], Meta(description="The names of the boxes.")]
 
 
 @service.operation("GET_MESSAGE_BOXES", tx=Tx.NONE, errors=(MessagingNotEnabled,))
@@ -39,13 +39,13 @@ async def get_boxes(ctx: Context, request: Nothing) -> Boxes:
 class BoxCounts(Reply):
     """How many messages are in a box, and how many of them were not read; of sent ones always 0."""
 
-    total: int = 0
-    unread: int = 0
+    total: Annotated[int, Meta(description="How many messages are in the box.")] = 0
+    unread: Annotated[int, Meta(description="How many of them were not read; of sent ones always 0.")] = 0
 
 
 class Counts(Reply):
-    inbox: BoxCounts
-    sent: BoxCounts
+    inbox: Annotated[BoxCounts, Meta(description="Messages that others sent.")]
+    sent: Annotated[BoxCounts, Meta(description="Messages that the player sent.")]
 
 
 @service.operation("GET_MESSAGE_COUNTS", tx=Tx.READ, errors=(MessagingNotEnabled,))
@@ -65,13 +65,13 @@ class GetMessages(InBox, kw_only=True):
     """Some SDKs say `markAsRead`, one says `markMessageRead`."""
 
     mark_as_read: Annotated[bool | None, Meta(description="Whether they have been read with that.")] = None
-    mark_message_read: bool | None = None
+    mark_message_read: Annotated[bool | None, Meta(description="Another name of `markAsRead`.")] = None
 
 
 class Messages(Reply):
-    requested: int
-    actual: int
-    items: list[Message]
+    requested: Annotated[int, Meta(description="How many messages were named.")]
+    actual: Annotated[int, Meta(description="How many of them are here.")]
+    items: Annotated[list[Message], Meta(description="The messages, the oldest first.")]
 
 
 @service.operation("GET_MESSAGES", tx=Tx.WRITE, errors=(MessagingNotEnabled, MessageNotFound, PacketTooLarge))

@@ -1,9 +1,13 @@
 """Messages page by page: a player's own, and for servers those of a player or of all."""
 
+from typing import Annotated
+
+from msgspec import Meta
 from sqlalchemy import ColumnElement
 
 from gameserver.documents.paging import (
     InvalidContext,
+    NextContext,
     PageContext,
     PageOffset,
     Results,
@@ -39,8 +43,8 @@ PAGE_ERRORS = (
 class MessagePage(Reply):
     """A page, and the context of the next call."""
 
-    context: str
-    results: Results
+    context: NextContext
+    results: Annotated[Results, Meta(description="The page.")]
 
 
 class GetPage(Request):
@@ -68,7 +72,7 @@ async def get_page_offset(ctx: Context, request: GetPageOffset) -> MessagePage:
 
 
 class GetOwnersPage(GetPage, kw_only=True):
-    owner_id: ProfileId
+    owner_id: Annotated[ProfileId, Meta(description="The id of the player whose boxes they are in.")]
 
 
 class GetOwnersPageOffset(GetOwnersPage, kw_only=True):

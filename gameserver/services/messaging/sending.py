@@ -37,7 +37,10 @@ ProfileId = Annotated[str, Meta(min_length=1, max_length=documents.TYPE_MAX)]
 
 
 class ToProfiles(Request):
-    to_profile_ids: list[ProfileId]
+    to_profile_ids: Annotated[
+        list[ProfileId],
+        Meta(description="The players who get it; how many one message may go to, the app says."),
+    ]
 
 
 def of_receivers(ctx: Context, request: ToProfiles) -> list[str]:
@@ -70,7 +73,7 @@ async def send_message(ctx: Context, request: Send) -> Sent:
 
 
 class SendSimple(ToProfiles, kw_only=True):
-    text: str
+    text: Annotated[str, Meta(description="What the message says.")]
 
 
 @service.operation(
@@ -91,7 +94,9 @@ class SystemSend(ToProfiles, kw_only=True):
     """`from_json`: `{name, pic}` of who the message is from; an `id` is null."""
 
     content_json: Content
-    from_json: FreeObject
+    from_json: Annotated[
+        FreeObject, Meta(description="Who the message is from: `{name, pic}`; an `id` is null.")
+    ]
 
 
 SENDER_ERRORS = (SenderIdNotNull, SenderNameMissing)
@@ -110,8 +115,10 @@ async def system_send(ctx: Context, request: SystemSend) -> Sent:
 
 
 class SystemSendSimple(ToProfiles, kw_only=True):
-    text: str
-    from_json: FreeObject
+    text: Annotated[str, Meta(description="What the message says.")]
+    from_json: Annotated[
+        FreeObject, Meta(description="Who the message is from: `{name, pic}`; an `id` is null.")
+    ]
 
 
 @service.operation(

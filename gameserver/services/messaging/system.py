@@ -10,6 +10,9 @@ from gameserver.services.messaging import storage
 from gameserver.services.messaging.base import (
     CONTENT_ERRORS,
     Content,
+    ContentChanged,
+    ContentMade,
+    ContentVersion,
     Counted,
     MessageId,
     MessageNotFound,
@@ -106,17 +109,17 @@ async def system_delete_some(ctx: Context, request: Named) -> Counted:
 class SharedMessage(Reply):
     """What all boxes share of a message."""
 
-    msg_id: str
-    msg_ver: int
-    msg_cr: int
-    msg_up: int
+    msg_id: MessageId
+    msg_ver: ContentVersion
+    msg_cr: ContentMade
+    msg_up: ContentChanged
     message: Annotated[FreeValue, Meta(description="`{from: {id, name, pic}, to, sentAt, content}`.")]
 
 
 class SharedMessages(Reply):
-    requested: int
-    actual: int
-    items: list[SharedMessage]
+    requested: Annotated[int, Meta(description="How many messages were named.")]
+    actual: Annotated[int, Meta(description="How many of them are here.")]
+    items: Annotated[list[SharedMessage], Meta(description="The messages, the oldest first.")]
 
 
 @service.operation(

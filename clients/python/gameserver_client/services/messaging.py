@@ -15,23 +15,30 @@ class BoxCounts(TypedDict):
     """How many messages are in a box, and how many of them were not read; of sent ones always 0."""
 
     total: int
+    """How many messages are in the box."""
     unread: int
+    """How many of them were not read; of sent ones always 0."""
 
 
 class Boxes(TypedDict):
     items: list[str]
+    """The names of the boxes."""
 
 
 class Counted(TypedDict):
     """How many messages were named, and for how many it was done."""
 
     requested: int
+    """How many messages were named."""
     actual: int
+    """For how many of them it was done."""
 
 
 class Counts(TypedDict):
     inbox: BoxCounts
+    """Messages that others sent."""
     sent: BoxCounts
+    """Messages that the player sent."""
 
 
 class Message(TypedDict):
@@ -41,14 +48,23 @@ class Message(TypedDict):
     """
 
     msgbox: str
+    """The box that it is in: inbox or sent."""
     msgId: str
+    """The id of the message, as SEND_MESSAGE answers it."""
     mbVer: int
+    """The version of the message in its box: 1, and one more for each change there, such as being read."""
     mbCr: int
+    """When it came into the box: ms since 1970-01-01 UTC."""
     mbUp: int
+    """When it last changed in the box: ms since 1970-01-01 UTC."""
     msgVer: int
+    """The version of the content, which all boxes share: 1, and one more for each change."""
     msgCr: int
+    """When the message was sent: ms since 1970-01-01 UTC."""
     msgUp: int
+    """When its content last changed: ms since 1970-01-01 UTC."""
     read: bool
+    """Whether it has been read."""
     message: Any
     """`{from: {id, name, pic}, to, sentAt, content}`."""
 
@@ -57,13 +73,18 @@ class MessagePage(TypedDict):
     """A page, and the context of the next call."""
 
     context: str
+    """Stands for this page; hand it back unchanged to reach the pages around it."""
     results: Results
+    """The page."""
 
 
 class Messages(TypedDict):
     requested: int
+    """How many messages were named."""
     actual: int
+    """How many of them are here."""
     items: list[Message]
+    """The messages, the oldest first."""
 
 
 class Results(TypedDict):
@@ -91,8 +112,11 @@ class Sent(TypedDict):
     """How many players were asked for, and how many get it: those who exist, have room, and want it."""
 
     requested: int
+    """How many players were named."""
     actual: int
+    """How many of them get it."""
     msgId: str
+    """The id of the message, as SEND_MESSAGE answers it."""
 
 
 class MessagingService(Service[R]):
@@ -104,6 +128,7 @@ class MessagingService(Service[R]):
 
         Others who have them keep them.
 
+        msg_ids: Ids of messages.
         msgbox: inbox or sent.
         """
         return self._call("DELETE_MESSAGES", {"msgIds": msg_ids, "msgbox": msgbox})
@@ -121,8 +146,10 @@ class MessagingService(Service[R]):
 
         Refused: none of them is there.
 
+        msg_ids: Ids of messages.
         msgbox: inbox or sent.
         mark_as_read: Whether they have been read with that.
+        mark_message_read: Another name of `markAsRead`.
         """
         return self._call(
             "GET_MESSAGES",
@@ -174,6 +201,7 @@ class MessagingService(Service[R]):
 
         `actual` counts those that are there.
 
+        msg_ids: Ids of messages.
         msgbox: inbox or sent.
         """
         return self._call("MARK_MESSAGES_READ", {"msgIds": msg_ids, "msgbox": msgbox})
@@ -187,11 +215,16 @@ class MessagingService(Service[R]):
         as a player may have. Refused: no messages in this app, too many receivers, too much content or
         none, more messages than the caller may have, and more in a minute than a player may send.
 
+        to_profile_ids: The players who get it; how many one message may go to, the app says.
         content_json: What the message says: an object, by convention with `text`, and maybe `subject`.
         """
         return self._call("SEND_MESSAGE", {"toProfileIds": to_profile_ids, "contentJson": content_json})
 
     @typed
     def send_message_simple(self, *, to_profile_ids: list[str], text: str) -> Sent:
-        """Send a text to players, as SEND_MESSAGE does with the content `{text}`."""
+        """Send a text to players, as SEND_MESSAGE does with the content `{text}`.
+
+        to_profile_ids: The players who get it; how many one message may go to, the app says.
+        text: What the message says.
+        """
         return self._call("SEND_MESSAGE_SIMPLE", {"toProfileIds": to_profile_ids, "text": text})
