@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -16,11 +16,14 @@ class Bus(Protocol):
     def listen(self, on_message: OnMessage, on_gap: OnGap) -> None:
         """Say who gets the messages. `on_gap` is called when some may have been missed."""
 
-    def publish(self, channel: str, data: bytes) -> Awaitable[int]:
-        """Send a message; tells how many processes it reaches. It leaves whether or not that is awaited.
+    def publish(self, channel: str, data: bytes) -> Awaitable[Any]:
+        """Send a message. It leaves whether or not that is awaited.
 
-        Raises `SessionsUnavailable` when the message could not be handed over.
+        Raises `SessionsUnavailable` when it could not be handed over.
         """
+
+    async def ask(self, channel: str, data: bytes) -> int:
+        """Send a message, and tell how many processes it reaches. Raises `SessionsUnavailable`."""
 
     def subscribe(self, channel: str) -> Awaitable[None]:
         """Receive what is published from now on; returns when that is certain.
@@ -52,12 +55,17 @@ class MemoryBus:
         """Say who gets the messages."""
         self._on_message = on_message
 
-    def publish(self, channel: str, data: bytes) -> Awaitable[int]:
+    def publish(self, channel: str, data: bytes) -> Awaitable[Any]:
         """Hand a message over at once."""
-        reached = int(channel in self._channels)
-        if reached:
+        if channel in self._channels:
             self._on_message(channel, data)
-        return _done(reached)
+        return _done(None)
+
+    async def ask(self, channel: str, data: bytes) -> int:
+        """Hand a message over, and tell whether anybody is there to take it."""
+        reached = int(channel in self._channels)
+        await self.publish(channel, data)
+        return reached
 
     def subscribe(self, channel: str) -> Awaitable[None]:
         """Receive what is published from now on."""

@@ -205,7 +205,7 @@ class Channels:
         answers = self._asked[number] = asyncio.Queue[list[str]]()
         order = _Move(kind, digest, channel, self._own, number)
         try:
-            reached = await self._bus.publish(player_channel(app_id, profile_id), _encode(order))
+            reached = await self._bus.ask(player_channel(app_id, profile_id), _encode(order))
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
                 return [cx_id for _ in range(reached) for cx_id in await answers.get()]
         except TimeoutError:
@@ -242,6 +242,6 @@ class Channels:
             log.warning("realtime_move_failed", reason=str(error))
 
 
-def _count_lost(published: "asyncio.Future[int]") -> None:
+def _count_lost(published: "asyncio.Future[Any]") -> None:
     if not published.cancelled() and published.exception() is not None:
         LOST.inc()

@@ -52,16 +52,19 @@ class RedisBus:
         self._on_message, self._on_gap = on_message, on_gap
         self._task = asyncio.create_task(self._keep_listening())
 
-    def publish(self, channel: str, data: bytes) -> Awaitable[int]:
-        """Send a message; tells how many processes it reaches."""
+    def publish(self, channel: str, data: bytes) -> Awaitable[Any]:
+        """Send a message."""
         if self._is_cluster:
-            return self._publish_at_slot(channel, data)
+            return self._calls.command("EVAL", PUBLISH_AT_SLOT, 1, PREFIX + channel, data)
         return self._calls.command("PUBLISH", PREFIX + channel, data)
 
-    async def _publish_at_slot(self, channel: str, data: bytes) -> int:
-        reached = await self.count(channel)  # a node counts only who listens to itself
-        await self._calls.command("EVAL", PUBLISH_AT_SLOT, 1, PREFIX + channel, data)
-        return reached
+    async def ask(self, channel: str, data: bytes) -> int:
+        """Send a message, and tell how many processes it reaches."""
+        if self._is_cluster:  # of which a node counts only who listens to itself
+            reached = await self.count(channel)
+            await self.publish(channel, data)
+            return reached
+        return int(await self.publish(channel, data))
 
     def subscribe(self, channel: str) -> Awaitable[None]:
         """Receive what is published from now on; returns when Redis has confirmed it."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +68,22 @@ def redis_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(scope="module")
+def cluster_url() -> Iterator[str]:
+    """A cluster of one node, which has all slots."""
+    port, bus = str(free_port()), str(free_port())  # the nodes' own is 10,000 above, unless it is named
+    options = ("--port", port, "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--cluster-port", bus)
+    with servers.redis(*options):
+        node = ["redis-cli", "-p", port, "cluster"]
+        subprocess.run([*node, "addslotsrange", "0", "16383"], check=True, capture_output=True)
+        while (
+            b"cluster_state:ok" not in subprocess.run([*node, "info"], check=True, capture_output=True).stdout
+        ):
+            time.sleep(0.05)
+        yield f"redis+cluster://127.0.0.1:{port}"
+
+
+@pytest.fixture(params=["memory", "redis", "cluster"])
 async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
     if request.param == "memory":
         bus = MemoryBus()
@@ -75,7 +92,7 @@ async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
         await channels.open()
         yield Pair(channels, channels, [])
         return
-    client = await connect(request.getfixturevalue("redis_url"))
+    client = await connect(request.getfixturevalue(f"{request.param}_url"))
     buses = [RedisBus(client), RedisBus(client)]
     both = []
     for number, redis_bus in enumerate(buses):
