@@ -185,7 +185,10 @@ class Channels:
             frame = Frame(data)
             listening = self._listeners.get(channel, ())
             for listener in tuple(listening):
-                listener.send(frame)
+                try:
+                    listener.send(frame)
+                except Exception:  # the others must not miss it
+                    log.exception("realtime_send_failed")
             DELIVERED.inc(len(listening))
             return
         match _decode(data):

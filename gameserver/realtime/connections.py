@@ -205,9 +205,16 @@ class Connections:
         if session.profile_id == SERVER_PROFILE_ID:  # which all servers of an app are
             count = len(self._by_session[digest])
         else:
-            count = len(await self._channels.connections(session.app_id, session.profile_id))
+            count = await self._count(session)
         if count > CONNECTIONS_PER_PLAYER_MAX:
             raise _Refused(TOO_MANY)
+
+    async def _count(self, session: Session) -> int:
+        """Count a player's connections; those of this process alone while another one does not answer."""
+        try:
+            return len(await self._channels.connections(session.app_id, session.profile_id))
+        except SessionsUnavailable:
+            return len(self._channels.listeners(player_channel(session.app_id, session.profile_id)))
 
     # Ending
 

@@ -1,6 +1,8 @@
 """One suite for channels: within a process, and between two over a real Redis."""
 
 import asyncio
+import os
+import signal
 import socket
 import subprocess
 import time
@@ -161,6 +163,18 @@ async def test_messages_of_a_channel_arrive_in_one_order_for_all(pair: Pair) -> 
         assert [heard for heard in by_ada if heard in set(spoken)] == spoken
 
 
+async def test_a_listener_that_fails_keeps_nobody_from_hearing(pair: Pair) -> None:
+    class Broken(Socket):
+        def send(self, frame: Frame) -> None:
+            raise OSError("no transport")
+
+    sockets = [Socket(), Broken(), Socket(), Broken(), Socket()]
+    for each in sockets:
+        await pair.there.add(each, "room")
+    pair.here.publish("room", frame(1))
+    assert [await each.next() for each in sockets[::2]] == [frame(1)] * 3
+
+
 async def test_a_message_is_made_once_for_all_connections_of_a_process(pair: Pair) -> None:
     sockets = [Socket() for _ in range(20)]
     for each in sockets:
@@ -318,7 +332,31 @@ async def test_channels_are_joined_again_when_redis_is_back(tmp_path: Path) -> N
         await disconnect(client)
 
 
-async def test_redis_that_hangs_is_left_and_found_again() -> None:
+async def test_redis_that_hangs_is_noticed_and_found_again() -> None:
+    """A machine that vanished closes no connection."""
+    port = free_port()
+    with servers.redis("--port", str(port), "--bind", "127.0.0.1"):
+        client = await connect(f"redis://127.0.0.1:{port}")
+        bus = RedisBus(client)
+        channels = Channels(bus, "one")
+        bus.listen(channels.receive, lambda: None)
+        await channels.open()
+        ada = Socket()
+        await channels.add(ada, ADA)
+        pid = (await client.info("server"))["process_id"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await until(lambda: bool(channels.trouble()), 5)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await until(lambda: not channels.trouble(), 5)
+        channels.publish(ADA, frame(1))
+        assert await ada.next() == frame(1)
+        await bus.close()
+        await disconnect(client)
+
+
+async def test_a_subscription_that_is_cut_is_made_again() -> None:
     port = free_port()
     with servers.redis("--port", str(port), "--bind", "127.0.0.1"):
         client, other = [await connect(f"redis://127.0.0.1:{port}") for _ in range(2)]

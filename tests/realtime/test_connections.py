@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from gameserver.realtime import Channels, Connections, encode_frame, player_channel
 from gameserver.realtime import connections as rules
 from gameserver.realtime.connection import QUEUE_BYTES_MAX, SPENT_MAX
-from gameserver.sessions import AllOf, AllOfApp
+from gameserver.sessions import AllOf, AllOfApp, SessionsUnavailable
 from tests.conftest import APP_ID, Game
 from tests.realtime.sockets import connect_frame, connected, listening, open_socket, secret_of, until_gone
 
@@ -177,6 +177,21 @@ async def test_a_player_has_so_many_connections(game: Game, address: str) -> Non
     await sockets[0].close()
     await until_gone(game, rules.CONNECTIONS_PER_PLAYER_MAX - 1)
     await connected(address, player)
+
+
+async def test_a_process_that_does_not_answer_keeps_nobody_from_connecting(
+    game: Game, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: str) -> list[str]:
+        raise SessionsUnavailable
+
+    monkeypatch.setattr(game.core.get(Channels), "connections", away)
+    player = await game.player()
+    for _ in range(rules.CONNECTIONS_PER_PLAYER_MAX):
+        await connected(address, player)
+    one_more = await open_socket(address)
+    await one_more.say(connect_frame(player, await secret_of(player)))
+    assert (await one_more.end())["reasonCode"] == 49120
 
 
 # With the session
