@@ -16,6 +16,8 @@ from gameserver.sessions import Session, SessionsUnavailable
 log = structlog.get_logger(__name__)
 
 CHANNELS_PER_CONNECTION_MAX = 200
+ALL_PROCESSES = "processes"  # to which each subscribes that takes connections
+RESIGN_SECONDS = 0.5
 ANSWER_SECONDS_MAX = 1.0  # how long a process waits for the others when somebody joins
 
 PUBLISHED = Counter("gameserver_realtime_published", "Messages published to channels.")
@@ -91,7 +93,16 @@ class Channels:
     async def open(self) -> None:
         """Begin to take part."""
         with suppress(SessionsUnavailable):  # which is told by readiness; it is tried on
-            await self._bus.subscribe(self._own)
+            await asyncio.gather(self._bus.subscribe(self._own), self._bus.subscribe(ALL_PROCESSES))
+
+    async def resign(self) -> bool:
+        """Say that this process takes no more connections; tells whether another one does."""
+        self._bus.unsubscribe(ALL_PROCESSES)
+        await asyncio.sleep(RESIGN_SECONDS)  # others that stop at the same time say so, too
+        try:
+            return await self._bus.count(ALL_PROCESSES) > 0
+        except SessionsUnavailable:
+            return False
 
     # For services
 

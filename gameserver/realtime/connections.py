@@ -297,10 +297,14 @@ class Connections:
     # The end of the process
 
     async def move(self) -> None:
-        """Ask clients to connect elsewhere: not all at once, but within a minute; new ones at once."""
+        """Ask clients to connect elsewhere: not all at once, but within a minute; new ones at once.
+
+        Where there is no other process that takes them, nobody is kept waiting for the next one to start.
+        """
         self._is_moving = True
+        are_others = bool(self._open) and await self._channels.resign()
         leaving = list(self._open)
-        seconds = min(MOVE_SECONDS_MAX, len(leaving) / MOVES_PER_SECOND)
+        seconds = min(MOVE_SECONDS_MAX, len(leaving) / MOVES_PER_SECOND) if are_others else 0
         steps = max(1, int(seconds / MOVE_STEP_SECONDS))
         for step in range(steps):
             for connection in leaving[step::steps]:

@@ -226,6 +226,12 @@ async def test_the_connections_of_a_player_are_known_in_all_processes(pair: Pair
     assert sorted(await pair.here.connections(APP, "ada")) == ["cx-1", "cx-2"]
 
 
+async def test_a_process_that_stops_knows_whether_there_is_another(pair: Pair) -> None:
+    there_is_another = pair.here is not pair.there
+    assert await pair.here.resign() == there_is_another
+    assert not await pair.there.resign()
+
+
 async def test_a_channel_is_disbanded_behind_what_was_published(pair: Pair) -> None:
     ada, bob = Socket(), Socket()
     await pair.here.add(ada, "room")

@@ -325,7 +325,11 @@ async def test_a_client_that_says_too_much_is_hung_up_on(game: Game, address: st
 async def test_connections_are_asked_to_move_one_after_the_other(
     game: Game, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def yes() -> bool:
+        return True
+
     monkeypatch.setattr(rules, "MOVES_PER_SECOND", 10)
+    monkeypatch.setattr(game.core.get(Channels), "resign", yes)  # there is another server
     sockets = [await connected(address, await game.player()) for _ in range(10)]
     connections = game.core.get(Connections)
     moving = asyncio.create_task(connections.move())
@@ -336,3 +340,14 @@ async def test_connections_are_asked_to_move_one_after_the_other(
         assert (await opened.end())["reasonCode"] == 49121
     late = await open_socket(address)
     assert (await late.end())["reasonCode"] == 49121
+
+
+async def test_without_another_server_all_are_asked_at_once(
+    game: Game, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "MOVES_PER_SECOND", 0.1)
+    sockets = [await connected(address, await game.player()) for _ in range(10)]
+    async with asyncio.timeout(10):
+        await game.core.get(Connections).move()
+    for opened in sockets:
+        assert (await opened.end())["reasonCode"] == 49121
