@@ -640,6 +640,16 @@ def rtt_registration(players: Players) -> None:
         assert client.rtt_registration.get_connection_status() == {"connectionStatus": "CONNECTED"}
 
 
+def profanity(players: Players) -> None:
+    mine = players().profanity
+    text: Keys = {"text": "Scunthorpe is sh1t", "languages": "en"}
+    assert mine.profanity_check(**text) == {"foundCount": "1"}
+    assert mine.profanity_identify_bad_words(**text)["foundList"] == ["sh1t"]
+    hidden = mine.profanity_replace_text(**text, replace_symbol="#")
+    assert hidden["replacedString"] == "Scunthorpe is ####"
+    refused(mine.profanity_check, 400, 40421, text="x", languages="xx")
+
+
 SERVICES: dict[str, type[Service[Any]]] = {
     kind.__module__.rpartition(".")[2]: kind
     for _, kind in inspect.getmembers(services, inspect.isclass)
