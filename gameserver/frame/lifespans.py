@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
+
+STOP_AGAIN_SECONDS = 0.1
+STOP_AGAIN_SECONDS_MAX = 5.0  # what a task still has to do when it ends may take longer than a moment
 
 
 class Parts:
@@ -63,6 +66,19 @@ async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        await stop(task)
+
+
+async def stop(task: "asyncio.Task[None]") -> None:
+    """End a task, and wait for its end. Raises what it ended with, unless that is the cancellation.
+
+    It is said again until it is heard: a cancellation that comes while a library waits for Redis is lost in
+    there, and what goes on as if nothing had been would keep a server from ending.
+    """
+    pause = STOP_AGAIN_SECONDS
+    while not task.done():
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait({task}, timeout=pause)
+        pause = min(2 * pause, STOP_AGAIN_SECONDS_MAX)
+    if not task.cancelled():
+        task.result()

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Iterable
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from redis import exceptions
 from redis.asyncio import RedisCluster
 from redis.asyncio.connection import AbstractConnection
 
+from gameserver.frame import stop
 from gameserver.realtime.bus import OnGap, OnMessage
 from gameserver.sessions import SessionsUnavailable
 from gameserver.sessions.coalescer import Coalescer, unavailable
@@ -110,9 +110,7 @@ class RedisBus:
     async def close(self) -> None:
         """Stop listening. The client is its owner's to close."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await stop(self._task)
         await self._disconnect()
         await self._calls.settle()
         self._calls.drop_links()

@@ -13,6 +13,7 @@ from typing import Any, Final
 from hiredis import PushNotification
 from redis.asyncio.connection import AbstractConnection
 
+from gameserver.frame import stop
 from gameserver.sessions.coalescer import unavailable
 from gameserver.sessions.connection import TIMEOUT_SECONDS, AnyRedis
 from gameserver.sessions.interface import OnEnd, OnGap
@@ -47,8 +48,8 @@ class RedisWatch:
     async def close(self) -> None:
         """Stop listening."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            with suppress(Exception):
+                await stop(self._task)
         await self._disconnect()
 
     async def _disconnect(self) -> None:

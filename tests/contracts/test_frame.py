@@ -1,5 +1,6 @@
 """What a server gathers: hooks and the parts that live as long as it does. Two servers share nothing."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
@@ -8,7 +9,7 @@ import pytest
 from gameserver import services
 from gameserver.app import open_server, registry
 from gameserver.domain import social
-from gameserver.frame import Hook, Hooks, Parts
+from gameserver.frame import Hook, Hooks, Parts, running
 from gameserver.frame.lifespans import Lifespans
 from gameserver.jobs import Job, JobRun
 from gameserver.rpc import Access, Context, Service, Tx
@@ -125,3 +126,26 @@ async def test_a_service_adds_a_part_a_job_and_a_subscriber_by_itself(
         await other.run_jobs("throwaway.work")
         await other.http.aclose()
     assert seen == [f"asked for {APP_ID} somebody", "job", "closed"]
+
+
+async def test_work_beside_the_server_ends_though_a_library_loses_its_cancellation() -> None:
+    begun = asyncio.Event()
+
+    async def forgetful() -> None:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Future()
+        await asyncio.Future()
+
+    async with asyncio.timeout(30):
+        async with running(forgetful()):
+            await begun.wait()
+
+
+async def test_what_ends_with_a_failure_tells_of_it() -> None:
+    async def fails() -> None:
+        raise ValueError("it broke")
+
+    with pytest.raises(ValueError, match="it broke"):
+        async with running(fails()):
+            await asyncio.sleep(0)

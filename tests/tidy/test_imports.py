@@ -15,7 +15,7 @@ BELOW = {
     "frame": set[str](),
     "apps": {"wire"},
     "storage": {"wire"},
-    "sessions": {"wire"},
+    "sessions": {"frame", "wire"},
     "ranks": {"wire"},
     "realtime": {"sessions", "frame", "wire"},
     "jobs": {"storage", "apps", "wire", "frame"},
