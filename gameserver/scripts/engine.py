@@ -229,16 +229,18 @@ class Engine:
         done = False
         token = _PLACE.set(_Place(worker, depth, asyncio.Lock()))
         try:
-            async with asyncio.timeout(limits.seconds + GRACE_SECONDS):
+            async with asyncio.timeout(limits.seconds + GRACE_SECONDS) as time:
                 worker.begin(program, data, surface, limits, self._clock.ms(), draws)
                 result = await self._serve(worker, program, host, limits)
             done = result.failure not in _BEFORE_THE_END
         except TimeoutError:
+            if not time.expired():
+                raise  # of the host
             result = Result(
                 failure=Failure.TIMEOUT,
                 message=f"{program.path}: it ran for longer than {limits.seconds:g} seconds",
             )
-        except (ConnectionError, ValueError, msgspec.DecodeError):
+        except _Ended:
             result = Result(failure=Failure.KILLED, message=f"{program.path}: the process that ran it ended")
         finally:
             _PLACE.reset(token)
@@ -251,17 +253,17 @@ class Engine:
         while True:
             kind, parts = await worker.frame()
             if kind == wire.CALL:
-                name, args, session, drawn = parts
+                name, args, session, drawn = _four(parts)
                 calls += 1
                 if calls > limits.calls:
                     message = f"{program.path}: it made more than {limits.calls} calls"
                     return Result(failure=Failure.TOO_MANY_CALLS, message=message)
-                reply = await host.call(name.decode(), args, session, drawn)
+                reply = await host.call(name.decode("utf-8", "replace"), args, session, drawn)
                 worker.reply(reply)
             elif kind == wire.DONE:
                 return _result(program, parts)
             else:
-                raise ValueError("an unknown frame")
+                raise _Ended("a frame of an unknown kind")
 
     async def _take(self, app_id: str, seconds: float) -> "_Worker":
         """Take a process, or wait for one in the line of the app. Raises TimeoutError, OSError."""
@@ -340,21 +342,34 @@ class Engine:
             await worker.gone.wait()
 
 
+class _Ended(Exception):
+    """The process has ended, or talks nonsense, which comes to the same."""
+
+
+def _four(parts: list[bytes]) -> list[bytes]:
+    if len(parts) != len("four"):
+        raise _Ended("a frame has other parts")
+    return parts
+
+
 _BEFORE_THE_END = frozenset({Failure.TOO_MANY_CALLS})
 """Failures that leave the process in the middle of the script."""
 
 
 def _result(program: Program, parts: list[bytes]) -> Result:
-    failure, said, place, drawn = parts
+    failure, said, place, drawn = _four(parts)
     if not failure:
         return Result(value=said, drawn=drawn)
+    try:
+        kind = Failure(failure.decode("utf-8", "replace"))
+        where = msgspec.json.decode(place, type=tuple[str, int, int]) if place else None
+    except (ValueError, msgspec.DecodeError) as error:
+        raise _Ended("a failure of an unknown kind") from error
     message = said.decode("utf-8", "replace")
-    if place:
-        file, line, column = msgspec.json.decode(place, type=tuple[str, int, int])
-        message = f"{file}:{line}:{column}: {message}"
-    else:
-        message = f"{program.path}: {message}"
-    return Result(failure=Failure(failure.decode()), message=message, drawn=drawn)
+    message = (
+        f"{program.path}: {message}" if where is None else f"{where[0]}:{where[1]}:{where[2]}: {message}"
+    )
+    return Result(failure=kind, message=message, drawn=drawn)
 
 
 class _Worker(asyncio.SubprocessProtocol):
@@ -384,7 +399,7 @@ class _Worker(asyncio.SubprocessProtocol):
         try:
             async with asyncio.timeout(START_SECONDS):
                 await worker.frame()  # READY
-        except (TimeoutError, ConnectionError, ValueError) as error:
+        except (TimeoutError, _Ended) as error:
             worker.kill()
             log.error("a process of scripts did not start: %s", worker.complaint() or error)  # noqa: TRY400 - see the text
             raise OSError(errno.ECHILD, "the process that runs scripts did not start") from error
@@ -442,17 +457,23 @@ class _Worker(asyncio.SubprocessProtocol):
 
     def _send(self, frame: bytes) -> None:
         if self._transport is None or not self.alive:
-            raise ConnectionResetError("the process has ended")
+            raise _Ended("the process has ended")
         cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0)).write(frame)
 
     async def frame(self) -> wire.Frame:
-        """Wait for the next frame. Raises ConnectionError when none will come, ValueError for nonsense."""
-        while (frame := self._frames.take()) is None:
+        """Wait for the next frame. Raises `_Ended` when none will come."""
+        while (frame := self._next()) is None:
             if not self.alive:
-                raise ConnectionResetError("the process has ended")
+                raise _Ended("the process has ended")
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
         return frame
+
+    def _next(self) -> wire.Frame | None:
+        try:
+            return self._frames.take()
+        except ValueError as error:
+            raise _Ended(str(error)) from error
 
     def kill(self) -> None:
         """End the process, whatever it does."""

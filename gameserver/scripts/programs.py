@@ -14,11 +14,11 @@ from posixpath import dirname, join, normpath
 from typing import Annotated, Any
 
 import msgspec
-import quickjs
 from msgspec import Meta
 
 from gameserver.apps import App, Mistake, Remark, Settings
 from gameserver.apps.references import hint
+from gameserver.scripts.checking import loosened, mistake_in
 from gameserver.scripts.hook_settings import HOOK_SAMPLE, ApiHook, by_operation, hook_mistakes
 
 SECTION = "scripts"
@@ -403,7 +403,10 @@ class _Reader:
             text = "\n".join(rendered.lines)
             if len(text.encode("utf-8", "surrogatepass")) > self.settings.script_bytes:
                 raise _Mistake(source.file, 1, self.too_long())  # noqa: TRY301 - as all others
-            _check(text, rendered)
+            text = loosened(text)
+            if found := mistake_in(text):
+                file, line = rendered.where(found[0])
+                raise _Mistake(file, line, found[1])  # noqa: TRY301 - as all others
         except _Mistake as mistake:
             self.remark(mistake.file, mistake.line, mistake.message)
             return replace(program, problem=str(mistake))
@@ -534,62 +537,6 @@ def _unescaped(text: str) -> str:
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 SECONDS_WRITTEN_MAX = 86_400
-
-# Checking
-
-
-def _check(text: str, rendered: _Rendered) -> None:
-    """Raise the mistake that keeps a text from being run."""
-    late = _LATE_INCLUDE.search(_code(text))
-    if late:
-        file, line = rendered.where(text.count("\n", 0, late.start()) + 1)
-        message = "bridge.include stands at the top, before all else, with the path as a text"
-        raise _Mistake(file, line, message)
-    try:
-        # The first line ends the run before anything of the script has run.
-        quickjs.Context().eval("(0, eval)")(f"throw 0;\n{text}")
-    except (quickjs.JSException, quickjs.StackOverflow) as error:
-        said = str(error)
-        if said.startswith("0\n"):
-            return
-        found = _PLACE.search(said)
-        file, line = rendered.where(int(found[1]) - 1 if found else 1)
-        words = said.partition("\n")[0]
-        source = rendered.lines[max(int(found[1]) - 2, 0)] if found and rendered.lines else ""
-        rhino = next((told for form, told in _RHINO if form.search(source)), "")
-        raise _Mistake(file, line, f"{words}{rhino}") from None
-
-
-_PLACE = re.compile(r"<input>:(\d+):\d+")
-_LATE_INCLUDE = re.compile(r"\bbridge\s*\.\s*include\s*\(", re.IGNORECASE)
-_RHINO = (
-    (re.compile(r"\bfor\s+each\b"), ": write for (const x of Object.values(list)) for Rhino's `for each`"),
-    (
-        re.compile(r"\bcatch\s*\(\s*\w+\s+if\b"),
-        ": write an `if` within the block for Rhino's `catch (e if …)`",
-    ),
-    (
-        re.compile(r"\bfunction\b[^{]*\)\s*[^\s{]"),
-        ": write `{ return … }` for Rhino's function without a block",
-    ),
-    (re.compile(r"\blet\s*\("), ": write a block with `let` for Rhino's `let (…)`"),
-    (re.compile(r"\[[^\]]*\bfor\b"), ": write `map` and `filter` for Rhino's array comprehension"),
-    (re.compile(r"\bconst\s+\w+\s*(;|$)"), ": a const needs a value, unlike Rhino's"),
-    (re.compile(r"=\s*<"), ": write the XML as a text; Rhino's E4X is not JavaScript"),
-)
-
-
-def _code(text: str) -> str:
-    """Blank out comments, texts and regular expressions; lines stay."""
-    return _NOT_CODE.sub(lambda found: _NOT_LINE_END.sub(" ", found[0]), text)
-
-
-_NOT_LINE_END = re.compile(r"[^\n]")
-_NOT_CODE = re.compile(
-    r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`"""
-    r"""|(?<=[=(,:;!&|?{}\[\n+*%~^<>-])[ \t]*/(?![/*])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/""",
-    re.DOTALL,
-)
 
 
 _NONE = Programs({})

@@ -297,6 +297,7 @@ class Worker:
         self.programs: dict[str, Program] = {}
         self.surfaces: dict[str, Surface] = {}
         self.running: list[Run] = []
+        self.is_loading = False  # scripts of our own, which nothing stops
         self.native = native
         if native is not None:
             self.is_over = native.handler(self._is_over)
@@ -314,10 +315,12 @@ class Worker:
 
     def load(self, realm: Realm, name: str) -> None:
         """Run a script of our own in a context."""
+        self.is_loading = True
         if self.native is None:
             realm.context.eval(self._own[name])
         else:
             self.native.load(realm.at.context, self._own[name])
+        self.is_loading = False
 
     def serve(self) -> None:
         """Run what comes, until the server goes."""
@@ -335,7 +338,7 @@ class Worker:
         self.running.pop()
 
     def _is_over(self) -> bool:
-        return bool(self.running) and self.running[-1].is_over()
+        return bool(self.running) and not self.is_loading and self.running[-1].is_over()
 
     def run(self, kind: bytes, parts: list[bytes], realm: Realm) -> None:
         """Run a script and tell its result."""
@@ -394,10 +397,10 @@ class Worker:
         return self._call(run, text, more, session)
 
     def _call(self, run: "Run", name: str, args: str, session: str) -> str:
-        if len(args) + len(session) > run.argument_bytes:
-            raise LookupError(f"{name}: the arguments are longer than {run.argument_bytes} characters")
-        drawn = run.draws.drawn()
-        self.pipe.write(pack(CALL, name.encode(), args.encode(), session.encode(), drawn))
+        told, who = args.encode(), session.encode()
+        if len(told) + len(who) > run.argument_bytes:
+            raise LookupError(f"{name}: the arguments are longer than {run.argument_bytes} bytes")
+        self.pipe.write(pack(CALL, name.encode(), told, who, run.draws.drawn()))
         while True:
             kind, parts = self.pipe.read()
             if kind == REPLY:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gameserver.scripts import engine as engine_module
+from gameserver.scripts import worker as wire
 from gameserver.scripts.engine import DEPTH_MAX, Engine, Failure, Reply, Result
 from gameserver.scripts.programs import RunLimits
 from gameserver.wire.clock import FixedClock
@@ -225,6 +226,33 @@ async def test_scripts_run_uncompiled_where_the_library_has_another_form(
         await engine.close()
 
 
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [b"nonsense"],
+        [wire.pack(wire.READY), b"\xff\xff\xff\xff"],
+        [wire.pack(wire.READY), wire.pack(b"X")],
+        [wire.pack(wire.READY), wire.pack(wire.DONE)],
+        [wire.pack(wire.READY), wire.pack(wire.DONE, b"none", b"", b"", b"")],
+        [wire.pack(wire.READY), wire.pack(wire.DONE, b"thrown", b"", b"[1]", b"")],
+        [wire.pack(wire.READY), wire.pack(wire.CALL, b"bridge.getProfileId")],
+        [wire.pack(wire.READY), wire.pack(wire.CALL, b"\xff", b"[]", b"", b""), wire.pack(wire.READY)],
+        [wire.pack(wire.READY), b"\x05\0\0\0D\xff\0\0\0"],
+    ],
+)
+async def test_a_process_that_talks_nonsense(frames: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    program_of = (
+        f"import os, time; [os.write(1, frame) for frame in {frames!r}]; os.read(0, 9999); os.read(0, 9)"
+    )
+    monkeypatch.setattr(engine_module, "COMMAND", (sys.executable, "-c", program_of))
+    monkeypatch.setattr(engine_module, "START_SECONDS", 2.0)
+    engine = Engine(FixedClock(), workers=1, plain=True)
+    try:
+        assert (await Scripts(engine).run("7")).failure is Failure.KILLED
+    finally:
+        await engine.close()
+
+
 async def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "COMMAND", (sys.executable, "-c", "raise SystemExit('no reason')"))
     engine = Engine(FixedClock(), workers=1)
@@ -273,12 +301,15 @@ async def test_a_host_that_is_silent_ends_with_the_time_of_the_run(scripts: Scri
     assert await scripts.value("1") == 1
 
 
-async def test_an_error_in_the_host_is_the_callers_and_leaves_no_process_behind(scripts: Scripts) -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, TimeoutError, ConnectionResetError])
+async def test_an_error_in_the_host_is_the_callers_and_leaves_no_process_behind(
+    scripts: Scripts, kind: type[Exception]
+) -> None:
     class Broken:
         async def call(self, name: str, args: bytes, session: bytes, drawn: bytes) -> Reply:
-            raise RuntimeError("a mistake of ours")
+            raise kind("a mistake of ours")
 
-    with pytest.raises(RuntimeError, match="of ours"):
+    with pytest.raises(kind, match="of ours"):
         await scripts.run("try { bridge.getProfileId() } catch (e) {}", host=Broken())
     assert await scripts.value("1") == 1
 

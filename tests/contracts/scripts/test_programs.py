@@ -187,6 +187,51 @@ def test_what_cannot_run_is_named_with_its_place(folder: Folder, text: str | byt
     assert not programs["Good"].problem
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('eval("function f() { return 1; }"); f()', 1),
+        ("typeof (function () { return this; })()", "object"),
+        ("if (true) { function inner() { return 2; } } inner()", 2),
+        ("var v = 1; typeof delete v", "boolean"),
+        ("undeclared = 3; undeclared", 3),
+        ("function f() { 'use strict'; return this === undefined; } f()", False),
+        ('(function () {\n  "use strict"\n  late = 4; })(); late', 4),
+        ("var s = \"{ 'use strict' }\"; s", "{ 'use strict' }"),
+        ("function legacy(a, a) { return a; } legacy(1, 2)", 2),
+        ("010 + 1", 9),
+        ("with ({w: 5}) { w }", 5),
+    ],
+)
+async def test_strict_is_as_loose_as_with_rhino(
+    folder: Folder, scripts: Scripts, text: str, value: Any
+) -> None:
+    programs, remarks = folder.load(Main=f'// strict\n"use strict";\n{text}')
+    assert remarks == []
+    assert await scripts.value(programs["Main"]) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("let a = 1, {b, ...rest} = {b: 2, c: 3}, [d = 4] = []; [a, b, rest, d]", [1, 2, {"c": 3}, 4]),
+        ("class A { #x = 1; get x() { return this.#x ?? 2; } } new A().x", 1),
+        ("var r = []; for (const [k, v] of new Map([['a', 1]])) r.push(`${k}${v}`); r", ["a1"]),
+        ("function* g() { yield* [1, 2]; } Math.max(...g())", 2),
+        ("Object.entries({a: 1}).flat().includes('a') && 'abc'.at(-1)", "c"),
+        ("(async () => { for await (const x of [Promise.resolve(7)]) return x; })()", 7),
+        ("var proxy = {delete: x => x, class: 1}; proxy.delete(proxy.class)", 1),
+        ("main(); function main() { return 'hoisted'; }", "hoisted"),
+        ("switch (1) { case 1: 'one' }", "one"),
+        ("var x = 5;", None),
+    ],
+)
+async def test_modern_and_old_javascript(folder: Folder, scripts: Scripts, text: str, value: Any) -> None:
+    programs, remarks = folder.load(Main=text)
+    assert remarks == []
+    assert await scripts.value(programs["Main"]) == value
+
+
 def test_a_script_as_long_as_may_be_runs(folder: Folder) -> None:
     programs, remarks = folder.load(Main=b"//" + b"x" * 131_070)
     assert remarks == []
