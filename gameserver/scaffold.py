@@ -70,9 +70,9 @@ def _service(name: str, operations: list[dict[str, Any]]) -> str:
     head = f'''\
 """{name}: write me."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import field
+from msgspec import Meta, field
 
 from gameserver.rpc import Access, Context, Service, Tx
 from gameserver.wire.shapes import FreeObject, Reply, Request
@@ -133,6 +133,7 @@ def _struct(name: str, base: str, rows: list[str]) -> str:
 
 def _field(wire: str, annotation: str, *, optional: bool = False) -> str:
     annotation += " | None" if optional and annotation != "Any" else ""
+    annotation = f'Annotated[{annotation}, Meta(description="write me")]'
     name = _python(wire)
     name = f"{name}_" if keyword.iskeyword(name) else name
     first, *rest = name.split("_")

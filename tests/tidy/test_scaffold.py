@@ -87,8 +87,9 @@ def test_what_is_written_is_formatted_and_has_no_lint(tree: Path, catalogue: dic
 def test_the_types_are_right_and_the_tests_ask_to_be_written(tree: Path) -> None:
     written = write_service(tree, "guestBook", CATALOGUE)
     service, tests, scenario, _ = written
-    assert 'class_: int | None = field(name="class", default=None)' in service.read_text()
-    assert "entries: list[SignReplyEntries]" in service.read_text()
+    described = 'class_: Annotated[int | None, Meta(description="write me")] = field('
+    assert described in service.read_text()
+    assert "entries: Annotated[list[SignReplyEntries], Meta(" in service.read_text()
     assert "guestBook.sign(" in scenario.read_text()
     config = tree / "pyproject.toml"
     config.write_text(
