@@ -506,15 +506,17 @@ async def run_messages(steps: Steps, ctx: Context, plan: Plan) -> Outcome:
 
 
 async def _run_messages(steps: Steps, ctx: Context, plan: Plan) -> Outcome:
-    outcome = Outcome()
-    for index, (operation, message) in enumerate(plan):
-        if index and ctx.is_over is not None and ctx.is_over():
-            raise PacketFailed("the packet takes too long, or nobody waits for it any more")
-        own = ctx.alone()
-        outcome.entries.append(await steps.message(own, message, is_own=True))
-        ctx.profile_id, ctx.session_error = own.profile_id, own.session_error
-        if operation is not None and operation.opens_session:
-            outcome.login = index
+    outcome, effects = Outcome(), steps.effects
+    try:
+        for index, (operation, message) in enumerate(plan):
+            if index and ctx.is_over is not None and ctx.is_over():
+                raise PacketFailed("the packet takes too long, or nobody waits for it any more")
+            ctx.effects = Effects(ctx.core, ctx.app, ctx.origin)  # each message has its own
+            outcome.entries.append(await steps.message(ctx, message, is_own=True))
+            if operation is not None and operation.opens_session:
+                outcome.login = index
+    finally:
+        ctx.effects = effects
     outcome.wrote = steps.wrote
     return outcome
 

@@ -30,6 +30,7 @@ from gameserver.rpc.effects import Ending
 from gameserver.rpc.service import Access
 from gameserver.rpc.steps import Steps
 from gameserver.scripts import session_cache
+from gameserver.scripts.arguments import Arguments, Thrown
 from gameserver.scripts.engine import Reply
 from gameserver.scripts.programs import Program, ScriptSettings, canonical
 from gameserver.scripts.proxies import arguments_of, proxies
@@ -74,14 +75,13 @@ class Standing:
     client_profile_id: str | None = None
 
 
-class Thrown(Exception):
-    """What the script made of the bridge is no use of it: it is thrown there."""
-
-
 def standing_of(ctx: Context) -> Standing:
     """Return on whose behalf a script acts that an operation runs."""
-    kind = Kind.SERVER if ctx.profile_id is None else Kind.CLIENT
-    return Standing(kind, ctx.app, ctx.profile_id, ctx.session, ctx.session_id)
+    if ctx.profile_id is None:
+        return Standing(Kind.SERVER, ctx.app)
+    if ctx.caller is Caller.SERVER:  # whose own session is not the player's
+        return Standing(Kind.CLIENT, ctx.app, ctx.profile_id)
+    return Standing(Kind.CLIENT, ctx.app, ctx.profile_id, ctx.session, ctx.session_id)
 
 
 class Bridge:
@@ -118,12 +118,12 @@ class Bridge:
             message = proxies().find(name, len(arguments)).message(arguments)
             return await self.message(who, message, call, drawn)
         if (make := _MESSAGES.get(name)) is not None:
-            who, message = make(self, _Arguments(name, arguments))
+            who, message = make(self, Arguments(name, arguments))
             return await self.message(who, message, call, drawn)
         if (change := _CHANGES.get(name)) is not None:
 
             async def write(tx: Transaction) -> bytes:
-                return await _caught(change(self, tx, _Arguments(name, arguments)))
+                return await _caught(change(self, tx, Arguments(name, arguments)))
 
             return _told(await self.steps.change(call, write, drawn=drawn))
         function = _FUNCTIONS.get(name) or _TOLD.get(name)
@@ -131,7 +131,7 @@ class Bridge:
             raise Thrown(f"{name}: the bridge has no such function")
 
         async def work() -> bytes:
-            return await _caught(function(self, _Arguments(name, arguments)))
+            return await _caught(function(self, Arguments(name, arguments)))
 
         value = _told(await self.steps.answer(call, work, drawn=drawn, told=name in _TOLD))
         if name in _MAKES_SESSIONS and value != json.JSON_NULL:
@@ -159,6 +159,8 @@ class Bridge:
             caller=Caller.SCRIPT,
         )
         ctx.session, ctx.session_id, ctx.profile_id = who.session, who.session_id, who.profile_id
+        if who is self.standing:  # what the answer of the packet tells, it tells the packet's player
+            ctx.packet_id = self.ctx.packet_id
         if who.profile_id is None:
             ctx.session_error = InvalidScriptContext("the script runs for no player, and this needs one")
         ctx.is_over = self.ctx.is_over
@@ -230,39 +232,6 @@ def _told(answer: bytes) -> bytes:
     return answer[1:]
 
 
-class _Arguments:
-    """The arguments of a function of the bridge."""
-
-    def __init__(self, name: str, values: list[bytes]) -> None:
-        self._name = name
-        self._values = values
-
-    def raw(self, index: int) -> bytes:
-        """Return an argument as JSON; null where it was left out."""
-        return self._values[index] if index < len(self._values) else json.JSON_NULL
-
-    def any(self, index: int) -> Any:
-        """Return an argument. Raises `Thrown`."""
-        try:
-            return msgspec.json.decode(self.raw(index))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Thrown(f"{self._name}: argument {index + 1} cannot be read") from None
-
-    def text(self, index: int) -> str:
-        """Return a text. Raises `Thrown`."""
-        value = self.any(index)
-        if not isinstance(value, str):
-            raise Thrown(f"{self._name}: argument {index + 1} is a text")
-        return value
-
-    def number(self, index: int) -> float:
-        """Return a number. Raises `Thrown`."""
-        value = self.any(index)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise Thrown(f"{self._name}: argument {index + 1} is a number")
-        return value
-
-
 # Messages
 
 _Made = tuple[Standing, Message]
@@ -272,22 +241,22 @@ def _message(service: str, operation: str, data: bytes) -> Message:
     return check_message(Message(service, operation, msgspec.Raw(data)), data)
 
 
-def _call_api(bridge: Bridge, given: _Arguments) -> _Made:
+def _call_api(bridge: Bridge, given: Arguments) -> _Made:
     return bridge.standing, _message(given.text(0), given.text(1), given.raw(2))
 
 
-def _call_api_for_session(bridge: Bridge, given: _Arguments) -> _Made:
+def _call_api_for_session(bridge: Bridge, given: Arguments) -> _Made:
     return bridge.who(given.any(0)), _message(given.text(1), given.text(2), given.raw(3))
 
 
-def _call_script(bridge: Bridge, given: _Arguments) -> _Made:
+def _call_script(bridge: Bridge, given: Arguments) -> _Made:
     path = bridge.path_of(given.text(0))
     data = b'{"scriptName":%b,"scriptData":%b}' % (json.encode(path), given.raw(1))
     return bridge.standing, _message(*RUN, data)
 
 
-def _log(operation: str) -> Callable[[Bridge, _Arguments], _Made]:
-    def make(bridge: Bridge, given: _Arguments) -> _Made:
+def _log(operation: str) -> Callable[[Bridge, Arguments], _Made]:
+    def make(bridge: Bridge, given: Arguments) -> _Made:
         message = given.any(0)
         text = message if isinstance(message, str) else given.raw(0).decode()
         data = b'{"errorMessage":%b,"context":%b}' % (json.encode(text), _context(given))
@@ -296,7 +265,7 @@ def _log(operation: str) -> Callable[[Bridge, _Arguments], _Made]:
     return make
 
 
-def _context(given: _Arguments) -> bytes:
+def _context(given: Arguments) -> bytes:
     """Return what a line of the log is to be understood by: an object or a text."""
     value = given.any(1)
     if value is None or isinstance(value, dict | str):
@@ -304,7 +273,7 @@ def _context(given: _Arguments) -> bytes:
     return json.encode(given.raw(1).decode())
 
 
-_MESSAGES: dict[str, Callable[[Bridge, _Arguments], _Made]] = {
+_MESSAGES: dict[str, Callable[[Bridge, Arguments], _Made]] = {
     "bridge.callAPI": _call_api,
     "bridge.callAPIForSession": _call_api_for_session,
     "bridge.callScript": _call_script,
@@ -317,7 +286,7 @@ _MESSAGES: dict[str, Callable[[Bridge, _Arguments], _Made]] = {
 
 # What the session keeps
 
-_Change = Callable[[Bridge, Transaction, _Arguments], Awaitable[bytes]]
+_Change = Callable[[Bridge, Transaction, Arguments], Awaitable[bytes]]
 
 
 def _digest(bridge: Bridge) -> str:
@@ -327,7 +296,7 @@ def _digest(bridge: Bridge) -> str:
     return session.digest
 
 
-async def _set_object(bridge: Bridge, tx: Transaction, given: _Arguments) -> bytes:
+async def _set_object(bridge: Bridge, tx: Transaction, given: Arguments) -> bytes:
     key, value = given.text(0), given.any(1)
     try:
         await session_cache.put(tx, _digest(bridge), key, value, bridge.core.clock.ms())
@@ -336,7 +305,7 @@ async def _set_object(bridge: Bridge, tx: Transaction, given: _Arguments) -> byt
     return json.JSON_NULL
 
 
-async def _delete_object(bridge: Bridge, tx: Transaction, given: _Arguments) -> bytes:
+async def _delete_object(bridge: Bridge, tx: Transaction, given: Arguments) -> bytes:
     return json.encode(await session_cache.take(tx, _digest(bridge), given.text(0), bridge.core.clock.ms()))
 
 
@@ -347,21 +316,21 @@ _CHANGES: dict[str, _Change] = {
 
 # Functions whose answers are kept: they read, take time, or depend on chance
 
-_Function = Callable[[Bridge, _Arguments], Awaitable[bytes]]
+_Function = Callable[[Bridge, Arguments], Awaitable[bytes]]
 
 
-async def _get_object(bridge: Bridge, given: _Arguments) -> bytes:
+async def _get_object(bridge: Bridge, given: Arguments) -> bytes:
     async with bridge.core.database.read() as tx:
         return json.encode(await session_cache.get(tx, _digest(bridge), given.text(0)))
 
 
-async def _sleep(_: Bridge, given: _Arguments) -> bytes:
+async def _sleep(_: Bridge, given: Arguments) -> bytes:
     await asyncio.sleep(min(max(given.number(0) / 1000, 0.0), SLEEP_SECONDS_MAX))
     return json.JSON_NULL
 
 
 def _of_player(column: str) -> _Function:
-    async def read(bridge: Bridge, _: _Arguments) -> bytes:
+    async def read(bridge: Bridge, _: Arguments) -> bytes:
         standing = bridge.standing
         if standing.profile_id is None:
             return json.JSON_NULL
@@ -372,24 +341,24 @@ def _of_player(column: str) -> _Function:
     return read
 
 
-async def _session_age(bridge: Bridge, _: _Arguments) -> bytes:
+async def _session_age(bridge: Bridge, _: Arguments) -> bytes:
     session = bridge.standing.session
     if session is None:
         return b"-1"
     return json.encode((bridge.core.clock.ms() - session.created_ms) / 1000)
 
 
-async def _guid(bridge: Bridge, _: _Arguments) -> bytes:
+async def _guid(bridge: Bridge, _: Arguments) -> bytes:
     return json.encode(bridge.core.new_id())
 
 
-async def _server_session_id(bridge: Bridge, _: _Arguments) -> bytes:
+async def _server_session_id(bridge: Bridge, _: Arguments) -> bytes:
     if bridge.standing.kind is Kind.CLIENT:
         return json.JSON_NULL
     return json.encode(f"scriptSession_{bridge.core.new_id()}")
 
 
-async def _global_property(bridge: Bridge, given: _Arguments) -> bytes:
+async def _global_property(bridge: Bridge, given: Arguments) -> bytes:
     name = given.text(0)
     ctx = Context(bridge.core, bridge.standing.app, bridge.ctx.origin, caller=Caller.SCRIPT)
     ctx.profile_id = bridge.standing.profile_id
@@ -399,7 +368,7 @@ async def _global_property(bridge: Bridge, given: _Arguments) -> bytes:
     return json.encode(found.get("value") if isinstance(found, dict) else None)
 
 
-async def _session_for_profile(bridge: Bridge, given: _Arguments) -> bytes:
+async def _session_for_profile(bridge: Bridge, given: Arguments) -> bytes:
     return await _for_player(bridge, bridge.standing.app, given.text(0))
 
 
@@ -410,7 +379,7 @@ async def _for_player(bridge: Bridge, app: App, profile_id: str) -> bytes:
     return bridge.made(app, profile_id)
 
 
-async def _session_for_credential(bridge: Bridge, given: _Arguments) -> bytes:
+async def _session_for_credential(bridge: Bridge, given: Arguments) -> bytes:
     external_id, type_, name = given.text(0), given.text(1), given.any(2)
     key = identity_key(type_, external_id, name if isinstance(name, str) else "")
     app = bridge.standing.app
@@ -421,7 +390,7 @@ async def _session_for_credential(bridge: Bridge, given: _Arguments) -> bytes:
     return bridge.made(app, row["profile_id"])
 
 
-async def _session_for_validated_credential(bridge: Bridge, given: _Arguments) -> bytes:
+async def _session_for_validated_credential(bridge: Bridge, given: Arguments) -> bytes:
     name, token = given.any(2), given.any(3)
     login = Login(
         type=given.text(1),
@@ -444,7 +413,7 @@ async def _session_for_validated_credential(bridge: Bridge, given: _Arguments) -
     return bridge.made(app, profile_id)
 
 
-async def _session_for_session_id(bridge: Bridge, given: _Arguments) -> bytes:
+async def _session_for_session_id(bridge: Bridge, given: Arguments) -> bytes:
     session_id, profile_id = given.any(0), given.any(1)
     if not isinstance(session_id, str) or not isinstance(profile_id, str):
         return json.JSON_NULL
@@ -455,7 +424,7 @@ async def _session_for_session_id(bridge: Bridge, given: _Arguments) -> bytes:
     return bridge.made(app, profile_id, session)
 
 
-async def _client_session(bridge: Bridge, _: _Arguments) -> bytes:
+async def _client_session(bridge: Bridge, _: Arguments) -> bytes:
     standing = bridge.standing
     app = standing.client_app or standing.app
     profile_id = standing.client_profile_id or standing.profile_id
@@ -464,7 +433,7 @@ async def _client_session(bridge: Bridge, _: _Arguments) -> bytes:
     return bridge.made(app, profile_id, standing.session)
 
 
-async def _peer_session(bridge: Bridge, _: _Arguments) -> bytes:
+async def _peer_session(bridge: Bridge, _: Arguments) -> bytes:
     standing = bridge.standing
     if standing.client_app is None or standing.client_profile_id is None:
         raise Thrown("the script is not one that a peer has called")
@@ -479,7 +448,7 @@ async def _peer_session(bridge: Bridge, _: _Arguments) -> bytes:
     return bridge.made(app, profile_id)
 
 
-async def _invalidate_session(bridge: Bridge, _: _Arguments) -> bytes:
+async def _invalidate_session(bridge: Bridge, _: Arguments) -> bytes:
     session = bridge.standing.session
     if session is None:
         return json.JSON_NULL
@@ -490,7 +459,7 @@ async def _invalidate_session(bridge: Bridge, _: _Arguments) -> bytes:
     return json.JSON_NULL
 
 
-async def _time_zone_offset(bridge: Bridge, given: _Arguments) -> bytes:
+async def _time_zone_offset(bridge: Bridge, given: Arguments) -> bytes:
     name = given.text(0)
     try:
         zone = ZoneInfo(name)
@@ -529,7 +498,7 @@ _MAKES_SESSIONS = frozenset(name for name in _FUNCTIONS if name.startswith("brid
 
 
 def _fact(read: Callable[[Bridge], Any]) -> _Function:
-    async def tell(bridge: Bridge, _: _Arguments) -> bytes:
+    async def tell(bridge: Bridge, _: Arguments) -> bytes:
         return json.encode(read(bridge))
 
     return tell
@@ -545,14 +514,14 @@ def _team(app: App) -> dict[str, str]:
 
 
 def _hmac(digest: str) -> _Function:
-    async def sign(_: Bridge, given: _Arguments) -> bytes:
+    async def sign(_: Bridge, given: Arguments) -> bytes:
         made = hmac.digest(given.text(0).encode(), given.text(1).encode(), digest)
         return json.encode(base64.b64encode(made).decode())
 
     return sign
 
 
-async def _sign_rsa(_: Bridge, given: _Arguments) -> bytes:
+async def _sign_rsa(_: Bridge, given: Arguments) -> bytes:
     pem, text = given.text(0), given.text(1)
     try:
         key = load_pem_private_key(pem.encode(), None)
@@ -564,7 +533,7 @@ async def _sign_rsa(_: Bridge, given: _Arguments) -> bytes:
     return json.encode(base64.b64encode(made).decode())
 
 
-async def _debug(_: Bridge, __: _Arguments) -> bytes:
+async def _debug(_: Bridge, __: Arguments) -> bytes:
     return _SUCCESS
 
 

@@ -310,7 +310,7 @@ async def store(
 ) -> list[Event]:
     """Store an event for players who exist, and see to it that they are told after the commit."""
     answers = ctx.section(EventSettings).in_answers
-    is_own_packet = ctx.caller is Caller.CLIENT and ctx.packet_id is not None
+    is_own_packet = ctx.caller is not Caller.SERVER and ctx.packet_id is not None
     own = [ctx.player_id] if answers and is_own_packet and ctx.profile_id in receivers else []
     sent = await events.send(
         ctx.tx,

@@ -382,3 +382,30 @@ async def test_half_a_surrogate_pair_spoils_one_call(game: Game) -> None:
         [wrong.reasonCode, bridge.getPlayerStateServiceProxy().updateUserName("fine").status];
     """
     assert await do(player, code) == [40408, 200]
+
+
+async def test_events_to_oneself_come_with_the_answer_and_others_do_not(game: Game) -> None:
+    player, other = await game.player(), await game.player()
+    code = """
+        bridge.getEventServiceProxy().sendEvent(bridge.getProfileId(), "mine", {n: 1});
+        bridge.getEventServiceProxy(bridge.getSessionForProfile(data.other))
+            .sendEvent(data.other, "others", {n: 2}).status;
+    """
+    data = {"scriptName": "do", "scriptData": {"code": code, "other": other.profile_id}}
+    body = player.body(("script", "RUN", data))
+    answer = (await player.send(body)).json()
+    assert [event["eventType"] for event in answer["events"]] == ["mine"]
+    assert (await player.send(body)).json() == answer
+    assert "events" not in (await player.send(player.body(("time", "READ", {})))).json()
+    told = (await other.send(other.body(("time", "READ", {})))).json()
+    assert [event["eventType"] for event in told["events"]] == ["others"]
+
+
+async def test_a_server_with_a_session_has_no_clients_session(game: Game) -> None:
+    player = await game.player()
+    code = """
+        [bridge.getProfileId(), bridge.getClientSessionId(), bridge.getSessionCreatedAt(), bridge.getName()];
+    """
+    data = {"code": code}
+    answer = await game.server.call("script", "RUN", player.profile_id, scriptName="do", scriptData=data)
+    assert answer["response"] == [player.profile_id, None, -1, ""]

@@ -111,11 +111,12 @@ async def run_peer(ctx: Context, request: RunPeer) -> Ran:
 
 def peer_standing(ctx: Context, app: App) -> Standing:
     """Return on whose behalf a peer's script acts."""
+    mine = standing_of(ctx)
     return Standing(
         Kind.PEER,
         app,
-        session=ctx.session,
-        session_id=ctx.session_id,
+        session=mine.session,
+        session_id=mine.session_id,
         client_app=ctx.app,
         client_profile_id=ctx.profile_id,
     )
