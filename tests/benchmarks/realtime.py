@@ -183,9 +183,9 @@ ROWS = (
     ("an idle connection, session and channel included", "kB", "kb_each", 15.0),
     ("heartbeats of all connections, of a core", "%", "heartbeats_percent", 20.0),
     ("connections opened in a second", "", "connects_per_second", 1000.0),
-    ("CPU of opening one", "µs", "connect_cpu_us", None),
+    ("CPU of opening one, in µs", "", "connect_cpu_us", None),
     ("a message to 1,000 listeners, 99 of 100 have it after", "ms", "fan_out_p99_ms", 100.0),
-    ("CPU of each of these deliveries", "µs", "fan_out_cpu_us_each", None),
+    ("CPU of each of these deliveries, in µs", "", "fan_out_cpu_us_each", None),
 )
 
 
