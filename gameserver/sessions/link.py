@@ -178,8 +178,21 @@ async def own_connection(redis: AnyRedis, known: AbstractConnection | None) -> A
         known = node.connection_class(**node.connection_kwargs)
     elif known is None:  # the library says nothing of its types
         known = redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-    await known.connect()
+    try:
+        await known.connect()
+    except Exception:
+        await _end_if_cancelled(known)
+        raise
+    await _end_if_cancelled(known)
     return known
+
+
+async def _end_if_cancelled(connection: AbstractConnection) -> None:
+    """End the task if it was cancelled meanwhile: the library takes that for a failure of the connection."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        await connection.disconnect(nowait=True)
+        raise asyncio.CancelledError
 
 
 def pack(command: Command) -> bytes:

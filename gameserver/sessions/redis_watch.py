@@ -70,6 +70,7 @@ class RedisWatch:
                     raise ConnectionError("Redis has closed the connection")  # noqa: TRY301 - as any error
             except BaseException:
                 line.abort()
+                await self._disconnect()
                 raise
         return line
 

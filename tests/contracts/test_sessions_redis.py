@@ -315,6 +315,22 @@ async def test_a_caller_that_gave_up_hurts_nobody_else(redis_url: str, clock: Fi
     await store.close()
 
 
+async def test_who_begins_to_listen_can_be_cancelled_at_any_time(redis_url: str, clock: FixedClock) -> None:
+    """The client library takes a cancellation for a failure; a server that closes would wait for ever."""
+    for turns in range(25):
+        store = Sessions(await connect(redis_url), clock)
+        task = asyncio.create_task(store.watch(lambda *_: None))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=5)
+        assert done, turns
+        if not task.cancelled():
+            assert not task.cancelling(), turns
+            await task.result().close()
+        await store.close()
+
+
 async def test_redis_away_is_told_at_once_and_overcome(tmp_path: Path, clock: FixedClock) -> None:
     socket = tmp_path / "r"
     store = Sessions(await connect(f"unix://user:secret@{socket}"), clock)
