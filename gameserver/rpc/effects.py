@@ -135,16 +135,15 @@ class Effects:
     async def _open(self, opening: Opening, by: Actor) -> GameError | None:
         new = opening.session
         if opening.is_reserved:
-            opened = await self._floors.sessions.confirm(new.session_id or "", new.life_seconds)
-            ended: Session | Ended | None = opened
+            done: object = await self._floors.sessions.confirm(new.session_id or "", new.life_seconds)
             dropped: list[Session] = []
         else:
-            done = await self._floors.sessions.open(new, opening.limit)
-            ended = done if isinstance(done, Ended) else None
-            dropped = done.dropped if isinstance(done, Opened) else []
-        if isinstance(ended, Ended):
-            return session_error(ended.reason)
-        digest = self._floors.sessions.digest(new.session_id or "") or ""
+            outcome = await self._floors.sessions.open(new, opening.limit)
+            done = outcome.session if isinstance(outcome, Opened) else outcome
+            dropped = outcome.dropped if isinstance(outcome, Opened) else []
+        if isinstance(done, Ended):
+            return session_error(done.reason)
+        digest = done.digest if isinstance(done, Session) else ""
         self._note("login", new.facts.get("authenticationType", ""), new.profile_id, digest)
         if dropped:
             await self._floors.endings.replaced(self._app, new.profile_id, dropped, by)

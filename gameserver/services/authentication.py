@@ -135,7 +135,7 @@ class Authenticate(Request):
 
     def facts(self) -> dict[str, Any]:
         """What the session remembers of the client; `extraJson` is for hooks, and stays if it is small."""
-        extra_bytes = len(json.encode(self.extra_json))
+        extra_bytes = len(json.encode(self.extra_json)) if self.extra_json else 0
         if extra_bytes > EXTRA_BYTES_MAX:
             raise InvalidParameterValue(f"data.extraJson: at most {EXTRA_BYTES_MAX} bytes")
         return {

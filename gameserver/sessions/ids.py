@@ -8,6 +8,7 @@ import re
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 
 SECRET_BYTES = 18  # 144 random bits: 24 characters without padding
@@ -18,6 +19,7 @@ _SESSION_ID = re.compile(r"[0-9a-f]{4}-[A-Za-z0-9_-]{22,64}")
 _DIGEST = re.compile(r"[0-9a-f]{4}\.[0-9a-f]{32}")
 
 
+@lru_cache(maxsize=1024)  # a login asks four times
 def tag_of(profile_id: str) -> str:
     """Return the tag that all sessions of a player share."""
     return blake2b(profile_id.encode(errors="surrogatepass"), digest_size=TAG_LENGTH // 2).hexdigest()
