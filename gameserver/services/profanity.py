@@ -76,7 +76,17 @@ class Check(Request):
     """`languages`: codes of two letters with commas between them; all there are words for if left out."""
 
     text: Text
-    languages: Annotated[str, Meta(max_length=256)] | None = None
+    languages: (
+        Annotated[
+            str,
+            Meta(
+                max_length=256,
+                description="Languages of the words: codes of two letters with commas between them. Null or"
+                " nothing: all that there are words for.",
+            ),
+        ]
+        | None
+    ) = None
     flag_email: Annotated[bool | None, Meta(description="Whether mail addresses count, too.")] = None
     flag_phone: Annotated[bool | None, Meta(description="Whether phone numbers count, too.")] = None
     flag_urls: Annotated[bool | None, Meta(description="Whether web addresses count, too.")] = None
@@ -85,7 +95,7 @@ class Check(Request):
 class Found(Reply):
     """How many were found, as text."""
 
-    found_count: str
+    found_count: Annotated[str, Meta(description="How many words were found: a number, as text.")]
 
 
 @service.operation("PROFANITY_CHECK", tx=Tx.NONE, errors=(NotConfigured, NotEnabled))
@@ -97,7 +107,7 @@ async def check(ctx: Context, request: Check) -> Found:
 class FoundWords(Found):
     """And what they are, as they stand in the text."""
 
-    found_list: list[str]
+    found_list: Annotated[list[str], Meta(description="The words, as they stand in the text.")]
 
 
 @service.operation("PROFANITY_IDENTIFY_BAD_WORDS", tx=Tx.NONE, errors=(NotConfigured, NotEnabled))
@@ -120,7 +130,7 @@ class Replace(Check, kw_only=True):
 
 
 class Replaced(Found):
-    replaced_string: str
+    replaced_string: Annotated[str, Meta(description="The text, with a symbol for each character of them.")]
 
 
 @service.operation("PROFANITY_REPLACE_TEXT", tx=Tx.NONE, errors=(NotConfigured, NotEnabled))

@@ -12,7 +12,6 @@ from gameserver.services import ALL
 
 # Services whose fields are not described yet. The list only gets shorter.
 PARAMETERS_LATER = {
-    "profanity",
     "s2s",
 }
 ANSWERS_LATER = PARAMETERS_LATER

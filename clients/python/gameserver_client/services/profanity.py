@@ -15,18 +15,23 @@ class Found(TypedDict):
     """How many were found, as text."""
 
     foundCount: str
+    """How many words were found: a number, as text."""
 
 
 class FoundWords(TypedDict):
     """And what they are, as they stand in the text."""
 
     foundCount: str
+    """How many words were found: a number, as text."""
     foundList: list[str]
+    """The words, as they stand in the text."""
 
 
 class Replaced(TypedDict):
     foundCount: str
+    """How many words were found: a number, as text."""
     replacedString: str
+    """The text, with a symbol for each character of them."""
 
 
 class ProfanityService(Service[R]):
@@ -45,6 +50,8 @@ class ProfanityService(Service[R]):
         """Count the words in a text that nobody wants to read.
 
         text: What is checked.
+        languages: Languages of the words: codes of two letters with commas between them. Null or nothing:
+            all that there are words for.
         flag_email: Whether mail addresses count, too.
         flag_phone: Whether phone numbers count, too.
         flag_urls: Whether web addresses count, too.
@@ -68,6 +75,8 @@ class ProfanityService(Service[R]):
         """List the words in a text that nobody wants to read.
 
         text: What is checked.
+        languages: Languages of the words: codes of two letters with commas between them. Null or nothing:
+            all that there are words for.
         flag_email: Whether mail addresses count, too.
         flag_phone: Whether phone numbers count, too.
         flag_urls: Whether web addresses count, too.
@@ -92,6 +101,8 @@ class ProfanityService(Service[R]):
         """Hide the words in a text that nobody wants to read: a symbol for each of their characters.
 
         text: What is checked.
+        languages: Languages of the words: codes of two letters with commas between them. Null or nothing:
+            all that there are words for.
         flag_email: Whether mail addresses count, too.
         flag_phone: Whether phone numbers count, too.
         flag_urls: Whether web addresses count, too.
