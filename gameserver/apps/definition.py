@@ -4,10 +4,8 @@ The descriptions on the fields are what editors show and what the exported JSON 
 written for operators.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args
 
@@ -30,6 +28,7 @@ from gameserver.apps.fields import (
 )
 from gameserver.apps.login_types import LoginTypes, allows_type, unknown_types
 from gameserver.apps.mail_addresses import is_mail_address
+from gameserver.apps.networks import admits, network_mistakes
 from gameserver.apps.references import Declares, Refers
 from gameserver.apps.token_keys import TokenAlgorithm, unfit
 
@@ -402,11 +401,6 @@ class DiscordLogin(Settings, kw_only=True, tag_field="kind", tag="discord"):
 ExternalLogin = WebhookLogin | TokenLogin | OpenIdLogin | DiscordLogin
 
 
-@lru_cache(maxsize=1024)
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    return ipaddress.ip_network(text)
-
-
 class ServerKey(Settings, kw_only=True):
     """A server of the studio that may call this app without a player."""
 
@@ -434,22 +428,12 @@ class ServerKey(Settings, kw_only=True):
 
     def mistakes(self, folder: Path) -> Iterator[Mistake]:
         """Yield addresses that are no networks."""
-        for index, text in enumerate(self.addresses):
-            try:
-                _network(text)
-            except ValueError as error:
-                yield ("addresses", index), f"expected an address or a network such as 10.1.0.0/16: {error}"
+        yield from network_mistakes("addresses", self.addresses)
         yield from super().mistakes(folder)
 
     def admits(self, address: str) -> bool:
-        """Tell whether a call from this address is allowed; text that is no address never is."""
-        try:
-            caller = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        if isinstance(caller, ipaddress.IPv6Address) and caller.ipv4_mapped:
-            caller = caller.ipv4_mapped  # how an IPv4 caller looks on a socket that serves both
-        return not self.addresses or any(caller in _network(text) for text in self.addresses)
+        """Tell whether a call from this address is allowed."""
+        return admits(self.addresses, address)
 
 
 class SmtpSettings(Settings, kw_only=True):

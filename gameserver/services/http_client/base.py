@@ -9,9 +9,9 @@ from msgspec import Meta, field
 
 from gameserver.apps import Mistake, Settings, file_inside
 from gameserver.apps.fields import EnvironmentName, FileReference, Name, WebAddress
+from gameserver.apps.networks import network_mistakes
 from gameserver.rpc import Service
 from gameserver.wire.errors import GameError
-from gameserver.wire.outgoing import network_of
 
 SAMPLE = """\
 # Web services that your servers and scripts may call with httpClient, by the code that they name. Nothing
@@ -91,11 +91,7 @@ class WebService(Settings, kw_only=True):
         """Yield what is no base of addresses, and networks that are none."""
         if "?" in self.url or "#" in self.url or "@" in self.url.split("://")[1].split("/")[0]:
             yield "url", "expected an address without ?, # and credentials; calls add the rest"
-        for index, text in enumerate(self.networks):
-            try:
-                network_of(text)
-            except ValueError as error:
-                yield ("networks", index), f"expected an address or a network such as 10.1.0.0/16: {error}"
+        yield from network_mistakes("networks", self.networks)
         if self.authorities_file:
             try:
                 self.authorities(folder)
