@@ -398,7 +398,13 @@ class DiscordLogin(Settings, kw_only=True, tag_field="kind", tag="discord"):
     ]
 
 
-ExternalLogin = WebhookLogin | TokenLogin | OpenIdLogin | DiscordLogin
+class ScriptLogin(Settings, kw_only=True, tag_field="kind", tag="script"):
+    """External login that a script of the app decides."""
+
+    script: Annotated[str, Meta(min_length=1, max_length=512, description="The script by its path.")]
+
+
+ExternalLogin = WebhookLogin | TokenLogin | OpenIdLogin | DiscordLogin | ScriptLogin
 
 
 class ServerKey(Settings, kw_only=True):

@@ -146,6 +146,11 @@ refuse_common_passwords = true
 #kind = "discord"
 #application_id = "1234567890"
 
+# ... or what a script of yours says.
+#[external.company]
+#kind = "script"
+#script = "logins/Company"
+
 # Servers of yours that may call without a player, by serverName. No addresses: they may call from anywhere.
 #[servers.room]
 #secret = "replace-this-by-a-long-secret"

@@ -16,7 +16,7 @@ import msgspec
 
 from gameserver.apps import App, canonical_mail_address, is_mail_address
 from gameserver.frame import Parts
-from gameserver.players import identities, tokens
+from gameserver.players import identities, profiles, tokens
 from gameserver.players.audit import Audit
 from gameserver.players.external import ExternalLogins, UnknownExternalLogin
 from gameserver.players.lockout import Attempt, LockedOut, network_of
@@ -31,6 +31,7 @@ from gameserver.players.providers import (
     UnableToValidate,
     Vouched,
 )
+from gameserver.players.providers.vouching import Unproven
 from gameserver.players.quotas import Quotas
 from gameserver.players.tokens import Kind
 from gameserver.sessions import SessionStore
@@ -177,6 +178,11 @@ class Verified:
     """Is called when a player is made of it; raises `RateLimited`."""
     is_counted: bool = False  # it was counted before the work of a digest
 
+    @property
+    def is_named(self) -> bool:
+        """Whether who vouches has named the profile, whoever has the identity."""
+        return self.vouched is not None and self.vouched.profile_id is not None
+
     def row(self, app_id: str, profile_id: str, now_ms: int) -> dict[str, Any]:
         """The row of the identity, when it is nobody's and a player gets it."""
         names = (self.type, self.key, self.external_id)
@@ -219,15 +225,15 @@ class Accounts:
         passwords: Passwords,
         audit: Audit,
         quotas: Quotas,
-        outgoing: Outgoing,
+        parts: Parts,
     ) -> None:
         self._database = database
         self._sessions = sessions
         self._passwords = passwords
         self._audit = audit
         self._quotas = quotas
-        self._providers = Providers(outgoing)
-        self._external = ExternalLogins(self._providers)
+        self._providers = Providers(parts.get(Outgoing))
+        self._external = ExternalLogins(self._providers, parts)
 
     async def close(self) -> None:
         """Stop asking systems that vouch for players."""
@@ -300,6 +306,11 @@ class Accounts:
                 return await self._verify_handoff(app, login, type_, address, now_ms)
             case _:
                 return Verified(type_, key, login.external_id, None, looked_up=False)
+        if vouched.profile_id is not None:
+            return await self._as_named(app, login, type_, key, vouched)
+        if vouched.external_id is not None:
+            login = msgspec.structs.replace(login, external_id=vouched.external_id)
+            key = identity_key(type_, login.external_id, login.external_auth_name)
         identity = await self._find(app.id, type_, key)
         if identity is None and type_ in SAME_PERSON:
             other = SAME_PERSON[type_]
@@ -313,6 +324,16 @@ class Accounts:
         verified = _claim(login, type_, key, identity)
         verified.vouched = vouched
         return verified
+
+    async def _as_named(self, app: App, login: Login, type_: str, key: str, vouched: Vouched) -> Verified:
+        """Log in whom somebody that vouches has named; the identity is not kept."""
+        assert vouched.profile_id is not None, "somebody is named"
+        async with self._database.read() as tx:
+            if await profiles.read(tx, app.id, vouched.profile_id) is None:
+                raise WrongCredentials(_WRONG)
+        if login.profile_id and login.profile_id != vouched.profile_id:
+            raise switching()
+        return Verified(type_, key, login.external_id, vouched.profile_id, vouched=vouched)
 
     def attempt(self, app: App, type_: str, key: str | None, address: str) -> Attempt:
         """The failure counters of an account, for who has another way to prove whose it is."""
@@ -406,13 +427,17 @@ class Accounts:
         attempt = self.attempt(app, type_, key, address)
         await attempt.enter(charge=False)
         claimed = Claimed(app, login.external_id, login.token, login.nonce, now_ms)
-        if type_ == "External":
-            vouched = await self._external.vouch(login.external_auth_name, claimed)
-        else:
-            vouched = await self._providers.vouch(type_, claimed)
+        told: dict[str, Any] = {}
+        try:
+            if type_ == "External":
+                vouched = await self._external.vouch(login.external_auth_name, claimed)
+            else:
+                vouched = await self._providers.vouch(type_, claimed)
+        except Unproven as unproven:
+            vouched, told = None, {"extraErrorJson": unproven.extra}
         if vouched is None:
             await attempt.fail(charged=False)
-            raise WrongCredentials(_WRONG)
+            raise WrongCredentials(_WRONG, **told)
         await attempt.succeed()
         return vouched
 
@@ -445,7 +470,7 @@ class Accounts:
 async def lifespan(parts: Parts) -> AsyncIterator[Accounts]:
     """Verify logins as long as the server lives."""
     found = (parts.get(Database), parts.get(SessionStore), parts.get(Passwords), parts.get(Audit))
-    accounts = Accounts(*found, parts.get(Quotas), parts.get(Outgoing))
+    accounts = Accounts(*found, parts.get(Quotas), parts)
     try:
         yield accounts
     finally:

@@ -1,6 +1,7 @@
 """External logins: a system of the studio vouches for a player, as a web service or by signed tokens."""
 
 import hmac
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -9,7 +10,8 @@ import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 
-from gameserver.apps import App, DiscordLogin, OpenIdLogin, TokenLogin, WebhookLogin
+from gameserver.apps import App, DiscordLogin, OpenIdLogin, ScriptLogin, TokenLogin, WebhookLogin
+from gameserver.frame import Hook, Hooks, Parts
 from gameserver.players.providers import Claimed, Providers, UnableToValidate, Vouched
 from gameserver.players.providers.tokens import expiry_ms, is_current
 from gameserver.wire import json
@@ -52,10 +54,16 @@ class Verdict(msgspec.Struct, rename="camel"):
 _decode_verdict = msgspec.json.Decoder(Verdict).decode
 
 
+ScriptVouches = Callable[[Parts, ScriptLogin, str, Claimed], Awaitable[Vouched | None]]
+SCRIPT_VOUCHES: Hook[ScriptVouches] = Hook("external.script")
+"""Asks a script of the app, of the login with a name. Raises `Unproven` where the client is told more."""
+
+
 class ExternalLogins:
     """Asks whoever vouches."""
 
-    def __init__(self, providers: Providers) -> None:
+    def __init__(self, providers: Providers, parts: Parts) -> None:
+        self._parts = parts
         self._providers = providers
         self._web = providers.web
 
@@ -73,6 +81,10 @@ class ExternalLogins:
             case WebhookLogin():
                 question = Question(app.id, name, external_id, token, now_ms)
                 return await self._ask(login, question)
+            case ScriptLogin():
+                for ask in self._parts.get(Hooks).of(SCRIPT_VOUCHES):
+                    return await ask(self._parts, login, name, claimed)
+                raise UnableToValidate("this server runs no scripts")
             case OpenIdLogin() | DiscordLogin():
                 return await self._providers.vouch_external(claimed, login)
             case _:

@@ -107,6 +107,8 @@ async def _find_or_make(
         if await tokens.redeem(tx, kind, verified.handoff, now_ms) is None:
             raise WrongCredentials("the handoff was used already, or has expired")
         player = await note(states.log_in, profile=verified.profile_id, app=app.id, now_ms=now_ms, **said)
+    elif verified.is_named:
+        player = await note(states.log_in, profile=verified.profile_id, app=app.id, now_ms=now_ms, **said)
     else:
         identity = {
             "profile": verified.profile_id,
@@ -130,6 +132,8 @@ async def _find_or_make(
             tx, app.id, verified.profile_id, verified.type, verified.key, verified.renewed_digest
         )
     names = (verified.type, verified.key, verified.external_id)
+    if verified.is_named:  # without an identity that anything could be kept with
+        return player, False
     await identities.note_vouched(tx, app.id, verified.profile_id, *names, verified.vouched)
     return player, False
 

@@ -218,6 +218,9 @@ class LoginReply(PlayerState, kw_only=True):
             description="The object that the handoff code was made with; after a login of type SettopHandoff."
         ),
     ] = UNSET  # for who logged in with a hand-off
+    auth_payload: Annotated[
+        FreeValue, Meta(description="What the script says that has vouched for an External login.")
+    ] = UNSET
     session_id: Annotated[str, Meta(description="The session: send it with every later packet.")]
     new_user: Annotated[str, Meta(description="Whether the player is new: `true` or `false`, as text.")]
     player_session_expiry: Annotated[
@@ -281,6 +284,8 @@ async def authenticate(ctx: Context, request: Authenticate) -> LoginReply:
     reply = states.show(shape, ctx.core.get(LiveApps), ctx.app, player, ctx.now_ms, is_new=created)
     if ready.verified.type == "SettopHandoff":
         reply.handoff_json = ready.verified.handoff_data
+    if ready.verified.vouched is not None and ready.verified.vouched.payload is not None:
+        reply.auth_payload = ready.verified.vouched.payload
     return reply
 
 

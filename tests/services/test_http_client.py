@@ -92,7 +92,8 @@ async def test_an_answer_of_json(game: Game, site: Website, operation: str) -> N
 
 @pytest.mark.parametrize("operation", TEXT_OPERATIONS)
 async def test_an_answer_of_text(game: Game, site: Website, operation: str) -> None:
-    assert await call(game, operation) == {"statusCode": 200, "text": '{"said": 1}'}
+    shown = {"json": {"said": 1}} if operation == "POST_FORM_RESPONSE_TEXT" else {}
+    assert await call(game, operation) == {"statusCode": 200, "text": '{"said": 1}', **shown}
     assert site.seen[0].method == TEXT_OPERATIONS[operation]
 
 

@@ -102,6 +102,10 @@ class JsonAnswer(Reply):
 class TextAnswer(Reply):
     status_code: Status
     text: Annotated[str, Meta(description="What the service answered.")]
+    json: Annotated[
+        FreeValue | UnsetType,
+        Meta(description="The same as JSON, of POST_FORM_RESPONSE_TEXT alone."),
+    ] = UNSET
     response: Annotated[str | UnsetType, Meta(description="The same, under its older name, for servers.")] = (
         UNSET
     )
@@ -298,7 +302,10 @@ async def post_form_to_text(ctx: Context, request: ToForm) -> TextAnswer:
 
     Refused: a code that the app does not declare; a service that does not answer.
     """
-    return as_text(ctx)
+    reply = as_text(ctx)
+    if (value := json_of(ctx.prepared)) is not None:  # as the reference shows it
+        reply.json = value
+    return reply
 
 
 @service.operation("POST_MULTIPART_RESPONSE_JSON", prepare=prepared(HTTPMethod.POST, JSON_ACCEPT), **CALLS)

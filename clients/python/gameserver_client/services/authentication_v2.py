@@ -102,6 +102,8 @@ class LoginReply(TypedDict):
     """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
     handoffJson: NotRequired[Any]
     """The object that the handoff code was made with; after a login of type SettopHandoff."""
+    authPayload: NotRequired[Any]
+    """What the script says that has vouched for an External login."""
     sessionId: str
     """The session: send it with every later packet."""
     newUser: str
