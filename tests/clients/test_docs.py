@@ -115,3 +115,16 @@ def test_the_game_for_a_terminal(tmp_path: Path) -> None:
             )
             assert done.returncode == 0, done.stderr
             assert re.search(r"\d+ points.*\n +1 Ada +\d+\n$", done.stdout)
+
+
+def test_the_recipes_are_those_that_are_tested(tmp_path: Path) -> None:
+    apps = DOCS / "examples" / "apps"
+    page = (DOCS / "recipes.md").read_text("utf-8")
+    scripts = sorted((apps / "recipes" / "scripts").glob("*.js"))
+    recipes = [path for path in scripts if not path.name.endswith(".test.js")]
+    assert [path.name for path in recipes if f"```js\n{path.read_text('utf-8')}```" not in page] == []
+    definition = (apps / "recipes" / "app.toml").read_text("utf-8")
+    assert [part for part in blocks("docs/recipes.md", "toml") if part not in definition] == []
+    command = [sys.executable, "-m", "gameserver", "script", "test", "--apps", str(apps), "--app", "recipes"]
+    told = ran(command, tmp_path)
+    assert sorted(re.findall(r"^passed +(\w+)\.test$", told, re.MULTILINE)) == [path.stem for path in recipes]
