@@ -128,7 +128,7 @@ from_address = "nobody"
         ),
         (
             HEAD + '[external.guild]\nkind = "magic"\n',
-            '4 external.guild.kind: expected "webhook" or "token" or "openid" or "discord", got "m',
+            '4 external.guild.kind: expected "webhook" or "token" or "openid" or "discord" or "script", ',
         ),
         (HEAD + '[servers.""]\n', '3 servers."": unusable name: expected text of 1 to 64 characters'),
         (HEAD + '[servers."a b"]\n', '3 servers."a b".secret: missing; give it, or secret_env'),

@@ -77,7 +77,7 @@ def test_every_setting_that_is_commented_out_is_right(tmp_path: Path) -> None:
     assert [str(problem) for problem in apps.problems] == []
     app = apps.by_id["10001"]
     assert app.redirect is not None
-    assert set(app.external) == {"guild", "studio", "sso", "discord"}
+    assert set(app.external) == {"guild", "studio", "sso", "discord", "company"}
     assert app.mail.smtp is not None
 
 

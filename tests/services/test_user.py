@@ -325,7 +325,7 @@ async def test_a_page_too_large_for_an_answer_is_refused(game: Game, monkeypatch
         ({}, "players_by_app (app_id=?)"),
         ({"createdAt": {"$gt": 1}}, "players_by_app (app_id=? AND created_ms>?)"),
         ({"profileId": NOBODY}, "(profile_id=?)"),
-        ({"playerName": "Bats"}, "players_by_name (app_id=? AND name=?)"),
+        ({"playerName": "Bats"}, "players_by_start_of_name (app_id=? AND name=?)"),
         ({"emailAddress": "b@example.com"}, "players_by_contact (app_id=? AND contact_email=?)"),
     ],
 )
@@ -380,6 +380,8 @@ async def test_an_export_tells_everything_under_the_references_names(game: Game)
     await player.log_in("Email", email, "secret", releasePlatform="IOS")
     await player.call("playerState", "UPDATE_NAME", playerName="Bats")
     await player.call("playerState", "UPDATE_ATTRIBUTES", attributes={"hair": "black"})
+    friend = await game.player()
+    await player.call("friend", "ADD_FRIENDS", profileIds=[friend.profile_id])
     entity = await player.call(
         "entity", "CREATE", entityType="address", data={"street": "1309 Carling"}, acl={}
     )
@@ -398,6 +400,7 @@ async def test_an_export_tells_everything_under_the_references_names(game: Game)
     [told] = exported["childEntities"]
     assert (told["entityId"], told["data"]) == (entity["entityId"], {"street": "1309 Carling"})
     [profile] = exported["playerProfile"]
+    assert profile["friendProfileIds"] == [friend.profile_id]
     assert (profile["playerName"], profile["emailAddress"], profile["loginCount"]) == ("Bats", email, 1)
     assert profile["platforms"] == ["IOS"]
     assert profile["attributes"] == {"hair": "black"}

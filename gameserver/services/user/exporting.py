@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, field
 
 from gameserver.apps import LiveApps
+from gameserver.domain import social
 from gameserver.players.fields import (
     AuthenticationType,
     CountryCode,
@@ -63,7 +64,7 @@ class Currency(Reply):
 
 
 class Profile(Reply):
-    """The player. What has a value here keeps it as long as this server has no matches and no friends."""
+    """The player. What has a value here keeps it as long as this server has no matches."""
 
     player_name: PlayerName
     picture_url: PictureUrl
@@ -100,7 +101,9 @@ class Profile(Reply):
     match_attack_expiry: Annotated[None, Meta(description="Always null.")] = None
     match_enabled: Annotated[bool, Meta(description="Always false.")] = False
     automated_promotions: Annotated[Rows, Meta(description="Always empty.")] = field(default_factory=list)
-    friend_profile_ids: Annotated[list[str], Meta(description="Always empty.")] = field(default_factory=list)
+    friend_profile_ids: Annotated[list[str], Meta(description="The player's friends.")] = field(
+        default_factory=list
+    )
 
 
 class Statistics(Reply):
@@ -190,6 +193,7 @@ async def sys_get_user_export(ctx: Context, request: GetUserExport) -> dict[str,
     if state is None:
         raise unknown()
     tables = {name: rows for service_tables in kept.values() for name, rows in service_tables.items()}
+    friends = await social.friends_of(ctx.core.hooks, ctx.tx, app_id, profile_id)
     ctx.note_player(profile_id, "exported")
     progress = tables.get("playerProgress") or {}
     told = UserExport(
@@ -199,7 +203,7 @@ async def sys_get_user_export(ctx: Context, request: GetUserExport) -> dict[str,
         groups=Groups(),
         leaderboard_scores=tables.get("leaderboardEntries", []),
         player_currency=_currency(tables, player["created_ms"], ctx.now_ms),
-        player_profile=[_profile(state, tables.get("players") or {}, sessions)],
+        player_profile=[_profile(state, tables.get("players") or {}, sessions, friends)],
         player_statistics=Statistics(
             sync_timestamp=ctx.now_ms,
             statistics=progress.get("statistics") or {},
@@ -240,7 +244,9 @@ def _currency(tables: Mapping[str, Any], created_ms: int, now_ms: int) -> Curren
     )
 
 
-def _profile(state: PlayerState, row: Mapping[str, Any], sessions: Sequence[Session]) -> Profile:
+def _profile(
+    state: PlayerState, row: Mapping[str, Any], sessions: Sequence[Session], friends: list[str]
+) -> Profile:
     platforms = {
         str(session.facts["releasePlatform"]) for session in sessions if "releasePlatform" in session.facts
     }
@@ -267,6 +273,7 @@ def _profile(state: PlayerState, row: Mapping[str, Any], sessions: Sequence[Sess
         active_sessions=sorted(session.digest for session in sessions),
         attributes=row.get("attributes") or {},
         email_address=state.email_address,
+        friend_profile_ids=friends,
     )
 
 
