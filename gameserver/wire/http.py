@@ -81,7 +81,7 @@ class Connection:
 def url_of_server(scope: Scope, headers: dict[bytes, bytes]) -> str:
     """Return the URL of the server as this client called it; nobody else is to be told."""
     host = headers.get(b"host", b"").decode("latin-1")
-    return f"{scope['scheme']}://{host}"
+    return f"{scope.get('scheme', 'http')}://{host}"
 
 
 def transport_error(

@@ -30,6 +30,7 @@ RESERVED = frozenset(
         "self-service",
         "s2sdispatcher",
         "validate",
+        "webhook",
     }
 )
 

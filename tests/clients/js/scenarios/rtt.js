@@ -1,5 +1,5 @@
 const WebSocket = require("ws");
-const { expect, player, text } = require("../helper");
+const { expect, looked, player, text } = require("../helper");
 
 // As a game for Node does.
 globalThis.WebSocket = WebSocket;
@@ -35,6 +35,7 @@ module.exports = {
     const { core, id } = await player();
     const { answer } = await within(10, enable(core), "a connection");
     expect(answer, { service: "rtt", operation: "CONNECT", data: { heartbeatSeconds: 30 } }, "CONNECT");
+    looked.add("rttService.enableRTT"); // whose answer comes through the connection
     expect(core.rttService.getRTTConnectionId().split(":").slice(0, 2), [core.getAppId(), id], "cxId");
     expect(core.rttService.isRTTEnabled(), true, "isRTTEnabled");
     core.rttService.disableRTT();
