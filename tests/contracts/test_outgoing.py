@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -135,11 +134,10 @@ async def test_who_does_not_answer_keeps_nobody_else_waiting(
     monkeypatch.setattr(outgoing, "CONNECTIONS_MAX", 4)
     async with website(lambda _: None) as silent, website(lambda _: Page(body=b"here")) as alive:
         url = f"http://127.0.0.1:{silent.port}/"
-        waiting = [asyncio.create_task(get(calls, url, seconds=0.5)) for _ in range(40)]
+        waiting = [asyncio.create_task(get(calls, url, seconds=3)) for _ in range(40)]
         await silent.reached.wait()
-        began = time.monotonic()
         assert (await get(calls, f"http://127.0.0.1:{alive.port}/")).body == b"here"
-        assert time.monotonic() - began < 0.4
+        assert not any(task.done() for task in waiting)
         ends = await asyncio.gather(*waiting, return_exceptions=True)
         assert all(isinstance(end, Unanswered) for end in ends)
         assert silent.connections <= 4

@@ -13,6 +13,7 @@ from gameserver.wire import json as wire_json
 from gameserver.wire.errors import GameError
 from gameserver.wire.http import INFLATED_BYTES_MAX, inflate
 from gameserver.wire.packet import (
+    LOGIN_PACKET_ID,
     MESSAGES_MAX,
     PACKET_ID_MAX,
     REFUSALS_MAX,
@@ -51,7 +52,7 @@ def check(body: bytes) -> bool:
         packet_id = unreadable.packet_id
         check_answer(refuse_all(packet_id, unreadable.refusal, unreadable.messages), packet_id)
         return False
-    assert 0 <= packet.packet_id <= PACKET_ID_MAX
+    assert LOGIN_PACKET_ID <= packet.packet_id <= PACKET_ID_MAX
     assert 1 <= len(packet.messages) <= MESSAGES_MAX
     for message in packet.messages:
         check_message(message)

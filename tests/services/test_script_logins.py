@@ -8,8 +8,11 @@ import pytest
 
 from gameserver.admin import actions
 from tests.conftest import APP_ID, APP_TOML, Client, Game
+from tests.services.logins import own_address
 from tests.services.test_script import write_script
 
+__all__ = ["own_address"]  # a fixture
+pytestmark = pytest.mark.usefixtures("own_address")
 AUTH = "authenticationV2"
 VERDICTS = """
 var verdicts = JSON.parse(data.authenticationToken);
