@@ -174,9 +174,12 @@ async def turn(game: Game, seconds: float = 0) -> None:
     """Let time go on, and what is due then run."""
     game.clock.advance(seconds)
     await game.run_jobs("script.schedules")
-    for _ in range(5):  # tests that share a database have left work to do
-        await game.server_app.jobs.tick()
-        await game.server_app.jobs.settled()
+    jobs = game.server_app.jobs
+    for _ in range(100):  # tests that share a database have left work to do
+        await jobs.tick()
+        if not jobs._tasks:
+            break
+        await jobs.settled()
 
 
 async def turns(game: Game) -> int:
