@@ -138,9 +138,9 @@ async def test_who_does_not_answer_keeps_nobody_else_waiting(
         await silent.reached.wait()
         assert (await get(calls, f"http://127.0.0.1:{alive.port}/")).body == b"here"
         assert not any(task.done() for task in waiting)
+        assert silent.connections <= 4
         ends = await asyncio.gather(*waiting, return_exceptions=True)
         assert all(isinstance(end, Unanswered) for end in ends)
-        assert silent.connections <= 4
         # The connections are free again, whatever became of those calls.
         silent.serve = lambda _: Page(body=b"awake")
         assert (await get(calls, url)).body == b"awake"

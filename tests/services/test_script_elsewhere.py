@@ -5,6 +5,10 @@ from typing import Any
 
 import pytest
 
+from gameserver.apps import load_apps
+from gameserver.scripts.engine import Engine, Failure, Result
+from gameserver.scripts.running import EmptyScript, ScriptUnreadable
+from gameserver.wire.errors import DisabledApp, RateLimited
 from tests.conftest import APP_ID, SECRET, Client, Game
 from tests.services.test_script import turn, write_script
 
@@ -138,3 +142,60 @@ async def test_a_peers_script_runs_soon(game: Game) -> None:
     await turn(game)
     running = await player.call("script", "GET_RUNNING_OR_QUEUED_CLOUD_SCRIPTS")
     assert running["runningOrQueuedJobs"] == []
+
+
+@pytest.fixture
+def bad_scripts(apps_folder: Path) -> None:
+    """Scripts that cannot run, in each app."""
+    for app in ("test", "master", "arcade"):
+        write_script(apps_folder / app, "empty", " ")
+        write_script(apps_folder / app, "broken", "var x = ;")
+
+
+@pytest.mark.usefixtures("bad_scripts")
+async def test_scripts_elsewhere_that_cannot_run(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, _ = await child(game)
+    run = {
+        "RUN_PARENT_SCRIPT": {"parentLevel": "Master"},
+        "RUN_PEER_SCRIPT": {"peer": "arcade"},
+        "RUN_PEER_SCRIPT_ASYNC": {"peer": "arcade"},
+    }
+
+    async def refused(operation: str, script: str) -> int:
+        data = {"scriptName": script, "scriptData": {}, **run[operation]}
+        return (await client.refused("script", operation, **data)).reason_code
+
+    for operation in run:
+        assert await refused(operation, "empty") == EmptyScript.reason_code
+    for operation in ("RUN_PARENT_SCRIPT", "RUN_PEER_SCRIPT"):
+        assert await refused(operation, "broken") == ScriptUnreadable.reason_code
+
+    async def busy(*_: object, **__: object) -> Result:
+        return Result(failure=Failure.BUSY, message="too many run")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "run", busy)
+        assert await refused("RUN_PARENT_SCRIPT", "who") == RateLimited.reason_code
+        assert await refused("RUN_PEER_SCRIPT", "guest") == RateLimited.reason_code
+    for operation in ("RUN_BATCH_USER_SCRIPT", "SCHEDULE_BATCH_USER_SCRIPT"):
+        more: dict[str, Any] = {"minutesFromNow": 5} if operation.startswith("SCHEDULE") else {}
+        refusal = await game.server.refused("script", operation, scriptName="empty", profileIds=[], **more)
+        assert refusal.reason_code == EmptyScript.reason_code
+
+
+async def test_scripts_of_disabled_apps_do_not_run(game: Game, apps_folder: Path) -> None:
+    client, _ = await child(game)
+    for name in ("master", "arcade"):
+        definition = apps_folder / name / "app.toml"
+        definition.write_text(definition.read_text().replace("\n", "\nenabled = false\n", 1))
+    apps = load_apps(apps_folder, game.server_app.registry.sections())
+    assert not apps.problems
+    game.apps.replace(apps)
+    player = await game.player()
+    for operation in ("RUN_PEER_SCRIPT", "RUN_PEER_SCRIPT_ASYNC"):
+        refusal = await player.refused("script", operation, scriptName="guest", scriptData={}, peer="arcade")
+        assert refusal.reason_code == DisabledApp.reason_code
+    refusal = await game.server.refused(
+        "script", "RUN_PARENT_SCRIPT", client.profile_id, scriptName="who", parentLevel="Master"
+    )
+    assert refusal.reason_code == DisabledApp.reason_code

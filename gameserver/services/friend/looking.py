@@ -280,7 +280,7 @@ class EntityOf(Request):
     entity_id: Annotated[str, Meta(description="The id of the entity.")]
 
 
-@service.operation("READ_FRIEND_ENTITY", tx=Tx.READ, errors=(MissingRecord, PacketTooLarge))
+@service.operation("READ_FRIEND_ENTITY", tx=Tx.READ, errors=(MissingRecord,))
 async def read_friend_entity(ctx: Context, request: EntityOf) -> FriendEntity:
     """Read an entity of a player that others may read. Refused: there is none."""
     found = await social.shared_entities(

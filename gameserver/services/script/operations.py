@@ -14,7 +14,7 @@ from gameserver.players.quotas import QuotaReached
 from gameserver.rpc import Access, Context, Tx
 from gameserver.scripts import Program, running
 from gameserver.scripts.bridge import RUN, Kind, Standing, standing_of
-from gameserver.scripts.running import Ran, ScriptNotCallable, data_of, run_script
+from gameserver.scripts.running import EmptyScript, MissingScript, Ran, ScriptNotCallable, data_of, run_script
 from gameserver.services.script import storage
 from gameserver.services.script.base import (
     FIND_ERRORS,
@@ -31,7 +31,7 @@ from gameserver.services.script.base import (
 )
 from gameserver.services.script.jobs import RUN_BATCH, RUN_SCRIPT, put_on_list
 from gameserver.services.script.storage import BATCH, QUEUED, RUNNING, SCHEDULED, SCRIPT
-from gameserver.storage import Row
+from gameserver.storage import Row, locks
 from gameserver.wire import json
 from gameserver.wire.errors import DisabledApp, InvalidParameterType, InvalidParameterValue, MissingParameter
 from gameserver.wire.fields import AppId
@@ -299,10 +299,16 @@ class OfJob(Request):
     job_id: Annotated[str, Meta(max_length=64, description="The id of the job.")]
 
 
+def of_job(ctx: Context, request: OfJob) -> list[str]:
+    """Return the lock of a job, of which a packet may cancel several."""
+    return [locks.shared_lock(ctx.app.id, "script_job", request.job_id)]
+
+
 @service.operation(
     "CANCEL_SCHEDULED_SCRIPT",
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
+    locks=of_job,
     errors=(JobNotFound, JobNotScheduled),
 )
 async def cancel(ctx: Context, request: OfJob) -> ScriptJob:
@@ -332,7 +338,7 @@ class Cancelled(Reply):
     cancelled: Annotated[int, Meta(description="How many jobs were cancelled: 1 or 0.")]
 
 
-@service.operation("SYS_CANCEL_SCHEDULED_SCRIPT_IF_EXISTS", tx=Tx.WRITE, access=Access.SERVER)
+@service.operation("SYS_CANCEL_SCHEDULED_SCRIPT_IF_EXISTS", tx=Tx.WRITE, access=Access.SERVER, locks=of_job)
 async def cancel_if_exists(ctx: Context, request: OfJob) -> Cancelled:
     """Take a script off the list, if it is on it and has not begun."""
     row = await ctx.tx.one(storage.FIND, app=ctx.app.id, job=request.job_id)
@@ -401,7 +407,9 @@ class RunBatch(Named, kw_only=True):
     ] = None
 
 
-@service.operation("RUN_BATCH_USER_SCRIPT", tx=Tx.WRITE, access=Access.SERVER, errors=FIND_ERRORS)
+@service.operation(
+    "RUN_BATCH_USER_SCRIPT", tx=Tx.WRITE, access=Access.SERVER, errors=(MissingScript, EmptyScript)
+)
 async def run_batch(ctx: Context, request: RunBatch) -> ScriptJob:
     """Run a script once for each of many players, as that player, and another one when all have had theirs.
 
@@ -421,7 +429,9 @@ class ScheduleBatch(RunBatch, kw_only=True):
     ] = None
 
 
-@service.operation("SCHEDULE_BATCH_USER_SCRIPT", tx=Tx.WRITE, access=Access.SERVER, errors=FIND_ERRORS)
+@service.operation(
+    "SCHEDULE_BATCH_USER_SCRIPT", tx=Tx.WRITE, access=Access.SERVER, errors=(MissingScript, EmptyScript)
+)
 async def schedule_batch(ctx: Context, request: ScheduleBatch) -> ScriptJob:
     """Do what `RUN_BATCH_USER_SCRIPT` does at a time, or in some minutes."""
     start_ms = start_of(ctx, request.start_date_in_utc, request.start_date_utc, request.minutes_from_now)
@@ -460,6 +470,7 @@ _OPEN = [SCHEDULED, QUEUED, RUNNING]
     "CANCEL_USER_SCRIPT_BATCH",
     tx=Tx.WRITE,
     access=Access.SERVER,
+    locks=of_job,
     errors=(JobNotFound, WrongJobType, JobNotRunning),
 )
 async def cancel_batch(ctx: Context, request: OfJob) -> ScriptJob:
@@ -478,7 +489,7 @@ async def cancel_batch(ctx: Context, request: OfJob) -> ScriptJob:
     return shown(cancelled)
 
 
-@service.operation("SYS_CANCEL_USER_SCRIPT_BATCH_IF_EXISTS", tx=Tx.WRITE, access=Access.SERVER)
+@service.operation("SYS_CANCEL_USER_SCRIPT_BATCH_IF_EXISTS", tx=Tx.WRITE, access=Access.SERVER, locks=of_job)
 async def cancel_batch_if_exists(ctx: Context, request: OfJob) -> Cancelled:
     """End a batch, if there is one that is not over."""
     row = await ctx.tx.one(storage.FIND, app=ctx.app.id, job=request.job_id)
