@@ -27,7 +27,6 @@ from gameserver.wire.http import (
     beside_the_loop,
     read_body,
     transport_error,
-    url_of_server,
 )
 from gameserver.wire.packet import (
     UNKNOWN_PACKET_ID,
@@ -122,7 +121,8 @@ class Dispatcher:
                 check_packet(body, packet) if is_small else await beside_the_loop(check_packet, body, packet)
             )
             client = scope.get("client")
-            origin = Origin("dispatcher", client[0] if client else "", reached=url_of_server(scope, headers))
+            address, scheme = client[0] if client else "", scope.get("scheme", "http")
+            origin = Origin("dispatcher", address, scheme=scheme, headers=headers)
             try:
                 return await self.packets.answer(packet, body_hash, app, origin, connection)
             except OtherAppNeeded as other:

@@ -38,7 +38,7 @@ from gameserver.rpc import (
 from gameserver.sessions import SERVER_PROFILE_ID, NewSession, Opened, Session, SessionsUnavailable
 from gameserver.wire import errors, json
 from gameserver.wire.errors import GameError
-from gameserver.wire.http import Connection, beside_the_loop, read_body, transport_error, url_of_server
+from gameserver.wire.http import Connection, beside_the_loop, read_body, transport_error
 from gameserver.wire.packet import (
     NAME_MAX,
     UNKNOWN_PACKET_ID,
@@ -389,4 +389,4 @@ def _bare(entry: bytes) -> bytes:
 
 def _origin(scope: Scope, headers: dict[bytes, bytes]) -> Origin:
     client = scope.get("client")
-    return Origin(FACE, client[0] if client else "", reached=url_of_server(scope, headers))
+    return Origin(FACE, client[0] if client else "", scheme=scope.get("scheme", "http"), headers=headers)

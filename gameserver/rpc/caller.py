@@ -1,6 +1,7 @@
 """Who sent a packet: on whose authority it runs, and from where it came."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 
@@ -24,13 +25,29 @@ class Caller(Enum):
 class Origin:
     """Where a packet came from: facts for policies, logs and the session record.
 
-    `name` is that of the server that calls, or the path of the script. `reached` is the URL of the server
-    as this client called it, where the face knows it: to be told to nobody but that client. `may_call` are
-    the services and operations that a server is limited to, if it is.
+    `name` is that of the server that calls, or the path of the script. `scheme` and `headers` are those of
+    the HTTP request, where the face hands them on; names are in small letters. `may_call` are the services
+    and operations that a server is limited to, if it is.
     """
 
     face: str
     address: str
     name: str = ""
-    reached: str = ""
+    scheme: str = "http"
+    headers: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
     may_call: frozenset[str] | None = None
+
+    @property
+    def host(self) -> str:
+        """The host that this client called, as it says itself; empty where that is not known."""
+        return self.headers.get(b"host", b"").decode("latin-1")
+
+    @property
+    def user_agent(self) -> str:
+        """What the client says of the program that it is."""
+        return self.headers.get(b"user-agent", b"").decode("latin-1")
+
+    @property
+    def reached(self) -> str:
+        """The URL of the server as this client called it: to be told to nobody but that client."""
+        return f"{self.scheme}://{self.host}"

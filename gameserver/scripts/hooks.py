@@ -226,7 +226,8 @@ class _Around:
         return _with_extra(called) if self.logs_in else called
 
     def _client(self) -> dict[str, str]:
-        return {"clientIp": self.ctx.origin.address, "host": "", "userAgent": ""}
+        origin = self.ctx.origin
+        return {"clientIp": origin.address, "host": origin.host, "userAgent": origin.user_agent}
 
     # Logins
 

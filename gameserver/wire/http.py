@@ -78,12 +78,6 @@ class Connection:
         await self._send({"type": "http.response.body", "body": body})
 
 
-def url_of_server(scope: Scope, headers: dict[bytes, bytes]) -> str:
-    """Return the URL of the server as this client called it; nobody else is to be told."""
-    host = headers.get(b"host", b"").decode("latin-1")
-    return f"{scope.get('scheme', 'http')}://{host}"
-
-
 def transport_error(
     status: int, packet_id: int, message: str, reason: type[GameError] = errors.PacketInProgress
 ) -> bytes:

@@ -415,10 +415,30 @@ async def test_hooks_on_a_login(game: Game, setup: Setup) -> None:
     [before] = await setup.seen(f"{mark} pre")
     assert before["message"]["extraJson"] == {"token": "t"}
     assert before["message"]["ccCall"] is False
-    assert before["clientRequest"]["clientIp"] == "127.0.0.1"
     [after] = await setup.seen(f"{mark} post")
     assert after["message"]["profileId"] == player.profile_id
     assert after["callingMessage"]["gameId"] == APP_ID
+
+
+@pytest.mark.parametrize(
+    ("kind", "creates", "status"), [("pre", True, 200), ("post", True, 200), ("post_fail", False, 202)]
+)
+async def test_hooks_on_a_login_know_the_client(
+    game: Game, setup: Setup, kind: str, creates: bool, status: int
+) -> None:
+    mark = game.unique("m")
+    setup.hook(f"{AUTH}.AUTHENTICATE", kind, "spy", mark=mark, say={"status": 200 if creates else 202})
+    data = {"authenticationType": "Anonymous", "externalId": game.unique("id"), "forceCreate": creates}
+    client = game.client()
+    body = client.body((AUTH, "AUTHENTICATE", data))
+    [entry] = (await client.send(body, **{"User-Agent": "Build/7 (x)"})).json()["responses"]
+    assert entry["status"] == status
+    [asked] = await setup.seen(mark)
+    assert asked["clientRequest"] == {
+        "clientIp": "127.0.0.1",
+        "host": "game.test",
+        "userAgent": "Build/7 (x)",
+    }
 
 
 async def test_a_login_that_a_hook_refuses_opens_no_session(game: Game, setup: Setup) -> None:
