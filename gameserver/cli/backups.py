@@ -13,9 +13,10 @@ from gameserver import logs
 from gameserver.admin import link
 from gameserver.cli import options
 from gameserver.cli.output import Exit, fail, say
-from gameserver.settings import DATABASE_NAME, Settings, prepare_data
+from gameserver.settings import DATABASE_NAME, Settings
 from gameserver.storage import StorageError
 from gameserver.storage.backups import back_up, restore
+from gameserver.storage.private_files import private_folder
 
 _DEFAULT = Settings()
 _PROGRAMS = "PostgreSQL has programs of its own for this: pg_dump and pg_restore; see docs/backup.md"
@@ -56,17 +57,13 @@ def restore_backup(
     """
     if database:
         fail(_PROGRAMS, Exit.USAGE)
-    settings = Settings(data=data)
     place = data / DATABASE_NAME
     if asyncio.run(link.is_running(data)):
         fail(f"a server works on {data}; stop it first")
     if place.exists() and not yes:
         typer.confirm(f"Put {backup} in the place of {place}?", abort=True)
-    existed = place.exists()
-    prepare_data(settings)
     logs.configure("warning")
-    if not existed:
-        place.unlink()  # it was made empty just now
+    private_folder(data)
     old = _trying("restoring", lambda: restore(backup, place))
     say([f"{place} is {backup} now" + (f"; the old one is {old}" if old else "")])
 

@@ -101,6 +101,29 @@ def test_what_is_no_backup_changes_nothing(folder: Path, kind: str) -> None:
     assert sorted(path.name for path in (folder / "data").glob("*.part*")) == []
 
 
+def test_a_restore_that_is_cut_off_leaves_what_was_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(folder) as server:
+        assert command(folder, "backup", "copy.db").returncode == 0
+        name_of(server.url, "late", create=True)
+    renamed = Path.replace
+
+    def dies(self: Path, target: Path) -> Path:
+        if Path(target).name == "gameserver.db":
+            raise OSError("the power is gone")
+        return renamed(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", dies)
+        assert command(folder, "restore", "copy.db", "--yes").returncode == 1
+    with sqlite3.connect(folder / "data" / "gameserver.db") as now:
+        assert now.execute("SELECT count(*) FROM players").fetchone() == (1,)
+    assert command(folder, "restore", "copy.db", "--yes").returncode == 0
+    with sqlite3.connect(folder / "data" / "gameserver.db") as now:
+        assert now.execute("SELECT count(*) FROM players").fetchone() == (0,)
+
+
 def test_a_backup_is_not_written_over(folder: Path) -> None:
     with serve(folder):
         assert command(folder, "backup", "copy.db").returncode == 0
