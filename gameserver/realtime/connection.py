@@ -34,7 +34,7 @@ class Connection(asyncio.Protocol):
     """A connection. Until its CONNECT is accepted, `session_digest` is empty.
 
     `is_open` until one of both sides ends it. `heard` is when the client last showed that it is alive, by the
-    event loop's clock; `spent` counts its messages and their KiB since somebody looked.
+    event loop's clock; `spent` counts its messages and their KiB since somebody looked, or since it ended.
     """
 
     __slots__ = (
@@ -113,6 +113,7 @@ class Connection(asyncio.Protocol):
         """Note that it has ended."""
         if self.is_open:
             self.is_open = False
+            self.spent = 0
             self._owner.closed(self, reason)
 
     # What the event loop calls
@@ -143,6 +144,10 @@ class Connection(asyncio.Protocol):
         self.spent += size >> 10
 
     def check_spent(self) -> None:
-        """End the connection of a client that says too much."""
-        if self.spent > SPENT_MAX:
+        """End the connection of a client that says too much; one that then goes on is cut off."""
+        if self.spent <= SPENT_MAX:
+            return
+        if self.is_open:
             self.end(FLOOD)
+        else:
+            self.transport.abort()

@@ -46,6 +46,7 @@ class TcpConnection(Connection):
             self.message(bytes(buffer[LENGTH_BYTES:end]))
             del buffer[:end]
             self._wanted = LENGTH_BYTES
+            self.check_spent()
         self.check_spent()
         if not self.is_open:
             buffer.clear()

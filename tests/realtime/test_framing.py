@@ -6,14 +6,14 @@ import json
 import os
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gameserver.realtime import Channels, encode_frame, player_channel
+from gameserver.realtime import Channels, Connections, connection, encode_frame, player_channel
 from gameserver.realtime.connection import MESSAGE_BYTES_MAX
 from gameserver.realtime.objects import ObjectCutter
 from tests.conftest import APP_ID, Client, Game
@@ -253,6 +253,24 @@ async def test_what_is_no_message_ends_the_connection_and_nothing_else(
         assert (await opened.hear())["operation"] == "CONNECT"
         await works(game, player, opened)
     await until_gone(game)
+
+
+@pytest.mark.parametrize("form", ["ws", "tcp"])
+async def test_a_flood_is_neither_read_to_its_end_nor_waited_for(
+    game: Game, address: str, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Of what comes in one turn of the event loop, tiny messages would keep everybody waiting."""
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 1000)
+    connections, said = game.core.get(Connections), []
+    monkeypatch.setattr(connections, "said", lambda _, message: said.append(message))
+    message = ws_frame(b"") if form == "ws" else tcp(b"")
+    async with upgraded(address) if form == "ws" else raw(address) as opened:
+        with suppress(ConnectionError):
+            await opened.write(message * (1 << 16))
+            await opened.write(message * (1 << 18))
+        with suppress(ConnectionError):
+            await opened.ended()
+    assert len(said) < 2 * connection.SPENT_MAX
 
 
 @pytest.mark.parametrize("end", [1, 7, 60, 200])
