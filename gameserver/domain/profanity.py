@@ -8,8 +8,9 @@ letters that look alike in other alphabets, accents, letters that nobody sees, a
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 WORD_MAX = 64  # letters of a word
@@ -70,7 +71,15 @@ _ALIKE = {  # letters of other alphabets, and what most fonts draw them like
 }
 _SIGNS = {"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g"}
 _SIGNS |= {"@": "a", "$": "s", "!": "i", "|": "i", "€": "e", "£": "l", "¡": "i", "+": "t"}
-_OTHER_SIGNS = _SIGNS | {"1": "l", "|": "l", "!": "l"}
+_SPELLINGS = tuple(
+    str.maketrans(_SIGNS | other) for other in (dict[str, str](), {"1": "l", "|": "l", "!": "l"})
+)
+_EDGES = "!|+¡"  # signs that more often than not are none of a word's letters, where it begins or ends
+_CHUNK = re.compile(r"\S+")  # what stands between blanks
+_WORD = re.compile(rf"(?:[^\W_]|[{re.escape(''.join(_SIGNS))}])+")
+_SIGNS_ALONE = re.compile(rf"[{re.escape(''.join(_SIGNS))}]*")
+_RUN = re.compile(r"((.)\2*)", re.DOTALL)  # of one letter
+_REPEATED = re.compile(r"(.)\1+", re.DOTALL)
 _EMAIL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63}){1,8}")
 _PHONE = re.compile(r"(?<![\w.])\+?\d(?:[ ().\-]{0,2}\d){6,14}(?![\w.])")
 _URL = re.compile(
@@ -87,184 +96,219 @@ class Span(NamedTuple):
     end: int
 
 
-class _Letter(NamedTuple):
-    """A letter as it is compared, and where it stands. `sign` is what it was written with, if no letter."""
-
-    letter: str
-    place: int
-    sign: str
-
-
 class _Pattern(NamedTuple):
     """A word: how often each letter stands in a row, and whether others may stand before or behind it."""
 
     counts: tuple[int, ...]
     open_start: bool
     open_end: bool
+    language: str
+
+    def fits(self, counts: Sequence[int]) -> bool:
+        """Tell whether letters stand in a row as often as the word wants it."""
+        return all(map(int.__ge__, counts, self.counts))
 
 
 class _Node:
+    """A place in a tree of words, whose letters lead there one by one, repetitions left out."""
+
     __slots__ = ("children", "patterns")
 
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
         self.patterns: list[_Pattern] = []
 
-
-@lru_cache(4096)
-def _letters_of(character: str) -> str:
-    """Return what a character is compared as: no accents, no case, Latin where it looks so."""
-    if unicodedata.category(character) in ("Cf", "Mn", "Me"):
-        return ""
-    plain = unicodedata.normalize("NFKD", character).casefold()
-    return "".join(
-        each for each in plain.translate(_ALIKE) if unicodedata.category(each) not in ("Cf", "Mn", "Me")
-    )
-
-
-def _runs(letters: Iterable[str]) -> tuple[list[str], list[int]]:
-    """Return letters without repetitions, and how often each stood in a row."""
-    found, counts = list[str](), list[int]()
-    for letter in letters:
-        if found and found[-1] == letter:
-            counts[-1] += 1
-        else:
-            found.append(letter)
-            counts.append(1)
-    return found, counts
+    def add(self, letters: str, pattern: _Pattern) -> None:
+        """Add a word."""
+        node = self
+        for letter in letters:
+            node = node.children.setdefault(letter, _Node())
+        node.patterns.append(pattern)
 
 
 class WordFilter:
-    """Finds the words of a list. `allowed` are words that are none of them, though they look like it."""
+    """Finds the words of lists by language. `allowed` are none of them, though they look like it."""
 
-    def __init__(self, words: Iterable[str], allowed: Iterable[str] = ()) -> None:
-        self._root = _Node()
-        self._open = False  # whether a word may begin within another
-        self._allowed = {"".join(map(_letters_of, word)) for word in allowed}
-        self.is_empty = True
-        for word in words:
-            self._add(word)
+    def __init__(self, words: Mapping[str, Iterable[str]], allowed: Iterable[str] = ()) -> None:
+        self.tree = _Node()
+        self.tree_within = _Node()  # of words that may begin within another one
+        self.allowed = frozenset("".join(map(_letters_of, word)) for word in allowed)
+        self.languages = frozenset(
+            [language for language, those in words.items() for word in those if self._add(word, language)]
+        )
+        """Those that there are words for."""
+        self.begin_within = re.compile(f"(?={self._beginnings() or '$.'})")
 
-    def _add(self, word: str) -> None:
+    def _add(self, word: str, language: str) -> bool:
         bare = "".join(map(_letters_of, word.strip("*")))[:WORD_MAX]
-        letters, counts = _runs(each for each in bare if each.isalnum())
-        if not letters:
-            return
-        node = self._root
-        for letter in letters:
-            node = node.children.setdefault(letter, _Node())
-        pattern = _Pattern(tuple(counts), word.startswith("*"), word.endswith("*"))
-        node.patterns.append(pattern)
-        self._open = self._open or pattern.open_start
-        self.is_empty = False
+        letters = "".join(filter(str.isalnum, bare))
+        if letters:
+            pattern = _Pattern(_counts(letters), word.startswith("*"), word.endswith("*"), language)
+            self.tree.add(_squeezed(letters), pattern)
+            if pattern.open_start:
+                self.tree_within.add(_squeezed(letters), pattern)
+        return bool(letters)
 
-    def find(self, text: str) -> list[Span]:
-        """Return where words of the list stand, in order, each part of the text at most once."""
-        chunks = [list(_split(chunk)) for chunk in _chunks(text)]
-        spans = [span for words in chunks for span in self._in_chunk(words)]
-        spans += self._apart(word for words in chunks for word in words)
-        return merged(spans)
+    def _beginnings(self) -> str:
+        """Return the expression for places where one of the words that may begin within others might."""
+        return "|".join(
+            re.escape(first) + ("" if node.patterns else f"[{''.join(map(re.escape, node.children))}]")
+            for first, node in self.tree_within.children.items()
+        )
+
+    def find(self, text: str, languages: Collection[str] | None = None) -> list[Span]:
+        """Return where words of some languages, or of all, stand: in order, each part of the text once."""
+        seen, places = _compared(text)
+        search = _Search(self, seen, self.languages if languages is None else languages)
+        return merged(Span(places[start], places[end - 1] + 1) for start, end in search.found(places))
+
+
+class _Search:
+    """The search for a filter's words in a text as it is compared. Spans are within that text, or a word."""
+
+    def __init__(self, words: WordFilter, seen: str, languages: Collection[str]) -> None:
+        self._words, self._seen, self._languages = words, seen, languages
+        self._known: dict[str, Span | None] = {}  # words that were looked at
+
+    def found(self, places: Sequence[int]) -> Iterator[Span]:
+        """Find words. `places` are those of the letters in the text as it was written."""
+        row: list[Span] = []  # of words of one letter, repeated or not
+        for chunk in _CHUNK.finditer(self._seen):
+            words = [Span(*match.span()) for match in _WORD.finditer(self._seen, *chunk.span())]
+            yield from self._in_chunk(words)
+            for word in words:
+                is_single = self._is_single(word)
+                if row and not (is_single and places[word.start] - places[row[-1].end - 1] <= _PARTS_MAX + 1):
+                    yield from self._in_row(row)
+                    row = []
+                if is_single:
+                    row.append(word)
+        yield from self._in_row(row)
+
+    def _is_single(self, word: Span) -> bool:
+        """Tell whether a word is one letter, repeated or not."""
+        first, length = self._seen[word.start], word.end - word.start
+        return self._seen[word.end - 1] == first and self._seen.count(first, *word) == length
 
     # Words
 
-    def _in_chunk(self, words: list[list[_Letter]]) -> Iterator[Span]:
-        """Find what stands in words without blanks between them: in each, and in all together."""
-        hit = False
-        for word in words:
-            for start, end in self._in_word(word):
-                hit = True
-                yield Span(word[start].place, word[end - 1].place + 1)
-        if not hit and 1 < len(words) <= _PARTS_MAX:
-            whole = [letter for word in words for letter in word]
-            for start, end in self._in_word(whole):
-                yield Span(whole[start].place, whole[end - 1].place + 1)
+    def _in_chunk(self, words: list[Span]) -> Iterator[Span]:
+        """Find what stands in words without blanks between them: in each, or else in all together."""
+        hits = [
+            Span(word.start + hit.start, word.start + hit.end)
+            for word in words
+            if (hit := self._in_word(self._seen[slice(*word)])) is not None
+        ]
+        yield from hits
+        if not hits and 1 < len(words) <= _PARTS_MAX:
+            hit = self._in_word("".join([self._seen[slice(*word)] for word in words]))
+            if hit is not None:
+                places = _places(words)
+                yield Span(places[hit.start], places[hit.end - 1] + 1)
 
-    def _in_word(self, word: Sequence[_Letter]) -> Iterator[tuple[int, int]]:
-        """Find words of the list in a word, written as it is, or with signs for letters."""
-        if not any(not letter.sign for letter in word):  # a number is no word
-            return
-        start, end = 0, len(word)
-        while end > start and word[end - 1].sign in ("!", "|", "+", "¡"):
-            end -= 1
-        while start < end and word[start].sign in ("!", "|", "+", "¡"):
-            start += 1
-        tries = [(0, len(word)), (start, end)] if (start, end) != (0, len(word)) else [(0, len(word))]
-        for first, last in tries:
-            part = word[first:last]
-            has_signs = any(letter.sign for letter in part)
-            for signs in (_SIGNS, _OTHER_SIGNS) if has_signs else (None,):
-                letters = [signs[each.sign] if signs and each.sign else each.letter for each in part]
-                found = self._match(letters)
-                if found is not None:
-                    yield first + found[0], first + found[1]
-                    return
+    def _in_word(self, word: str) -> Span | None:
+        """Find a word of the list in a word, written as it is, or with signs for letters."""
+        if word not in self._known:
+            self._known[word] = self._match(word) if word.isalpha() else self._spelled(word)
+        return self._known[word]
 
-    def _match(self, letters: Sequence[str]) -> tuple[int, int] | None:
-        """Return where a word of the list stands in letters that are one word."""
-        if "".join(letters) in self._allowed:
+    def _spelled(self, word: str) -> Span | None:
+        """The same of a word with signs or digits."""
+        if _SIGNS_ALONE.fullmatch(word):  # a number is no word
             return None
-        chars, counts = _runs(letters)
-        places = [0]
-        for count in counts:
-            places.append(places[-1] + count)
-        for start in range(len(chars) if self._open else 1):
-            node = self._root
-            for end in range(start, min(len(chars), start + WORD_MAX)):
-                child = node.children.get(chars[end])
-                if child is None:
-                    break
-                node = child
-                for pattern in node.patterns:
-                    if start and not pattern.open_start:
-                        continue
-                    if end + 1 < len(chars) and not pattern.open_end:
-                        continue
-                    if all(map(int.__ge__, counts[start : end + 1], pattern.counts)):
-                        # Of alphabets that part words, the whole word.
-                        is_part = "".join(letters).isascii()
-                        return (0, len(letters)) if is_part else (places[start], places[end + 1])
+        first, last = len(word) - len(word.lstrip(_EDGES)), len(word.rstrip(_EDGES))
+        for start, end in dict.fromkeys([(0, len(word)), (first, last)]):
+            part = word[start:end]
+            for letters in dict.fromkeys(part.translate(spelling) for spelling in _SPELLINGS):
+                hit = self._match(letters)
+                if hit is not None:
+                    return Span(start + hit.start, start + hit.end)
         return None
+
+    def _match(self, letters: str) -> Span | None:
+        """Return where a word of the list stands in letters that are one word."""
+        if letters in self._words.allowed:
+            return None
+        chars, tree = _squeezed(letters), self._words.tree
+        for start in chain([0], (match.start() for match in self._words.begin_within.finditer(chars, 1))):
+            node = tree.children.get(chars[start])
+            end = start + 1
+            while node is not None:
+                if node.patterns and self._is_word(node.patterns, letters, start, end, len(chars)):
+                    # Of alphabets that do not part words, only what was found.
+                    return Span(0, len(letters)) if letters.isascii() else _unsqueezed(letters, start, end)
+                node = node.children.get(chars[end]) if end < len(chars) else None
+                end += 1
+            tree = self._words.tree_within
+        return None
+
+    def _is_word(self, patterns: list[_Pattern], letters: str, start: int, end: int, length: int) -> bool:
+        """Tell whether one of some patterns, whose letters stand at a place, may stand there."""
+        fitting = [
+            pattern
+            for pattern in patterns
+            if pattern.language in self._languages
+            and (not start or pattern.open_start)
+            and (end == length or pattern.open_end)
+        ]
+        if not fitting:
+            return False
+        if len(letters) == length and all(max(pattern.counts) == 1 for pattern in fitting):
+            return True
+        counts = _counts(letters)[start:end]
+        return any(pattern.fits(counts) for pattern in fitting)
 
     # Letters apart
 
-    def _apart(self, words: Iterable[list[_Letter]]) -> Iterator[Span]:
-        """Find words whose letters stand apart: `f u c k`, `f.u.c.k`."""
-        row: list[_Letter] = []
-        for word in words:
-            if (
-                len(_runs(letter.letter for letter in word)[0]) == 1
-                and word[0].place - _end(row) <= _PARTS_MAX
-            ):
-                row += word
-                continue
-            yield from self._in_row(row)
-            row = list(word) if len(_runs(letter.letter for letter in word)[0]) == 1 else []
-        yield from self._in_row(row)
-
-    def _in_row(self, row: list[_Letter]) -> Iterator[Span]:
-        """Find words in a row of single letters."""
-        chars, counts = _runs(_SIGNS.get(letter.sign, letter.letter) for letter in row)
-        places = [0]
-        for count in counts:
-            places.append(places[-1] + count)
-        start = 0
+    def _in_row(self, row: list[Span]) -> Iterator[Span]:
+        """Find words whose letters stand apart in a row of words of one letter: `f u c k`, `f.u.c.k`."""
+        if sum(word.end - word.start for word in row) < _WHOLE_LEAST:
+            return
+        written = "".join([self._seen[slice(*word)] for word in row])
+        letters = written.translate(_SPELLINGS[0])
+        chars, counts, places = _squeezed(letters), _counts(letters), _places(row)
+        start, place = 0, 0  # in letters without repetitions, and with them
         while start < len(chars):
-            node, end, best = self._root, start, 0
-            while end < min(len(chars), start + WORD_MAX) and chars[end] in node.children:
+            node, end, best = self._words.tree, start, 0
+            while end < len(chars) and chars[end] in node.children:
                 node = node.children[chars[end]]
                 end += 1
-                is_whole = not start and end == len(chars)
+                least = _WHOLE_LEAST if not start and end == len(chars) else _APART_LEAST
                 if any(
-                    sum(pattern.counts) >= (_WHOLE_LEAST if is_whole else _APART_LEAST)
-                    and all(map(int.__ge__, counts[start:end], pattern.counts))
+                    pattern.language in self._languages
+                    and sum(pattern.counts) >= least
+                    and pattern.fits(counts[start:end])
                     for pattern in node.patterns
                 ):
                     best = end
-            if best and any(not each.sign for each in row[places[start] : places[best]]):
-                yield Span(row[places[start]].place, row[places[best] - 1].place + 1)
-                start = best
+            hit = Span(place, place + sum(counts[start:best]))
+            if best and not _SIGNS_ALONE.fullmatch(written, *hit):
+                yield Span(places[hit.start], places[hit.end - 1] + 1)
+                start, place = best, hit.end
             else:
+                place += counts[start]
                 start += 1
+
+
+def _squeezed(letters: str) -> str:
+    """Return letters without repetitions."""
+    return _REPEATED.sub(r"\1", letters)
+
+
+def _counts(letters: str) -> tuple[int, ...]:
+    """Return how often each letter stands in a row."""
+    return tuple([len(run) for run, _ in _RUN.findall(letters)])
+
+
+def _unsqueezed(letters: str, start: int, end: int) -> Span:
+    """Return where in letters some of those without repetitions stand."""
+    counts = _counts(letters)
+    return Span(sum(counts[:start]), sum(counts[:end]))
+
+
+def _places(words: Iterable[Span]) -> list[int]:
+    """Return where the letters of words that are put together stand in the text."""
+    return [place for word in words for place in range(*word)]
 
 
 def contacts(text: str, *, emails: bool, phones: bool, urls: bool) -> list[Span]:
@@ -299,51 +343,32 @@ def replaced(text: str, spans: Iterable[Span], symbol: str) -> str:
     return "".join([*parts, text[done:]])
 
 
-# How a text is taken apart
+# How a text is compared
 
 
-def _end(row: list[_Letter]) -> int:
-    return row[-1].place + 1 if row else 10**9
+@lru_cache(4096)
+def _letters_of(character: str) -> str:
+    """Return what a character is compared as: no accents, no case, Latin where it looks so."""
+    if unicodedata.category(character) in ("Cf", "Mn", "Me"):
+        return ""
+    plain = unicodedata.normalize("NFKD", character).casefold()
+    return "".join(
+        each for each in plain.translate(_ALIKE) if unicodedata.category(each) not in ("Cf", "Mn", "Me")
+    )
 
 
-def _compared(text: str) -> Iterator[_Letter | None]:
-    """Yield the characters of a text as they are compared; None for what is between words."""
-    for place, character in enumerate(text):
-        letters = _letters_of(character)
-        if character in _SIGNS:
-            yield _Letter(character, place, character)
-            continue
-        if not letters and not character.isspace():
-            continue  # nobody sees it
-        if not letters.strip():
-            yield None
-            continue
-        for letter in letters:
-            yield _Letter(letter, place, letter if letter in _SIGNS else "")
+@lru_cache(4096)
+def _seen_as(character: str) -> str:
+    """Return what a character of a text is compared as: nothing for one that nobody sees."""
+    if character in _SIGNS:
+        return character
+    letters = _letters_of(character)
+    return letters and (letters.strip() or " ")
 
 
-def _chunks(text: str) -> Iterator[list[_Letter]]:
-    """Yield what stands between blanks."""
-    chunk: list[_Letter] = []
-    for letter in _compared(text):
-        if letter is None:
-            if chunk:
-                yield chunk
-            chunk = []
-        else:
-            chunk.append(letter)
-    if chunk:
-        yield chunk
-
-
-def _split(chunk: Iterable[_Letter]) -> Iterator[list[_Letter]]:
-    """Yield the words of a chunk: letters, digits and the signs that may stand for letters."""
-    word: list[_Letter] = []
-    for letter in chunk:
-        if letter.letter.isalnum() or letter.sign:
-            word.append(letter)
-        elif word:
-            yield word
-            word = []
-    if word:
-        yield word
+def _compared(text: str) -> tuple[str, Sequence[int]]:
+    """Return a text as it is compared, and for each of its letters the place in the text."""
+    if text.isascii():
+        return text.lower(), range(len(text))
+    pieces = list(map(_seen_as, text))
+    return "".join(pieces), [place for place, piece in enumerate(pieces) for _ in piece]

@@ -20,7 +20,6 @@ from gameserver.wire.shapes import Reply, Request
 TEXT_MAX = 4096  # characters
 WORDS_MAX = 5000  # of a language
 SYMBOL_MAX = 16
-FILTERS_KEPT = 200
 SAMPLE = """\
 # Words that nobody wants to read, by language; those that are declared here take the place of the server's
 # own for the language. A star finds a word within others, too: at their beginning ("damn*"), their end, or
@@ -154,24 +153,18 @@ def own_words() -> dict[str, list[str]]:
 
 
 class Filters:
-    """The filters of a server's apps, each made once for the languages it is asked for."""
+    """The filters of a server's apps."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, tuple[str, ...]], tuple[ProfanitySettings, WordFilter]] = {}
+        self._made: dict[str, tuple[ProfanitySettings, WordFilter]] = {}
 
-    def of(self, app: App, languages: str | None) -> WordFilter:
-        """Return the filter for some languages, or for all there are words for. Raises `NotConfigured`."""
+    def of(self, app: App) -> WordFilter:
+        """Return the filter of an app, with the words of all languages."""
         settings = app.section(ProfanitySettings)
-        words = {**own_words(), **settings.words}
-        wanted = tuple(sorted(codes(languages) & words.keys() if languages else words))
-        kept = self._made.get((app.id, wanted))
+        kept = self._made.get(app.id)
         if kept is None or kept[0] is not settings:
-            if len(self._made) >= FILTERS_KEPT:
-                self._made.clear()
-            chosen = [word for language in wanted for word in words[language]]
-            kept = self._made[app.id, wanted] = (settings, WordFilter(chosen, settings.allowed))
-        if kept[1].is_empty:
-            raise NotConfigured("there are no words for any of the languages")
+            made = WordFilter({**own_words(), **settings.words}, settings.allowed)
+            kept = self._made[app.id] = (settings, made)
         return kept[1]
 
 
@@ -191,7 +184,11 @@ def find(ctx: Context, request: Check) -> list[Span]:
     """Return what is found in a text. Raises `NotEnabled`, `NotConfigured`."""
     if not ctx.section(ProfanitySettings).enabled:
         raise NotEnabled("the app does not check texts")
-    spans = ctx.core.get(Filters).of(ctx.app, request.languages).find(request.text)
+    words = ctx.core.get(Filters).of(ctx.app)
+    languages = words.languages & codes(request.languages) if request.languages else words.languages
+    if not languages:
+        raise NotConfigured("there are no words for any of the languages")
+    spans = words.find(request.text, languages)
     spans += profanity.contacts(
         request.text,
         emails=bool(request.flag_email),
