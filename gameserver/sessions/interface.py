@@ -298,7 +298,8 @@ class SessionStore(Protocol):
         switch has seen it: `Ended` when all their sessions were ended with a higher one meanwhile. The
         session itself is then as it was. Several steps; whoever repeats them gets to the same end. Among its
         facts are then the app it acted for before, as `switchedFrom`, and when that was, as `switchedMs`: so
-        that it is found it is to be switched to the same player again before `SWITCHED_SECONDS` are over.
+        that it is found it is to be switched to the same player again before `SWITCHED_SECONDS` are over. The
+        session is marked from when it was opened on: its marks were for those for whom it acted till now.
         """
 
     async def mark(self, app_id: str, profile_id: str, since_ms: int) -> None:

@@ -95,6 +95,10 @@ class _Record(msgspec.Struct, gc=False):
     def renew(self, now: int) -> None:
         self.expires_ms = max(self.expires_ms, now + self.life_ms)
 
+    def mark(self, since_ms: int) -> None:
+        self.marked_ms = min(since_ms, self.marked_ms) if self.marks else since_ms
+        self.marks += 1
+
 
 @dataclass(slots=True, eq=False)
 class _MemoryWatch:
@@ -309,6 +313,7 @@ class MemorySessions:
         if (app_id, profile_id) != (record.home_app_id, record.home_profile_id):
             acting = self._acting.setdefault(app_id, {})
             acting[profile_id] = f"{acting.get(profile_id, '')} {session.digest}".strip()
+        record.mark(record.created_ms)
         return self._session(session.digest, record)
 
     def _acts_no_more(self, digest: str, record: _Record) -> None:
@@ -507,8 +512,7 @@ class MemorySessions:
         for digest in [*self._opened(app_id, profile_id), *acting]:
             record = self._records.get(digest)
             if record is not None and record.reason is None:
-                record.marked_ms = min(since_ms, record.marked_ms) if record.marks else since_ms
-                record.marks += 1
+                record.mark(since_ms)
 
     async def unmark(self, session: Session, mark: Mark) -> None:
         """Take off the mark that a packet was told of, unless the session was marked again meanwhile."""

@@ -252,6 +252,7 @@ class Sessions:
                 _encode(switched(session, app_id, profile_id, now)),
                 app_id,
                 CHANNEL,
+                session.created_ms,
             )
         )
         left = _acting_key(session.app_id, session.profile_id)
@@ -573,19 +574,20 @@ def _found(reply: list[bytes]) -> Session | Ended:
 
 
 def _ended(reply: list[bytes]) -> Ended:
-    return Ended(_REASONS[reply[1]], reply[2] if len(reply) > 2 else None)  # noqa: PLR2004 - an answer is there
+    _, reason, *answer = reply
+    return Ended(_REASONS[reason], answer[0] if answer else None)
 
 
-def _mark(reply: list[bytes]) -> Mark | None:
-    if len(reply) < 4:  # noqa: PLR2004 - most sessions have none
+def _mark(rest: list[bytes]) -> Mark | None:
+    if not rest:  # as of most sessions
         return None
-    since, _, count = reply[3].partition(b":")
+    since, _, count = rest[0].partition(b":")
     return Mark(int(since), int(count))
 
 
 _OUTCOMES: Final[dict[bytes, Callable[[list[bytes]], Admission]]] = {
-    b"A": lambda reply: Admitted(_session(reply[1], reply[2]), resumed=False, mark=_mark(reply)),
-    b"R": lambda reply: Admitted(_session(reply[1], reply[2]), resumed=True, mark=_mark(reply)),
+    b"A": lambda reply: Admitted(_session(reply[1], reply[2]), resumed=False, mark=_mark(reply[3:])),
+    b"R": lambda reply: Admitted(_session(reply[1], reply[2]), resumed=True, mark=_mark(reply[3:])),
     b"P": lambda reply: Replay(_session(reply[1], reply[2]), reply[3]),
     b"Q": lambda reply: Replay(_session(reply[1], reply[2]), None),
     b"B": lambda reply: Running(_session(reply[1], reply[2])),

@@ -645,7 +645,17 @@ async def test_a_mark_is_told_with_each_packet_until_it_is_taken_off(store: Sess
 async def test_a_mark_reaches_sessions_that_act_for_the_player(store: SessionStore) -> None:
     ada = await log_in(store, "ada")
     await store.switch(ada.session, "child-app", "child")
+    await store.unmark(ada.session, Mark(ada.session.created_ms, 1))
     await store.mark("child-app", "child", 5)
     admission = await store.admit(ada.session_id, 1, "h", "child-app")
     assert isinstance(admission, Admitted)
     assert admission.mark == Mark(5, 1)
+
+
+async def test_a_session_is_marked_by_its_switch_for_what_came_before(store: SessionStore) -> None:
+    ada = await log_in(store, "ada")
+    await store.mark(APP, "ada", 2**50)
+    await store.switch(ada.session, "child-app", "child")
+    admission = await store.admit(ada.session_id, 1, "h", "child-app")
+    assert isinstance(admission, Admitted)
+    assert admission.mark == Mark(ada.session.created_ms, 2)

@@ -94,6 +94,31 @@ async def test_a_parent_plays_on_as_its_child(game: Game) -> None:
     assert (again["newUser"], again["loginCount"], again["profileId"]) == (False, 2, answer["profileId"])
 
 
+async def test_events_that_came_while_a_session_acted_for_another_are_told_when_it_is_back(
+    game: Game,
+) -> None:
+    client, friend, of_child = await parent(game), await parent(game), await game.player()
+
+    async def told() -> list[str]:
+        answer = (await client.send(client.body(("heartBeat", "HEARTBEAT", {})))).json()
+        return [event["eventType"] for event in answer.get("events", [])]
+
+    async def send(sender: Client, to: str, kind: str) -> None:
+        await sender.call("event", "SEND", toId=to, eventType=kind, eventData={})
+
+    master = client.profile_id
+    child = (await to_child(client))["profileId"]
+    await send(friend, master, "to the parent")
+    assert await told() == []
+    await to_parent(client)
+    assert await told() == ["to the parent"]
+    await send(of_child, child, "to the child")
+    assert await told() == []
+    await to_child(client, profileId=child)
+    assert await told() == ["to the child"]
+    assert await told() == []
+
+
 async def test_there_are_several_children_or_a_single_one(game: Game) -> None:
     client = await parent(game)
     switch = {"gameId": APP_ID, "profileId": None}
