@@ -219,7 +219,7 @@ class Pipe:
             frame = self._frames.take()
             if frame is not None:
                 return frame
-            chunk = self._receive(1 << 18)
+            chunk = self._receive(1 << 16)
             if not chunk:
                 raise EOFError
             self._frames.feed(chunk)
