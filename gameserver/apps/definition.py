@@ -569,6 +569,7 @@ class App(Definition, kw_only=True):
     path: Path
     sections: dict[type[Struct], Struct] = {}
     has_hooks: bool = False  # on operations: which, the section knows that has set it at loading
+    stepwise_seconds: float = 150.0  # that a packet may take which runs scripts; set likewise
 
     def section(self, kind: type[S]) -> S:
         """Return the part of the definition that a service declared with this type.

@@ -33,9 +33,6 @@ from gameserver.wire import errors
 from gameserver.wire.errors import GameError
 from gameserver.wire.packet import LOGIN_PACKET_ID, PACKET_ID_MAX, Packet, bundle, refuse_all
 
-STEPWISE_SECONDS_MAX = 150
-"""How long a packet may take whose messages run in steps, such as scripts; the app may say less."""
-
 
 class OtherAppNeeded(Exception):
     """The packet's session belongs to another app than the one its signature was checked against."""
@@ -149,7 +146,7 @@ class Packets:
     async def _run(self, ctx: Context, plan: Plan, packet_id: int) -> bytes:
         """Run a packet that no session remembers: a repeat runs again."""
         if self.runner.runs_in_steps(ctx, plan):
-            ctx.is_over = time_limit(STEPWISE_SECONDS_MAX)
+            ctx.is_over = time_limit(ctx.app.stepwise_seconds)
             outcome = await self.runner.finish(
                 ctx, await run_messages(Steps(self.runner, ctx.effects, None), ctx, plan)
             )
@@ -171,7 +168,7 @@ class Packets:
             ctx.mark = admission.mark
         if "switchedMs" in session.facts:
             await self._stay_switched(session, ctx.now_ms)
-        run = self.runs.begin(session, ctx.packet_id, waiter, STEPWISE_SECONDS_MAX if stepwise else None)
+        run = self.runs.begin(session, ctx.packet_id, waiter, ctx.app.stepwise_seconds if stepwise else None)
         ctx.is_over = run.is_over
         try:
             if stepwise:

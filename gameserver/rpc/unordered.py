@@ -10,18 +10,17 @@ import contextlib
 from gameserver.apps import App
 from gameserver.rpc.caller import Caller, Origin
 from gameserver.rpc.context import Context
-from gameserver.rpc.packets import STEPWISE_SECONDS_MAX, Packets
+from gameserver.rpc.packets import Packets
 from gameserver.rpc.recording import PacketRecord, Repeated
 from gameserver.rpc.runner import Outcome, PacketFailed, Plan, why
-from gameserver.rpc.runs import Superseded, Waiter
+from gameserver.rpc.runs import RUN_SECONDS_MAX, Superseded, Waiter
 from gameserver.rpc.steps import Steps, run_messages
 from gameserver.sessions import Session
 from gameserver.storage import Aborted, CommitUnknown, answers
 from gameserver.wire import errors
 from gameserver.wire.packet import Packet
 
-CLAIM_SECONDS = 180
-"""How long a claim holds: longer than any packet runs. After a crash the packet may be run again then."""
+CLAIM_SECONDS_MORE = 30
 KEPT_MS = 3600 * 1000
 
 
@@ -59,7 +58,7 @@ class UnorderedPackets:
                 raise _reused()
             return await self.runs.join(session, packet.packet_id, waiter)
         plan = self.runner.plan(packet.messages)
-        if not await self.core.sessions.hit(_claim(name), 1, CLAIM_SECONDS):
+        if not await self.core.sessions.hit(_claim(name), 1, claim_seconds(app)):
             if (stored := await record.find_any()) is not None:
                 return stored.answer
             raise errors.PacketInProgress("this packet is still running")
@@ -75,7 +74,7 @@ class UnorderedPackets:
         assert session is not None, "who calls this has one"
         assert packet_id is not None, "packets have one"
         stepwise = self.runner.runs_in_steps(ctx, plan)
-        run = self.runs.begin(session, packet_id, waiter, STEPWISE_SECONDS_MAX if stepwise else None)
+        run = self.runs.begin(session, packet_id, waiter, ctx.app.stepwise_seconds if stepwise else None)
         ctx.is_over = run.is_over
         self._bodies[name] = body_hash
         try:
@@ -144,6 +143,11 @@ class _Record(PacketRecord):
 
     async def _is_passed(self) -> bool:
         return False
+
+
+def claim_seconds(app: App) -> int:
+    """Return how long a claim holds: longer than any packet runs. After a crash it may be run again then."""
+    return round(max(app.stepwise_seconds, RUN_SECONDS_MAX)) + CLAIM_SECONDS_MORE
 
 
 def _claim(name: str) -> str:

@@ -29,7 +29,7 @@ SAMPLE = """\
 [scripts]
 # How long a script may run that does not say so itself, calls included, and any script whatever it says.
 #seconds = 10.0
-#most_seconds = 120.0
+#most_seconds = 140.0
 # What one run may take: memory, calls of the bridge, the arguments of one call, its result.
 #memory_bytes = 33554432
 #calls = 1000
@@ -59,6 +59,9 @@ EXTENSIONS = (".cloudcode.js", ".ccjs", ".js")
 TEST = ".test"  # at the end of the name of a script that tests others
 FILES_MAX = 5000
 BLOCK_BYTES_MAX = 256 * 1024
+SCRIPT_SECONDS_MAX = 600
+"""The longest that an app may let a script run."""
+PACKET_SECONDS_MORE = 30.0  # than its longest script, for what else is in it
 
 Lines = tuple[tuple[int, str, int], ...]
 """Where the lines of a text come from: first line, file, line there; each until the next."""
@@ -89,7 +92,10 @@ class ScriptFlags(Settings, kw_only=True):
     s2s_callable: Annotated[bool | None, Meta(description="true lets servers of yours run it.")] = None
     peer_callable: Annotated[bool | None, Meta(description="true lets scripts of peer apps run it.")] = None
     seconds: (
-        Annotated[float, Meta(ge=0.1, le=120, description="How long it may run, calls included.")] | None
+        Annotated[
+            float, Meta(ge=0.1, le=SCRIPT_SECONDS_MAX, description="How long it may run, calls included.")
+        ]
+        | None
     ) = None
 
 
@@ -97,11 +103,19 @@ class ScriptSettings(Settings, kw_only=True, dict=True):
     """What scripts may take, and what does not stand in their files."""
 
     seconds: Annotated[
-        float, Meta(ge=0.1, le=120, description="How long a script may run that does not say so itself.")
+        float,
+        Meta(
+            ge=0.1,
+            le=SCRIPT_SECONDS_MAX,
+            description="How long a script may run that does not say so itself.",
+        ),
     ] = 10.0
     most_seconds: Annotated[
-        float, Meta(ge=0.1, le=120, description="How long any script may run, whatever its file says.")
-    ] = 120.0
+        float,
+        Meta(
+            ge=0.1, le=SCRIPT_SECONDS_MAX, description="How long any script may run, whatever its file says."
+        ),
+    ] = 140.0
     memory_bytes: Annotated[int, Meta(ge=2_097_152, le=536_870_912, description="Memory of one run.")] = (
         33_554_432
     )
@@ -151,6 +165,11 @@ class ScriptSettings(Settings, kw_only=True, dict=True):
         found: Programs = self.__dict__.get("_programs", _NONE)
         return found
 
+    @property
+    def packet_seconds(self) -> float:
+        """How long a packet may take that runs scripts: after that, none of its messages begins."""
+        return self.most_seconds + PACKET_SECONDS_MORE
+
     def limits(self, program: "Program") -> "RunLimits":
         """Return what a run of a script may take."""
         seconds = min(program.seconds or self.seconds, self.most_seconds)
@@ -189,6 +208,7 @@ class ScriptSettings(Settings, kw_only=True, dict=True):
                 yield Remark("", 0, message, ("hooks", index, "script"))
         self.__dict__["_hooked"] = hooked = by_operation(self.hooks)
         app.has_hooks = bool(hooked)
+        app.stepwise_seconds = self.packet_seconds
 
 
 @dataclass(frozen=True, slots=True)

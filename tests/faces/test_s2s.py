@@ -310,7 +310,7 @@ async def test_another_process_gives_the_same_answer_and_runs_nothing_again(game
 async def test_a_packet_whose_process_died_runs_when_its_claim_has_lapsed(game: Game) -> None:
     session, text = await session_id(game), game.unique("died")
     claim = f"packet/{game.core.sessions.digest(session)}/4"
-    assert await game.core.sessions.hit(claim, 1, unordered.CLAIM_SECONDS)
+    assert await game.core.sessions.hit(claim, 1, unordered.claim_seconds(game.app))
     body = packet(session, 4, logs(text))
     refused = (await post(game, body))["messageResponses"]
     assert (refused[0]["status"], refused[0]["reason_code"]) == (503, 40606)

@@ -167,6 +167,24 @@ async def test_the_log_of_the_app_tells_of_it(game: Game) -> None:
     assert not (await player.call("script", "RUN", scriptName="throws", scriptData={}))["success"]
 
 
+async def test_a_packet_of_scripts_takes_no_longer_than_its_app_lets_it(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first message is done, and answers from the journal when the packet comes again."""
+    player = await game.player()
+    create = ("script", "RUN", {"scriptName": "halfway", "scriptData": {}})
+    body = player.body(create, create)
+    monkeypatch.setattr(game.app, "stepwise_seconds", 0.0)
+    assert (await player.send(body)).status_code == 503
+    monkeypatch.undo()
+    assert (await player.send(body)).status_code == 200
+    assert await things(player) == 2
+
+
+async def things(player: Any) -> int:
+    return len((await player.call("entity", "READ_BY_TYPE", entityType="thing"))["entities"])
+
+
 # Later
 
 
@@ -316,6 +334,20 @@ async def test_a_batch_runs_for_each_player(game: Game) -> None:
     assert await turns(game) == before + 1
     refusal = await game.server.refused("script", "CANCEL_USER_SCRIPT_BATCH", jobId=job["jobId"])
     assert refusal.reason_code == 40720
+
+
+async def test_a_batch_that_takes_long_goes_on_in_turns(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each job has time for one player here; the next one goes on with the next."""
+    monkeypatch.setattr(script_jobs, "BATCH_SECONDS", 0)
+    players = [await game.player() for _ in range(3)]
+    before = await turns(game)
+    ids = [player.profile_id for player in players]
+    await game.server.call(
+        "script", "RUN_BATCH_USER_SCRIPT", scriptName="visit", profileIds=ids, completionScript="count"
+    )
+    await turn(game)
+    assert [await visited(player) for player in players] == [1, 1, 1]
+    assert await turns(game) == before + 1
 
 
 async def test_batches_are_scheduled_and_cancelled(game: Game) -> None:

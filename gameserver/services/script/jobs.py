@@ -1,5 +1,6 @@
 """Jobs that run scripts. A run's journal is named by its job: one that is cut off does nothing twice."""
 
+import time
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from gameserver.rpc import Caller, Context, Origin, Runner
 from gameserver.rpc import steps as journal
 from gameserver.rpc.steps import JOB_KEPT_MS, PACKET_KEPT_MS, Steps, run_messages
 from gameserver.scripts.bridge import FACE, RUN, Kind, Standing
+from gameserver.scripts.programs import SCRIPT_SECONDS_MAX
 from gameserver.scripts.running import data_of, run_script
 from gameserver.services.script import storage
 from gameserver.services.script.base import SchedulingSettings, find, service
@@ -22,7 +24,8 @@ from gameserver.wire import json
 from gameserver.wire.errors import GameError
 from gameserver.wire.packet import Message, refusal
 
-RUN_SECONDS_MAX = 150.0
+SECONDS_MORE = 30.0  # than a script may run: for its turn among others, and for what is noted of it
+BATCH_SECONDS = 240.0  # after which another job goes on with a batch: others have a turn, too
 DAY_MS = 24 * 3600 * 1000
 PLAYERS_AT_ONCE = 100
 
@@ -147,7 +150,13 @@ async def _run_peer(run: JobRun, app: App, row: Row, name: str) -> dict[str, Any
     raise TimeoutError("other runs of the job were faster each time")
 
 
-RUN_SCRIPT = Job("script.run", _run_script, seconds_max=RUN_SECONDS_MAX, at_once=8, pause_seconds_max=60.0)
+RUN_SCRIPT = Job(
+    "script.run",
+    _run_script,
+    seconds_max=SCRIPT_SECONDS_MAX + SECONDS_MORE,
+    at_once=8,
+    pause_seconds_max=60.0,
+)
 
 # Batches
 
@@ -166,7 +175,7 @@ async def _run_batch(run: JobRun) -> None:
     begun = await _begin(run)
     if begun is None:
         return
-    app, row = begun
+    (app, row), began = begun, time.monotonic()
     job_id, last, done, failed = row["job_id"], row["last_profile_id"], row["done"], row["failed"]
     targets = None if row["targets"] is None else msgspec.json.decode(row["targets"])
     while turns := await _next(run, app, targets, last):
@@ -177,7 +186,7 @@ async def _run_batch(run: JobRun) -> None:
             last, done, failed = profile_id, done + 1, failed + (_became(entry)[0] == FAILED)
             if not await _go_on(run, app, job_id, last, done, failed):
                 return  # it was cancelled
-            if run.is_over:
+            if time.monotonic() - began >= BATCH_SECONDS:
                 await _leave_rest(run, app, job_id, done)
                 return
     names = [f"job/{job_id}/completion"]
@@ -218,7 +227,14 @@ async def _leave_rest(run: JobRun, app: App, job_id: str, done: int) -> None:
     await run.database.transact(leave)
 
 
-RUN_BATCH = Job("script.runBatch", _run_batch, seconds_max=300.0, at_once=2, pause_seconds_max=60.0)
+RUN_BATCH = Job(
+    "script.runBatch",
+    _run_batch,
+    seconds_max=BATCH_SECONDS
+    + 2 * (SCRIPT_SECONDS_MAX + SECONDS_MORE),  # the last player's script, and the completion
+    at_once=2,
+    pause_seconds_max=60.0,
+)
 
 # Schedules of the app
 

@@ -122,6 +122,18 @@ def test_the_definition_goes_before_the_block(folder: Folder) -> None:
     assert [settings.limits(programs[name]).seconds for name in ("gifts/Send", "Long")] == [3, 30]
 
 
+def test_an_app_says_how_long_its_scripts_and_their_packets_take(folder: Folder) -> None:
+    long = "1\n" + block('"scriptTimeout":140,')
+    programs, _ = folder.load(Long=long)
+    [app] = load_apps(folder.path.parent, registry().sections(), {})
+    assert (app.section(ScriptSettings).limits(programs["Long"]).seconds, app.stepwise_seconds) == (140, 170)
+    folder.write("scripts.toml", "[scripts]\nmost_seconds = 600\n[scripts.files.Long]\nseconds = 500\n")
+    programs, remarks = folder.load(Long=long)
+    [app] = load_apps(folder.path.parent, registry().sections(), {})
+    assert remarks == []
+    assert (app.section(ScriptSettings).limits(programs["Long"]).seconds, app.stepwise_seconds) == (500, 630)
+
+
 def test_two_files_of_one_script_are_told(folder: Folder) -> None:
     folder.write("scripts/A.js", "2")
     programs, remarks = folder.load(A="1")
