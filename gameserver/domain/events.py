@@ -9,6 +9,7 @@ mark, which their next admission tells of; only then does a packet look for even
 The statement that finds them notes so, in the packet's own transaction.
 """
 
+import asyncio
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any, NamedTuple
@@ -183,8 +184,8 @@ async def wake(sessions: SessionStore, events: Collection[Event]) -> None:
 
     What a crash forgets is found by `sweep`.
     """
-    for event in events:
-        await sessions.mark(event.app_id, event.owner_id, event.created_ms)
+    # Together, which is one round trip for all of them.
+    await asyncio.gather(*(sessions.mark(event.app_id, event.owner_id, event.created_ms) for event in events))
 
 
 async def untold(tx: Transaction, app_id: str, profile_id: str, since_ms: int, most: int) -> list[Event]:
@@ -266,8 +267,10 @@ NEW_ONES = (  # of a short time: the index by age finds them
         _c.created_ms >= bindparam("since", type_=BigInteger),
         _c.created_ms < bindparam("until", type_=BigInteger),
         _c.is_told.is_(False),
+        _c.owner_id > bindparam("after"),
     )
     .group_by(_c.owner_id)
+    .order_by(_c.owner_id)
     .limit(bindparam("most", type_=BigInteger))
 )
 QUOTA = quotas.Kept(

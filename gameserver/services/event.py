@@ -1,5 +1,6 @@
 """event: short notes to other players and to oneself, which wait until they are deleted."""
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -120,8 +121,11 @@ class SendToProfiles(Request):
 
 
 def of_receivers(ctx: Context, request: SendToProfiles) -> list[str]:
-    """Whose lists the event is added to."""
-    return [locks.player_lock(profile_id) for profile_id in request.to_ids]
+    """Whose lists the event is added to. Nobody's where they are more than the app allows: it is refused."""
+    wanted = set(request.to_ids)
+    if len(wanted) > ctx.section(EventSettings).recipients:
+        return []
+    return [locks.player_lock(profile_id) for profile_id in wanted]
 
 
 @service.operation(
@@ -185,7 +189,7 @@ async def system_send_rtt_only(ctx: Context, request: Send) -> Sent:
 
 class Events(Reply):
     incoming_events: Annotated[
-        list[PlayerEvent], Meta(description="The events that wait for the caller, the newest first.")
+        list[PlayerEvent], Meta(description="The events that wait for the caller, the oldest first.")
     ] = field(name="incoming_events")
 
 
@@ -395,24 +399,32 @@ async def sweep(run: JobRun) -> None:
     """
     until = run.now_ms - SWEEP_DELAY_MS
     since = min(int(run.memo or until), until) - SWEEP_DELAY_MS
+    sessions = run.get(SessionStore)
 
     async def of_app(app: App) -> None:
         if not app.section(EventSettings).in_answers:
             return
-        sessions = run.get(SessionStore)
-        async with run.database.read() as tx:
-            rows = await tx.all(events.NEW_ONES, app=app.id, since=since, until=until, most=SWEPT_MAX)
-        for row in rows:
-            opened = await sessions.list(app.id, row["owner_id"])
-            if any(session.created_ms < row["since"] for session in opened):
-                await sessions.mark(app.id, row["owner_id"], row["since"])
+        window = {"app": app.id, "since": since, "until": until, "most": SWEPT_AT_ONCE}
+        after = ""
+        while True:
+            async with run.database.read() as tx:
+                rows = await tx.all(events.NEW_ONES, **window, after=after)
+            await asyncio.gather(*(mark_of(app, row["owner_id"], row["since"]) for row in rows))
+            if len(rows) < SWEPT_AT_ONCE:
+                return
+            after = rows[-1]["owner_id"]
+
+    async def mark_of(app: App, owner: str, first_ms: int) -> None:
+        opened = await sessions.list(app.id, owner)
+        if any(session.created_ms < first_ms for session in opened):
+            await sessions.mark(app.id, owner, first_ms)
 
     await run.for_each_app(of_app)
     run.memo = str(until)
 
 
 SWEEP_DELAY_MS = 5_000  # in which those who are alive have marked what they sent
-SWEPT_MAX = 10_000  # receivers at once
+SWEPT_AT_ONCE = 1000  # receivers
 service.runs(
     Job("event.sweep", sweep, every_seconds=30),
     forget_of_apps("event.forget", events.EXPIRY, events.kept_ms),

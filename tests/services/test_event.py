@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gameserver.services import event
 from tests.conftest import APP_TOML, Client, Game
 from tests.services.listening import ear
 
@@ -13,9 +14,7 @@ DAY = 24 * 3600
 
 async def answer(client: Client, *messages: tuple[str, str, Any], packet_id: int | None = None) -> Any:
     """The whole answer to a packet: its responses, and its events if there are any."""
-    response = await client.send(
-        client.body(*messages or (("heartBeat", "HEARTBEAT", {}),), packet_id=packet_id)
-    )
+    response = await client.send(client.body(*messages or (("time", "READ", {}),), packet_id=packet_id))
     return response.json()
 
 
@@ -224,6 +223,23 @@ async def test_a_job_marks_sessions_for_events_whose_sender_died(game: Game) -> 
     game.clock.advance(20)
     await game.run_jobs("event.sweep")
     assert [event["evId"] for event in await told(bob)] == [ev_id]
+
+
+async def test_the_job_marks_the_sessions_of_all_receivers(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event, "SWEPT_AT_ONCE", 2)
+    ada, receivers = await game.player(), [await game.player() for _ in range(5)]
+    await game.run_jobs("event.sweep")
+    game.clock.advance(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(game.core.sessions), "mark", _lost)
+        sent = [await send(ada, receiver) for receiver in receivers]
+    game.clock.advance(20)
+    await game.run_jobs("event.sweep")
+    assert [[event["evId"] for event in await told(receiver)] for receiver in receivers] == [
+        [ev_id] for ev_id in sent
+    ]
 
 
 async def _lost(*_: Any) -> None:

@@ -58,6 +58,29 @@ async def test_events_have_a_size_and_a_quota(game: Game, define: Define) -> Non
     assert event["eventData"] == {"n": 1}
 
 
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (("event", "SEND_EVENT_TO_PROFILES", "toIds", {"eventType": "x"}), 40735),
+        (("messaging", "SEND_MESSAGE", "toProfileIds", {"contentJson": {}}), 40621),
+        (("messaging", "SEND_MESSAGE_SIMPLE", "toProfileIds", {"text": "x"}), 40621),
+        (("friend", "ADD_FRIENDS", "profileIds", {}), 40471),
+        (("friend", "REMOVE_FRIENDS", "profileIds", {}), 40471),
+        (("friend", "BLOCK_USERS", "profileIds", {}), 40471),
+    ],
+)
+async def test_who_names_too_many_players_is_refused_and_locks_none(
+    game: Game, message: tuple[str, str, str, dict[str, Any]], reason: int
+) -> None:
+    """A database has room for some thousands of locks, of all players."""
+    ada = await game.player()
+    service, operation, name, more = message
+    too_many = (service, operation, {**more, name: [f"{number:x}" for number in range(60_000)]})
+    entries = await ada.packet(too_many, ("event", "DELETE_INCOMING_EVENTS", {"evIds": []}))
+    assert [entry.get("reason_code") for entry in entries] == [reason, None]
+    assert [entry["status"] for entry in entries] == [entries[0]["status"], 200]
+
+
 async def test_fields_that_there_are_not(game: Game) -> None:
     ada, _ = await friends(game)
     where = {"summaryFriendData.$x": 1}

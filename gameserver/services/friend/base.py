@@ -80,8 +80,9 @@ def of_both(ctx: Context, others: Iterable[str]) -> list[str]:
 
 
 def of_named(ctx: Context, request: ProfileIds) -> list[str]:
-    """Return the locks of the caller, and of those whom the request names."""
-    return of_both(ctx, request.profile_ids[: 2 * IDS_MAX])
+    """Return the locks of the caller, and of those whom the request names unless they are too many."""
+    wanted = set(request.profile_ids)
+    return of_both(ctx, wanted) if len(wanted) <= IDS_MAX else []
 
 
 def summary(text: str | None) -> Raw | None:

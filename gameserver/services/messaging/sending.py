@@ -44,7 +44,9 @@ class ToProfiles(Request):
 
 
 def of_receivers(ctx: Context, request: ToProfiles) -> list[str]:
-    """Return the locks of who sends and who receives."""
+    """Return the locks of who sends and who receives; none for more than the app allows, which is refused."""
+    if len(set(request.to_profile_ids)) > ctx.section(MessagingSettings).recipients:
+        return []
     sender = [] if ctx.profile_id is None else [ctx.profile_id]
     return [locks.player_lock(profile_id) for profile_id in (*sender, *request.to_profile_ids)]
 

@@ -20,7 +20,7 @@ class Deleted(TypedDict):
 
 class Events(TypedDict):
     incoming_events: list[PlayerEvent]
-    """The events that wait for the caller, the newest first."""
+    """The events that wait for the caller, the oldest first."""
 
 
 class PlayerEvent(TypedDict):
