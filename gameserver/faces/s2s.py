@@ -11,7 +11,6 @@ import asyncio
 import hmac
 import secrets
 import time
-from dataclasses import replace
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Annotated
@@ -378,7 +377,7 @@ def _later(why: str) -> errors.PacketInProgress:
 def _of_server(origin: Origin, name: str, key: ServerKey) -> Origin:
     """Return the origin of a server's calls, with the limits that its key has."""
     may_call = frozenset([*key.services, ALWAYS]) if key.services else None
-    return replace(origin, name=name, may_call=may_call)
+    return msgspec.structs.replace(origin, name=name, may_call=may_call)
 
 
 def _bare(entry: bytes) -> bytes:

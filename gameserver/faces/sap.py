@@ -7,7 +7,6 @@ is kept in the database then, and fulfilled as soon as the store is back.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
 from http import HTTPMethod
 
 import msgspec
@@ -126,7 +125,7 @@ class Logout:
 
     async def _end_one(self, app: App, digest: str, session: Session | Ended, by: Actor) -> None:
         if isinstance(session, Session):
-            by = replace(by, profile_id=session.home_profile_id)
+            by = msgspec.structs.replace(by, profile_id=session.home_profile_id)
         await self.core.endings.end(app, One(digest=digest), "logged_out", by)
 
     async def _end_everything(self, app: App, digest: str, session: Session | Ended, by: Actor) -> None:

@@ -6,7 +6,6 @@ session. Only digests are stored, so a copy of the database refreshes nothing.
 """
 
 import contextlib
-import dataclasses
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -337,7 +336,7 @@ class RefreshTokens:
         """Revoke a family and end its session."""
         row = await self._take(family)
         if row is not None:
-            by = dataclasses.replace(by, profile_id=row["profile_id"])
+            by = msgspec.structs.replace(by, profile_id=row["profile_id"])
             await self._end_session(row["app_id"], row["session_digest"], reason, by)
 
     async def _take(self, family: str) -> Row | None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 
+import msgspec
 import structlog
 from prometheus_client import Counter
 
@@ -37,8 +38,7 @@ GIVEN_UP = Counter(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(msgspec.Struct, frozen=True):
     """Who ends sessions. `why` is what the audit says instead of the reason that clients are told."""
 
     face: str

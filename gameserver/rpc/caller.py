@@ -1,8 +1,9 @@
 """Who sent a packet: on whose authority it runs, and from where it came."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum, auto
+
+import msgspec
 
 
 class Caller(Enum):
@@ -21,8 +22,7 @@ class Caller(Enum):
         return self is Caller.SERVER or self is Caller.SCRIPT
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):  # every packet makes one: a dataclass takes ten times as long
     """Where a packet came from: facts for policies, logs and the session record.
 
     `name` is that of the server that calls, or the path of the script. `scheme` and `headers` are those of
@@ -34,8 +34,12 @@ class Origin:
     address: str
     name: str = ""
     scheme: str = "http"
-    headers: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
+    headers: Mapping[bytes, bytes] = {}
     may_call: frozenset[str] | None = None
+
+    def __repr__(self) -> str:
+        """Without the headers, which may hold credentials."""
+        return f"Origin({self.face!r}, {self.address!r}, {self.name!r})"
 
     @property
     def host(self) -> str:

@@ -4,7 +4,7 @@ import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -164,10 +164,10 @@ class Context:
     @property
     def by(self) -> Actor:
         """Who ends the sessions that this packet ends."""
-        by = Actor(self.origin.face, self.origin.address)
-        if self.session is not None:
-            by = replace(by, profile_id=self.session.home_profile_id, home_face=self.session.face)
-        return by
+        session, origin = self.session, self.origin
+        if session is None:
+            return Actor(origin.face, origin.address)
+        return Actor(origin.face, origin.address, session.home_profile_id, session.face)
 
     @property
     def payer(self) -> Payer:

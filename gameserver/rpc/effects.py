@@ -1,7 +1,6 @@
 """What a packet makes happen outside SQL once it is committed: marked, rolled back and run in one place."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -211,7 +210,7 @@ async def end(
     """End sessions as `Effects.end_sessions` does; twice does no harm. `home` is the app of the packet."""
     ended: set[str] = set()
     for ending in endings:
-        who = replace(by, why=ending.why)
+        who = msgspec.structs.replace(by, why=ending.why)
         app = home if isinstance(ending.selector, One) else apps.find(ending.selector.app_id) or home
         if cause is None:
             digests = await termination.end(app, ending.selector, ending.reason, who, epoch=ending.epoch)
