@@ -306,7 +306,7 @@ class Context:
         return new.session_id or ""
 
     def _new_session(self, profile_id: str, facts: dict[str, Any], epoch: int | None) -> NewSession:
-        new = NewSession(
+        return NewSession(
             session_id=new_session_id(profile_id, self.core.random_bytes),
             app_id=self.app.id,
             profile_id=profile_id,
@@ -314,9 +314,9 @@ class Context:
             facts={name: fact for name, fact in facts.items() if fact is not None}
             | {"address": self.origin.address},
             life_seconds=self.app.session.life_seconds,
+            packet_id=-1 if self.packet_id is None else self.packet_id,
             epoch=epoch,
         )
-        return new if self.packet_id is None else msgspec.structs.replace(new, packet_id=self.packet_id)
 
     def log_out_again(self) -> bool:
         """Open no session after all, where a message of this packet has logged in; False where none has."""
