@@ -28,7 +28,6 @@ from gameserver.sessions import (
     Ended,
     Full,
     LoginLimit,
-    Mark,
     NewSession,
     One,
     Selector,
@@ -95,7 +94,6 @@ class Context:
         "is_over",
         "is_retry",
         "is_whole",
-        "mark",
         "now_ms",
         "origin",
         "packet_id",
@@ -122,7 +120,6 @@ class Context:
         self.is_over: Callable[[], bool] | None = None  # whether no further message is to begin
         self.is_retry = False  # the database gave up an earlier try: what is remembered may be old
         self.steps: object | None = None  # the journal of the run; see `steps`
-        self.mark: Mark | None = None  # of the session: something waits for the player
         self.is_whole = False  # the message is all that is committed, and no answer is stored with it
         self.effects = Effects(core, app, origin)
         self._tx: Transaction | None = None

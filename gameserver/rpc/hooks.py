@@ -7,6 +7,7 @@ from gameserver.frame import Hook
 from gameserver.players.life import MergeHook, PlayerHook
 from gameserver.players.states import StatePart
 from gameserver.rpc.context import Context
+from gameserver.sessions import Mark
 from gameserver.wire.packet import Message
 
 PLAYER_STATE: Hook[StatePart] = Hook("player.state")
@@ -17,10 +18,10 @@ PLAYER_DELETE: Hook[PlayerHook[Context]] = Hook("player.delete")
 """What the end of a player needs beside the rows that go; also after a merge, for the one who goes."""
 PLAYER_MERGE: Hook[MergeHook[Context]] = Hook("player.merge")
 """Gives what is kept of a player to another, where moving rows is not enough."""
-MarkedHook = Callable[[Context], Awaitable[None]]
+MarkedHook = Callable[[Context, Mark], Awaitable[None]]
 PACKET_MARKED: Hook[MarkedHook] = Hook("packet.marked")
 """What waits for the player of a marked session (`SessionStore.mark`): asked after the messages of a
-packet, in its transaction. `ctx.mark` says since when; who leaves nothing for later takes the mark off."""
+packet, in its transaction. The mark says since when; who leaves nothing for later takes it off."""
 
 
 class MessageHooks(Protocol):

@@ -5,10 +5,12 @@ answer, whichever process it reaches and whatever crashed in between.
 """
 
 import contextlib
+from functools import partial
 
 from gameserver.apps import App, LiveApps
 from gameserver.rpc.caller import Caller, Origin
 from gameserver.rpc.context import Context
+from gameserver.rpc.hooks import PACKET_MARKED
 from gameserver.rpc.recording import PacketRecord, Repeated
 from gameserver.rpc.runner import PacketFailed, Plan, Runner, why
 from gameserver.rpc.runs import Runs, Superseded, Waiter, time_limit
@@ -19,6 +21,7 @@ from gameserver.sessions import (
     SWITCHED_SECONDS,
     Admitted,
     Ended,
+    Mark,
     OtherApp,
     Outdated,
     RateLimited,
@@ -143,6 +146,12 @@ class Packets:
             return refusal
         return None
 
+    async def _tell_waiting(self, ctx: Context, mark: Mark) -> None:
+        """Ask for what waits for the player of a marked session: it belongs to the answer."""
+        if ctx.profile_id is not None:
+            for tell in self.core.hooks.of(PACKET_MARKED):
+                await tell(ctx, mark)
+
     async def _run(self, ctx: Context, plan: Plan, packet_id: int) -> bytes:
         """Run a packet that no session remembers: a repeat runs again."""
         if self.runner.runs_in_steps(ctx, plan):
@@ -164,8 +173,9 @@ class Packets:
         ctx.session = session
         ctx.profile_id = session.profile_id if session.profile_id != SERVER_PROFILE_ID else None
         stepwise = self.runner.runs_in_steps(ctx, plan)
-        if not stepwise:  # of whose steps each is a transaction: the next packet tells what waits
-            ctx.mark = admission.mark
+        if admission.mark is not None and not stepwise:
+            # Steps are a transaction each: the next packet tells what waits.
+            record.closing = partial(self._tell_waiting, ctx, admission.mark)
         if "switchedMs" in session.facts:
             await self._stay_switched(session, ctx.now_ms)
         run = self.runs.begin(session, ctx.packet_id, waiter, ctx.app.stepwise_seconds if stepwise else None)

@@ -1,5 +1,6 @@
 """The answers of packets: kept in the transaction they tell of, and given again to repeats."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ class Repeated(Exception):
 class PacketRecord:
     """The record of one packet of a session, which the digest names."""
 
-    __slots__ = ("_body_hash", "_core", "_ctx", "_digest", "_packet_id")
+    __slots__ = ("_body_hash", "_core", "_ctx", "_digest", "_packet_id", "closing")
 
     def __init__(self, ctx: Context, digest: str, packet_id: int, body_hash: str) -> None:
         self._core = ctx.core
@@ -37,6 +38,7 @@ class PacketRecord:
         self._digest = digest
         self._packet_id = packet_id
         self._body_hash = body_hash
+        self.closing: Callable[[], Awaitable[None]] | None = None
 
     @property
     def stored_ms(self) -> int:
@@ -49,7 +51,7 @@ class PacketRecord:
         self, tx: Transaction, last: Last[Any], entries: list[bytes], effects: Effects
     ) -> bytes | None:
         """Run a statement that is the whole transaction, and have it store the answer, which has blanks."""
-        if not tx.takes_only or effects.endings or effects.switch is not None:
+        if self.closing is not None or not tx.takes_only or effects.endings or effects.switch is not None:
             return None
         row = TemplateRow(last.statement, last.known)
         try:

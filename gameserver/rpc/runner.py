@@ -17,7 +17,7 @@ from gameserver.rpc import locks, metrics
 from gameserver.rpc.caller import Caller, Origin
 from gameserver.rpc.context import Context, Core
 from gameserver.rpc.effects import Effects
-from gameserver.rpc.hooks import MESSAGE_HOOKS, PACKET_MARKED, MessageHooks
+from gameserver.rpc.hooks import MESSAGE_HOOKS, MessageHooks
 from gameserver.rpc.last import Last
 from gameserver.rpc.registry import Registry
 from gameserver.rpc.service import Access, Operation, Tx
@@ -57,6 +57,10 @@ class Outcome:
 
 class Record(Protocol):
     """Keeps the answer to messages in the very transaction that it tells of."""
+
+    @property
+    def closing(self) -> Callable[[], Awaitable[None]] | None:
+        """What is done after the messages, in their transaction; they get one that writes then."""
 
     async def commit_with_answer(
         self, tx: Transaction, last: Last[Any], entries: list[bytes], effects: Effects
@@ -221,7 +225,7 @@ class _Run:
 
     async def commit(self) -> Outcome:
         """Run the messages in the weakest transaction that will do."""
-        level, prepares = Tx.NONE if self.ctx.mark is None else Tx.WRITE, False
+        level, prepares = Tx.WRITE if self.record is not None and self.record.closing else Tx.NONE, False
         for operation, _ in self.plan:  # generators take longer than all of this
             if operation is not None:
                 level = max(level, operation.tx)
@@ -248,9 +252,8 @@ class _Run:
 
     async def _attempt(self, tx: Transaction) -> Outcome:
         outcome = await self._run_messages(tx, writing=True)
-        if self.ctx.mark is not None and self.ctx.profile_id is not None:
-            for tell in self.core.hooks.of(PACKET_MARKED):
-                await tell(self.ctx)
+        if self.record is not None and self.record.closing is not None:
+            await self.record.closing()
         # A switch is kept as well: a repeat would be another player's call.
         outcome.wrote = tx.writes > 0 or self.ctx.effects.switch is not None
         if outcome.wrote and outcome.answer is None and self.record is not None:
@@ -360,9 +363,7 @@ class _Run:
                 raise ctx.prepared  # noqa: TRY301 - as above
             reply = await operation.handler(ctx, message.read(operation.reader))
             if isinstance(reply, Last):
-                if (
-                    self.record is not None and message is self.plan[-1][1] and ctx.mark is None
-                ):  # nothing may follow the answer
+                if self.record is not None and message is self.plan[-1][1]:
                     outcome.answer = await self.record.commit_with_answer(
                         ctx.tx, reply, outcome.entries, ctx.effects
                     )

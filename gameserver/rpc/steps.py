@@ -445,12 +445,13 @@ def _digest(call: bytes) -> bytes:
 class _StepRecord:
     """Stores a step in the transaction of its effects; see `runner.Record`."""
 
-    __slots__ = ("_entry", "_row", "_steps")
+    __slots__ = ("_entry", "_row", "_steps", "closing")
 
     def __init__(self, steps: Steps, entry: Entry) -> None:
         self._steps = steps
         self._entry = entry
         self._row: dict[str, Any] = {}
+        self.closing = None
 
     async def commit_with_answer(self, *_: object) -> bytes | None:
         """Leave it to `keep`: the answer of a step is one of several in its row."""

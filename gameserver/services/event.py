@@ -19,7 +19,7 @@ from gameserver.players.quotas import QuotaReached
 from gameserver.players.states import PlayerEvent, PlayerState, StatePart
 from gameserver.realtime import player_channel
 from gameserver.rpc import PACKET_MARKED, PLAYER_STATE, Access, Caller, Context, Service, Tx
-from gameserver.sessions import SessionStore
+from gameserver.sessions import Mark, SessionStore
 from gameserver.storage import Transaction, locks
 from gameserver.wire import json
 from gameserver.wire.errors import GameError, PacketTooLarge, RateLimited
@@ -377,19 +377,18 @@ async def set_data(ctx: Context, request: UpdateData) -> bool:
 
 
 @service.on(PACKET_MARKED)
-async def tell_waiting(ctx: Context) -> None:
+async def tell_waiting(ctx: Context, mark: Mark) -> None:
     """Let the answer bring along events that have come since the session is open."""
     settings = ctx.section(EventSettings)
-    assert ctx.mark is not None, "asked for marked sessions"
     assert ctx.session is not None, "which packets have"
     most = settings.per_answer - len(ctx.effects.events) if settings.in_answers else 0
     found: list[Event] = []
     if most > 0:
-        found = await events.untold(ctx.tx, ctx.app.id, ctx.player_id, ctx.mark.since_ms, most)
+        found = await events.untold(ctx.tx, ctx.app.id, ctx.player_id, mark.since_ms, most)
         for event in found:
             ctx.add_event(event.told())
     if len(found) < most or not settings.in_answers:
-        ctx.after_commit(partial(ctx.core.sessions.unmark, ctx.session, ctx.mark))
+        ctx.after_commit(partial(ctx.core.sessions.unmark, ctx.session, mark))
 
 
 async def sweep(run: JobRun) -> None:

@@ -82,6 +82,16 @@ async def test_an_event_comes_with_the_next_packet_of_the_receiver_once(game: Ga
     assert {**listed, "eventId": event["eventId"], "gameId": bob.app_id} == event
 
 
+async def test_an_event_comes_with_an_answer_that_one_statement_stores_elsewhere(game: Game) -> None:
+    """The statement that changes a row may commit the answer as well: not where more belongs to it."""
+    ada, bob = await game.player(), await game.player()
+    ev_id = await send(ada, bob)
+    got = await answer(bob, ("playerState", "UPDATE_NAME", {"playerName": "Bob"}))
+    assert got["responses"][0]["data"]["playerName"] == "Bob"
+    assert [event["evId"] for event in got["events"]] == [ev_id]
+    assert await told(bob) == []
+
+
 async def test_the_repeat_of_a_packet_brings_the_same_event_and_the_next_none(game: Game) -> None:
     ada, bob = await game.player(), await game.player()
     await send(ada, bob)
