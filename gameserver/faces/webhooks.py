@@ -9,8 +9,9 @@ or in the header `x-bc-secret`, as the app declares; without the right one no sc
 import hmac
 from collections.abc import Iterator, Mapping
 from http import HTTPMethod, HTTPStatus
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -37,17 +38,21 @@ log = structlog.get_logger(__name__)
 
 FACE = "webhook"
 SECTION = "webhooks"
-SECRET_HEADER = "x-bc-secret"  # noqa: S105 - its name
+PROOF = "x-bc-secret"  # the header with the secret
+IN_URL: Final = "url"
+IN_HEADER: Final = "header"
 METHODS = [str(method) for method in (HTTPMethod.GET, HTTPMethod.POST, HTTPMethod.PUT, HTTPMethod.PATCH)]
 METHODS.append(str(HTTPMethod.DELETE))
 PARAMETERS_MAX = 1000
 SECRET_MIN = 8  # characters
+HEADERS_MAX = 64  # that a script adds
 NAME_MAX, VALUE_MAX = 128, 4096  # characters of a header
+WITHOUT_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED})
 FORM = "application/x-www-form-urlencoded"
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": ", ".join(METHODS),
-    "Access-Control-Allow-Headers": f"Content-Type, {SECRET_HEADER}",
+    "Access-Control-Allow-Headers": f"Content-Type, {PROOF}",
     "Access-Control-Max-Age": "86400",
 }
 OURS = frozenset(  # headers that a script does not decide about
@@ -85,7 +90,7 @@ class Webhook(Settings, kw_only=True):
     secret_in: Annotated[
         Literal["url", "header"],
         Meta(description="Where the secret stands: behind the name, or in x-bc-secret."),
-    ] = "header"  # noqa: S105 - a place, no secret
+    ] = IN_HEADER
     addresses: Annotated[
         list[str], Meta(description="Networks that may call, such as 203.0.113.0/24. Empty: anywhere.")
     ] = field(default_factory=list)
@@ -132,8 +137,7 @@ class Webhooks:
             return _refuse(403, "the secret does not fit")
         name = request.path_params["name"]
         try:
-            if not await self.core.sessions.hit(f"webhook/{app.id}/{name}", hook.calls_per_minute, 60):
-                raise RateLimited("too many calls in a minute")  # noqa: TRY301 - an outcome like others
+            await self._count(app, hook, name)
             body = await read_body(dict(request.scope["headers"]), _receive_of(request))
             said = await self._run(app, hook, name, address, _data(request, body, behind))
         except RateLimited as error:
@@ -153,6 +157,10 @@ class Webhooks:
             return None, None, ""
         hook = app.section(WebhookSettings).incoming.get(request.path_params["name"])
         return app, hook, request.path_params.get("rest", "")
+
+    async def _count(self, app: App, hook: Webhook, name: str) -> None:
+        if not await self.core.sessions.hit(f"webhook/{app.id}/{name}", hook.calls_per_minute, 60):
+            raise RateLimited("too many calls in a minute")
 
     async def _run(
         self, app: App, hook: Webhook, name: str, address: str, data: dict[str, Any]
@@ -183,8 +191,8 @@ def _receive_of(request: Request) -> Receive:
 
 def _past_secret(request: Request, hook: Webhook, rest: str) -> str | None:
     """Return what is behind name and secret in the path; None where the secret does not fit."""
-    given, behind = request.headers.get(SECRET_HEADER, ""), rest
-    if hook.secret and hook.secret_in == "url":  # noqa: S105 - a place, no secret
+    given, behind = request.headers.get(PROOF, ""), rest
+    if hook.secret and hook.secret_in == IN_URL:
         given, _, behind = rest.partition("/")
     if hook.secret and not hmac.compare_digest(hook.secret.encode(), given.encode()):
         return None
@@ -200,7 +208,7 @@ def _data(request: Request, body: bytes, rest: str) -> dict[str, Any]:
     pairs = _pairs(query)
     if text is not None and request.headers.get("content-type", "").partition(";")[0].strip() == FORM:
         pairs += _pairs(text)
-    headers = {name: _clean(value) for name, value in request.headers.items() if name != SECRET_HEADER}
+    headers = {name: _clean(value) for name, value in request.headers.items() if name != PROOF}
     return {
         "headers": headers,
         "parameters": {_clean(name): _clean(value) for name, value in pairs},
@@ -248,8 +256,7 @@ def _clean(text: str) -> str:
 def _response(said: Any) -> Response:
     """Return what a script wants the caller to get; what it says besides is left out."""
     told: Mapping[str, Any] = said if isinstance(said, dict) else {}
-    status = told.get("statusOverride")
-    is_status = isinstance(status, int | float) and status in range(200, 600) and status == status // 1
+    status = _status(told.get("statusOverride"))
     content, body = "", b""
     if told.get("jsonResponse") is not None:
         content, body = "application/json", json.encode(told["jsonResponse"])
@@ -257,16 +264,23 @@ def _response(said: Any) -> Response:
         content, body = "text/plain; charset=utf-8", told["stringResponse"].encode()
     if _fits(told.get("contentType")):
         content = told["contentType"]
-    response = Response(body, int(status) if is_status and status is not None else 200, media_type=None)
+    if status in WITHOUT_BODY:  # the next answer on the connection would begin with what is sent behind it
+        content, body = "", b""
+    response = Response(body, status)
     response.headers.update(CORS | {"X-Content-Type-Options": "nosniff"})
     if content:
         response.headers["Content-Type"] = content
     given = told.get("responseHeaders")
-    for name, value in given.items() if isinstance(given, dict) else ():
+    for name, value in islice(given.items(), HEADERS_MAX) if isinstance(given, dict) else ():
         text = value if isinstance(value, str) else json.encode_free(value).decode()
         if name.lower() not in OURS and name.isascii() and _is_name(name) and _fits(text):
             response.headers[name] = text
     return response
+
+
+def _status(said: Any) -> int:
+    is_status = isinstance(said, int | float) and said in range(200, 600)  # 200.0 is in it, true is not
+    return int(said) if is_status else HTTPStatus.OK
 
 
 def _is_name(name: str) -> bool:

@@ -152,6 +152,25 @@ async def test_a_status_that_is_none(game: Game, status: Any) -> None:
     assert (await call(game, "all", "POST", json={"statusOverride": status})).status_code == 200
 
 
+@pytest.mark.parametrize("status", [204, 205, 304])
+async def test_an_answer_that_has_no_body(game: Game, status: int) -> None:
+    said = {"statusOverride": status, "jsonResponse": {"a": 1}, "contentType": "text/csv"}
+    answer = await call(game, "all", "POST", json=said)
+    assert (answer.status_code, answer.content) == (status, b"")
+    assert "content-type" not in answer.headers
+
+
+async def test_the_headers_of_an_answer_are_limited(game: Game) -> None:
+    many = {f"X-Number-{n}": n for n in range(65)}
+    answer = await call(game, "all", "POST", json={"responseHeaders": many})
+    assert [name for name in answer.headers if name.startswith("x-number-")] == [
+        f"x-number-{n}" for n in range(64)
+    ]
+    long = {"X-Long": "a" * 4097, "x" * 129: "b", "X-Fits": "a" * 4096}
+    answer = await call(game, "all", "POST", json={"responseHeaders": long})
+    assert {name for name in answer.headers if name.startswith("x")} == {"x-content-type-options", "x-fits"}
+
+
 @pytest.mark.parametrize("name", ["throws", "gone"])
 async def test_a_script_that_fails_tells_the_caller_nothing(game: Game, name: str) -> None:
     answer = await call(game, name)
