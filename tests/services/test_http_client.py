@@ -62,7 +62,6 @@ secret = "{KEY}"
 [httpClient.services.partner]
 url = "http://127.0.0.1:{site.port}/v1/"
 networks = ["127.0.0.1"]
-timeout_seconds = 2
 answer_bytes = 1000
 headers = {{ X-Game = "mine" }}
 secret_headers = {{ Authorization = {{ value_env = "PARTNER_KEY" }} }}
@@ -70,6 +69,11 @@ secret_headers = {{ Authorization = {{ value_env = "PARTNER_KEY" }} }}
 url = "http://127.0.0.1:{site.port}"
 networks = ["127.0.0.1"]
 default_accept = false
+[httpClient.services.hasty]
+url = "http://127.0.0.1:{site.port}"
+networks = ["127.0.0.1"]
+timeout_seconds = 0.5
+secret_headers = {{ Authorization = {{ value_env = "PARTNER_KEY" }} }}
 [httpClient.services.inside]
 url = "http://127.0.0.1:{site.port}"
 """)
@@ -347,7 +351,7 @@ async def test_an_answer_that_is_too_large_or_too_late(game: Game, site: Website
     refusal = await game.server.refused(HTTP, "GET_RESPONSE_TEXT", serviceCode="partner", path="x")
     assert (refusal.status, refusal.reason_code) == (500, 40370)
     site.serve = lambda _: None
-    refusal = await game.server.refused(HTTP, "GET_RESPONSE_TEXT", serviceCode="partner", path="x")
+    refusal = await game.server.refused(HTTP, "GET_RESPONSE_TEXT", serviceCode="hasty", path="x")
     assert refusal.reason_code == 40370
     assert "s3cret" not in refusal.message
 
@@ -365,6 +369,7 @@ async def test_no_transaction_waits_for_a_service(game: Game, site: Website) -> 
     await site.reached.wait()
     await player.call("entity", "CREATE", entityType="t", data={}, acl={"other": 0})
     assert not waiting.done()
+    site.closing.set()  # it hangs up
     first, second = await waiting
     assert (first["status"], second["reason_code"]) == (200, 40370)
 
