@@ -36,8 +36,10 @@ class Job:
     - `wanted`: asked every second, by every process; True has a job with a schedule run at once. Cheap.
     - `seconds_max`: the longest run; what takes longer is cancelled, and has failed.
     - `overdue`: counts the rows that should be gone, or done, by now, for operators to see.
-    - `at_once`: how many enqueued pieces run at the same time in one process; `tries_max`: how often a piece
-      is tried before it is left to the operator, and `pause_seconds_max` the longest pause between two tries.
+    - `at_once`: how many enqueued pieces run at the same time in one process; `at_once_in_lane`: how many of
+      those that may have to wait for the same thing, which so keeps no other waiting.
+    - `tries_max`: how often a piece is tried before it is left to the operator, and `pause_seconds_max` the
+      longest pause between two tries.
     - `expected`: errors that mean that something is away, which a line of the log says without a traceback.
 
     One process at a time runs it: who has its lease, which lapses soon after that process dies. A process
@@ -53,6 +55,7 @@ class Job:
     seconds_max: float = SECONDS_MAX
     overdue: Callable[["JobRun"], Awaitable[int]] | None = None
     at_once: int = 1
+    at_once_in_lane: int | None = None
     tries_max: int = TRIES_MAX
     pause_seconds_max: float = PAUSE_SECONDS_MAX
     expected: tuple[type[Exception], ...] = ()
@@ -146,13 +149,22 @@ class JobRun:
 
 
 async def enqueue(
-    tx: Transaction, job: Job, key: str, payload: Mapping[str, Any] | None = None, *, at_ms: int
+    tx: Transaction,
+    job: Job,
+    key: str,
+    payload: Mapping[str, Any] | None = None,
+    *,
+    at_ms: int,
+    lane: str = "",
 ) -> None:
     """Have a job done at a time, or soon after: exactly if this transaction is committed.
 
     `key` says which piece of work it is: while one of this key waits or runs, enqueueing it is a no-op.
+    `lane` names what the work may have to wait for, such as a server of others (see `Job.at_once_in_lane`).
     """
     if job.every_seconds is not None or not 0 < len(key) <= storage.KEY_MAX:
         raise ValueError(f"{job.name}: no job to enqueue, or no key of 1 to {storage.KEY_MAX} characters")
+    if len(lane) > storage.LANE_MAX:
+        raise ValueError(f"{job.name}: a lane has at most {storage.LANE_MAX} characters")
     text = None if payload is None else msgspec.json.encode(payload).decode()
-    await tx.defer(storage.ADD, name=job.name, key=key, payload=text, due_ms=at_ms)
+    await tx.defer(storage.ADD, name=job.name, key=key, payload=text, due_ms=at_ms, lane=lane)

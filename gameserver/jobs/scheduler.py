@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from gameserver.apps import App
 from gameserver.frame import Parts
 from gameserver.jobs import metrics, storage
 from gameserver.jobs.declaring import Job, JobRun, LeaseLost
-from gameserver.storage import Database, Row, StorageError
+from gameserver.storage import Database, Row, StorageError, Transaction
 from gameserver.wire.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -57,6 +58,7 @@ class Scheduler:
         self._process = secrets.token_hex(8)
         self._number = 0
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._lanes: dict[tuple[str, str], str] = {}  # of what runs
         self._held: dict[tuple[str, str], _Lease] = {}
 
     async def run(self) -> None:
@@ -89,10 +91,7 @@ class Scheduler:
             names = [job.name for job in self._scheduled]
             rows = {row["name"]: row for row in await tx.all(storage.OF_SCHEDULE, names=names)}
             for job in self._queued:
-                free = job.at_once - sum(name == job.name for name, _ in self._tasks)
-                if free > 0:
-                    for row in await tx.all(storage.READY, name=job.name, now_ms=now_ms, most=free):
-                        self._begin(job, row)
+                await self._begin_enqueued(tx, job, now_ms)
         if missing := [job for job in self._scheduled if job.name not in rows]:
             await self._add(missing)
         for job in self._scheduled:
@@ -167,7 +166,9 @@ class Scheduler:
         async with self._database.write() as tx:
             for job in jobs:
                 due_ms = self._clock.ms() + round((job.every_seconds or 0) * 1000)
-                await tx.run(storage.ADD, name=job.name, key=storage.SCHEDULED, payload=None, due_ms=due_ms)
+                await tx.run(
+                    storage.ADD, name=job.name, key=storage.SCHEDULED, payload=None, due_ms=due_ms, lane=""
+                )
 
     def _run_of(self, job: Job, row: Row, holder: str) -> JobRun:
         payload = None if row["payload"] is None else msgspec.json.decode(row["payload"])
@@ -176,11 +177,32 @@ class Scheduler:
             key=row["key"], payload=payload, memo=row["memo"], holder=holder,
         )  # fmt: skip
 
-    def _begin(self, job: Job, row: Row) -> None:
+    async def _begin_enqueued(self, tx: Transaction, job: Job, now_ms: int) -> None:
+        """Begin what is ready, as much as may run at once, and of each lane no more than its share."""
+        running = Counter(lane for (name, _), lane in self._lanes.items() if name == job.name)
+        share = job.at_once_in_lane or job.at_once
+        while (free := job.at_once - running.total()) > 0:
+            full = [lane for lane, count in running.items() if count >= share]
+            rows = await tx.all(storage.READY, name=job.name, now_ms=now_ms, full=full, most=free)
+            began = 0
+            for row in rows:
+                if running[row["lane"]] < share and self._begin(job, row):
+                    running[row["lane"]] += 1
+                    began += 1
+            if not began or len(rows) < free:
+                return
+
+    def _begin(self, job: Job, row: Row) -> bool:
         place = (job.name, row["key"])
-        if place not in self._tasks:
-            task = self._tasks[place] = asyncio.create_task(self._consider(job, row))
-            task.add_done_callback(lambda _: self._tasks.pop(place, None))
+        if place in self._tasks:
+            return False
+        task = self._tasks[place] = asyncio.create_task(self._consider(job, row))
+        self._lanes[place] = row["lane"]
+        task.add_done_callback(lambda _: self._ended(place))
+        return True
+
+    def _ended(self, place: tuple[str, str]) -> None:
+        del self._tasks[place], self._lanes[place]
 
     async def _consider(self, job: Job, row: Row) -> None:
         """Run a job if its time has come, or it is wanted, and no other process is faster."""

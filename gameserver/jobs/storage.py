@@ -17,6 +17,7 @@ from sqlalchemy import (
     case,
     func,
     select,
+    text,
     update,
 )
 from sqlalchemy import delete as _delete
@@ -26,6 +27,7 @@ from gameserver.storage.tables import StoredBy
 
 NAME_MAX = 64
 KEY_MAX = 128
+LANE_MAX = 160
 SCHEDULED = ""  # the key of a job's own row
 ERROR_MAX = 500  # characters of an error that are kept
 NEVER_MS = 1 << 62  # ready: not before an operator says so
@@ -45,7 +47,10 @@ jobs = Table(
     Column("ended_ms", BigInteger, nullable=False),
     Column("overdue", BigInteger, nullable=False),  # rows that the job should have seen to, when last counted
     Column("memo", Text, nullable=False),  # what a run leaves to the next one
-    Index("jobs_by_ready", "name", "ready_ms"),
+    Column(
+        "lane", String(LANE_MAX), nullable=False, server_default=text("''")
+    ),  # what it may have to wait for
+    Index("jobs_by_ready", "name", "ready_ms", "lane"),
     info={"stored_by": StoredBy.SERVER},
 )
 _c = jobs.c
@@ -62,12 +67,17 @@ _NEW = {
     "ended_ms": 0,
     "overdue": 0,
     "memo": "",
+    "lane": bindparam("lane"),
 }
 ADD = upsert(jobs, ["name", "key"], None, values=_NEW)
 OF_SCHEDULE = select(jobs).where(_c.key == SCHEDULED, _c.name.in_(bindparam("names", expanding=True)))
 READY = (
     select(jobs)
-    .where(_c.name == bindparam("name"), _c.ready_ms <= bindparam("now_ms"))
+    .where(
+        _c.name == bindparam("name"),
+        _c.ready_ms <= bindparam("now_ms"),
+        _c.lane.not_in(bindparam("full", expanding=True)),
+    )
     .order_by(_c.ready_ms)
     .limit(bindparam("most"))
 )

@@ -350,6 +350,39 @@ async def test_much_work_of_one_kind_does_not_delay_another(
     assert slow.runs == 2
 
 
+async def test_what_waits_for_one_thing_keeps_no_other_waiting(
+    database: Database, make: Make, clock: FixedClock
+) -> None:
+    waiting: list[str] = []
+    done: set[str] = set()
+    end, all_others = asyncio.Event(), asyncio.Event()
+
+    async def work(run: JobRun) -> None:
+        if run.key.startswith("dead"):
+            waiting.append(run.key)
+            await end.wait()
+        else:
+            done.add(run.key)
+            if len(done) == 8:
+                all_others.set()
+
+    job = Job("a.slow", work, at_once=8, at_once_in_lane=3)
+    scheduler = make(job)
+    async with database.write() as tx:
+        for number in range(50):
+            await enqueue(tx, job, f"dead{number}", at_ms=clock.ms() - 1000, lane="dead")
+        for number in range(4):
+            await enqueue(tx, job, f"quick{number}", at_ms=clock.ms(), lane="quick")
+            await enqueue(tx, job, f"other{number}", at_ms=clock.ms(), lane="other")
+    async with asyncio.timeout(10):
+        while not all_others.is_set():
+            await scheduler.tick()
+            await asyncio.sleep(0)
+    assert len(waiting) == 3
+    end.set()
+    await scheduler.settled()
+
+
 async def test_done_in_the_transaction_of_the_effect_means_once(
     database: Database, make: Make, clock: FixedClock
 ) -> None:

@@ -417,6 +417,27 @@ async def test_a_post_that_nobody_waits_for(game: Game, site: Website) -> None:
     assert len(site.seen) == 1
 
 
+async def test_a_service_that_is_silent_keeps_no_other_waiting(game: Game, site: Website) -> None:
+    site.serve = lambda seen: None if seen.target.startswith("/v1") else page(seen)
+    for number in range(20):
+        await game.server.call(HTTP, "POST_JSON_OFFBOARD", serviceCode="partner", path=f"p{number}", json=1)
+    game.clock.advance(1)
+    await game.server.call(HTTP, "POST_JSON_OFFBOARD", serviceCode="bare", path="x", json=1)
+    async with asyncio.timeout(10):
+        while "/x" not in [seen.target for seen in site.seen]:
+            await game.server_app.jobs.tick()
+            await asyncio.sleep(0)
+    assert len([seen for seen in site.seen if seen.target != "/x"]) <= 4
+    site.closing.set()  # it hangs up on whoever waits, and on whoever comes
+    while await waiting(game):
+        await run_offboard(game)
+
+
+async def waiting(game: Game) -> int:
+    [row] = [row for row in await game.server_app.jobs.list() if row["name"] == "httpClient.offboard"]
+    return int(row["waiting"])
+
+
 async def test_a_post_that_goes_wrong_is_told_in_the_log(game: Game, site: Website) -> None:
     path = game.unique("path")
     site.serve = lambda _: Page(500)

@@ -403,7 +403,8 @@ async def post_json_offboard(ctx: Context, request: ToJson) -> None:
     address(known, call.path, call.query)
     headers_of(known, call)
     payload = {"app": ctx.app.id, "source": ctx.origin.name, "call": msgspec.to_builtins(call)}
-    await enqueue(ctx.tx, OFFBOARD, ctx.core.new_id(), payload, at_ms=ctx.now_ms)
+    lane = f"{ctx.app.id}/{call.service_code}"
+    await enqueue(ctx.tx, OFFBOARD, ctx.core.new_id(), payload, at_ms=ctx.now_ms, lane=lane)
 
 
 @service.operation("PARSE_REQUEST", tx=Tx.NONE, access=Access.SERVER, errors=(UnknownService,))
@@ -438,5 +439,5 @@ async def post(run: JobRun) -> None:
     )
 
 
-OFFBOARD = Job("httpClient.offboard", post, seconds_max=70.0, at_once=16)
+OFFBOARD = Job("httpClient.offboard", post, seconds_max=70.0, at_once=64, at_once_in_lane=4)
 service.runs(OFFBOARD)

@@ -43,7 +43,9 @@ async def put_on_list(ctx: Context, job: Job, **values: Any) -> Row:
     )
     row = await ctx.tx.one(storage.ADD, **values)
     assert row is not None, "an insert returns its row"
-    await enqueue(ctx.tx, job, key=row["job_id"], payload={"app": ctx.app.id}, at_ms=row["start_ms"])
+    await enqueue(
+        ctx.tx, job, key=row["job_id"], payload={"app": ctx.app.id}, at_ms=row["start_ms"], lane=ctx.app.id
+    )
     return row
 
 
@@ -154,7 +156,8 @@ RUN_SCRIPT = Job(
     "script.run",
     _run_script,
     seconds_max=SCRIPT_SECONDS_MAX + SECONDS_MORE,
-    at_once=8,
+    at_once=24,
+    at_once_in_lane=8,
     pause_seconds_max=60.0,
 )
 
@@ -221,7 +224,8 @@ async def _leave_rest(run: JobRun, app: App, job_id: str, done: int) -> None:
     """Let a next job go on: this one's time is over."""
 
     async def leave(tx: Transaction) -> None:
-        await enqueue(tx, RUN_BATCH, key=f"{job_id}/{done}", payload={"app": app.id}, at_ms=run.now_ms)
+        key = f"{job_id}/{done}"
+        await enqueue(tx, RUN_BATCH, key, payload={"app": app.id}, at_ms=run.now_ms, lane=app.id)
         await run.done(tx)
 
     await run.database.transact(leave)
@@ -232,7 +236,8 @@ RUN_BATCH = Job(
     _run_batch,
     seconds_max=BATCH_SECONDS
     + 2 * (SCRIPT_SECONDS_MAX + SECONDS_MORE),  # the last player's script, and the completion
-    at_once=2,
+    at_once=6,
+    at_once_in_lane=2,
     pause_seconds_max=60.0,
 )
 
