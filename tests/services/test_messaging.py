@@ -528,6 +528,60 @@ async def test_messages_go_with_a_player_who_becomes_another(game: Game) -> None
     assert item["message"]["to"] == [ada.profile_id]
 
 
+async def from_system(game: Game, *to: Client) -> str:
+    sent = await game.server.call(
+        "messaging",
+        "SYS_SEND_MESSAGE_SIMPLE",
+        None,
+        toProfileIds=[each.profile_id for each in to],
+        text="hello",
+        fromJson={"id": None, "name": "Town hall"},
+    )
+    msg_id: str = sent["msgId"]
+    return msg_id
+
+
+async def of_all(game: Game, msg_id: str) -> int:
+    """How often a message is on the pages of all messages."""
+    context = {"searchCriteria": {"msgId": msg_id}}
+    found = await game.server.call("messaging", "SYS_GET_MESSAGES_PAGE", None, context=context)
+    return len(found["results"]["items"])
+
+
+async def test_servers_still_read_messages_of_whose_receivers_some_are_gone(game: Game) -> None:
+    players = [await game.player() for _ in range(3)]
+    players.sort(key=lambda player: player.profile_id)
+    msg_id = await from_system(game, *players)
+    for player in players[:2]:
+        assert await of_all(game, msg_id) == 1
+        await player.call("playerState", "FULL_PLAYER_RESET")
+    assert await of_all(game, msg_id) == 1
+    await players[2].call("messaging", "DELETE_MESSAGES", msgbox="inbox", msgIds=[msg_id])
+    assert await of_all(game, msg_id) == 0
+
+
+async def test_a_message_that_only_the_deleted_had_is_gone(game: Game) -> None:
+    ada, bob = await game.player(), await game.player()
+    msg_id = await from_system(game, ada, bob)
+    await bob.call("messaging", "DELETE_MESSAGES", msgbox="inbox", msgIds=[msg_id])
+    await ada.call("playerState", "FULL_PLAYER_RESET")
+    assert (await game.server.call("messaging", "SYS_GET_MESSAGES", None, msgIds=[msg_id]))["actual"] == 0
+
+
+@pytest.mark.parametrize("is_lower", [True, False])
+async def test_a_message_to_two_who_become_one_is_there_once(game: Game, *, is_lower: bool) -> None:
+    name = game.unique("name")
+    ada, bob = await game.player(), game.client()
+    await bob.log_in("Universal", name, "password")
+    while (bob.profile_id < ada.profile_id) != is_lower:
+        ada = await game.player()
+    msg_id = await from_system(game, ada, bob)
+    login = {"authenticationType": "Universal", "externalId": name, "authenticationToken": "password"}
+    await ada.call("identity", "MERGE", **login)
+    assert await in_box(ada) == [msg_id]
+    assert await of_all(game, msg_id) == 1
+
+
 async def test_two_who_write_to_each_other_at_once_do_not_wait_for_each_other(game: Game) -> None:
     ada, bob = await game.player(), await game.player()
     both = [(ada, bob), (bob, ada)]

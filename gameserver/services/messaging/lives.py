@@ -17,14 +17,24 @@ service.runs(
 
 @service.on(PLAYER_DELETE)
 async def forget_player(ctx: Context, profile_id: str) -> None:
-    """Take what a player has sent out of all boxes, and their id out of what was sent to them."""
-    await ctx.tx.run(storage.DELETE_ENTRIES_OF_SENDER, profile=profile_id, app=ctx.app.id)
+    """Take what a player has sent out of all boxes, and their id out of what was sent to them.
+
+    What nobody else has goes with them. What others have is still told to servers that read all messages.
+    """
+    for statement in (
+        storage.DELETE_ENTRIES_OF_SENDER,
+        storage.FORGET_UNWANTED,
+        storage.FORGET_UNWANTED_ENTRIES,
+        storage.HAND_OVER,
+    ):
+        await ctx.tx.run(statement, profile=profile_id, app=ctx.app.id)
     await _rename(ctx, profile_id, None)
 
 
 @service.on(PLAYER_MERGE)
 async def rename_player(ctx: Context, profile_id: str, target: str) -> None:
     """Say in messages that they are from, and to, the player who stays."""
+    await ctx.tx.run(storage.HAND_OVER_TO, profile=profile_id, target=target, app=ctx.app.id)
     await _rename(ctx, profile_id, target)
 
 

@@ -239,6 +239,36 @@ NAMING = (  # messages that name a player: who sent them, and those that came to
     .order_by(_m.msg_id)
 )
 RENAME = update(messages).where(_m.msg_id == bindparam("msg")).values(message=bindparam("new_message"))
+_PLAYER: ColumnElement[str] = bindparam("profile", type_=String)
+_theirs = boxes.alias("theirs")
+_those = boxes.alias("those")
+_OF_PLAYER = (_theirs.c.owner_id == _PLAYER, _theirs.c.app_id.concat("") == bindparam("app", type_=String))
+_IN_THEIR_BOXES = select(_theirs.c.msg_id).where(*_OF_PLAYER)
+FORGET_UNWANTED = delete(messages).where(  # what nobody has but a player, or those who threw it away
+    _m.msg_id.in_(_IN_THEIR_BOXES),
+    ~exists().where(_OF_MESSAGE, _b.is_deleted.is_(False), _b.owner_id != _PLAYER),
+)
+FORGET_UNWANTED_ENTRIES = delete(boxes).where(_b.msg_id.in_(_IN_THEIR_BOXES), ~exists().where(_OF_MESSAGE))
+HAND_OVER = (  # another receiver's place stands for the message from now on
+    update(boxes)
+    .where(
+        _b.msg_id.in_(_IN_THEIR_BOXES.where(_theirs.c.is_first.is_(True))),
+        _b.owner_id
+        == select(func.min(_those.c.owner_id))
+        .where(_those.c.msg_id == _b.msg_id, _those.c.owner_id != _PLAYER)
+        .correlate(boxes)
+        .scalar_subquery(),
+    )
+    .values(is_first=true())
+)
+HAND_OVER_TO = (  # the same where the other one has the message, too: one of the two places goes
+    update(boxes)
+    .where(
+        _b.owner_id == bindparam("target"),
+        _b.entry_id.in_(select(_theirs.c.entry_id).where(*_OF_PLAYER, _theirs.c.is_first.is_(True))),
+    )
+    .values(is_first=true())
+)
 DELETE_ENTRIES_OF_SENDER = delete(boxes).where(
     _b.msg_id.in_(select(_m.msg_id).where(_m.from_id == bindparam("profile"), _THIS_APP))
 )
