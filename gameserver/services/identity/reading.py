@@ -77,7 +77,9 @@ class IdentityStatus(Reply):
 
     token_expired: Annotated[bool, Meta(description="Whether the token of the last login has expired.")]
     external_id: ExternalIdField
-    login_auth_type: Annotated[str | None, Meta(description="Always null.")]
+    login_auth_type: Annotated[
+        str | None, Meta(description="The type of the last login where it is another one; else null.")
+    ]
 
 
 class Statuses(Reply):
