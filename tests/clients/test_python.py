@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from gameserver_client import Client, GameServerError, Settings, services
+from gameserver_client.realtime import Realtime
 from gameserver_client.service import Service
 from gameserver_client.services.authentication_v2 import ServiceParams
 from gameserver_client.services.player_statistics_event import Trigger
@@ -635,7 +636,7 @@ def rtt_registration(players: Players) -> None:
     assert offered["endpoints"][0]["protocol"] == "ws"
     assert offered["auth"]["X-APPID"] == players.server.app_id
     assert client.rtt_registration.get_connection_status() == {"connectionStatus": "DISCONNECTED"}
-    with client.realtime(print) as connection:
+    with Realtime(client, print) as connection:
         assert connection.connection_id.split(":")[1] == id_of(client)
         assert client.rtt_registration.get_connection_status() == {"connectionStatus": "CONNECTED"}
 

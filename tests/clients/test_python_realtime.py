@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from gameserver_client import AsyncClient, Client, GameServerError, SessionEndedError
-from gameserver_client.realtime import Pauses
+from gameserver_client.realtime import AsyncRealtime, Pauses, Realtime
 
 from gameserver.realtime import Channels, Connections, encode_frame, player_channel
 from gameserver.sessions import AllOf
@@ -47,7 +47,7 @@ def cut(game: Game) -> None:
 
 
 async def test_messages_arrive_one_after_the_other(game: Game, client: AsyncClient) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS), client.realtime() as messages:
+    async with asyncio.timeout(PATIENCE_SECONDS), AsyncRealtime(client) as messages:
         assert messages.connection_id.startswith(f"{APP_ID}:")
         for number in range(3):
             publish(game, client, number)
@@ -67,7 +67,7 @@ async def test_messages_are_handed_to_a_callback(game: Game, client: AsyncClient
         seen.put_nowait(message["data"]["n"])
         raise RuntimeError("a mistake of the game, which stops nothing")
 
-    async with asyncio.timeout(PATIENCE_SECONDS), client.realtime(take):
+    async with asyncio.timeout(PATIENCE_SECONDS), AsyncRealtime(client, take):
         publish(game, client, 1)
         publish(game, client, 2)
         assert [await seen.get(), await seen.get()] == [1, 2]
@@ -77,7 +77,7 @@ async def test_a_connection_that_breaks_is_opened_again(game: Game, client: Asyn
     connects: asyncio.Queue[str] = asyncio.Queue()
     async with (
         asyncio.timeout(2 * PATIENCE_SECONDS),
-        client.realtime(on_connect=connects.put_nowait, pauses=quick()) as messages,
+        AsyncRealtime(client, on_connect=connects.put_nowait, pauses=quick()) as messages,
     ):
         first = await connects.get()
         for number in range(3):
@@ -91,7 +91,7 @@ async def test_a_server_that_stops_is_left_and_found_again(game: Game, client: A
     connects: asyncio.Queue[str] = asyncio.Queue()
     async with (
         asyncio.timeout(2 * PATIENCE_SECONDS),
-        client.realtime(on_connect=connects.put_nowait, pauses=quick()) as messages,
+        AsyncRealtime(client, on_connect=connects.put_nowait, pauses=quick()) as messages,
     ):
         await connects.get()
         connections = game.core.get(Connections)
@@ -104,7 +104,7 @@ async def test_a_server_that_stops_is_left_and_found_again(game: Game, client: A
 
 async def test_the_end_of_the_session_is_the_end_of_the_messages(game: Game, client: AsyncClient) -> None:
     assert client.session is not None
-    async with asyncio.timeout(PATIENCE_SECONDS), client.realtime() as messages:
+    async with asyncio.timeout(PATIENCE_SECONDS), AsyncRealtime(client) as messages:
         await game.core.sessions.end(AllOf(APP_ID, client.session.profile_id), "revoked")
         with pytest.raises(SessionEndedError) as ended:
             await anext(aiter(messages))
@@ -114,8 +114,22 @@ async def test_the_end_of_the_session_is_the_end_of_the_messages(game: Game, cli
 async def test_who_is_not_logged_in_has_no_connection(url: str) -> None:
     async with AsyncClient(url, APP_ID, SECRET) as client:
         with pytest.raises(SessionEndedError):
-            async with client.realtime():
+            async with AsyncRealtime(client):
                 raise AssertionError("it was entered")
+
+
+async def test_who_no_longer_waits_for_a_connection_leaves_nothing_running(
+    game: Game, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+    monkeypatch.setattr(game.core.get(Connections), "said", lambda *_: asked.set())
+    entering = asyncio.create_task(AsyncRealtime(client).__aenter__())
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await asked.wait()
+    entering.cancel()
+    await asyncio.wait({entering})
+    assert entering.cancelled()
+    assert "gameserver_client.realtime" not in {task.get_name() for task in asyncio.all_tasks()}
 
 
 class TestWithout:
@@ -129,7 +143,7 @@ class TestWithout:
 
     async def test_a_refusal_is_not_tried_again(self, client: AsyncClient) -> None:
         with pytest.raises(GameServerError) as refusal:
-            async with asyncio.timeout(PATIENCE_SECONDS), client.realtime():
+            async with asyncio.timeout(PATIENCE_SECONDS), AsyncRealtime(client):
                 raise AssertionError("it was entered")
         assert refusal.value.reason_code == 40601
 
@@ -154,7 +168,7 @@ async def test_threads_have_callbacks(game: Game, url: str) -> None:
 
     with Client(url, APP_ID, SECRET) as client:
         await asyncio.to_thread(client.authenticate_universal, game.unique("ada"), "secret")
-        realtime = client.realtime(take, greet, end, quick())
+        realtime = Realtime(client, take, greet, end, quick())
         await asyncio.to_thread(realtime.__enter__)
         assert await asyncio.to_thread(connected.acquire, timeout=PATIENCE_SECONDS)
         publish(game, client, 1)
@@ -174,7 +188,7 @@ async def test_threads_have_callbacks(game: Game, url: str) -> None:
 
 async def test_a_thread_learns_at_once_that_there_will_be_no_connection(url: str) -> None:
     with Client(url, APP_ID, SECRET) as client, pytest.raises(SessionEndedError):
-        await asyncio.to_thread(client.realtime(print).__enter__)
+        await asyncio.to_thread(Realtime(client, print).__enter__)
 
 
 def test_pauses_grow_and_differ() -> None:

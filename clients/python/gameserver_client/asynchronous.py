@@ -5,16 +5,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import httpx
 
 from gameserver_client.base import Bundle, ClientBase, Device, OnEvent, log
 from gameserver_client.identity import IdentityStore
 from gameserver_client.protocol import Call, Data, HttpRequest, Settings
-
-if TYPE_CHECKING:
-    from gameserver_client.realtime import AsyncRealtime, OnConnect, OnMessage, Pauses
 
 AnswerFuture = asyncio.Future[Data]
 
@@ -62,20 +59,6 @@ class AsyncClient(ClientBase[AnswerFuture]):
     def bundle(self) -> Bundle[AnswerFuture]:
         """Open a `with` block whose calls travel in one packet; their futures settle after it."""
         return Bundle(self._core.max_bundle, self._new_future, self._submit)
-
-    def realtime(
-        self,
-        on_message: "OnMessage | None" = None,
-        on_connect: "OnConnect | None" = None,
-        pauses: "Pauses | None" = None,
-    ) -> "AsyncRealtime":
-        """Return the messages that arrive by themselves: an async context manager to iterate. Signed in only.
-
-        Needs the extra `realtime`; raises ImportError without it.
-        """
-        from gameserver_client.realtime import AsyncRealtime  # noqa: PLC0415 - an extra
-
-        return AsyncRealtime(self, on_message, on_connect, pauses)
 
     async def flush(self) -> None:
         """Return when everything sent so far is settled, well or not."""
@@ -163,7 +146,7 @@ class AsyncClient(ClientBase[AnswerFuture]):
             self._core.on_failure(self._clock(), TimeoutError(f"no answer in time ({type(error).__name__})"))
         except httpx.HTTPError as error:
             self._core.on_failure(self._clock(), error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the task must live on and the callers must hear of it
+        except Exception as error:  # whatever it is, the task must live on and the callers must hear of it
             log.exception("sending packet %s failed", request.packet_id)
             self._core.on_failure(self._clock(), error)
         else:

@@ -6,16 +6,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import httpx
 
 from gameserver_client.base import Bundle, ClientBase, Device, OnEvent, log
 from gameserver_client.identity import IdentityStore
 from gameserver_client.protocol import Call, Data, HttpRequest, Outcome, Settings
-
-if TYPE_CHECKING:
-    from gameserver_client.realtime import OnConnect, OnEnd, OnMessage, Pauses, Realtime
 
 AnswerFuture = Future[Data]
 
@@ -62,21 +59,6 @@ class Client(ClientBase[Data]):
         future = AnswerFuture()
         self._submit([Call(service, operation, data or {})], [future])
         return future
-
-    def realtime(
-        self,
-        on_message: "OnMessage",
-        on_connect: "OnConnect | None" = None,
-        on_end: "OnEnd | None" = None,
-        pauses: "Pauses | None" = None,
-    ) -> "Realtime":
-        """Return a context manager that hands over the messages that arrive by themselves. Signed in only.
-
-        Needs the extra `realtime`; raises ImportError without it.
-        """
-        from gameserver_client.realtime import Realtime  # noqa: PLC0415 - an extra
-
-        return Realtime(self, on_message, on_connect, on_end, pauses)
 
     def bundle(self) -> Bundle[AnswerFuture]:
         """Open a `with` block whose calls travel in one packet; their futures settle after it."""
@@ -173,7 +155,7 @@ class Client(ClientBase[Data]):
             answer = TimeoutError(f"no answer in time ({type(error).__name__})")
         except httpx.HTTPError as error:
             answer = error
-        except Exception as error:  # noqa: BLE001 - whatever it is, the worker must live on and the callers must hear of it
+        except Exception as error:  # whatever it is, the worker must live on and the callers must hear of it
             log.exception("sending packet %s failed", request.packet_id)
             answer = error
         with self._changed:

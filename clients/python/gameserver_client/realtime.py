@@ -12,13 +12,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from websockets.asyncio import client as asynchronous
 from websockets.exceptions import WebSocketException
 from websockets.sync import client as blocking
 
+from gameserver_client.asynchronous import AsyncClient
 from gameserver_client.base import log
+from gameserver_client.blocking import Client
 from gameserver_client.errors import (
     NO_SESSION,
     SESSION_CODES,
@@ -27,10 +29,6 @@ from gameserver_client.errors import (
     local_error,
 )
 from gameserver_client.protocol import Data, Session
-
-if TYPE_CHECKING:
-    from gameserver_client.asynchronous import AsyncClient
-    from gameserver_client.blocking import Client
 
 OnMessage = Callable[[Data], object]
 OnConnect = Callable[[str], object]
@@ -92,7 +90,7 @@ def _hello(session: Session | None, offered: Data) -> str:
 def _read(frame: str | bytes) -> Data:
     message = json.loads(frame)
     if not isinstance(message, dict):
-        raise ValueError("a message is an object")  # noqa: TRY004 - as for any other text that is none
+        raise TypeError("a message is an object")
     return message
 
 
@@ -141,7 +139,7 @@ class AsyncRealtime:
 
     def __init__(
         self,
-        client: "AsyncClient",
+        client: AsyncClient,
         on_message: OnMessage | None = None,
         on_connect: OnConnect | None = None,
         pauses: Pauses | None = None,
@@ -157,10 +155,15 @@ class AsyncRealtime:
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._stay_connected(), name="gameserver_client.realtime")
         connected = asyncio.ensure_future(self._connected.wait())
-        await asyncio.wait({self._task, connected}, return_when=asyncio.FIRST_COMPLETED)
-        if not connected.done():
+        try:
+            await asyncio.wait({self._task, connected}, return_when=asyncio.FIRST_COMPLETED)
+            if not connected.done():
+                self._task.result()
+        except BaseException:  # nobody will leave what was not entered
+            await self.close()
+            raise
+        finally:
             connected.cancel()
-            await self._task
         return self
 
     async def __aexit__(
@@ -175,8 +178,9 @@ class AsyncRealtime:
         """Disconnect."""
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError, GameServerError):
-                await self._task
+            await asyncio.wait({self._task})
+            if not self._task.cancelled():
+                self._task.exception()  # which was raised by `next`, or interests nobody any more
 
     async def __aiter__(self) -> AsyncIterator[Data]:
         """Yield each message as it comes."""
@@ -256,7 +260,7 @@ class Realtime:
 
     def __init__(
         self,
-        client: "Client",
+        client: Client,
         on_message: OnMessage,
         on_connect: OnConnect | None = None,
         on_end: OnEnd | None = None,
