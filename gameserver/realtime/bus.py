@@ -7,14 +7,13 @@ from typing import Any, Protocol, TypeVar
 T = TypeVar("T")
 
 OnMessage = Callable[[str, bytes], None]
-OnGap = Callable[[], None]
 
 
 class Bus(Protocol):
     """Named channels between processes. Delivery is at most once, and in one order for all, by channel."""
 
-    def listen(self, on_message: OnMessage, on_gap: OnGap) -> None:
-        """Say who gets the messages. `on_gap` is called when some may have been missed."""
+    def listen(self, on_message: OnMessage) -> None:
+        """Say who gets the messages."""
 
     def publish(self, channel: str, data: bytes) -> Awaitable[Any]:
         """Send a message. It leaves whether or not that is awaited.
@@ -51,7 +50,7 @@ class MemoryBus:
         self._channels: set[str] = set()
         self._on_message: OnMessage = lambda _, __: None
 
-    def listen(self, on_message: OnMessage, on_gap: OnGap) -> None:  # noqa: ARG002 - no gaps here
+    def listen(self, on_message: OnMessage) -> None:
         """Say who gets the messages."""
         self._on_message = on_message
 

@@ -23,7 +23,7 @@ async def channels(parts: Parts) -> AsyncIterator[Channels]:
     sessions = parts.get(SessionStore)
     bus: Bus = RedisBus(sessions.redis) if isinstance(sessions, Sessions) else MemoryBus()
     made = Channels(bus, secrets.token_hex(8))
-    bus.listen(made.receive, lambda: None)
+    bus.listen(made.receive)
     await made.open()
     try:
         yield made

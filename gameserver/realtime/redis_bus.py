@@ -13,7 +13,7 @@ from redis.asyncio import RedisCluster
 from redis.asyncio.connection import AbstractConnection
 
 from gameserver.frame import stop
-from gameserver.realtime.bus import OnGap, OnMessage
+from gameserver.realtime.bus import OnMessage
 from gameserver.sessions import SessionsUnavailable
 from gameserver.sessions.coalescer import Coalescer, unavailable
 from gameserver.sessions.connection import TIMEOUT_SECONDS, AnyRedis
@@ -38,18 +38,18 @@ class RedisBus:
         self._calls = Coalescer(redis, flights_max=1)
         self._is_cluster = isinstance(redis, RedisCluster)
         self._on_message: OnMessage = lambda _, __: None
-        self._on_gap: OnGap = lambda: None
         self._wanted: dict[str, None] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}  # those that Redis has not confirmed
         self._asked: Counter[str] = Counter()  # how many confirmations are still to come
         self._unsaid: list[tuple[str, str]] = []
         self._line: Line | None = None
+        self._is_listening = False  # everything that is wanted was confirmed on this line
         self._connection: AbstractConnection | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def listen(self, on_message: OnMessage, on_gap: OnGap) -> None:
+    def listen(self, on_message: OnMessage) -> None:
         """Say who gets the messages, and begin to listen. Redis need not be up yet."""
-        self._on_message, self._on_gap = on_message, on_gap
+        self._on_message = on_message
         self._task = asyncio.create_task(self._keep_listening())
 
     def publish(self, channel: str, data: bytes) -> Awaitable[Any]:
@@ -105,7 +105,7 @@ class RedisBus:
 
     def trouble(self) -> str:
         """Say whether Redis is away, as seen from the connection on which messages arrive."""
-        return "" if self._line is not None else "the subscription to Redis is broken; it is tried again"
+        return "" if self._is_listening else "the subscription to Redis is broken; it is tried again"
 
     async def close(self) -> None:
         """Stop listening. The client is its owner's to close."""
@@ -194,10 +194,10 @@ class RedisBus:
             await self._all_confirmed(line, [self._waiting[channel] for channel in wanted])
             if is_again:
                 log.info("realtime_bus_back", channels=len(wanted))
-                self._on_gap()
+            self._is_listening = True
             await line.until_lost()
         finally:
-            self._line = None
+            self._line, self._is_listening = None, False
             line.abort()
         log.warning("realtime_bus_lost")
 
