@@ -12,6 +12,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
+from gameserver.frame import stop
 from gameserver.realtime.channels import Channels, player_channel
 from gameserver.realtime.connection import Connection
 from gameserver.realtime.frames import Frame, encode_frame
@@ -91,6 +92,7 @@ class Connections:
         self.tickets = tickets
         self._open: set[Connection] = set()
         self._ending: set[Connection] = set()  # those that have been told, and whose transports are there yet
+        self._none_ending = asyncio.Event()
         self._by_session: dict[str, set[Connection]] = {}
         self._looks: dict[int, list[Connection]] = defaultdict(list)  # by second of the event loop's clock
         self._looked = 0  # the last second that was looked at
@@ -148,6 +150,7 @@ class Connections:
         ENDS.labels(reason.kind).inc()
         self._open.discard(connection)
         self._ending.add(connection)
+        self._none_ending.clear()
         OPEN.set(len(self._open))
         for channel in tuple(connection.channels):
             self._channels.remove(connection, channel)
@@ -161,6 +164,8 @@ class Connections:
     def gone(self, connection: Connection) -> None:
         """Its transport is closed."""
         self._ending.discard(connection)
+        if not self._ending:
+            self._none_ending.set()
 
     # Connecting
 
@@ -267,8 +272,9 @@ class Connections:
             self._look_in(connection, PING_SECONDS - silence)
 
     def _note_lapse(self, digest: str, at_ms: int) -> None:
-        self._lapse_of[digest] = at_ms
-        heappush(self._lapses, (at_ms, digest))
+        if digest in self._by_session:  # its last connection may have closed meanwhile
+            self._lapse_of[digest] = at_ms
+            heappush(self._lapses, (at_ms, digest))
 
     async def _look_at_sessions(self) -> None:
         """End the connections of sessions that have lapsed; for others note when that may be."""
@@ -291,7 +297,7 @@ class Connections:
             return
         if isinstance(session, Ended):
             self.session_ended(digest, session.reason)
-        elif digest in self._by_session:
+        else:
             self._note_lapse(digest, _lapse_ms(session))
 
     # The end of the process
@@ -318,14 +324,13 @@ class Connections:
         self._is_moving = True
         for connection in tuple(self._open):
             connection.end(MOVE)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE_SECONDS_MAX):
-                while self._ending:  # noqa: ASYNC110 - an event for each would be one more thing to keep
-                    await asyncio.sleep(MOVE_STEP_SECONDS)
+        if self._ending:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE_SECONDS_MAX):
+                    await self._none_ending.wait()
         for connection in tuple(self._ending):
             connection.transport.abort()
-        for task in self._tasks:
-            task.cancel()
+        await asyncio.gather(*[stop(task) for task in tuple(self._tasks)])
 
 
 def _lapse_ms(session: Session) -> int:

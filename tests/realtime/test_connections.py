@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from gameserver.realtime import Channels, Connections, encode_frame, player_channel
 from gameserver.realtime import connections as rules
 from gameserver.realtime.connection import QUEUE_BYTES_MAX, SPENT_MAX
-from gameserver.sessions import AllOf, AllOfApp, SessionsUnavailable
+from gameserver.sessions import AllOf, AllOfApp, Ended, Session, SessionsUnavailable
 from tests.conftest import APP_ID, Game
 from tests.realtime.sockets import connect_frame, connected, listening, open_socket, secret_of, until_gone
 
@@ -255,6 +255,32 @@ async def test_an_end_that_was_missed_is_found(game: Game, address: str) -> None
         await game.core.sessions.end(AllOf(APP_ID, player.profile_id), "revoked")
     connections.look_at_all_sessions()
     assert (await opened.end())["reasonCode"] == 40356
+
+
+async def test_nothing_is_left_of_who_closes_while_it_connects(
+    game: Game, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would look at its session again."""
+    sessions, connections = game.core.sessions, game.core.get(Connections)
+    is_asked, may_answer, peek = asyncio.Event(), asyncio.Event(), sessions.peek_digest
+
+    async def slowly(digest: str) -> Session | Ended:
+        is_asked.set()
+        await may_answer.wait()
+        return await peek(digest)
+
+    monkeypatch.setattr(sessions, "peek_digest", slowly)
+    player = await game.player()
+    secret = await secret_of(player)
+    opened = await open_socket(address, secret)
+    await opened.say(connect_frame(player, secret))
+    await is_asked.wait()
+    [admitting] = connections._tasks
+    await opened.close()
+    await until_gone(game)
+    may_answer.set()
+    await admitting
+    assert (connections._by_session, connections._lapse_of) == ({}, {})
 
 
 # Alive or not

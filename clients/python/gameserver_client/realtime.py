@@ -124,7 +124,7 @@ def _call(callback: Callable[[Any], object] | None, value: object) -> None:
     if callback is not None:
         try:
             callback(value)
-        except Exception:  # noqa: BLE001 - mistakes of the game stop nothing
+        except Exception:  # mistakes of the game stop nothing
             log.exception("a callback of the real-time connection failed")
 
 
