@@ -15,7 +15,7 @@ import structlog
 from prometheus_client import Counter
 
 from gameserver.apps import App
-from gameserver.frame import Hook, Hooks, Parts
+from gameserver.frame import Hook, Hooks, Parts, stop
 from gameserver.players import devices
 from gameserver.players.audit import Audit
 from gameserver.players.devices import DeviceSettings
@@ -157,12 +157,10 @@ class SessionTermination:
         if not waiting:
             return
         _, late = await asyncio.wait(waiting, timeout=CLOSE_SECONDS_MAX)
-        for task in late:
-            task.cancel()
         if late:
             GIVEN_UP.inc(len(late))
             log.error("ends_not_followed", ends=len(late))
-            await asyncio.wait(late)
+            await asyncio.gather(*map(stop, late), return_exceptions=True)
 
     def _tell(self, app: App, selector: Selector, reason: str, by: Actor, ended: list[str]) -> None:
         _logouts(by.face, reason).inc(len(ended))
