@@ -1,7 +1,8 @@
 """Who listens to what: channels, and those connections of this process that listen to them."""
 
 import asyncio
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from typing import Any, Literal, Protocol
 
@@ -18,6 +19,8 @@ log = structlog.get_logger(__name__)
 CHANNELS_PER_CONNECTION_MAX = 200
 ALL_PROCESSES = "processes"  # to which each subscribes that takes connections
 RESIGN_SECONDS = 0.5
+LISTENERS_AT_ONCE = 500  # are sent a message in one turn of the event loop: some milliseconds' work
+BEHIND_MAX = 100  # messages that wait for those before them to reach all listeners
 ANSWER_SECONDS_MAX = 1.0  # how long a process waits for the others when somebody joins
 
 PUBLISHED = Counter("gameserver_realtime_published", "Messages published to channels.")
@@ -86,6 +89,9 @@ class Channels:
         self._bus = bus
         self._own = f"process:{process_id}"
         self._listeners: dict[str, set[Listener]] = {}
+        self._behind: dict[
+            str, deque[bytes]
+        ] = {}  # of channels whose last message is still on its way to many
         self._asked: dict[int, asyncio.Queue[list[str]]] = {}
         self._numbers = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -191,17 +197,48 @@ class Channels:
     # Between processes
 
     def receive(self, channel: str, data: bytes) -> None:
-        """Take what was published."""
-        if data.startswith(b"{"):
-            frame = Frame(data)
-            listening = self._listeners.get(channel, ())
-            for listener in tuple(listening):
-                try:
-                    listener.send(frame)
-                except Exception:  # the others must not miss it
-                    log.exception("realtime_send_failed")
-            DELIVERED.inc(len(listening))
-            return
+        """Take what was published. What goes to very many lets others have the event loop in between."""
+        behind = self._behind.get(channel)
+        if behind is not None:
+            behind.append(data)
+        elif len(self._listeners.get(channel, ())) > LISTENERS_AT_ONCE:
+            self._behind[channel] = deque((data,))
+            self._start(self._take_in_turns(channel))
+        elif data.startswith(b"{"):
+            self._deliver(channel, Frame(data), tuple(self._listeners.get(channel, ())))
+        else:
+            self._take_order(channel, data)
+
+    async def _take_in_turns(self, channel: str) -> None:
+        """Take one message after the other, and each in parts.
+
+        When more come than can be sent, nobody else has the event loop: so no more are read.
+        """
+        behind = self._behind[channel]
+        try:
+            while behind:
+                data = behind.popleft()
+                if not data.startswith(b"{"):
+                    self._take_order(channel, data)
+                    continue
+                frame, listening = Frame(data), tuple(self._listeners.get(channel, ()))
+                for begin in range(0, len(listening), LISTENERS_AT_ONCE):
+                    part = listening[begin : begin + LISTENERS_AT_ONCE]
+                    self._deliver(channel, frame, [one for one in part if channel in one.channels])
+                    if len(behind) < BEHIND_MAX:
+                        await asyncio.sleep(0)
+        finally:
+            del self._behind[channel]
+
+    def _deliver(self, channel: str, frame: Frame, listening: Collection[Listener]) -> None:
+        for listener in listening:
+            try:
+                listener.send(frame)
+            except Exception:  # the others must not miss it
+                log.exception("realtime_send_failed", channel=channel)
+        DELIVERED.inc(len(listening))
+
+    def _take_order(self, channel: str, data: bytes) -> None:
         match _decode(data):
             case _Move() as move:
                 self._start(self._obey(channel, move))
@@ -245,7 +282,7 @@ class Channels:
         """Hand over to the bus without waiting."""
         asyncio.ensure_future(self._bus.publish(channel, data)).add_done_callback(_count_lost)
 
-    def _start(self, work: Any) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)

@@ -22,7 +22,7 @@ from gameserver.realtime import (
     encode_frame,
     player_channel,
 )
-from gameserver.realtime.channels import CHANNELS_PER_CONNECTION_MAX
+from gameserver.realtime.channels import CHANNELS_PER_CONNECTION_MAX, LISTENERS_AT_ONCE
 from gameserver.sessions import Session, SessionsUnavailable, connect
 from gameserver.sessions.connection import disconnect
 from tests import servers
@@ -183,6 +183,58 @@ async def test_a_message_is_made_once_for_all_connections_of_a_process(pair: Pai
     for each in sockets:
         await each.next()
     assert len({id(each.frames[0].websocket) for each in sockets}) == 1
+
+
+async def test_what_goes_to_very_many_keeps_nobody_from_the_event_loop(pair: Pair) -> None:
+    """Each hears it all in one order, up to the end of the channel, or until it leaves."""
+    turns: list[int] = []
+    turn = 0
+
+    class Counting(Socket):
+        def send(self, frame: Frame) -> None:
+            super().send(frame)
+            turns.append(turn)
+
+    def count() -> None:
+        nonlocal turn
+        turn += 1
+        loop.call_soon(count)
+
+    many = [Counting(cx_id=str(number)) for number in range(2 * LISTENERS_AT_ONCE + 1)]
+    for each in many:
+        await pair.there.add(each, "room")
+    await pair.there.add(many[0], BOB)
+    loop = asyncio.get_running_loop()
+    loop.call_soon(count)
+    for number in range(3):
+        pair.here.publish("room", frame(number))
+    pair.here.disband("room")
+    pair.here.publish("room", frame(3))
+    heard = [[await each.next() for _ in range(3)] for each in many]
+    assert heard == [[frame(0), frame(1), frame(2)]] * len(many)
+    assert max(turns.count(each) for each in set(turns)) <= LISTENERS_AT_ONCE
+    await until(lambda: not many[-1].channels)
+    pair.here.publish(BOB, frame(4))
+    assert await many[0].next() == frame(4)
+    assert (many[0].channels, many[1].got.empty()) == ({BOB}, True)
+
+
+async def test_who_leaves_while_a_message_goes_to_very_many_is_left_out(pair: Pair) -> None:
+    many = [Socket(cx_id=str(number)) for number in range(2 * LISTENERS_AT_ONCE)]
+    for each in many:
+        await pair.there.add(each, "room")
+    pair.here.publish("room", frame(1))
+    async with asyncio.timeout(5):
+        while not any(each.frames for each in many):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
+    late = [each for each in many if not each.frames]
+    for each in late:
+        pair.there.remove(each, "room")
+    pair.here.publish("room", frame(2))
+    early = [each for each in many if each not in late]
+    assert [[await each.next(), await each.next()] for each in early] == [[frame(1), frame(2)]] * len(early)
+    assert late
+    assert not any(each.frames for each in late)
 
 
 async def test_a_session_joins_wherever_its_connection_is(pair: Pair) -> None:
