@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gameserver.connection_places import Incidents, Places
+from gameserver.frame import stop
 from gameserver.rpc import metrics
 from gameserver.wire import json
 
@@ -472,15 +473,22 @@ class WebServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer what is in flight. Who does not send or read any more is not waited for."""
-        hurry = asyncio.create_task(self._hurry())
-        moving = None if self.config.realtime is None else asyncio.create_task(self.config.realtime.move())
+        """Answer what is in flight, and let clients connect elsewhere. A second wish to stop ends both.
+
+        Who does not send or read any more is not waited for.
+        """
+        hurry, moving = asyncio.create_task(self._hurry()), asyncio.create_task(self._move())
         try:
             await super().shutdown(sockets)
-            if moving is not None:
-                await moving
+            while not (moving.done() or self.force_exit):
+                await asyncio.wait({moving}, timeout=1 / TICKS_PER_SECOND)
         finally:
-            hurry.cancel()
+            await stop(hurry)
+            await stop(moving)
+
+    async def _move(self) -> None:
+        if self.config.realtime is not None:
+            await self.config.realtime.move()
 
     async def _hurry(self) -> None:
         loop = asyncio.get_running_loop()

@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+import signal
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from gameserver.connection_places import Places
+from gameserver.http_server import web_server
 from gameserver.realtime import Channels, Connections, encode_frame, player_channel
 from gameserver.realtime import connections as rules
 from gameserver.realtime.connection import QUEUE_BYTES_MAX, SPENT_MAX
@@ -377,3 +381,28 @@ async def test_without_another_server_all_are_asked_at_once(
         await game.core.get(Connections).move()
     for opened in sockets:
         assert (await opened.end())["reasonCode"] == 49121
+
+
+async def test_who_wishes_twice_that_the_server_stops_does_not_wait_for_clients_to_move(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, moves = asyncio.Event(), asyncio.Event()
+
+    async def move() -> None:
+        moves.set()
+        await asyncio.Future()
+
+    connections = game.core.get(Connections)
+    monkeypatch.setattr(connections, "move", move)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        web = web_server(
+            game.server_app, Places(9, 9), ready=started.set, takes_signals=False, realtime=connections
+        )
+        serving = asyncio.create_task(web.serve([bound]))
+        await started.wait()
+        web.handle_exit(signal.SIGINT, None)
+        await moves.wait()
+        web.handle_exit(signal.SIGINT, None)
+        async with asyncio.timeout(5):
+            await serving
