@@ -33,14 +33,15 @@ from gameserver.admin import link
 from gameserver.app import GameServer, open_server, registry
 from gameserver.apps import App, load_apps, write_sample, write_schema
 from gameserver.apps.schema import SCHEMA_NAME
-from gameserver.connection_places import (
+from gameserver.faces import ops
+from gameserver.http_server import (
     CONNECTIONS_PER_ADDRESS_MAX,
     Places,
+    WebServer,
     connections_max,
     raise_descriptor_limit,
+    web_server,
 )
-from gameserver.faces import ops
-from gameserver.http_server import WebServer, web_server
 from gameserver.players.providers import ProviderSettings
 from gameserver.proxies import Proxies, behind
 from gameserver.realtime import BadEndpoints, Connections, Endpoints

@@ -21,8 +21,7 @@ from typing import Any
 import uvloop
 
 from gameserver.app import GameServer, open_server
-from gameserver.connection_places import CONNECTIONS_PER_ADDRESS_MAX, Places, raise_descriptor_limit
-from gameserver.http_server import web_server
+from gameserver.http_server import CONNECTIONS_PER_ADDRESS_MAX, Places, raise_descriptor_limit, web_server
 from gameserver.realtime import Channels, Connections, encode_frame
 from gameserver.sessions import NewSession, Opened
 from gameserver.settings import Settings

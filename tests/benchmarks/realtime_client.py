@@ -9,7 +9,7 @@ from typing import Any
 
 import uvloop
 
-from gameserver.connection_places import raise_descriptor_limit
+from gameserver.http_server import raise_descriptor_limit
 
 CONNECTIONS_PER_ADDRESS = 4000  # of one's own: a server takes so many from one, and there are so many ports
 MASK = b"\x00\x00\x00\x00"  # masks nothing, which is allowed

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gameserver import http_server, logs
-from gameserver.connection_places import Incidents, Places
-from gameserver.http_server import web_server
+from gameserver import logs
+from gameserver.http_server import Incidents, Places, web_server
+from gameserver.http_server import server as rules
 from gameserver.wire.http import BODY_BYTES_MAX
 from tests.conftest import APP_ID, APP_TOML, SECRET, Game
 from tests.processes import Process, serve
@@ -328,7 +328,7 @@ async def much(_: Scope, __: Receive, send: Send) -> None:
 
 
 async def test_who_does_not_read_an_answer_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "WRITE_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(rules, "WRITE_SECONDS_MAX", 0.01)
     async with listening(much) as address, connected(address, limit=1) as (reader, writer):
         writer.write(PLAIN + b"\r\n")
         await reader.readexactly(1)  # the answer has begun; nothing more of it is read
@@ -340,14 +340,14 @@ async def test_who_does_not_read_an_answer_is_hung_up_on(monkeypatch: pytest.Mon
 
 
 async def test_who_does_not_read_does_not_delay_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "CLOSING_WRITE_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(rules, "CLOSING_WRITE_SECONDS_MAX", 0.01)
     async with connected_to(much, limit=1) as (reader, writer):
         writer.write(PLAIN + b"\r\n")
         await reader.readexactly(1)
 
 
 async def test_who_does_not_send_does_not_delay_the_end(monkeypatch: pytest.MonkeyPatch, game: Game) -> None:
-    monkeypatch.setattr(http_server, "CLOSING_RECEIVE_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(rules, "CLOSING_RECEIVE_SECONDS_MAX", 0.01)
     async with connected_to(game.server_app) as (reader, writer):
         writer.write(GOOD)
         await reader.readuntil(b"}]}")
@@ -434,11 +434,11 @@ async def test_a_request_that_does_not_arrive_is_given_up(
     game: Game, monkeypatch: pytest.MonkeyPatch, first: bytes, sent: bytes
 ) -> None:
     """Otherwise clients that begin and never end take all places there are."""
-    monkeypatch.setattr(http_server, "RECEIVE_SECONDS_MAX", 0.01)
-    monkeypatch.setattr(http_server, "KEEP_ALIVE_SECONDS", 0.01 if not sent else 1000)
+    monkeypatch.setattr(rules, "RECEIVE_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(rules, "KEEP_ALIVE_SECONDS", 0.01 if not sent else 1000)
     ready = asyncio.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        web = http_server.web_server(game.server_app, Places(100, 100), ready=ready.set)
+        web = web_server(game.server_app, Places(100, 100), ready=ready.set)
         served = asyncio.create_task(web.serve([listener]))
         await ready.wait()
         reader, writer = await asyncio.open_connection(*listener.getsockname())

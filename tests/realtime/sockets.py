@@ -10,8 +10,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from gameserver.connection_places import Places
-from gameserver.http_server import web_server
+from gameserver.http_server import Places, web_server
 from gameserver.realtime import Connections
 from tests.conftest import Client, Game
 

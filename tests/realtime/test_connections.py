@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from gameserver.connection_places import Places
-from gameserver.http_server import web_server
+from gameserver.http_server import Places, web_server
 from gameserver.realtime import Channels, Connections, encode_frame, player_channel
 from gameserver.realtime import connections as rules
 from gameserver.realtime.connection import QUEUE_BYTES_MAX, SPENT_MAX

@@ -24,6 +24,7 @@ BELOW = {
     "domain": {"players", "documents", "jobs", "realtime", *_FLOORS},
 }
 BELOW["rpc"] = {"domain", *BELOW["domain"]}
+BELOW["http_server"] = {"rpc", "frame", "wire"}
 BELOW["scripts"] = {"rpc", *BELOW["rpc"]}
 BELOW["services"] = {"scripts", *BELOW["scripts"]}
 BELOW["faces"] = {"scripts", *BELOW["scripts"]}

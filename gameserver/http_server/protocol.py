@@ -1,53 +1,28 @@
-"""Speaks HTTP in front of an ASGI application: uvicorn's server and protocol, within limits.
-
-Everything that a stranger can make the server keep is bounded here: the head of a request, the time it takes
-to arrive, the requests that wait behind each other, answers that nobody reads, and connections. A request
-that goes beyond is answered behind those before it, and nothing after it is read.
-"""
+"""One connection: HTTP as uvicorn speaks it, within limits; others may take it over."""
 
 import asyncio
-import contextlib
 import re
-import signal
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
 import httptools
-import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from gameserver.connection_places import Incidents, Places
-from gameserver.frame import stop
-from gameserver.rpc import metrics
+from gameserver.http_server.places import Incidents, Places
 from gameserver.wire import json
-
-log = structlog.get_logger(__name__)
 
 HEAD_BYTES_MAX = 32 << 10  # of request line and headers together
 HEADERS_MAX = 100
 URL_BYTES_MAX = 8 << 10
 PIPELINED_MAX = 100  # requests that wait for those before them on one connection
-RECEIVE_SECONDS_MAX = 60  # from the first byte of a request, or from the connection on, to its last byte
-WRITE_SECONDS_MAX = 60  # without a byte of an answer being taken
-KEEP_ALIVE_SECONDS = 75  # longer than balancers keep idle connections: who closes first must not be this end
-TLS_HANDSHAKE_SECONDS_MAX = 10
 
 LINGER_SECONDS = 2  # for a client to read that its request was refused, while it still sends
 
-GRACE_SECONDS = 65  # for the end of the server; a little more than the longest a packet runs
-CLOSING_RECEIVE_SECONDS_MAX = 10  # from the wish to stop on, to the last byte of a request that has begun
-CLOSING_WRITE_SECONDS_MAX = 5
-
-TICKS_PER_SECOND = 10  # of uvicorn's main loop
 
 _LEAKED_LINE_FEED = re.compile(rb"(?i)(\r\nx-appid:[^\r\n]*)\n(?=\r\n)")
-
-
-# One connection
 
 
 class _OneWrite:
@@ -141,7 +116,7 @@ class Realtime(Protocol):
         """Ask all to connect elsewhere; returns when everybody was asked."""
 
 
-class _Config(uvicorn.Config):
+class Config(uvicorn.Config):
     """What all connections of a server share."""
 
     places: Places
@@ -149,7 +124,7 @@ class _Config(uvicorn.Config):
     realtime: Realtime | None
 
 
-class _Protocol(HttpToolsProtocol):
+class HttpProtocol(HttpToolsProtocol):
     """HTTP as uvicorn speaks it, within limits, with answers in one piece, and a way to drop a connection.
 
     An offer of WebSockets at `/` is taken: `Realtime` has the transport from then on, as it has one that
@@ -158,7 +133,7 @@ class _Protocol(HttpToolsProtocol):
     more, without those headers.
     """
 
-    config: _Config
+    config: Config
     receiving_since = 0.0  # by the loop's clock; 0 while the server is to speak, or nobody
     unsent_bytes = 0  # what waited when somebody looked last …
     unsent_since = 0.0  # … and since when it has not become less; 0 for nothing
@@ -173,6 +148,7 @@ class _Protocol(HttpToolsProtocol):
     # Coming and going
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in its base
+        """Begin, if there is a place."""
         super().connection_made(_OneWrite(transport))  # type: ignore[arg-type]  # looks like one
         self.receiving_since = self.loop.time()
         if self.scheme == "http":
@@ -182,6 +158,7 @@ class _Protocol(HttpToolsProtocol):
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Give the place back."""
         self.config.places.leave(self._address())
         super().connection_lost(exc)
 
@@ -206,6 +183,7 @@ class _Protocol(HttpToolsProtocol):
     # Reading
 
     def data_received(self, data: bytes) -> None:
+        """Read what comes, within the limits."""
         self._unset_keepalive_if_required()
         if not data[0] and not self._is_in_head and self._hands_over_tcp(data):
             return
@@ -248,6 +226,7 @@ class _Protocol(HttpToolsProtocol):
             self._refuse(_Refused(431, "trailers that are too large"))
 
     def on_message_begin(self) -> None:
+        """Begin to count what comes of a request."""
         super().on_message_begin()
         self._is_in_head, self._upgrades, self._trailer_begins = True, False, False
         self._head_bytes = self._first_piece_bytes = self._piece_bytes
@@ -256,11 +235,13 @@ class _Protocol(HttpToolsProtocol):
         self.scope["extensions"] = {"gameserver.abort": self.transport.abort}  # type: ignore[dict-item]
 
     def on_url(self, url: bytes) -> None:
+        """Take a part of the URL."""
         self.url += url
         if len(self.url) > URL_BYTES_MAX:
             raise _Refused(414, "a URL that is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
         headers = self.headers
         if len(headers) >= HEADERS_MAX:
             raise _Refused(431, "too many headers")
@@ -271,6 +252,7 @@ class _Protocol(HttpToolsProtocol):
             headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        """Refuse what must not run; everything else is the base's to begin."""
         headers = self.headers
         if self._head_bytes > HEAD_BYTES_MAX:  # perhaps: that counts what came with the head
             exactly = len(self.url) + sum(len(name) + len(value) + 4 for name, value in headers)
@@ -294,10 +276,12 @@ class _Protocol(HttpToolsProtocol):
         self._trailer_begins = True
 
     def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
         self._trailer_begins, self._trailer_bytes = False, 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        """Note that everything has come."""
         if self._upgrades:  # it has only begun
             return
         super().on_message_complete()
@@ -308,6 +292,10 @@ class _Protocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as in the base
         self._is_in_head = False
+
+    def _read_no_more(self) -> None:
+        self.parser = _Deaf()  # type: ignore[assignment]  # all that is asked of it
+        self.receiving_since = 0.0
 
     def _without_upgrade(self) -> bytes:
         """Return the head that was just read as if its client had not offered another protocol."""
@@ -342,7 +330,7 @@ class _Protocol(HttpToolsProtocol):
         answer, taker = realtime.greet(target, headers, partial(self.config.places.leave, self._address()))
         transport.write(answer)
         if taker is None:
-            self.parser = _Deaf()  # type: ignore[assignment]  # all that is asked of it
+            self._read_no_more()
             transport.close()
         else:
             self._hand_over(taker, rest)
@@ -359,8 +347,7 @@ class _Protocol(HttpToolsProtocol):
         """Let somebody else have the transport; what is left here is garbage."""
         transport: Any = self.transport  # as connection_made has made it
         self.connections.discard(self)
-        self.parser = _Deaf()  # type: ignore[assignment]  # the parser holds this protocol, and is held by it
-        self.receiving_since = 0.0
+        self._read_no_more()  # and the parser, which holds this protocol, lets go of it
         bare = transport.hand_over()
         bare.set_protocol(taker)
         taker.connection_made(bare)
@@ -372,8 +359,7 @@ class _Protocol(HttpToolsProtocol):
     def _refuse(self, refused: _Refused) -> None:
         """Answer behind the requests before this one, then hang up."""
         self.config.incidents.count(refused.kind)
-        self.parser = _Deaf()  # type: ignore[assignment]  # all that is asked of it
-        self.receiving_since = 0.0
+        self._read_no_more()
         unfinished = self.cycle if self.cycle is not None and self.cycle.more_body else None
         if self._is_in_head or unfinished is None:
             self._answer_refused(refused)
@@ -427,131 +413,3 @@ def _refusal(refused: _Refused) -> ASGIApp:
         await send({"type": "http.response.body", "body": body})
 
     return answer
-
-
-# The server
-
-
-class WebServer(uvicorn.Server):
-    """Serves on a socket that is bound already, tells when it does, and ends in good order on a signal."""
-
-    config: _Config
-
-    def __init__(self, config: _Config, ready: Callable[[], None], *, takes_signals: bool) -> None:
-        super().__init__(config)
-        self._ready = ready
-        self._takes_signals = takes_signals
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen. As the base does on sockets that are bound, with less patience for TLS."""
-        loop = asyncio.get_running_loop()
-        patience: dict[str, Any] = {}
-        if self.config.ssl:
-            patience = {
-                "ssl_handshake_timeout": TLS_HANDSHAKE_SECONDS_MAX,
-                "ssl_shutdown_timeout": CLOSING_WRITE_SECONDS_MAX,
-            }
-
-        def connect() -> asyncio.Protocol:
-            return _Protocol(self.config, self.server_state, {}, loop)
-
-        self.servers = [
-            await loop.create_server(connect, sock=bound, ssl=self.config.ssl, backlog=2048, **patience)
-            for bound in sockets or []
-        ]
-        self.started = True
-        self._ready()
-
-    async def on_tick(self, counter: int) -> bool:
-        """Settle what was counted, and hang up on clients that are stuck: they would stay."""
-        if counter % TICKS_PER_SECOND == 0:
-            try:
-                metrics.settle()
-            except Exception:  # a full disk under the files of several workers must not end the server
-                log.exception("counts_not_settled")
-            self._drop_stuck(RECEIVE_SECONDS_MAX, WRITE_SECONDS_MAX)
-        return await super().on_tick(counter)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer what is in flight, and let clients connect elsewhere. A second wish to stop ends both.
-
-        Who does not send or read any more is not waited for.
-        """
-        hurry, moving = asyncio.create_task(self._hurry()), asyncio.create_task(self._move())
-        try:
-            await super().shutdown(sockets)
-            while not (moving.done() or self.force_exit):
-                await asyncio.wait({moving}, timeout=1 / TICKS_PER_SECOND)
-        finally:
-            await stop(hurry)
-            await stop(moving)
-
-    async def _move(self) -> None:
-        if self.config.realtime is not None:
-            await self.config.realtime.move()
-
-    async def _hurry(self) -> None:
-        loop = asyncio.get_running_loop()
-        stopped = loop.time()
-        while True:
-            await asyncio.sleep(1 / TICKS_PER_SECOND)
-            waited = loop.time() - stopped
-            # What was on its way when the wish to stop came has that long from then on.
-            is_over = waited > CLOSING_RECEIVE_SECONDS_MAX
-            self._drop_stuck(0 if is_over else RECEIVE_SECONDS_MAX, CLOSING_WRITE_SECONDS_MAX)
-
-    def _drop_stuck(self, receive_seconds_max: float, write_seconds_max: float) -> None:
-        now = asyncio.get_running_loop().time()
-        for connection in tuple(self.server_state.connections):
-            if isinstance(connection, _Protocol) and (
-                trouble := connection.is_stuck(now, receive_seconds_max, write_seconds_max)
-            ):
-                self.config.incidents.count(trouble)
-                connection.transport.abort()
-        self.config.incidents.tell(now)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Take a signal as a wish to stop in good order: unlike in uvicorn, the process ends with 0."""
-        if not self._takes_signals:
-            yield
-            return
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def web_server(
-    app: ASGIApp,
-    places: Places,
-    *,
-    ready: Callable[[], None] = lambda: None,
-    tls: tuple[str, str] | None = None,
-    takes_signals: bool = True,
-    realtime: Realtime | None = None,
-) -> WebServer:
-    """Make a server for sockets that are bound. `tls` are the files of the certificate and its key.
-
-    Without `realtime` it speaks HTTP alone.
-    """
-    config = _Config(
-        app,
-        interface="asgi3",
-        http=_Protocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ssl_certfile=tls[0] if tls else None,
-        ssl_keyfile=tls[1] if tls else None,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    config.places, config.incidents, config.realtime = places, Incidents(), realtime
-    return WebServer(config, ready, takes_signals=takes_signals)
