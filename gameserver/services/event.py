@@ -9,10 +9,10 @@ from msgspec import Meta, field
 
 from gameserver.apps import App, LiveApps
 from gameserver.documents import documents
-from gameserver.domain import events, friends
-from gameserver.domain.events import ANSWERED_MAX, SYSTEM, Event, EventSettings
-from gameserver.domain.friends import UserBlocked
-from gameserver.domain.notices import TOURNAMENT_OVER, TournamentOver
+from gameserver.domain.social import events, friends
+from gameserver.domain.social.events import ANSWERED_MAX, SYSTEM, Event, EventSettings
+from gameserver.domain.social.friends import UserBlocked
+from gameserver.domain.social.notices import TOURNAMENT_OVER, TournamentOver
 from gameserver.jobs import Job, JobRun, forget_of_apps
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.players.quotas import QuotaReached

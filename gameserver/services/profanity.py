@@ -10,8 +10,8 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from gameserver.apps import App, Settings
-from gameserver.domain import profanity
-from gameserver.domain.profanity import Span, WordFilter
+from gameserver.domain.social import profanity
+from gameserver.domain.social.profanity import Span, WordFilter
 from gameserver.frame import Parts
 from gameserver.rpc import Context, Service, Tx
 from gameserver.wire.errors import GameError
@@ -148,7 +148,7 @@ async def replace(ctx: Context, request: Replace) -> Replaced:
 @cache
 def own_words() -> dict[str, list[str]]:
     """The server's own words, by language."""
-    text = resources.files("gameserver.domain").joinpath("profanity_words.toml").read_text("utf-8")
+    text = resources.files("gameserver.domain.social").joinpath("profanity_words.toml").read_text("utf-8")
     return tomllib.loads(text)
 
 

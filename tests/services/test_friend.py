@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gameserver.domain import friends as domain
+from gameserver.domain.social import friends as domain
 from gameserver.players import identities
 from gameserver.storage import QueryTooSlow
 from tests.conftest import APP_TOML, Client, Game

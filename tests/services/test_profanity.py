@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gameserver.domain import profanity
-from gameserver.domain.profanity import WordFilter
+from gameserver.domain.social import profanity
+from gameserver.domain.social.profanity import WordFilter
 from gameserver.services.profanity import own_words
 from tests.conftest import APP_TOML, Game
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from gameserver.domain import notices
 from gameserver.domain.leaderboards import Leaderboards
-from gameserver.domain.notices import TournamentOver
+from gameserver.domain.social import notices
+from gameserver.domain.social.notices import TournamentOver
 from gameserver.storage import Transaction
 from tests.conftest import Client, Game
 from tests.services.tournaments import (

@@ -7,8 +7,8 @@ from msgspec import Meta, Raw
 
 from gameserver.documents import documents
 from gameserver.documents.documents import data_out
-from gameserver.domain import friends
-from gameserver.domain.friends import PLATFORMS, Ways
+from gameserver.domain.social import friends
+from gameserver.domain.social.friends import PLATFORMS, Ways
 from gameserver.rpc import Context, Service
 from gameserver.storage import locks
 from gameserver.wire.errors import GameError

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from gameserver.domain import friends
+from gameserver.domain.social import friends
 from gameserver.players.fields import PictureUrl, PlayerName
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.players.quotas import QuotaReached, QuotaSettings

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from gameserver.domain import friends
-from gameserver.domain.friends import UserBlocked, Ways
+from gameserver.domain.social import friends
+from gameserver.domain.social.friends import UserBlocked, Ways
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.players.quotas import QuotaReached, QuotaSettings
 from gameserver.rpc import Caller, Context, Tx

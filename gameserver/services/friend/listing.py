@@ -19,9 +19,9 @@ from gameserver.documents.paging import (
     read_page,
 )
 from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere
-from gameserver.domain import friends, social
-from gameserver.domain.friends import PLATFORMS, Ways
-from gameserver.domain.social import SharedEntity
+from gameserver.domain import social
+from gameserver.domain.social import SharedEntity, friends
+from gameserver.domain.social.friends import PLATFORMS, Ways
 from gameserver.players.fields import PictureUrl, PlayerName
 from gameserver.rpc import Context, Tx
 from gameserver.services.friend import storage

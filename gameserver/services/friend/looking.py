@@ -6,7 +6,8 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field, structs
 
 from gameserver.apps import LiveApps
 from gameserver.documents.documents import MissingRecord
-from gameserver.domain import friends, social
+from gameserver.domain import social
+from gameserver.domain.social import friends
 from gameserver.players.accounts import UnknownAuthenticationType, canonical_type, identity_key
 from gameserver.players.external import UnknownExternalLogin
 from gameserver.players.fields import (

@@ -1,4 +1,4 @@
-"""What the service reads of players and their identities. Friendships are in `domain.friends`."""
+"""What the service reads of players and their identities. Friendships are in `domain.social.friends`."""
 
 from typing import Any, cast
 
@@ -9,7 +9,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import BigInteger, SmallInteger
 
 from gameserver.documents.query import Fields
-from gameserver.domain.friends import friendships
+from gameserver.domain.social.friends import friendships
 from gameserver.players.identities import UNIVERSAL, identities
 from gameserver.players.profiles import IS_NAMED, players
 from gameserver.storage import Json

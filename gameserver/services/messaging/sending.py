@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from gameserver.documents import documents
-from gameserver.domain import friends
+from gameserver.domain.social import friends
 from gameserver.players.quotas import QuotaReached
 from gameserver.realtime import player_channel
 from gameserver.rpc import Access, Caller, Context, Tx

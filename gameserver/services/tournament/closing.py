@@ -14,7 +14,7 @@ import structlog
 
 from gameserver.domain.leaderboards import AFTER_ROTATION, IS_NEEDED, Board, EntryType, Version
 from gameserver.domain.leaderboards.tournaments import read_settings
-from gameserver.domain.notices import TOURNAMENT_OVER, TournamentOver, tell_over
+from gameserver.domain.social.notices import TOURNAMENT_OVER, TournamentOver, tell_over
 from gameserver.frame import Hooks
 from gameserver.jobs import JobRun
 from gameserver.services.tournament import storage, templates
