@@ -148,7 +148,7 @@ class IdentityStatus(TypedDict):
     externalId: str
     """Who they are by that type: a name, an address, the id of a device or of a platform."""
     loginAuthType: str | None
-    """Always null."""
+    """The type of the last login where it is another one; else null."""
 
 
 class LoginRewards(TypedDict):
