@@ -1,12 +1,13 @@
 """Who is listening: channels, connections and the fan-out between processes. Knows nothing of games."""
 
 from gameserver.realtime.bus import Bus, MemoryBus
-from gameserver.realtime.channels import Channels, Listener, player_channel
+from gameserver.realtime.channels import Channels, Listener, TooManyChannels, player_channel
 from gameserver.realtime.connections import HEARTBEAT_SECONDS, Connections
 from gameserver.realtime.endpoints import BadEndpoints, Endpoint, Endpoints
 from gameserver.realtime.frames import FRAME_BYTES_MAX, Frame, FrameTooLarge, encode_frame
 from gameserver.realtime.lifespans import LIFESPANS
 from gameserver.realtime.redis_bus import RedisBus
+from gameserver.realtime.sequence import Place
 
 __all__ = [
     "FRAME_BYTES_MAX",
@@ -22,7 +23,9 @@ __all__ = [
     "FrameTooLarge",
     "Listener",
     "MemoryBus",
+    "Place",
     "RedisBus",
+    "TooManyChannels",
     "encode_frame",
     "player_channel",
 ]

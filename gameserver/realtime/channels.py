@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Literal, Protocol
 
@@ -12,7 +12,9 @@ from prometheus_client import Counter
 
 from gameserver.realtime.bus import Bus
 from gameserver.realtime.frames import FRAME_BYTES_MAX, Frame
+from gameserver.realtime.sequence import Numbered, Ordering, Place
 from gameserver.sessions import Session, SessionsUnavailable
+from gameserver.wire.errors import GameError
 
 log = structlog.get_logger(__name__)
 
@@ -22,16 +24,25 @@ RESIGN_SECONDS = 0.5
 LISTENERS_AT_ONCE = 500  # are sent a message in one turn of the event loop: some milliseconds' work
 BEHIND_MAX = 100  # messages that wait for those before them to reach all listeners
 ANSWER_SECONDS_MAX = 1.0  # how long a process waits for the others when somebody joins
+GAP_SECONDS = 1.0  # how long a message waits for one with a smaller number that is still on its way
+HOLD_SECONDS = 5.0  # after which a listener is held no longer, should nobody release it
 
 PUBLISHED = Counter("gameserver_realtime_published", "Messages published to channels.")
 LOST = Counter("gameserver_realtime_lost", "Messages that could not be handed over to other processes.")
 DELIVERED = Counter("gameserver_realtime_delivered", "Messages handed to connections.")
 
 
+class TooManyChannels(GameError):
+    """A connection listens to as many channels as it may."""
+
+    reason_code = 49125
+
+
 class Listener(Protocol):
     """A connection as channels know it."""
 
     session_digest: str
+    profile_id: str
     cx_id: str
     channels: set[str]
     is_open: bool
@@ -44,11 +55,14 @@ class _Order(msgspec.Struct, array_like=True, tag=True):
     """What one process asks others to do; it travels among the frames, which begin with a brace."""
 
 
-Kind = Literal["join", "leave", "tell"]
+Kind = Literal["join", "hold", "leave", "tell"]
 
 
 class _Move(_Order, tag="m"):
-    """Let a player's connections join or leave a channel, or only tell; of one session, if it is named."""
+    """Let a player's connections join or leave a channel, or only tell; of one session, if it is named.
+
+    "hold" is to join and to be held.
+    """
 
     kind: Kind
     digest: str
@@ -58,10 +72,39 @@ class _Move(_Order, tag="m"):
 
 
 class _Moved(_Order, tag="d"):
-    """The answer to a `_Move`: the ids of the connections that did."""
+    """The answer to a `_Move`: the ids of the connections that did, and how many were full."""
 
     number: int
     cx_ids: list[str]
+    full: int
+
+
+class _Release(_Order, tag="r"):
+    """Let the connections of a session be sent what came to a channel after a number."""
+
+    digest: str
+    channel: str
+    after: int
+
+
+class _Count(_Order, tag="c"):
+    """Tell how many players listen to the channel by which this comes."""
+
+    asker: str
+    number: int
+
+
+class _Counted(_Order, tag="k"):
+    """The answer to a `_Count`."""
+
+    number: int
+    players: int
+
+
+class _Skip(_Order, tag="s"):
+    """Wait no longer for the message with a number. A process says so to itself."""
+
+    number: int
 
 
 class _Disband(_Order, tag="x"):
@@ -69,7 +112,9 @@ class _Disband(_Order, tag="x"):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Move | _Moved | _Disband).decode
+_decode = msgspec.msgpack.Decoder(
+    _Move | _Moved | _Release | _Count | _Counted | _Skip | _Disband | Numbered
+).decode
 
 
 def player_channel(app_id: str, profile_id: str) -> str:
@@ -92,7 +137,8 @@ class Channels:
         self._behind: dict[
             str, deque[bytes]
         ] = {}  # of channels whose last message is still on its way to many
-        self._asked: dict[int, asyncio.Queue[list[str]]] = {}
+        self._orderings: dict[str, Ordering] = {}  # of channels to which somebody has joined held
+        self._asked: dict[int, asyncio.Queue[_Moved | _Counted]] = {}
         self._numbers = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -112,37 +158,61 @@ class Channels:
 
     # For services
 
-    def publish(self, channel: str, frame: bytes) -> None:
+    def publish(self, channel: str, frame: bytes, place: Place | None = None) -> None:
         """Send a frame, a JSON object as `encode_frame` makes it, to all who listen to a channel.
 
-        Call it after the commit: `ctx.publish`. Nobody learns whether it arrived.
+        Call it after the commit: `ctx.publish`. Nobody learns whether it arrived. With a `place`, all get it
+        in the order of the numbers, whichever process publishes first: see `join`.
         """
         assert len(frame) <= FRAME_BYTES_MAX, "encode_frame refuses larger ones"
         PUBLISHED.inc()
+        if place is not None:
+            frame = _encode(Numbered(place.number, place.is_first, list(place.without), frame))
         self._send(channel, frame)
 
-    async def join(self, session: Session, channel: str) -> int:
+    async def join(self, session: Session, channel: str, *, held: bool = False) -> int:
         """Let the connections of a session listen to a channel; returns how many there are that do.
 
         None: the session has no connection. What is published from now on reaches them. A connection leaves
-        when it closes. Raises `SessionsUnavailable`.
+        when it closes. Raises `TooManyChannels`, `SessionsUnavailable`.
+
+        A channel whose messages have numbers is joined `held`: what comes waits until `release` says up to
+        which number the client reads what is stored. So it gets each message once, and in order.
         """
-        return len(await self._move("join", session.app_id, session.profile_id, session.digest, channel))
+        kind: Kind = "hold" if held else "join"
+        moved = await self._move(kind, session.app_id, session.profile_id, session.digest, channel)
+        joined = sum(len(each.cx_ids) for each in moved)
+        if not joined and any(each.full for each in moved):
+            raise TooManyChannels(f"a connection listens to at most {CHANNELS_PER_CONNECTION_MAX} channels")
+        return joined
+
+    def release(self, session: Session, channel: str, after: int) -> None:
+        """Let the connections of a session that were held be sent what has come behind a number, and comes.
+
+        Nobody learns whether they are; after `HOLD_SECONDS` they are in any case.
+        """
+        of_player = player_channel(session.app_id, session.profile_id)
+        self._send(of_player, _encode(_Release(session.digest, channel, after)))
 
     async def leave(self, session: Session, channel: str) -> int:
         """Let the connections of a session listen to a channel no longer. Raises `SessionsUnavailable`."""
-        return len(await self._move("leave", session.app_id, session.profile_id, session.digest, channel))
+        return len(await self._ids("leave", session.app_id, session.profile_id, session.digest, channel))
 
     async def expel(self, app_id: str, profile_id: str, channel: str) -> int:
         """Let all connections of a player leave a channel, as when they may no longer listen.
 
         Returns when no process sends them anything of it any more. Raises `SessionsUnavailable`.
         """
-        return len(await self._move("leave", app_id, profile_id, "", channel))
+        return len(await self._ids("leave", app_id, profile_id, "", channel))
 
     async def connections(self, app_id: str, profile_id: str) -> list[str]:
         """Return the ids of all connections of a player, in all processes. Raises `SessionsUnavailable`."""
-        return await self._move("tell", app_id, profile_id, "", "")
+        return await self._ids("tell", app_id, profile_id, "", "")
+
+    async def count_listeners(self, channel: str) -> int:
+        """Count the players who listen to a channel, each once in a process. Raises `SessionsUnavailable`."""
+        counted = await self._ask(channel, lambda number: _Count(self._own, number))
+        return sum(each.players for each in counted if isinstance(each, _Counted))
 
     def disband(self, channel: str) -> None:
         """Let everybody leave a channel. What was published before still arrives."""
@@ -161,13 +231,18 @@ class Channels:
 
     # For connections
 
-    async def add(self, listener: Listener, channel: str) -> bool:
+    async def add(self, listener: Listener, channel: str, *, held: bool = False) -> bool:
         """Let a connection of this process listen; returns when nothing is missed any more.
 
         False, and it does not listen, when it listens to too many channels or has been closed meanwhile.
+        `held` as in `join`.
         """
-        if len(listener.channels) >= CHANNELS_PER_CONNECTION_MAX and channel not in listener.channels:
+        if _is_full(listener, channel):
             return False
+        if held:
+            self._orderings.setdefault(channel, Ordering()).hold(listener)
+            loop = asyncio.get_running_loop()
+            loop.call_later(HOLD_SECONDS, self._release, listener, channel, 0)
         self._listeners.setdefault(channel, set()).add(listener)
         listener.channels.add(channel)
         try:
@@ -186,8 +261,11 @@ class Channels:
         if listening is None:
             return
         listening.discard(listener)
+        if (ordering := self._orderings.get(channel)) is not None:
+            ordering.forget(listener)
         if not listening:
             del self._listeners[channel]
+            self._orderings.pop(channel, None)
             self._bus.unsubscribe(channel)
 
     def listeners(self, channel: str) -> Collection[Listener]:
@@ -204,10 +282,9 @@ class Channels:
         elif len(self._listeners.get(channel, ())) > LISTENERS_AT_ONCE:
             self._behind[channel] = deque((data,))
             self._start(self._take_in_turns(channel))
-        elif data.startswith(b"{"):
-            self._deliver(channel, Frame(data), tuple(self._listeners.get(channel, ())))
         else:
-            self._take_order(channel, data)
+            for frame, listening in self._take(channel, data):
+                self._deliver(channel, frame, listening)
 
     async def _take_in_turns(self, channel: str) -> None:
         """Take one message after the other, and each in parts.
@@ -217,16 +294,12 @@ class Channels:
         behind = self._behind[channel]
         try:
             while behind:
-                data = behind.popleft()
-                if not data.startswith(b"{"):
-                    self._take_order(channel, data)
-                    continue
-                frame, listening = Frame(data), tuple(self._listeners.get(channel, ()))
-                for begin in range(0, len(listening), LISTENERS_AT_ONCE):
-                    part = listening[begin : begin + LISTENERS_AT_ONCE]
-                    self._deliver(channel, frame, [one for one in part if channel in one.channels])
-                    if len(behind) < BEHIND_MAX:
-                        await asyncio.sleep(0)
+                for frame, listening in self._take(channel, behind.popleft()):
+                    for begin in range(0, len(listening), LISTENERS_AT_ONCE):
+                        part = listening[begin : begin + LISTENERS_AT_ONCE]
+                        self._deliver(channel, frame, [one for one in part if channel in one.channels])
+                        if len(behind) < BEHIND_MAX:
+                            await asyncio.sleep(0)
         finally:
             del self._behind[channel]
 
@@ -238,27 +311,106 @@ class Channels:
                 log.exception("realtime_send_failed", channel=channel)
         DELIVERED.inc(len(listening))
 
-    def _take_order(self, channel: str, data: bytes) -> None:
+    def _take(self, channel: str, data: bytes) -> "Iterable[_Sent]":
+        """Take what came by a channel; returns what is to be sent now, and to whom."""
+        if data.startswith(b"{"):
+            return ((Frame(data), tuple(self._listeners.get(channel, ()))),)
         match _decode(data):
+            case Numbered() as message:
+                return self._take_numbered(channel, message)
+            case _Skip(number=number):
+                return self._end_gap(channel, number)
             case _Move() as move:
                 self._start(self._obey(channel, move))
-            case _Moved(number=number, cx_ids=cx_ids):
-                asked = self._asked.get(number)
+            case _Release(digest=digest, channel=released, after=after):
+                for listener in tuple(self._listeners.get(channel, ())):
+                    if digest == listener.session_digest:
+                        self._release(listener, released, after)
+            case _Count(asker=asker, number=number):
+                players = {listener.profile_id for listener in self._listeners.get(channel, ())}
+                self._send(asker, _encode(_Counted(number, len(players))))
+            case _Moved() | _Counted() as answer:
+                asked = self._asked.get(answer.number)
                 if asked is not None:
-                    asked.put_nowait(cx_ids)
+                    asked.put_nowait(answer)
             case _Disband():
                 for listener in tuple(self._listeners.get(channel, ())):
                     self.remove(listener, channel)
+        return ()
 
-    async def _move(self, kind: Kind, app_id: str, profile_id: str, digest: str, channel: str) -> list[str]:
+    # Messages with numbers
+
+    def _take_numbered(self, channel: str, message: Numbered) -> "Iterator[_Sent]":
+        ordering = self._orderings.get(channel)
+        if ordering is None:  # nobody here reads what is stored first
+            yield self._for_whom(channel, message)
+            return
+        for each in ordering.take(message):
+            yield self._for_whom(channel, each)
+        self._watch(channel, ordering)
+
+    def _for_whom(self, channel: str, message: Numbered) -> "_Sent":
+        listening: Sequence[Listener] = tuple(self._listeners.get(channel, ()))
+        if message.without:
+            without = frozenset(message.without)
+            listening = [each for each in listening if each.profile_id not in without]
+        ordering = self._orderings.get(channel)
+        if ordering is not None and not ordering.is_for_all():
+            listening = [each for each in listening if ordering.wants(each, message)]
+        return Frame(message.frame), listening
+
+    def _release(self, listener: Listener, channel: str, after: int) -> None:
+        """Send a listener that was held what it has missed."""
+        ordering = self._orderings.get(channel)
+        if ordering is None:
+            return
+        kept, ready = ordering.release(listener, after)
+        for message in kept:
+            if listener.profile_id not in message.without:
+                self._deliver(channel, Frame(message.frame), (listener,))
+        for message in ready:  # of which none has been sent to anybody: nothing was known of the numbers
+            self._deliver(channel, *self._for_whom(channel, message))
+        self._watch(channel, ordering)
+
+    def _watch(self, channel: str, ordering: Ordering) -> None:
+        """See to it that nothing waits for ever for a message that nobody will publish any more."""
+        if ordering.awaited and not ordering.is_watched:
+            ordering.is_watched = True
+            skip = _encode(_Skip(ordering.awaited))
+            asyncio.get_running_loop().call_later(GAP_SECONDS, self.receive, channel, skip)
+
+    def _end_gap(self, channel: str, number: int) -> "Iterator[_Sent]":
+        ordering = self._orderings.get(channel)
+        if ordering is None:
+            return
+        ordering.is_watched = False
+        if ordering.awaited == number:
+            for each in ordering.skip():
+                yield self._for_whom(channel, each)
+        self._watch(channel, ordering)
+
+    # Asking other processes
+
+    async def _ids(self, kind: Kind, app_id: str, profile_id: str, digest: str, channel: str) -> list[str]:
+        moved = await self._move(kind, app_id, profile_id, digest, channel)
+        return [cx_id for each in moved for cx_id in each.cx_ids]
+
+    async def _move(
+        self, kind: Kind, app_id: str, profile_id: str, digest: str, channel: str
+    ) -> list[_Moved]:
+        of_player = player_channel(app_id, profile_id)
+        answers = await self._ask(of_player, lambda number: _Move(kind, digest, channel, self._own, number))
+        return [each for each in answers if isinstance(each, _Moved)]
+
+    async def _ask(self, channel: str, order: Callable[[int], _Order]) -> list[_Moved | _Counted]:
+        """Send an order to all processes that receive a channel; returns their answers."""
         self._numbers += 1
         number = self._numbers
-        answers = self._asked[number] = asyncio.Queue[list[str]]()
-        order = _Move(kind, digest, channel, self._own, number)
+        answers = self._asked[number] = asyncio.Queue[_Moved | _Counted]()
         try:
-            reached = await self._bus.ask(player_channel(app_id, profile_id), _encode(order))
+            reached = await self._bus.ask(channel, _encode(order(number)))
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                return [cx_id for _ in range(reached) for cx_id in await answers.get()]
+                return [await answers.get() for _ in range(reached)]
         except TimeoutError:
             raise SessionsUnavailable("a process does not answer who listens") from None
         finally:
@@ -270,13 +422,16 @@ class Channels:
             for listener in self._listeners.get(of_player, ())
             if move.digest in ("", listener.session_digest)
         ]
+        full = 0
         match move.kind:
             case "leave":
                 for listener in mine:
                     self.remove(listener, move.channel)
-            case "join":
-                mine = [listener for listener in mine if await self.add(listener, move.channel)]
-        self._send(move.asker, _encode(_Moved(move.number, [listener.cx_id for listener in mine])))
+            case "join" | "hold":
+                full = sum(_is_full(listener, move.channel) for listener in mine)
+                held = move.kind == "hold"
+                mine = [each for each in mine if await self.add(each, move.channel, held=held)]
+        self._send(move.asker, _encode(_Moved(move.number, [each.cx_id for each in mine], full)))
 
     def _send(self, channel: str, data: bytes) -> None:
         """Hand over to the bus without waiting."""
@@ -291,6 +446,14 @@ class Channels:
         self._tasks.discard(task)
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             log.warning("realtime_move_failed", reason=str(error))
+
+
+_Sent = tuple[Frame, Sequence[Listener]]
+"""What is to be sent now, and to whom."""
+
+
+def _is_full(listener: Listener, channel: str) -> bool:
+    return len(listener.channels) >= CHANNELS_PER_CONNECTION_MAX and channel not in listener.channels
 
 
 def _count_lost(published: "asyncio.Future[Any]") -> None:

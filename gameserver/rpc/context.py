@@ -20,7 +20,7 @@ from gameserver.players.life import PlayerHooks
 from gameserver.players.mail import Mailer
 from gameserver.players.passwords import Passwords
 from gameserver.players.termination import Actor, SessionTermination
-from gameserver.realtime import Channels, encode_frame
+from gameserver.realtime import Channels, Place, encode_frame
 from gameserver.rpc.caller import Caller, Origin
 from gameserver.rpc.effects import Effect, Effects, Ending, Opening, Switch
 from gameserver.rpc.last import Last
@@ -231,16 +231,19 @@ class Context:
         """Deliver an event to the caller with this very answer."""
         self.effects.events.append(json.encode(event))
 
-    def publish(self, channel: str, service: str, operation: str, data: Any) -> None:
+    def publish(
+        self, channel: str, service: str, operation: str, data: Any, place: Place | None = None
+    ) -> None:
         """Send a message to all who listen to a channel, once the packet is committed.
 
         It may get lost: what must arrive is stored as well. `player_channel` names all connections of a
-        player. Raises `FrameTooLarge`, which the operation lists in its `errors=`.
+        player. Messages with a `place` arrive in the order of their numbers, which the commit has decided.
+        Raises `FrameTooLarge`, which the operation lists in its `errors=`.
         """
         frame = encode_frame(service, operation, data)
 
         async def publish() -> None:
-            self.core.get(Channels).publish(channel, frame)
+            self.core.get(Channels).publish(channel, frame, place)
 
         self.after_commit(publish)
 

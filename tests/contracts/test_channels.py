@@ -1,6 +1,7 @@
 """One suite for channels: within a process, and between two over a real Redis."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -18,10 +19,13 @@ from gameserver.realtime import (
     Frame,
     FrameTooLarge,
     MemoryBus,
+    Place,
     RedisBus,
+    TooManyChannels,
     encode_frame,
     player_channel,
 )
+from gameserver.realtime import channels as channels_module
 from gameserver.realtime.channels import CHANNELS_PER_CONNECTION_MAX, LISTENERS_AT_ONCE
 from gameserver.sessions import Session, SessionsUnavailable, connect
 from gameserver.sessions.connection import disconnect
@@ -36,6 +40,7 @@ class Socket:
     """A connection that keeps what it is sent."""
 
     session_digest: str = "ada.1"
+    profile_id: str = ""
     cx_id: str = ""
     channels: set[str] = field(default_factory=set)
     is_open: bool = True
@@ -322,7 +327,102 @@ async def test_a_connection_listens_to_so_many_channels(pair: Pair) -> None:
         assert await pair.there.add(ada, f"room {number}")
     assert not await pair.there.add(ada, "one more")
     assert await pair.there.add(ada, "room 0")
-    assert await pair.here.join(session(), "one more") == 0
+    with pytest.raises(TooManyChannels):
+        await pair.here.join(session(), "one more")
+    assert await pair.here.join(session(), "room 0") == 1
+
+
+# Messages with numbers
+
+
+async def reader(channels: Channels, name: str, after: int, *, of: Channels | None = None) -> Socket:
+    """A connection that has joined, whose client has read what is stored up to a number."""
+    one = Socket(f"{name}.1", name)
+    await channels.add(one, player_channel(APP, name))
+    assert await (of or channels).join(session(f"{name}.1", name), "room", held=True) >= 1
+    (of or channels).release(session(f"{name}.1", name), "room", after)
+    return one
+
+
+async def heard(socket: Socket, count: int) -> list[int]:
+    return [json.loads(await socket.next())["data"]["n"] for _ in range(count)]
+
+
+async def test_numbered_messages_arrive_in_order_whoever_publishes_first(pair: Pair) -> None:
+    ada = await reader(pair.here, "ada", 100)
+    bob = await reader(pair.there, "bob", 100)
+    for number in (102, 101, 104, 105, 103):
+        (pair.here if number % 2 else pair.there).publish("room", frame(number), Place(number))
+        await asyncio.sleep(0.01)
+    for each in (ada, bob):
+        assert await heard(each, 5) == [101, 102, 103, 104, 105]
+
+
+async def test_who_joins_gets_what_is_behind_what_was_read(pair: Pair) -> None:
+    """Some of it is published before the client has read, and some of what it has read comes afterwards."""
+    await reader(pair.there, "ada", 100)
+    pair.here.publish("room", frame(101), Place(101))
+    bob = Socket("bob.1", "bob")
+    await pair.there.add(bob, BOB)
+    assert await pair.here.join(session("bob.1", "bob"), "room", held=True) >= 1
+    for number in (102, 103, 104):
+        pair.here.publish("room", frame(number), Place(number))
+    assert bob.got.empty()
+    pair.here.release(session("bob.1", "bob"), "room", 103)
+    assert await heard(bob, 1) == [104]
+    cyd = await reader(pair.there, "cyd", 106, of=pair.here)
+    await until(lambda: "room" in cyd.channels)
+    for number in (105, 106, 107):
+        pair.here.publish("room", frame(number), Place(number))
+    assert await heard(cyd, 1) == [107]
+    assert await heard(bob, 3) == [105, 106, 107]
+
+
+async def test_a_message_that_is_lost_is_waited_for_a_moment(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels_module, "GAP_SECONDS", 0.05)
+    ada = await reader(pair.there, "ada", 1)
+    for number in (3, 5):
+        pair.here.publish("room", frame(number), Place(number))
+    assert await heard(ada, 2) == [3, 5]
+    for number in (4, 6):  # 4 is too late: others have gone on without it
+        pair.here.publish("room", frame(number), Place(number))
+    assert await heard(ada, 1) == [6]
+
+
+async def test_a_channel_that_begins_anew_waits_for_nothing(pair: Pair) -> None:
+    ada = await reader(pair.there, "ada", 0)
+    for place in (Place(7, is_first=True), Place(8), Place(1000, is_first=True), Place(1001)):
+        pair.here.publish("room", frame(place.number), place)
+    assert await heard(ada, 4) == [7, 8, 1000, 1001]
+
+
+async def test_messages_without_some_players(pair: Pair) -> None:
+    ada, bob = await reader(pair.there, "ada", 0), await reader(pair.there, "bob", 0)
+    pair.here.publish("room", frame(1), Place(1, is_first=True, without=["ada"]))
+    pair.here.publish("room", frame(2), Place(2))
+    assert (await heard(ada, 1), await heard(bob, 2)) == ([2], [1, 2])
+
+
+async def test_a_listener_that_nobody_releases_hears_everything(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels_module, "HOLD_SECONDS", 0.05)
+    ada = Socket("ada.1", "ada")
+    await pair.there.add(ada, ADA)
+    await pair.there.join(session(), "room", held=True)
+    for number in (1, 2):
+        pair.here.publish("room", frame(number), Place(number))
+    assert await heard(ada, 2) == [1, 2]
+
+
+async def test_players_who_listen_are_counted_in_all_processes(pair: Pair) -> None:
+    assert await pair.here.count_listeners("room") == 0
+    await reader(pair.here, "ada", 0)
+    await reader(pair.there, "bob", 0)
+    await reader(pair.there, "bob", 0)
+    assert await pair.here.count_listeners("room") == 2
 
 
 def test_a_frame_has_both_forms_and_is_ascii() -> None:

@@ -15,6 +15,7 @@ class Ear:
     """Listens to a player's channel and keeps what it hears."""
 
     session_digest: str = ""
+    profile_id: str = ""
     cx_id: str = ""
     channels: set[str] = field(default_factory=set)
     is_open: bool = True
