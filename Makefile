@@ -26,6 +26,7 @@ full:  ## what has to hold before a change is taken; installs what is missing
 export:  ## write anew what is generated from the code
 	$(BIN)/gameserver protocol export --to protocol
 	$(BIN)/python clients/python/generate.py
+	$(BIN)/python clients/csharp/generate.py
 
 examples:  ## add examples of new operations, or of changed ones, to protocol/examples
 	$(PYTEST) --record-examples tests/services tests/faces tests/protocol
