@@ -12,6 +12,7 @@ from prometheus_client import Counter
 
 from gameserver.realtime.bus import Bus
 from gameserver.realtime.frames import FRAME_BYTES_MAX, Frame
+from gameserver.realtime.reasons import ALL_ENDED, Reason
 from gameserver.realtime.sequence import Numbered, Ordering, Place
 from gameserver.sessions import Session, SessionsUnavailable
 from gameserver.wire.errors import GameError
@@ -49,6 +50,9 @@ class Listener(Protocol):
 
     def send(self, frame: Frame) -> None:
         """Send a frame."""
+
+    def end(self, reason: Reason) -> None:
+        """Tell the client why, and close."""
 
 
 class _Order(msgspec.Struct, array_like=True, tag=True):
@@ -95,10 +99,24 @@ class _Count(_Order, tag="c"):
 
 
 class _Counted(_Order, tag="k"):
-    """The answer to a `_Count`."""
+    """The answer to a `_Count` or an `_EndAll`."""
 
     number: int
-    players: int
+    count: int
+
+
+class _EndAll(_Order, tag="e"):
+    """End all connections of an app, and tell how many these are."""
+
+    app_id: str
+    asker: str
+    number: int
+
+
+class _LogState(_Order, tag="l"):
+    """Write into the log how it stands; the processes that are named, or each."""
+
+    process_ids: list[str]
 
 
 class _Skip(_Order, tag="s"):
@@ -113,13 +131,18 @@ class _Disband(_Order, tag="x"):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(
-    _Move | _Moved | _Release | _Count | _Counted | _Skip | _Disband | Numbered
+    _Move | _Moved | _Release | _Count | _Counted | _EndAll | _LogState | _Skip | _Disband | Numbered
 ).decode
 
 
 def player_channel(app_id: str, profile_id: str) -> str:
     """Return the channel to which all connections of a player listen, as long as they are open."""
-    return f"player:{app_id}:{profile_id}"
+    return f"{_players_of(app_id)}{profile_id}"
+
+
+def _players_of(app_id: str) -> str:
+    """Return what the channels of all players of an app begin with."""
+    return f"player:{app_id}:"
 
 
 class Channels:
@@ -131,6 +154,7 @@ class Channels:
 
     def __init__(self, bus: Bus, process_id: str) -> None:
         """`process_id` names this process among all."""
+        self.process_id = process_id
         self._bus = bus
         self._own = f"process:{process_id}"
         self._listeners: dict[str, set[Listener]] = {}
@@ -212,7 +236,16 @@ class Channels:
     async def count_listeners(self, channel: str) -> int:
         """Count the players who listen to a channel, each once in a process. Raises `SessionsUnavailable`."""
         counted = await self._ask(channel, lambda number: _Count(self._own, number))
-        return sum(each.players for each in counted if isinstance(each, _Counted))
+        return sum(each.count for each in counted if isinstance(each, _Counted))
+
+    async def end_all(self, app_id: str) -> int:
+        """End all connections of an app, in all processes; returns how many. Raises `SessionsUnavailable`."""
+        ended = await self._ask(ALL_PROCESSES, lambda number: _EndAll(app_id, self._own, number))
+        return sum(each.count for each in ended if isinstance(each, _Counted))
+
+    def log_state(self, process_ids: list[str]) -> None:
+        """Let processes write into their logs how it stands with connections; all, where none is named."""
+        self._send(ALL_PROCESSES, _encode(_LogState(process_ids)))
 
     def disband(self, channel: str) -> None:
         """Let everybody leave a channel. What was published before still arrives."""
@@ -329,6 +362,13 @@ class Channels:
             case _Count(asker=asker, number=number):
                 players = {listener.profile_id for listener in self._listeners.get(channel, ())}
                 self._send(asker, _encode(_Counted(number, len(players))))
+            case _EndAll() as ended:
+                ending = self._connections_of(ended.app_id)
+                self._send(ended.asker, _encode(_Counted(ended.number, len(ending))))
+                self._start(_end_in_turns(ending))
+            case _LogState(process_ids=process_ids):
+                if not process_ids or self.process_id in process_ids:
+                    self._log_state()
             case _Moved() | _Counted() as answer:
                 asked = self._asked.get(answer.number)
                 if asked is not None:
@@ -433,6 +473,26 @@ class Channels:
                 mine = [each for each in mine if await self.add(each, move.channel, held=held)]
         self._send(move.asker, _encode(_Moved(move.number, [each.cx_id for each in mine], full)))
 
+    def _connections_of(self, app_id: str) -> list[Listener]:
+        """Return the connections of this process that players and servers of an app have."""
+        prefix = _players_of(app_id)
+        return [
+            listener
+            for channel, listening in self._listeners.items()
+            if channel.startswith(prefix)
+            for listener in listening
+        ]
+
+    def _log_state(self) -> None:
+        log.info(
+            "realtime_state",
+            process_id=self.process_id,
+            channels=len(self._listeners),
+            connections=len({id(one) for listening in self._listeners.values() for one in listening}),
+            behind={channel: len(waiting) for channel, waiting in self._behind.items()},
+            trouble=self.trouble(),
+        )
+
     def _send(self, channel: str, data: bytes) -> None:
         """Hand over to the bus without waiting."""
         asyncio.ensure_future(self._bus.publish(channel, data)).add_done_callback(_count_lost)
@@ -454,6 +514,14 @@ _Sent = tuple[Frame, Sequence[Listener]]
 
 def _is_full(listener: Listener, channel: str) -> bool:
     return len(listener.channels) >= CHANNELS_PER_CONNECTION_MAX and channel not in listener.channels
+
+
+async def _end_in_turns(listening: Collection[Listener]) -> None:
+    """End connections; where these are many, others have the event loop in between."""
+    for number, listener in enumerate(listening):
+        if number % LISTENERS_AT_ONCE == LISTENERS_AT_ONCE - 1:
+            await asyncio.sleep(0)
+        listener.end(ALL_ENDED)
 
 
 def _count_lost(published: "asyncio.Future[Any]") -> None:

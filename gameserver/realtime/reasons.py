@@ -27,6 +27,9 @@ FLOOD = Reason("flood", 40823, "too many messages")
 TOO_LARGE = Reason("too large", 40600, "a message that is too large")
 PROTOCOL = Reason("protocol", 0, "what the client sends is no WebSocket")
 SLOW = Reason("slow", 49124, "the client does not read what it is sent")
+ALL_ENDED = Reason(
+    "all ended", 49125, "a server of the studio has ended all connections: request a connection anew"
+)
 CLOSED = Reason("closed", 0, "the client has closed the connection")
 
 

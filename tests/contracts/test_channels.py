@@ -27,6 +27,7 @@ from gameserver.realtime import (
 )
 from gameserver.realtime import channels as channels_module
 from gameserver.realtime.channels import CHANNELS_PER_CONNECTION_MAX, LISTENERS_AT_ONCE
+from gameserver.realtime.reasons import Reason
 from gameserver.sessions import Session, SessionsUnavailable, connect
 from gameserver.sessions.connection import disconnect
 from tests import servers
@@ -50,6 +51,10 @@ class Socket:
     def send(self, frame: Frame) -> None:
         self.frames.append(frame)
         self.got.put_nowait(frame.payload)
+
+    def end(self, reason: Reason) -> None:
+        self.is_open = False
+        self.got.put_nowait(reason.text.encode())
 
     async def next(self) -> bytes:
         async with asyncio.timeout(5):
@@ -127,6 +132,20 @@ async def test_what_is_published_reaches_those_who_listen_and_nobody_else(pair: 
     pair.here.publish("other room", frame(2))
     assert await cyd.next() == frame(2)
     assert ada.got.empty()
+
+
+async def test_all_connections_of_an_app_are_ended_wherever_they_are(pair: Pair) -> None:
+    here = [Socket(cx_id=str(number)) for number in range(3)]
+    there, other = Socket(), Socket()
+    for number, socket_ in enumerate(here):
+        await pair.here.add(socket_, player_channel(APP, f"player {number}"))
+    await pair.there.add(there, ADA)
+    await pair.there.add(other, player_channel(f"{APP}0", "ada"))
+    assert await pair.there.end_all(APP) == 4
+    for socket_ in (*here, there):
+        assert b"ended all connections" in await socket_.next()
+    assert other.is_open
+    assert await pair.here.end_all("nobody") == 0
 
 
 async def test_who_has_left_receives_nothing_more(pair: Pair) -> None:

@@ -1,9 +1,12 @@
 """Real-time connections of the studio's own servers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog
+from structlog.typing import EventDict
 
 from gameserver.realtime import Channels, encode_frame
 from gameserver.realtime.connections import CONNECTIONS_PER_PLAYER_MAX
@@ -87,3 +90,33 @@ async def test_each_server_has_connections_of_its_own(game: Game, address: str) 
         assert (await (await greedy.open(address)).hear())["operation"] == "CONNECT"
     assert (await (await greedy.open(address)).end())["reasonCode"] == 49120
     assert (await (await other.open(address)).hear())["operation"] == "CONNECT"
+
+
+async def test_a_server_ends_all_connections_of_its_app(game: Game, address: str) -> None:
+    ada, bob = await game.player(), await game.player()
+    connections = [await connected(address, player) for player in (ada, bob)]
+    assert await game.server.call("superRtt", "DISCONNECT_ALL_APP_SESSIONS") == {"processed": 2}
+    for connection in connections:
+        assert (await connection.end())["reasonCode"] == 49125
+    assert await game.server.call("superRtt", "DISCONNECT_ALL_APP_SESSIONS") == {"processed": 0}
+    assert (await connected(address, ada)).inner.state.name == "OPEN"  # the session is there still
+    refusal = await ada.refused("superRtt", "DISCONNECT_ALL_APP_SESSIONS")
+    assert refusal.reason_code == 40346
+
+
+async def test_a_server_has_the_state_written_into_the_log(game: Game, address: str) -> None:
+    await connected(address, await game.player())
+    written = asyncio.Event()
+
+    def note(_: object, __: str, line: EventDict) -> EventDict:
+        if line["event"] == "realtime_state":
+            written.set()
+        return line
+
+    with structlog.testing.capture_logs(processors=[note]) as lines:
+        nobody = [{"serverId": "nobody", "serverType": "evs"}]
+        assert await game.server.call("superRtt", "LOG_STATE", servers=nobody) == {}
+        assert await game.server.call("superRtt", "LOG_STATE", servers=[]) == {}
+        await asyncio.wait_for(written.wait(), 5)
+    [told] = [line for line in lines if line["event"] == "realtime_state"]
+    assert (told["process_id"], told["connections"]) == (game.core.get(Channels).process_id, 1)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from gameserver.realtime import Channels, Frame, player_channel
+from gameserver.realtime.reasons import Reason
 from tests.conftest import Client
 
 
@@ -23,6 +24,10 @@ class Ear:
 
     def send(self, frame: Frame) -> None:
         self.heard.put_nowait(msgspec.json.decode(frame.payload))
+
+    def end(self, reason: Reason) -> None:
+        self.is_open = False
+        self.heard.put_nowait(reason.code)
 
     async def next(self) -> Any:
         """The next message; waits for it."""
