@@ -143,6 +143,7 @@ class Engine:
         """
         self._clock = clock
         self._plain = plain
+        self._has_started = False  # whether a process did, in the way that is used
         self._most = workers or max(4, 2 * (os.cpu_count() or 1))
         self._all: set[_Worker] = set()
         self._free: list[_Worker] = []
@@ -209,7 +210,9 @@ class Engine:
             message = f"no script ended within {limits.wait_seconds} seconds, so that this one could begin"
             return Result(failure=Failure.BUSY, message=message)
         except OSError as error:
-            return Result(failure=Failure.KILLED, message=f"no process could be started: {error.strerror}")
+            message = f"no process could be started: {error.strerror}"
+            log.error(message)  # noqa: TRY400 - what it complained of is in the line before
+            return Result(failure=Failure.KILLED, message=message)
         try:
             return await self._run(worker, program, data, host, surface, limits, draws, 0)
         finally:
@@ -317,11 +320,15 @@ class Engine:
         try:
             worker = await _Worker.start(self._all, plain=self._plain)
         except OSError:
-            if self._plain or self._closed:
+            if self._closed or (self._plain and not self._has_started):
                 raise
-            worker = await _Worker.start(self._all, plain=True)
-            self._plain = True
-            log.warning("scripts run uncompiled: the engine's library has another form than was expected")
+            # One that was killed while it started says nothing of the library, where others have started.
+            plain = self._plain or not self._has_started
+            worker = await _Worker.start(self._all, plain=plain)
+            if plain and not self._plain:
+                log.warning("scripts run uncompiled: the engine's library has another form than was expected")
+            self._plain = plain
+        self._has_started = True
         if self._closed:
             worker.kill()
             raise OSError(errno.ESHUTDOWN, "the server is closing")
@@ -401,7 +408,7 @@ class _Worker(asyncio.SubprocessProtocol):
                 await worker.frame()  # READY
         except (TimeoutError, _Ended) as error:
             worker.kill()
-            log.error("a process of scripts did not start: %s", worker.complaint() or error)  # noqa: TRY400 - see the text
+            log.warning("a process of scripts did not start: %s", worker.complaint() or error)
             raise OSError(errno.ECHILD, "the process that runs scripts did not start") from error
         except BaseException:
             worker.kill()

@@ -226,6 +226,31 @@ async def test_scripts_run_uncompiled_where_the_library_has_another_form(
         await engine.close()
 
 
+async def test_a_process_that_is_killed_while_it_starts_is_replaced_by_one_of_its_kind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    flag = tmp_path / "killed"
+    program_of = (
+        f"import os, pathlib, signal, sys; flag = pathlib.Path({str(flag)!r}); killed = flag.exists();"
+        "flag.unlink(missing_ok=True);"
+        "killed and os.kill(os.getpid(), signal.SIGKILL); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    monkeypatch.setattr(engine_module, "COMMAND", (sys.executable, "-c", program_of, *engine_module.COMMAND))
+    engine = Engine(FixedClock(), workers=1)
+    try:
+        scripts = Scripts(engine)
+        assert await scripts.value("7") == 7
+        [worker] = engine.workers
+        os.kill(worker.pid, signal.SIGKILL)
+        await worker.gone.wait()
+        flag.touch()
+        assert await scripts.value("8") == 8
+        assert not flag.exists()
+        assert "uncompiled" not in caplog.text
+    finally:
+        await engine.close()
+
+
 @pytest.mark.parametrize(
     "frames",
     [
