@@ -60,9 +60,22 @@ rotation = "NEVER"
 [leaderboard.boards.plays]
 type = "ARCADE_HIGH"
 rotation = "NEVER"
+[scripts.files.walk]
+client_callable = true
+seconds = 60.0
 [quotas]
 logins_per_address = 1_000_000_000
 new_players_per_address = 1_000_000_000
+"""
+
+WALKED = 5
+"""How many steps the script takes, each committed by itself."""
+SCRIPT = f"""\
+var statistics = bridge.getPlayerStatisticsServiceProxy(), counts = [];
+for (var i = 0; i < {WALKED}; i++) {{
+    counts.push(statistics.incrementUserStats({{walked: 1}}).data.statistics.walked);
+}}
+({{counts: counts, chance: Math.random(), now: Date.now(), guid: bridge.utils().generateGuid()}});
 """
 
 
@@ -79,6 +92,11 @@ class Server:
     def signal(self, number: int) -> None:
         self.process.popen.send_signal(number)
 
+    def children(self) -> list[int]:
+        """The processes that it has started: those that run scripts."""
+        found = Path(f"/proc/{self.pid}/task").glob("*/children")
+        return [int(pid) for children in found for pid in children.read_text().split()]
+
 
 class Slot:
     """A place for a server, with a folder of its own; one server after the other lives there."""
@@ -87,8 +105,9 @@ class Slot:
         self.folder = folder
         self.server: Server | None = None
         self.start_seconds = 0.0  # what the last start took
-        (folder / "apps" / "chaos").mkdir(parents=True)
+        (folder / "apps" / "chaos" / "scripts").mkdir(parents=True)
         (folder / "apps" / "chaos" / "app.toml").write_text(APP_TOML)
+        (folder / "apps" / "chaos" / "scripts" / "walk.js").write_text(SCRIPT)
         self.controls = Controls(folder / "controls")
         self._options = options
         self._environment = environment | {"CHAOS_CONTROLS": str(folder / "controls")}

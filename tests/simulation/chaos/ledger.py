@@ -19,7 +19,13 @@ from tests.simulation.chaos.fleet import Fleet, Server
 
 FAULT, OUTDATED, RATE_LIMITED = 50000, 40566, 40823
 SESSION_CODES = {40303, 40304, 40356}
-WRITES = {("playerStatistics", "UPDATE"), ("virtualCurrency", "AWARD_VC"), ("leaderboard", "POST_SCORE")}
+SCRIPT = ("script", "RUN")
+WRITES = {
+    ("playerStatistics", "UPDATE"),
+    ("virtualCurrency", "AWARD_VC"),
+    ("leaderboard", "POST_SCORE"),
+    SCRIPT,
+}
 VIOLATIONS_MAX = 20
 MISHAPS_TOLD = 12
 

@@ -13,8 +13,8 @@ import msgspec
 from gameserver_client import AsyncClient, GameServerError, Settings
 from gameserver_client.protocol import Retry
 
-from tests.simulation.chaos.fleet import APP_ID, SECRET
-from tests.simulation.chaos.ledger import SESSION_CODES, Ledger, Sent
+from tests.simulation.chaos.fleet import APP_ID, SECRET, WALKED
+from tests.simulation.chaos.ledger import SCRIPT, SESSION_CODES, Ledger, Sent
 from tests.simulation.chaos.network import NOBODY, Line, Network
 
 # Longer than a lease, a restart and a pause of everything together.
@@ -25,6 +25,7 @@ SETTINGS = Settings(
 )
 THINK_SECONDS_MAX = 0.15
 BOOST_SECONDS = 1000
+STEPS_MAX = 8  # of a packet, which has ten messages at most
 LARGE = "x" * 5000  # an answer with it is too large to be kept with the session
 
 Message = tuple[str, str, dict[str, Any]]
@@ -34,7 +35,8 @@ class Player:
     """One player, and what must be true of them: for each counter, steps that count and steps that may.
 
     A step may count when its packet was refused for want of a session, while another copy of it could still be
-    running: the server cannot know of a session that a restart lost.
+    running: the server cannot know of a session that a restart lost. A packet with a script is not one
+    transaction: what it did before it was cut off stays, when the session that would have repeated it is lost.
     """
 
     def __init__(self, number: int, network: Network, chance: random.Random) -> None:
@@ -145,10 +147,13 @@ class Player:
     async def _step(self, *, also_log_out: bool) -> bool:
         """Send a packet that takes a step on some counters. False when it was refused for want of a session."""
         missing = {"entity": not self.entity_id, "drawer": not self.drawer_id}
-        chosen = [name for name in COUNTERS if self.chance.random() < 0.6 and not missing.get(name)]
+        chosen = [
+            name for name in COUNTERS if self.chance.random() < RATES.get(name, 0.6) and not missing.get(name)
+        ][:STEPS_MAX]
         if self.drawer_id and not also_log_out and self.chance.random() < 0.15:
             chosen = ["drawer"]  # alone it is stored together with its answer
         messages = [COUNTERS[name](self) for name in chosen]
+        steps = {name: WALKED if name == "walked" else 1 for name in chosen}
         pitfall = None
         if chosen and not also_log_out and self.chance.random() < 0.3:  # nothing of a refused message stays
             pitfall = self.chance.randint(0, len(messages))
@@ -162,10 +167,10 @@ class Player:
         answers = await self._call(*messages, may_be_refused=pitfall)
         if answers is None:
             sent = self.line.last
-            if sent is None or not sent.refused_cleanly:
-                self.maybe.update(chosen)
+            if sent is None or not sent.refused_cleanly or SCRIPT in sent.names:
+                self.maybe.update(steps)
             return False
-        self.sure.update(chosen)
+        self.sure.update(steps)
         if pitfall is not None:
             del answers[pitfall]
         for name, answer in zip(chosen, answers, strict=False):
@@ -259,6 +264,7 @@ class Player:
         if "afterTheEnd" in statistics:
             self.ledger.violation(f"{self.name} played on after the end")
         self._check("statistic", statistics.get("steps", 0))
+        self._check("walked", statistics.get("walked", 0))
         self._check("coins", balances["coins"]["balance"] if "coins" in balances else 0)
         self._check(
             "seconds", (status["activeUntil"] - status["activeStart"]) / 1000 / BOOST_SECONDS if status else 0
@@ -319,10 +325,13 @@ COUNTERS: dict[str, Callable[[Player], Message]] = {
     "score": lambda _: ("leaderboard", "POST_SCORE", BOARD | {"score": 1}),
     "plays": lambda player: ("leaderboard", "POST_SCORE", PLAYS | {"score": player.chance.randint(1, 1000)}),
     "shared": lambda _: ("globalGameStatistics", "PROCESS_STATISTICS", {"statistics": {"steps": 1}}),
+    "walked": lambda _: (*SCRIPT, {"scriptName": "walk", "scriptData": {}}),
 }
-READERS = {
+RATES = {"walked": 0.15}  # a script costs as much as many messages
+READERS: dict[str, Callable[[Any], float]] = {
     "drawer": lambda answer: answer["version"] - 1,
     "statistic": lambda answer: answer["statistics"]["steps"],
     "coins": lambda answer: answer["currencyMap"]["coins"]["balance"],
     "seconds": lambda answer: (answer["activeUntil"] - answer["activeStart"]) / 1000 / BOOST_SECONDS,
+    "walked": lambda answer: answer["response"]["counts"][-1] if answer["success"] else -1,
 }

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import os
 import random
 import signal
 import time
@@ -24,6 +25,7 @@ CANCEL_SECONDS = 1
 HEALING_SECONDS_MAX = 90  # of an index that a kill left behind its rows: they are looked at once a minute
 LOG_LINES_MAX = 3  # of each server
 CLOCK_SECONDS_MAX = 60.0
+WORKERS_KILLED = 5  # times
 COMMIT_SECONDS_MAX = 0.1  # more is not to be had from PostgreSQL
 
 
@@ -82,6 +84,7 @@ class Mishaps:
 
     def _kinds(self) -> Iterator[tuple[Callable[[], Awaitable[None]], int]]:
         yield self.kill_server, 10
+        yield self.kill_workers, 5
         if self.plan.broken:  # what was broken is what kills bring to light
             return
         yield self.step_clock, 3
@@ -98,6 +101,18 @@ class Mishaps:
     async def kill_server(self) -> None:
         slot = self.chance.choice(self.fleet.slots)
         await self.fleet.crash(slot, self.chance.uniform(0, 1))
+
+    async def kill_workers(self) -> None:
+        """End the processes of a server that run scripts, in the middle of these, several times."""
+        server = self.fleet.any(self.chance)
+        assert server is not None
+        for _ in range(WORKERS_KILLED):
+            for pid in server.children():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    self.ledger.counts["workers killed"] += 1
+            # Longer than a script takes: one that is cut off three times fails.
+            await asyncio.sleep(self.chance.uniform(0.3, 0.6))
 
     async def freeze_server(self) -> None:
         """Let a server sleep, sometimes longer than its leases last."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from gameserver.__main__ import main
 from gameserver.jobs import scheduler
-from gameserver.rpc import runs
+from gameserver.rpc import runs, steps
 from gameserver.rpc.recording import PacketRecord
 from gameserver.sessions import memory, store
 from gameserver.storage import sqlite
@@ -81,7 +81,15 @@ def split_commit() -> None:
     PacketRecord.finish = finish_and_keep  # type: ignore[method-assign]
 
 
-BREAKS = {"fence": lift_fence, "ends": forget_ends, "commit": split_commit}
+def lose_journal() -> None:
+    """What scripts do is stored nowhere: one that is repeated does it again."""
+
+    async def store_nothing(*_: Any) -> None: ...
+
+    steps._StepRecord.store = store_nothing  # type: ignore[assignment,method-assign]
+
+
+BREAKS = {"fence": lift_fence, "ends": forget_ends, "commit": split_commit, "journal": lose_journal}
 
 if seconds := os.environ.get("CHAOS_LEASE_SECONDS"):
     lease(int(seconds))
