@@ -48,6 +48,9 @@ SAMPLE = """\
 # Friends of a player, and players whom one may block.
 #friends = 1000
 #blocks = 1000
+# Groups that a player is in, and groups that one is invited to or waits to be let into.
+#groups = 100
+#group_requests = 100
 # Messages in a player's boxes, how many bytes they may come to, and messages that a player sends in a minute.
 #messages = 1000
 #message_bytes = 4194304
@@ -109,6 +112,11 @@ class QuotaSettings(Settings, kw_only=True):
     ] = 120
     friends: Annotated[int, Meta(ge=0, le=10_000, description="Friends that a player may have.")] = 1000
     blocks: Annotated[int, Meta(ge=0, le=10_000, description="Players that a player may block.")] = 1000
+    groups: Annotated[int, Meta(ge=0, le=10_000, description="Groups that a player may be in.")] = 100
+    group_requests: Annotated[
+        int,
+        Meta(ge=0, le=10_000, description="Groups that a player may be invited to, or wait to be let into."),
+    ] = 100
     messages: Annotated[Number, Meta(description="Messages that a player may have in their boxes.")] = 1000
     message_bytes: Annotated[
         Number, Meta(description="Bytes that a player's messages may come to, as stored.")

@@ -9,8 +9,8 @@ from gameserver.domain import social
 from gameserver.domain.leaderboards import Leaderboards
 from gameserver.domain.leaderboards.ranked_pages import list_name
 from gameserver.domain.leaderboards.store import FIND
-from gameserver.domain.social import Group
 from tests.conftest import Client, Game
+from tests.services.groups import put_group
 
 BOARD = "leaderboard"
 
@@ -94,23 +94,17 @@ async def with_ranks(game: Game, player: Client, board: str = "b") -> str:
     return list_name(row["uid"], row["version"])
 
 
-def circles(
+async def circles(
     game: Game, *, friends: dict[str, list[str]] | None = None, groups: dict[str, list[str]] | None = None
 ) -> None:
-    """Friends and groups as their services will tell of them."""
+    """Friends, and groups under the ids that tests call them by."""
 
     async def friends_of(_tx: Any, _app: str, profile: str) -> list[str]:
         return (friends or {}).get(profile, [])
 
-    async def groups_of(_tx: Any, _app: str, ids: Any) -> dict[str, Group]:
-        return {group: Group(group, group.upper()) for group in ids if group in (groups or {})}
-
-    async def members(_tx: Any, _app: str, group: str) -> list[str]:
-        return (groups or {})[group]
-
     game.core.hooks.subscribe(social.FRIENDS, friends_of)
-    game.core.hooks.subscribe(social.GROUPS, groups_of)
-    game.core.hooks.subscribe(social.MEMBERS, members)
+    for group, members in (groups or {}).items():
+        await put_group(game, group, members, name=group.upper())
 
 
 async def fill(game: Game, count: int, board: str = "b") -> list[Client]:

@@ -375,7 +375,7 @@ async def test_clients_make_no_boards_with_tournaments(game: Game) -> None:
 async def test_groups_make_boards_too(game: Game) -> None:
     ada, bob = await game.player(), await game.player()
     await create(game, "p")
-    circles(game, groups={"red": [ada.profile_id]})
+    await circles(game, groups={"red": [ada.profile_id]})
     fields = {**CONFIG, "rotationResetTime": 1, "score": 3, "groupId": "red"}
     config = {"configJson": {**CONFIG, "resetAt": 1}, "score": 4, "groupId": "red"}
     posts = (("POST_GROUP_SCORE_DYNAMIC", fields), ("POST_GROUP_SCORE_DYNAMIC_USING_CONFIG", config))

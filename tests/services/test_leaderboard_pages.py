@@ -211,7 +211,7 @@ async def test_friends(game: Game) -> None:
     ada, bob, cyd = [await game.player() for _ in range(3)]
     for player, score in ((ada, 1), (bob, 2), (cyd, 3)):
         await post(player, score)
-    circles(game, friends={ada.profile_id: [bob.profile_id, ada.profile_id, "gone"]})
+    await circles(game, friends={ada.profile_id: [bob.profile_id, ada.profile_id, "gone"]})
     for operation in ("GET_SOCIAL_LEADERBOARD", "GET_SOCIAL_LEADERBOARD_BY_VERSION"):
         found = await ada.call(BOARD, operation, leaderboardId="b", replaceName=True, versionId=1)
         listed = [(entry["playerId"], entry["score"]) for entry in found["social_leaderboard"]]
@@ -259,7 +259,7 @@ async def test_members_of_a_group(game: Game) -> None:
     ada, bob, cyd = [await game.player() for _ in range(3)]
     for player, score in ((ada, 1), (bob, 2), (cyd, 3)):
         await post(player, score)
-    circles(game, groups={"g": [ada.profile_id, cyd.profile_id]})
+    await circles(game, groups={"g": [ada.profile_id, cyd.profile_id]})
     for operation in ("GET_GROUP_SOCIAL_LEADERBOARD", "GET_GROUP_SOCIAL_LEADERBOARD_BY_VERSION"):
         found = await bob.call(BOARD, operation, leaderboardId="b", groupId="g", versionId=1)
         assert [entry["score"] for entry in found["leaderboard"]] == [3, 1]
@@ -275,7 +275,7 @@ async def test_boards_of_groups(game: Game) -> None:
     await create(game, "g", entryType="GROUP")
     await create(game, "p")
     ada, bob = await game.player(), await game.player()
-    circles(game, groups={"red": [ada.profile_id], "blue": [bob.profile_id]})
+    await circles(game, groups={"red": [ada.profile_id], "blue": [bob.profile_id]})
     await ada.call(BOARD, "POST_GROUP_SCORE", leaderboardId="g", groupId="red", score=5, data={"a": 1})
     await bob.call(BOARD, "POST_GROUP_SCORE", leaderboardId="g", groupId="blue", score=7)
     found = await ada.call(

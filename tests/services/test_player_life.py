@@ -51,6 +51,7 @@ rewards = {{ currency = {{ gems = 10 }} }}
 [[playerStatistics.levels]]
 experience = 200
 rewards = {{ currency = {{ gems = 20 }} }}
+[group.types.team]
 [tournament.templates.cup]
 payouts = [{{ rest = true, rewards = {{ currency = {{ coins = 100 }} }} }}]
 [leaderboard.boards.life_daily]
@@ -158,6 +159,7 @@ async def _player(game: Game) -> Client:
     async with game.core.database.write() as tx:  # as who has a child and a peer in other apps
         await profile_links.add(tx, game.core.new_id(), profile_links.PARENT, profile, game.clock.ms())
         await profile_links.add(tx, profile, "peer", game.core.new_id(), game.clock.ms())
+    await player.call("group", "CREATE_GROUP", name="Reds", groupType="team")
     await player.call("script", "SCHEDULE_CLOUD_SCRIPT", scriptName="later", minutesFromNow=60)
     await join(player)
     await player.call("tournament", "POST_TOURNAMENT_SCORE", leaderboardId=DAILY, score=7)

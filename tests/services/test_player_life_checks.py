@@ -124,6 +124,8 @@ def test_every_hook_of_a_players_life_is_named_in_its_services_test() -> None:
 BOARD = "HIGH_VALUE"
 LUCK = {"abTestingId"}
 MISSED = {
+    ("group", "player.delete"): "a deleted player's group has another owner",
+    ("group", "player.merge"): "the target has the higher of two roles in a group",
     ("identity", "player.merge"): "children in other apps become the target's",
     ("leaderboard", "player.delete"): "a deleted player has no score and no rank",
     ("leaderboard", "player.merge"): "scores become the target's",
@@ -176,6 +178,9 @@ async def differs(game: Game, hook: str, without: str) -> bool:
         await player.call("playerState", "UPDATE_ATTRIBUTES", attributes={"hair": "grey"})
         to = {"toProfileIds": [player.profile_id], "text": "x"}
         await target.call("messaging", "SEND_MESSAGE_SIMPLE", **to)
+        made = await player.call("group", "CREATE_GROUP", name="Blues", groupType="team")
+        adding = {"groupId": made["groupId"], "profileId": target.profile_id}
+        await player.call("group", "ADD_GROUP_MEMBER", **adding)
         if hook != "player.merge":
             await game.server.call("virtualCurrency", "AWARD_VC", target.profile_id, vcId="coins", vcAmount=1)
     await build_index(game)

@@ -10,7 +10,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gameserver.apps import load_apps
-from gameserver.domain import social
 from gameserver.domain.leaderboards.boards import InvalidLeaderboardId, LeaderboardSettings
 from gameserver.domain.leaderboards.store import TooManyLeaderboards
 from gameserver.domain.leaderboards.tournaments import (
@@ -26,6 +25,7 @@ from gameserver.players.passwords import Busy
 from gameserver.players.providers import ProviderUnavailable
 from gameserver.wire.errors import DisabledApp, RateLimited
 from tests.conftest import APP_TOML, Client, Game
+from tests.services.groups import put_group
 
 KEY = "0123456789abcdef0123456789abcdef"
 APP = f"""
@@ -267,28 +267,6 @@ ADHOC = {"leaderboardType": "HIGH_VALUE", "rotationType": "ADHOC"}
 OWN_PHASES = {"tPhases": {"enrolMins": 60, "bufferMins": 60}}
 
 
-@pytest.fixture
-def team(game: Game) -> Callable[[Client], str]:
-    """Make a group of a player, known to the rules that ask for groups."""
-    known: dict[str, str] = {}
-
-    async def groups(_tx: Any, _app: str, ids: Any) -> dict[str, social.Group]:
-        return {name: social.Group(name, name) for name in ids if name in known}
-
-    async def members(_tx: Any, _app: str, group: str) -> list[str]:
-        return [known[group]]
-
-    game.core.hooks.subscribe(social.GROUPS, groups)
-    game.core.hooks.subscribe(social.MEMBERS, members)
-
-    def make(player: Client) -> str:
-        name = game.core.new_id()
-        known[name] = player.profile_id
-        return name
-
-    return make
-
-
 POSTS = [
     ("POST_SCORE", None),
     ("POST_SCORE_DYNAMIC", "fields"),
@@ -307,10 +285,10 @@ def posting(board: str, makes: str | None, config: dict[str, Any], group: str) -
 
 @pytest.mark.parametrize(("operation", "makes"), POSTS)
 async def test_scores_count_for_who_takes_part_while_there_is_play(
-    game: Game, team: Callable[[Client], str], operation: str, makes: str | None
+    game: Game, operation: str, makes: str | None
 ) -> None:
     player, board = await game.player(), game.unique("board")
-    group = team(player) if "GROUP" in operation else ""
+    group = await put_group(game, game.core.new_id(), [player.profile_id]) if "GROUP" in operation else ""
     code = "teams" if group else "cup"
     game.clock.advance(DAY - game.clock.ms() // 1000 % DAY)
     of_tournament = {**DAILY, "entryType": "GROUP" if group else "PLAYER"}
@@ -342,13 +320,12 @@ async def test_scores_count_for_who_takes_part_while_there_is_play(
 @pytest.mark.parametrize(("operation", "makes"), [post for post in POSTS if post[1]])
 async def test_a_score_makes_no_board_that_a_server_could_not_make(
     game: Game,
-    team: Callable[[Client], str],
     monkeypatch: pytest.MonkeyPatch,
     operation: str,
     makes: str,
 ) -> None:
     player, board = await game.player(), game.unique("board")
-    group = team(player) if "GROUP" in operation else ""
+    group = await put_group(game, game.core.new_id(), [player.profile_id]) if "GROUP" in operation else ""
     nameless = posting("a\nb", makes, NEVER, group)
     assert await refused(player, BOARD, operation, nameless) == InvalidLeaderboardId.reason_code
     of_tournament = posting(board, makes, ADHOC, group)

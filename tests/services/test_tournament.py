@@ -14,6 +14,7 @@ from tests.services.tournaments import (
     DAY,
     HOUR,
     SERVICE,
+    Teams,
     apps_folder,
     claim,
     coins,
@@ -419,15 +420,13 @@ async def test_view_of_the_current_reward_needs_a_tournament(game: Game) -> None
         assert (await refused(player, "VIEW_CURRENT_REWARD", leaderboardId=board))[1] == reason
 
 
-async def test_scores_of_tournaments_are_not_removed_like_others(
-    game: Game, teams: dict[str, list[str]]
-) -> None:
+async def test_scores_of_tournaments_are_not_removed_like_others(game: Game, teams: Teams) -> None:
     player = await game.player()
     await join(player)
     version = (await status(player))["versionId"]
     removing = ("leaderboard", "REMOVE_PLAYER_SCORE")
     assert (await player.refused(*removing, leaderboardId="daily")).reason_code == 40494
-    teams["reds"] = [player.profile_id]
+    await teams("reds", player.profile_id)
     reds = {"leaderboardId": "teams", "groupId": "reds"}
     await player.call(SERVICE, "JOIN_GROUP_TOURNAMENT", **reds, tournamentCode="teams", initialScore=0)
     assert (await player.refused("leaderboard", "REMOVE_GROUP_SCORE", **reds)).reason_code == 40494
@@ -450,9 +449,9 @@ async def test_a_reset_takes_the_player_out(game: Game) -> None:
 # Groups
 
 
-async def test_a_group_enters_posts_and_leaves(game: Game, teams: dict[str, list[str]]) -> None:
+async def test_a_group_enters_posts_and_leaves(game: Game, teams: Teams) -> None:
     player = await game.player()
-    teams["reds"] = [player.profile_id]
+    await teams("reds", player.profile_id)
     reds = {"leaderboardId": "teams", "groupId": "reds"}
     joining = {"tournamentCode": "teams", "initialScore": 1}
     assert await player.call(SERVICE, "JOIN_GROUP_TOURNAMENT", **reds, **joining) == {"enrolled": True}
@@ -494,13 +493,13 @@ GROUP_OPERATIONS = [
 
 
 @pytest.mark.parametrize("operation", GROUP_OPERATIONS)
-async def test_only_members_act_for_a_group(game: Game, teams: dict[str, list[str]], operation: str) -> None:
+async def test_only_members_act_for_a_group(game: Game, teams: Teams, operation: str) -> None:
     player = await game.player()
-    teams["reds"] = []
+    await teams("reds")
     data = {"leaderboardId": "none", "divSetId": "none", "tournamentCode": "teams", "score": 1}
     assert await refused(player, operation, **data, groupId="blues") == (400, 40345)
     assert await refused(player, operation, **data, groupId="reds") == (400, 40453)
-    teams["reds"] = [player.profile_id]
+    await teams("reds", player.profile_id)
     if "DIVISIONS" not in operation:
         reason = 40632 if "INSTANCE" in operation else 40625 if "DIVISION" in operation else 40499
         assert (await refused(player, operation, **data, groupId="reds"))[1] == reason

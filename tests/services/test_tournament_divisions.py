@@ -8,6 +8,7 @@ from tests.services.tournaments import (
     DAY,
     HOUR,
     SERVICE,
+    Teams,
     apps_folder,
     claim,
     coins,
@@ -114,9 +115,9 @@ async def test_divisions_that_cannot_be_joined(game: Game) -> None:
     assert await refused(late, "JOIN_DIVISION", **joining) == (400, 40516)
 
 
-async def test_a_group_in_a_division(game: Game, teams: dict[str, list[str]]) -> None:
+async def test_a_group_in_a_division(game: Game, teams: Teams) -> None:
     player = await game.player()
-    teams["reds"] = [player.profile_id]
+    await teams("reds", player.profile_id)
     set_id = await make_set(game, templateLeaderboardId="teams", entryType="GROUP")
     reds = {"groupId": "reds"}
     answer = await player.call(

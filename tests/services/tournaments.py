@@ -1,15 +1,16 @@
 """What tests of tournaments share."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gameserver.domain import social
-from gameserver.storage import Transaction
 from tests.conftest import Client, Game
+from tests.services.groups import put_group
 
 SERVICE = "tournament"
+Teams = Callable[..., Awaitable[None]]
 DAY, HOUR = 24 * 3600, 3600
 APP = """
 [session]
@@ -124,18 +125,10 @@ async def create(game: Game, code: str, **config: Any) -> Any:
 
 
 @pytest.fixture
-def teams(game: Game) -> dict[str, list[str]]:
-    """Groups with their members, known to the rules that ask for groups."""
-    known: dict[str, list[str]] = {}
+def teams(game: Game) -> Teams:
+    """Make a group of players, the first of whom owns it, under a name of the test's own."""
 
-    async def groups(tx: Transaction, app_id: str, ids: Any) -> dict[str, social.Group]:
-        return {
-            name: social.Group(name, name.title(), f'{{"motto":"{name}"}}') for name in ids if name in known
-        }
+    async def make(name: str, *profile_ids: str) -> None:
+        await put_group(game, name, profile_ids, name=name.title(), summary_data=f'{{"motto":"{name}"}}')
 
-    async def members(tx: Transaction, app_id: str, group_id: str) -> list[str]:
-        return known[group_id]
-
-    game.core.hooks.subscribe(social.GROUPS, groups)
-    game.core.hooks.subscribe(social.MEMBERS, members)
-    return known
+    return make

@@ -6,7 +6,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.documents import documents
-from gameserver.domain import social
 from gameserver.domain.leaderboards import (
     CURRENT,
     Board,
@@ -25,6 +24,7 @@ from gameserver.domain.leaderboards.fields import (
     VersionShown,
 )
 from gameserver.domain.leaderboards.merging import KEPT
+from gameserver.domain.social import groups
 from gameserver.rpc import PLAYER_DELETE, PLAYER_MERGE, PLAYER_RESET, Context, Service
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, InvalidParameterType, InvalidParameterValue
@@ -229,8 +229,8 @@ async def show(ctx: Context, board: Board, found: RankedPages) -> list[Entry]:
     if board.entry_type is EntryType.PLAYER:
         return [_player(sign, standing) for standing in found.entries]
     ids = [standing.row["member_id"] for standing in found.entries]
-    groups = await social.groups(ctx.core.hooks, ctx.tx, ctx.app.id, ids) if ids else {}
-    return [_group(sign, standing, groups) for standing in found.entries]
+    known = await groups.some(ctx.tx, ctx.app.id, ids) if ids else {}
+    return [_group(sign, standing, known) for standing in found.entries]
 
 
 def _player(sign: int, standing: RankedEntry) -> Entry:
@@ -249,9 +249,9 @@ def _player(sign: int, standing: RankedEntry) -> Entry:
     )
 
 
-def _group(sign: int, standing: RankedEntry, groups: dict[str, social.Group]) -> Entry:
+def _group(sign: int, standing: RankedEntry, known: dict[str, groups.Group]) -> Entry:
     place, row = standing
-    group = groups.get(row["member_id"])
+    group = known.get(row["member_id"])
     return Entry(
         group_id=row["member_id"],
         score=sign * row["rank_key"],

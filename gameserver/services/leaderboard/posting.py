@@ -4,7 +4,6 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from gameserver.domain import social
 from gameserver.domain.leaderboards import (
     CURRENT,
     Board,
@@ -28,6 +27,8 @@ from gameserver.domain.leaderboards.fields import (
 )
 from gameserver.domain.leaderboards.store import TooManyLeaderboards
 from gameserver.domain.leaderboards.tournaments import POST_REFUSALS, InvalidTournamentSettings
+from gameserver.domain.social import groups
+from gameserver.domain.social.groups import NotGroupMember, UnknownGroup
 from gameserver.players import profiles
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.rpc import Access, Caller, Context, Tx
@@ -235,9 +236,9 @@ def new_board(ctx: Context, config: BoardConfig) -> BoardConfig:
 async def check_poster(ctx: Context, group_id: str) -> None:
     """Raise `UnknownGroup`, or `NotGroupMember` when a client posts for a group of others."""
     if ctx.caller.is_studio:
-        await social.group(ctx.core.hooks, ctx.tx, ctx.app.id, group_id)
+        await groups.one(ctx.tx, ctx.app.id, group_id)
     else:
-        await social.check_member(ctx.core.hooks, ctx.tx, ctx.app.id, group_id, ctx.player_id)
+        await groups.check_member(ctx.tx, ctx.app.id, group_id, ctx.player_id)
 
 
 class PostGroupScore(PostScore, kw_only=True):
@@ -248,7 +249,7 @@ class PostGroupScore(PostScore, kw_only=True):
     "POST_GROUP_SCORE",
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
-    errors=(NoLeaderboard, WrongEntryType, social.UnknownGroup, social.NotGroupMember, *POST_REFUSALS),
+    errors=(NoLeaderboard, WrongEntryType, UnknownGroup, NotGroupMember, *POST_REFUSALS),
 )
 async def post_group_score(ctx: Context, request: PostGroupScore) -> None:
     """Post a score of a group that the caller is a member of, to a board of groups."""
@@ -281,7 +282,7 @@ async def post_for_group(ctx: Context, request: DynamicFields, group_id: str) ->
     "POST_GROUP_SCORE_DYNAMIC",
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
-    errors=(WrongEntryType, social.UnknownGroup, social.NotGroupMember, *POST_REFUSALS, *MAKE_REFUSALS),
+    errors=(WrongEntryType, UnknownGroup, NotGroupMember, *POST_REFUSALS, *MAKE_REFUSALS),
 )
 async def post_group_dynamic(ctx: Context, request: PostGroupDynamic) -> None:
     """Post a score of a group, to a board of groups that is made first when there is none."""
@@ -296,7 +297,7 @@ class PostGroupUsingConfig(PostUsingConfig, kw_only=True):
     "POST_GROUP_SCORE_DYNAMIC_USING_CONFIG",
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
-    errors=(WrongEntryType, social.UnknownGroup, social.NotGroupMember, *POST_REFUSALS, *MAKE_REFUSALS),
+    errors=(WrongEntryType, UnknownGroup, NotGroupMember, *POST_REFUSALS, *MAKE_REFUSALS),
 )
 async def post_group_using_config(ctx: Context, request: PostGroupUsingConfig) -> None:
     """Post a score of a group, to a board that is made from `configJson` first when there is none."""
@@ -381,8 +382,8 @@ class RemoveGroupScore(RemoveScore, kw_only=True):
         InvalidVersion,
         WrongEntryType,
         OfTournament,
-        social.UnknownGroup,
-        social.NotGroupMember,
+        UnknownGroup,
+        NotGroupMember,
     ),
 )
 async def remove_group_score(ctx: Context, request: RemoveGroupScore) -> RemovedReply:

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from gameserver.domain import social
 from gameserver.domain.leaderboards import (
     Board,
     EntryType,
@@ -30,6 +29,8 @@ from gameserver.domain.leaderboards.fields import (
     VersionShown,
 )
 from gameserver.domain.leaderboards.hooks import rewarded
+from gameserver.domain.social import groups
+from gameserver.domain.social.groups import UnknownGroup
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.leaderboard.base import (
     ROWS_MAX,
@@ -204,11 +205,11 @@ class GetGroupView(GetView, kw_only=True):
     "GET_GROUP_LEADERBOARD_VIEW",
     tx=Tx.READ,
     access=Access.SIGNED_IN,
-    errors=(NoLeaderboard, InvalidVersion, WrongEntryType, social.UnknownGroup),
+    errors=(NoLeaderboard, InvalidVersion, WrongEntryType, UnknownGroup),
 )
 async def get_group_view(ctx: Context, request: GetGroupView) -> RankedReply:
     """Read the entry of a group with so many before and after it."""
-    await social.group(ctx.core.hooks, ctx.tx, ctx.app.id, request.group_id)
+    await groups.one(ctx.tx, ctx.app.id, request.group_id)
     view = await read_view(ctx, request, request.group_id, check_groups)
     if view is None:
         raise no_board(request.leaderboard_id)

@@ -26,6 +26,8 @@ from gameserver.domain.leaderboards.fields import (
     VersionShown,
 )
 from gameserver.domain.leaderboards.pacers import Pacer
+from gameserver.domain.social import groups
+from gameserver.domain.social.groups import UnknownGroup
 from gameserver.players import profiles
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.leaderboard.base import (
@@ -395,11 +397,11 @@ class GetGroupSocial(OfBoard, kw_only=True):
     "GET_GROUP_SOCIAL_LEADERBOARD_BY_VERSION",
     tx=Tx.READ,
     access=Access.SIGNED_IN,
-    errors=(NoLeaderboard, InvalidVersion, WrongEntryType, social.UnknownGroup),
+    errors=(NoLeaderboard, InvalidVersion, WrongEntryType, UnknownGroup),
 )
 async def get_group_social(ctx: Context, request: GetGroupSocial) -> PlayersReply:
     """Read the best scores of a group's members, the best first."""
-    members = await social.group_members(ctx.core.hooks, ctx.tx, ctx.app.id, request.group_id)
+    members = await groups.member_ids(ctx.tx, ctx.app.id, request.group_id)
     answer = await read_players(ctx, request.leaderboard_id, request.version_id, members[:IDS_MAX])
     if answer is None:
         raise no_board(request.leaderboard_id)

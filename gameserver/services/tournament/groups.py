@@ -4,10 +4,10 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta
 
-from gameserver.domain import social
 from gameserver.domain.leaderboards import CURRENT, EntryType, NoLeaderboard
 from gameserver.domain.leaderboards.tournaments import NotEnrolled
-from gameserver.domain.social import NotGroupMember, UnknownGroup
+from gameserver.domain.social import groups
+from gameserver.domain.social.groups import NotGroupMember, UnknownGroup
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.tournament.base import (
     AlreadyEnrolled,
@@ -53,7 +53,7 @@ from gameserver.wire.shapes import Reply, Request
 
 async def check_member(ctx: Context, group_id: str) -> None:
     """Raise `UnknownGroup`, or `NotGroupMember` unless the caller is a member."""
-    await social.check_member(ctx.core.hooks, ctx.tx, ctx.app.id, group_id, ctx.player_id)
+    await groups.check_member(ctx.tx, ctx.app.id, group_id, ctx.player_id)
 
 
 class GroupJoinedReply(Reply):
@@ -140,11 +140,9 @@ async def post_group_with_results(ctx: Context, request: PostGroupWithResults) -
     answer = await with_results(ctx, request, request.group_id, EntryType.GROUP)
     before = answer.post_score.previous_leaderboard
     entries = [*answer.scores, *([] if before is UNSET else [before])]
-    groups = await social.groups(
-        ctx.core.hooks, ctx.tx, ctx.app.id, [str(entry.group_id) for entry in entries]
-    )
+    known = await groups.some(ctx.tx, ctx.app.id, [str(entry.group_id) for entry in entries])
     for entry in entries:
-        group = groups.get(str(entry.group_id))
+        group = known.get(str(entry.group_id))
         entry.group_name = "" if group is None else group.name
         entry.group_summary_data = (None if group is None else json_out(group.summary_data)) or {}
     return answer
@@ -214,6 +212,6 @@ async def get_group_divisions(ctx: Context, request: OfGroup) -> GroupDivisionsR
 @service.operation("SYS_GET_GROUP_DIVISIONS", tx=Tx.READ, access=Access.SERVER, errors=(UnknownGroup,))
 async def sys_get_group_divisions(ctx: Context, request: OfGroup) -> GroupDivisionsReply:
     """List the boards of the instances that a group is in, by state and division set."""
-    await social.group(ctx.core.hooks, ctx.tx, ctx.app.id, request.group_id)
+    await groups.one(ctx.tx, ctx.app.id, request.group_id)
     found = await divisions_of(ctx, request.group_id, claimable=False)
     return GroupDivisionsReply(active=found["ACTIVE"], pending=found["PENDING"], complete=found["COMPLETE"])

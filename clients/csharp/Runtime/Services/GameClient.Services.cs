@@ -41,6 +41,9 @@ namespace GameServer.Client
         /// <summary>The service globalGameStatistics.</summary>
         public GlobalGameStatisticsService GlobalGameStatistics => new GlobalGameStatisticsService(this);
 
+        /// <summary>The service group.</summary>
+        public GroupService Group => new GroupService(this);
+
         /// <summary>The service heartbeat.</summary>
         public HeartbeatService Heartbeat => new HeartbeatService(this);
 

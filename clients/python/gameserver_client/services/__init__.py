@@ -14,6 +14,7 @@ from gameserver_client.services.event import EventService
 from gameserver_client.services.friend import FriendService
 from gameserver_client.services.global_entity import GlobalEntityService
 from gameserver_client.services.global_game_statistics import GlobalGameStatisticsService
+from gameserver_client.services.group import GroupService
 from gameserver_client.services.heartbeat import HeartbeatService
 from gameserver_client.services.identity import IdentityService
 from gameserver_client.services.leaderboard import LeaderboardService
@@ -75,6 +76,10 @@ class Services(Invoker[R], Generic[R]):
     @cached_property
     def global_game_statistics(self) -> GlobalGameStatisticsService[R]:
         return GlobalGameStatisticsService(self._invoke)
+
+    @cached_property
+    def group(self) -> GroupService[R]:
+        return GroupService(self._invoke)
 
     @cached_property
     def heartbeat(self) -> HeartbeatService[R]:
