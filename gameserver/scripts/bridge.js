@@ -1,33 +1,37 @@
 (function () {
   "use strict";
-  // Time and chance, what Rhino's errors have, and the bridge: for scripts that name any of them. Loaded after the prelude,
-  // with the same care: everything that is used later is kept in constants.
+  // Time and chance, what Rhino's errors have, and the bridge: for scripts that name any of them. What it uses later it
+  // keeps in constants: a script may change every global and every prototype, and these functions must go on. So nothing
+  // here iterates, spreads or calls methods by name later. The way out to the process is `ask`: its properties, by what is
+  // asked, are the answers; undefined where it refuses, for the reason that is its property `refusal`. The lines are joined
+  // before they are read: what starts with two slashes is left out, and each statement has its semicolon.
   const G = globalThis, ask = G.__ask, D = Date, E = Error, X = Proxy;
   const stringify = JSON.stringify, construct = Reflect.construct, define = Object.defineProperty, get = Reflect.get;
+  delete G.__ask;
 
-  const want = (kind, text, more, session) => {
-    const answer = ask(kind, text, more || "", session || "");
-    if (answer === null) throw new E("out of memory");
-    if (answer[0]) throw new E(answer[1]);
-    return answer[1];
+  const want = (text) => {
+    const answer = ask[text];
+    if (answer === undefined) throw new E(ask.refusal);
+    return answer;
   };
+  const wantCall = (name, given, session) => want("call" + name + "\n" + stringify(given) + "\n" + session);
   const hide = (where, name, value) => define(where, name, { __proto__: null, value, writable: true, configurable: true });
 
   // Time and chance, which a second run of the same packet is given again.
-  const now = () => ask("now");
+  const now = () => ask.now;
   const Clock = new X(D, {
     __proto__: null,
     construct: (_, given, target) => construct(D, given.length ? given : [now()], target === Clock ? D : target),
     apply: () => "" + new D(now()),
   });
   D.now = now;
-  Math.random = () => ask("random");
+  Math.random = () => ask.random;
   hide(G, "Date", Clock);
   hide(D.prototype, "constructor", Clock);
 
   // What Rhino's errors have.
   const place = (e, what) => {
-    try { return ask("place", stringify("" + e.stack))[1][what]; } catch { return undefined; }
+    try { return ask["place" + stringify("" + e.stack)][what]; } catch { return undefined; }
   };
   const shown = (name, get) => define(E.prototype, name, {
     __proto__: null,
@@ -60,20 +64,20 @@
     let session = "";
     if (args.length) {
       if (args[0] === undefined || args[0] === null) throw new E("a proxy was asked for with a session that is " + args[0]);
-      session = stringify(args[0]);
+      session = stringify(args[0]) || "";
     }
     return named(
-      (key) => want("method", service, stringify(key)),
-      (name) => (...given) => want("call", name, stringify(given), session),
+      (key) => want("method" + service + "\n" + stringify(key)),
+      (name) => (...given) => wantCall(name, given, session),
     );
   };
   const bridge = named(
-    (key) => want("getter", stringify(key)),
+    (key) => want("getter" + stringify(key)),
     (found) => {
       const name = found[1];
       if (found[0]) return (...given) => proxyOf(name, given);
       if (name === "bridge.include") return () => undefined;
-      return (...given) => want("call", name, stringify(given));
+      return (...given) => wantCall(name, given, "");
     },
   );
   G.bridge = bridge;

@@ -441,20 +441,19 @@ class _Worker(asyncio.SubprocessProtocol):
         is_new, has_table = program.key not in self._programs, surface.key in self._surfaces
         self._programs.add(program.key)
         self._surfaces.add(surface.key)
-        head = {
-            "program": program.key,
-            "surface": surface.key,
-            "lines": program.lines if is_new else None,
-            "forget": forget,
-            "repeats": draws is not None,
-            "ms": ms,
-            "seconds": limits.seconds,
-            "memory_bytes": limits.memory_bytes,
-            "argument_bytes": limits.argument_bytes,
-            "result_bytes": limits.result_bytes,
-        }
-        text, table = program.text.encode() if is_new else b"", b"" if has_table else surface.table
-        self._send(wire.pack(wire.RUN, msgspec.json.encode(head), data, draws or b"", text, table))
+        head = wire.HEAD.pack(
+            forget,
+            draws is not None,
+            ms,
+            limits.seconds,
+            limits.memory_bytes,
+            limits.argument_bytes,
+            limits.result_bytes,
+        )
+        text, lines = (program.text.encode(), msgspec.json.encode(program.lines)) if is_new else (b"", b"")
+        table = b"" if has_table else surface.table
+        keys = program.key.encode(), surface.key.encode()
+        self._send(wire.pack(wire.RUN, head, *keys, data, draws or b"", text, lines, table))
 
     def reply(self, reply: Reply) -> None:
         """Answer the call that the process waits for."""

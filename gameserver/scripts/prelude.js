@@ -1,10 +1,19 @@
 (function () {
   "use strict";
-  // Runs before each script, in its context. What it uses later it keeps in constants: a script may change every global
-  // and every prototype, and these functions must go on. So nothing here iterates, spreads or calls methods by name later.
-  // `ask` is the way out to the process, whose answer is a list of [0, value], or [1, message] for an error to throw.
+  // Runs before each script, in its context, where the engine is its Python module (see plain.py). What it uses later it
+  // keeps in constants: a script may change every global and every prototype, and these functions must go on. So nothing
+  // here iterates, spreads or calls methods by name later. `ask` is the way out to the process, whose answer is a list.
   // The lines are joined before they are read: what starts with two slashes is left out, and each statement has its semicolon.
   const G = globalThis, ask = G.__ask, E = Error, P = Promise, evaluate = eval, stringify = JSON.stringify;
+  // What bridge.js asks by: properties, as native.py makes them.
+  G.__ask = new Proxy({}, {
+    __proto__: null,
+    get(target, text) {
+      const answer = ask(text);
+      if (answer === false) throw new E("out of memory");
+      return answer === null ? undefined : answer[0];
+    },
+  });
   const call = Function.prototype.call, then = call.bind(P.prototype.then), cut = call.bind(String.prototype.slice);
 
   // One run. Its result is a JSON text; what failed is told beside it. Only what stringify made goes out: a text that was
@@ -16,10 +25,10 @@
       stack = isError ? "" + e.stack : "";
       message = isError ? "" + e : typeof e === "object" && e !== null ? stringify(e) ?? "" + e : typeof e === "string" ? e : "" + stringify(e);
     } catch { message = "something was thrown that cannot be shown"; }
-    ask("failed", stringify([kind, cut(message, 0, 2000), cut(stack, 0, 10000)]));
+    ask(stringify([kind, cut(message, 0, 2000), cut(stack, 0, 10000)]));
   };
   let result, waiting = false, settled;
-  G.__end = (is_good, value) => {
+  const end = (is_good, value) => {
     if (!is_good) return failed("thrown", value);
     result = value;
     if (typeof value === "object" && value !== null) try {
@@ -27,12 +36,10 @@
       waiting = true;
     } catch {}
   };
-  const end = G.__end;
   G.__boot = (step, data, text) => {
     if (step === "begin") {
       delete G.__ask;
       delete G.__boot;
-      delete G.__end;
       G.data = data;
     } else if (step === "evaluate") {
       let value;

@@ -6,7 +6,7 @@ checks it.
 """
 
 import contextlib
-import importlib
+import importlib.util
 import json
 import math
 import os
@@ -22,7 +22,6 @@ from typing import Any
 
 if __name__ == "__main__":
     sys.path += [sys.argv[1], str(Path(__file__).parent)]  # where the engine is; nothing else is to be found
-import quickjs
 
 Frame = tuple[bytes, list[bytes]]
 """A kind, and its parts."""
@@ -33,6 +32,9 @@ PLAIN = "--plain"  # the word for a process that uses the Python module alone
 CALL, DONE, READY = b"C", b"D", b"I"  # what the worker sends
 
 _LENGTH = struct.Struct("<I")
+HEAD = struct.Struct("<??qdQQQ")
+"""Of what runs: whether to forget all programs before, whether it is a repeat, milliseconds since 1970,
+seconds that it may take, and how many bytes its memory, the arguments of a call and its result may have."""
 
 
 def pack(kind: bytes, *parts: bytes) -> bytes:
@@ -148,31 +150,30 @@ def _monotonic_ms() -> int:
 
 
 class Surface:
-    """The names of the bridge, found in any case of letters."""
+    """The names of the bridge, found in any case of letters. What they are is JSON."""
 
     def __init__(self, table: bytes) -> None:
         told = json.loads(table)
-        self._getters: dict[str, tuple[int, str]] = {
-            f"bridge.{n}".lower(): (0, f"bridge.{n}") for n in told["functions"]
-        }
+        self._getters = {f"bridge.{n}".lower(): json.dumps((0, f"bridge.{n}")) for n in told["functions"]}
         self._methods: dict[str, dict[str, str]] = {}
         for getter, (service, methods) in told["proxies"].items():
-            self._getters[f"bridge.{getter}".lower()] = (1, service)
-            self._methods.setdefault(service, {}).update((m.lower(), f"{service}.{m}") for m in methods)
+            self._getters[f"bridge.{getter}".lower()] = json.dumps((1, service))
+            known = self._methods.setdefault(service, {})
+            known.update((m.lower(), json.dumps(f"{service}.{m}")) for m in methods)
 
     def getter(self, name: str) -> str:
-        """Return, as JSON, whether a name of `bridge` gives a proxy, and of what, or else what it calls."""
+        """Return whether a name of `bridge` gives a proxy, and of what, or else what it calls."""
         found = self._getters.get(f"bridge.{name}".lower())
         if found is None:
             raise LookupError(f"bridge.{name}: the bridge has no such function")
-        return json.dumps(found)
+        return found
 
     def method(self, service: str, name: str) -> str:
-        """Return, as JSON, what a method of a proxy calls."""
+        """Return what a method of a proxy calls."""
         found = self._methods[service].get(name.lower())
         if found is None:
             raise LookupError(f"{service}.{name}: the proxy has no such method")
-        return json.dumps(found)
+        return found
 
 
 # Programs
@@ -186,17 +187,20 @@ class Program:
         self.text = f"void 0;\n{text}"
         self.lines = lines  # [first line, file, line there]
         self.needs_bridge = _NEEDS_BRIDGE.search(text) is not None
-        self.code: bytes | None = None
-        self.is_compiled = False
+        self.code: Any = None  # what the engine has made of it
 
-    def where(self, line: int, column: int) -> tuple[str, int, int]:
-        """Find the author's file, line and column of a line of the text. Raises LookupError."""
-        for first, file, there in reversed(self.lines):
-            if first <= line - 1:
-                return file, there + line - 1 - first, column
-        raise LookupError("this is no line of the script")
+    def place(self, stack: str) -> tuple[str, int, int]:
+        """Find the author's file, line and column at the top of a stack. Raises LookupError."""
+        for found in _PLACE.finditer(stack):
+            line, column = int(found[1]) - 1, int(found[2])
+            for first, file, there in reversed(self.lines):
+                if first <= line:
+                    return file, there + line - first, column
+        raise LookupError("no line of the script is on the stack")
 
 
+# As `native` names a script on a stack, and as `plain` does.
+_PLACE = re.compile(r"(?:\bscript|<input>):(\d{1,9}):(\d{1,9})\b")
 # Words without which a script comes to neither the bridge, nor time and chance, nor a caught error.
 _NEEDS_BRIDGE = re.compile(
     r"bridge|Date|Math|Error|catch|eval|Function|constructor|globalThis|\bthis\b|import|async|Promise|\\u"
@@ -231,186 +235,109 @@ class Pipe:
             view = view[self._send(view) :]
 
 
-class Realm:
-    """A context in which no script was ever run, and the functions of the prelude there."""
-
-    def __init__(self, worker: "Worker") -> None:
-        self.context = context = quickjs.Context()
-        context.add_callable("__ask", worker.ask)
-        self.worker = worker
-        self.native = native = worker.native
-        if native is None:
-            worker.load(self, PRELUDE)
-        else:
-            self.at = native.place(context)
-            native.stop_when(self.at.context, worker.is_over)
-            worker.load(self, PRELUDE)
-            self.end = native.variable(self.at.context, b"__end")
-        self.boot = context.get("__boot")
-
-    def run(self, program: Program, data: str) -> None:
-        """Run a script."""
-        if program.needs_bridge:
-            self.worker.load(self, BRIDGE)
-        self.boot("begin", self.context.parse_json(data))
-        if self.native is not None and not program.is_compiled:
-            program.is_compiled = True
-            program.code = self.native.compile(self.at.context, program.text.encode(), SCRIPT)
-        if self.native is not None and program.code is not None:
-            if not self.native.run(self.at, program.code, self.end):
-                raise quickjs.JSException("the run could not be ended")
-        else:
-            self.boot("evaluate", None, program.text)
-        while self.context.execute_pending_job():
-            pass
-
-    def result(self) -> str:
-        """Return the JSON of the result, of a run that has not failed."""
-        result: str = self.boot("end")
-        return result
-
-    def place(self, program: Program, stack: str) -> tuple[str, int, int]:
-        """Find the author's file, line and column at the top of a stack. Raises LookupError."""
-        for found in (_IN_TEXT if self.native is None else _IN_SCRIPT).finditer(stack):
-            line, column = int(found[1]), int(found[2])
-            if line > 1:
-                return program.where(line, column)
-        raise LookupError("no line of the script is on the stack")
-
-    def close(self) -> None:
-        """Give the context back."""
-        if self.native is not None:
-            self.native.free(self.at.context, self.end)
-
-
-PRELUDE, BRIDGE = "prelude.js", "bridge.js"
-SCRIPT = b"script"  # as a file on a stack
-_IN_SCRIPT = re.compile(r"\bscript:(\d{1,9}):(\d{1,9})\b")
-_IN_TEXT = re.compile(r"<input>:(\d{1,9}):(\d{1,9})\b")
-
-
 class Worker:
     """Runs one script after another; while one waits for a call, another may run that the call began."""
 
-    def __init__(self, pipe: Pipe, native: Any = None) -> None:
+    def __init__(self, pipe: Pipe) -> None:
         self.pipe = pipe
-        self.programs: dict[str, Program] = {}
-        self.surfaces: dict[str, Surface] = {}
+        self.engine: Any = None  # `native.Engine` or `plain.Engine`
+        self.programs: dict[bytes, Program] = {}
+        self.surfaces: dict[bytes, Surface] = {}
         self.running: list[Run] = []
-        self.is_loading = False  # scripts of our own, which nothing stops
-        self.native = native
-        if native is not None:
-            self.is_over = native.handler(self._is_over)
-        self._own = {name: self._read(name) for name in (PRELUDE, BRIDGE)}
-
-    def _read(self, name: str) -> Any:
-        """Read a script of our own; compiled where that can be."""
-        lines = (Path(__file__).parent / name).read_text("utf-8").splitlines()
-        # In one line, to be told apart from scripts in a stack.
-        text = " ".join(line.strip() for line in lines if not line.lstrip().startswith("//"))
-        if self.native is None:
-            return text
-        context = quickjs.Context()
-        return self.native.compile(self.native.place(context).context, text.encode(), name.encode())
-
-    def load(self, realm: Realm, name: str) -> None:
-        """Run a script of our own in a context."""
-        self.is_loading = True
-        if self.native is None:
-            realm.context.eval(self._own[name])
-        else:
-            self.native.load(realm.at.context, self._own[name])
-        self.is_loading = False
+        self._refusal = ""
 
     def serve(self) -> None:
         """Run what comes, until the server goes."""
         while True:
-            realm = Realm(self)  # for the next script, while nobody waits
+            realm = self.engine.realm()  # for the next script, while nobody waits
             kind, parts = self.pipe.read()
             self.run(kind, parts, realm)
 
     def rehearse(self) -> None:
-        """Run a script that uses everything, so that all is loaded that is ever read from a file."""
+        """Run a script that uses everything, so that all is loaded that is ever read from a file.
+
+        Raises ValueError when it does not end as it should.
+        """
         surface, program = Surface(b'{"functions": [], "proxies": {}}'), Program(_REHEARSAL, [(1, "", 1)])
-        run = Run(Realm(self), program, surface, Draws(0, None), 0, 60)
+        run = Run(self.engine.realm(), program, surface, Draws(0, None), 0, 60)
         self.running.append(run)
-        run.run("{}", 1 << 26, 1 << 10)
+        ended = run.run(b"{}", 1 << 26, 1 << 10)
         self.running.pop()
+        if unpack(ended[_LENGTH.size :])[1][:2] != [b"thrown", b"Error: 7.5"]:
+            raise ValueError("the engine has another form")
 
-    def _is_over(self) -> bool:
-        return bool(self.running) and not self.is_loading and self.running[-1].is_over()
+    def is_over(self) -> bool:
+        """Tell whether the time of the run is over."""
+        return bool(self.running) and self.running[-1].is_over()
 
-    def run(self, kind: bytes, parts: list[bytes], realm: Realm) -> None:
+    def run(self, kind: bytes, parts: list[bytes], realm: Any) -> None:
         """Run a script and tell its result."""
         if kind != RUN:
             raise ValueError(f"expected a script to run, got {kind!r}")
-        head, data, draws, text, table = parts
-        told = json.loads(head)
-        if told["forget"]:
+        head, key, surface_key, data, draws, text, lines, table = parts
+        forgets, repeats, ms, seconds, memory_bytes, argument_bytes, result_bytes = HEAD.unpack(head)
+        if forgets:
             self.programs.clear()
-        if told["lines"] is not None:
-            self.programs[told["program"]] = Program(text.decode(), told["lines"])
-        if told["surface"] not in self.surfaces:
-            self.surfaces[told["surface"]] = Surface(table)
-        program, surface = self.programs[told["program"]], self.surfaces[told["surface"]]
-        given = draws if told["repeats"] else None
-        draw = Draws(told["ms"], given)
-        run = Run(realm, program, surface, draw, told["argument_bytes"], told["seconds"])
+        if lines:
+            self.programs[key] = Program(text.decode(), json.loads(lines))
+        if table:
+            self.surfaces[surface_key] = Surface(table)
+        draw = Draws(ms, draws if repeats else None)
+        run = Run(realm, self.programs[key], self.surfaces[surface_key], draw, argument_bytes, seconds)
         if self.running:
             run.over_at = min(
                 run.over_at, self.running[-1].over_at
             )  # it is in the time of the one that waits
         else:
-            _end_after(told["seconds"] + SECONDS_BEYOND)
+            _end_after(seconds + SECONDS_BEYOND)
         self.running.append(run)
-        frame = run.run(data.decode(), told["memory_bytes"], told["result_bytes"])
+        frame = run.run(data, memory_bytes, result_bytes)
         self.running.pop()
         if not self.running:
             _end_after(0)
         self.pipe.write(frame)
+        realm.close()
 
-    def ask(self, kind: str, text: str = "", more: str = "", session: str = "") -> Any:
-        """Answer what the prelude asks. Raises nothing: that would end the process."""
+    def ask(self, asked: bytes) -> bytes | None:
+        """Answer what `bridge.js` asks, by JSON; None when that is refused."""
         run = self.running[-1]
-        if kind == "now":
-            return float(run.draws.now())  # whole numbers arrive there in 32 bits
-        if kind == "random":
-            return run.draws.chance()
-        if kind == "failed":
-            what, message, stack = json.loads(text)
-            run.failed = (what, message, stack)
-            return 0.0
         try:
-            return run.realm.context.parse_json(f"[0,{self._answer(run, kind, text, more, session)}]")
+            if asked.startswith(b"call"):
+                return self._call(run, *asked[4:].split(b"\n"))
+            return self._told(run, asked.decode("utf-8", "replace")).encode()
         except LookupError as error:
-            return run.realm.context.parse_json(f"[1,{json.dumps(error.args[0])}]")
-        except quickjs.JSException:
-            return None  # no memory is left for the answer
+            self._refusal = error.args[0]
+            return None
 
-    def _answer(self, run: "Run", kind: str, text: str, more: str, session: str) -> str:
-        if kind == "getter":
-            return run.surface.getter(json.loads(text))
-        if kind == "method":
-            return run.surface.method(text, json.loads(more))
-        if kind == "place":
-            return json.dumps(run.realm.place(run.program, json.loads(text)))
-        return self._call(run, text, more, session)
+    def _told(self, run: "Run", asked: str) -> str:
+        match asked:
+            case "now":
+                return str(run.draws.now())
+            case "random":
+                return repr(run.draws.chance())
+            case "refusal":
+                return json.dumps(self._refusal)
+        if asked.startswith("getter"):
+            return run.surface.getter(json.loads(asked.removeprefix("getter")))
+        if asked.startswith("method"):
+            service, _, name = asked.removeprefix("method").partition("\n")
+            return run.surface.method(service, json.loads(name))
+        return json.dumps(run.program.place(json.loads(asked.removeprefix("place"))))
 
-    def _call(self, run: "Run", name: str, args: str, session: str) -> str:
-        told, who = args.encode(), session.encode()
-        if len(told) + len(who) > run.argument_bytes:
-            raise LookupError(f"{name}: the arguments are longer than {run.argument_bytes} bytes")
-        self.pipe.write(pack(CALL, name.encode(), told, who, run.draws.drawn()))
+    def _call(self, run: "Run", name: bytes, args: bytes, session: bytes) -> bytes:
+        if len(args) + len(session) > run.argument_bytes:
+            raise LookupError(f"{name.decode()}: the arguments are longer than {run.argument_bytes} bytes")
+        self.pipe.write(pack(CALL, name, args, session, run.draws.drawn()))
         while True:
             kind, parts = self.pipe.read()
             if kind == REPLY:
                 break
-            self.run(kind, parts, Realm(self))  # a script that the call runs
+            self.run(kind, parts, self.engine.realm())  # a script that the call runs
         value, thrown, draws, repeats = parts
         run.draws.begin(draws if repeats else None)
         if thrown:
             raise LookupError(thrown.decode())
-        return value.decode()
+        return value
 
 
 class Run:
@@ -418,7 +345,7 @@ class Run:
 
     def __init__(
         self,
-        realm: Realm,
+        realm: Any,
         program: Program,
         surface: Surface,
         draws: Draws,
@@ -432,7 +359,6 @@ class Run:
         self.argument_bytes = argument_bytes
         self.seconds = seconds
         self.over_at = time.monotonic() + seconds
-        self.failed: tuple[str, str, str] | None = None
 
     def is_over(self) -> bool:
         """Tell whether the run's time is over; once, for what comes afterwards is the end of the run."""
@@ -441,39 +367,26 @@ class Run:
         self.over_at = math.inf
         return True
 
-    def run(self, data: str, memory_bytes: int, result_bytes: int) -> bytes:
+    def run(self, data: bytes, memory_bytes: int, result_bytes: int) -> bytes:
         """Run the script; returns the frame with its result."""
-        self.realm.context.set_memory_limit(memory_bytes)
-        result = ""
-        try:
-            self.realm.run(self.program, data)
-            if not self.failed:
-                result = self.realm.result()
-        except quickjs.JSException as error:  # which the prelude could not catch, or it was stopped itself
-            self.failed = self.failed or (
-                "thrown",
-                str(error).partition("\n")[0] if self.over_at < math.inf else INTERRUPTED,
-                str(error),
-            )
-        is_full = self.failed is not None and self.realm.context.memory()["malloc_size"] > memory_bytes * FULL
-        self.realm.close()
-        if self.failed:
-            return self._failed(*self.failed, is_full=is_full)
-        value = result.encode()
-        if len(value) > result_bytes:
-            said = f"the result has {len(value)} bytes; {result_bytes} are allowed"
+        failure, text, stack = self.realm.run(self.program, data, memory_bytes)
+        if failure:
+            is_full = self.realm.memory_used > memory_bytes * FULL
+            return self._failed(failure, text.decode("utf-8", "replace"), stack, is_full=is_full)
+        if len(text) > result_bytes:
+            said = f"the result has {len(text)} bytes; {result_bytes} are allowed"
             return self._failed("too_large", said, "")
-        return pack(DONE, b"", value, b"", self.draws.drawn())
+        return pack(DONE, b"", text, b"", self.draws.drawn())
 
     def _failed(self, kind: str, message: str, stack: str, *, is_full: bool = False) -> bytes:
         if kind == "thrown" and (message in OUT_OF_MEMORY or (is_full and message == "null")):
             kind, message = "memory", OUT_OF_MEMORY[0]
-        if INTERRUPTED in message:
+        if self.over_at == math.inf:
             kind, message = "timeout", f"it ran for longer than {self.seconds:g} seconds"
         if _JAVA.fullmatch(message):
             message += ": scripts run without Java; use JavaScript and the bridge"
         try:
-            place = json.dumps(self.realm.place(self.program, stack)).encode()
+            place = json.dumps(self.program.place(stack)).encode()
         except LookupError:
             place = b""
         return pack(DONE, kind.encode(), message.encode("utf-8", "replace"), place, self.draws.drawn())
@@ -483,10 +396,11 @@ _JAVA = re.compile(
     r"ReferenceError: (java|javax|Packages|JavaImporter|importClass|importPackage) is not defined"
 )
 FULL = 0.3  # of the memory: null that is thrown then stands for an error that found no room
-_REHEARSAL = (
-    "new Date(); Math.random(); try { bridge.none } catch (e) { e.lineNumber } throw new Error(Date())"
-)
-INTERRUPTED = "InternalError: interrupted"
+_REHEARSAL = """
+    new Date(); Date(); Math.random(); /x/.test("x"); new Map([[new Uint8Array(5)]]);
+    try { bridge.none } catch (e) { e.lineNumber }
+    throw new Error(7.5)
+"""
 OUT_OF_MEMORY = ("InternalError: out of memory", "Error: out of memory")
 
 
@@ -498,16 +412,27 @@ def main() -> None:
     os.environ["TZ"] = "UTC"
     if hasattr(time, "tzset"):
         time.tzset()
+    worker = Worker(Pipe(_receive, _send))
     # Here these are files beside this one, in no package.
-    confinement, native = importlib.import_module("confinement"), importlib.import_module("native")
-    library = None if PLAIN in sys.argv else native.Native.of(sys.modules["_quickjs"].__file__)
-    worker = Worker(Pipe(_receive, _send), library)
+    if PLAIN in sys.argv:
+        plain = importlib.import_module("plain")
+        worker.engine = plain.Engine(worker.ask, _text("prelude.js"), _text("bridge.js"))
+    else:
+        native, library = importlib.import_module("native"), importlib.util.find_spec("_quickjs")
+        assert library is not None, "the Python module holds it"
+        worker.engine = native.Engine(library.origin, worker.ask, worker.is_over, _text("bridge.js"))
     worker.rehearse()
-    confinement.confine()
+    importlib.import_module("confinement").confine()
     worker.pipe.write(pack(READY))
     with contextlib.suppress(EOFError, BrokenPipeError):
         worker.serve()
     os._exit(0)
+
+
+def _text(name: str) -> str:
+    """Read a script of our own: in one line, to be told apart from scripts in a stack."""
+    lines = (Path(__file__).parent / name).read_text("utf-8").splitlines()
+    return " ".join(line.strip() for line in lines if not line.lstrip().startswith("//"))
 
 
 def _end_after(seconds: float) -> None:

@@ -35,6 +35,25 @@ async def test_the_result_is_the_value_of_the_last_expression(
     assert await scripts.value(text, {"x": 5, "list": [1]}) == value
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("new Map([[1, 2]]).get(1) + new WeakSet([data]).has(data)", 3),
+        ("[Map.groupBy([1, 2], x => x % 2).size, Object.groupBy([1, 2], x => x % 2)[1].length]", [2, 1]),
+        ("[new Float64Array(3).length, new DataView(new ArrayBuffer(4)).getInt8(0)]", [3, 0]),
+        ("[btoa('a'), new DOMException('x').message]", ["YQ==", "x"]),
+        ("typeof this['Ma' + 'p'] + typeof globalThis['Uint8' + 'Array']", "functionfunction"),
+        ("eval('new S' + 'et([1]).size') + [].constructor.constructor('return new M\\u0061p().size')()", 1),
+        ("['match', 'matchAll', 'search'].map(name => typeof 'a'[name]('a'))", ["object"] * 2 + ["number"]),
+        ("typeof Array['from' + 'Async']([1]).then", "function"),
+        ("10n ** 20n > 1 && new WeakRef(data).deref() === data && Reflect.has(data, 'x')", True),
+        ("new Proxy(data, {}).x + new Date(2).getTime()", 7),
+    ],
+)
+async def test_a_script_has_of_the_language_what_it_reaches(scripts: Scripts, text: str, value: Any) -> None:
+    assert await scripts.value(text, {"x": 5}) == value
+
+
 async def test_nothing_of_a_run_is_there_in_the_next(scripts: Scripts) -> None:
     await scripts.run("left = 1; Array.prototype.left = 2; JSON.stringify = null; 0")
     assert await scripts.value("[typeof left, [].left === undefined, JSON.stringify(1)]") == [

@@ -53,7 +53,7 @@ def pids(engine: Engine) -> list[int]:
         ("throw Symbol('x')", Failure.THROWN, "undefined"),
         ("throw {a: 1}", Failure.THROWN, '{"a":1}'),
         ("throw {toJSON() { throw 1; }}", Failure.THROWN, "cannot be shown"),
-        ("throw new Proxy({}, {getPrototypeOf() { throw 1; }})", Failure.THROWN, "cannot be shown"),
+        ("throw new Proxy({}, {ownKeys() { throw 1; }})", Failure.THROWN, "cannot be shown"),
         ("throw Object.defineProperty(new Error('x'), 'stack', {value: {}})", Failure.THROWN, "Error: x"),
         ("throw Object.defineProperty(new Error('x'), 'stack', {get() { throw 1; }})", Failure.THROWN, ""),
         ("throw Object.assign(new Error('x'), {stack: '<input>:99999999:1'})", Failure.THROWN, "Error: x"),
