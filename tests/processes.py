@@ -1,11 +1,10 @@
-"""The server as an operator runs it: a process of its own, started with the real command."""
+"""The server as an operator runs it: a process of its own, started with the real command (see `warm`)."""
 
 import contextlib
 import functools
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +12,10 @@ from pathlib import Path
 
 import httpx
 
+from tests import warm
+
 READY_SECONDS = 30
 START_SECONDS_MAX = 90  # a machine that does much else at the same time is slow
-ROOT = Path(__file__).parent.parent
 
 request = functools.partial(httpx.request, timeout=30, verify=False)
 """A request of its own connection. Without TLS: to load the authorities takes far longer than the request."""
@@ -25,7 +25,7 @@ request = functools.partial(httpx.request, timeout=30, verify=False)
 class Process:
     """A running server."""
 
-    popen: subprocess.Popen[str]
+    popen: warm.Process
     url: str
 
     def kill(self) -> None:
@@ -42,12 +42,15 @@ class Process:
 
 @contextlib.contextmanager
 def serve(
-    folder: Path, *options: str, environment: dict[str, str] | None = None, module: str = "gameserver"
+    folder: Path,
+    *options: str,
+    environment: dict[str, str] | None = None,
+    module: str = "gameserver",
+    anew: bool = False,
 ) -> Iterator[Process]:
     """Run `gameserver serve` on a free port, with apps and data in `folder`; stopped at the end."""
-    command = [
-        sys.executable,
-        "-m",
+    log = (folder / f"server-{len(list(folder.glob('server-*.log')))}.log").open("w+")
+    popen = warm.start(
         module,
         "serve",
         "--port",
@@ -57,15 +60,10 @@ def serve(
         "--data",
         str(folder / "data"),
         *options,
-    ]
-    log = (folder / f"server-{len(list(folder.glob('server-*.log')))}.log").open("w+")
-    popen = subprocess.Popen(
-        command,
+        env={**os.environ, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=log,
-        text=True,
-        env={**os.environ, **(environment or {})},
-        cwd=ROOT,
+        anew=anew,
     )
     process = Process(popen, _ready_url(popen, log.name))
     try:
@@ -77,7 +75,7 @@ def serve(
         popen.stdout.close()
 
 
-def _ready_url(popen: subprocess.Popen[str], log: str) -> str:
+def _ready_url(popen: warm.Process, log: str) -> str:
     assert popen.stdout is not None
     timer = threading.Timer(START_SECONDS_MAX, popen.kill)
     timer.start()

@@ -69,7 +69,7 @@ class Running:
     def start(self) -> None:
         options = ["--database", self.database, "--redis", self.redis] if self.database else []
         started = time.perf_counter()
-        process = self._stack.enter_context(serve(self.folder, *options))
+        process = self._stack.enter_context(serve(self.folder, *options, anew=True))
         self.start_seconds = time.perf_counter() - started
         self.url, self.pids["server"] = process.url, process.popen.pid
 

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import structlog
 from typer.testing import CliRunner
 
 from gameserver.cli.commands import app
+from tests import warm
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS_MAX = 60
@@ -52,18 +52,9 @@ def command(folder: Path, *words: str, typed: str = "") -> Done:
     return Done(result.exit_code, result.stdout, result.stderr)
 
 
-def program(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def program(folder: Path, *words: str, anew: bool = False) -> subprocess.CompletedProcess[str]:
     """Run a command as a process of its own, to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "gameserver", *words],
-        cwd=folder,
-        env=environment(folder),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return warm.run("gameserver", *words, cwd=folder, env=environment(folder), anew=anew)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -79,7 +70,7 @@ def environment(folder: Path) -> dict[str, str]:
 class Running:
     """A server that said it is ready."""
 
-    def __init__(self, process: subprocess.Popen[str], folder: Path, url: str, log: Path) -> None:
+    def __init__(self, process: warm.Process, folder: Path, url: str, log: Path) -> None:
         self.process = process
         self.folder = folder
         self.url = url
@@ -121,20 +112,23 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, *options: str) -> Iterator[Running]:
-    """Serve from a folder on a free port until the block ends."""
+def running(folder: Path, *options: str, anew: bool = False) -> Iterator[Running]:
+    """Serve from a folder on a free port until the block ends; `anew` it is not forked."""
     folder.mkdir(parents=True, exist_ok=True)
     # A file, not a pipe: what was written before "ready" is in it by then.
     with (
         tempfile.NamedTemporaryFile("w", suffix=".log") as log,
-        subprocess.Popen(
-            [sys.executable, "-m", "gameserver", "serve", "--port", "0", *options],
+        warm.start(
+            "gameserver",
+            "serve",
+            "--port",
+            "0",
+            *options,
             cwd=folder,
             env=environment(folder),
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
-            text=True,
+            anew=anew,
         ) as process,
     ):
         assert process.stdout is not None

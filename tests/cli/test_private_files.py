@@ -3,8 +3,6 @@
 import json
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from gameserver.players.mail import Letter, Mail
 from gameserver.settings import Settings, prepare_data
+from tests import warm
 from tests.cli.running import command, environment, running
 from tests.conftest import Game
 
@@ -108,14 +107,8 @@ def test_a_password_elsewhere_is_read_and_not_warned_of(tmp_path: Path, how: str
     (tmp_path / "url").write_text(url + "\n")
     words = ["--database", "@url"] if how == "file" else []
     given = {"environment": url, "environment and file": "@url"}.get(how)
-    done = subprocess.run(
-        [sys.executable, "-m", "gameserver", "migrate", *words],
-        cwd=tmp_path,
-        env=environment(tmp_path) | ({"GAMESERVER_DATABASE": given} if given else {}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    settings = environment(tmp_path) | ({"GAMESERVER_DATABASE": given} if given else {})
+    done = warm.run("gameserver", "migrate", *words, cwd=tmp_path, env=settings)
     assert done.returncode == 4  # it was read, and nobody is at that address
     assert "password" not in done.stderr
     assert "hush" not in done.stderr

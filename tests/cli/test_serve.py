@@ -21,7 +21,7 @@ from tests.servers import postgresql, redis
 
 
 def test_an_empty_folder_becomes_a_server_and_the_printed_line_logs_in(tmp_path: Path) -> None:
-    with running(tmp_path) as server:
+    with running(tmp_path, anew=True) as server:
         [line] = re.findall(r"^ +(curl .+)$", server.errors, re.MULTILINE)
         done = subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=30, check=True)
         entry = json.loads(done.stdout)["responses"][0]
@@ -31,7 +31,7 @@ def test_an_empty_folder_becomes_a_server_and_the_printed_line_logs_in(tmp_path:
         assert secret is not None
         assert secret[1] in (tmp_path / "apps/sample/app.toml").read_text()
         assert server.stop() == 0
-    with running(tmp_path) as again:
+    with running(tmp_path, anew=True) as again:
         assert "curl" not in again.errors
 
 

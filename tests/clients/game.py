@@ -3,13 +3,12 @@
 import contextlib
 import json
 import shutil
-import subprocess
-import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests import warm
 from tests.processes import serve
 
 APP_TOML = Path(__file__).parent / "app.toml"
@@ -38,14 +37,15 @@ class Server:
         app = tomllib.loads(file.read_text())
         self.app_id, self.secret = app["id"], app["secret"]
         places = ["--apps", str(folder / "apps"), "--data", str(folder / "data"), *options]
-        self.command = [sys.executable, "-m", module, "call", *places]
+        self._call = [module, "call", *places]
+        self.command = warm.command(*self._call)
 
     def call(self, operation: str, data: Any, profile_id: str = "") -> Any:
         """Run an operation as an operator does, with a server's authority."""
-        words = [*self.command, self.app_id, operation, json.dumps(data)]
+        words = [*self._call, self.app_id, operation, json.dumps(data)]
         if profile_id:
             words += ["--profile", profile_id]
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+        done = warm.run(*words)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

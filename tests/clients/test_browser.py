@@ -18,8 +18,9 @@ import pytest
 
 from tests.conftest import APP_ID, APP_TOML
 from tests.faces.web_app import PASSWORD, app_toml
-from tests.processes import ROOT, serve
+from tests.processes import serve
 from tests.servers import missing
+from tests.warm import ROOT
 
 WAIT_SECONDS = 60
 FLAGS = (

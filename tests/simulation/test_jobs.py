@@ -2,14 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.processes import ROOT
+from tests import warm
 
 KILLED = 2  # of three processes
 SECONDS_MAX = 60
@@ -22,8 +20,8 @@ def test_one_of_three_processes_runs_a_job_whoever_is_killed(
         pytest.skip("one process is all there is without services")
     log = tmp_path / "log"
     log.touch()
-    command = [sys.executable, "-m", "tests.simulation.job_worker", services["database"], str(log)]
-    processes = {(one := subprocess.Popen(command, cwd=ROOT)).pid: one for _ in range(3)}
+    command = ("tests.simulation.job_worker", services["database"], str(log))
+    processes = {(one := warm.start(*command)).pid: one for _ in range(3)}
     try:
         lines = run_on(log, 10)
         for _ in range(KILLED):
