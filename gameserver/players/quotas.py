@@ -39,6 +39,9 @@ SAMPLE = """\
 #entity_bytes = 33554432
 #global_entities = 1000
 #global_entity_bytes = 16777216
+# Entities of a group, and how many bytes they may come to.
+#group_entities = 1000
+#group_entity_bytes = 16777216
 # Leaderboards that the scores of one player may make in a day.
 #boards_per_day = 100
 # Events that wait for a player, how many bytes they may come to, and events that a player sends in a minute.
@@ -100,6 +103,10 @@ class QuotaSettings(Settings, kw_only=True):
     global_entity_bytes: Annotated[
         Number, Meta(description="Bytes that the data of a player's global entities may come to, as stored.")
     ] = 16 << 20
+    group_entities: Annotated[Number, Meta(description="Entities that a group may have.")] = 1000
+    group_entity_bytes: Annotated[
+        Number, Meta(description="Bytes that the data of a group's entities may come to, as stored.")
+    ] = 16 << 20
     boards_per_day: Annotated[
         Number, Meta(description="Leaderboards that the scores of one player may make in a day.")
     ] = 100
@@ -137,7 +144,7 @@ class QuotaSettings(Settings, kw_only=True):
 
 
 class QuotaReached(GameError):
-    """The player has as much of something as the app's `[quotas]` allow; the message names the limit."""
+    """The player, or the group, has as much of something as `[quotas]` allow; the message names the limit."""
 
     status = HTTPStatus.FORBIDDEN
     reason_code = 40371
@@ -161,13 +168,16 @@ class Kept:
     """A kind of things that players keep: the names of its settings, and the statement that counts them.
 
     `measure` takes `owner`, `app` and `but`, the id of one that is left out, and returns how many there are
-    and how many bytes they come to.
+    and how many bytes they come to. `lock` is taken meanwhile: from the app and the owner to its name. `of`
+    is what owns them, for the words of a refusal.
     """
 
     name: str
     count: str
     size: str
     measure: Statement
+    of: str = "player"
+    lock: Callable[[str, str], str] = lambda _app_id, owner: locks.player_lock(owner)
 
 
 _Added = tuple[int, int, int, int]
@@ -274,13 +284,15 @@ class Quotas:
             self._added[key] = (things + count, stored + size, free_things, free_bytes)
             return
         self._added[key] = (0, 0, 0, 0)  # whoever comes meanwhile, or after a refusal, looks as well
-        await tx.lock(locks.player_lock(owner))
+        await tx.lock(kept.lock(app.id, owner))
         there = await tx.one(kept.measure, owner=owner, app=app.id, but=instead_of)
         assert there is not None, "a count is always there"
         if count and there[0] + count > count_max:
-            raise QuotaReached(f"a player may have {count_max} {kept.name} ({kept.count})")
+            raise QuotaReached(f"a {kept.of} may have {count_max} {kept.name} ({kept.count})")
         if size and there[1] + size > size_max:
-            raise QuotaReached(f"data of a player's {kept.name} may come to {size_max} bytes ({kept.size})")
+            raise QuotaReached(
+                f"data of a {kept.of}'s {kept.name} may come to {size_max} bytes ({kept.size})"
+            )
         self._added[key] = (
             count,
             size,

@@ -159,7 +159,9 @@ async def _player(game: Game) -> Client:
     async with game.core.database.write() as tx:  # as who has a child and a peer in other apps
         await profile_links.add(tx, game.core.new_id(), profile_links.PARENT, profile, game.clock.ms())
         await profile_links.add(tx, profile, "peer", game.core.new_id(), game.clock.ms())
-    await player.call("group", "CREATE_GROUP", name="Reds", groupType="team")
+    reds = await player.call("group", "CREATE_GROUP", name="Reds", groupType="team")
+    castle = {"groupId": reds["groupId"], "isOwnedByGroupMember": True}
+    await player.call("group", "CREATE_GROUP_ENTITY", **castle)
     await player.call("script", "SCHEDULE_CLOUD_SCRIPT", scriptName="later", minutesFromNow=60)
     await join(player)
     await player.call("tournament", "POST_TOURNAMENT_SCORE", leaderboardId=DAILY, score=7)

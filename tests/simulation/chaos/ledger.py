@@ -25,6 +25,8 @@ WRITES = {
     ("virtualCurrency", "AWARD_VC"),
     ("leaderboard", "POST_SCORE"),
     SCRIPT,
+    ("messaging", "SEND_MESSAGE_SIMPLE"),
+    ("group", "INCREMENT_GROUP_ENTITY_DATA"),
 }
 VIOLATIONS_MAX = 20
 MISHAPS_TOLD = 12

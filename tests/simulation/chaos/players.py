@@ -16,6 +16,7 @@ from gameserver_client.protocol import Retry
 from tests.simulation.chaos.fleet import APP_ID, SECRET, WALKED
 from tests.simulation.chaos.ledger import SCRIPT, SESSION_CODES, Ledger, Sent
 from tests.simulation.chaos.network import NOBODY, Line, Network
+from tests.simulation.chaos.society import Citizen, Society
 
 # Longer than a lease, a restart and a pause of everything together.
 SETTINGS = Settings(
@@ -39,7 +40,9 @@ class Player:
     transaction: what it did before it was cut off stays, when the session that would have repeated it is lost.
     """
 
-    def __init__(self, number: int, network: Network, chance: random.Random) -> None:
+    def __init__(
+        self, number: int, network: Network, chance: random.Random, society: Society | None = None
+    ) -> None:
         self.name = f"chaos-{number}"
         self.number = number
         self.network = network
@@ -50,6 +53,7 @@ class Player:
         self.entity_id = ""
         self.drawer_id = ""  # an entity whose versions count what was put into it
         self.score = 0  # as read in the end
+        self.citizen = None if society is None else Citizen(self, society)
         self.line = Line(network)
         self._logins: list[Sent] = []
         self._client = AsyncClient(
@@ -102,18 +106,20 @@ class Player:
             self.entity_id = await self._entity("chaos", {"steps": 0, "ballast": LARGE})
         if not self.drawer_id:
             self.drawer_id = await self._entity("drawer", {})
+        if self.citizen is not None:
+            await self.citizen.settle()
         return True
 
     async def _entity(self, kind: str, data: dict[str, Any]) -> str:
         """Find or make the one entity of a type; returns its id, or nothing."""
-        found = await self._call(
+        found = await self.call(
             ("entity", "GET_LIST", {"where": {"entityType": kind}, "orderBy": {}, "maxReturn": 1})
         )
         if found is None:
             return ""
         if entities := found[0]["entityList"]:
             return str(entities[0]["entityId"])
-        created = await self._call(
+        created = await self.call(
             ("entity", "CREATE", {"entityType": kind, "data": data, "acl": {"other": 0}})
         )
         return "" if created is None else str(created[0]["entityId"])
@@ -137,12 +143,14 @@ class Player:
 
     async def _play_a_packet(self) -> bool:
         """False when the session is gone."""
+        if self.citizen is not None and self.chance.random() < 0.4:
+            return await self.citizen.act()
         dice = self.chance.random()
         if dice < 0.7:
             return await self._step(also_log_out=False)
         if dice < 0.85:
-            return await self._call(("playerState", "READ", {})) is not None
-        return await self._call(("time", "READ", {}), ("heartbeat", "READ", {})) is not None
+            return await self.call(("playerState", "READ", {})) is not None
+        return await self.call(("time", "READ", {}), ("heartbeat", "READ", {})) is not None
 
     async def _step(self, *, also_log_out: bool) -> bool:
         """Send a packet that takes a step on some counters. False when it was refused for want of a session."""
@@ -164,10 +172,9 @@ class Player:
             messages.append(("playerState", "LOGOUT", {}))
         if not messages:
             return True
-        answers = await self._call(*messages, may_be_refused=pitfall)
+        answers = await self.call(*messages, may_be_refused=pitfall)
         if answers is None:
-            sent = self.line.last
-            if sent is None or not sent.refused_cleanly or SCRIPT in sent.names:
+            if not self.has_no_effect:
                 self.maybe.update(steps)
             return False
         self.sure.update(steps)
@@ -183,7 +190,7 @@ class Player:
         if not least <= value <= most:
             self.ledger.violation(f"{self.name} has {value} of {name}, expected {least} to {most}")
 
-    async def _call(self, *messages: Message, may_be_refused: int | None = None) -> list[Any] | None:
+    async def call(self, *messages: Message, may_be_refused: int | None = None) -> list[Any] | None:
         """Send a packet; None when it was refused for want of a session, or never answered."""
         with self._client.bundle() as bundle:
             futures = [bundle.send(*message) for message in messages]
@@ -201,6 +208,12 @@ class Player:
                 self.ledger.violation(f"{self.name}: {messages[index][:2]} failed: {outcome}")
                 return None
         return list(outcomes)
+
+    @property
+    def has_no_effect(self) -> bool:
+        """Whether the last packet, which was refused, certainly has no effect."""
+        sent = self.line.last
+        return sent is not None and sent.refused_cleanly and SCRIPT not in sent.names
 
     def _nobody_was_there(self, error: GameServerError) -> bool:
         """Tell whether a packet was given up because no server runs: a slow machine, not a broken promise."""
@@ -246,7 +259,7 @@ class Player:
         """Compare all counters with what was answered."""
         if not await self.log_in():
             return
-        answers = await self._call(
+        answers = await self.call(
             ("playerStatistics", "READ", {}),
             ("virtualCurrency", "GET_PLAYER_VC", {}),
             ("playerState", "GET_USER_STATUS", {"statusName": "boost"}),
@@ -272,7 +285,7 @@ class Player:
         if self.entity_id:
             self._check("entity", answers[4]["data"]["steps"])
         if self.drawer_id:
-            drawer = await self._call(("entity", "READ", {"entityId": self.drawer_id}))
+            drawer = await self.call(("entity", "READ", {"entityId": self.drawer_id}))
             self._check("drawer", drawer[0]["version"] - 1 if drawer is not None else -1)
         scores = answers[3]["scores"]
         self.score = scores[0]["score"] if scores else 0
@@ -281,12 +294,12 @@ class Player:
     async def read_board(self) -> dict[str, int]:
         """Return the scores on the board that all players share, by profile id, best first."""
         page = BOARD | {"sort": "HIGH_TO_LOW", "startIndex": 0, "endIndex": 499}
-        answers = await self._call(("leaderboard", "GET_GLOBAL_LEADERBOARD_PAGE", page))
+        answers = await self.call(("leaderboard", "GET_GLOBAL_LEADERBOARD_PAGE", page))
         return {entry["playerId"]: entry["score"] for entry in answers[0]["leaderboard"]} if answers else {}
 
     async def count_plays(self) -> int:
         """Return how many entries all players have on the board that takes every score."""
-        answers = await self._call(("leaderboard", "GET_GLOBAL_LEADERBOARD_ENTRY_COUNT", PLAYS))
+        answers = await self.call(("leaderboard", "GET_GLOBAL_LEADERBOARD_ENTRY_COUNT", PLAYS))
         return int(answers[0]["entryCount"]) if answers is not None else -1
 
     @property
@@ -298,7 +311,7 @@ class Player:
 
     async def read_shared(self) -> float:
         """Return the counter that all players share."""
-        answers = await self._call(("globalGameStatistics", "READ", {}))
+        answers = await self.call(("globalGameStatistics", "READ", {}))
         return float(answers[0]["statistics"].get("steps", 0)) if answers is not None else -1.0
 
 

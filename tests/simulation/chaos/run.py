@@ -18,6 +18,7 @@ from tests.simulation.chaos.fleet import Fleet, fleet
 from tests.simulation.chaos.ledger import Ledger
 from tests.simulation.chaos.network import CALM, Network, Rates
 from tests.simulation.chaos.players import Player
+from tests.simulation.chaos.society import Society
 
 PROGRESS_SECONDS = 30
 FORGETFUL = Rates(lost_answer=0.25)  # makes players ask again, which is what breaks a broken server
@@ -190,7 +191,10 @@ async def run(plan: Plan, folder: Path, out: TextIO | None = None, rates: Rates 
 async def _run(plan: Plan, fleet: Fleet, out: TextIO | None, rates: Rates) -> Ledger:
     ledger = Ledger(fleet)
     network = Network(ledger, random.Random(f"network {plan.seed}"), rates)
-    players = [Player(n, network, random.Random(f"player {n} {plan.seed}")) for n in range(plan.players)]
+    society = Society()
+    players = [
+        Player(n, network, random.Random(f"player {n} {plan.seed}"), society) for n in range(plan.players)
+    ]
     stop = asyncio.Event()
     mishaps = asyncio.create_task(Mishaps(fleet, plan, ledger).go_on(stop))
     playing = [asyncio.create_task(player.play(stop)) for player in players]
@@ -252,6 +256,8 @@ async def _verify(players: list[Player], ledger: Ledger) -> None:
     scores = {player.profile_id: player.score for player in players if player.score}
     if board != scores or list(board.values()) != sorted(board.values(), reverse=True):
         ledger.violation(f"the board shows {board}, the players have {scores}")
+    for citizen in [player.citizen for player in players if player.citizen is not None]:
+        await citizen.verify()
     ledger.counts["steps"] = sum(player.sure.total() for player in players)
     ledger.counts["steps in doubt"] = sum(player.maybe.total() for player in players)
 

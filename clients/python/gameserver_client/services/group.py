@@ -11,6 +11,65 @@ from typing import Any, Literal, NotRequired, TypedDict
 from gameserver_client.service import R, Service, typed
 
 
+class Entity(TypedDict):
+    groupId: str
+    """The id of a group."""
+    entityId: str
+    """The id of the entity, as CREATE answers it."""
+    ownerId: str | None
+    """The id of the member who owns the entity; null: the group does."""
+    entityType: str | None
+    """The kind of entity, in words of the game's own; null for none."""
+    version: int
+    """How often it was written: 1 when it is made, one more for each change."""
+    acl: dict[str, int]
+    """What members and others may do, such as `{"member": 2, "other": 0}`: 0 nothing, 1 read, 2 read and
+    write.
+    """
+    createdAt: int
+    """When it was made: ms since 1970-01-01 UTC."""
+    updatedAt: int
+    """When it was last changed: ms since 1970-01-01 UTC."""
+    gameId: str
+    """The id of the app."""
+    data: Any
+    """The object of the game's own, as it was sent."""
+
+
+class EntityHead(TypedDict):
+    """An entity without its data. Times in ms since 1970."""
+
+    groupId: str
+    """The id of a group."""
+    entityId: str
+    """The id of the entity, as CREATE answers it."""
+    ownerId: str | None
+    """The id of the member who owns the entity; null: the group does."""
+    entityType: str | None
+    """The kind of entity, in words of the game's own; null for none."""
+    version: int
+    """How often it was written: 1 when it is made, one more for each change."""
+    acl: dict[str, int]
+    """What members and others may do, such as `{"member": 2, "other": 0}`: 0 nothing, 1 read, 2 read and
+    write.
+    """
+    createdAt: int
+    """When it was made: ms since 1970-01-01 UTC."""
+    updatedAt: int
+    """When it was last changed: ms since 1970-01-01 UTC."""
+
+
+class EntityPage(TypedDict):
+    """`context` is to be handed back for the pages around this one."""
+
+    results: Results
+    """The page."""
+    context: str
+    """Stands for this page; hand it back unchanged to reach the pages around it."""
+    _serverTime: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
+
+
 class GroupShown(TypedDict):
     """A group, with as much as the caller may read."""
 
@@ -112,6 +171,54 @@ class PendingShown(TypedDict):
     """The game's own object about the member."""
     pendingReason: str
     """INVITED_TO_JOIN or ASKED_TO_JOIN."""
+
+
+class ReadEntity(TypedDict):
+    groupId: str
+    """The id of a group."""
+    entityId: str
+    """The id of the entity, as CREATE answers it."""
+    ownerId: str | None
+    """The id of the member who owns the entity; null: the group does."""
+    entityType: str | None
+    """The kind of entity, in words of the game's own; null for none."""
+    version: int
+    """How often it was written: 1 when it is made, one more for each change."""
+    acl: dict[str, int]
+    """What members and others may do, such as `{"member": 2, "other": 0}`: 0 nothing, 1 read, 2 read and
+    write.
+    """
+    createdAt: int
+    """When it was made: ms since 1970-01-01 UTC."""
+    updatedAt: int
+    """When it was last changed: ms since 1970-01-01 UTC."""
+    gameId: str
+    """The id of the app."""
+    data: Any
+    """The object of the game's own, as it was sent."""
+    _serverTime: int
+    """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
+
+
+class Results(TypedDict):
+    """A page of a list.
+
+    Where a search for more than an `entityType` finds over 10,000 rows they are not counted to the
+    end: `countIsExact` is there then, and false, and `count` is a number that there are at least.
+    """
+
+    items: list[Any]
+    """The rows of the page, in order."""
+    page: int
+    """The number of the page; the first is 1."""
+    moreBefore: bool
+    """Whether there are pages before this one."""
+    moreAfter: bool
+    """Whether there are rows behind this page."""
+    count: NotRequired[int]
+    """All rows that match, on all pages. Absent when the context asks for no count."""
+    countIsExact: NotRequired[bool]
+    """Only there when it is false: at least `count` rows match, perhaps more."""
 
 
 class GroupService(Service[R]):
@@ -218,6 +325,47 @@ class GroupService(Service[R]):
         )
 
     @typed
+    def create_group_entity(
+        self,
+        *,
+        group_id: str,
+        entity_type: str | None = None,
+        acl: dict[str, Any] | str | None = None,
+        data: dict[str, Any] | None = None,
+        json_data: dict[str, Any] | None = None,
+        is_owned_by_group_member: bool | None = None,
+    ) -> Entity:
+        """Make an entity of a group that the caller is a member of.
+
+        It belongs to the group, or to the caller.
+
+        Without an ACL members may write it, and others see nothing of it. Its data is an object of up to
+        100 KiB, or what the app says. Refused: an ACL that allows others more than members, or that keeps
+        members from writing what belongs to the group; names in the data that contain `$` or a dot.
+
+        group_id: The id of a group.
+        entity_type: The kind of entity, in words of the game's own; null or nothing: none.
+        acl: What members and others may do: `{"member": 2, "other": 0}`, with 0 for nothing, 1 for
+            reading and 2 for writing. Members may do no less than others. Null, "" or nothing: members
+            write, others do nothing.
+        data: An object of the game's own; null or nothing: {}. Names in it hold neither `$` nor a dot.
+        json_data: Another name of `data`.
+        is_owned_by_group_member: Whether the entity belongs to the caller. False, null or nothing: to the
+            group, and all its members may write it.
+        """
+        return self._call(
+            "CREATE_GROUP_ENTITY",
+            {"groupId": group_id},
+            {
+                "entityType": entity_type,
+                "acl": acl,
+                "data": data,
+                "jsonData": json_data,
+                "isOwnedByGroupMember": is_owned_by_group_member,
+            },
+        )
+
+    @typed
     def delete_group(self, *, group_id: str, version: int | None = None) -> dict[str, Any]:
         """Delete a group, with everything that belongs to it.
 
@@ -232,9 +380,55 @@ class GroupService(Service[R]):
         return self._call("DELETE_GROUP", {"groupId": group_id}, {"version": version})
 
     @typed
+    def delete_group_entity(
+        self,
+        *,
+        group_id: str,
+        entity_id: str,
+        version: int | None = None,
+    ) -> dict[str, Any]:
+        """Delete an entity that the caller may write.
+
+        group_id: The id of a group.
+        entity_id: The id of the entity, as CREATE answers it.
+        version: The version that the caller has seen. If another one is stored the call is refused, and
+            changes nothing. -1, null or nothing: no check.
+        """
+        return self._call(
+            "DELETE_GROUP_ENTITY",
+            {"groupId": group_id, "entityId": entity_id},
+            {"version": version},
+        )
+
+    @typed
     def get_my_groups(self) -> MyGroups:
         """List the caller's groups, and those the caller is invited to or waits for, the oldest first."""
         return self._call("GET_MY_GROUPS", {})
+
+    @typed
+    def increment_group_entity_data(
+        self,
+        *,
+        group_id: str,
+        entity_id: str,
+        data: dict[str, Any] | None = None,
+        json_data: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Add numbers to numbers in the data of an entity that the caller may write; no addition is lost.
+
+        `data` has the shape of the entity's data. What is missing there starts at 0. Refused where
+        something else than a number is to be added, or to be added to, and for sums beyond 2^53.
+
+        group_id: The id of a group.
+        entity_id: The id of the entity, as CREATE answers it.
+        data: What to add; null or nothing: nothing.
+        json_data: Another name of `data`.
+        """
+        return self._call(
+            "INCREMENT_GROUP_ENTITY_DATA",
+            {"groupId": group_id, "entityId": entity_id},
+            {"data": data, "jsonData": json_data},
+        )
 
     @typed
     def join_group(self, *, group_id: str) -> dict[str, Any]:
@@ -293,3 +487,92 @@ class GroupService(Service[R]):
         group_id: The id of the group, as a list answers it.
         """
         return self._call("READ_GROUP", {"groupId": group_id})
+
+    @typed
+    def read_group_entities_page(self, *, context: dict[str, Any] | str | None = None) -> EntityPage:
+        """Read a page of the entities of a group that the caller may read and the search finds, 500 at most.
+
+        context: Which page of what: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria,
+            sortCriteria}`, as object or as JSON text, where `searchCriteria.groupId` says whose entities;
+            or the `context` of an earlier answer.
+        """
+        return self._call("READ_GROUP_ENTITIES_PAGE", {}, {"context": context})
+
+    @typed
+    def read_group_entities_page_by_offset(
+        self,
+        *,
+        context: dict[str, Any] | str | None = None,
+        page_offset: int | None = None,
+    ) -> EntityPage:
+        """Read a page before or after one that was read earlier.
+
+        A page behind the end is empty.
+
+        context: The `context` of an earlier answer: the page that the offset counts from.
+        page_offset: Pages from the one that the context stands for: 1 the next, -1 the one before.
+        """
+        return self._call(
+            "READ_GROUP_ENTITIES_PAGE_BY_OFFSET",
+            {},
+            {"context": context, "pageOffset": page_offset},
+        )
+
+    @typed
+    def read_group_entity(self, *, group_id: str, entity_id: str) -> ReadEntity:
+        """Read an entity of a group: the caller owns it, or its ACL lets members, or others, read it.
+
+        group_id: The id of a group.
+        entity_id: The id of the entity, as CREATE answers it.
+        """
+        return self._call("READ_GROUP_ENTITY", {"groupId": group_id, "entityId": entity_id})
+
+    @typed
+    def update_group_entity_acl(
+        self,
+        *,
+        group_id: str,
+        entity_id: str,
+        acl: dict[str, Any] | str | None = None,
+    ) -> EntityHead:
+        """Change what members and others may do with an entity of the caller.
+
+        The owner and admins of the group may do so with all. Null: members may write, others do nothing.
+        Refused to others, and where it would keep members from writing what belongs to the group.
+
+        group_id: The id of a group.
+        entity_id: The id of the entity, as CREATE answers it.
+        acl: What members and others may do: `{"member": 2, "other": 0}`, with 0 for nothing, 1 for
+            reading and 2 for writing. Members may do no less than others. Null, "" or nothing: members
+            write, others do nothing.
+        """
+        return self._call(
+            "UPDATE_GROUP_ENTITY_ACL",
+            {"groupId": group_id, "entityId": entity_id},
+            {"acl": acl},
+        )
+
+    @typed
+    def update_group_entity_data(
+        self,
+        *,
+        group_id: str,
+        entity_id: str,
+        version: int | None = None,
+        data: dict[str, Any] | None = None,
+        json_data: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Replace the data of an entity that the caller may write; without data it is {} from now on.
+
+        group_id: The id of a group.
+        entity_id: The id of the entity, as CREATE answers it.
+        version: The version that the caller has seen. If another one is stored the call is refused, and
+            changes nothing. -1, null or nothing: no check.
+        data: An object of the game's own; null or nothing: {}. Names in it hold neither `$` nor a dot.
+        json_data: Another name of `data`.
+        """
+        return self._call(
+            "UPDATE_GROUP_ENTITY_DATA",
+            {"groupId": group_id, "entityId": entity_id},
+            {"version": version, "data": data, "jsonData": json_data},
+        )

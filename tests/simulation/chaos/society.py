@@ -1,0 +1,282 @@
+"""What the players of a run have with each other, and what must have come of it: groups, friends, messages.
+
+Each player makes a group that is open to all, with a well in it: an entity that members add to. The others
+come and go, and nobody else takes them in or out. So each knows whether they are in, and what must be
+answered to them; where the outcome of a packet is not known, both is allowed, but never counts that differ
+from the rows, or somebody who is there twice.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # a player has a citizen, and a citizen is a player's
+    from tests.simulation.chaos.players import Player
+
+NOT_GROUP_MEMBER = 40453
+MEMBER, OUTSIDER, UNKNOWN = "member", "outsider", "unknown"
+PAGE = 500
+
+Message = tuple[str, str, dict[str, Any]]
+
+
+@dataclass
+class Town:
+    """A player's group, as all know of it."""
+
+    group_id: str
+    well_id: str = ""
+
+
+@dataclass
+class Society:
+    """All players by their profiles, and their groups by their ids."""
+
+    profiles: dict[str, "Citizen"] = field(default_factory=dict)
+    towns: dict[str, Town] = field(default_factory=dict)
+
+
+@dataclass
+class Act:
+    """A message, and what is known when it was answered, or when that cannot be told."""
+
+    message: Message
+    done: Callable[[Any], None]
+    in_doubt: Callable[[], None]
+
+
+class Citizen:
+    """What one player has with the others."""
+
+    def __init__(self, player: "Player", society: Society) -> None:
+        self.player = player
+        self.society = society
+        self.chance = player.chance
+        self.town: Town | None = None
+        self.made: Counter[str] = Counter()  # "sure", "maybe": groups
+        self.seats: dict[str, str] = {}  # by group; nobody is in one to begin with
+        self.drops: Counter[str] = Counter()  # by group: what was added to its well
+        self.drops_in_doubt: Counter[str] = Counter()
+        self.friends: set[str] = set()
+        self.friends_in_doubt: set[str] = set()
+        self.written: Counter[tuple[str, str]] = Counter()  # receiver and text, each once
+        self.written_in_doubt: set[tuple[str, str]] = set()
+        self._texts = 0
+
+    # What they do
+
+    async def settle(self) -> None:
+        """Let the others know of the player, and see to it that there is a town; after a login."""
+        self.society.profiles[self.player.profile_id] = self
+        if self.town is None:
+            self.town = await self._find_town() or await self._make_town()
+        if self.town is not None and not self.town.well_id:
+            self.town.well_id = await self._find_well(self.town) or await self._make_well(self.town)
+        if self.town is not None and self.town.well_id:
+            self.society.towns[self.town.group_id] = self.town
+
+    async def _find_town(self) -> Town | None:
+        mine = await self._own_groups()
+        return Town(mine[0]) if mine else None
+
+    async def _own_groups(self) -> list[str]:
+        answers = await self.player.call(("group", "GET_MY_GROUPS", {}))
+        if answers is None:
+            return []
+        me = self.player.profile_id
+        return [group["groupId"] for group in answers[0]["groups"] if group["ownerId"] == me]
+
+    async def _make_town(self) -> Town | None:
+        data = {"name": self.player.name, "groupType": "town", "isOpenGroup": True}
+        answers = await self.player.call(("group", "CREATE_GROUP", data))
+        if answers is None:
+            self.made["maybe"] += not self.player.has_no_effect
+            return None
+        self.made["sure"] += 1
+        return Town(answers[0]["groupId"])
+
+    async def _find_well(self, town: Town) -> str:
+        context = {"searchCriteria": {"groupId": town.group_id, "entityType": "well"}}
+        answers = await self.player.call(("group", "READ_GROUP_ENTITIES_PAGE", {"context": context}))
+        found = [] if answers is None else answers[0]["results"]["items"]
+        return str(found[0]["entityId"]) if found else ""
+
+    async def _make_well(self, town: Town) -> str:
+        data = {"groupId": town.group_id, "entityType": "well", "data": {"drops": 0}}
+        answers = await self.player.call(("group", "CREATE_GROUP_ENTITY", data))
+        return "" if answers is None else str(answers[0]["entityId"])
+
+    async def act(self) -> bool:
+        """Do something with others. False when the session is gone."""
+        if self.chance.random() < 0.15 and (outside := self._towns(OUTSIDER)):
+            return await self._peep(self.chance.choice(outside))
+        kinds = [self._write, self._befriend, self._drop, self._move]  # who leaves does so last
+        acts = [act for kind in kinds if self.chance.random() < 0.5 and (act := kind()) is not None]
+        if not acts:
+            return True
+        answers = await self.player.call(*(act.message for act in acts))
+        if answers is None:
+            if not self.player.has_no_effect:
+                for act in acts:
+                    act.in_doubt()
+            return False
+        for act, answer in zip(acts, answers, strict=True):
+            act.done(answer)
+        return True
+
+    def _towns(self, seat: str) -> list[Town]:
+        """Return the towns of others in which the player is."""
+        others = (town for town in self.society.towns.values() if town is not self.town)
+        return [town for town in others if self.seats.get(town.group_id, OUTSIDER) == seat]
+
+    def _somebody(self) -> str | None:
+        others = sorted(self.society.profiles.keys() - {self.player.profile_id})
+        return self.chance.choice(others) if others else None
+
+    def _write(self) -> Act | None:
+        to = self._somebody()
+        if to is None:
+            return None
+        self._texts += 1
+        text = f"{self.player.name}: {self._texts}"
+
+        def done(answer: Any) -> None:
+            self.written[to, text] += 1
+            if answer["actual"] != 1:
+                self.player.ledger.violation(f"{self.player.name} wrote to nobody: {answer}")
+
+        data = {"toProfileIds": [to], "text": text}
+        message = ("messaging", "SEND_MESSAGE_SIMPLE", data)
+        return Act(message, done, lambda: self.written_in_doubt.add((to, text)))
+
+    def _befriend(self) -> Act | None:
+        other = self._somebody()
+        if other is None:
+            return None
+        message = ("friend", "ADD_FRIENDS", {"profileIds": [other]})
+        return Act(message, lambda _: self.friends.add(other), lambda: self.friends_in_doubt.add(other))
+
+    def _drop(self) -> Act | None:
+        mine = [self.town] if self.town is not None and self.town.well_id else []
+        towns = [*self._towns(MEMBER), *mine]
+        if not towns:
+            return None
+        town = self.chance.choice(towns)
+        ids = {"groupId": town.group_id, "entityId": town.well_id}
+        message = ("group", "INCREMENT_GROUP_ENTITY_DATA", {**ids, "data": {"drops": 1}})
+
+        def count(drops: Counter[str]) -> None:
+            drops[town.group_id] += 1
+
+        return Act(message, lambda _: count(self.drops), lambda: count(self.drops_in_doubt))
+
+    def _move(self) -> Act | None:
+        towns = [*self._towns(MEMBER), *self._towns(OUTSIDER)]
+        if not towns:
+            return None
+        group_id = self.chance.choice(towns).group_id
+        leaves = self.seats.get(group_id) == MEMBER
+        message = ("group", "LEAVE_GROUP" if leaves else "JOIN_MEMBER_TO_GROUP", {"groupId": group_id})
+
+        def sit(seat: str) -> None:
+            self.seats[group_id] = seat
+
+        return Act(message, lambda _: sit(OUTSIDER if leaves else MEMBER), lambda: sit(UNKNOWN))
+
+    async def _peep(self, town: Town) -> bool:
+        """Try to read the well of a group that the player is not in."""
+        ids = {"groupId": town.group_id, "entityId": town.well_id}
+        answers = await self.player.call(("group", "READ_GROUP_ENTITY", ids), may_be_refused=0)
+        if answers is None:
+            return False
+        self.player.ledger.counts["peeps"] += 1
+        if getattr(answers[0], "reason_code", None) != NOT_GROUP_MEMBER:
+            self.player.ledger.violation(f"{self.player.name} looked into a group of others: {answers[0]}")
+        return True
+
+    # What must be true
+
+    async def verify(self) -> None:
+        """Compare what the player finds with what was answered to everybody."""
+        me, name, ledger = self.player.profile_id, self.player.name, self.player.ledger
+        citizens = self.society.profiles.values()
+        answers = await self.player.call(
+            ("group", "GET_MY_GROUPS", {}),
+            ("friend", "LIST_FRIENDS", {"friendPlatform": "brainCloud", "includeSummaryData": False}),
+        )
+        if answers is None:
+            ledger.violation(f"{name} cannot read groups and friends")
+            return
+        groups = [group["groupId"] for group in answers[0]["groups"]]
+        own = [group["groupId"] for group in answers[0]["groups"] if group["ownerId"] == me]
+        if not self.made["sure"] <= len(own) <= self.made.total():
+            ledger.violation(f"{name} has {len(own)} groups, expected {self.made}")
+        for group_id in self.society.towns:
+            seat = self.seats.get(group_id, OUTSIDER) if group_id not in own else MEMBER
+            count = groups.count(group_id)
+            if seat != UNKNOWN and count != (seat == MEMBER):
+                ledger.violation(f"{name} is listed {count} times in {group_id}, as {seat}")
+        friends = [friend["playerId"] for friend in answers[1]["friends"]]
+        sure = self.friends | {at(each) for each in citizens if me in each.friends}
+        maybe = self.friends_in_doubt | {at(each) for each in citizens if me in each.friends_in_doubt}
+        if len(friends) != len(set(friends)) or not sure <= set(friends) <= sure | maybe:
+            ledger.violation(f"{name} has the friends {friends}, expected {sure}, and maybe {maybe}")
+        await self._verify_inbox(me)
+        if self.town is not None and self.town.well_id:
+            await self._verify_town(self.town)
+
+    async def _verify_inbox(self, me: str) -> None:
+        citizens = self.society.profiles.values()
+        sure = Counter(text for each in citizens for to, text in each.written if to == me)
+        maybe = {text for each in citizens for to, text in each.written_in_doubt if to == me}
+        found: Counter[str] = Counter()
+        number = 0
+        while True:
+            number += 1
+            pagination = {"rowsPerPage": PAGE, "pageNumber": number}
+            context = {"pagination": pagination, "searchCriteria": {"msgbox": "inbox"}}
+            answers = await self.player.call(("messaging", "GET_MESSAGES_PAGE", {"context": context}))
+            if answers is None:
+                self.player.ledger.violation(f"{self.player.name} cannot read messages")
+                return
+            found.update(item["message"]["content"]["text"] for item in answers[0]["results"]["items"])
+            if not answers[0]["results"]["moreAfter"]:
+                break
+        if twice := [text for text, count in found.items() if count > 1]:
+            self.player.ledger.violation(f"{self.player.name} has got twice: {twice}")
+        if wrong := [*(sure.keys() - found.keys()), *(found.keys() - sure.keys() - maybe)]:
+            self.player.ledger.violation(f"{self.player.name} has lost or invented messages: {wrong}")
+        self.player.ledger.counts["messages"] += found.total()
+
+    async def _verify_town(self, town: Town) -> None:
+        name, ledger, citizens = self.player.name, self.player.ledger, self.society.profiles.values()
+        ids = {"groupId": town.group_id}
+        answers = await self.player.call(
+            ("group", "READ_GROUP", ids),
+            ("group", "READ_GROUP_ENTITY", {**ids, "entityId": town.well_id}),
+        )
+        if answers is None:
+            ledger.violation(f"{name} cannot read the own group")
+            return
+        members, count = set(answers[0]["members"]), answers[0]["memberCount"]
+        ledger.counts["members"] += count
+        if count != len(members):
+            ledger.violation(f"the group of {name} counts {count} members and has {len(members)}")
+        for each in citizens:
+            seat = MEMBER if each is self else each.seats.get(town.group_id, OUTSIDER)
+            if seat != UNKNOWN and (at(each) in members) != (seat == MEMBER):
+                ledger.violation(
+                    f"{each.player.name} is {seat} in the group of {name}, which tells otherwise"
+                )
+        drops = answers[1]["data"]["drops"]
+        least = sum(each.drops[town.group_id] for each in citizens)
+        most = least + sum(each.drops_in_doubt[town.group_id] for each in citizens)
+        ledger.counts["drops"] += drops
+        if not least <= drops <= most:
+            ledger.violation(f"the well of {name} has {drops} drops, expected {least} to {most}")
+
+
+def at(citizen: Citizen) -> str:
+    """Return whose citizen it is."""
+    return citizen.player.profile_id
