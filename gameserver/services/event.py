@@ -1,23 +1,26 @@
 """event: short notes to other players and to oneself, which wait until they are deleted."""
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta, field
 
 from gameserver.apps import App, LiveApps
 from gameserver.documents import documents
-from gameserver.domain.social import events, friends
+from gameserver.domain.social import events, friends, groups
 from gameserver.domain.social.events import ANSWERED_MAX, SYSTEM, Event, EventSettings
 from gameserver.domain.social.friends import UserBlocked
+from gameserver.domain.social.groups import UnknownGroup
 from gameserver.domain.social.notices import TOURNAMENT_OVER, TournamentOver
-from gameserver.jobs import Job, JobRun, forget_of_apps
+from gameserver.jobs import Job, JobRun, enqueue, forget_of_apps
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.players.quotas import QuotaReached
 from gameserver.players.states import PlayerEvent, PlayerState, StatePart
-from gameserver.realtime import player_channel
+from gameserver.realtime import Channels, encode_frame, player_channel
 from gameserver.rpc import PACKET_MARKED, PLAYER_STATE, Access, Caller, Context, Service, Tx
 from gameserver.sessions import Mark, SessionStore
 from gameserver.storage import Transaction, locks
@@ -432,14 +435,57 @@ service.runs(
 
 @service.on(TOURNAMENT_OVER)
 async def tell_of_tournament(tx: Transaction, over: TournamentOver) -> list[str]:
-    """Send players the event that says that a tournament is over, as the system."""
+    """Send players the event that says that a tournament is over, as the system.
+
+    Groups are many players: each of these gets the event of each group, from a job.
+    """
+    data = {"leaderboardId": over.board_id, "versionId": over.version}
     if over.of_groups:
-        return []
-    there, _ = await friends.receivers(tx, over.app_id, SYSTEM, over.member_ids)
-    told = [member for member in over.member_ids if member in there]
-    data = json.encode({"leaderboardId": over.board_id, "versionId": over.version}).decode()
-    await events.send(tx, over.app_id, SYSTEM, told, "SYSTEM_TOURNAMENT_COMPLETE", data, over.now_ms)
+        there = sorted(await groups.some(tx, over.app_id, over.member_ids))
+        period = hashlib.blake2b(f"{over.board_id}/{over.version}".encode(), digest_size=16).hexdigest()
+        for group_id in there:
+            payload = {"app": over.app_id, "group": group_id, "data": {**data, "groupId": group_id}}
+            await enqueue(tx, TELL_GROUP, f"{group_id}/{period}", payload, at_ms=over.now_ms)
+        return there
+    players, _ = await friends.receivers(tx, over.app_id, SYSTEM, over.member_ids)
+    told = [member for member in over.member_ids if member in players]
+    text = json.encode(data).decode()
+    await events.send(tx, over.app_id, SYSTEM, told, TOURNAMENT_COMPLETE, text, over.now_ms)
     return told
+
+
+class GroupTold(msgspec.Struct):
+    """What the members of a group are to be told of a tournament."""
+
+    app: str
+    group: str
+    data: dict[str, Any]
+
+
+async def tell_group(run: JobRun) -> None:
+    """Send all who are members of a group now the event that says that a tournament is over."""
+    what = msgspec.convert(run.payload, GroupTold)
+    text = json.encode(what.data).decode()
+
+    async def send_all(tx: Transaction) -> list[Event]:
+        await run.done(tx)
+        try:
+            members = await groups.member_ids(tx, what.app, what.group)
+        except UnknownGroup:  # it has gone meanwhile
+            return []
+        return await events.send(tx, what.app, SYSTEM, members, TOURNAMENT_COMPLETE, text, run.now_ms)
+
+    sent = await run.database.transact(send_all)
+    channels = run.get(Channels)
+    for event in sent:
+        frame = encode_frame(service.name, GET_EVENTS, event.shown())
+        channels.publish(player_channel(what.app, event.owner_id), frame)
+    await events.wake(run.get(SessionStore), sent)
+
+
+TOURNAMENT_COMPLETE = "SYSTEM_TOURNAMENT_COMPLETE"
+TELL_GROUP = Job("event.tellGroup", tell_group, at_once=2)
+service.runs(TELL_GROUP)
 
 
 # A player's life

@@ -14,6 +14,8 @@ class Work:
 
     def __init__(self, game: Game, tx: Transaction) -> None:
         self.app, self.now_ms, self.core, self.tx = game.app, game.clock.ms(), game.core, tx
+        self.is_retry = False
+        self.outbox: list[Any] = []
 
     def after_commit(self, effect: Any) -> None:
         """Nobody waits for what comes after."""

@@ -35,7 +35,7 @@ from gameserver.apps import App
 from gameserver.documents.documents import NOTHING, READABLE, WRITABLE
 from gameserver.frame import Hook
 from gameserver.players.lifecycle import PlayerTable
-from gameserver.storage import Json, SearchedJson, Transaction, locks, metadata
+from gameserver.storage import Json, Row, SearchedJson, Transaction, locks, metadata
 from gameserver.storage.tables import StoredBy
 from gameserver.wire import json
 from gameserver.wire.errors import (
@@ -144,6 +144,11 @@ class Standing(NamedTuple):
         if not self.may(access, acl):
             self.refuse()
 
+    def check_member(self) -> None:
+        """Raise `NotGroupMember` for who is no member."""
+        if self.role is None:
+            self.refuse()
+
     def check_manages(self) -> None:
         """Raise `NotGroupMember`, or `NotAllowed`, for anybody but the owner and admins."""
         if self.role is None or not self.role.manages:
@@ -164,6 +169,11 @@ class GroupWork(Protocol):
 
     app: App
     now_ms: int
+    is_retry: bool
+
+    @property
+    def outbox(self) -> list[Callable[[], Awaitable[None]]]:
+        """What happens after the commit."""
 
     @property
     def core(self) -> Any:
@@ -229,10 +239,18 @@ async def role_of(tx: Transaction, app_id: str, group_id: str, profile_id: str) 
     return None if row is None else Role(row["role"])
 
 
+async def hold(tx: Transaction, app_id: str, group_id: str, profile_id: str | None) -> Standing:
+    """Return what a group allows a player, as `standing` does; the group stays until the transaction ends.
+
+    Whoever adds what goes with the group holds it: or it would be left behind by a deletion meanwhile.
+    Raises `UnknownGroup`.
+    """
+    return _standing(group_id, await tx.one(HOLD, app=app_id, group=group_id, profile=profile_id or ""))
+
+
 async def check_member(tx: Transaction, app_id: str, group_id: str, profile_id: str) -> None:
     """Raise `UnknownGroup`, or `NotGroupMember` when the player is no member of the group."""
-    if (await standing(tx, app_id, group_id, profile_id)).role is None:
-        raise NotGroupMember("the player is not a member of the group")
+    (await standing(tx, app_id, group_id, profile_id)).check_member()
 
 
 async def ids_of(tx: Transaction, app_id: str, profile_id: str) -> list[str]:
@@ -245,7 +263,10 @@ async def standing(tx: Transaction, app_id: str, group_id: str, profile_id: str 
 
     Raises `UnknownGroup`.
     """
-    row = await tx.one(STANDING, app=app_id, group=group_id, profile=profile_id or "")
+    return _standing(group_id, await tx.one(STANDING, app=app_id, group=group_id, profile=profile_id or ""))
+
+
+def _standing(group_id: str, row: Row | None) -> Standing:
     if row is None:
         raise unknown(group_id)
     role = None if row["role"] is None else Role(row["role"])
@@ -426,6 +447,7 @@ _ITS_ROLE = (
     .scalar_subquery()
 )
 STANDING = select(_g.acl_member, _g.acl_other, _ITS_ROLE.label("role")).where(IS_GROUP)
+HOLD = STANDING.with_for_update(read=True, key_share=True, of=social_groups)
 
 
 def readable_by(profile_id: str | None) -> ColumnElement[bool]:

@@ -1,5 +1,6 @@
 """The service, its part of `app.toml`, and what its operations share."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -25,6 +26,7 @@ from gameserver.domain.leaderboards.fields import (
 )
 from gameserver.domain.leaderboards.merging import KEPT
 from gameserver.domain.social import groups
+from gameserver.domain.social.groups import GROUP_DELETE, GroupWork
 from gameserver.rpc import PLAYER_DELETE, PLAYER_MERGE, PLAYER_RESET, Context, Service
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, InvalidParameterType, InvalidParameterValue
@@ -265,7 +267,7 @@ def _group(sign: int, standing: RankedEntry, known: dict[str, groups.Group]) -> 
     )
 
 
-# A player's life
+# The life of a player, and of a group
 
 
 @service.on(PLAYER_RESET)
@@ -273,6 +275,13 @@ def _group(sign: int, standing: RankedEntry, known: dict[str, groups.Group]) -> 
 async def forget_player(ctx: Context, profile_id: str) -> None:
     """Remove the player's scores from all boards, and from the index of ranks."""
     await ctx.core.get(Leaderboards).remove_member(ctx, profile_id)
+
+
+@service.on(GROUP_DELETE)
+async def forget_group(work: GroupWork, group_id: str, _members: Sequence[str]) -> None:
+    """Remove the scores of a group that goes from all boards, and from the index of ranks."""
+    boards: Leaderboards = work.core.get(Leaderboards)
+    await boards.remove_member(work, group_id)
 
 
 @service.on(PLAYER_MERGE)

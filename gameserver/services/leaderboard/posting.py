@@ -1,6 +1,6 @@
 """Posting scores, on boards that exist or that the post makes, and removing them."""
 
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from msgspec import Meta
 
@@ -119,7 +119,23 @@ class PostDynamic(DynamicFields, kw_only=True):
     ] = None
 
 
-@service.operation("POST_SCORE_DYNAMIC", tx=Tx.WRITE, errors=(WrongEntryType, *POST_REFUSALS, *MAKE_REFUSALS))
+class Named(Protocol):
+    """A request that names a group, or may do so."""
+
+    group_id: str | None
+
+
+def of_group(ctx: Context, request: Named) -> list[str]:
+    """Whose scores are changed."""
+    return [groups.group_lock(ctx.app.id, request.group_id)] if request.group_id else []
+
+
+@service.operation(
+    "POST_SCORE_DYNAMIC",
+    tx=Tx.WRITE,
+    locks=of_group,
+    errors=(WrongEntryType, UnknownGroup, NotGroupMember, *POST_REFUSALS, *MAKE_REFUSALS),
+)
 async def post_dynamic(ctx: Context, request: PostDynamic) -> None:
     """Post a score of the caller, to a board that is made first when there is none.
 
@@ -234,11 +250,14 @@ def new_board(ctx: Context, config: BoardConfig) -> BoardConfig:
 
 
 async def check_poster(ctx: Context, group_id: str) -> None:
-    """Raise `UnknownGroup`, or `NotGroupMember` when a client posts for a group of others."""
-    if ctx.caller.is_studio:
-        await groups.one(ctx.tx, ctx.app.id, group_id)
-    else:
-        await groups.check_member(ctx.tx, ctx.app.id, group_id, ctx.player_id)
+    """Raise `UnknownGroup`, or `NotGroupMember` when a client posts for a group of others.
+
+    The group is held, or a score could come after the group has gone with all its scores.
+    """
+    profile_id = None if ctx.caller.is_studio else ctx.player_id
+    standing = await groups.hold(ctx.tx, ctx.app.id, group_id, profile_id)
+    if profile_id is not None:
+        standing.check_member()
 
 
 class PostGroupScore(PostScore, kw_only=True):
@@ -248,6 +267,7 @@ class PostGroupScore(PostScore, kw_only=True):
 @service.operation(
     "POST_GROUP_SCORE",
     tx=Tx.WRITE,
+    locks=of_group,
     access=Access.SIGNED_IN,
     errors=(NoLeaderboard, WrongEntryType, UnknownGroup, NotGroupMember, *POST_REFUSALS),
 )
@@ -281,6 +301,7 @@ async def post_for_group(ctx: Context, request: DynamicFields, group_id: str) ->
 @service.operation(
     "POST_GROUP_SCORE_DYNAMIC",
     tx=Tx.WRITE,
+    locks=of_group,
     access=Access.SIGNED_IN,
     errors=(WrongEntryType, UnknownGroup, NotGroupMember, *POST_REFUSALS, *MAKE_REFUSALS),
 )
@@ -296,6 +317,7 @@ class PostGroupUsingConfig(PostUsingConfig, kw_only=True):
 @service.operation(
     "POST_GROUP_SCORE_DYNAMIC_USING_CONFIG",
     tx=Tx.WRITE,
+    locks=of_group,
     access=Access.SIGNED_IN,
     errors=(WrongEntryType, UnknownGroup, NotGroupMember, *POST_REFUSALS, *MAKE_REFUSALS),
 )
@@ -376,6 +398,7 @@ class RemoveGroupScore(RemoveScore, kw_only=True):
 @service.operation(
     "REMOVE_GROUP_SCORE",
     tx=Tx.WRITE,
+    locks=of_group,
     access=Access.SIGNED_IN,
     errors=(
         NoLeaderboard,

@@ -81,21 +81,19 @@ class InDivisionReply(JoinedReply):
     created_at: Annotated[int, Meta(description="When the member entered: ms since 1970-01-01 UTC.")]
 
 
-@service.operation(
-    "JOIN_DIVISION",
-    tx=Tx.WRITE,
-    locks=of_set,
-    errors=(
-        NoDivisionSet,
-        NoTournament,
-        InActiveDivision,
-        NotOnBoard,
-        NotEnoughToJoin,
-        TooEarlyToJoin,
-        TooLateToJoin,
-        WrongEntryType,
-    ),
+ENTERING = (
+    NoDivisionSet,
+    NoLeaderboard,
+    NoTournament,
+    InActiveDivision,
+    NotOnBoard,
+    TooEarlyToJoin,
+    TooLateToJoin,
+    WrongEntryType,
 )
+
+
+@service.operation("JOIN_DIVISION", tx=Tx.WRITE, locks=of_set, errors=(*ENTERING, NotEnoughToJoin))
 async def join_division(ctx: Context, request: JoinDivision) -> InDivisionReply:
     """Enter the caller in an instance of a division set that has room; collects the entry fee.
 
@@ -256,7 +254,10 @@ async def leave_for(ctx: Context, board_id: str, member_id: str) -> LeftReply:
     return LeftReply(num_scores_removed=removed)
 
 
-@service.operation("GET_DIVISION_INFO", tx=Tx.READ, errors=(NoDivisionSet, NoLeaderboard, NoTournament))
+INFORMING = (NoDivisionSet, NoLeaderboard, NoTournament, WrongEntryType)
+
+
+@service.operation("GET_DIVISION_INFO", tx=Tx.READ, errors=INFORMING)
 async def get_info(ctx: Context, request: OfSet) -> StatusReply:
     """Read the tournaments of a division set, and the caller's part in it."""
     return await info(ctx, request.div_set_id, ctx.player_id, EntryType.PLAYER)

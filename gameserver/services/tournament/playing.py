@@ -94,23 +94,21 @@ class JoinedReply(Reply):
     balance: Annotated[BalanceReply, Meta(description="What the player has after the fee.")]
 
 
-@service.operation(
-    "JOIN_TOURNAMENT",
-    tx=Tx.WRITE,
-    errors=(
-        NoLeaderboard,
-        NoTournament,
-        NotOnBoard,
-        NoTemplate,
-        AlreadyEnrolled,
-        TooEarlyToJoin,
-        TooLateToJoin,
-        NotEnoughToJoin,
-        TemplateOnly,
-        UseDivisions,
-        WrongEntryType,
-    ),
+JOINING = (
+    NoLeaderboard,
+    NoTournament,
+    NotOnBoard,
+    NoTemplate,
+    AlreadyEnrolled,
+    TooEarlyToJoin,
+    TooLateToJoin,
+    TemplateOnly,
+    UseDivisions,
+    WrongEntryType,
 )
+
+
+@service.operation("JOIN_TOURNAMENT", tx=Tx.WRITE, errors=(*JOINING, NotEnoughToJoin))
 async def join(ctx: Context, request: JoinTournament) -> JoinedReply:
     """Enter the caller in a tournament that runs on a board, with an initial score; collects the entry fee.
 
@@ -135,9 +133,10 @@ class LeftReply(Reply):
     num_scores_removed: Annotated[int, Meta(description="How many scores were removed: 0 or 1.")]
 
 
-@service.operation(
-    "LEAVE_TOURNAMENT", tx=Tx.WRITE, errors=(NoLeaderboard, NoTournament, UseDivisions, WrongEntryType)
-)
+LEAVING = (NoLeaderboard, NoTournament, UseDivisions, WrongEntryType)
+
+
+@service.operation("LEAVE_TOURNAMENT", tx=Tx.WRITE, errors=LEAVING)
 async def leave_tournament(ctx: Context, request: OfBoard) -> LeftReply:
     """Leave the tournament that runs on a board; the caller's score is removed, the entry fee is gone.
 
@@ -194,7 +193,10 @@ class StatusReply(Reply, kw_only=True):
     ] = UNSET
 
 
-@service.operation("GET_TOURNAMENT_STATUS", tx=Tx.READ, errors=(NoLeaderboard, NoTournament, InvalidVersion))
+READING = (NoLeaderboard, NoTournament, InvalidVersion, WrongEntryType)
+
+
+@service.operation("GET_TOURNAMENT_STATUS", tx=Tx.READ, errors=READING)
 async def get_status(ctx: Context, request: GetStatus) -> StatusReply:
     """Read the tournaments of a board's running period, or of an earlier one, and the caller's part in it."""
     return await status(ctx, request.leaderboard_id, ctx.player_id, EntryType.PLAYER, request.version_id)
@@ -528,7 +530,7 @@ class PostOnBehalfOf(PostScore, kw_only=True):
     tx=Tx.WRITE,
     locks=lambda _, request: [locks.player_lock(request.profile_id)],
     access=Access.SERVER,
-    errors=(NoLeaderboard, NoTournament, NotEnrolled, UnknownPlayer),
+    errors=(*POSTING, UnknownPlayer),
 )
 async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> PostReply:
     """Post a score for a player who has entered.
