@@ -21,6 +21,7 @@ from gameserver.players.proofs import CREDENTIALS
 from gameserver.rpc import Access, Operation, Registry
 from gameserver.services.entity import storage as entity
 from gameserver.services.global_entity import storage as global_entity
+from gameserver.services.group import entity_storage as group_entities
 from gameserver.services.leaderboard import configs as leaderboard
 from gameserver.services.user import pages as user
 from gameserver.sessions import interface as sessions
@@ -404,6 +405,7 @@ def _searches_table() -> str:
 SEARCHES = {
     "entity": entity.FIELDS,
     "globalEntity": global_entity.FIELDS,
+    "group.READ_GROUP_ENTITIES_PAGE": group_entities.FIELDS,
     "leaderboard.SYS_GET_LEADERBOARD_CONFIGS_PAGE": leaderboard.FIELDS,
     "user.SYS_GET_PAGE": user.FIELDS,
 }

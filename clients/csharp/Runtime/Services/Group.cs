@@ -92,6 +92,37 @@ namespace GameServer.Client
                 Optional("summaryData", summaryData));
         }
 
+        /// <summary>Make an entity of a group that the caller is a member of. It belongs to the group, or to the
+        /// caller.</summary>
+        /// <param name="groupId">The id of a group.</param>
+        /// <param name="entityType">The kind of entity, in words of the game's own; null or nothing: none.</param>
+        /// <param name="acl">What members and others may do: `{"member": 2, "other": 0}`, with 0 for nothing, 1 for
+        /// reading and 2 for writing. Members may do no less than others. Null, "" or nothing: members write,
+        /// others do nothing.</param>
+        /// <param name="data">An object of the game's own; null or nothing: {}. Names in it hold neither `$` nor a
+        /// dot.</param>
+        /// <param name="jsonData">Another name of `data`.</param>
+        /// <param name="isOwnedByGroupMember">Whether the entity belongs to the caller. False, null or nothing: to
+        /// the group, and all its members may write it.</param>
+        public Task<EntityData> CreateGroupEntityAsync(
+            string groupId,
+            string entityType = null,
+            object acl = null,
+            IDictionary<string, object> data = null,
+            IDictionary<string, object> jsonData = null,
+            bool? isOwnedByGroupMember = null)
+        {
+            return Run(
+                "CREATE_GROUP_ENTITY",
+                told => new EntityData(told),
+                Needed("groupId", groupId),
+                Optional("entityType", entityType),
+                Optional("acl", acl),
+                Optional("data", data),
+                Optional("jsonData", jsonData),
+                Optional("isOwnedByGroupMember", isOwnedByGroupMember));
+        }
+
         /// <summary>Delete a group, with everything that belongs to it. Its owner alone may.</summary>
         /// <param name="groupId">The id of the group, as a list answers it.</param>
         /// <param name="version">The version of the group that the caller has seen. If another one is stored the
@@ -105,11 +136,47 @@ namespace GameServer.Client
                 Optional("version", version));
         }
 
+        /// <summary>Delete an entity that the caller may write.</summary>
+        /// <param name="groupId">The id of a group.</param>
+        /// <param name="entityId">The id of the entity, as CREATE answers it.</param>
+        /// <param name="version">The version that the caller has seen. If another one is stored the call is
+        /// refused, and changes nothing. -1, null or nothing: no check.</param>
+        public Task<Reply> DeleteGroupEntityAsync(string groupId, string entityId, long? version = null)
+        {
+            return Run(
+                "DELETE_GROUP_ENTITY",
+                told => new Reply(told),
+                Needed("groupId", groupId),
+                Needed("entityId", entityId),
+                Optional("version", version));
+        }
+
         /// <summary>List the caller's groups, and those the caller is invited to or waits for, the oldest
         /// first.</summary>
         public Task<MyGroupsData> GetMyGroupsAsync()
         {
             return Run("GET_MY_GROUPS", told => new MyGroupsData(told));
+        }
+
+        /// <summary>Add numbers to numbers in the data of an entity that the caller may write; no addition is
+        /// lost.</summary>
+        /// <param name="groupId">The id of a group.</param>
+        /// <param name="entityId">The id of the entity, as CREATE answers it.</param>
+        /// <param name="data">What to add; null or nothing: nothing.</param>
+        /// <param name="jsonData">Another name of `data`.</param>
+        public Task<Reply> IncrementGroupEntityDataAsync(
+            string groupId,
+            string entityId,
+            IDictionary<string, object> data = null,
+            IDictionary<string, object> jsonData = null)
+        {
+            return Run(
+                "INCREMENT_GROUP_ENTITY_DATA",
+                told => new Reply(told),
+                Needed("groupId", groupId),
+                Needed("entityId", entityId),
+                Optional("data", data),
+                Optional("jsonData", jsonData));
         }
 
         /// <summary>Become a member of an open group; ask to be let into any other.</summary>
@@ -146,6 +213,182 @@ namespace GameServer.Client
         public Task<GroupShownData> ReadGroupAsync(string groupId)
         {
             return Run("READ_GROUP", told => new GroupShownData(told), Needed("groupId", groupId));
+        }
+
+        /// <summary>Read a page of the entities of a group that the caller may read and the search finds, 500 at
+        /// most.</summary>
+        /// <param name="context">Which page of what: `{pagination: {rowsPerPage, pageNumber, doCount},
+        /// searchCriteria, sortCriteria}`, as object or as JSON text, where `searchCriteria.groupId` says whose
+        /// entities; or the `context` of an earlier answer.</param>
+        public Task<EntityPageData> ReadGroupEntitiesPageAsync(object context = null)
+        {
+            return Run("READ_GROUP_ENTITIES_PAGE", told => new EntityPageData(told), Optional("context", context));
+        }
+
+        /// <summary>Read a page before or after one that was read earlier. A page behind the end is
+        /// empty.</summary>
+        /// <param name="context">The `context` of an earlier answer: the page that the offset counts from.</param>
+        /// <param name="pageOffset">Pages from the one that the context stands for: 1 the next, -1 the one
+        /// before.</param>
+        public Task<EntityPageData> ReadGroupEntitiesPageByOffsetAsync(
+            object context = null,
+            long? pageOffset = null)
+        {
+            return Run(
+                "READ_GROUP_ENTITIES_PAGE_BY_OFFSET",
+                told => new EntityPageData(told),
+                Optional("context", context),
+                Optional("pageOffset", pageOffset));
+        }
+
+        /// <summary>Read an entity of a group: the caller owns it, or its ACL lets members, or others, read
+        /// it.</summary>
+        /// <param name="groupId">The id of a group.</param>
+        /// <param name="entityId">The id of the entity, as CREATE answers it.</param>
+        public Task<ReadEntityData> ReadGroupEntityAsync(string groupId, string entityId)
+        {
+            return Run(
+                "READ_GROUP_ENTITY",
+                told => new ReadEntityData(told),
+                Needed("groupId", groupId),
+                Needed("entityId", entityId));
+        }
+
+        /// <summary>Change what members and others may do with an entity of the caller.</summary>
+        /// <param name="groupId">The id of a group.</param>
+        /// <param name="entityId">The id of the entity, as CREATE answers it.</param>
+        /// <param name="acl">What members and others may do: `{"member": 2, "other": 0}`, with 0 for nothing, 1 for
+        /// reading and 2 for writing. Members may do no less than others. Null, "" or nothing: members write,
+        /// others do nothing.</param>
+        public Task<EntityHeadData> UpdateGroupEntityAclAsync(
+            string groupId,
+            string entityId,
+            object acl = null)
+        {
+            return Run(
+                "UPDATE_GROUP_ENTITY_ACL",
+                told => new EntityHeadData(told),
+                Needed("groupId", groupId),
+                Needed("entityId", entityId),
+                Optional("acl", acl));
+        }
+
+        /// <summary>Replace the data of an entity that the caller may write; without data it is {} from now
+        /// on.</summary>
+        /// <param name="groupId">The id of a group.</param>
+        /// <param name="entityId">The id of the entity, as CREATE answers it.</param>
+        /// <param name="version">The version that the caller has seen. If another one is stored the call is
+        /// refused, and changes nothing. -1, null or nothing: no check.</param>
+        /// <param name="data">An object of the game's own; null or nothing: {}. Names in it hold neither `$` nor a
+        /// dot.</param>
+        /// <param name="jsonData">Another name of `data`.</param>
+        public Task<Reply> UpdateGroupEntityDataAsync(
+            string groupId,
+            string entityId,
+            long? version = null,
+            IDictionary<string, object> data = null,
+            IDictionary<string, object> jsonData = null)
+        {
+            return Run(
+                "UPDATE_GROUP_ENTITY_DATA",
+                told => new Reply(told),
+                Needed("groupId", groupId),
+                Needed("entityId", entityId),
+                Optional("version", version),
+                Optional("data", data),
+                Optional("jsonData", jsonData));
+        }
+
+        /// <summary>A part of an answer.</summary>
+        public sealed class EntityData : Reply
+        {
+            internal EntityData(IDictionary<string, object> data)
+                : base(data)
+            {
+            }
+
+            /// <summary>The id of a group.</summary>
+            public string GroupId => GetText("groupId");
+
+            /// <summary>The id of the entity, as CREATE answers it.</summary>
+            public string EntityId => GetText("entityId");
+
+            /// <summary>The id of the member who owns the entity; null: the group does.</summary>
+            public string OwnerId => GetText("ownerId");
+
+            /// <summary>The kind of entity, in words of the game's own; null for none.</summary>
+            public string EntityType => GetText("entityType");
+
+            /// <summary>How often it was written: 1 when it is made, one more for each change.</summary>
+            public long? Version => GetWhole("version");
+
+            /// <summary>What members and others may do, such as `{"member": 2, "other": 0}`: 0 nothing, 1 read, 2 read
+            /// and write.</summary>
+            public IReadOnlyDictionary<string, long?> Acl => GetByName("acl", AsWhole);
+
+            /// <summary>When it was made: ms since 1970-01-01 UTC.</summary>
+            public long? CreatedAt => GetWhole("createdAt");
+
+            /// <summary>When it was last changed: ms since 1970-01-01 UTC.</summary>
+            public long? UpdatedAt => GetWhole("updatedAt");
+
+            /// <summary>The id of the app.</summary>
+            public string GameId => GetText("gameId");
+
+            /// <summary>The object of the game's own, as it was sent.</summary>
+            public object Data => Get("data");
+        }
+
+        /// <summary>An entity without its data. Times in ms since 1970.</summary>
+        public sealed class EntityHeadData : Reply
+        {
+            internal EntityHeadData(IDictionary<string, object> data)
+                : base(data)
+            {
+            }
+
+            /// <summary>The id of a group.</summary>
+            public string GroupId => GetText("groupId");
+
+            /// <summary>The id of the entity, as CREATE answers it.</summary>
+            public string EntityId => GetText("entityId");
+
+            /// <summary>The id of the member who owns the entity; null: the group does.</summary>
+            public string OwnerId => GetText("ownerId");
+
+            /// <summary>The kind of entity, in words of the game's own; null for none.</summary>
+            public string EntityType => GetText("entityType");
+
+            /// <summary>How often it was written: 1 when it is made, one more for each change.</summary>
+            public long? Version => GetWhole("version");
+
+            /// <summary>What members and others may do, such as `{"member": 2, "other": 0}`: 0 nothing, 1 read, 2 read
+            /// and write.</summary>
+            public IReadOnlyDictionary<string, long?> Acl => GetByName("acl", AsWhole);
+
+            /// <summary>When it was made: ms since 1970-01-01 UTC.</summary>
+            public long? CreatedAt => GetWhole("createdAt");
+
+            /// <summary>When it was last changed: ms since 1970-01-01 UTC.</summary>
+            public long? UpdatedAt => GetWhole("updatedAt");
+        }
+
+        /// <summary>`context` is to be handed back for the pages around this one.</summary>
+        public sealed class EntityPageData : Reply
+        {
+            internal EntityPageData(IDictionary<string, object> data)
+                : base(data)
+            {
+            }
+
+            /// <summary>The page.</summary>
+            public ResultsData Results => GetOne("results", found => new ResultsData(found));
+
+            /// <summary>Stands for this page; hand it back unchanged to reach the pages around it.</summary>
+            public string Context => GetText("context");
+
+            /// <summary>What the server's clock said for this answer: ms since 1970-01-01 UTC.</summary>
+            public long? ServerTime => GetWhole("_serverTime");
         }
 
         /// <summary>A group, with as much as the caller may read.</summary>
@@ -303,6 +546,76 @@ namespace GameServer.Client
 
             /// <summary>INVITED_TO_JOIN or ASKED_TO_JOIN.</summary>
             public string PendingReason => GetText("pendingReason");
+        }
+
+        /// <summary>A part of an answer.</summary>
+        public sealed class ReadEntityData : Reply
+        {
+            internal ReadEntityData(IDictionary<string, object> data)
+                : base(data)
+            {
+            }
+
+            /// <summary>The id of a group.</summary>
+            public string GroupId => GetText("groupId");
+
+            /// <summary>The id of the entity, as CREATE answers it.</summary>
+            public string EntityId => GetText("entityId");
+
+            /// <summary>The id of the member who owns the entity; null: the group does.</summary>
+            public string OwnerId => GetText("ownerId");
+
+            /// <summary>The kind of entity, in words of the game's own; null for none.</summary>
+            public string EntityType => GetText("entityType");
+
+            /// <summary>How often it was written: 1 when it is made, one more for each change.</summary>
+            public long? Version => GetWhole("version");
+
+            /// <summary>What members and others may do, such as `{"member": 2, "other": 0}`: 0 nothing, 1 read, 2 read
+            /// and write.</summary>
+            public IReadOnlyDictionary<string, long?> Acl => GetByName("acl", AsWhole);
+
+            /// <summary>When it was made: ms since 1970-01-01 UTC.</summary>
+            public long? CreatedAt => GetWhole("createdAt");
+
+            /// <summary>When it was last changed: ms since 1970-01-01 UTC.</summary>
+            public long? UpdatedAt => GetWhole("updatedAt");
+
+            /// <summary>The id of the app.</summary>
+            public string GameId => GetText("gameId");
+
+            /// <summary>The object of the game's own, as it was sent.</summary>
+            public object Data => Get("data");
+
+            /// <summary>What the server's clock said for this answer: ms since 1970-01-01 UTC.</summary>
+            public long? ServerTime => GetWhole("_serverTime");
+        }
+
+        /// <summary>A page of a list.</summary>
+        public sealed class ResultsData : Reply
+        {
+            internal ResultsData(IDictionary<string, object> data)
+                : base(data)
+            {
+            }
+
+            /// <summary>The rows of the page, in order.</summary>
+            public IReadOnlyList<object> Items => GetMany("items", item => item);
+
+            /// <summary>The number of the page; the first is 1.</summary>
+            public long? Page => GetWhole("page");
+
+            /// <summary>Whether there are pages before this one.</summary>
+            public bool? MoreBefore => GetFlag("moreBefore");
+
+            /// <summary>Whether there are rows behind this page.</summary>
+            public bool? MoreAfter => GetFlag("moreAfter");
+
+            /// <summary>All rows that match, on all pages. Absent when the context asks for no count.</summary>
+            public long? Count => GetWhole("count");
+
+            /// <summary>Only there when it is false: at least `count` rows match, perhaps more.</summary>
+            public bool? CountIsExact => GetFlag("countIsExact");
         }
     }
 }
