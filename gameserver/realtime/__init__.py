@@ -7,6 +7,7 @@ from gameserver.realtime.endpoints import BadEndpoints, Endpoint, Endpoints
 from gameserver.realtime.frames import FRAME_BYTES_MAX, Frame, FrameTooLarge, encode_frame
 from gameserver.realtime.lifespans import LIFESPANS
 from gameserver.realtime.redis_bus import RedisBus
+from gameserver.realtime.roster import Presence, Roster
 from gameserver.realtime.sequence import Place
 
 __all__ = [
@@ -24,7 +25,9 @@ __all__ = [
     "Listener",
     "MemoryBus",
     "Place",
+    "Presence",
     "RedisBus",
+    "Roster",
     "TooManyChannels",
     "encode_frame",
     "player_channel",

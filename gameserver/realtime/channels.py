@@ -59,13 +59,14 @@ class _Order(msgspec.Struct, array_like=True, tag=True):
     """What one process asks others to do; it travels among the frames, which begin with a brace."""
 
 
-Kind = Literal["join", "hold", "leave", "tell"]
+Kind = Literal["join", "join_all", "hold", "leave", "leave_all", "tell"]
 
 
 class _Move(_Order, tag="m"):
     """Let a player's connections join or leave a channel, or only tell; of one session, if it is named.
 
-    "hold" is to join and to be held.
+    "hold" is to join and to be held, "join_all" to join `channels` or none of them, "leave_all" to leave
+    all whose names begin with `channel`.
     """
 
     kind: Kind
@@ -73,6 +74,7 @@ class _Move(_Order, tag="m"):
     channel: str
     asker: str
     number: int
+    channels: list[str] = []
 
 
 class _Moved(_Order, tag="d"):
@@ -221,6 +223,32 @@ class Channels:
     async def leave(self, session: Session, channel: str) -> int:
         """Let the connections of a session listen to a channel no longer. Raises `SessionsUnavailable`."""
         return len(await self._ids("leave", session.app_id, session.profile_id, session.digest, channel))
+
+    async def join_all(self, session: Session, channels: Sequence[str]) -> int:
+        """Let the connections of a session listen to some channels, or to none of them that it does not yet.
+
+        Returns how many there are that do. Raises `TooManyChannels`, `SessionsUnavailable`.
+        """
+        moved = await self._move(
+            "join_all", session.app_id, session.profile_id, session.digest, "", list(channels)
+        )
+        if any(each.full for each in moved):
+            raise TooManyChannels(f"a connection listens to at most {CHANNELS_PER_CONNECTION_MAX} channels")
+        return sum(len(each.cx_ids) for each in moved)
+
+    async def leave_all(self, session: Session, prefix: str) -> int:
+        """Let the connections of a session listen to no channel any more whose name begins so.
+
+        Returns how many connections the session has. Raises `SessionsUnavailable`.
+        """
+        return len(await self._ids("leave_all", session.app_id, session.profile_id, session.digest, prefix))
+
+    async def invite(self, app_id: str, profile_id: str, channel: str) -> int:
+        """Let all connections of a player listen to a channel; those that are full do not.
+
+        Returns how many do. Raises `SessionsUnavailable`.
+        """
+        return len(await self._ids("join", app_id, profile_id, "", channel))
 
     async def expel(self, app_id: str, profile_id: str, channel: str) -> int:
         """Let all connections of a player leave a channel, as when they may no longer listen.
@@ -436,10 +464,18 @@ class Channels:
         return [cx_id for each in moved for cx_id in each.cx_ids]
 
     async def _move(
-        self, kind: Kind, app_id: str, profile_id: str, digest: str, channel: str
+        self,
+        kind: Kind,
+        app_id: str,
+        profile_id: str,
+        digest: str,
+        channel: str,
+        channels: Sequence[str] = (),
     ) -> list[_Moved]:
         of_player = player_channel(app_id, profile_id)
-        answers = await self._ask(of_player, lambda number: _Move(kind, digest, channel, self._own, number))
+        answers = await self._ask(
+            of_player, lambda number: _Move(kind, digest, channel, self._own, number, list(channels))
+        )
         return [each for each in answers if isinstance(each, _Moved)]
 
     async def _ask(self, channel: str, order: Callable[[int], _Order]) -> list[_Moved | _Counted]:
@@ -467,6 +503,15 @@ class Channels:
             case "leave":
                 for listener in mine:
                     self.remove(listener, move.channel)
+            case "leave_all":
+                for listener in mine:
+                    for channel in [each for each in listener.channels if each.startswith(move.channel)]:
+                        self.remove(listener, channel)
+            case "join_all":
+                full = sum(_has_no_place(listener, move.channels) for listener in mine)
+                if full:
+                    mine = []
+                await asyncio.gather(*[self.add(one, each) for one in mine for each in move.channels])
             case "join" | "hold":
                 full = sum(_is_full(listener, move.channel) for listener in mine)
                 held = move.kind == "hold"
@@ -510,6 +555,10 @@ class Channels:
 
 _Sent = tuple[Frame, Sequence[Listener]]
 """What is to be sent now, and to whom."""
+
+
+def _has_no_place(listener: Listener, channels: Sequence[str]) -> bool:
+    return len(listener.channels.union(channels)) > CHANNELS_PER_CONNECTION_MAX
 
 
 def _is_full(listener: Listener, channel: str) -> bool:

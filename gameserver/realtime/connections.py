@@ -26,6 +26,7 @@ from gameserver.realtime.reasons import (
     Reason,
     session_over,
 )
+from gameserver.realtime.roster import Roster
 from gameserver.realtime.tcp import TcpConnection
 from gameserver.realtime.tickets import Tickets
 from gameserver.realtime.websocket import WebSocketConnection, greet
@@ -85,9 +86,12 @@ class _Refused(Exception):
 class Connections:
     """Takes connections, gives them to sessions, and ends them with these. One for each process."""
 
-    def __init__(self, sessions: SessionStore, channels: Channels, tickets: Tickets, clock: Clock) -> None:
+    def __init__(
+        self, sessions: SessionStore, channels: Channels, roster: Roster, tickets: Tickets, clock: Clock
+    ) -> None:
         self._sessions = sessions
         self._channels = channels
+        self._roster = roster
         self._clock = clock
         self.tickets = tickets
         self._open: set[Connection] = set()
@@ -154,6 +158,8 @@ class Connections:
         OPEN.set(len(self._open))
         for channel in tuple(connection.channels):
             self._channels.remove(connection, channel)
+        if connection.cx_id and connection.profile_id != SERVER_PROFILE_ID:
+            self._roster.leave(connection.app_id, connection.profile_id, connection.cx_id)
         of_session = self._by_session.get(connection.session_digest)
         if of_session is not None:
             of_session.discard(connection)
@@ -210,7 +216,8 @@ class Connections:
         if session.profile_id == SERVER_PROFILE_ID:  # which all servers of an app are
             count = len(self._by_session[digest])
         else:
-            count = await self._count(session)
+            enter = self._roster.enter(session.app_id, session.profile_id, connection.cx_id)
+            count, _ = await asyncio.gather(self._count(session), enter)
         if count > CONNECTIONS_PER_PLAYER_MAX:
             raise _Refused(TOO_MANY)
 

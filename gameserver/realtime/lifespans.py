@@ -10,6 +10,7 @@ from gameserver.realtime.bus import Bus, MemoryBus
 from gameserver.realtime.channels import Channels
 from gameserver.realtime.connections import Connections
 from gameserver.realtime.redis_bus import RedisBus
+from gameserver.realtime.roster import MemoryRoster, RedisRoster, Roster
 from gameserver.realtime.tickets import MemoryTickets, RedisTickets, Tickets
 from gameserver.sessions import Sessions, SessionStore, SessionsUnavailable
 from gameserver.wire.clock import Clock
@@ -32,13 +33,30 @@ async def channels(parts: Parts) -> AsyncIterator[Channels]:
 
 
 @asynccontextmanager
+async def roster(parts: Parts) -> AsyncIterator[None]:
+    """Know who is connected as long as the server lives."""
+    sessions, clock = parts.get(SessionStore), parts.get(Clock)
+    made: MemoryRoster | RedisRoster
+    if isinstance(sessions, Sessions):
+        made = RedisRoster(sessions.calls, clock, secrets.token_hex(8))
+    else:
+        made = MemoryRoster(clock)
+    parts.add(Roster, made)
+    try:
+        async with running(made.run()):
+            yield
+    finally:
+        await made.close()
+
+
+@asynccontextmanager
 async def connections(parts: Parts) -> AsyncIterator[Connections]:
     """Take connections as long as the server lives."""
     sessions, clock = parts.get(SessionStore), parts.get(Clock)
     tickets: Tickets = (
         RedisTickets(sessions.calls) if isinstance(sessions, Sessions) else MemoryTickets(clock)
     )
-    made = Connections(sessions, parts.get(Channels), tickets, clock)
+    made = Connections(sessions, parts.get(Channels), parts.get(Roster), tickets, clock)
     async with running(_watch(sessions, made)), running(made.run()):
         try:
             yield made
@@ -61,4 +79,4 @@ async def _watch(sessions: SessionStore, connections: Connections) -> None:
         await watch.close()
 
 
-LIFESPANS: tuple[Lifespan, ...] = (channels, connections)
+LIFESPANS: tuple[Lifespan, ...] = (channels, roster, connections)

@@ -7,7 +7,7 @@ from functools import partial
 from hashlib import sha1
 from importlib import resources
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
@@ -56,6 +56,13 @@ _REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str
 )
 
 
+class LuaText(Protocol):
+    """A script that Redis can run. `sha` is the SHA-1 of its text."""
+
+    text: str
+    sha: str
+
+
 class Script:
     """A script kept beside this module, with the functions of `common.lua` in front."""
 
@@ -99,7 +106,7 @@ class Coalescer:
             loop.call_soon(self._depart)
         return reply
 
-    def script(self, script: Script, keys: tuple[str, ...], *args: Arg) -> "asyncio.Future[Any]":
+    def script(self, script: LuaText, keys: tuple[str, ...], *args: Arg) -> "asyncio.Future[Any]":
         """Return the reply of a script; loads it when the server does not know it."""
         self._texts[script.sha] = script.text
         return self.command("EVALSHA", script.sha, len(keys), *keys, *args)

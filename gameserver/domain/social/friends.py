@@ -64,9 +64,10 @@ PLATFORMS = {
 # Friends
 
 
-async def of_player(tx: Transaction, app_id: str, profile_id: str) -> list[str]:
-    """Return a player's friends, in the order of their ids."""
-    return [row["friend_id"] for row in await tx.all(OF_PLAYER, owner=profile_id, app=app_id)]
+async def of_player(tx: Transaction, app_id: str, profile_id: str, ways: Ways | None = None) -> list[str]:
+    """Return a player's friends, by some ways alone if these are named, in the order of their ids."""
+    wanted = ALL_WAYS if ways is None else int(ways)
+    return [row["friend_id"] for row in await tx.all(OF_PLAYER, owner=profile_id, app=app_id, ways=wanted)]
 
 
 async def are_friends(tx: Transaction, app_id: str, profile_id: str, other: str) -> bool:
@@ -175,7 +176,11 @@ _THEIRS = (
     _c.friend_id == bindparam("owner"),
     _c.app_id == bindparam("app"),
 )
-OF_PLAYER = select(_c.friend_id).where(_OWN).order_by(_c.friend_id)
+OF_PLAYER = (
+    select(_c.friend_id)
+    .where(_OWN, _c.ways.bitwise_and(bindparam("ways", type_=SmallInteger)) != 0)
+    .order_by(_c.friend_id)
+)
 IS_FRIEND: Select[Any] = select(literal_column("1")).where(_OWN, _c.friend_id == bindparam("other"))
 COUNT = select(func.count()).select_from(friendships).where(_OWN)
 COUNT_BLOCKS = (
