@@ -11,6 +11,7 @@ from gameserver.realtime import Channels, Roster
 from gameserver.services.presence.base import PROFILES_MAX, presence_channel
 from tests.conftest import APP_ID, APP_TOML, Client, Game
 from tests.realtime.sockets import Socket, connected, listening, until_gone
+from tests.services.groups import put_group
 from tests.services.test_friend import befriend, named
 
 
@@ -272,3 +273,19 @@ async def test_two_who_tell_at_once_end_with_the_last_word(game: Game, address: 
     told = await told_of(ear)
     while told["activity"] != last:
         told = await told_of(ear)
+
+
+async def test_members_of_a_group_are_found_and_heard(game: Game, address: str) -> None:
+    ada, bob, cyd = [await game.player() for _ in range(3)]
+    group_id = await put_group(game, "g1", [ada.profile_id, bob.profile_id])
+    ear = await connected(address, ada)
+    await connected(address, bob)
+    told = await ada.call("presence", "GET_PRESENCE_OF_GROUP", groupId=group_id)
+    assert sorted(each["user"]["id"] for each in told["presence"]) == sorted([ada.profile_id, bob.profile_id])
+    told = await ada.call("presence", "REGISTER_LISTENERS_FOR_GROUP", groupId=group_id, bidirectional=False)
+    assert len(told["presence"]) == 2
+    await bob.call("presence", "UPDATE_ACTIVITY", activity={"at": 1})
+    heard = await told_of(ear)
+    assert (heard["from"]["id"], heard["activity"]) == (bob.profile_id, {"at": 1})
+    for operation in ("GET_PRESENCE_OF_GROUP", "REGISTER_LISTENERS_FOR_GROUP"):
+        await refused(cyd, 40453, operation, groupId=group_id)

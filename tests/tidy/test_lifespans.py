@@ -16,7 +16,7 @@ def declared() -> set[str]:
     found = set()
     for lifespan in registry().lifespans:
         [kind] = get_args(get_type_hints(inspect.unwrap(lifespan))["return"])
-        if kind is not type(None):
+        if kind is not None:
             found.add(kind.__name__)
     return found
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from gameserver.domain.social import NotGroupMember, friends
+from gameserver.domain.social import friends
+from gameserver.domain.social.groups import NotGroupMember
 from gameserver.realtime import Channels, TooManyChannels
 from gameserver.rpc import Context, Tx
 from gameserver.services.presence.base import (

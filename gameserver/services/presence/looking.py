@@ -4,9 +4,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from gameserver.domain import social
-from gameserver.domain.social import NotGroupMember, UnknownGroup, friends
+from gameserver.domain.social import friends, groups
 from gameserver.domain.social.friends import PLATFORMS
+from gameserver.domain.social.groups import NotGroupMember, UnknownGroup
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.presence.base import (
     IncludeOffline,
@@ -106,9 +106,7 @@ async def friends_of(ctx: Context, request: OfPlatform) -> list[str]:
 async def members_of(ctx: Context, request: OfGroup) -> list[str]:
     """Return the members of a group of the caller's. Raises `InvalidGroupId`, `NotGroupMember`."""
     try:
-        members = await social.group_members(ctx.core.hooks, ctx.tx, ctx.app.id, request.group_id)
+        await groups.check_member(ctx.tx, ctx.app.id, request.group_id, ctx.player_id)
+        return await groups.member_ids(ctx.tx, ctx.app.id, request.group_id)
     except UnknownGroup as error:
         raise InvalidGroupId(str(error)) from None
-    if ctx.player_id not in members:
-        raise NotGroupMember("the player is not a member of the group")
-    return members

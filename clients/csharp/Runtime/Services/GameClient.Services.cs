@@ -65,6 +65,9 @@ namespace GameServer.Client
         /// <summary>The service playerStatisticsEvent.</summary>
         public PlayerStatisticsEventService PlayerStatisticsEvent => new PlayerStatisticsEventService(this);
 
+        /// <summary>The service presence.</summary>
+        public PresenceService Presence => new PresenceService(this);
+
         /// <summary>The service profanity.</summary>
         public ProfanityService Profanity => new ProfanityService(this);
 

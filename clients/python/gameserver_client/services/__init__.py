@@ -22,6 +22,7 @@ from gameserver_client.services.messaging import MessagingService
 from gameserver_client.services.player_state import PlayerStateService
 from gameserver_client.services.player_statistics import PlayerStatisticsService
 from gameserver_client.services.player_statistics_event import PlayerStatisticsEventService
+from gameserver_client.services.presence import PresenceService
 from gameserver_client.services.profanity import ProfanityService
 from gameserver_client.services.push_notification import PushNotificationService
 from gameserver_client.services.rtt_registration import RttRegistrationService
@@ -108,6 +109,10 @@ class Services(Invoker[R], Generic[R]):
     @cached_property
     def player_statistics_event(self) -> PlayerStatisticsEventService[R]:
         return PlayerStatisticsEventService(self._invoke)
+
+    @cached_property
+    def presence(self) -> PresenceService[R]:
+        return PresenceService(self._invoke)
 
     @cached_property
     def profanity(self) -> ProfanityService[R]:

@@ -1,27 +1,5 @@
-const WebSocket = require("ws");
 const { expect, looked, player, text } = require("../helper");
-
-// As a game for Node does.
-globalThis.WebSocket = WebSocket;
-navigator.userAgent = "node"; // the client asks which browser it is
-
-// Connect; returns what the client was told, and a promise of why the connection ended.
-function enable(core) {
-  let ended;
-  const end = new Promise((resolve) => (ended = resolve));
-  return new Promise((resolve, reject) => {
-    core.rttService.enableRTT(
-      (answer) => resolve({ answer, end }),
-      (why) => (ended(why), reject(why)),
-    );
-  });
-}
-
-const within = (seconds, promise, what) =>
-  Promise.race([
-    promise,
-    new Promise((_, reject) => setTimeout(() => reject(new Error(`${what}: not within ${seconds} s`)), 1000 * seconds)),
-  ]);
+const { enable, within } = require("../sockets");
 
 module.exports = {
   async request() {
