@@ -14,6 +14,7 @@ from gameserver.app import GameServer
 from gameserver.apps import LOGIN_TYPES, App
 from gameserver.domain.leaderboards import Leaderboards
 from gameserver.domain.leaderboards.boards import boards as leaderboards
+from gameserver.domain.push import storage as pushes
 from gameserver.faces.backendless import BackendlessSettings
 from gameserver.jobs import JobBusy
 from gameserver.players import accounts, app_log, audit, roles, users
@@ -34,6 +35,7 @@ LIMIT_MAX = 500
 FACE = "cli"
 ORIGIN = Origin(FACE, "")
 REPORT_FILTERS = frozenset({"profile_id", "kind", "name", "platform", "game_version"})
+PUSH_FILTERS = frozenset({"profile_id", "state", "kind", "reason", "push_id"})
 LOG_FILTERS = frozenset({"profile_id", "face", "source"})
 AUDIT_FILTERS = frozenset({"profile_id", "kind", "session", "face", "address", "reason"})
 
@@ -380,6 +382,26 @@ async def log_list(
     return [row | {"context": row["context"] and msgspec.json.decode(row["context"])} for row in rows]
 
 
+async def push_list(
+    server: GameServer,
+    app: str,
+    limit: int,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    equal: dict[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return what became of an app's push notifications on each device, the newest first.
+
+    `equal` says what must be in columns, such as `state`.
+    """
+    _app(server, app)
+    most, equal = _limit(limit), equal or {}
+    if unknown := equal.keys() - PUSH_FILTERS:
+        raise Refused(f"rows cannot be picked by {', '.join(sorted(unknown))}")
+    async with server.core.database.read() as tx:
+        return await pushes.listed(tx, app, most, since_ms=since_ms, until_ms=until_ms, **equal)
+
+
 async def _found(
     server: GameServer,
     app: str,
@@ -478,6 +500,7 @@ ACTIONS: Mapping[str, Action] = {
         audit_list,
         datastream_list,
         log_list,
+        push_list,
         job_list,
         job_run,
         job_retry,

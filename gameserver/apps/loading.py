@@ -279,7 +279,12 @@ class _Loader:
 
     def build(self, home: Path, definition: Definition) -> App:
         settings = {name: getattr(definition, name) for name in Definition.__struct_fields__}
-        parts = {kind: getattr(definition, f"section_{i}") for i, kind in enumerate(self.sections.values())}
+        parts: dict[type[Struct], Struct] = {}
+        for i, kind in enumerate(
+            self.sections.values()
+        ):  # a room below may know only what it is derived from
+            known_as = (each for each in kind.__mro__ if issubclass(each, Settings) and each is not Settings)
+            parts |= dict.fromkeys((kind, *known_as), getattr(definition, f"section_{i}"))
         settings["title"] = settings["title"] or home.name
         return App(name=home.name, path=home, sections=parts, **settings)
 

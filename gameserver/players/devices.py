@@ -32,14 +32,6 @@ class DeviceSettings(Settings, kw_only=True):
     ] = field(default_factory=lambda: ["sap"])
 
 
-SAMPLE = """\
-# A session that ends through one of these faces (dispatcher, s2s, backendless, sap, endpoints, oauth, pages,
-# cli) takes the devices it registered along; logouts through others leave them registered.
-[pushNotification]
-#forget_at_logout = ["sap"]
-"""
-
-
 async def register(
     tx: Transaction, app_id: str, profile_id: str, session: str, kind: str, token: str, now_ms: int
 ) -> None:

@@ -58,6 +58,12 @@ SAMPLE = """\
 #messages = 1000
 #message_bytes = 4194304
 #messages_per_minute = 60
+# Notifications that a player sends in a minute, one to each receiver or group; such as wait for their time,
+# and how many bytes these may come to. Mails that a player sends in an hour, one to each address.
+#pushes_per_minute = 120
+#scheduled_pushes = 100
+#scheduled_push_bytes = 262144
+#mails_per_hour = 20
 # Logins of one network address in a minute, new players of one in an hour, and logins in one packet. All
 # players behind a proxy that --proxies does not name have one address.
 #logins_per_address = 3000
@@ -115,7 +121,7 @@ class QuotaSettings(Settings, kw_only=True):
         Number, Meta(description="Bytes that the data of the events of a player may come to, as stored.")
     ] = 1 << 20
     events_per_minute: Annotated[
-        Number, Meta(description="Events that a player may send in a minute, one to each receiver.")
+        Number, Meta(description="Events that a player may send in a minute, one to each receiver or group.")
     ] = 120
     friends: Annotated[int, Meta(ge=0, le=10_000, description="Friends that a player may have.")] = 1000
     blocks: Annotated[int, Meta(ge=0, le=10_000, description="Players that a player may block.")] = 1000
@@ -131,6 +137,19 @@ class QuotaSettings(Settings, kw_only=True):
     messages_per_minute: Annotated[
         Number, Meta(description="Messages that a player may send in a minute.")
     ] = 60
+    pushes_per_minute: Annotated[
+        Number,
+        Meta(description="Notifications that a player may send in a minute, one to each receiver or group."),
+    ] = 120
+    scheduled_pushes: Annotated[
+        Number, Meta(description="Notifications of a player that may wait for their time.")
+    ] = 100
+    scheduled_push_bytes: Annotated[Number, Meta(description="Bytes that these may come to, as stored.")] = (
+        256 << 10
+    )
+    mails_per_hour: Annotated[
+        Number, Meta(description="Mails that a player may send in an hour, one to each address.")
+    ] = 20
     logins_per_address: Annotated[
         int, Meta(ge=1, le=2**53, description="Logins of one network address in a minute.")
     ] = 3000
@@ -235,6 +254,16 @@ class Quotas:
         """Count a message that a player sends. Raises `RateLimited`."""
         most = app.section(QuotaSettings).messages_per_minute
         self._count(app, "messages_per_minute", profile_id, most, MINUTE, now_ms)
+
+    def send_pushes(self, app: App, profile_id: str, count: int, now_ms: int) -> None:
+        """Count notifications that a player sends. Raises `RateLimited`."""
+        most = app.section(QuotaSettings).pushes_per_minute
+        self._count(app, "pushes_per_minute", profile_id, most, MINUTE, now_ms, count)
+
+    def send_mails(self, app: App, profile_id: str, count: int, now_ms: int) -> None:
+        """Count mails that a player sends. Raises `RateLimited`."""
+        most = app.section(QuotaSettings).mails_per_hour
+        self._count(app, "mails_per_hour", profile_id, most, HOUR, now_ms, count)
 
     def _count(
         self, app: App, name: str, who: str, most: int, seconds: int, now_ms: int, cost: int = 1

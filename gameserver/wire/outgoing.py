@@ -32,7 +32,9 @@ CONNECTIONS_MAX = 32  # to one destination, for one caller
 TRIES = 2
 SAFE = frozenset({HTTPMethod.GET, HTTPMethod.HEAD})  # change nothing on the other side, and may be sent twice
 PORTS = {"http": 80, "https": 443}
+STREAMS_MAX = 100  # calls at the same time over one connection of HTTP/2
 IDLE_SECONDS = 30.0
+SHARED_IDLE_SECONDS = 300.0  # of HTTP/2, whose servers want connections to last
 CONNECT_SECONDS_MAX = 5.0  # for one of several addresses
 RESOLVERS = 8  # names that are looked up at the same time
 _PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
@@ -76,12 +78,13 @@ class Caller:
 
     `networks` are those it may reach that are not public; None: any address at all, for what the operator has
     declared with its address. `authorities` are certificates (PEM) that vouch for the other side instead of
-    the usual ones.
+    the usual ones. `http2`: all calls to a server share one connection of HTTP/2, which it has to speak.
     """
 
     name: str
     networks: tuple[str, ...] | None = None
     authorities: str = ""
+    http2: bool = False
 
 
 class Outgoing:
@@ -90,8 +93,8 @@ class Outgoing:
     def __init__(self) -> None:
         self._resolvers = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve")
         self._looking: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
-        self._destinations: OrderedDict[tuple[Caller, str], _Destination] = OrderedDict()
-        self._trust: dict[str, ssl.SSLContext] = {}
+        self._destinations: OrderedDict[tuple[Caller, str], _Destination | _SharedDestination] = OrderedDict()
+        self._trust: dict[tuple[str, bool], ssl.SSLContext] = {}
         self._making = asyncio.Lock()
 
     async def close(self) -> None:
@@ -162,15 +165,16 @@ class Outgoing:
         raise Unanswered(type(failed).__name__) from None
 
     @asynccontextmanager
-    async def _destination(self, caller: Caller, url: httpx.URL) -> AsyncIterator["_Destination"]:
+    async def _destination(
+        self, caller: Caller, url: httpx.URL
+    ) -> AsyncIterator["_Destination | _SharedDestination"]:
         key = (caller, f"{url.scheme}://{url.netloc.decode()}")
         destination = self._destinations.get(key)
         if destination is None:
-            trust = await self._trusted(caller.authorities) if url.scheme == "https" else None
+            trust = await self._trusted(caller) if url.scheme == "https" else None
             origin = httpcore.Origin(url.raw_scheme, url.raw_host, url.port or PORTS[url.scheme])
-            destination = self._destinations.setdefault(
-                key, _Destination(origin, trust, _Guarded(self, caller))
-            )
+            kind = _SharedDestination if caller.http2 else _Destination
+            destination = self._destinations.setdefault(key, kind(origin, trust, _Guarded(self, caller)))
             await self._forget_some()
         self._destinations.move_to_end(key)
         destination.users += 1
@@ -184,13 +188,17 @@ class Outgoing:
         for key in unused[: max(0, len(self._destinations) - DESTINATIONS_MAX)]:
             await self._destinations.pop(key).close()
 
-    async def _trusted(self, authorities: str) -> ssl.SSLContext:
-        """Return what TLS trusts. Reading the usual roots takes 30 ms."""
+    async def _trusted(self, caller: Caller) -> ssl.SSLContext:
+        """Return what TLS trusts. Reading the usual roots takes 30 ms.
+
+        The library notes there which HTTP it offers, so each version has its own.
+        """
+        authorities, key = caller.authorities, (caller.authorities, caller.http2)
         async with self._making:
-            if authorities not in self._trust:
+            if key not in self._trust:
                 make = _own_trust if authorities else _usual_trust
-                self._trust[authorities] = await asyncio.to_thread(make, authorities)
-        return self._trust[authorities]
+                self._trust[key] = await asyncio.to_thread(make, authorities)
+        return self._trust[key]
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """Return the addresses of a host. Those who ask for the same at once share the answer."""
@@ -250,6 +258,71 @@ class _Destination:
         """Let go of connections that nobody uses."""
         while self._idle:
             await self._idle.pop().aclose()
+
+
+class _SharedDestination:
+    """The connection of HTTP/2 that a caller has to a server: every call is a stream of it.
+
+    One that lost a call, or kept it waiting until its time was over, gets no further ones: it may be open at
+    this end alone. Calls that the server says it has not looked at, because it closes, are sent once more.
+    """
+
+    def __init__(
+        self, origin: httpcore.Origin, trust: ssl.SSLContext | None, network: AsyncNetworkBackend
+    ) -> None:
+        self.users = 0
+        self._origin, self._trust, self._network = origin, trust, network
+        self._places = asyncio.Semaphore(STREAMS_MAX)
+        self._current: httpcore.AsyncHTTPConnection | None = None
+        self._streams: dict[httpcore.AsyncHTTPConnection, int] = {}
+
+    async def send(self, request: httpcore.Request, bytes_max: int) -> Answer:
+        """Send a request, once there is a place for it. Raises what the library does, and `TooLarge`."""
+        async with self._places:
+            for _ in range(TRIES):
+                connection = self._connection()
+                self._streams[connection] += 1
+                try:
+                    return await _receive(connection, request, bytes_max)
+                except httpcore.ConnectionNotAvailable:
+                    self._retire(connection)
+                except BaseException as error:
+                    if not isinstance(error, TooLarge):
+                        self._retire(connection)
+                    raise
+                finally:
+                    self._streams[connection] -= 1
+                    await self._close_unused()
+        raise httpcore.ConnectError("the server takes no call on any connection")
+
+    def _connection(self) -> httpcore.AsyncHTTPConnection:
+        current = self._current
+        if current is None or not current.is_available() or current.has_expired():
+            current = self._current = httpcore.AsyncHTTPConnection(
+                self._origin,
+                ssl_context=self._trust,
+                keepalive_expiry=SHARED_IDLE_SECONDS,
+                http1=False,
+                http2=True,
+                network_backend=self._network,
+            )
+            self._streams[current] = 0
+        return current
+
+    def _retire(self, connection: httpcore.AsyncHTTPConnection) -> None:
+        if self._current is connection:
+            self._current = None
+
+    async def _close_unused(self) -> None:
+        for connection in [each for each, count in self._streams.items() if not count]:
+            if connection is not self._current:
+                del self._streams[connection]
+                await asyncio.shield(connection.aclose())
+
+    async def close(self) -> None:
+        """Let go of connections that nobody uses."""
+        self._current = None
+        await self._close_unused()
 
 
 @dataclass

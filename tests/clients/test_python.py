@@ -445,6 +445,7 @@ def push_notification(players: Players) -> None:
     assert mine.register(**device) == {}
     assert mine.deregister(**device) == {}
     assert mine.deregister_all() == {}
+    refused(mine.send_simple, 400, 40374, to_profile_id="nobody", message="x")
     refused(mine.register, 400, 40419, device_type="IOS", device_token="")
 
 

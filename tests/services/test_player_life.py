@@ -140,6 +140,7 @@ async def _player(game: Game) -> Client:
     await player.call("playerState", "UPDATE_NAME", playerName="Ada")
     await player.call("playerState", "UPDATE_ATTRIBUTES", attributes={"hair": "red"})
     await player.call("pushNotification", "REGISTER", deviceType="IOS", deviceToken=game.unique("token"))
+    await player.call("pushNotification", "SEND_SIMPLE", toProfileId=profile, message="x")
     await player.call("entity", "CREATE", entityType="card", data={"suit": "hearts"}, acl={"other": 1})
     await player.call("globalEntity", "CREATE", entityType="wall", data={"x": 1}, timeToLive=-1, acl={})
     async with game.core.database.write() as tx:  # as a list of ten thousand entities gets one
@@ -155,6 +156,8 @@ async def _player(game: Game) -> Client:
     for sender, receiver in ((player, other), (other, player)):
         await sender.call("messaging", "SEND_MESSAGE_SIMPLE", toProfileIds=[receiver.profile_id], text="x")
         await sender.call("event", "SEND", toId=receiver.profile_id, eventType="note", eventData={"n": 1})
+        later = {"profileId": receiver.profile_id, "minutesFromNow": 9, "alertContent": {"body": "x"}}
+        await sender.call("pushNotification", "SCHEDULE_NORMALIZED_NOTIFICATION", **later)
     await game.server.call("log", "LOG_INFO", profile, errorMessage="filled")
     async with game.core.database.write() as tx:  # as who has a child and a peer in other apps
         await profile_links.add(tx, game.core.new_id(), profile_links.PARENT, profile, game.clock.ms())

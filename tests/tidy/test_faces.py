@@ -1,5 +1,6 @@
 """The list of faces, and what an operator is shown of their settings."""
 
+import json
 import re
 import tomllib
 from importlib import import_module
@@ -9,6 +10,8 @@ from gameserver import faces
 from gameserver.app import registry
 from gameserver.apps import load_apps, write_sample, write_section
 from gameserver.rpc import Face
+from tests.push_providers import elliptic, pem
+from tests.stand_ins import rsa_key
 
 FOLDER = Path(faces.__file__).parent
 
@@ -38,6 +41,9 @@ def test_every_sample_is_right_when_it_is_uncommented(tmp_path: Path) -> None:
         path = app.path / f"{name}.toml"
         path.write_text(re.sub(r"(?m)^#(?=[\[{\]}a-z])", "", path.read_text()))
     environ = {"BACKENDLESS_SERVER_KEY": "s" * 20, "PARTNER_KEY": "k"}
+    account = {"project_id": "p", "client_email": "a@example.com", "private_key": pem(rsa_key("right"))}
+    environ |= {"FCM_SERVICE_ACCOUNT": json.dumps(account)}
+    environ |= {"APNS_KEY": pem(elliptic("apple")), "VAPID_KEY": pem(elliptic("vapid"))}
     loaded = load_apps(tmp_path, offered.sections(), environ)
     assert [str(problem) for problem in loaded.problems] == []
     for name in offered.samples():

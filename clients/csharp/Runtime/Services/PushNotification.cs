@@ -66,5 +66,310 @@ namespace GameServer.Client
                 Optional("deviceToken", deviceToken),
                 Optional("token", token));
         }
+
+        /// <summary>Send a title, a text and data of the game to a player at a time.</summary>
+        /// <param name="alertContent">What people read: `{body, title}`; the body is required.</param>
+        /// <param name="profileId">The player who gets it.</param>
+        /// <param name="customData">Data that the game gets with it. Null or nothing: none.</param>
+        /// <param name="startDateUTC">When: ms since 1970-01-01 UTC, or a date and time; one that is over means
+        /// now. At most a year ahead.</param>
+        /// <param name="minutesFromNow">Without `startDateUTC`: in how many minutes; at most those of a
+        /// year.</param>
+        public Task<Reply> ScheduleNormalizedNotificationAsync(
+            IDictionary<string, object> alertContent,
+            string profileId,
+            IDictionary<string, object> customData = null,
+            object startDateUTC = null,
+            double? minutesFromNow = null)
+        {
+            return Run(
+                "SCHEDULE_NORMALIZED_NOTIFICATION",
+                told => new Reply(told),
+                Needed("alertContent", alertContent),
+                Needed("profileId", profileId),
+                Optional("customData", customData),
+                Optional("startDateUTC", startDateUTC),
+                Optional("minutesFromNow", minutesFromNow));
+        }
+
+        /// <summary>Send a player what is ready for each platform at a time.</summary>
+        /// <param name="profileId">The player who gets it.</param>
+        /// <param name="fcmContent">For Firebase: `notification`, `data` and `priority`, or the members of a
+        /// message of its v1 API. What names receivers is left out.</param>
+        /// <param name="iosContent">For Apple: the whole payload, with `aps`.</param>
+        /// <param name="facebookContent">For Facebook, which takes no notifications any more: not sent.</param>
+        /// <param name="webContent">For browsers: what the service worker gets. Null or nothing: `notification` and
+        /// `data` of `fcmContent`.</param>
+        /// <param name="startDateUTC">When: ms since 1970-01-01 UTC, or a date and time; one that is over means
+        /// now. At most a year ahead.</param>
+        /// <param name="minutesFromNow">Without `startDateUTC`: in how many minutes; at most those of a
+        /// year.</param>
+        public Task<Reply> ScheduleRawNotificationAsync(
+            string profileId,
+            IDictionary<string, object> fcmContent = null,
+            IDictionary<string, object> iosContent = null,
+            IDictionary<string, object> facebookContent = null,
+            IDictionary<string, object> webContent = null,
+            object startDateUTC = null,
+            double? minutesFromNow = null)
+        {
+            return Run(
+                "SCHEDULE_RAW_NOTIFICATION",
+                told => new Reply(told),
+                Needed("profileId", profileId),
+                Optional("fcmContent", fcmContent),
+                Optional("iosContent", iosContent),
+                Optional("facebookContent", facebookContent),
+                Optional("webContent", webContent),
+                Optional("startDateUTC", startDateUTC),
+                Optional("minutesFromNow", minutesFromNow));
+        }
+
+        /// <summary>Send a template of the app to a player at a time, in the language that they have
+        /// then.</summary>
+        /// <param name="notificationTemplateId">The number of the template, as the app declares it.</param>
+        /// <param name="profileId">The player who gets it.</param>
+        /// <param name="substitutions">What placeholders stand for, by their name: `{"0": "Ada"}`. Null:
+        /// nothing.</param>
+        /// <param name="startDateUTC">When: ms since 1970-01-01 UTC, or a date and time; one that is over means
+        /// now. At most a year ahead.</param>
+        /// <param name="minutesFromNow">Without `startDateUTC`: in how many minutes; at most those of a
+        /// year.</param>
+        public Task<Reply> ScheduleRichNotificationAsync(
+            long notificationTemplateId,
+            string profileId,
+            IDictionary<string, object> substitutions = null,
+            object startDateUTC = null,
+            double? minutesFromNow = null)
+        {
+            return Run(
+                "SCHEDULE_RICH_NOTIFICATION",
+                told => new Reply(told),
+                Needed("notificationTemplateId", notificationTemplateId),
+                Needed("profileId", profileId),
+                Optional("substitutions", substitutions),
+                Optional("startDateUTC", startDateUTC),
+                Optional("minutesFromNow", minutesFromNow));
+        }
+
+        /// <summary>Send a title, a text and data of the game to a player, in the form that each platform
+        /// wants.</summary>
+        /// <param name="alertContent">What people read: `{body, title}`; the body is required.</param>
+        /// <param name="customData">Data that the game gets with it. Null or nothing: none.</param>
+        /// <param name="toProfileId">The player who gets it.</param>
+        /// <param name="toPlayerId">Another name of `toProfileId`.</param>
+        public Task<Reply> SendNormalizedAsync(
+            IDictionary<string, object> alertContent,
+            IDictionary<string, object> customData = null,
+            string toProfileId = null,
+            string toPlayerId = null)
+        {
+            return Run(
+                "SEND_NORMALIZED",
+                told => new Reply(told),
+                Needed("alertContent", alertContent),
+                Optional("customData", customData),
+                Optional("toProfileId", toProfileId),
+                Optional("toPlayerId", toPlayerId));
+        }
+
+        /// <summary>Send a title, a text and data of the game to players. Whoever is no player gets
+        /// nothing.</summary>
+        /// <param name="alertContent">What people read: `{body, title}`; the body is required.</param>
+        /// <param name="profileIds">The players who get it.</param>
+        /// <param name="customData">Data that the game gets with it. Null or nothing: none.</param>
+        public Task<Reply> SendNormalizedBatchAsync(
+            IDictionary<string, object> alertContent,
+            IEnumerable<string> profileIds,
+            IDictionary<string, object> customData = null)
+        {
+            return Run(
+                "SEND_NORMALIZED_BATCH",
+                told => new Reply(told),
+                Needed("alertContent", alertContent),
+                Needed("profileIds", profileIds),
+                Optional("customData", customData));
+        }
+
+        /// <summary>Send a title, a text and data of the game to the members of a group, but for the
+        /// sender.</summary>
+        /// <param name="alertContent">What people read: `{body, title}`; the body is required.</param>
+        /// <param name="groupId">The group whose members get it.</param>
+        /// <param name="customData">Data that the game gets with it. Null or nothing: none.</param>
+        /// <param name="senderId">For servers: the player who sends it, and does not get it. Null: nobody.</param>
+        public Task<Reply> SendNormalizedToGroupAsync(
+            IDictionary<string, object> alertContent,
+            string groupId,
+            IDictionary<string, object> customData = null,
+            string senderId = null)
+        {
+            return Run(
+                "SEND_NORMALIZED_TO_GROUP",
+                told => new Reply(told),
+                Needed("alertContent", alertContent),
+                Needed("groupId", groupId),
+                Optional("customData", customData),
+                Optional("senderId", senderId));
+        }
+
+        /// <summary>Send a player what is ready for each platform. Refused: as SEND_NORMALIZED, and nothing for
+        /// any.</summary>
+        /// <param name="fcmContent">For Firebase: `notification`, `data` and `priority`, or the members of a
+        /// message of its v1 API. What names receivers is left out.</param>
+        /// <param name="iosContent">For Apple: the whole payload, with `aps`.</param>
+        /// <param name="facebookContent">For Facebook, which takes no notifications any more: not sent.</param>
+        /// <param name="webContent">For browsers: what the service worker gets. Null or nothing: `notification` and
+        /// `data` of `fcmContent`.</param>
+        /// <param name="toProfileId">The player who gets it.</param>
+        /// <param name="toPlayerId">Another name of `toProfileId`.</param>
+        public Task<Reply> SendRawAsync(
+            IDictionary<string, object> fcmContent = null,
+            IDictionary<string, object> iosContent = null,
+            IDictionary<string, object> facebookContent = null,
+            IDictionary<string, object> webContent = null,
+            string toProfileId = null,
+            string toPlayerId = null)
+        {
+            return Run(
+                "SEND_RAW",
+                told => new Reply(told),
+                Optional("fcmContent", fcmContent),
+                Optional("iosContent", iosContent),
+                Optional("facebookContent", facebookContent),
+                Optional("webContent", webContent),
+                Optional("toProfileId", toProfileId),
+                Optional("toPlayerId", toPlayerId));
+        }
+
+        /// <summary>Send players what is ready for each platform. Whoever is no player gets nothing.</summary>
+        /// <param name="profileIds">The players who get it.</param>
+        /// <param name="fcmContent">For Firebase: `notification`, `data` and `priority`, or the members of a
+        /// message of its v1 API. What names receivers is left out.</param>
+        /// <param name="iosContent">For Apple: the whole payload, with `aps`.</param>
+        /// <param name="facebookContent">For Facebook, which takes no notifications any more: not sent.</param>
+        /// <param name="webContent">For browsers: what the service worker gets. Null or nothing: `notification` and
+        /// `data` of `fcmContent`.</param>
+        public Task<Reply> SendRawBatchAsync(
+            IEnumerable<string> profileIds,
+            IDictionary<string, object> fcmContent = null,
+            IDictionary<string, object> iosContent = null,
+            IDictionary<string, object> facebookContent = null,
+            IDictionary<string, object> webContent = null)
+        {
+            return Run(
+                "SEND_RAW_BATCH",
+                told => new Reply(told),
+                Needed("profileIds", profileIds),
+                Optional("fcmContent", fcmContent),
+                Optional("iosContent", iosContent),
+                Optional("facebookContent", facebookContent),
+                Optional("webContent", webContent));
+        }
+
+        /// <summary>Send the members of a group what is ready for each platform, but for the sender.</summary>
+        /// <param name="groupId">The group whose members get it.</param>
+        /// <param name="fcmContent">For Firebase: `notification`, `data` and `priority`, or the members of a
+        /// message of its v1 API. What names receivers is left out.</param>
+        /// <param name="iosContent">For Apple: the whole payload, with `aps`.</param>
+        /// <param name="facebookContent">For Facebook, which takes no notifications any more: not sent.</param>
+        /// <param name="webContent">For browsers: what the service worker gets. Null or nothing: `notification` and
+        /// `data` of `fcmContent`.</param>
+        /// <param name="senderId">For servers: the player who sends it, and does not get it. Null: nobody.</param>
+        public Task<Reply> SendRawToGroupAsync(
+            string groupId,
+            IDictionary<string, object> fcmContent = null,
+            IDictionary<string, object> iosContent = null,
+            IDictionary<string, object> facebookContent = null,
+            IDictionary<string, object> webContent = null,
+            string senderId = null)
+        {
+            return Run(
+                "SEND_RAW_TO_GROUP",
+                told => new Reply(told),
+                Needed("groupId", groupId),
+                Optional("fcmContent", fcmContent),
+                Optional("iosContent", iosContent),
+                Optional("facebookContent", facebookContent),
+                Optional("webContent", webContent),
+                Optional("senderId", senderId));
+        }
+
+        /// <summary>Send a template of the app to a player, in their language. Refused: also unknown
+        /// templates.</summary>
+        /// <param name="notificationTemplateId">The number of the template, as the app declares it.</param>
+        /// <param name="substitutions">What placeholders stand for, by their name: `{"0": "Ada"}`. Null:
+        /// nothing.</param>
+        /// <param name="toProfileId">The player who gets it.</param>
+        /// <param name="toPlayerId">Another name of `toProfileId`.</param>
+        public Task<Reply> SendRichAsync(
+            long notificationTemplateId,
+            IDictionary<string, object> substitutions = null,
+            string toProfileId = null,
+            string toPlayerId = null)
+        {
+            return Run(
+                "SEND_RICH",
+                told => new Reply(told),
+                Needed("notificationTemplateId", notificationTemplateId),
+                Optional("substitutions", substitutions),
+                Optional("toProfileId", toProfileId),
+                Optional("toPlayerId", toPlayerId));
+        }
+
+        /// <summary>Send a text to a player; from a server that names none, to the players of segments or to
+        /// all.</summary>
+        /// <param name="message">What it says.</param>
+        /// <param name="toProfileId">The player who gets it.</param>
+        /// <param name="toPlayerId">Another name of `toProfileId`.</param>
+        /// <param name="segmentIdList">For servers, in place of a player: the segments whose players get it. Null
+        /// or nothing, and no player named: all players of the app.</param>
+        public Task<TargetsData> SendSimpleAsync(
+            string message,
+            string toProfileId = null,
+            string toPlayerId = null,
+            IEnumerable<long> segmentIdList = null)
+        {
+            return Run(
+                "SEND_SIMPLE",
+                told => new TargetsData(told),
+                Needed("message", message),
+                Optional("toProfileId", toProfileId),
+                Optional("toPlayerId", toPlayerId),
+                Optional("segmentIdList", segmentIdList));
+        }
+
+        /// <summary>Send a template of the app to the members of a group, each in their language, but for the
+        /// sender.</summary>
+        /// <param name="notificationTemplateId">The number of the template, as the app declares it.</param>
+        /// <param name="groupId">The group whose members get it.</param>
+        /// <param name="substitutions">What placeholders stand for, by their name: `{"0": "Ada"}`. Null:
+        /// nothing.</param>
+        /// <param name="senderId">For servers: the player who sends it, and does not get it. Null: nobody.</param>
+        public Task<Reply> SendTemplatedToGroupAsync(
+            long notificationTemplateId,
+            string groupId,
+            IDictionary<string, object> substitutions = null,
+            string senderId = null)
+        {
+            return Run(
+                "SEND_TEMPLATED_TO_GROUP",
+                told => new Reply(told),
+                Needed("notificationTemplateId", notificationTemplateId),
+                Needed("groupId", groupId),
+                Optional("substitutions", substitutions),
+                Optional("senderId", senderId));
+        }
+
+        /// <summary>A part of an answer.</summary>
+        public sealed class TargetsData : Reply
+        {
+            internal TargetsData(IDictionary<string, object> data)
+                : base(data)
+            {
+            }
+
+            /// <summary>How many devices it is for, about.</summary>
+            public long? EstimatedTargets => GetWhole("estimatedTargets");
+        }
     }
 }

@@ -11,6 +11,11 @@ from typing import Any, Literal, NotRequired, TypedDict
 from gameserver_client.service import R, Service, typed
 
 
+class Targets(TypedDict):
+    estimatedTargets: int
+    """How many devices it is for, about."""
+
+
 class PushNotificationService(Service[R]):
     wire_name = "pushNotification"
 
@@ -83,4 +88,347 @@ class PushNotificationService(Service[R]):
                 "deviceToken": device_token,
                 "token": token,
             },
+        )
+
+    @typed
+    def schedule_normalized_notification(
+        self,
+        *,
+        alert_content: dict[str, Any],
+        profile_id: str,
+        custom_data: dict[str, Any] | None = None,
+        start_date_utc: float | str | None = None,
+        minutes_from_now: float | None = None,
+    ) -> dict[str, Any]:
+        """Send a title, a text and data of the game to a player at a time.
+
+        Refused: unknown players, no text or too much, no time or one that is too far ahead, more than may
+        wait.
+
+        alert_content: What people read: `{body, title}`; the body is required.
+        profile_id: The player who gets it.
+        custom_data: Data that the game gets with it. Null or nothing: none.
+        start_date_utc: When: ms since 1970-01-01 UTC, or a date and time; one that is over means now. At
+            most a year ahead.
+        minutes_from_now: Without `startDateUTC`: in how many minutes; at most those of a year.
+        """
+        return self._call(
+            "SCHEDULE_NORMALIZED_NOTIFICATION",
+            {"alertContent": alert_content, "profileId": profile_id},
+            {"customData": custom_data, "startDateUTC": start_date_utc, "minutesFromNow": minutes_from_now},
+        )
+
+    @typed
+    def schedule_raw_notification(
+        self,
+        *,
+        profile_id: str,
+        fcm_content: dict[str, Any] | None = None,
+        ios_content: dict[str, Any] | None = None,
+        facebook_content: dict[str, Any] | None = None,
+        web_content: dict[str, Any] | None = None,
+        start_date_utc: float | str | None = None,
+        minutes_from_now: float | None = None,
+    ) -> dict[str, Any]:
+        """Send a player what is ready for each platform at a time.
+
+        profile_id: The player who gets it.
+        fcm_content: For Firebase: `notification`, `data` and `priority`, or the members of a message of
+            its v1 API. What names receivers is left out.
+        ios_content: For Apple: the whole payload, with `aps`.
+        facebook_content: For Facebook, which takes no notifications any more: not sent.
+        web_content: For browsers: what the service worker gets. Null or nothing: `notification` and
+            `data` of `fcmContent`.
+        start_date_utc: When: ms since 1970-01-01 UTC, or a date and time; one that is over means now. At
+            most a year ahead.
+        minutes_from_now: Without `startDateUTC`: in how many minutes; at most those of a year.
+        """
+        return self._call(
+            "SCHEDULE_RAW_NOTIFICATION",
+            {"profileId": profile_id},
+            {
+                "fcmContent": fcm_content,
+                "iosContent": ios_content,
+                "facebookContent": facebook_content,
+                "webContent": web_content,
+                "startDateUTC": start_date_utc,
+                "minutesFromNow": minutes_from_now,
+            },
+        )
+
+    @typed
+    def schedule_rich_notification(
+        self,
+        *,
+        notification_template_id: int,
+        profile_id: str,
+        substitutions: dict[str, Any] | None = None,
+        start_date_utc: float | str | None = None,
+        minutes_from_now: float | None = None,
+    ) -> dict[str, Any]:
+        """Send a template of the app to a player at a time, in the language that they have then.
+
+        notification_template_id: The number of the template, as the app declares it.
+        profile_id: The player who gets it.
+        substitutions: What placeholders stand for, by their name: `{"0": "Ada"}`. Null: nothing.
+        start_date_utc: When: ms since 1970-01-01 UTC, or a date and time; one that is over means now. At
+            most a year ahead.
+        minutes_from_now: Without `startDateUTC`: in how many minutes; at most those of a year.
+        """
+        return self._call(
+            "SCHEDULE_RICH_NOTIFICATION",
+            {"notificationTemplateId": notification_template_id, "profileId": profile_id},
+            {
+                "substitutions": substitutions,
+                "startDateUTC": start_date_utc,
+                "minutesFromNow": minutes_from_now,
+            },
+        )
+
+    @typed
+    def send_normalized(
+        self,
+        *,
+        alert_content: dict[str, Any],
+        custom_data: dict[str, Any] | None = None,
+        to_profile_id: str | None = None,
+        to_player_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Send a title, a text and data of the game to a player, in the form that each platform wants.
+
+        Refused: unknown players, no text or too much, more than a player may send.
+
+        alert_content: What people read: `{body, title}`; the body is required.
+        custom_data: Data that the game gets with it. Null or nothing: none.
+        to_profile_id: The player who gets it.
+        to_player_id: Another name of `toProfileId`.
+        """
+        return self._call(
+            "SEND_NORMALIZED",
+            {"alertContent": alert_content},
+            {"customData": custom_data, "toProfileId": to_profile_id, "toPlayerId": to_player_id},
+        )
+
+    @typed
+    def send_normalized_batch(
+        self,
+        *,
+        alert_content: dict[str, Any],
+        profile_ids: list[str],
+        custom_data: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Send a title, a text and data of the game to players.
+
+        Whoever is no player gets nothing.
+
+        Refused: no text or too much, more than a player may send.
+
+        alert_content: What people read: `{body, title}`; the body is required.
+        profile_ids: The players who get it.
+        custom_data: Data that the game gets with it. Null or nothing: none.
+        """
+        return self._call(
+            "SEND_NORMALIZED_BATCH",
+            {"alertContent": alert_content, "profileIds": profile_ids},
+            {"customData": custom_data},
+        )
+
+    @typed
+    def send_normalized_to_group(
+        self,
+        *,
+        alert_content: dict[str, Any],
+        group_id: str,
+        custom_data: dict[str, Any] | None = None,
+        sender_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Send a title, a text and data of the game to the members of a group, but for the sender.
+
+        Refused: unknown groups, groups that the calling player is no member of, no text or too much.
+
+        alert_content: What people read: `{body, title}`; the body is required.
+        group_id: The group whose members get it.
+        custom_data: Data that the game gets with it. Null or nothing: none.
+        sender_id: For servers: the player who sends it, and does not get it. Null: nobody.
+        """
+        return self._call(
+            "SEND_NORMALIZED_TO_GROUP",
+            {"alertContent": alert_content, "groupId": group_id},
+            {"customData": custom_data, "senderId": sender_id},
+        )
+
+    @typed
+    def send_raw(
+        self,
+        *,
+        fcm_content: dict[str, Any] | None = None,
+        ios_content: dict[str, Any] | None = None,
+        facebook_content: dict[str, Any] | None = None,
+        web_content: dict[str, Any] | None = None,
+        to_profile_id: str | None = None,
+        to_player_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Send a player what is ready for each platform.
+
+        Refused: as SEND_NORMALIZED, and nothing for any.
+
+        fcm_content: For Firebase: `notification`, `data` and `priority`, or the members of a message of
+            its v1 API. What names receivers is left out.
+        ios_content: For Apple: the whole payload, with `aps`.
+        facebook_content: For Facebook, which takes no notifications any more: not sent.
+        web_content: For browsers: what the service worker gets. Null or nothing: `notification` and
+            `data` of `fcmContent`.
+        to_profile_id: The player who gets it.
+        to_player_id: Another name of `toProfileId`.
+        """
+        return self._call(
+            "SEND_RAW",
+            {},
+            {
+                "fcmContent": fcm_content,
+                "iosContent": ios_content,
+                "facebookContent": facebook_content,
+                "webContent": web_content,
+                "toProfileId": to_profile_id,
+                "toPlayerId": to_player_id,
+            },
+        )
+
+    @typed
+    def send_raw_batch(
+        self,
+        *,
+        profile_ids: list[str],
+        fcm_content: dict[str, Any] | None = None,
+        ios_content: dict[str, Any] | None = None,
+        facebook_content: dict[str, Any] | None = None,
+        web_content: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Send players what is ready for each platform.
+
+        Whoever is no player gets nothing.
+
+        profile_ids: The players who get it.
+        fcm_content: For Firebase: `notification`, `data` and `priority`, or the members of a message of
+            its v1 API. What names receivers is left out.
+        ios_content: For Apple: the whole payload, with `aps`.
+        facebook_content: For Facebook, which takes no notifications any more: not sent.
+        web_content: For browsers: what the service worker gets. Null or nothing: `notification` and
+            `data` of `fcmContent`.
+        """
+        return self._call(
+            "SEND_RAW_BATCH",
+            {"profileIds": profile_ids},
+            {
+                "fcmContent": fcm_content,
+                "iosContent": ios_content,
+                "facebookContent": facebook_content,
+                "webContent": web_content,
+            },
+        )
+
+    @typed
+    def send_raw_to_group(
+        self,
+        *,
+        group_id: str,
+        fcm_content: dict[str, Any] | None = None,
+        ios_content: dict[str, Any] | None = None,
+        facebook_content: dict[str, Any] | None = None,
+        web_content: dict[str, Any] | None = None,
+        sender_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Send the members of a group what is ready for each platform, but for the sender.
+
+        group_id: The group whose members get it.
+        fcm_content: For Firebase: `notification`, `data` and `priority`, or the members of a message of
+            its v1 API. What names receivers is left out.
+        ios_content: For Apple: the whole payload, with `aps`.
+        facebook_content: For Facebook, which takes no notifications any more: not sent.
+        web_content: For browsers: what the service worker gets. Null or nothing: `notification` and
+            `data` of `fcmContent`.
+        sender_id: For servers: the player who sends it, and does not get it. Null: nobody.
+        """
+        return self._call(
+            "SEND_RAW_TO_GROUP",
+            {"groupId": group_id},
+            {
+                "fcmContent": fcm_content,
+                "iosContent": ios_content,
+                "facebookContent": facebook_content,
+                "webContent": web_content,
+                "senderId": sender_id,
+            },
+        )
+
+    @typed
+    def send_rich(
+        self,
+        *,
+        notification_template_id: int,
+        substitutions: dict[str, Any] | None = None,
+        to_profile_id: str | None = None,
+        to_player_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Send a template of the app to a player, in their language.
+
+        Refused: also unknown templates.
+
+        notification_template_id: The number of the template, as the app declares it.
+        substitutions: What placeholders stand for, by their name: `{"0": "Ada"}`. Null: nothing.
+        to_profile_id: The player who gets it.
+        to_player_id: Another name of `toProfileId`.
+        """
+        return self._call(
+            "SEND_RICH",
+            {"notificationTemplateId": notification_template_id},
+            {"substitutions": substitutions, "toProfileId": to_profile_id, "toPlayerId": to_player_id},
+        )
+
+    @typed
+    def send_simple(
+        self,
+        *,
+        message: str,
+        to_profile_id: str | None = None,
+        to_player_id: str | None = None,
+        segment_id_list: list[int] | None = None,
+    ) -> Targets:
+        """Send a text to a player; from a server that names none, to the players of segments or to all.
+
+        Servers then learn how many devices it is for. Refused: unknown players and segments, no text or
+        too much, more than a player may send.
+
+        message: What it says.
+        to_profile_id: The player who gets it.
+        to_player_id: Another name of `toProfileId`.
+        segment_id_list: For servers, in place of a player: the segments whose players get it. Null or
+            nothing, and no player named: all players of the app.
+        """
+        return self._call(
+            "SEND_SIMPLE",
+            {"message": message},
+            {"toProfileId": to_profile_id, "toPlayerId": to_player_id, "segmentIdList": segment_id_list},
+        )
+
+    @typed
+    def send_templated_to_group(
+        self,
+        *,
+        notification_template_id: int,
+        group_id: str,
+        substitutions: dict[str, Any] | None = None,
+        sender_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Send a template of the app to the members of a group, each in their language, but for the sender.
+
+        notification_template_id: The number of the template, as the app declares it.
+        group_id: The group whose members get it.
+        substitutions: What placeholders stand for, by their name: `{"0": "Ada"}`. Null: nothing.
+        sender_id: For servers: the player who sends it, and does not get it. Null: nobody.
+        """
+        return self._call(
+            "SEND_TEMPLATED_TO_GROUP",
+            {"notificationTemplateId": notification_template_id, "groupId": group_id},
+            {"substitutions": substitutions, "senderId": sender_id},
         )

@@ -1,4 +1,4 @@
-"""pushNotification: which devices get a player's notifications. Nothing is sent to them yet."""
+"""Which devices get a player's notifications."""
 
 from functools import partial
 from typing import Annotated
@@ -8,12 +8,11 @@ from msgspec import Meta
 from gameserver.players import devices
 from gameserver.players.devices import DeviceSettings
 from gameserver.players.fields import ReleasePlatform
-from gameserver.rpc import Context, Service, Tx
+from gameserver.rpc import Context, Tx
+from gameserver.services.push_notification.base import service
 from gameserver.sessions import END_REASONS, Ended, One
 from gameserver.wire.errors import GameError, MissingParameter
 from gameserver.wire.shapes import Nothing, Request
-
-service = Service("pushNotification", section=DeviceSettings, sample=devices.SAMPLE)
 
 # Errors
 
