@@ -353,12 +353,13 @@ class Accounts:
         now_ms: int,
         known: list[str],
     ) -> Verified:
-        if type_ == "Email" and app.login.validated_email_only and not is_mail_address(key):
-            raise InvalidEmail("externalId: not an e-mail address, so no mail could prove it")
         attempt = self.attempt(app, type_, key, address)
         identity = await self._find(app.id, type_, key)  # first: a database that is away is nobody's failure
+        is_new = identity is None and login.force_create and not login.profile_id
+        if type_ == "Email" and (is_new or app.login.validated_email_only) and not is_mail_address(key):
+            raise InvalidEmail("data.externalId: not an e-mail address")
         await attempt.enter(charge=True)
-        if identity is None and login.force_create and not login.profile_id:
+        if is_new:
             self.count_new(app, address, now_ms)()  # before the work, or a flood of new names would not mind
             digest = await self.new_digest(app, login.token, address=address)
             external_id = stored_id(type_, login.external_id)

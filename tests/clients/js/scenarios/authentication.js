@@ -37,8 +37,8 @@ module.exports = {
     const { wrapper } = speaker();
     const address = `${unique("ada")}@example.com`;
     await wrapper.authenticateEmailPassword(address, "secret", true).gives({ newUser: "true", emailAddress: address });
-    // What is no address logs in like one; mail is just not sent to it.
-    await wrapper.authenticateEmailPassword(unique("no address"), "secret", true).gives({ newUser: "true" });
+    // What is no address makes no player.
+    await wrapper.authenticateEmailPassword(unique("no address"), "secret", true).refused(400, 40221);
   },
 
   async "every way to log in that the client has"() {
