@@ -127,8 +127,8 @@ def script_run(
 ) -> None:
     """Run a script on a server of its own, with an empty database that is gone afterwards.
 
-    It runs for a new player. The result is printed, and on standard error what the script logs. Ends with 1
-    when the script fails.
+    It runs for a new player. The result is printed, and on standard error what the script logs, lines of
+    `logDebug` among it. Ends with 1 when the script fails.
     """
     parameters = _json(data, "--data")
 
@@ -136,8 +136,10 @@ def script_run(
         program = _program(found, path)
         given = program.test_data if not data else parameters
         player = None if as_server else await new_player(server.runner, found)
-        ran = await try_script(server.runner, found, program, data_of(given, "--data"), player)
-        return ran, await _logged(server, found)
+        lines: list[dict[str, Any]] = []
+        ran = await try_script(server.runner, found, program, data_of(given, "--data"), player, lines)
+        lines += await _logged(server, found)
+        return ran, sorted(lines, key=lambda line: line["at_ms"])
 
     ran, lines = _on_a_server(_app(apps, app), apps, work)
     if as_json:

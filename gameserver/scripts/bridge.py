@@ -43,6 +43,8 @@ from gameserver.wire.packet import Message, check_message, refusal
 FACE = "script"
 RUN = ("script", "RUN")  # what callScript is short for
 SLEEP_SECONDS_MAX = 600.0  # the run's own limit comes first
+DEBUG_LINES = "debug lines"
+"""In what the parts of a run share: where lines go that are for authors alone who try a script."""
 _SUCCESS = b'{"status":200,"data":null}'
 _STATUS_200 = b'{"status":200,'
 
@@ -533,7 +535,12 @@ async def _sign_rsa(_: Bridge, given: Arguments) -> bytes:
     return json.encode(base64.b64encode(made).decode())
 
 
-async def _debug(_: Bridge, __: Arguments) -> bytes:
+async def _debug(bridge: Bridge, given: Arguments) -> bytes:
+    lines = bridge.steps.shared.get(DEBUG_LINES)
+    if isinstance(lines, list):
+        message, context = given.any(0), given.any(1)
+        text = message if isinstance(message, str) else given.raw(0).decode()
+        lines.append({"at_ms": bridge.core.clock.ms(), "level": "debug", "message": text, "context": context})
     return _SUCCESS
 
 

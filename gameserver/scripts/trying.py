@@ -9,7 +9,8 @@ import msgspec
 from gameserver.apps import App
 from gameserver.rpc import Caller, Context, Origin, PacketFailed, Runner
 from gameserver.rpc.runner import Outcome
-from gameserver.scripts.bridge import FACE, Kind, Standing
+from gameserver.rpc.steps import Steps
+from gameserver.scripts.bridge import DEBUG_LINES, FACE, Kind, Standing
 from gameserver.scripts.programs import Program
 from gameserver.scripts.running import Ran, run_script
 from gameserver.wire import json
@@ -29,11 +30,21 @@ class Tried:
 
 
 async def try_script(
-    runner: Runner, app: App, program: Program, data: bytes, profile_id: str | None = None
+    runner: Runner,
+    app: App,
+    program: Program,
+    data: bytes,
+    profile_id: str | None = None,
+    debug_lines: list[dict[str, Any]] | None = None,
 ) -> Ran:
-    """Run a script for a player, or for a server. Raises `GameError` for one that cannot run."""
+    """Run a script for a player, or for a server. Raises `GameError` for one that cannot run.
+
+    `debug_lines` gets what it logs by `logDebug`, with time, level, message and context.
+    """
     ctx = Context(runner.core, app, Origin(FACE, "", program.path), caller=Caller.SCRIPT)
     ctx.profile_id = profile_id
+    ctx.steps = steps = Steps(runner, ctx.effects, None)
+    steps.shared[DEBUG_LINES] = debug_lines
     kind = Kind.SERVER if profile_id is None else Kind.CLIENT
     ran = await run_script(ctx, Standing(kind, app, profile_id), program, data)
     await runner.finish(ctx, Outcome())

@@ -12,6 +12,7 @@ from tests.cli.running import ROOT, command
 SEND = """
 function main() {
   bridge.logInfo("sends", {n: 1});
+  bridge.logDebug("tries", {n: 2});
   return {me: typeof bridge.getProfileId(), data: data, read: readState(bridge.getPlayerStateServiceProxy())};
 }
 function readState(proxy) { return proxy.readUserState().status; }
@@ -76,6 +77,7 @@ def test_a_script_runs_for_a_new_player(folder: Path) -> None:
     done = command(folder, "script", "run", "gifts/Send", "--data", '{"a": 1}')
     assert (done.returncode, json.loads(done.stdout)) == (0, {"me": "string", "data": {"a": 1}, "read": 200})
     assert 'info  sends  {"n":1}' in done.stderr
+    assert 'debug  tries  {"n":2}' in done.stderr
     assert not (folder / "data").exists(), "nothing is left"
 
 
