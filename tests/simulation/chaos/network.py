@@ -100,8 +100,13 @@ class Network:
         """
         task = asyncio.create_task(self._carry(request, sent, copy))
         self._carried.add(task)
-        task.add_done_callback(self._carried.discard)
+        task.add_done_callback(self._carried_off)
         return await asyncio.shield(task)
+
+    def _carried_off(self, task: "asyncio.Task[httpx.Response]") -> None:
+        self._carried.discard(task)
+        if not task.cancelled():
+            task.exception()  # which its sender does not hear of who has given up
 
     async def _carry(self, request: httpx.Request, sent: Sent, copy: Copy) -> httpx.Response:
         parts = urlsplit(copy.server.url)

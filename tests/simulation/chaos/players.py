@@ -181,7 +181,9 @@ class Player:
         if pitfall is not None:
             del answers[pitfall]
         for name, answer in zip(chosen, answers, strict=False):
-            if name in READERS:
+            if name == "walked" and not answer["success"]:
+                self.ledger.violation(f"a script of {self.name} has failed: {answer}")
+            elif name in READERS:
                 self._check(name, READERS[name](answer))
         return True
 
@@ -346,5 +348,5 @@ READERS: dict[str, Callable[[Any], float]] = {
     "statistic": lambda answer: answer["statistics"]["steps"],
     "coins": lambda answer: answer["currencyMap"]["coins"]["balance"],
     "seconds": lambda answer: (answer["activeUntil"] - answer["activeStart"]) / 1000 / BOOST_SECONDS,
-    "walked": lambda answer: answer["response"]["counts"][-1] if answer["success"] else -1,
+    "walked": lambda answer: answer["response"]["counts"][-1],
 }

@@ -26,7 +26,7 @@ CANCEL_SECONDS = 1
 HEALING_SECONDS_MAX = 90  # of an index that a kill left behind its rows: they are looked at once a minute
 LOG_LINES_MAX = 3  # of each server
 CLOCK_SECONDS_MAX = 60.0
-WORKERS_KILLED = 5  # times
+WORKERS_KILLED = 2  # times: a script that is cut off three times fails
 COMMIT_SECONDS_MAX = 0.1  # more is not to be had from PostgreSQL
 
 
@@ -104,7 +104,7 @@ class Mishaps:
         await self.fleet.crash(slot, self.chance.uniform(0, 1))
 
     async def kill_workers(self) -> None:
-        """End the processes of a server that run scripts, in the middle of these, several times."""
+        """End the processes of a server that run scripts, in the middle of these, and once more."""
         server = self.fleet.any(self.chance)
         assert server is not None
         for _ in range(WORKERS_KILLED):
@@ -112,8 +112,7 @@ class Mishaps:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                     self.ledger.counts["workers killed"] += 1
-            # Longer than a script takes: one that is cut off three times fails.
-            await asyncio.sleep(self.chance.uniform(0.3, 0.6))
+            await asyncio.sleep(self.chance.uniform(1, 2))
 
     async def freeze_server(self) -> None:
         """Let a server sleep, sometimes longer than its leases last."""
