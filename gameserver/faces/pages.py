@@ -10,7 +10,7 @@ import hashlib
 import html
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 import structlog
@@ -26,6 +26,7 @@ from gameserver.players.passwords import PASSWORD_BYTES_MAX
 from gameserver.players.termination import Actor
 from gameserver.players.tokens import Kind, Token
 from gameserver.rpc import Context, Core, Face, Origin, Runner
+from gameserver.scripts.link_hooks import Button, after_link
 from gameserver.sessions import AllOf, SessionsUnavailable
 from gameserver.storage import Aborted, CommitUnknown, Transaction
 from gameserver.wire.errors import GameError
@@ -34,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 FACE = "pages"
 FORM_BYTES_MAX = 8 << 10
-LOOKS_MAX = 30  # at the page that deletes, of one network
+LOOKS_MAX = 30  # at pages of one kind that cost much, of one network
 LOOKS_WINDOW_SECONDS = 900
 _DELETION_TOKEN = "deletionToken"  # noqa: S105 - the name of a parameter
 _ASK_AGAIN = "Ask for a new one where you got it."
@@ -46,9 +47,10 @@ body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 3rem au
 label { display: block; margin-top: 1rem; font-weight: 600; }
 input { box-sizing: border-box; width: 100%; padding: .6rem; font: inherit; color: inherit;
   background: transparent; border: 2px solid #5c5f66; border-radius: .4rem; }
-button { margin-top: 1.5rem; padding: .7rem 1.4rem; font: inherit; font-weight: 600; color: #ffffff;
-  background: #174ea6; border: 0; border-radius: .4rem; }
-input:focus-visible, button:focus-visible { outline: 3px solid #c26401; outline-offset: 2px; }
+button, a { display: inline-block; margin-top: 1.5rem; padding: .7rem 1.4rem; font: inherit;
+  font-weight: 600; color: #ffffff; background: #174ea6; border: 0; border-radius: .4rem;
+  text-decoration: none; }
+:focus-visible { outline: 3px solid #c26401; outline-offset: 2px; }
 .error { padding: .6rem; border-left: .4rem solid #b3261e; color: #8c1d18; background: #fdeceb; }
 @media (prefers-color-scheme: dark) { body { color: #f1f1f4; background: #16171b; }
   input { border-color: #a9acb3; } }
@@ -163,17 +165,34 @@ class Pages:
         """Show the button that proves the address."""
         found = await self._look(Kind.EMAIL_VALIDATION, request)
         if found is None:
-            return _lapsed()
+            return await self._unproven(request)
         form = '<form method="post"><button type="submit">Yes, this is my address</button></form>'
         return _page(found[1], "Is this your mail address?", form)
 
     async def validate(self, request: Request) -> Response:
-        """Note that the address is proven."""
+        """Note that the address is proven, and let the app's scripts know."""
         found = await self._look(Kind.EMAIL_VALIDATION, request)
         text = request.path_params["token"]
         if found is None or not await self.core.database.transact(lambda tx: self._set_validated(tx, text)):
+            return await self._unproven(request)
+        token, app = found
+        origin = Origin(FACE, _address(request))
+        button = await after_link(self.runner, app, origin, "post", {"message": _owner(token)})
+        content = "<p>You can go back to the game.</p>" + _link(button)
+        return _page(app, "Your address is confirmed", content)
+
+    async def _unproven(self, request: Request) -> Response:
+        """Say that a link proves nothing; scripts are told where it is known whose it was."""
+        async with self.core.database.read() as tx:
+            token = await tokens.whose(tx, Kind.EMAIL_VALIDATION, request.path_params["token"])
+        app = self.apps.find(token.app_id) if token is not None else None
+        if token is None or app is None:
             return _lapsed()
-        return _page(found[1], "Your address is confirmed", "<p>You can go back to the game.</p>")
+        await self._count_look(request, "validation")  # each runs scripts
+        failed = {"status": 400, "reasonCode": None, "errorMessage": "the link does not work any more"}
+        data = {"callingMessage": _owner(token), "errorData": failed}
+        button = await after_link(self.runner, app, Origin(FACE, _address(request)), "post_fail", data)
+        return _lapsed(content=_link(button))
 
     async def _set_validated(self, tx: Transaction, text: str) -> bool:
         token = await tokens.redeem(tx, Kind.EMAIL_VALIDATION, text, self.core.clock.ms())
@@ -223,14 +242,18 @@ class Pages:
         return _page(app, "Your account is deleted", "<p>Nothing of it is left. You can close this page.</p>")
 
     async def _look_deletion(self, request: Request) -> tuple[Token, App] | None:
-        network = network_of(_address(request))
-        if not await self.core.sessions.hit(f"page/deletion/{network}", LOOKS_MAX, LOOKS_WINDOW_SECONDS):
-            raise TooOften
+        await self._count_look(request, "deletion")
         async with self.core.database.read() as tx:
             text = request.query_params.get(_DELETION_TOKEN, "")
             token = await tokens.look(tx, Kind.ACCOUNT_DELETION, text, self.core.clock.ms())
         app = self.apps.find(token.app_id) if token is not None else None
         return (token, app) if token is not None and app is not None else None
+
+    async def _count_look(self, request: Request, page: str) -> None:
+        """Raise `TooOften` for a network that looks at a page all the time."""
+        network = network_of(_address(request))
+        if not await self.core.sessions.hit(f"page/{page}/{network}", LOOKS_MAX, LOOKS_WINDOW_SECONDS):
+            raise TooOften
 
     async def _look(self, kind: Kind, request: Request) -> tuple[Token, App] | None:
         async with self.core.database.read() as tx:
@@ -304,9 +327,22 @@ def _reset_form(app: App, mistake: str = "") -> Response:
     return _page(app, "Choose a new password", form, status)
 
 
-def _lapsed(advice: str = "Ask for a new mail in the game.") -> Response:
+def _owner(token: Token) -> dict[str, Any]:
+    """Return what a script is told of the owner of a link."""
+    address = token.data["key"] if token.data["type"] == "Email" else None
+    return {"profileId": token.subject, "emailAddress": address}
+
+
+def _link(button: Button | None) -> str:
+    if button is None:
+        return ""
+    title = f' title="{html.escape(button.hover)}"' if button.hover else ""
+    return f'\n<p><a href="{html.escape(button.url)}"{title}>{html.escape(button.label)}</a></p>'
+
+
+def _lapsed(advice: str = "Ask for a new mail in the game.", content: str = "") -> Response:
     text = f"<p>The link was used already, it is too old, or the account has changed since. {advice}</p>"
-    return _page(None, "This link does not work any more", text, HTTPStatus.GONE)
+    return _page(None, "This link does not work any more", text + content, HTTPStatus.GONE)
 
 
 def _page(app: App | None, title: str, content: str, status: HTTPStatus = HTTPStatus.OK) -> Response:

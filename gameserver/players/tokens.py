@@ -109,6 +109,12 @@ async def look(tx: Transaction, kind: Kind, text: str, now_ms: int) -> Token | N
     return None if row is None or row["expires_ms"] <= now_ms else _token(row)
 
 
+async def whose(tx: Transaction, kind: Kind, text: str) -> Token | None:
+    """Return what a token stood for that may have expired; None when it is unknown or was used."""
+    row = await tx.one(FIND, digest=_digest(kind, text)) if len(text) <= TOKEN_LENGTH_MAX else None
+    return None if row is None else _token(row)
+
+
 async def redeem(tx: Transaction, kind: Kind, text: str, now_ms: int) -> Token | None:
     """Use a token up; None when it is unknown, used, expired or ended. Of two callers only one gets it."""
     if len(text) > TOKEN_LENGTH_MAX:

@@ -22,6 +22,8 @@ Section = tuple[str, type[msgspec.Struct], str]
 
 EVERY_MESSAGE = "Dispatcher.ProcessMessage"
 """Names, as an operation with hooks, each message there is."""
+MAIL_LINK = "EmailAuth.VALIDATE"
+"""Names, as an operation with hooks, the page that proves a mail address."""
 NEVER_HOOKED = frozenset({"heartbeat", "rttRegistration"})
 """Services that keep sessions and connections alive, and nothing else."""
 
@@ -126,7 +128,7 @@ class Registry:
         operations = [operation.wire_name for operation in self]
         hooked = [name for name in operations if name.partition(".")[0] not in NEVER_HOOKED]
         offered = {
-            "operation with hooks": [EVERY_MESSAGE, *hooked],
+            "operation with hooks": [EVERY_MESSAGE, MAIL_LINK, *hooked],
             "operation": operations,
             "service or operation": [*(service.name for service in self.services), *operations],
         }

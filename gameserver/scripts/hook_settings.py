@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, field
 
 from gameserver.apps import Mistake, Refers, Settings
-from gameserver.rpc.registry import EVERY_MESSAGE
+from gameserver.rpc.registry import EVERY_MESSAGE, MAIL_LINK
 
 HOOK_SAMPLE = """\
 # A script that runs before an operation of a client or of a script, and may refuse it or change what it is
@@ -26,7 +26,8 @@ class ApiHook(Settings, kw_only=True):
         str,
         Refers("operation with hooks"),
         Meta(
-            description="Which, such as entity.CREATE; Dispatcher.ProcessMessage, with pre, is each there is."
+            description="Which, such as entity.CREATE; Dispatcher.ProcessMessage, with pre, is each there "
+            "is; EmailAuth.VALIDATE is the page that proves a mail address."
         ),
     ]
     kind: Annotated[
@@ -45,6 +46,8 @@ def hook_mistakes(hooks: Sequence[ApiHook]) -> Iterator[Mistake]:
     for index, hook in enumerate(hooks):
         if hook.operation == EVERY_MESSAGE and hook.kind != "pre":
             yield ("hooks", index, "kind"), f"expected pre, the one kind that {EVERY_MESSAGE} has"
+        if hook.operation == MAIL_LINK and hook.kind == "pre":
+            yield ("hooks", index, "kind"), f"expected post or post_fail, which {MAIL_LINK} has"
 
 
 def by_operation(hooks: Sequence[ApiHook]) -> Mapping[str, tuple[ApiHook, ...]]:

@@ -9,12 +9,15 @@ import pytest
 from gameserver.admin import actions
 from gameserver.app import registry
 from gameserver.apps import load_apps
+from gameserver.players.tokens import Kind
 from gameserver.scripts import hooks as api_hooks
 from tests.conftest import APP_ID, APP_TOML, Client, Game
+from tests.faces.test_pages import issue_link
 from tests.services.test_script import write_script
 
 AUTH = "authenticationV2"
 EVERY = "Dispatcher.ProcessMessage"
+LINK = "EmailAuth.VALIDATE"
 SAY = "data.parms.say;"
 SPY = "bridge.logInfoJson('spy ' + data.parms.mark, data); data.parms.say;"
 KEY = "a-secret-of-a-server-0123456789"
@@ -484,6 +487,42 @@ async def test_a_login_that_was_refused_is_tried_once_more(game: Game, setup: Se
     assert [seen["reasonCode"] for seen in await setup.seen(mark)] == [40208, 40307, 40307]
 
 
+# The page that proves a mail address
+
+
+async def test_hooks_on_the_link_that_proves_an_address(game: Game, setup: Setup) -> None:
+    client, address = game.client(), f"{game.unique('ada')}@example.com"
+    await client.log_in("Email", address, "secret")
+    mark = game.unique("link")
+    button = {
+        "action": "continue",
+        "label": "<Play>",
+        "hover": "go",
+        "targetUrl": "https://game.example/?a&b",
+    }
+    setup.hook(LINK, "post", "spy", mark=mark)
+    setup.hook(LINK, "post", "say", say=button)
+    setup.hook(LINK, "post", "throws")
+    setup.hook(LINK, "post_fail", "spy", mark=mark)
+    setup.hook(LINK, "post_fail", "say", say={**button, "targetUrl": "javascript:alert(1)"})
+    first, late = [await issue_link(game, Kind.EMAIL_VALIDATION, "Email", address) for _ in range(2)]
+    looked = await game.http.get(f"/validate/{first}")
+    assert (looked.status_code, await setup.seen(mark)) == (200, [])  # mail programs open links by themselves
+    page = (await game.http.post(f"/validate/{first}")).text
+    assert '<a href="https://game.example/?a&amp;b" title="go">&lt;Play&gt;</a>' in page
+    owner = {"profileId": client.profile_id, "emailAddress": address}
+    about = {"service": "EmailAuth", "operation": "VALIDATE", "parms": {"mark": mark}}
+    assert await setup.seen(mark) == [{**about, "message": owner}]
+    assert (await game.http.post(f"/validate/{late}")).status_code == 410  # nobody knows whose it was
+    assert len(await setup.seen(mark)) == 1
+    expired = await issue_link(game, Kind.EMAIL_VALIDATION, "Email", address, minutes=-1)
+    page = (await game.http.get(f"/validate/{expired}")).text
+    assert "does not work any more" in page
+    assert "<a" not in page
+    [_, told] = await setup.seen(mark)
+    assert (told["callingMessage"], told["errorData"]["status"]) == (owner, 400)
+
+
 # Declaring
 
 
@@ -493,6 +532,7 @@ async def test_a_login_that_was_refused_is_tried_once_more(game: Game, setup: Se
         ("entity.CRATE", "pre", "entity.CREATE"),
         ("heartbeat.HEARTBEAT", "pre", "no "),
         (EVERY, "post", "expected pre"),
+        (LINK, "pre", "expected post"),
         ("entity.CREATE", "before", "expected"),
     ],
 )
