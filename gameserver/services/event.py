@@ -28,7 +28,7 @@ from gameserver.wire import json
 from gameserver.wire.errors import GameError, PacketTooLarge, RateLimited
 from gameserver.wire.shapes import FreeObject, Nothing, Reply, Request
 
-service = Service("event", section=EventSettings, sample=events.SAMPLE)
+service = Service(events.EVENT_SERVICE, section=EventSettings, sample=events.SAMPLE)
 
 # Errors
 
@@ -47,7 +47,6 @@ class TooManyRecipients(GameError):
 
 # Operations that send
 
-GET_EVENTS = "GET_EVENTS"  # so a message over real-time connections is called, too
 EventType = Annotated[
     str, Meta(max_length=events.TYPE_MAX, description="The kind of event, in words of the game's own.")
 ]
@@ -196,7 +195,7 @@ class Events(Reply):
     ] = field(name="incoming_events")
 
 
-@service.operation(GET_EVENTS, tx=Tx.READ)
+@service.operation(events.GET_EVENTS, tx=Tx.READ)
 async def get_events(ctx: Context, request: Nothing) -> Events:
     """Read the events that wait for the caller, the oldest first. They stay until they are deleted."""
     rows = await ctx.tx.all(events.READ, profile=ctx.player_id, app=ctx.app.id)
@@ -343,7 +342,7 @@ async def store(
 
 def push(ctx: Context, event: Event) -> None:
     """Send an event to the receiver's real-time connections."""
-    ctx.publish(player_channel(ctx.app.id, event.owner_id), service.name, GET_EVENTS, event.shown())
+    ctx.publish(player_channel(ctx.app.id, event.owner_id), service.name, events.GET_EVENTS, event.shown())
 
 
 async def send_to_many(ctx: Context, sender: str, request: SendToProfiles) -> SentToProfiles:
@@ -478,7 +477,7 @@ async def tell_group(run: JobRun) -> None:
     sent = await run.database.transact(send_all)
     channels = run.get(Channels)
     for event in sent:
-        frame = encode_frame(service.name, GET_EVENTS, event.shown())
+        frame = encode_frame(service.name, events.GET_EVENTS, event.shown())
         channels.publish(player_channel(what.app, event.owner_id), frame)
     await events.wake(run.get(SessionStore), sent)
 

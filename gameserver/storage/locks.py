@@ -30,6 +30,11 @@ def shared_lock(app_id: str, kind: str, name: str) -> str:
     return f"shared/{app_id}/{crc32(f'{kind}/{name}'.encode()) % SHARED_MAX:02}"
 
 
+def shared_locks(app_id: str) -> list[str]:
+    """Return the locks of all that an app's players share, for who does not know yet what it will change."""
+    return [f"shared/{app_id}/{number:02}" for number in range(SHARED_MAX)]
+
+
 async def take(tx: Transaction, names: Iterable[str]) -> None:
     """Hold locks until the transaction ends. They cost no round trip of their own."""
     for name in sorted(set(names)):  # "player/…" before "shared/…"

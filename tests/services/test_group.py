@@ -1,66 +1,14 @@
 """Groups: made and ended, joined and left, and what is read of them."""
 
 import itertools
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import APP_TOML, Client, Game, Refusal
+from tests.conftest import Game
+from tests.services.groups import SERVICE, add, apps_folder, make, mine, read, refused, roles
 
-SERVICE = "group"
-TYPES = """
-[group.types.team]
-members = 4
-[group.types.pair]
-members = 2
-owned = 1
-joined = 2
-pending = 1
-[group.types.official]
-made_by = "servers"
-"""
-
-
-@pytest.fixture
-def apps_folder(apps_folder: Path) -> Path:
-    (apps_folder / "test" / "app.toml").write_text(APP_TOML + TYPES)
-    return apps_folder
-
-
-async def make(owner: Client, *others: Client, kind: str = "team", **data: Any) -> str:
-    """Make a group; returns its id."""
-    made = await owner.call(SERVICE, "CREATE_GROUP", **{"name": "A", "groupType": kind, **data})
-    group_id: str = made["groupId"]
-    for other in others:
-        await add(owner, group_id, other)
-    return group_id
-
-
-async def add(owner: Client, group_id: str, other: Client, **data: Any) -> None:
-    await owner.call(SERVICE, "ADD_GROUP_MEMBER", groupId=group_id, profileId=other.profile_id, **data)
-
-
-async def read(player: Client, group_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = await player.call(SERVICE, "READ_GROUP", groupId=group_id)
-    return found
-
-
-async def refused(player: Client, operation: str, **data: Any) -> tuple[int, int]:
-    refusal: Refusal = await player.refused(SERVICE, operation, **data)
-    return refusal.status, refusal.reason_code
-
-
-async def roles(player: Client, group_id: str) -> dict[str, str]:
-    """The roles of a group's members by their ids."""
-    members = (await read(player, group_id))["members"]
-    return {profile_id: member["role"] for profile_id, member in members.items()}
-
-
-async def mine(player: Client) -> dict[str, list[str]]:
-    """The ids of the groups that a player has to do with."""
-    found = await player.call(SERVICE, "GET_MY_GROUPS")
-    return {name: [group["groupId"] for group in listed] for name, listed in found.items()}
+__all__ = ["apps_folder"]  # a fixture
 
 
 # Making, and ending

@@ -44,6 +44,7 @@ from gameserver.storage.tables import StoredBy
 from gameserver.storage.timeline import DAY_MS, first_id
 
 TYPE_MAX = 256  # characters of an event's type
+EVENT_SERVICE, GET_EVENTS = "event", "GET_EVENTS"  # so a message over real-time connections is called, too
 SYSTEM = ""  # who events are from that no player sends
 STATE_MAX = 100  # of the newest that a player's state tells of, each way
 ANSWERED_MAX = 50  # events that one answer brings along

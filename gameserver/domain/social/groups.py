@@ -29,10 +29,12 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    true,
 )
 
 from gameserver.apps import App
 from gameserver.documents.documents import NOTHING, READABLE, WRITABLE
+from gameserver.documents.query import Fields
 from gameserver.frame import Hook
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.storage import Json, Row, SearchedJson, Transaction, locks, metadata
@@ -384,14 +386,15 @@ members = Table(
     info={"stored_by": StoredBy.GROUP},
 )
 _g, _m = social_groups.c, members.c
+IS_OPEN = _g.is_open.is_(true())
 Index(
     "social_groups_to_join",
     _g.app_id,
     _g.group_type,
     _g.member_count,
     _g.created_ms,
-    sqlite_where=_g.is_open,
-    postgresql_where=_g.is_open,
+    sqlite_where=IS_OPEN,
+    postgresql_where=IS_OPEN,
 )
 _IS_OWNER = _m.role == literal_column("'OWNER'")
 Index(
@@ -416,6 +419,27 @@ KEPT = (
         },
         source=members.join(social_groups, _g.group_id == _m.group_id),
     ),
+)
+
+FIELDS = Fields(  # what clauses and orders may speak of, under the names clients know
+    columns={
+        "gameId": _g.app_id,
+        "groupId": _g.group_id,
+        "groupType": _g.group_type,
+        "name": _g.name,
+        "ownerId": _g.owner_id,
+        "isOpenGroup": _g.is_open,
+        "memberCount": _g.member_count,
+        "invitedPendingMemberCount": _g.invited_count,
+        "requestingPendingMemberCount": _g.requested_count,
+        "version": _g.version,
+        "createdAt": _g.created_ms,
+        "updatedAt": _g.updated_ms,
+        "data.indexedId": _g.indexed_id,
+    },
+    documents={"data": _g.data, "summaryData": _g.summary_data},
+    unique=_g.group_id,
+    default_order=(("createdAt", 1),),
 )
 
 # Spelled so that no index of an app's rows seems good for some of them: SQLite would read them all.

@@ -170,20 +170,22 @@ async def leave(work: GroupWork, group: Row, profile_id: str) -> bool:
     return True
 
 
-async def end(work: GroupWork, group_id: str) -> None:
-    """Delete a group that is locked, with all that others keep of it."""
+async def end(work: GroupWork, group_id: str) -> list[str]:
+    """Delete a group that is locked, with all that others keep of it; returns who was a member."""
     rows = await work.tx.all(MEMBER_IDS, app=work.app.id, group=group_id)
     there = [row["profile_id"] for row in rows]
     for hook in work.core.hooks.of(GROUP_DELETE):
         await hook(work, group_id, there)
     await work.tx.run(DELETE_MEMBERS, app=work.app.id, group=group_id)
     await work.tx.run(DELETE_GROUP, app=work.app.id, group=group_id)
+    return there
 
 
 # Storage
 
 _g, _m = social_groups.c, members.c
 LOCK = select(*_g).where(IS_GROUP).with_for_update()
+TRY_LOCK = select(*_g).where(IS_GROUP).with_for_update(skip_locked=True)  # no row when others have it
 SEATS = select(*_m).where(IN_GROUP, _m.profile_id.in_(bindparam("profiles", expanding=True)))
 ADD_GROUP = insert_row(social_groups)
 PUT = upsert(members, ["group_id", "profile_id"], ["seat", "role", "attributes", "since_ms"])

@@ -50,6 +50,8 @@ SAMPLE = """\
 # many players may wait to be let in.
 [group]
 #data_bytes_max = 102400
+# Whether players hear by their real-time connections of invitations, of who joins and leaves, and the like.
+#events = true
 #[group.types.clan]
 #members = 50
 #owned = 1
@@ -96,6 +98,9 @@ class GroupSettings(Settings, kw_only=True):
         Meta(description="Types of groups by their names."),
     ] = field(default_factory=dict)
     data_bytes_max: DataBytes = DATA_BYTES_MAX
+    events: Annotated[
+        bool, Meta(description="Whether real-time connections hear what happens in a player's groups.")
+    ] = True
 
 
 service = Service("group", section=GroupSettings, sample=SAMPLE)
@@ -228,6 +233,9 @@ Attributes = Annotated[
 ]
 RoleName = Annotated[
     str | None, Meta(description="The role: ADMIN or MEMBER. Null, empty or nothing: MEMBER.")
+]
+NewRoleName = Annotated[
+    str | None, Meta(description="The role: OWNER, ADMIN or MEMBER. Null, empty or nothing: as it is.")
 ]
 GroupVersion = (
     Annotated[

@@ -1,21 +1,55 @@
-"""What players do by themselves: join, and leave."""
+"""What players do by themselves: join a group, or any that fits, and leave."""
 
+from typing import Annotated, Literal
+
+from msgspec import Meta
+from sqlalchemy import and_, exists, or_, select
+
+from gameserver.documents import query
+from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere, WhereField
 from gameserver.domain.social import membership
-from gameserver.domain.social.groups import NotGroupMember, Role, Seat, UnknownGroup
+from gameserver.domain.social.groups import (
+    FIELDS,
+    IS_MEMBER,
+    IS_OPEN,
+    NotGroupMember,
+    Role,
+    Seat,
+    UnknownGroup,
+    members,
+    social_groups,
+)
 from gameserver.players.quotas import QuotaReached
 from gameserver.rpc import Context, Tx
 from gameserver.services.group.base import (
+    READ,
     GroupFull,
+    GroupShown,
+    GroupSummary,
+    GroupTypeName,
+    NoMatchingGroup,
     OfGroup,
     OwnerCannotLeave,
+    UnknownGroupType,
     check_may_join,
     check_pending,
     check_room,
+    limits_of,
     of_group,
+    read,
     service,
+    summary,
+    type_of,
 )
+from gameserver.services.group.listing import by_chance
+from gameserver.services.group.telling import Told, tell
 from gameserver.storage import Row, locks
-from gameserver.wire.shapes import Empty
+from gameserver.wire.errors import PacketTooLarge
+from gameserver.wire.shapes import Empty, Request
+
+TRIED_MAX = 50  # groups that are tried, should others take their last places meanwhile
+TYPES_MAX = 20  # of one call
+_g, _m = social_groups.c, members.c
 
 
 @service.operation(
@@ -33,7 +67,7 @@ async def join_group(ctx: Context, request: OfGroup) -> None:
     """
     await locks.take(ctx.tx, [locks.player_lock(ctx.player_id)])
     group = await membership.lock(ctx.tx, ctx.app.id, request.group_id)
-    seat = await _seat(ctx, request.group_id)
+    seat = await own_seat(ctx, request.group_id)
     before = None if seat is None else Seat(seat["seat"])
     if before is Seat.MEMBER:
         return
@@ -51,6 +85,7 @@ async def join_group(ctx: Context, request: OfGroup) -> None:
             Role.MEMBER,
             group["default_attributes"],
         )
+        await tell(ctx, Told.REQUESTED, group, ctx.player_id, managers=True)
 
 
 async def come_in(ctx: Context, group: Row, seat: Row | None) -> None:
@@ -70,6 +105,7 @@ async def come_in(ctx: Context, group: Row, seat: Row | None) -> None:
         Role(seat["role"]) if seat is not None and is_invited else Role.MEMBER,
         seat["attributes"] if seat is not None and is_invited else group["default_attributes"],
     )
+    await tell(ctx, Told.MEMBER_JOINED, group, ctx.player_id, managers=True)
 
 
 @service.operation(
@@ -86,7 +122,8 @@ async def leave_group(ctx: Context, request: OfGroup) -> None:
     group, seat = await _lock_as_member(ctx, request.group_id)
     if seat["role"] == Role.OWNER and group["member_count"] > 1:
         raise OwnerCannotLeave("the owner does not leave while there are other members")
-    await membership.leave(ctx, group, ctx.player_id)
+    if await membership.leave(ctx, group, ctx.player_id):
+        await tell(ctx, Told.MEMBER_GONE, group, ctx.player_id, managers=True)
 
 
 @service.operation("LEAVE_GROUP_AUTO", tx=Tx.WRITE, locks=of_group, errors=(UnknownGroup, NotGroupMember))
@@ -96,11 +133,121 @@ async def leave_group_auto(ctx: Context, request: OfGroup) -> Empty:
     With its last member the group ends.
     """
     group, _ = await _lock_as_member(ctx, request.group_id)
-    await membership.leave(ctx, group, ctx.player_id)
+    if await membership.leave(ctx, group, ctx.player_id):
+        await tell(ctx, Told.MEMBER_GONE, group, ctx.player_id, managers=True)
     return Empty()
 
 
-async def _seat(ctx: Context, group_id: str) -> Row | None:
+# Joining any group that fits
+
+
+class AutoJoin(Request):
+    auto_join_strategy: Annotated[
+        Literal["JoinFirstGroup", "JoinRandomGroup"],
+        Meta(
+            description="JoinFirstGroup: the group that is nearest to being full, of these the newest;"
+            " JoinRandomGroup: any."
+        ),
+    ]
+    where: WhereField = None
+
+    @property
+    def asked(self) -> WhereField:
+        """The clause that groups must meet."""
+        return self.where
+
+
+class AutoJoinType(AutoJoin, kw_only=True):
+    group_type: GroupTypeName
+    data_query_json: Annotated[WhereField, Meta(description="Another name of `where`.")] = None
+
+    @property
+    def asked(self) -> WhereField:
+        """The clause that groups must meet."""
+        return self.where or self.data_query_json
+
+
+class AutoJoinTypes(AutoJoin, kw_only=True):
+    group_types: Annotated[
+        list[GroupTypeName],
+        Meta(
+            min_length=1, max_length=TYPES_MAX, description="The types of groups, as the app declares them."
+        ),
+    ]
+
+
+AUTO_ERRORS = (
+    UnknownGroupType,
+    NoMatchingGroup,
+    InvalidWhere,
+    InvalidFieldInWhere,
+    QuotaReached,
+)
+
+
+def of_any_group(ctx: Context, request: AutoJoin) -> list[str]:
+    """Return the locks of all groups, for nobody knows yet which one it will be."""
+    return locks.shared_locks(ctx.app.id)
+
+
+@service.operation("AUTO_JOIN_GROUP", tx=Tx.WRITE, locks=of_any_group, errors=(*AUTO_ERRORS, PacketTooLarge))
+async def auto_join(ctx: Context, request: AutoJoinType) -> GroupShown:
+    """Join an open group of a type that has room, and meets a clause; returns it.
+
+    The clause may ask for what LIST_GROUPS_PAGE may, and for `data` of all groups: whoever joins may read it.
+    Refused: a type that the app does not declare; when there is no such group.
+    """
+    group = await _join_any(ctx, [request.group_type], request)
+    return await read(ctx, group["group_id"])
+
+
+@service.operation("AUTO_JOIN_GROUP_MULTI", tx=Tx.WRITE, locks=of_any_group, errors=AUTO_ERRORS)
+async def auto_join_multi(ctx: Context, request: AutoJoinTypes) -> GroupSummary:
+    """Join an open group of one of several types, as AUTO_JOIN_GROUP does; returns what everybody sees of it.
+
+    Refused: a type that the app does not declare; when there is no such group.
+    """
+    group = await _join_any(ctx, request.group_types, request)
+    found = await ctx.tx.one(READ, app=ctx.app.id, group=group["group_id"])
+    assert found is not None, "the caller is a member of it"
+    return summary(found)
+
+
+async def _join_any(ctx: Context, types: list[str], request: AutoJoin) -> Row:
+    """Join the first group that has room when its turn comes; returns it. Raises `AUTO_ERRORS`.
+
+    Groups that others are just changing are tried after all others, in one order, so that nobody waits in a
+    circle.
+    """
+    await locks.take(ctx.tx, [locks.player_lock(ctx.player_id)])
+    most = {name: type_of(ctx, name).members for name in types}
+    with_room = [and_(_g.group_type == name, _g.member_count < most[name]) for name in sorted(most)]
+    condition = and_(_g.app_id == ctx.app.id, IS_OPEN, or_(*with_room), query.where(request.asked, FIELDS))
+    condition &= ~exists().where(_m.group_id == _g.group_id, _m.profile_id == ctx.player_id, IS_MEMBER)
+    if request.auto_join_strategy == "JoinFirstGroup":
+        first = (_g.member_count.desc(), _g.created_ms.desc(), _g.group_id.desc())
+        found = await ctx.tx.search(select(_g.group_id).where(condition).order_by(*first).limit(TRIED_MAX))
+        ids = [row["group_id"] for row in found]
+    else:
+        ids = await by_chance(ctx, condition, TRIED_MAX)
+    for is_busy in (False, True):
+        statement = membership.LOCK if is_busy else membership.TRY_LOCK
+        for group_id in sorted(ids) if is_busy else list(ids):
+            group = await ctx.tx.one(statement, app=ctx.app.id, group=group_id)
+            if group is None:
+                continue
+            ids.remove(group_id)
+            if group["is_open"] and group["member_count"] < limits_of(ctx, group).members:
+                await come_in(ctx, group, await own_seat(ctx, group_id))
+                return group
+    raise NoMatchingGroup("there is no group to join that matches")
+
+
+# Rules
+
+
+async def own_seat(ctx: Context, group_id: str) -> Row | None:
+    """Return what the caller has to do with a group."""
     found = await membership.seats(ctx.tx, ctx.app.id, group_id, [ctx.player_id])
     return found.get(ctx.player_id)
 
@@ -108,7 +255,7 @@ async def _seat(ctx: Context, group_id: str) -> Row | None:
 async def _lock_as_member(ctx: Context, group_id: str) -> tuple[Row, Row]:
     """Lock a group, and return it with the caller's row in it. Raises `UnknownGroup`, `NotGroupMember`."""
     group = await membership.lock(ctx.tx, ctx.app.id, group_id)
-    seat = await _seat(ctx, group_id)
+    seat = await own_seat(ctx, group_id)
     if seat is None or seat["seat"] != Seat.MEMBER:
         raise NotGroupMember("the caller is not a member of the group")
     return group, seat

@@ -17,6 +17,7 @@ from gameserver.services.group.base import (
     GroupAclField,
     GroupData,
     GroupName,
+    GroupSettings,
     GroupShown,
     GroupTypeName,
     GroupVersion,
@@ -37,6 +38,7 @@ from gameserver.services.group.base import (
     summary_text,
     type_of,
 )
+from gameserver.services.group.telling import Told, push
 from gameserver.storage import Row, locks
 from gameserver.wire.errors import NotAllowed, PacketTooLarge
 from gameserver.wire.shapes import Request
@@ -129,7 +131,7 @@ async def delete_group(ctx: Context, request: DeleteGroup) -> None:
     if standing.role is not Role.OWNER:
         standing.refuse()
     check_version(group, request.version)
-    await membership.end(ctx, request.group_id)
+    await _end(ctx, group)
 
 
 @service.operation(
@@ -141,8 +143,15 @@ async def delete_group(ctx: Context, request: DeleteGroup) -> None:
 )
 async def system_delete_group(ctx: Context, request: DeleteGroup) -> None:
     """Delete a group, with everything that belongs to it. For servers."""
-    check_version(await membership.lock(ctx.tx, ctx.app.id, request.group_id), request.version)
-    await membership.end(ctx, request.group_id)
+    group = await membership.lock(ctx.tx, ctx.app.id, request.group_id)
+    check_version(group, request.version)
+    await _end(ctx, group)
+
+
+async def _end(ctx: Context, group: Row) -> None:
+    there = await membership.end(ctx, group["group_id"])
+    if ctx.section(GroupSettings).events:
+        push(ctx, Told.DELETED, group, None, there)
 
 
 def check_version(group: Row, version: int | None) -> None:

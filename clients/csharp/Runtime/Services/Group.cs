@@ -12,6 +12,14 @@ namespace GameServer.Client
         {
         }
 
+        /// <summary>Become a member of a group that the caller is invited to, with the role of the
+        /// invitation.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        public Task<Reply> AcceptGroupInvitationAsync(string groupId)
+        {
+            return Run("ACCEPT_GROUP_INVITATION", told => new Reply(told), Needed("groupId", groupId));
+        }
+
         /// <summary>Make a player a member of a group. Its owner and admins may.</summary>
         /// <param name="groupId">The id of the group, as a list answers it.</param>
         /// <param name="profileId">The id of the player.</param>
@@ -52,6 +60,83 @@ namespace GameServer.Client
                 Needed("profileId", profileId),
                 Optional("role", role),
                 Optional("attributes", attributes));
+        }
+
+        /// <summary>Let a player in who has asked, with a role and attributes. The owner and admins of the group
+        /// may.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        /// <param name="profileId">The id of the player.</param>
+        /// <param name="role">The role: ADMIN or MEMBER. Null, empty or nothing: MEMBER.</param>
+        /// <param name="attributes">An object of the game's own about the member, up to 2 KiB; null or nothing:
+        /// {}.</param>
+        public Task<Reply> ApproveGroupJoinRequestAsync(
+            string groupId,
+            string profileId,
+            string role = null,
+            IDictionary<string, object> attributes = null)
+        {
+            return Run(
+                "APPROVE_GROUP_JOIN_REQUEST",
+                told => new Reply(told),
+                Needed("groupId", groupId),
+                Needed("profileId", profileId),
+                Optional("role", role),
+                Optional("attributes", attributes));
+        }
+
+        /// <summary>Join an open group of a type that has room, and meets a clause; returns it.</summary>
+        /// <param name="autoJoinStrategy">JoinFirstGroup: the group that is nearest to being full, of these the
+        /// newest; JoinRandomGroup: any.</param>
+        /// <param name="groupType">The type of the group, as the app declares it.</param>
+        /// <param name="where">What to look for: an object of fields and conditions, as protocol/data.md tells, or
+        /// the same as JSON text. Null, {} or nothing: everything.</param>
+        /// <param name="dataQueryJson">Another name of `where`.</param>
+        public Task<GroupShownData> AutoJoinGroupAsync(
+            object autoJoinStrategy,
+            string groupType,
+            object where = null,
+            object dataQueryJson = null)
+        {
+            return Run(
+                "AUTO_JOIN_GROUP",
+                told => new GroupShownData(told),
+                Needed("autoJoinStrategy", autoJoinStrategy),
+                Needed("groupType", groupType),
+                Optional("where", where),
+                Optional("dataQueryJson", dataQueryJson));
+        }
+
+        /// <summary>Join an open group of one of several types, as AUTO_JOIN_GROUP does; returns what everybody
+        /// sees of it.</summary>
+        /// <param name="autoJoinStrategy">JoinFirstGroup: the group that is nearest to being full, of these the
+        /// newest; JoinRandomGroup: any.</param>
+        /// <param name="groupTypes">The types of groups, as the app declares them.</param>
+        /// <param name="where">What to look for: an object of fields and conditions, as protocol/data.md tells, or
+        /// the same as JSON text. Null, {} or nothing: everything.</param>
+        public Task<GroupSummaryData> AutoJoinGroupMultiAsync(
+            object autoJoinStrategy,
+            IEnumerable<string> groupTypes,
+            object where = null)
+        {
+            return Run(
+                "AUTO_JOIN_GROUP_MULTI",
+                told => new GroupSummaryData(told),
+                Needed("autoJoinStrategy", autoJoinStrategy),
+                Needed("groupTypes", groupTypes),
+                Optional("where", where));
+        }
+
+        /// <summary>Take an invitation to a group back. Its owner and admins may. Refused: a player who is not
+        /// invited.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        /// <param name="profileId">The id of the player.</param>
+        public Task<Reply> CancelGroupInvitationAsync(string groupId, string profileId)
+        {
+            return Run(
+                "CANCEL_GROUP_INVITATION",
+                told => new Reply(told),
+                Needed("groupId", groupId),
+                Needed("profileId", profileId));
         }
 
         /// <summary>Make a group that the caller owns.</summary>
@@ -151,11 +236,46 @@ namespace GameServer.Client
                 Optional("version", version));
         }
 
+        /// <summary>No longer ask to be let into a group. Refused: who has not asked.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        public Task<Reply> DeleteGroupJoinRequestAsync(string groupId)
+        {
+            return Run("DELETE_GROUP_JOIN_REQUEST", told => new Reply(told), Needed("groupId", groupId));
+        }
+
         /// <summary>List the caller's groups, and those the caller is invited to or waits for, the oldest
         /// first.</summary>
         public Task<MyGroupsData> GetMyGroupsAsync()
         {
             return Run("GET_MY_GROUPS", told => new MyGroupsData(told));
+        }
+
+        /// <summary>Choose by chance among the groups that match, as LIST_GROUPS_PAGE searches them; none comes
+        /// twice.</summary>
+        /// <param name="where">What to look for: an object of fields and conditions, as protocol/data.md tells, or
+        /// the same as JSON text. Null, {} or nothing: everything.</param>
+        /// <param name="maxReturn">How many groups are wanted: 50 where it says nothing, and 100 at most.</param>
+        public Task<RandomGroupsData> GetRandomGroupsMatchingAsync(object where = null, long? maxReturn = null)
+        {
+            return Run(
+                "GET_RANDOM_GROUPS_MATCHING",
+                told => new RandomGroupsData(told),
+                Optional("where", where),
+                Optional("maxReturn", maxReturn));
+        }
+
+        /// <summary>Add to numbers of a group's data. Who may is said by the group's ACL; owner and admins always
+        /// may.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        /// <param name="data">What to add to numbers of the data, also below zero, as an object of the data's
+        /// shape. A number that is not there starts at 0.</param>
+        public Task<Reply> IncrementGroupDataAsync(string groupId, IDictionary<string, object> data)
+        {
+            return Run(
+                "INCREMENT_GROUP_DATA",
+                told => new Reply(told),
+                Needed("groupId", groupId),
+                Needed("data", data));
         }
 
         /// <summary>Add numbers to numbers in the data of an entity that the caller may write; no addition is
@@ -177,6 +297,50 @@ namespace GameServer.Client
                 Needed("entityId", entityId),
                 Optional("data", data),
                 Optional("jsonData", jsonData));
+        }
+
+        /// <summary>Invite a player to a group, with the role and attributes they will have. Its owner and admins
+        /// may.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        /// <param name="profileId">The id of the player.</param>
+        /// <param name="role">The role: ADMIN or MEMBER. Null, empty or nothing: MEMBER.</param>
+        /// <param name="attributes">An object of the game's own about the member, up to 2 KiB; null or nothing:
+        /// {}.</param>
+        public Task<Reply> InviteGroupMemberAsync(
+            string groupId,
+            string profileId,
+            string role = null,
+            IDictionary<string, object> attributes = null)
+        {
+            return Run(
+                "INVITE_GROUP_MEMBER",
+                told => new Reply(told),
+                Needed("groupId", groupId),
+                Needed("profileId", profileId),
+                Optional("role", role),
+                Optional("attributes", attributes));
+        }
+
+        /// <summary>Invite a player to a group, with the role and attributes they will have. Its owner and admins
+        /// may.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        /// <param name="profileId">The id of the player.</param>
+        /// <param name="role">The role: ADMIN or MEMBER. Null, empty or nothing: MEMBER.</param>
+        /// <param name="attributes">An object of the game's own about the member, up to 2 KiB; null or nothing:
+        /// {}.</param>
+        public Task<Reply> InviteMemberToGroupAsync(
+            string groupId,
+            string profileId,
+            string role = null,
+            IDictionary<string, object> attributes = null)
+        {
+            return Run(
+                "INVITE_MEMBER_TO_GROUP",
+                told => new Reply(told),
+                Needed("groupId", groupId),
+                Needed("profileId", profileId),
+                Optional("role", role),
+                Optional("attributes", attributes));
         }
 
         /// <summary>Become a member of an open group; ask to be let into any other.</summary>
@@ -208,11 +372,52 @@ namespace GameServer.Client
             return Run("LEAVE_GROUP_AUTO", told => new Reply(told), Needed("groupId", groupId));
         }
 
+        /// <summary>Read a page of all groups, the oldest first unless the context says otherwise. 500 rows at
+        /// most.</summary>
+        /// <param name="context">Which page of what: `{pagination: {rowsPerPage, pageNumber, doCount},
+        /// searchCriteria, sortCriteria}` or less, as object or as JSON text; or the `context` of an earlier
+        /// answer.</param>
+        public Task<GroupPageData> ListGroupsPageAsync(object context = null)
+        {
+            return Run("LIST_GROUPS_PAGE", told => new GroupPageData(told), Optional("context", context));
+        }
+
+        /// <summary>Read a page of groups before or after one that was read earlier.</summary>
+        /// <param name="context">The `context` of an earlier answer: the page that the offset counts from.</param>
+        /// <param name="pageOffset">Pages from the one that the context stands for: 1 the next, -1 the one
+        /// before.</param>
+        public Task<GroupPageData> ListGroupsPageByOffsetAsync(object context = null, long? pageOffset = null)
+        {
+            return Run(
+                "LIST_GROUPS_PAGE_BY_OFFSET",
+                told => new GroupPageData(told),
+                Optional("context", context),
+                Optional("pageOffset", pageOffset));
+        }
+
+        /// <summary>List the groups that a player is a member of, as everybody sees them, the oldest membership
+        /// first.</summary>
+        /// <param name="profileId">The id of the player.</param>
+        public Task<GroupsOfPlayerData> ListGroupsWithMemberAsync(string profileId)
+        {
+            return Run(
+                "LIST_GROUPS_WITH_MEMBER",
+                told => new GroupsOfPlayerData(told),
+                Needed("profileId", profileId));
+        }
+
         /// <summary>Read a group. Members, and others if its ACL says so, read its data and who is in it.</summary>
         /// <param name="groupId">The id of the group, as a list answers it.</param>
         public Task<GroupShownData> ReadGroupAsync(string groupId)
         {
             return Run("READ_GROUP", told => new GroupShownData(told), Needed("groupId", groupId));
+        }
+
+        /// <summary>Read a group's data. Refused: who may not, as the group's ACL says.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        public Task<DataOfGroupData> ReadGroupDataAsync(string groupId)
+        {
+            return Run("READ_GROUP_DATA", told => new DataOfGroupData(told), Needed("groupId", groupId));
         }
 
         /// <summary>Read a page of the entities of a group that the caller may read and the search finds, 500 at
@@ -252,6 +457,100 @@ namespace GameServer.Client
                 told => new ReadEntityData(told),
                 Needed("groupId", groupId),
                 Needed("entityId", entityId));
+        }
+
+        /// <summary>Read the members of a group, by their ids. Refused: who may not, as the group's ACL
+        /// says.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        public Task<Reply> ReadGroupMembersAsync(string groupId)
+        {
+            return Run("READ_GROUP_MEMBERS", told => new Reply(told), Needed("groupId", groupId));
+        }
+
+        /// <summary>Read the members of a group, by their ids. Refused: who may not, as the group's ACL
+        /// says.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        public Task<Reply> ReadMembersOfGroupAsync(string groupId)
+        {
+            return Run("READ_MEMBERS_OF_GROUP", told => new Reply(told), Needed("groupId", groupId));
+        }
+
+        /// <summary>Decline an invitation to a group. Refused: who is not invited.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        public Task<Reply> RejectGroupInvitationAsync(string groupId)
+        {
+            return Run("REJECT_GROUP_INVITATION", told => new Reply(told), Needed("groupId", groupId));
+        }
+
+        /// <summary>Do not let a player in who has asked. The owner and admins of the group may.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        /// <param name="profileId">The id of the player.</param>
+        public Task<Reply> RejectGroupJoinRequestAsync(string groupId, string profileId)
+        {
+            return Run(
+                "REJECT_GROUP_JOIN_REQUEST",
+                told => new Reply(told),
+                Needed("groupId", groupId),
+                Needed("profileId", profileId));
+        }
+
+        /// <summary>Remove a member from a group. Its owner and admins may.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        /// <param name="profileId">The id of the player.</param>
+        public Task<Reply> RemoveGroupMemberAsync(string groupId, string profileId)
+        {
+            return Run(
+                "REMOVE_GROUP_MEMBER",
+                told => new Reply(told),
+                Needed("groupId", groupId),
+                Needed("profileId", profileId));
+        }
+
+        /// <summary>Say whether anybody may join a group. Its owner and admins may. Who waits to be let in still
+        /// waits.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        /// <param name="isOpenGroup">true: anybody may join; false: players ask to be let in.</param>
+        public Task<Reply> SetGroupOpenAsync(string groupId, bool isOpenGroup)
+        {
+            return Run(
+                "SET_GROUP_OPEN",
+                told => new Reply(told),
+                Needed("groupId", groupId),
+                Needed("isOpenGroup", isOpenGroup));
+        }
+
+        /// <summary>Say what members and others may do with a group's data. Its owner and admins may.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        /// <param name="acl">What members and others may do: `{"member": 2, "other": 0}`, with 0 for nothing, 1 for
+        /// reading and 2 for writing. Members may do no less than others. Null, "" or nothing: members write,
+        /// others do nothing.</param>
+        public Task<GroupShownData> UpdateGroupAclAsync(string groupId, object acl = null)
+        {
+            return Run(
+                "UPDATE_GROUP_ACL",
+                told => new GroupShownData(told),
+                Needed("groupId", groupId),
+                Optional("acl", acl));
+        }
+
+        /// <summary>Replace a group's data. Who may is said by the group's ACL; owner and admins always
+        /// may.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        /// <param name="version">The version of the group that the caller has seen. If another one is stored the
+        /// call is refused, and changes nothing. -1, null or nothing: no check.</param>
+        /// <param name="data">An object of the game's own; null or nothing: {}. Names in it hold neither `$` nor a
+        /// dot. Groups are found fast by the text in its `indexedId`, whatever the ACL says.</param>
+        public Task<GroupShownData> UpdateGroupDataAsync(
+            string groupId,
+            long? version = null,
+            IDictionary<string, object> data = null)
+        {
+            return Run(
+                "UPDATE_GROUP_DATA",
+                told => new GroupShownData(told),
+                Needed("groupId", groupId),
+                Optional("version", version),
+                Optional("data", data));
         }
 
         /// <summary>Change what members and others may do with an entity of the caller.</summary>
@@ -297,6 +596,93 @@ namespace GameServer.Client
                 Optional("version", version),
                 Optional("data", data),
                 Optional("jsonData", jsonData));
+        }
+
+        /// <summary>Give a member another role, or other attributes. The owner and admins of the group
+        /// may.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        /// <param name="profileId">The id of the player.</param>
+        /// <param name="role">The role: OWNER, ADMIN or MEMBER. Null, empty or nothing: as it is.</param>
+        /// <param name="attributes">An object of the game's own about the member, up to 2 KiB; null or nothing:
+        /// {}.</param>
+        public Task<Reply> UpdateGroupMemberAsync(
+            string groupId,
+            string profileId,
+            string role = null,
+            IDictionary<string, object> attributes = null)
+        {
+            return Run(
+                "UPDATE_GROUP_MEMBER",
+                told => new Reply(told),
+                Needed("groupId", groupId),
+                Needed("profileId", profileId),
+                Optional("role", role),
+                Optional("attributes", attributes));
+        }
+
+        /// <summary>Give a group another name. Its owner and admins may.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        /// <param name="name">The name of the group.</param>
+        public Task<Reply> UpdateGroupNameAsync(string groupId, string name)
+        {
+            return Run(
+                "UPDATE_GROUP_NAME",
+                told => new Reply(told),
+                Needed("groupId", groupId),
+                Needed("name", name));
+        }
+
+        /// <summary>Replace what a group shows to everybody. Who may write its data may do this.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        /// <param name="version">The version of the group that the caller has seen. If another one is stored the
+        /// call is refused, and changes nothing. -1, null or nothing: no check.</param>
+        /// <param name="summaryData">An object of the game's own, up to 10 KiB, which everybody sees; null or
+        /// nothing: {}.</param>
+        public Task<GroupShownData> UpdateGroupSummaryDataAsync(
+            string groupId,
+            long? version = null,
+            IDictionary<string, object> summaryData = null)
+        {
+            return Run(
+                "UPDATE_GROUP_SUMMARY_DATA",
+                told => new GroupShownData(told),
+                Needed("groupId", groupId),
+                Optional("version", version),
+                Optional("summaryData", summaryData));
+        }
+
+        /// <summary>Give a member another role, or other attributes. The owner and admins of the group
+        /// may.</summary>
+        /// <param name="groupId">The id of the group, as a list answers it.</param>
+        /// <param name="profileId">The id of the player.</param>
+        /// <param name="role">The role: OWNER, ADMIN or MEMBER. Null, empty or nothing: as it is.</param>
+        /// <param name="attributes">An object of the game's own about the member, up to 2 KiB; null or nothing:
+        /// {}.</param>
+        public Task<Reply> UpdateMemberOfGroupAsync(
+            string groupId,
+            string profileId,
+            string role = null,
+            IDictionary<string, object> attributes = null)
+        {
+            return Run(
+                "UPDATE_MEMBER_OF_GROUP",
+                told => new Reply(told),
+                Needed("groupId", groupId),
+                Needed("profileId", profileId),
+                Optional("role", role),
+                Optional("attributes", attributes));
+        }
+
+        /// <summary>A part of an answer.</summary>
+        public sealed class DataOfGroupData : Reply
+        {
+            internal DataOfGroupData(IDictionary<string, object> data)
+                : base(data)
+            {
+            }
+
+            /// <summary>The game's own object.</summary>
+            public object Data => Get("data");
         }
 
         /// <summary>A part of an answer.</summary>
@@ -389,6 +775,21 @@ namespace GameServer.Client
 
             /// <summary>What the server's clock said for this answer: ms since 1970-01-01 UTC.</summary>
             public long? ServerTime => GetWhole("_serverTime");
+        }
+
+        /// <summary>A page of groups as everybody sees them, and the context of the next call.</summary>
+        public sealed class GroupPageData : Reply
+        {
+            internal GroupPageData(IDictionary<string, object> data)
+                : base(data)
+            {
+            }
+
+            /// <summary>Stands for this page; hand it back unchanged to reach the pages around it.</summary>
+            public string Context => GetText("context");
+
+            /// <summary>The page; its items are groups as GET_MY_GROUPS has them.</summary>
+            public ResultsData Results => GetOne("results", found => new ResultsData(found));
         }
 
         /// <summary>A group, with as much as the caller may read.</summary>
@@ -496,6 +897,46 @@ namespace GameServer.Client
             public long? RequestingPendingMemberCount => GetWhole("requestingPendingMemberCount");
         }
 
+        /// <summary>A part of an answer.</summary>
+        public sealed class GroupsOfPlayerData : Reply
+        {
+            internal GroupsOfPlayerData(IDictionary<string, object> data)
+                : base(data)
+            {
+            }
+
+            /// <summary>The groups that the player is a member of.</summary>
+            public IReadOnlyList<GroupSummaryData> Groups => GetMany("groups", item => new GroupSummaryData(item as IDictionary<string, object>));
+        }
+
+        /// <summary>A member, and how the player shows themselves. `emailAddress` is always null: it is told to
+        /// nobody.</summary>
+        public sealed class MemberProfileData : Reply
+        {
+            internal MemberProfileData(IDictionary<string, object> data)
+                : base(data)
+            {
+            }
+
+            /// <summary>OWNER, ADMIN or MEMBER.</summary>
+            public string Role => GetText("role");
+
+            /// <summary>The game's own object about the member.</summary>
+            public object Attributes => Get("attributes");
+
+            /// <summary>The player's name; empty if there is none.</summary>
+            public string PlayerName => GetText("playerName");
+
+            /// <summary>Always null.</summary>
+            public string EmailAddress => GetText("emailAddress");
+
+            /// <summary>Address of the player's picture, or null.</summary>
+            public string Pic => GetText("pic");
+
+            /// <summary>What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null.</summary>
+            public object SummaryFriendData => Get("summaryFriendData");
+        }
+
         /// <summary>A member's role, and the game's own object about them.</summary>
         public sealed class MemberShownData : Reply
         {
@@ -546,6 +987,21 @@ namespace GameServer.Client
 
             /// <summary>INVITED_TO_JOIN or ASKED_TO_JOIN.</summary>
             public string PendingReason => GetText("pendingReason");
+        }
+
+        /// <summary>A part of an answer.</summary>
+        public sealed class RandomGroupsData : Reply
+        {
+            internal RandomGroupsData(IDictionary<string, object> data)
+                : base(data)
+            {
+            }
+
+            /// <summary>The groups, each once.</summary>
+            public IReadOnlyList<GroupShownData> Groups => GetMany("groups", item => new GroupShownData(item as IDictionary<string, object>));
+
+            /// <summary>How many they are.</summary>
+            public long? Count => GetWhole("count");
         }
 
         /// <summary>A part of an answer.</summary>

@@ -11,6 +11,11 @@ from typing import Any, Literal, NotRequired, TypedDict
 from gameserver_client.service import R, Service, typed
 
 
+class DataOfGroup(TypedDict):
+    data: Any
+    """The game's own object."""
+
+
 class Entity(TypedDict):
     groupId: str
     """The id of a group."""
@@ -68,6 +73,15 @@ class EntityPage(TypedDict):
     """Stands for this page; hand it back unchanged to reach the pages around it."""
     _serverTime: int
     """What the server's clock said for this answer: ms since 1970-01-01 UTC."""
+
+
+class GroupPage(TypedDict):
+    """A page of groups as everybody sees them, and the context of the next call."""
+
+    context: str
+    """Stands for this page; hand it back unchanged to reach the pages around it."""
+    results: Results
+    """The page; its items are groups as GET_MY_GROUPS has them."""
 
 
 class GroupShown(TypedDict):
@@ -142,6 +156,30 @@ class GroupSummary(TypedDict):
     """How many players have asked to be let in, and wait."""
 
 
+class GroupsOfPlayer(TypedDict):
+    groups: list[GroupSummary]
+    """The groups that the player is a member of."""
+
+
+class MemberProfile(TypedDict):
+    """A member, and how the player shows themselves. `emailAddress` is always null: it is told to
+    nobody.
+    """
+
+    role: str
+    """OWNER, ADMIN or MEMBER."""
+    attributes: Any
+    """The game's own object about the member."""
+    playerName: str
+    """The player's name; empty if there is none."""
+    emailAddress: str | None
+    """Always null."""
+    pic: str | None
+    """Address of the player's picture, or null."""
+    summaryFriendData: Any
+    """What the player shows to friends (`playerState.UPDATE_SUMMARY`), or null."""
+
+
 class MemberShown(TypedDict):
     """A member's role, and the game's own object about them."""
 
@@ -171,6 +209,13 @@ class PendingShown(TypedDict):
     """The game's own object about the member."""
     pendingReason: str
     """INVITED_TO_JOIN or ASKED_TO_JOIN."""
+
+
+class RandomGroups(TypedDict):
+    groups: list[GroupShown]
+    """The groups, each once."""
+    count: int
+    """How many they are."""
 
 
 class ReadEntity(TypedDict):
@@ -223,6 +268,16 @@ class Results(TypedDict):
 
 class GroupService(Service[R]):
     wire_name = "group"
+
+    @typed
+    def accept_group_invitation(self, *, group_id: str) -> dict[str, Any]:
+        """Become a member of a group that the caller is invited to, with the role of the invitation.
+
+        Refused: who is not invited; a group that is full; more groups than the caller may be in.
+
+        group_id: The id of the group, as a list answers it.
+        """
+        return self._call("ACCEPT_GROUP_INVITATION", {"groupId": group_id})
 
     @typed
     def add_group_member(
@@ -279,6 +334,96 @@ class GroupService(Service[R]):
             {"groupId": group_id, "profileId": profile_id},
             {"role": role, "attributes": attributes},
         )
+
+    @typed
+    def approve_group_join_request(
+        self,
+        *,
+        group_id: str,
+        profile_id: str,
+        role: str | None = None,
+        attributes: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Let a player in who has asked, with a role and attributes.
+
+        The owner and admins of the group may.
+
+        Refused: the role OWNER; a player who has not asked, or has as many groups as they may; a group
+        that is full.
+
+        group_id: The id of the group, as a list answers it.
+        profile_id: The id of the player.
+        role: The role: ADMIN or MEMBER. Null, empty or nothing: MEMBER.
+        attributes: An object of the game's own about the member, up to 2 KiB; null or nothing: {}.
+        """
+        return self._call(
+            "APPROVE_GROUP_JOIN_REQUEST",
+            {"groupId": group_id, "profileId": profile_id},
+            {"role": role, "attributes": attributes},
+        )
+
+    @typed
+    def auto_join_group(
+        self,
+        *,
+        auto_join_strategy: Literal["JoinFirstGroup", "JoinRandomGroup"],
+        group_type: str,
+        where: dict[str, Any] | str | None = None,
+        data_query_json: dict[str, Any] | str | None = None,
+    ) -> GroupShown:
+        """Join an open group of a type that has room, and meets a clause; returns it.
+
+        The clause may ask for what LIST_GROUPS_PAGE may, and for `data` of all groups: whoever joins may
+        read it. Refused: a type that the app does not declare; when there is no such group.
+
+        auto_join_strategy: JoinFirstGroup: the group that is nearest to being full, of these the newest;
+            JoinRandomGroup: any.
+        group_type: The type of the group, as the app declares it.
+        where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
+            same as JSON text. Null, {} or nothing: everything.
+        data_query_json: Another name of `where`.
+        """
+        return self._call(
+            "AUTO_JOIN_GROUP",
+            {"autoJoinStrategy": auto_join_strategy, "groupType": group_type},
+            {"where": where, "dataQueryJson": data_query_json},
+        )
+
+    @typed
+    def auto_join_group_multi(
+        self,
+        *,
+        auto_join_strategy: Literal["JoinFirstGroup", "JoinRandomGroup"],
+        group_types: list[str],
+        where: dict[str, Any] | str | None = None,
+    ) -> GroupSummary:
+        """Join an open group of one of several types, as AUTO_JOIN_GROUP does; returns what everybody sees
+        of it.
+
+        Refused: a type that the app does not declare; when there is no such group.
+
+        auto_join_strategy: JoinFirstGroup: the group that is nearest to being full, of these the newest;
+            JoinRandomGroup: any.
+        group_types: The types of groups, as the app declares them.
+        where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
+            same as JSON text. Null, {} or nothing: everything.
+        """
+        return self._call(
+            "AUTO_JOIN_GROUP_MULTI",
+            {"autoJoinStrategy": auto_join_strategy, "groupTypes": group_types},
+            {"where": where},
+        )
+
+    @typed
+    def cancel_group_invitation(self, *, group_id: str, profile_id: str) -> dict[str, Any]:
+        """Take an invitation to a group back.
+
+        Its owner and admins may. Refused: a player who is not invited.
+
+        group_id: The id of the group, as a list answers it.
+        profile_id: The id of the player.
+        """
+        return self._call("CANCEL_GROUP_INVITATION", {"groupId": group_id, "profileId": profile_id})
 
     @typed
     def create_group(
@@ -401,9 +546,46 @@ class GroupService(Service[R]):
         )
 
     @typed
+    def delete_group_join_request(self, *, group_id: str) -> dict[str, Any]:
+        """No longer ask to be let into a group.
+
+        Refused: who has not asked.
+
+        group_id: The id of the group, as a list answers it.
+        """
+        return self._call("DELETE_GROUP_JOIN_REQUEST", {"groupId": group_id})
+
+    @typed
     def get_my_groups(self) -> MyGroups:
         """List the caller's groups, and those the caller is invited to or waits for, the oldest first."""
         return self._call("GET_MY_GROUPS", {})
+
+    @typed
+    def get_random_groups_matching(
+        self,
+        *,
+        where: dict[str, Any] | str | None = None,
+        max_return: int | None = None,
+    ) -> RandomGroups:
+        """Choose by chance among the groups that match, as LIST_GROUPS_PAGE searches them; none comes twice.
+
+        where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
+            same as JSON text. Null, {} or nothing: everything.
+        max_return: How many groups are wanted: 50 where it says nothing, and 100 at most.
+        """
+        return self._call("GET_RANDOM_GROUPS_MATCHING", {}, {"where": where, "maxReturn": max_return})
+
+    @typed
+    def increment_group_data(self, *, group_id: str, data: dict[str, Any]) -> dict[str, Any]:
+        """Add to numbers of a group's data.
+
+        Who may is said by the group's ACL; owner and admins always may.
+
+        group_id: The id of the group, as a list answers it.
+        data: What to add to numbers of the data, also below zero, as an object of the data's shape. A
+            number that is not there starts at 0.
+        """
+        return self._call("INCREMENT_GROUP_DATA", {"groupId": group_id, "data": data})
 
     @typed
     def increment_group_entity_data(
@@ -428,6 +610,62 @@ class GroupService(Service[R]):
             "INCREMENT_GROUP_ENTITY_DATA",
             {"groupId": group_id, "entityId": entity_id},
             {"data": data, "jsonData": json_data},
+        )
+
+    @typed
+    def invite_group_member(
+        self,
+        *,
+        group_id: str,
+        profile_id: str,
+        role: str | None = None,
+        attributes: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Invite a player to a group, with the role and attributes they will have.
+
+        Its owner and admins may.
+
+        Who has asked to be let in becomes a member at once; who is invited already is invited with what
+        this call says. Refused: the role OWNER; a player who has blocked the caller; more invitations
+        than the player or the group may have; a member who has another role or other attributes.
+
+        group_id: The id of the group, as a list answers it.
+        profile_id: The id of the player.
+        role: The role: ADMIN or MEMBER. Null, empty or nothing: MEMBER.
+        attributes: An object of the game's own about the member, up to 2 KiB; null or nothing: {}.
+        """
+        return self._call(
+            "INVITE_GROUP_MEMBER",
+            {"groupId": group_id, "profileId": profile_id},
+            {"role": role, "attributes": attributes},
+        )
+
+    @typed
+    def invite_member_to_group(
+        self,
+        *,
+        group_id: str,
+        profile_id: str,
+        role: str | None = None,
+        attributes: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Invite a player to a group, with the role and attributes they will have.
+
+        Its owner and admins may.
+
+        Who has asked to be let in becomes a member at once; who is invited already is invited with what
+        this call says. Refused: the role OWNER; a player who has blocked the caller; more invitations
+        than the player or the group may have; a member who has another role or other attributes.
+
+        group_id: The id of the group, as a list answers it.
+        profile_id: The id of the player.
+        role: The role: ADMIN or MEMBER. Null, empty or nothing: MEMBER.
+        attributes: An object of the game's own about the member, up to 2 KiB; null or nothing: {}.
+        """
+        return self._call(
+            "INVITE_MEMBER_TO_GROUP",
+            {"groupId": group_id, "profileId": profile_id},
+            {"role": role, "attributes": attributes},
         )
 
     @typed
@@ -477,6 +715,43 @@ class GroupService(Service[R]):
         return self._call("LEAVE_GROUP_AUTO", {"groupId": group_id})
 
     @typed
+    def list_groups_page(self, *, context: dict[str, Any] | str | None = None) -> GroupPage:
+        """Read a page of all groups, the oldest first unless the context says otherwise.
+
+        500 rows at most.
+
+        A search may ask for `groupId`, `groupType`, `name`, `ownerId`, `isOpenGroup`, `memberCount`,
+        `version`, `createdAt`, `updatedAt`, members of `summaryData`, and `data.indexedId`. One that asks
+        for more of `data` finds only groups whose data the caller may read.
+
+        context: Which page of what: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria,
+            sortCriteria}` or less, as object or as JSON text; or the `context` of an earlier answer.
+        """
+        return self._call("LIST_GROUPS_PAGE", {}, {"context": context})
+
+    @typed
+    def list_groups_page_by_offset(
+        self,
+        *,
+        context: dict[str, Any] | str | None = None,
+        page_offset: int | None = None,
+    ) -> GroupPage:
+        """Read a page of groups before or after one that was read earlier.
+
+        context: The `context` of an earlier answer: the page that the offset counts from.
+        page_offset: Pages from the one that the context stands for: 1 the next, -1 the one before.
+        """
+        return self._call("LIST_GROUPS_PAGE_BY_OFFSET", {}, {"context": context, "pageOffset": page_offset})
+
+    @typed
+    def list_groups_with_member(self, *, profile_id: str) -> GroupsOfPlayer:
+        """List the groups that a player is a member of, as everybody sees them, the oldest membership first.
+
+        profile_id: The id of the player.
+        """
+        return self._call("LIST_GROUPS_WITH_MEMBER", {"profileId": profile_id})
+
+    @typed
     def read_group(self, *, group_id: str) -> GroupShown:
         """Read a group.
 
@@ -487,6 +762,16 @@ class GroupService(Service[R]):
         group_id: The id of the group, as a list answers it.
         """
         return self._call("READ_GROUP", {"groupId": group_id})
+
+    @typed
+    def read_group_data(self, *, group_id: str) -> DataOfGroup:
+        """Read a group's data.
+
+        Refused: who may not, as the group's ACL says.
+
+        group_id: The id of the group, as a list answers it.
+        """
+        return self._call("READ_GROUP_DATA", {"groupId": group_id})
 
     @typed
     def read_group_entities_page(self, *, context: dict[str, Any] | str | None = None) -> EntityPage:
@@ -526,6 +811,111 @@ class GroupService(Service[R]):
         entity_id: The id of the entity, as CREATE answers it.
         """
         return self._call("READ_GROUP_ENTITY", {"groupId": group_id, "entityId": entity_id})
+
+    @typed
+    def read_group_members(self, *, group_id: str) -> dict[str, MemberProfile]:
+        """Read the members of a group, by their ids.
+
+        Refused: who may not, as the group's ACL says.
+
+        group_id: The id of the group, as a list answers it.
+        """
+        return self._call("READ_GROUP_MEMBERS", {"groupId": group_id})
+
+    @typed
+    def read_members_of_group(self, *, group_id: str) -> dict[str, MemberProfile]:
+        """Read the members of a group, by their ids.
+
+        Refused: who may not, as the group's ACL says.
+
+        group_id: The id of the group, as a list answers it.
+        """
+        return self._call("READ_MEMBERS_OF_GROUP", {"groupId": group_id})
+
+    @typed
+    def reject_group_invitation(self, *, group_id: str) -> dict[str, Any]:
+        """Decline an invitation to a group.
+
+        Refused: who is not invited.
+
+        group_id: The id of the group, as a list answers it.
+        """
+        return self._call("REJECT_GROUP_INVITATION", {"groupId": group_id})
+
+    @typed
+    def reject_group_join_request(self, *, group_id: str, profile_id: str) -> dict[str, Any]:
+        """Do not let a player in who has asked.
+
+        The owner and admins of the group may.
+
+        Refused: a player who has not asked.
+
+        group_id: The id of the group, as a list answers it.
+        profile_id: The id of the player.
+        """
+        return self._call("REJECT_GROUP_JOIN_REQUEST", {"groupId": group_id, "profileId": profile_id})
+
+    @typed
+    def remove_group_member(self, *, group_id: str, profile_id: str) -> dict[str, Any]:
+        """Remove a member from a group.
+
+        Its owner and admins may.
+
+        Refused: the owner; a player who is no member.
+
+        group_id: The id of the group, as a list answers it.
+        profile_id: The id of the player.
+        """
+        return self._call("REMOVE_GROUP_MEMBER", {"groupId": group_id, "profileId": profile_id})
+
+    @typed
+    def set_group_open(self, *, group_id: str, is_open_group: bool) -> dict[str, Any]:
+        """Say whether anybody may join a group.
+
+        Its owner and admins may. Who waits to be let in still waits.
+
+        group_id: The id of the group, as a list answers it.
+        is_open_group: true: anybody may join; false: players ask to be let in.
+        """
+        return self._call("SET_GROUP_OPEN", {"groupId": group_id, "isOpenGroup": is_open_group})
+
+    @typed
+    def update_group_acl(self, *, group_id: str, acl: dict[str, Any] | str | None = None) -> GroupShown:
+        """Say what members and others may do with a group's data.
+
+        Its owner and admins may.
+
+        Refused: an ACL that allows members less than others, or does not say what members may do.
+
+        group_id: The id of the group, as a list answers it.
+        acl: What members and others may do: `{"member": 2, "other": 0}`, with 0 for nothing, 1 for
+            reading and 2 for writing. Members may do no less than others. Null, "" or nothing: members
+            write, others do nothing.
+        """
+        return self._call("UPDATE_GROUP_ACL", {"groupId": group_id}, {"acl": acl})
+
+    @typed
+    def update_group_data(
+        self,
+        *,
+        group_id: str,
+        version: int | None = None,
+        data: dict[str, Any] | None = None,
+    ) -> GroupShown:
+        """Replace a group's data.
+
+        Who may is said by the group's ACL; owner and admins always may.
+
+        Groups are found fast by the text in `data.indexedId`. Refused: another version than the one
+        named.
+
+        group_id: The id of the group, as a list answers it.
+        version: The version of the group that the caller has seen. If another one is stored the call is
+            refused, and changes nothing. -1, null or nothing: no check.
+        data: An object of the game's own; null or nothing: {}. Names in it hold neither `$` nor a dot.
+            Groups are found fast by the text in its `indexedId`, whatever the ACL says.
+        """
+        return self._call("UPDATE_GROUP_DATA", {"groupId": group_id}, {"version": version, "data": data})
 
     @typed
     def update_group_entity_acl(
@@ -575,4 +965,95 @@ class GroupService(Service[R]):
             "UPDATE_GROUP_ENTITY_DATA",
             {"groupId": group_id, "entityId": entity_id},
             {"version": version, "data": data, "jsonData": json_data},
+        )
+
+    @typed
+    def update_group_member(
+        self,
+        *,
+        group_id: str,
+        profile_id: str,
+        role: str | None = None,
+        attributes: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Give a member another role, or other attributes.
+
+        The owner and admins of the group may.
+
+        The owner makes another member the owner with the role OWNER, and is an admin then. What is null
+        or left out stays. Refused: another role for the owner, who hands the group over instead.
+
+        group_id: The id of the group, as a list answers it.
+        profile_id: The id of the player.
+        role: The role: OWNER, ADMIN or MEMBER. Null, empty or nothing: as it is.
+        attributes: An object of the game's own about the member, up to 2 KiB; null or nothing: {}.
+        """
+        return self._call(
+            "UPDATE_GROUP_MEMBER",
+            {"groupId": group_id, "profileId": profile_id},
+            {"role": role, "attributes": attributes},
+        )
+
+    @typed
+    def update_group_name(self, *, group_id: str, name: str) -> dict[str, Any]:
+        """Give a group another name.
+
+        Its owner and admins may.
+
+        group_id: The id of the group, as a list answers it.
+        name: The name of the group.
+        """
+        return self._call("UPDATE_GROUP_NAME", {"groupId": group_id, "name": name})
+
+    @typed
+    def update_group_summary_data(
+        self,
+        *,
+        group_id: str,
+        version: int | None = None,
+        summary_data: dict[str, Any] | None = None,
+    ) -> GroupShown:
+        """Replace what a group shows to everybody.
+
+        Who may write its data may do this.
+
+        Refused: another version than the one named.
+
+        group_id: The id of the group, as a list answers it.
+        version: The version of the group that the caller has seen. If another one is stored the call is
+            refused, and changes nothing. -1, null or nothing: no check.
+        summary_data: An object of the game's own, up to 10 KiB, which everybody sees; null or nothing:
+            {}.
+        """
+        return self._call(
+            "UPDATE_GROUP_SUMMARY_DATA",
+            {"groupId": group_id},
+            {"version": version, "summaryData": summary_data},
+        )
+
+    @typed
+    def update_member_of_group(
+        self,
+        *,
+        group_id: str,
+        profile_id: str,
+        role: str | None = None,
+        attributes: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Give a member another role, or other attributes.
+
+        The owner and admins of the group may.
+
+        The owner makes another member the owner with the role OWNER, and is an admin then. What is null
+        or left out stays. Refused: another role for the owner, who hands the group over instead.
+
+        group_id: The id of the group, as a list answers it.
+        profile_id: The id of the player.
+        role: The role: OWNER, ADMIN or MEMBER. Null, empty or nothing: as it is.
+        attributes: An object of the game's own about the member, up to 2 KiB; null or nothing: {}.
+        """
+        return self._call(
+            "UPDATE_MEMBER_OF_GROUP",
+            {"groupId": group_id, "profileId": profile_id},
+            {"role": role, "attributes": attributes},
         )

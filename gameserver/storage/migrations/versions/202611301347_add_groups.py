@@ -70,8 +70,8 @@ def upgrade() -> None:
             "social_groups_to_join",
             ["app_id", "group_type", "member_count", "created_ms"],
             unique=False,
-            sqlite_where=sa.text("is_open"),
-            postgresql_where=sa.text("is_open"),
+            sqlite_where=sa.text("is_open IS 1"),
+            postgresql_where=sa.text("is_open IS true"),
         )
     if op.get_bind().dialect.name == "postgresql":  # what clauses search
         for column in ("data", "summary_data"):
