@@ -387,6 +387,8 @@ class _Worker(asyncio.SubprocessProtocol):
         self.gone = asyncio.Event()
         self.on_gone: Callable[[Any], None] = _nothing
         self._transport: asyncio.SubprocessTransport | None = None
+        self._input: asyncio.WriteTransport | None = None
+        self._loop = asyncio.get_running_loop()
         self._frames = wire.Frames(FRAME_BYTES_MAX)
         self._reader: asyncio.Future[None] | None = None
         self._programs: set[str] = set()
@@ -441,7 +443,7 @@ class _Worker(asyncio.SubprocessProtocol):
         is_new, has_table = program.key not in self._programs, surface.key in self._surfaces
         self._programs.add(program.key)
         self._surfaces.add(surface.key)
-        head = wire.HEAD.pack(
+        head = wire.RUN_HEAD.pack(
             forget,
             draws is not None,
             ms,
@@ -452,8 +454,8 @@ class _Worker(asyncio.SubprocessProtocol):
         )
         text, lines = (program.text.encode(), msgspec.json.encode(program.lines)) if is_new else (b"", b"")
         table = b"" if has_table else surface.table
-        keys = program.key.encode(), surface.key.encode()
-        self._send(wire.pack(wire.RUN, head, *keys, data, draws or b"", text, lines, table))
+        names = program.key.encode(), surface.key.encode()
+        self._send(wire.pack(wire.RUN, head, *names, data, draws or b"", text, lines, table))
 
     def reply(self, reply: Reply) -> None:
         """Answer the call that the process waits for."""
@@ -462,24 +464,21 @@ class _Worker(asyncio.SubprocessProtocol):
         self._send(wire.pack(wire.REPLY, reply.value, thrown, reply.draws or b"", repeats))
 
     def _send(self, frame: bytes) -> None:
-        if self._transport is None or not self.alive:
+        if self._input is None or not self.alive:
             raise _Ended("the process has ended")
-        cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0)).write(frame)
+        self._input.write(frame)
 
     async def frame(self) -> wire.Frame:
         """Wait for the next frame. Raises `_Ended` when none will come."""
-        while (frame := self._next()) is None:
-            if not self.alive:
-                raise _Ended("the process has ended")
-            self._reader = asyncio.get_running_loop().create_future()
-            await self._reader
-        return frame
-
-    def _next(self) -> wire.Frame | None:
         try:
-            return self._frames.take()
+            while (frame := self._frames.take()) is None:
+                if not self.alive:
+                    raise _Ended("the process has ended")
+                self._reader = self._loop.create_future()
+                await self._reader
         except ValueError as error:
             raise _Ended(str(error)) from error
+        return frame
 
     def kill(self) -> None:
         """End the process, whatever it does."""
@@ -499,6 +498,7 @@ class _Worker(asyncio.SubprocessProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the process over."""
         self._transport = cast("asyncio.SubprocessTransport", transport)  # uvloop's is not derived from it
+        self._input = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Gather the frames of its output."""

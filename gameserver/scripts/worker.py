@@ -32,32 +32,32 @@ PLAIN = "--plain"  # the word for a process that uses the Python module alone
 CALL, DONE, READY = b"C", b"D", b"I"  # what the worker sends
 
 _LENGTH = struct.Struct("<I")
-HEAD = struct.Struct("<??qdQQQ")
+PARTS_MAX = 8
+_HEADS = [struct.Struct(f"<IcB{count}I") for count in range(PARTS_MAX + 1)]  # by the number of parts
+RUN_HEAD = struct.Struct("<??qdQQQ")
 """Of what runs: whether to forget all programs before, whether it is a repeat, milliseconds since 1970,
 seconds that it may take, and how many bytes its memory, the arguments of a call and its result may have."""
 
 
 def pack(kind: bytes, *parts: bytes) -> bytes:
-    """Make a frame."""
-    body = [kind]
-    for part in parts:
-        body += (_LENGTH.pack(len(part)), part)
-    joined = b"".join(body)
-    return _LENGTH.pack(len(joined)) + joined
+    """Make a frame: its length, the kind, how many parts, their lengths, and the parts."""
+    head, sizes = _HEADS[len(parts)], [len(part) for part in parts]
+    return b"".join((head.pack(head.size - 4 + sum(sizes), kind, len(parts), *sizes), *parts))
 
 
-def unpack(body: bytes | memoryview) -> Frame:
-    """Take a frame apart, its length aside. Raises ValueError for what is no frame."""
-    at, parts = 1, []
-    while at < len(body):
-        if at + 4 > len(body):
-            raise ValueError("a frame ends within a length")
-        (size,) = _LENGTH.unpack_from(body, at)
-        at += 4 + size
-        if at > len(body):
-            raise ValueError("a frame ends within a part")
-        parts.append(bytes(body[at - size : at]))
-    return bytes(body[:1]), parts
+def unpack(frame: bytes | bytearray) -> Frame:
+    """Take a frame apart. Raises ValueError for what is no frame."""
+    count = frame[5] if len(frame) > 5 else PARTS_MAX + 1  # noqa: PLR2004 - behind length and kind
+    if count > PARTS_MAX or len(frame) < (at := _HEADS[count].size):
+        raise ValueError("a frame has no head")
+    _, kind, _, *sizes = _HEADS[count].unpack_from(frame)
+    if at + sum(sizes) != len(frame):
+        raise ValueError("a frame has parts of other lengths")
+    parts = []
+    for size in sizes:
+        parts.append(bytes(frame[at : at + size]))
+        at += size
+    return kind, parts
 
 
 class Frames:
@@ -65,10 +65,15 @@ class Frames:
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
-        self._buffer = bytearray()
+        self._buffer: bytes | bytearray = b""
 
     def feed(self, data: bytes) -> None:
         """Take what came."""
+        if not self._buffer:
+            self._buffer = data  # mostly a whole frame
+            return
+        if not isinstance(self._buffer, bytearray):
+            self._buffer = bytearray(self._buffer)
         self._buffer += data
 
     def take(self) -> Frame | None:
@@ -81,9 +86,8 @@ class Frames:
             raise ValueError(f"a frame has more than {self.bytes_max} bytes")
         if len(buffer) < end:
             return None
-        frame = unpack(bytes(buffer[_LENGTH.size : end]))
-        del buffer[:end]
-        return frame
+        self._buffer = buffer[end:]
+        return unpack(buffer if len(buffer) == end else buffer[:end])
 
 
 # Time and chance
@@ -263,7 +267,7 @@ class Worker:
         self.running.append(run)
         ended = run.run(b"{}", 1 << 26, 1 << 10)
         self.running.pop()
-        if unpack(ended[_LENGTH.size :])[1][:2] != [b"thrown", b"Error: 7.5"]:
+        if unpack(ended)[1][:2] != [b"thrown", b"Error: 7.5"]:
             raise ValueError("the engine has another form")
 
     def is_over(self) -> bool:
@@ -275,7 +279,7 @@ class Worker:
         if kind != RUN:
             raise ValueError(f"expected a script to run, got {kind!r}")
         head, key, surface_key, data, draws, text, lines, table = parts
-        forgets, repeats, ms, seconds, memory_bytes, argument_bytes, result_bytes = HEAD.unpack(head)
+        forgets, repeats, ms, seconds, memory_bytes, argument_bytes, result_bytes = RUN_HEAD.unpack(head)
         if forgets:
             self.programs.clear()
         if lines:

@@ -263,6 +263,9 @@ async def test_a_process_that_is_killed_while_it_starts_is_replaced_by_one_of_it
         [wire.pack(wire.READY), wire.pack(wire.CALL, b"bridge.getProfileId")],
         [wire.pack(wire.READY), wire.pack(wire.CALL, b"\xff", b"[]", b"", b""), wire.pack(wire.READY)],
         [wire.pack(wire.READY), b"\x05\0\0\0D\xff\0\0\0"],
+        [wire.pack(wire.READY), b"\x00\0\0\0"],
+        [wire.pack(wire.READY), b"\x06\0\0\0D\x01\xff\0\0\0"],
+        [wire.pack(wire.READY), b"\x08\0\0\0D\x01\x01\0\0\0XX"],
     ],
 )
 async def test_a_process_that_talks_nonsense(frames: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
