@@ -365,18 +365,51 @@ def leaderboard(players: Players) -> None:
     holds(mine.remove_player_score(**on), numScoresRemoved=1)
     refused(mine.get_player_score, 400, 40528, **on)
 
-    # Nobody has groups yet.
-    teams = {"leaderboard_id": "teams", "group_id": "no group"}
-    for call, data in (
-        (mine.post_group_score, {"score": 1}),
-        (mine.post_group_score_dynamic, {"score": 1, "leaderboard_type": "HIGH_VALUE"}),
-        (mine.post_group_score_dynamic_using_config, {"score": 1, "config_json": {}}),
-        (mine.remove_group_score, {}),
-        (mine.get_group_leaderboard_view, view),
-        (mine.get_group_social_leaderboard, {}),
-        (mine.get_group_social_leaderboard_by_version, {"version_id": 1}),
+    group = ada.group.create_group(name="Reds", group_type="crew", summary_data={"flag": "red"})
+    reds: Keys = {"group_id": group["groupId"]}
+    teams: Keys = {"leaderboard_id": "teams", **reds}
+    assert not mine.post_group_score(**teams, score=5)
+    [entry] = mine.get_group_leaderboard_view(**teams, **{**view, "before_count": 0, "after_count": 0})[
+        "leaderboard"
+    ]
+    holds(entry, score=5, groupName="Reds", groupSummaryData={"flag": "red"})
+    config: Keys = {"leaderboardType": "HIGH_VALUE", "rotationType": "NEVER"}
+    new = {"leaderboard_id": unique("teams"), **reds, "score": 1}
+    assert not mine.post_group_score_dynamic(**new, leaderboard_type="HIGH_VALUE", rotation_type="NEVER")
+    assert not mine.post_group_score_dynamic_using_config(**new, config_json=config)
+    for members in (
+        mine.get_group_social_leaderboard(**on, **reds),
+        mine.get_group_social_leaderboard_by_version(**on, **reds, version_id=1),
     ):
-        refused(call, 400, 40345, **teams, **data)
+        assert members["leaderboard"] == []  # the player's score was removed
+    holds(mine.remove_group_score(**teams), numScoresRemoved=1)
+    refused(mine.post_group_score, 400, 40345, leaderboard_id="teams", group_id="none", score=1)
+
+
+def group(players: Players) -> None:
+    owner = players()
+    made = owner.group.create_group(name="Crew", group_type="crew")
+    group_entities(owner, made["groupId"])
+
+
+def group_entities(owner: Client, group_id: str) -> None:
+    """Every method for the entities of a group."""
+    mine = owner.group
+    here: Keys = {"group_id": group_id}
+    made = mine.create_group_entity(**here, entity_type="castle", data={"walls": 1})
+    holds(made, ownerId=None, version=1, acl={"member": 2, "other": 0})
+    one: Keys = {**here, "entity_id": made["entityId"]}
+    assert not mine.update_group_entity_data(**one, version=1, data={"walls": 2})
+    refused(mine.update_group_entity_data, 400, 40461, **one, version=1)
+    assert not mine.increment_group_entity_data(**one, data={"walls": 3})
+    holds(mine.read_group_entity(**one), version=3, data={"walls": 5})
+    holds(mine.update_group_entity_acl(**one, acl={"member": 2, "other": 1}), version=4)
+    page = mine.read_group_entities_page(context={"searchCriteria": {"groupId": group_id}})
+    assert [item["entityId"] for item in page["results"]["items"]] == [made["entityId"]]
+    after = mine.read_group_entities_page_by_offset(context=page["context"], page_offset=1)
+    assert after["results"]["items"] == []
+    assert not mine.delete_group_entity(**one, version=4)
+    refused(mine.read_group_entity, 400, 40345, **one)
 
 
 def player_state(players: Players) -> None:
@@ -481,20 +514,23 @@ def tournament(players: Players) -> None:
     holds(mine.get_my_divisions(), ACTIVE={set_id: [board]})
     holds(mine.leave_division_instance(leaderboard_id=board), numScoresRemoved=1)
 
-    # Nobody has groups yet.
-    group = {"group_id": "no group"}
-    for call, data in (
-        (mine.join_group_tournament, {**arena, "tournament_code": "cup"}),
-        (mine.leave_group_tournament, arena),
-        (mine.get_group_tournament_status, arena),
-        (mine.post_group_tournament_score, {**arena, "score": 1}),
-        (mine.post_group_tournament_score_with_results, {**arena, "score": 1}),
-        (mine.join_group_division, {"div_set_id": set_id, "tournament_code": "cup"}),
-        (mine.leave_group_division_instance, {"leaderboard_id": board}),
-        (mine.get_group_division_info, {"div_set_id": set_id}),
-        (mine.get_group_divisions, {}),
-    ):
-        refused(call, 400, 40345, **group, **data)
+    crew = client.group.create_group(name="Crew", group_type="crew")
+    group: Keys = {"group_id": crew["groupId"]}
+    crews: Keys = {"leaderboard_id": "crews", **group}
+    holds(mine.join_group_tournament(**crews, tournament_code="crews"), enrolled=True)
+    holds(mine.post_group_tournament_score(**crews, score=5), score=5, groupId=crew["groupId"])
+    posted = mine.post_group_tournament_score_with_results(**crews, score=6, **around)
+    holds(posted["scores"][0], score=6, groupName="Crew")
+    holds(mine.get_group_tournament_status(**crews)["leaderboardEnrollment"], score=6, tNotifiedAt=0)
+    holds(mine.leave_group_tournament(**crews), numScoresRemoved=1)
+    set_id = unique("crews")
+    config = {"divSetId": set_id, "configJson": {"templateLeaderboardId": "crews", "entryType": "GROUP"}}
+    players.server.call("tournament.SYS_CREATE_DIVISION_SET_CONFIG", config)
+    board = mine.join_group_division(**group, div_set_id=set_id, tournament_code="crews")["leaderboardId"]
+    holds(mine.get_group_division_info(**group, div_set_id=set_id), enrolled=True)
+    holds(mine.get_group_divisions(**group), ACTIVE={set_id: [board]})
+    holds(mine.leave_group_division_instance(**group, leaderboard_id=board), numScoresRemoved=1)
+    refused(mine.get_group_divisions, 400, 40345, group_id="none")
 
 
 def virtual_currency(players: Players) -> None:

@@ -1,4 +1,4 @@
-const { expect, player, time, unique } = require("../helper");
+const { expect, player, serverCall, time, unique } = require("../helper");
 
 const VERSION = 1;
 
@@ -124,25 +124,50 @@ module.exports = {
     await board.postScoreToLeaderboard("none", 1, null).refused(500, 40499);
   },
 
-  // Nobody has groups yet: the client hears that there is no such group.
   async "boards of groups"() {
-    const { socialLeaderboard: board } = await player();
+    const [ada, bob] = [await player(), await player()];
+    const { socialLeaderboard: board } = ada;
     const { HIGH_VALUE } = board.leaderboardType;
     const reset = new Date();
-    await board.postScoreToGroupLeaderboard("teams", "no group", 1, null).refused(400, 40345);
+    const made = ada.group.createGroupWithSummaryData("Reds", "crew", true, null, null, null, null, { flag: "red" });
+    const { groupId } = await made.gives({});
+    const entry = { groupId, groupName: "Reds", groupSummaryData: { flag: "red" } };
+    await board.postScoreToGroupLeaderboard("teams", groupId, 5, { a: 1 }).gives(null);
+    await board.getGroupLeaderboardView("teams", groupId, "HIGH_TO_LOW", 0, 0).gives({
+      leaderboard: [{ ...entry, score: 5, data: { a: 1 } }],
+    });
     await board
-      .postScoreToDynamicGroupLeaderboard("clans", "no group", 1, null, HIGH_VALUE, "WEEKLY", reset.getTime(), 2)
-      .refused(400, 40345);
+      .getGroupLeaderboardViewByVersion("teams", groupId, VERSION, "HIGH_TO_LOW", 0, 0)
+      .gives({ leaderboard: [{ ...entry, rank: (rank) => rank > 0 }] });
+    const [weekly, utc, days] = [unique("clans"), unique("clans"), unique("clans")];
+    const time = reset.getTime();
     await board
-      .postScoreToDynamicGroupLeaderboardUTC("clans", "no group", 1, null, HIGH_VALUE, "WEEKLY", reset.getTime(), 2)
-      .refused(400, 40345);
+      .postScoreToDynamicGroupLeaderboard(weekly, groupId, 1, null, HIGH_VALUE, "WEEKLY", time, 2)
+      .gives(null);
     await board
-      .postScoreToDynamicGroupLeaderboardDaysUTC("clans", "no group", 1, null, HIGH_VALUE, reset, 2, 3)
-      .refused(400, 40345);
-    await board.removeGroupScore("teams", "no group", -1).refused(400, 40345);
-    await board.getGroupSocialLeaderboard("best", "no group").refused(400, 40345);
-    await board.getGroupSocialLeaderboardByVersion("best", "no group", VERSION).refused(400, 40345);
-    await board.getGroupLeaderboardView("teams", "no group", "HIGH_TO_LOW", 1, 1).refused(400, 40345);
-    await board.getGroupLeaderboardViewByVersion("teams", "no group", VERSION, "HIGH_TO_LOW", 1, 1).refused(400, 40345);
+      .postScoreToDynamicGroupLeaderboardUTC(utc, groupId, 1, null, HIGH_VALUE, "WEEKLY", time, 2)
+      .gives(null);
+    await board
+      .postScoreToDynamicGroupLeaderboardDaysUTC(days, groupId, 1, null, HIGH_VALUE, reset, 2, 3)
+      .gives(null);
+    await board.postScoreToLeaderboard("best", 8, null).gives(null);
+    await board
+      .getGroupSocialLeaderboard("best", groupId)
+      .gives({ leaderboard: [{ playerId: ada.id, score: 8 }] });
+    await board
+      .getGroupSocialLeaderboardByVersion("best", groupId, VERSION)
+      .gives({ leaderboard: [{ playerId: ada.id }] });
+
+    const others = bob.socialLeaderboard;
+    await others.postScoreToGroupLeaderboard("teams", groupId, 9, null).refused(400, 40453);
+    await others.removeGroupScore("teams", groupId, -1).refused(400, 40453);
+    await others.postScoreToGroupLeaderboard("teams", "no group", 1, null).refused(400, 40345);
+    await board.removeGroupScore("teams", groupId, -1).gives({ numScoresRemoved: 1 });
+    await board.postScoreToGroupLeaderboard("teams", groupId, 5, null).gives(null);
+    await ada.group.deleteGroup(groupId, -1).gives(null);
+    await board.getGroupLeaderboardView("teams", groupId, "HIGH_TO_LOW", 0, 0).refused(400, 40345);
+    const page = { leaderboardId: "teams", sort: "HIGH_TO_LOW", startIndex: 0, endIndex: 99 };
+    const found = await serverCall("leaderboard.GET_GLOBAL_LEADERBOARD_PAGE", page);
+    expect(found.leaderboard.filter((entry) => entry.groupId === groupId), [], "scores of a group that is gone");
   },
 };

@@ -52,4 +52,39 @@ module.exports = {
     await tournament.getMyDivisions().gives({ ACTIVE: empty });
     await tournament.leaveDivisionInstance("arena").refused(400, 40632);
   },
+
+  // The client has no methods for groups in tournaments: it sends what its general method is given.
+  async "a group in a tournament and in a division"() {
+    const [ada, bob] = [await player(), await player()];
+    const { groupId } = await ada.group.createGroup("Crew", "crew", true, null, null, null, null).gives({});
+    const sent = (who, operation, data) => who.raw("tournament", operation, { groupId, ...data });
+    const crews = { leaderboardId: "crews" };
+    const join = { ...crews, tournamentCode: "crews", initialScore: 1 };
+    await sent(bob, "JOIN_GROUP_TOURNAMENT", join).refused(400, 40453);
+    await sent(ada, "JOIN_GROUP_TOURNAMENT", join).gives({ enrolled: true });
+    await sent(ada, "JOIN_GROUP_TOURNAMENT", join).refused(400, 40497);
+    await bob.group.joinGroup(groupId).gives(null);
+    await sent(bob, "POST_GROUP_TOURNAMENT_SCORE", { ...crews, score: 5 }).gives({ groupId, score: 5, previousScore: 1 });
+    const around = { sort: HIGH_TO_LOW, beforeCount: 0, afterCount: 0 };
+    await sent(bob, "POST_GROUP_TOURNAMENT_SCORE_WITH_RESULTS", { ...crews, ...around, score: 6 }).gives({
+      postScore: { groupId, score: 6 },
+      scores: [{ groupId, groupName: "Crew", score: 6, tCode: "crews" }],
+    });
+    const part = { score: 6, tNotifiedAt: 0 };
+    await sent(ada, "GET_GROUP_TOURNAMENT_STATUS", { ...crews, versionId: -1 }).gives({ leaderboardEnrollment: part });
+    await sent(ada, "LEAVE_GROUP_TOURNAMENT", crews).gives({ numScoresRemoved: 1 });
+
+    const divSetId = unique("crews");
+    await serverCall("tournament.SYS_CREATE_DIVISION_SET_CONFIG", {
+      divSetId,
+      configJson: { templateLeaderboardId: "crews", entryType: "GROUP", maxGroups: 2 },
+    });
+    const entering = { divSetId, tournamentCode: "crews", initialScore: 0 };
+    const { leaderboardId } = await sent(ada, "JOIN_GROUP_DIVISION", entering).gives({ enrolled: true });
+    await sent(bob, "GET_GROUP_DIVISION_INFO", { divSetId }).gives({ enrolled: true });
+    await sent(bob, "GET_GROUP_DIVISIONS", {}).gives({ ACTIVE: { [divSetId]: [leaderboardId] } });
+    await sent(bob, "LEAVE_GROUP_DIVISION_INSTANCE", { leaderboardId }).gives({ numScoresRemoved: 1 });
+    await ada.group.deleteGroup(groupId, -1).gives(null);
+    await sent(ada, "GET_GROUP_DIVISIONS", {}).refused(400, 40345);
+  },
 };
