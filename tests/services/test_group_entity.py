@@ -375,16 +375,17 @@ async def items(game: Game, group: Clan) -> list[dict[str, Any]]:
 
 
 async def test_nobody_adds_to_a_group_while_it_goes(game: Game) -> None:
-    reds = await clan(game)
-    adding = [
-        player.packet((GROUP, "CREATE_GROUP_ENTITY", {"groupId": reds.group_id}))
-        for player in (reds.admin, reds.maker, reds.member)
-    ]
-    going = reds.owner.call(GROUP, "DELETE_GROUP", groupId=reds.group_id, version=-1)
-    await asyncio.gather(going, *adding)
-    async with game.core.database.read() as tx:
-        rows = await tx.all(entity_storage.entities.select())
-    assert reds.group_id not in {row["group_id"] for row in rows}
+    owner, *others = [await game.player() for _ in range(4)]
+    for _ in range(5):
+        made = await owner.call(GROUP, "CREATE_GROUP", name="Reds", groupType="clan", isOpenGroup=True)
+        ids = {"groupId": made["groupId"]}
+        for player in others:
+            await player.call(GROUP, "JOIN_MEMBER_TO_GROUP", **ids)
+        adding = [player.packet((GROUP, "CREATE_GROUP_ENTITY", ids)) for player in others]
+        await asyncio.gather(*adding, owner.call(GROUP, "DELETE_GROUP", **ids, version=-1))
+        async with game.core.database.read() as tx:
+            rows = await tx.all(entity_storage.entities.select())
+        assert made["groupId"] not in {row["group_id"] for row in rows}
 
 
 async def test_no_addition_is_lost(game: Game) -> None:

@@ -547,7 +547,7 @@ async def _add(ctx: Context, request: Increment, row: Row) -> str:
         text = incremented(row["data"], by, bytes_max=bytes_max)
     except (InvalidParameterType, InvalidParameterValue) as error:
         raise InvalidIncrement(str(error)) from None
-    await ctx.tx.run(storage.SET_SUM, new_data=text, now_ms=ctx.now_ms, **_key(ctx, request))
+    await ctx.tx.defer(storage.SET_SUM, new_data=text, now_ms=ctx.now_ms, **_key(ctx, request))
     return text
 
 
@@ -556,13 +556,12 @@ async def _page(ctx: Context, context: Any, offset: int, *, is_system: bool = Fa
     group_id = query.as_object(page.search, "data.context.searchCriteria").get("groupId")
     if not isinstance(group_id, str):
         raise InvalidContext("data.context.searchCriteria.groupId: required")
-    if is_system:
-        await groups.one(ctx.tx, ctx.app.id, group_id)
-        scope = storage.of_group(ctx.app.id, group_id)
-    else:
-        standing = await groups.standing(ctx.tx, ctx.app.id, group_id, ctx.player_id)
-        scope = storage.readable(ctx.app.id, ctx.player_id, standing)
+    scope = storage.of_group(ctx.app.id, group_id)
+    if not is_system:
+        scope = storage.readable(ctx.app.id, group_id, ctx.player_id)
     found = await read_page(ctx.tx, page, storage.COLUMNS, scope, storage.FIELDS)
+    if not found.rows:
+        await groups.one(ctx.tx, ctx.app.id, group_id)
     ctx.reserve_bytes(row["data"] for row in found.rows)
     items = [entity(row) for row in found.rows]
     return EntityPage(results=found.results(items), context=found.context, server_time=ctx.now_ms)

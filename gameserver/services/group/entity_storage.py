@@ -34,7 +34,6 @@ from gameserver.domain.social.groups import (
     IN_GROUP,
     IS_MEMBER,
     Role,
-    Standing,
     group_lock,
     members,
     social_groups,
@@ -92,17 +91,21 @@ _ONE = and_(_c.group_id == bindparam("group"), _c.entity_id == bindparam("entity
 _g, _m = social_groups.c, members.c
 _ROLE = select(_m.role).where(IN_GROUP, IS_MEMBER, _m.profile_id == _PLAYER).scalar_subquery()
 _IS_MEMBER = _ROLE.is_not(None)
-_MANAGES = _ROLE.in_([literal_column(f"'{role}'") for role in Role if role.manages])
-# Who has left the group is an outsider to what they own, until they return.
-_OWNS = or_(and_(_c.owner_id == _PLAYER, _IS_MEMBER), _MANAGES)
 
 
-def _allows(least: int) -> ColumnElement[bool]:
-    return or_(_OWNS, case((_IS_MEMBER, _c.acl_member), else_=_c.acl_other) >= least)
+def _owns(role: ColumnElement[Any], player: Any) -> ColumnElement[bool]:
+    """Who has left the group is an outsider to what they own, until they return."""
+    manages = role.in_([literal_column(f"'{each}'") for each in Role if each.manages])
+    return or_(and_(_c.owner_id == player, role.is_not(None)), manages)
 
 
-_MAY_READ = _allows(READABLE)
-_MAY_WRITE = _allows(WRITABLE)
+def _allows(role: ColumnElement[Any], player: Any, least: int) -> ColumnElement[bool]:
+    return or_(_owns(role, player), case((role.is_not(None), _c.acl_member), else_=_c.acl_other) >= least)
+
+
+_OWNS = _owns(_ROLE, _PLAYER)
+_MAY_READ = _allows(_ROLE, _PLAYER, READABLE)
+_MAY_WRITE = _allows(_ROLE, _PLAYER, WRITABLE)
 
 
 def _told(condition: ColumnElement[bool]) -> tuple[ColumnElement[Any], ...]:
@@ -193,11 +196,11 @@ def of_group(app_id: str, group_id: str) -> ColumnElement[bool]:
     return and_(_c.group_id == group_id, _c.app_id == app_id)
 
 
-def readable(app_id: str, player: str, standing: Standing) -> ColumnElement[bool]:
-    """Return the condition for the entities that a group lets a player read."""
-    of_group_ = of_group(app_id, standing.group_id)
-    if standing.role is None:
-        return and_(of_group_, _c.acl_other >= READABLE)
-    if standing.role.manages:
-        return of_group_
-    return and_(of_group_, or_(_c.owner_id == player, _c.acl_member >= READABLE))
+def readable(app_id: str, group_id: str, player: str) -> ColumnElement[bool]:
+    """Return the condition for the entities of a group that a player may read."""
+    role = (
+        select(_m.role)
+        .where(_m.group_id == group_id, _m.profile_id == player, _m.app_id.concat("") == app_id, IS_MEMBER)
+        .scalar_subquery()
+    )
+    return and_(of_group(app_id, group_id), _allows(role, player, READABLE))
