@@ -38,6 +38,12 @@ rewards = { global_statistics = { stock = 1 }, currency = { coins = 1 } }
 [globalGameStatistics.statistics.stock]
 [globalGameStatistics.statistics.games]
 
+[group.types.clan]
+[leaderboard.boards.clans]
+entries = "GROUP"
+[leaderboard.boards.sums]
+type = "CUMULATIVE"
+
 [playerStatisticsEvent.events.won]
 statistics = { wins = 1 }
 global_statistics = { rounds = 1, games = 1 }
@@ -140,6 +146,30 @@ async def test_entities_of_each_other(game: Game) -> None:
         raid = {"targetPlayerId": player.profile_id, "entityId": entity, "data": {"n": 1}}
         messages.append(("entity", "INCREMENT_SHARED_USER_ENTITY_DATA", raid))
     assert "rollback" not in await in_every_order(game, players, messages)
+
+
+async def test_what_members_change_of_their_groups(game: Game) -> None:
+    players, messages = [await game.player() for _ in range(6)], list[Message]()
+    score = ("leaderboard", "POST_SCORE", {"leaderboardId": "sums", "score": 1})
+    wells = []
+    for owner in players[:2]:
+        group = await owner.call("group", "CREATE_GROUP", name="Reds", groupType="clan", isOpenGroup=True)
+        well = {"groupId": group["groupId"]}
+        made = await owner.call("group", "CREATE_GROUP_ENTITY", **well, data={"n": 0})
+        well["entityId"] = made["entityId"]
+        wells.append(well)
+        post = {"leaderboardId": "clans", "groupId": group["groupId"], "score": 1}
+        messages += [
+            ("group", "INCREMENT_GROUP_ENTITY_DATA", {**well, "data": {"n": 1}}),
+            ("leaderboard", "POST_GROUP_SCORE", post),
+        ]
+    for player in players:
+        for well in wells:
+            await player.call("group", "JOIN_MEMBER_TO_GROUP", groupId=well["groupId"])
+    assert "rollback" not in await in_every_order(game, players, [*messages, score])
+    for well in wells:
+        read = await players[0].call("group", "READ_GROUP_ENTITY", **well)
+        assert read["data"]["n"] == len(players) * ROUNDS
 
 
 async def test_sessions_of_one_player(game: Game) -> None:
