@@ -14,6 +14,7 @@ import itertools
 import os
 import shutil
 import sys
+import tempfile
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -29,8 +30,10 @@ from sqlalchemy import Delete, Update, update
 from gameserver.app import GameServer, open_server
 from gameserver.jobs.storage import jobs
 from gameserver.players.passwords import Passwords
+from gameserver.players.states import States
 from gameserver.protocol_export import general_errors
 from gameserver.rpc import Caller, Origin
+from gameserver.rpc import registry as rpc_registry
 from gameserver.rpc.runner import Outcome, _Run
 from gameserver.rpc.service import Operation
 from gameserver.settings import Settings
@@ -67,7 +70,10 @@ class NotingPlans(Plans):
         return super().__getitem__(statement)
 
 
+MEMORY, MEMORY_BYTES_MIN = Path("/dev/shm"), 2 << 30
+"""Where thousands of short-lived databases wait for no disk, if there is room."""
 PLANS = functools.cache(NotingPlans)  # by dialect: a run compiles a statement once, not for every test
+STATES = functools.cache(States)  # by their parts: so do their statements
 _run_message = _Run._run_message
 
 
@@ -300,6 +306,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Look at all calls when their examples are wanted."""
     global EXAMPLES  # noqa: PLW0603 - one for the run, which every client tells
+    if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES_MIN:
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None
     gc.disable()  # what is imported now stays: to look for garbage in it takes a third of all the collecting
     if config.getoption("--record-examples", default=False):
         EXAMPLES = examples.Examples()
@@ -325,6 +334,7 @@ def pytest_collection_finish() -> None:
     """Look for garbage only in what the tests make, as a server does: most of what there is now stays."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
     gc.enable()
 
 
@@ -379,6 +389,7 @@ async def game(
     with pytest.MonkeyPatch.context() as patch:
         for engine in (sqlite, postgresql):
             patch.setattr(engine, "Plans", PLANS)
+        patch.setattr(rpc_registry, "States", STATES)
         patch.setattr(_Run, "_run_message", run_noted)
         async with open_server(
             settings, clock=clock, passwords=Passwords(memory_kib=8, passes=1), with_jobs=False
