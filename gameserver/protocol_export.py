@@ -8,16 +8,21 @@ a diff.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from http import HTTPStatus
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import fields
 
 from gameserver import __version__
 from gameserver.apps.fields import PLATFORMS
 from gameserver.domain.leaderboards.boards import BOARD_TYPES
 from gameserver.domain.leaderboards.periods import ROTATIONS
 from gameserver.players.proofs import CREDENTIALS
+from gameserver.players.webhooks import EventData
+from gameserver.players.webhooks.delivering import Body
 from gameserver.rpc import Access, Operation, Registry
 from gameserver.services.entity import storage as entity
 from gameserver.services.global_entity import storage as global_entity
@@ -33,6 +38,7 @@ from gameserver.wire.shapes import json_schemas
 OPENRPC_VERSION = "1.3.2"
 INDEX = "operations.json"
 SERVICES = "services"
+WEBHOOKS = "webhooks.json"
 TITLE = "gameserver"
 
 _SCHEMAS = "#/components/schemas/"
@@ -50,6 +56,11 @@ _ABOUT = (
     " call: a player with a session, anybody (open), or servers only. x-same-as names the first spelling of"
     " an operation that has several; x-server-without-player says that a server need not name a player to"
     " call it."
+)
+_ABOUT_WEBHOOKS = (
+    "What outgoing webhooks post: `body`, whose `data` has the form of the event that `type` names."
+    " `custom.*` stands for each event that an app declares for itself. webhooks.md tells how to check where"
+    " a request comes from."
 )
 _MARKED = re.compile(r"(?P<head><!-- from code: (?P<name>[a-z ]+) -->\n).*?(?P<tail><!-- end -->)", re.DOTALL)
 
@@ -83,10 +94,11 @@ def fresh_files(registry: Registry, folder: Path) -> dict[Path, str | None]:
     """
     files: dict[Path, str | None] = dict.fromkeys(sorted((folder / SERVICES).glob("*.json")))
     files |= {folder / name: to_text(document) for name, document in documents(registry).items()}
+    files[folder / WEBHOOKS] = to_text(webhooks(registry)) if registry.events else None
     for path in sorted(folder.glob("*.md")):
         text = path.read_text("utf-8")
         if _MARKED.search(text):
-            files[path] = _MARKED.sub(_renewed, text)
+            files[path] = _MARKED.sub(partial(_renewed, registry), text)
     return files
 
 
@@ -98,14 +110,18 @@ def write(registry: Registry, folder: Path) -> list[Path]:
         if path in changed and text is not None:
             path.write_text(text, "utf-8")
         elif path in changed:
-            path.unlink()
+            path.unlink(missing_ok=True)
     return changed
 
 
 def stale_files(registry: Registry, folder: Path) -> list[Path]:
     """List the exported files below `folder` that are missing, not up to date, or of no service."""
     fresh = fresh_files(registry, folder)
-    return [path for path, text in fresh.items() if not path.exists() or path.read_text("utf-8") != text]
+    return [
+        path
+        for path, text in fresh.items()
+        if path.exists() != (text is not None) or (text is not None and path.read_text("utf-8") != text)
+    ]
 
 
 def general_errors() -> list[type[GameError]]:
@@ -166,6 +182,36 @@ def _service_document(service: str, operations: list[Operation], first: Mapping[
 def file_of(service: str) -> str:
     """Name the file of a service below `protocol/`."""
     return f"{SERVICES}/{service}.json"
+
+
+# Webhooks
+
+
+def webhooks(registry: Registry) -> Document:
+    """Describe what outgoing webhooks tell: the body, and the data of each event, as JSON Schema."""
+    events = _events(registry)
+    schemas, components = json_schemas([Body, *events.values()], _SCHEMAS)
+    short = {name: name.rpartition(".")[2] for name in components}
+    body, *data = (_renamed(schema, short) for schema in schemas)
+    return {
+        "info": {"title": f"{TITLE}: webhooks", "version": __version__, "description": _ABOUT_WEBHOOKS},
+        "body": body,
+        "events": [
+            {"type": name, "description": _words(event), "data": schema}
+            for (name, event), schema in zip(events.items(), data, strict=True)
+        ],
+        "components": {
+            "schemas": {short[name]: _renamed(components[name], short) for name in sorted(components)}
+        },
+    }
+
+
+def _events(registry: Registry) -> dict[str, type[EventData]]:
+    return dict(sorted(registry.events.items()))
+
+
+def _words(event: type[EventData]) -> str:
+    return " ".join((event.__doc__ or "").split())
 
 
 # Methods
@@ -340,11 +386,23 @@ def _references(schema: Any) -> Iterator[str]:
 # Tables for the prose
 
 
-def _renewed(found: re.Match[str]) -> str:
-    table = _TABLES.get(found["name"])
-    if table is None:
-        raise ValueError(f"there is no table {found['name']!r} to export")
-    return f"{found['head']}{table()}{found['tail']}"
+def _renewed(registry: Registry, found: re.Match[str]) -> str:
+    name = found["name"]
+    if name == "webhook events":
+        table = _events_table(registry)
+    elif name in _TABLES:
+        table = _TABLES[name]()
+    else:
+        raise ValueError(f"there is no table {name!r} to export")
+    return f"{found['head']}{table}{found['tail']}"
+
+
+def _events_table(registry: Registry) -> str:
+    rows = (
+        (f"`{name}`", _words(event), ", ".join(f"`{field.encode_name}`" for field in fields(event)))
+        for name, event in _events(registry).items()
+    )
+    return _table(("event", "meaning", "data"), rows)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import String, and_, bindparam, or_, select, union
 
+from gameserver.admin import webhooks
+from gameserver.admin.common import Refused, app_of, limit_of
 from gameserver.app import GameServer
 from gameserver.apps import LOGIN_TYPES, App
 from gameserver.domain.leaderboards import Leaderboards
@@ -31,7 +33,6 @@ from gameserver.wire import json
 from gameserver.wire.errors import GameError, UnreadableJson
 from gameserver.wire.packet import Message, check_message
 
-LIMIT_MAX = 500
 FACE = "cli"
 ORIGIN = Origin(FACE, "")
 REPORT_FILTERS = frozenset({"profile_id", "kind", "name", "platform", "game_version"})
@@ -108,18 +109,14 @@ LEADERBOARD_IDS = (
 )
 
 
-class Refused(Exception):
-    """The action cannot be done as asked. The text is for the operator."""
-
-
 Action = Callable[..., Awaitable[Any]]
 T = TypeVar("T")
 
 
 async def player_list(server: GameServer, app: str, limit: int, after: str = "") -> list[dict[str, Any]]:
     """Return players of an app, the oldest first; `after` is the id of the last one already seen."""
-    _app(server, app)
-    most = _limit(limit)
+    app_of(server, app)
+    most = limit_of(limit)
     async with server.core.database.read() as tx:
         if not after:
             rows = await tx.all(FIRST_USERS, app=app, most=most)
@@ -131,8 +128,8 @@ async def player_list(server: GameServer, app: str, limit: int, after: str = "")
 
 async def player_find(server: GameServer, app: str, text: str, limit: int) -> list[dict[str, Any]]:
     """Return the players with this profile id, name, mail address or external id, the oldest first."""
-    _app(server, app)
-    most, wanted = _limit(limit), text.strip()
+    app_of(server, app)
+    most, wanted = limit_of(limit), text.strip()
     keys = sorted({accounts.identity_key(type_, wanted) for type_ in LOGIN_TYPES})
     async with server.core.database.read() as tx:
         rows = await tx.all(
@@ -143,7 +140,7 @@ async def player_find(server: GameServer, app: str, text: str, limit: int) -> li
 
 async def player_show(server: GameServer, app: str, profile: str) -> dict[str, Any]:
     """Return a player with identities and open sessions."""
-    _app(server, app)
+    app_of(server, app)
     async with server.core.database.read() as tx:
         row = await _player(tx, app, profile)
         logins = await tx.all(IDENTITIES, profile=profile, app=app)
@@ -158,7 +155,7 @@ async def player_show(server: GameServer, app: str, profile: str) -> dict[str, A
 
 async def player_disable(server: GameServer, app: str, profile: str) -> dict[str, Any]:
     """Refuse a player's logins, and end their sessions on every process."""
-    definition = _app(server, app)
+    definition = app_of(server, app)
     epoch = await _set_disabled(server, app, profile, disabled=True)
     ended = await server.core.endings.end(
         definition, AllOf(app, profile), "disabled", Actor(FACE, why="disabled"), epoch=epoch
@@ -168,14 +165,14 @@ async def player_disable(server: GameServer, app: str, profile: str) -> dict[str
 
 async def player_enable(server: GameServer, app: str, profile: str) -> dict[str, Any]:
     """Allow a disabled player's logins again."""
-    _app(server, app)
+    app_of(server, app)
     await _set_disabled(server, app, profile, disabled=False)
     return {"profile_id": profile, "is_disabled": False}
 
 
 async def player_export(server: GameServer, app: str, profile: str) -> dict[str, Any]:
     """Return everything that is kept of a player, sessions too, under the names clients know."""
-    definition, core = _app(server, app), server.core
+    definition, core = app_of(server, app), server.core
     await core.audit.flush()
     async with core.database.read() as tx:
         await _player(tx, app, profile)
@@ -206,7 +203,7 @@ async def player_reset(server: GameServer, app: str, profile: str) -> dict[str, 
         await _player(ctx.tx, app, profile)
         await server.core.player_hooks.reset_player(ctx, profile)
 
-    await server.runner.do(work, _app(server, app), ORIGIN)
+    await server.runner.do(work, app_of(server, app), ORIGIN)
     return {"profile_id": profile, "is_reset": True}
 
 
@@ -217,7 +214,7 @@ async def player_delete(server: GameServer, app: str, profile: str) -> dict[str,
         if not await server.core.player_hooks.delete_player(ctx, profile):
             raise Refused(f"app {app} has no player {profile}")
 
-    definition = _app(server, app)
+    definition = app_of(server, app)
     # Before and after: packets that still come in would write what nobody removes any more.
     await server.core.endings.end(definition, AllOf(app, profile), "revoked", Actor(FACE, why="deleted"))
     await server.runner.do(work, definition, ORIGIN)
@@ -238,7 +235,7 @@ async def player_merge(server: GameServer, app: str, profile: str, target: str) 
             await _player(ctx.tx, app, target)
             raise Refused(f"app {app} has no player {profile}")
 
-    definition = _app(server, app)
+    definition = app_of(server, app)
     async with server.core.database.read() as tx:
         await _player(tx, app, target)
         is_gone = await tx.one(FIND_USER, profile=profile, app=app) is None
@@ -252,7 +249,7 @@ async def player_merge(server: GameServer, app: str, profile: str, target: str) 
 
 async def player_role_list(server: GameServer, app: str, profile: str) -> list[str]:
     """Return the roles that a player was given."""
-    _app(server, app)
+    app_of(server, app)
     async with server.core.database.read() as tx:
         await _player(tx, app, profile)
         return await roles.of_player(tx, app, profile)
@@ -260,7 +257,7 @@ async def player_role_list(server: GameServer, app: str, profile: str) -> list[s
 
 async def player_role_add(server: GameServer, app: str, profile: str, role: str) -> list[str]:
     """Give a player a role that the app declares; returns all they have then."""
-    declared = _app(server, app).section(BackendlessSettings).roles
+    declared = app_of(server, app).section(BackendlessSettings).roles
     if role not in declared:
         known = ", ".join(declared) or "none"
         raise Refused(f"app {app} declares no role {role!r} in [backendless] roles; there are: {known}")
@@ -275,7 +272,7 @@ async def player_role_add(server: GameServer, app: str, profile: str, role: str)
 
 async def player_role_remove(server: GameServer, app: str, profile: str, role: str) -> list[str]:
     """Take a role from a player, also one that is not declared any more; returns those they keep."""
-    _app(server, app)
+    app_of(server, app)
 
     async def change(tx: Transaction) -> list[str]:
         await _player(tx, app, profile)
@@ -290,8 +287,8 @@ async def session_list(
     server: GameServer, app: str, limit: int, after: str = "", profile: str = ""
 ) -> list[dict[str, Any]]:
     """Return open sessions of an app or of one player, by digest; `after` is the last digest already seen."""
-    _app(server, app)
-    most = _limit(limit)
+    app_of(server, app)
+    most = limit_of(limit)
     found: dict[str, Session] = {}
     if profile:
         found = {s.digest: s for s in await server.core.sessions.list(app, profile) if s.digest > after}
@@ -308,7 +305,7 @@ async def session_end(
     server: GameServer, app: str, session: str = "", profile: str = "", *, all_of_app: bool = False
 ) -> dict[str, Any]:
     """End one session (by digest), all of a player, or all of an app. From then on nobody accepts them."""
-    definition, by = _app(server, app), Actor(FACE)
+    definition, by = app_of(server, app), Actor(FACE)
     selector: Selector
     if session:
         found = await server.core.sessions.peek_digest(session)
@@ -394,8 +391,8 @@ async def push_list(
 
     `equal` says what must be in columns, such as `state`.
     """
-    _app(server, app)
-    most, equal = _limit(limit), equal or {}
+    app_of(server, app)
+    most, equal = limit_of(limit), equal or {}
     if unknown := equal.keys() - PUSH_FILTERS:
         raise Refused(f"rows cannot be picked by {', '.join(sorted(unknown))}")
     async with server.core.database.read() as tx:
@@ -412,8 +409,8 @@ async def _found(
     filters: frozenset[str],
 ) -> list[dict[str, Any]]:
     """Return rows of what has happened in an app, the newest first, picked by columns among `filters`."""
-    _app(server, app)
-    most, equal = _limit(limit), equal or {}
+    app_of(server, app)
+    most, equal = limit_of(limit), equal or {}
     if unknown := equal.keys() - filters:
         raise Refused(f"rows cannot be picked by {', '.join(sorted(unknown))}")
     async with server.core.database.read() as tx:
@@ -442,14 +439,14 @@ async def job_retry(server: GameServer, job: str) -> dict[str, Any]:
 
 async def leaderboard_list(server: GameServer, app: str) -> list[str]:
     """Return the ids of all leaderboards of an app."""
-    _app(server, app)
+    app_of(server, app)
     async with server.core.database.read() as tx:
         return [row["board_id"] for row in await tx.all(LEADERBOARD_IDS, app=app)]
 
 
 async def leaderboard_rebuild(server: GameServer, app: str, board: str) -> dict[str, Any]:
     """Build the ranks of a leaderboard again, from the scores in SQL."""
-    _app(server, app)
+    app_of(server, app)
     entries = await server.core.get(Leaderboards).rebuild(app, board)
     if entries is None:
         raise Refused(f"app {app} has no leaderboard {board}")
@@ -463,7 +460,7 @@ async def call(
     service, _, name = operation.rpartition(".")
     if not service:
         raise Refused("the operation is of the form service.OPERATION, such as playerState.READ")
-    definition = _app(server, app)
+    definition = app_of(server, app)
     if profile:
         async with server.core.database.read() as tx:
             await _player(tx, app, profile)
@@ -507,6 +504,7 @@ ACTIONS: Mapping[str, Action] = {
         leaderboard_list,
         leaderboard_rebuild,
         call,
+        *webhooks.ACTIONS,
     )
 }
 
@@ -517,19 +515,6 @@ async def run(server: GameServer, action: str, arguments: dict[str, Any]) -> Any
     if chosen is None:
         raise Refused(f"the server does not know the action {action[:64]!r}; is it older than this command?")
     return await chosen(server, **arguments)
-
-
-def _app(server: GameServer, app_id: str) -> App:
-    app = server.apps.find(app_id)
-    if app is None:
-        raise Refused(f"there is no app {app_id}; `gameserver app list` names them")
-    return app
-
-
-def _limit(limit: int) -> int:
-    if not 1 <= limit <= LIMIT_MAX:
-        raise Refused(f"the limit is a number from 1 to {LIMIT_MAX}")
-    return limit
 
 
 async def _player(tx: Transaction, app: str, profile: str) -> Any:

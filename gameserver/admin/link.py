@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from gameserver.admin import actions
-from gameserver.admin.actions import Refused
+from gameserver.admin.common import Refused
 from gameserver.app import GameServer
 
 log = structlog.get_logger(__name__)

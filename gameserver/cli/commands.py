@@ -26,6 +26,7 @@ from gameserver.cli.players import players
 from gameserver.cli.push import push
 from gameserver.cli.reach import do
 from gameserver.cli.scripts import scripts
+from gameserver.cli.webhooks import webhooks
 from gameserver.scripts.engine import PROCESSES_MAX
 from gameserver.settings import PREFIX, Settings, prepare_data
 from gameserver.storage import StorageError
@@ -54,6 +55,7 @@ app.add_typer(push, name="push")
 app.add_typer(leaderboards, name="leaderboard")
 app.add_typer(jobs, name="jobs")
 app.add_typer(scripts, name="script")
+app.add_typer(webhooks, name="webhook")
 app.add_typer(protocol, name="protocol")
 app.command(
     "logs",

@@ -7,6 +7,7 @@ from typing import Any
 
 from gameserver import logs
 from gameserver.admin import actions, link
+from gameserver.admin.common import Refused
 from gameserver.app import GameServer, open_server
 from gameserver.cli.output import Exit, fail
 from gameserver.sessions import SessionsUnavailable
@@ -41,7 +42,7 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
     logs.configure("error")
     try:
         return asyncio.run(work)
-    except actions.Refused as refused:
+    except Refused as refused:
         fail(str(refused))
     except link.NotRunning as error:
         fail(f"{error}. Its sessions live in its memory; start it with `gameserver serve`.", Exit.AWAY)
@@ -65,7 +66,7 @@ async def _reaching(settings: Settings, work: Callable[[Do], Awaitable[Any]], *,
                     if needs_server:
                         raise
                     if not settings.database and not (settings.data / "gameserver.db").exists():
-                        raise actions.Refused(
+                        raise Refused(
                             f"there is no database in the data folder {settings.data}; "
                             "--data names another one"
                         ) from None

@@ -7,25 +7,23 @@ or in the header `x-bc-secret`, as the app declares; without the right one no sc
 """
 
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from http import HTTPMethod, HTTPStatus
 from itertools import islice
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 import structlog
-from msgspec import Meta, field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive
 
-from gameserver.apps import App, LiveApps, Mistake, Settings
-from gameserver.apps.fields import EnvironmentName, Name
-from gameserver.apps.networks import admits, network_mistakes
+from gameserver.apps import App, LiveApps
+from gameserver.apps.networks import admits
 from gameserver.players.app_log import AppLog
+from gameserver.players.webhooks.settings import IN_URL, SAMPLE, SECTION, Incoming, WebhookSettings
 from gameserver.rpc import Caller, Face, Origin, PacketFailed, Packets
 from gameserver.scripts.bridge import RUN
 from gameserver.sessions import SessionsUnavailable
@@ -37,14 +35,10 @@ from gameserver.wire.packet import Message, check_message
 log = structlog.get_logger(__name__)
 
 FACE = "webhook"
-SECTION = "webhooks"
 PROOF = "x-bc-secret"  # the header with the secret
-IN_URL: Final = "url"
-IN_HEADER: Final = "header"
 METHODS = [str(method) for method in (HTTPMethod.GET, HTTPMethod.POST, HTTPMethod.PUT, HTTPMethod.PATCH)]
 METHODS.append(str(HTTPMethod.DELETE))
 PARAMETERS_MAX = 1000
-SECRET_MIN = 8  # characters
 HEADERS_MAX = 64  # that a script adds
 NAME_MAX, VALUE_MAX = 128, 4096  # characters of a header
 WITHOUT_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED})
@@ -62,56 +56,6 @@ OURS = frozenset(  # headers that a script does not decide about
         *("strict-transport-security", "x-content-type-options", "clear-site-data"),
     }
 )
-SAMPLE = """\
-# Addresses of yours that others call, /webhook/<app id>/<name>, and the script that answers. The secret
-# stands behind the name ("url") or in the header x-bc-secret ("header"); without one, everybody may call.
-#[webhooks.incoming.photon]
-#script = "hooks/Photon"
-#secret = "replace-this-by-a-long-secret"
-#secret_in = "url"
-#addresses = ["203.0.113.0/24"]
-#calls_per_minute = 600
-"""
-
-
-class Webhook(Settings, kw_only=True):
-    """An address that others call, and the script that answers."""
-
-    script: Annotated[str, Meta(min_length=1, max_length=512, description="The script by its path.")]
-    secret: Annotated[
-        str,
-        Meta(
-            max_length=256,
-            description="What a caller proves itself with; empty: everybody may call. Or secret_env.",
-            extra={"secret": "optional"},
-        ),
-    ] = ""
-    secret_env: EnvironmentName = ""
-    secret_in: Annotated[
-        Literal["url", "header"],
-        Meta(description="Where the secret stands: behind the name, or in x-bc-secret."),
-    ] = IN_HEADER
-    addresses: Annotated[
-        list[str], Meta(description="Networks that may call, such as 203.0.113.0/24. Empty: anywhere.")
-    ] = field(default_factory=list)
-    calls_per_minute: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Calls that run a script, of all callers together.")
-    ] = 600
-
-    def mistakes(self, folder: Path) -> Iterator[Mistake]:
-        """Yield addresses that are no networks, and secrets that are soon guessed."""
-        yield from network_mistakes("addresses", self.addresses)
-        if self.secret and len(self.secret) < SECRET_MIN:
-            yield "secret", f"expected at least {SECRET_MIN} characters"
-        yield from super().mistakes(folder)
-
-
-class WebhookSettings(Settings, kw_only=True):
-    """Webhooks by their names."""
-
-    incoming: Annotated[dict[Name, Webhook], Meta(description="Addresses that others call.")] = field(
-        default_factory=dict
-    )
 
 
 class Webhooks:
@@ -151,19 +95,19 @@ class Webhooks:
             return _refuse(503, "the server cannot answer just now")
         return _refuse(500, "the script of the webhook has failed") if said is None else _response(said.value)
 
-    def _find(self, request: Request) -> tuple[App | None, Webhook | None, str]:
+    def _find(self, request: Request) -> tuple[App | None, Incoming | None, str]:
         app = self.apps.find(request.path_params["app_id"])
         if app is None or not app.enabled:
             return None, None, ""
         hook = app.section(WebhookSettings).incoming.get(request.path_params["name"])
         return app, hook, request.path_params.get("rest", "")
 
-    async def _count(self, app: App, hook: Webhook, name: str) -> None:
+    async def _count(self, app: App, hook: Incoming, name: str) -> None:
         if not await self.core.sessions.hit(f"webhook/{app.id}/{name}", hook.calls_per_minute, 60):
             raise RateLimited("too many calls in a minute")
 
     async def _run(
-        self, app: App, hook: Webhook, name: str, address: str, data: dict[str, Any]
+        self, app: App, hook: Incoming, name: str, address: str, data: dict[str, Any]
     ) -> "_Said | None":
         """Run the script; returns its result, None where it has failed. Raises what came before it ran."""
         text = json.encode_free({"scriptName": hook.script, "scriptData": data})
@@ -189,7 +133,7 @@ def _receive_of(request: Request) -> Receive:
     return request.receive
 
 
-def _past_secret(request: Request, hook: Webhook, rest: str) -> str | None:
+def _past_secret(request: Request, hook: Incoming, rest: str) -> str | None:
     """Return what is behind name and secret in the path; None where the secret does not fit."""
     given, behind = request.headers.get(PROOF, ""), rest
     if hook.secret and hook.secret_in == IN_URL:

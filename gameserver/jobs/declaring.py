@@ -168,3 +168,8 @@ async def enqueue(
         raise ValueError(f"{job.name}: a lane has at most {storage.LANE_MAX} characters")
     text = None if payload is None else msgspec.json.encode(payload).decode()
     await tx.defer(storage.ADD, name=job.name, key=key, payload=text, due_ms=at_ms, lane=lane)
+
+
+async def hasten(tx: Transaction, job: Job, key: str, *, now_ms: int) -> None:
+    """Have work done now that waits for its next try, or was given up. What runs just now goes on."""
+    await tx.defer(storage.HASTEN, of_name=job.name, of_key=key, now_ms=now_ms)

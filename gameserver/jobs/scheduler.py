@@ -60,6 +60,10 @@ class Scheduler:
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._lanes: dict[tuple[str, str], str] = {}  # of what runs
         self._held: dict[tuple[str, str], _Lease] = {}
+        self._full: set[str] = set()  # jobs of which there may be more than places for it
+        self._freed: set[str] = set()  # jobs with places that have become free since the last look
+        self._refills: dict[str, asyncio.Task[None]] = {}
+        self._places = asyncio.Lock()  # held by who gives places away
 
     async def run(self) -> None:
         """Do what is due, for ever; what still runs at the end is given back to the other processes."""
@@ -77,7 +81,8 @@ class Scheduler:
 
     async def close(self) -> None:
         """Cancel what runs, and give it back."""
-        tasks = list(self._tasks.values())
+        self._full.clear()
+        tasks = [*self._tasks.values(), *self._refills.values()]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -105,8 +110,8 @@ class Scheduler:
 
     async def settled(self) -> None:
         """Return when nothing runs here any more."""
-        while self._tasks:
-            await asyncio.wait(self._tasks.values())
+        while running := [*self._tasks.values(), *self._refills.values()]:
+            await asyncio.wait(running)
 
     async def run_now(self, name: str) -> None:
         """Run a job with a schedule out of turn, and return when it is done; raises what it raises.
@@ -179,18 +184,39 @@ class Scheduler:
 
     async def _begin_enqueued(self, tx: Transaction, job: Job, now_ms: int) -> None:
         """Begin what is ready, as much as may run at once, and of each lane no more than its share."""
+        async with self._places:
+            await self._give_places(tx, job, now_ms)
+
+    async def _give_places(self, tx: Transaction, job: Job, now_ms: int) -> None:
         running = Counter(lane for (name, _), lane in self._lanes.items() if name == job.name)
         share = job.at_once_in_lane or job.at_once
         while (free := job.at_once - running.total()) > 0:
             full = [lane for lane, count in running.items() if count >= share]
-            rows = await tx.all(storage.READY, name=job.name, now_ms=now_ms, full=full, most=free)
+            most = free + running.total()  # what has just begun may look ready still
+            rows = await tx.all(storage.READY, name=job.name, now_ms=now_ms, full=full, most=most)
             began = 0
             for row in rows:
+                if running.total() == job.at_once:
+                    break
                 if running[row["lane"]] < share and self._begin(job, row):
                     running[row["lane"]] += 1
                     began += 1
-            if not began or len(rows) < free:
-                return
+            if not began or len(rows) < most:
+                break
+        is_full = any(count >= share for count in running.values()) or running.total() >= job.at_once
+        (self._full.add if is_full else self._full.discard)(job.name)
+
+    async def _refill(self, job: Job) -> None:
+        """Give places that have become free to what waits, without the time to the next tick."""
+        try:
+            while job.name in self._freed:
+                self._freed.remove(job.name)
+                async with self._database.read() as tx:
+                    await self._begin_enqueued(tx, job, self._clock.ms())
+        except StorageError as error:
+            log.info("jobs_postponed", reason=str(error))
+        finally:
+            del self._refills[job.name]
 
     def _begin(self, job: Job, row: Row) -> bool:
         place = (job.name, row["key"])
@@ -203,6 +229,11 @@ class Scheduler:
 
     def _ended(self, place: tuple[str, str]) -> None:
         del self._tasks[place], self._lanes[place]
+        name = place[0]
+        if name in self._full:
+            self._freed.add(name)  # those that end at once share a look
+            if name not in self._refills:
+                self._refills[name] = asyncio.create_task(self._refill(self.jobs[name]))
 
     async def _consider(self, job: Job, row: Row) -> None:
         """Run a job if its time has come, or it is wanted, and no other process is faster."""

@@ -123,6 +123,7 @@ RETRY = (
     .where(_c.name == bindparam("of_name"), _c.ready_ms == NEVER_MS)
     .values(ready_ms=bindparam("now_ms"), failures=0)
 )
+HASTEN = update(jobs).where(*_THIS, _c.holder == "").values(ready_ms=bindparam("now_ms"), failures=0)
 SUMMARY = (
     select(
         _c.name,

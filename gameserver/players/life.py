@@ -12,6 +12,7 @@ from gameserver.apps import App
 from gameserver.players import profiles, users
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.states import States
+from gameserver.players.webhooks import PlayerDeleted, PlayerMerged, PlayerReset, emit
 from gameserver.sessions import AllOf, Selector
 from gameserver.storage import Transaction
 
@@ -20,6 +21,7 @@ class PlayerWork(Protocol):
     """What the end of a player needs of the packet it is part of."""
 
     app: App
+    now_ms: int
 
     @property
     def tx(self) -> Transaction:
@@ -75,6 +77,7 @@ class PlayerHooks(Generic[AnyWork]):
             if kept.reset:
                 await kept.remove(ctx.tx, ctx.app.id, profile_id)
         ctx.note_player(profile_id, "reset")
+        await emit(ctx.tx, ctx.app, PlayerReset(profile_id=profile_id), ctx.now_ms)
 
     async def delete_player(self, ctx: AnyWork, profile_id: str, *, reason: str = "revoked") -> bool:
         """Remove everything that is kept of a player, and end their sessions; False when there was nothing.
@@ -85,7 +88,10 @@ class PlayerHooks(Generic[AnyWork]):
         epoch = await profiles.raise_epoch(ctx.tx, ctx.app.id, profile_id)  # holds the row until the end
         if epoch is None and await profiles.is_elsewhere(ctx.tx, ctx.app.id, profile_id):
             return False
-        return await self._remove(ctx, profile_id, epoch, reason, "deleted")
+        removed = await self._remove(ctx, profile_id, epoch, reason, "deleted")
+        if epoch is not None:  # not what a second time finds of them
+            await emit(ctx.tx, ctx.app, PlayerDeleted(profile_id=profile_id), ctx.now_ms)
+        return removed
 
     async def merge_players(self, ctx: AnyWork, profile_id: str, target: str) -> bool:
         """Give what is kept of a player to another one, who stays; the first one's sessions end.
@@ -109,6 +115,9 @@ class PlayerHooks(Generic[AnyWork]):
         ]
         if await self._remove(ctx, profile_id, epoch, "revoked", f"merged_into:{target}") or any(moved):
             ctx.note_player(target, f"merged_from:{profile_id}")
+            if epoch is not None:
+                merged = PlayerMerged(profile_id=profile_id, into_profile_id=target)
+                await emit(ctx.tx, ctx.app, merged, ctx.now_ms)
             return True
         return False
 

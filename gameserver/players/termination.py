@@ -19,6 +19,7 @@ from gameserver.frame import Hook, Hooks, Parts, stop
 from gameserver.players import devices
 from gameserver.players.audit import Audit
 from gameserver.players.devices import DeviceSettings
+from gameserver.players.webhooks import SessionEnded, emit, is_wanted, new_event_id
 from gameserver.sessions import AllBut, AllOf, One, Selector, Session, SessionStore
 from gameserver.storage import Database, StorageError, Transaction
 from gameserver.wire.clock import Clock
@@ -112,10 +113,11 @@ class SessionTermination:
             by=came_by,
             epoch=epoch,
         )
-        if ended:
-            self._tell(app, selector, reason, by, ended)
-        if not in_transaction:
-            await self._follow(app, selector, by)
+        emits = self._tell(app, selector, reason, by, ended) if ended else []
+        if in_transaction:
+            self._begin(selector, emits)  # it has its turn when that transaction is over
+        else:
+            await self._follow(app, selector, by, emits)
         return ended
 
     async def replaced(self, app: App, profile_id: str, sessions: list[Session], by: Actor) -> None:
@@ -123,28 +125,36 @@ class SessionTermination:
         for session in sessions:
             one = One(digest=session.digest)
             by_login = Actor(by.face, by.address, profile_id, home_face=session.face)
-            self._tell(app, one, "replaced", by_login, [session.digest])
-            await self._follow(app, one, by_login)
+            emits = self._tell(app, one, "replaced", by_login, [session.digest])
+            await self._follow(app, one, by_login, emits)
 
     async def forget_devices(self, selector: Selector) -> None:
         """Forget the devices of sessions that ended, whatever the app's policy."""
         await self._do(selector, [devices.forget_ended])
 
-    async def _follow(self, app: App, selector: Selector, by: Actor) -> None:
+    async def _follow(self, app: App, selector: Selector, by: Actor, emits: list[Forget]) -> None:
         forgets = [follower.forget for follower in self._followers if follower.wanted(app, selector, by)]
+        forgets += emits
         if forgets:
             await self._do(selector, forgets)
 
     async def _do(self, selector: Selector, forgets: list[Forget]) -> None:
         """Return when it is done, or when SQL takes too long; then it is tried on while the process lives."""
+        task = self._begin(selector, forgets)
+        if task is not None:
+            await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+
+    def _begin(self, selector: Selector, forgets: list[Forget]) -> asyncio.Task[None] | None:
+        if not forgets:
+            return None
         if len(self._following) >= WAITING_MAX:
             GIVEN_UP.inc()
             log.error("end_not_followed", selector=repr(selector), waiting=len(self._following))
-            return
+            return None
         task = asyncio.create_task(self._until_done(selector, forgets, self._clock.ms()))
         self._following.add(task)
         task.add_done_callback(self._following.discard)
-        await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+        return task
 
     async def settled(self) -> None:
         """Return when nothing is left to follow the ends so far."""
@@ -162,7 +172,8 @@ class SessionTermination:
             log.error("ends_not_followed", ends=len(late))
             await asyncio.gather(*map(stop, late), return_exceptions=True)
 
-    def _tell(self, app: App, selector: Selector, reason: str, by: Actor, ended: list[str]) -> None:
+    def _tell(self, app: App, selector: Selector, reason: str, by: Actor, ended: list[str]) -> list[Forget]:
+        """Note what was ended; returns what is left to do of that in SQL."""
         _logouts(by.face, reason).inc(len(ended))
         profile_id = by.profile_id
         if isinstance(selector, AllOf | AllBut):
@@ -177,13 +188,26 @@ class SessionTermination:
             session=ended[0] if len(ended) == 1 else "",
             times=len(ended),
         )
+        if not is_wanted(app, SessionEnded):
+            return []
+        event = SessionEnded(
+            profile_id=profile_id, reason=by.why or reason, sessions=len(ended), face=by.face
+        )
+
+        event_id = new_event_id(self._clock.ms())
+
+        async def tell(tx: Transaction, _: Selector, ended_ms: int) -> bool:
+            await emit(tx, app, event, ended_ms, event_id=event_id)
+            return True
+
+        return [tell]
 
     async def _until_done(self, selector: Selector, forgets: list[Forget], ended_ms: int) -> None:
         pause = RETRY_SECONDS
         while True:
             try:
                 async with self._database.write() as tx:
-                    done = [await forget(tx, selector, ended_ms) for forget in forgets]
+                    left = [forget for forget in forgets if not await forget(tx, selector, ended_ms)]
             except StorageError as error:
                 log.warning("end_not_followed_yet", reason=str(error))
                 await asyncio.sleep(pause)
@@ -193,8 +217,9 @@ class SessionTermination:
                 log.exception("end_not_followed")
                 return
             else:
-                if all(done):
+                if not left:
                     return
+                forgets = left
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ from gameserver.players import accounts, profiles, tokens
 from gameserver.players.identities import ADD, RENAME, identities, new_row
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
+from gameserver.players.webhooks import PlayerCreated, emit
 from gameserver.storage import Json, Row, Transaction, locks, metadata, upsert
 from gameserver.storage.tables import StoredBy
 from gameserver.wire import json
@@ -152,6 +153,8 @@ async def create(
         new_name=name,
         new_contact=contact,
     )
+    created = PlayerCreated(profile_id=profile_id, authentication_type=identity["type"])
+    await emit(tx, app, created, identity["created_ms"])
     return True
 
 

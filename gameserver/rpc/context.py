@@ -20,6 +20,7 @@ from gameserver.players.life import PlayerHooks
 from gameserver.players.mail import Mailer
 from gameserver.players.passwords import Passwords
 from gameserver.players.termination import Actor, SessionTermination
+from gameserver.players.webhooks import EventData, emit
 from gameserver.realtime import Channels, Place, encode_frame
 from gameserver.rpc.caller import Caller, Origin
 from gameserver.rpc.effects import Effect, Effects, Ending, Opening, Switch
@@ -215,6 +216,10 @@ class Context:
                 f"an answer holds at most {ANSWER_MAX} characters of data; ask for less at once"
             )
         self._free_bytes -= size
+
+    async def emit(self, event: EventData) -> None:
+        """Tell the webhooks of the app of an event: exactly if the packet's transaction is committed."""
+        await emit(self.tx, self.app, event, self.now_ms)
 
     # After the commit
 

@@ -10,6 +10,7 @@ from gameserver.domain import leaderboards
 from gameserver.frame import Parts
 from gameserver.jobs import Job, JobRun, forget
 from gameserver.players import accounts, audit, refresh_tokens, termination, tokens
+from gameserver.players.webhooks import events
 from gameserver.rpc import orphans, steps
 from gameserver.rpc.registry import Floors
 from gameserver.sessions import SessionStore, SessionsUnavailable
@@ -61,4 +62,5 @@ FLOORS = Floors(
         orphans.SWEEP,
         *leaderboards.JOBS,
     ),
+    events=events.ALL,
 )

@@ -12,6 +12,8 @@ from gameserver.players import audit, providers, quotas
 from gameserver.players.life import PlayerHooks
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.states import States
+from gameserver.players.webhooks import EventData
+from gameserver.players.webhooks.events import patterns
 from gameserver.rpc.context import Context
 from gameserver.rpc.hooks import PLAYER_DELETE, PLAYER_MERGE, PLAYER_RESET, PLAYER_STATE
 from gameserver.rpc.service import Operation, Service
@@ -59,6 +61,7 @@ class Floors(NamedTuple):
     subscriptions: Sequence[Subscription] = ()
     jobs: Sequence[Job] = ()
     sections: Sequence[Section] = ()
+    events: Sequence[type[EventData]] = ()
 
     def below(self, others: "Floors") -> "Floors":
         """Return what both declare; the lifespans of `others` are opened after these."""
@@ -67,6 +70,7 @@ class Floors(NamedTuple):
             (*self.subscriptions, *others.subscriptions),
             (*self.jobs, *others.jobs),
             (*self.sections, *others.sections),
+            (*self.events, *others.events),
         )
 
 
@@ -97,6 +101,10 @@ class Registry:
                 if (service.name, name) in self.operations:
                     raise ValueError(f"two services declare {service.name}.{name}")
                 self.operations[service.name, name] = operation
+        self.events: dict[str, type[EventData]] = {}
+        for event in (*floors.events, *(event for service in self.services for event in service.events)):
+            if self.events.setdefault(event.event, event) is not event:
+                raise ValueError(f"two events have the name {event.event}")
         self.lifespans, self.jobs = list(floors.lifespans), list(floors.jobs)
         for service in self.services:
             self.lifespans += service.lifespans
@@ -128,6 +136,7 @@ class Registry:
         operations = [operation.wire_name for operation in self]
         hooked = [name for name in operations if name.partition(".")[0] not in NEVER_HOOKED]
         offered = {
+            "webhook event": patterns(list(self.events)),
             "operation with hooks": [EVERY_MESSAGE, MAIL_LINK, *hooked],
             "operation": operations,
             "service or operation": [*(service.name for service in self.services), *operations],

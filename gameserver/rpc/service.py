@@ -11,6 +11,7 @@ import msgspec
 from gameserver.frame import Hook, Lifespan, Subscription
 from gameserver.jobs import Job
 from gameserver.players.lifecycle import PlayerTable
+from gameserver.players.webhooks import EventData
 from gameserver.rpc.context import Context
 from gameserver.rpc.last import Last
 from gameserver.wire.errors import GameError
@@ -41,6 +42,7 @@ Prepare = Callable[[Context, Any], Awaitable[Any]]
 Locks = Callable[[Context, Any], Iterable[str]]
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 AnyHook = TypeVar("AnyHook")
+AnyEvent = TypeVar("AnyEvent", bound=type[EventData])
 
 _NAME = re.compile(r"^[A-Z][A-Z0-9_]*$")
 
@@ -105,6 +107,7 @@ class Service:
     - `on` subscribes to a hook that somebody else declares, such as those of a player's life in `rpc.hooks`.
     - `lifespan` declares what lives as long as the server.
     - `runs` takes on jobs: work that is not the answer to a request, such as forgetting what is old.
+    - `emits` declares an event that the service tells the app's webhooks with `webhooks.emit`.
     """
 
     def __init__(self, name: str, *, section: type[msgspec.Struct] | None = None, sample: str = "") -> None:
@@ -116,6 +119,7 @@ class Service:
         self.jobs: list[Job] = []
         self.lifespans: list[Lifespan] = []
         self.kept: list[PlayerTable] = []
+        self.events: list[type[EventData]] = []
 
     def operation(
         self,
@@ -193,3 +197,8 @@ class Service:
     def keeps(self, *kept: PlayerTable) -> None:
         """Take on tables in which players have rows."""
         self.kept += kept
+
+    def emits(self, event: AnyEvent) -> AnyEvent:
+        """Declare an event, which the checker of apps knows then, and the exported protocol tells."""
+        self.events.append(event)
+        return event

@@ -29,6 +29,7 @@ from gameserver.services import (
     tournament,
     user,
     virtual_currency,
+    webhook,
 )
 
 ALL: tuple[Service, ...] = (
@@ -59,4 +60,5 @@ ALL: tuple[Service, ...] = (
     tournament.service,
     user.service,
     virtual_currency.service,
+    webhook.service,
 )

@@ -31,6 +31,7 @@ from gameserver.players.fields import (
 from gameserver.players.resets import RESET_ERRORS, LinkMinutes, MailParams, ResetRequest
 from gameserver.players.states import PlayerState
 from gameserver.players.tokens import Kind
+from gameserver.players.webhooks import PlayerLoggedIn, is_wanted
 from gameserver.rpc import Access, Context, Service, Tx
 from gameserver.storage import Aborted, locks
 from gameserver.wire import json
@@ -254,7 +255,8 @@ async def authenticate(ctx: Context, request: Authenticate) -> LoginReply:
     """
     ready: Ready = ctx.prepared
     states = ctx.core.player_hooks.states.of(ctx.app)
-    is_whole = ctx.is_whole and ctx.app.session.when_full != "refuse_newest"  # which undoes a login
+    undoes = ctx.app.session.when_full == "refuse_newest"  # a login
+    is_whole = ctx.is_whole and not undoes and not is_wanted(ctx.app, PlayerLoggedIn)
     try:
         player, created = await logins.log_in(
             ctx.tx,
@@ -268,6 +270,7 @@ async def authenticate(ctx: Context, request: Authenticate) -> LoginReply:
         )
         profile_id: str = player["profile_id"]
         session_id = await ctx.log_in(profile_id, ready.facts, player["session_epoch"])
+        await ctx.emit(_logged_in(ready, profile_id, is_new=created))
     except GameError as error:
         ctx.refuse_login(ready.verified.profile_id or "", error)
         raise
@@ -287,6 +290,10 @@ async def authenticate(ctx: Context, request: Authenticate) -> LoginReply:
     if ready.verified.vouched is not None and ready.verified.vouched.payload is not None:
         reply.auth_payload = ready.verified.vouched.payload
     return reply
+
+
+def _logged_in(ready: Ready, profile_id: str, *, is_new: bool) -> PlayerLoggedIn:
+    return PlayerLoggedIn(profile_id=profile_id, authentication_type=ready.verified.type, new_user=is_new)
 
 
 async def _mail_validation(ctx: Context, key: str) -> None:

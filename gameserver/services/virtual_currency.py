@@ -19,6 +19,7 @@ from gameserver.players import profile_links
 from gameserver.players.fields import Balances, NearestLevel, ParentBalances, PeerBalances, PeerCode
 from gameserver.players.profile_links import PARENT, InvalidPeer, NoParent, NoPeer, UnknownLevel
 from gameserver.players.states import PlayerState, StatePart
+from gameserver.players.webhooks import emit
 from gameserver.rpc import PLAYER_MERGE, PLAYER_STATE, Access, Context, Service, Tx
 from gameserver.storage import Aborted, Transaction, locks
 from gameserver.wire.errors import GameError, NoSession
@@ -38,6 +39,8 @@ Change = Callable[[Transaction, str, str, int, str, int], Awaitable[bool]]
 """How one balance changes: the player, the currency, the amount, the key of the entry, now in ms."""
 
 service = Service("virtualCurrency", section=CurrencySettings, sample=SAMPLE)
+for event in wallet.EVENTS:
+    service.emits(event)
 
 # Errors
 
@@ -103,7 +106,7 @@ async def award(ctx: Context, request: ChangeCurrency) -> CurrencyReply:
     For servers, unless the app lets clients do it. Refused: unknown currencies, and amounts below 1.
     """
     _check_caller(ctx)
-    return await _change(ctx, _own(ctx), request, wallet.add)
+    return await _change(ctx, _own(ctx), request, wallet.add, wallet.CurrencyAwarded)
 
 
 @service.operation("CONSUME_VC", tx=Tx.WRITE, errors=(InvalidCurrency, ChangedByClient, BalanceOutOfRange))
@@ -114,7 +117,7 @@ async def consume(ctx: Context, request: ChangeCurrency) -> CurrencyReply:
     amounts below 1.
     """
     _check_caller(ctx)
-    return await _change(ctx, _own(ctx), request, wallet.take)
+    return await _change(ctx, _own(ctx), request, wallet.take, wallet.CurrencyConsumed)
 
 
 @service.operation(
@@ -122,14 +125,14 @@ async def consume(ctx: Context, request: ChangeCurrency) -> CurrencyReply:
 )
 async def revoke(ctx: Context, request: ChangeCurrency) -> CurrencyReply:
     """Take back what a player should not have got, and return all balances. The balance may go below zero."""
-    return await _change(ctx, _own(ctx), request, wallet.revoke)
+    return await _change(ctx, _own(ctx), request, wallet.revoke, wallet.CurrencyRevoked)
 
 
 @service.operation("RESET_PLAYER_VC", tx=Tx.WRITE, errors=(ChangedByClient,))
 async def reset(ctx: Context, request: Nothing) -> None:
     """Set all balances of a player to zero. For servers, unless the app says otherwise."""
     _check_caller(ctx)
-    await wallet.reset(ctx.tx, ctx.player_id, _key(ctx), ctx.now_ms)
+    await _reset(ctx, _own(ctx))
 
 
 class CurrencyTypes(Reply):
@@ -263,7 +266,9 @@ async def award_parent(ctx: Context, request: ChangeParentCurrency) -> CurrencyR
 
     Refused: unknown currencies, and players without a profile there.
     """
-    return await _change(ctx, await _still_at_parent(ctx, request), request, wallet.add)
+    return await _change(
+        ctx, await _still_at_parent(ctx, request), request, wallet.add, wallet.CurrencyAwarded
+    )
 
 
 @service.operation(
@@ -279,7 +284,9 @@ async def consume_parent(ctx: Context, request: ChangeParentCurrency) -> Currenc
 
     Refused: more than the player has, unknown currencies, and players without a profile there.
     """
-    return await _change(ctx, await _still_at_parent(ctx, request), request, wallet.take)
+    return await _change(
+        ctx, await _still_at_parent(ctx, request), request, wallet.take, wallet.CurrencyConsumed
+    )
 
 
 @service.operation(
@@ -295,7 +302,9 @@ async def revoke_parent(ctx: Context, request: ChangeParentCurrency) -> Currency
 
     Refused: unknown currencies, and players without a profile there.
     """
-    return await _change(ctx, await _still_at_parent(ctx, request), request, wallet.revoke)
+    return await _change(
+        ctx, await _still_at_parent(ctx, request), request, wallet.revoke, wallet.CurrencyRevoked
+    )
 
 
 @service.operation(
@@ -309,7 +318,7 @@ async def revoke_parent(ctx: Context, request: ChangeParentCurrency) -> Currency
 async def reset_parent(ctx: Context, request: ResetParentCurrency) -> None:
     """Set a player's balances in a parent app to zero. Refused: players without a profile there."""
     there = await _still_at_parent(ctx, request)
-    await wallet.reset(ctx.tx, there.profile_id, _key(ctx), ctx.now_ms)
+    await _reset(ctx, there)
 
 
 @service.operation(
@@ -325,7 +334,7 @@ async def award_peer(ctx: Context, request: ChangePeerCurrency) -> CurrencyReply
 
     Refused: unknown currencies, and players without a profile there.
     """
-    return await _change(ctx, await _still_at_peer(ctx, request), request, wallet.add)
+    return await _change(ctx, await _still_at_peer(ctx, request), request, wallet.add, wallet.CurrencyAwarded)
 
 
 @service.operation(
@@ -341,7 +350,9 @@ async def consume_peer(ctx: Context, request: ChangePeerCurrency) -> CurrencyRep
 
     Refused: more than the player has, unknown currencies, and players without a profile there.
     """
-    return await _change(ctx, await _still_at_peer(ctx, request), request, wallet.take)
+    return await _change(
+        ctx, await _still_at_peer(ctx, request), request, wallet.take, wallet.CurrencyConsumed
+    )
 
 
 @service.operation(
@@ -357,7 +368,9 @@ async def revoke_peer(ctx: Context, request: ChangePeerCurrency) -> CurrencyRepl
 
     Refused: unknown currencies, and players without a profile there.
     """
-    return await _change(ctx, await _still_at_peer(ctx, request), request, wallet.revoke)
+    return await _change(
+        ctx, await _still_at_peer(ctx, request), request, wallet.revoke, wallet.CurrencyRevoked
+    )
 
 
 @service.operation(
@@ -371,7 +384,7 @@ async def revoke_peer(ctx: Context, request: ChangePeerCurrency) -> CurrencyRepl
 async def reset_peer(ctx: Context, request: ResetPeerCurrency) -> None:
     """Set a player's balances in a peer app to zero. Refused: players without a profile there."""
     there = await _still_at_peer(ctx, request)
-    await wallet.reset(ctx.tx, there.profile_id, _key(ctx), ctx.now_ms)
+    await _reset(ctx, there)
 
 
 # A player's life. A data reset leaves what a player owns.
@@ -429,11 +442,24 @@ def _own(ctx: Context) -> Owner:
     return Owner(ctx.app, ctx.player_id)
 
 
-async def _change(ctx: Context, owner: Owner, request: ChangeCurrency, change: Change) -> CurrencyReply:
-    """Change one balance, and return all of the owner's."""
-    currency = owner.settings.check(request.vc_id)
-    await change(ctx.tx, owner.profile_id, currency, request.vc_amount, _key(ctx), ctx.now_ms)
+async def _change(
+    ctx: Context,
+    owner: Owner,
+    request: ChangeCurrency,
+    change: Change,
+    event: type[wallet.CurrencyChanged],
+) -> CurrencyReply:
+    """Change one balance, tell of it, and return all of the owner's."""
+    currency, key, amount = owner.settings.check(request.vc_id), _key(ctx), request.vc_amount
+    await change(ctx.tx, owner.profile_id, currency, amount, key, ctx.now_ms)
+    told = event(profile_id=owner.profile_id, currency=currency, amount=amount, entry=key)
+    await emit(ctx.tx, owner.app, told, ctx.now_ms)
     return await _balances(ctx, owner)
+
+
+async def _reset(ctx: Context, owner: Owner) -> None:
+    await wallet.reset(ctx.tx, owner.profile_id, _key(ctx), ctx.now_ms)
+    await emit(ctx.tx, owner.app, wallet.CurrencyReset(profile_id=owner.profile_id), ctx.now_ms)
 
 
 async def _balances(ctx: Context, owner: Owner, only: str | None = None) -> CurrencyReply:

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPMethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpcore
 import httpx
@@ -87,6 +87,13 @@ class Caller:
     http2: bool = False
 
 
+class _Bound(NamedTuple):
+    """How much of an answer is taken, and whether one that is longer is cut or refused."""
+
+    bytes_max: int
+    cut: bool
+
+
 class Outgoing:
     """Calls others. One for each process."""
 
@@ -114,16 +121,18 @@ class Outgoing:
         content: bytes | None = None,
         seconds: float,
         bytes_max: int,
+        cut: bool = False,
     ) -> Answer:
         """Send a request and return the answer, whatever its status; a redirect is an answer.
 
         A GET or a HEAD whose connection is lost before there is an answer is sent once more, and so is a
         request that found nobody to connect to; nothing else is. Raises `Unanswered` when there is no answer
-        within the time, `TooLarge` and `Forbidden`.
+        within the time, `TooLarge` and `Forbidden`; with `cut`, the first `bytes_max` bytes of an answer that
+        is too large are the answer.
         """
         try:
             async with asyncio.timeout(seconds):
-                return await self._exchange(caller, method, url, headers, content, bytes_max)
+                return await self._exchange(caller, method, url, headers, content, _Bound(bytes_max, cut))
         except (OSError, ValueError, httpx.InvalidURL) as error:  # a time-out is one of the first
             raise Unanswered(type(error).__name__) from None
 
@@ -134,7 +143,7 @@ class Outgoing:
         url: str,
         headers: Iterable[tuple[str, str]],
         content: bytes | None,
-        bytes_max: int,
+        bound: _Bound,
     ) -> Answer:
         parsed = httpx.URL(url)
         if parsed.scheme not in ("http", "https") or not parsed.host:
@@ -152,7 +161,7 @@ class Outgoing:
             failed: Exception | None = None
             for _ in range(TRIES):
                 try:
-                    return await destination.send(request, bytes_max)
+                    return await destination.send(request, bound)
                 except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                     failed = error  # nothing was sent
                 except (httpcore.RemoteProtocolError, httpcore.ReadError) as error:
@@ -229,12 +238,12 @@ class _Destination:
         self._places = asyncio.Semaphore(CONNECTIONS_MAX)
         self._idle: list[httpcore.AsyncHTTPConnection] = []
 
-    async def send(self, request: httpcore.Request, bytes_max: int) -> Answer:
+    async def send(self, request: httpcore.Request, bound: _Bound) -> Answer:
         """Send a request, once there is a place for it. Raises what the library does, and `TooLarge`."""
         async with self._places:
             connection = await self._connection()
             try:
-                return await _receive(connection, request, bytes_max)
+                return await _receive(connection, request, bound)
             finally:
                 if connection.is_idle() and not connection.is_closed():
                     self._idle.append(connection)
@@ -276,14 +285,14 @@ class _SharedDestination:
         self._current: httpcore.AsyncHTTPConnection | None = None
         self._streams: dict[httpcore.AsyncHTTPConnection, int] = {}
 
-    async def send(self, request: httpcore.Request, bytes_max: int) -> Answer:
+    async def send(self, request: httpcore.Request, bound: _Bound) -> Answer:
         """Send a request, once there is a place for it. Raises what the library does, and `TooLarge`."""
         async with self._places:
             for _ in range(TRIES):
                 connection = self._connection()
                 self._streams[connection] += 1
                 try:
-                    return await _receive(connection, request, bytes_max)
+                    return await _receive(connection, request, bound)
                 except httpcore.ConnectionNotAvailable:
                     self._retire(connection)
                 except BaseException as error:
@@ -364,15 +373,18 @@ class _Guarded(AsyncNetworkBackend):
 
 
 async def _receive(
-    connection: httpcore.AsyncHTTPConnection, request: httpcore.Request, bytes_max: int
+    connection: httpcore.AsyncHTTPConnection, request: httpcore.Request, bound: _Bound
 ) -> Answer:
     response = await connection.handle_async_request(request)
     try:
         body = bytearray()
         async for chunk in response.aiter_stream():  # raw: nothing is unpacked, so the bound below holds
             body += chunk
-            if len(body) > bytes_max:
-                raise TooLarge(f"the answer has more than {bytes_max} bytes")
+            if len(body) > bound.bytes_max:
+                if not bound.cut:
+                    raise TooLarge(f"the answer has more than {bound.bytes_max} bytes")
+                del body[bound.bytes_max :]
+                break  # the rest is not wanted, nor is the connection on which it comes
     finally:
         await response.aclose()
     return Answer(response.status, [(name.lower(), value) for name, value in response.headers], bytes(body))

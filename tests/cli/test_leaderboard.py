@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from gameserver.admin import actions
+from gameserver.admin.common import Refused
 from tests.cli.running import command
 from tests.conftest import Game
 
@@ -30,7 +31,7 @@ async def test_ranks_are_built_again(game: Game) -> None:
 
 
 async def test_a_board_that_is_not_there(game: Game) -> None:
-    with pytest.raises(actions.Refused, match="no leaderboard none"):
+    with pytest.raises(Refused, match="no leaderboard none"):
         await actions.run(game.server_app, "leaderboard_rebuild", {"app": game.app.id, "board": "none"})
 
 

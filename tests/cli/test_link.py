@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gameserver.admin import link
-from gameserver.admin.actions import Refused
+from gameserver.admin.common import Refused
 from tests.conftest import Game
 
 

@@ -1,14 +1,18 @@
 """The documents build without a warning, their links lead somewhere, and what they show runs."""
 
+import base64
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from gameserver.players.webhooks import signing
 from tests.processes import Process, serve
 from tests.servers import missing
 
@@ -97,6 +101,47 @@ def test_a_user_of_backendless(tmp_path: Path) -> None:
     with serve(tmp_path) as server:
         told = node(program, tmp_path, "js_backendless", SERVER_URL=server.url)
     assert "AuthenticatedUser" in told
+
+
+def test_receivers_know_our_webhooks_from_others(tmp_path: Path) -> None:
+    """The functions of the page take what is signed with either secret, and nothing else."""
+    [python], [js] = blocks("docs/webhooks.md", "python"), blocks("docs/webhooks.md", "js")
+    secrets = ["whsec_" + base64.b64encode(letter * 24).decode() for letter in (b"a", b"b", b"c")]
+    body = '{"data":{"n":"\u00e9"}}'.encode()
+    now = int(time.time())
+    cases: list[tuple[bool, str, dict[str, str], str]] = []
+    for expected, secret, sent, got in (
+        (True, secrets[0], now, body),
+        (True, secrets[1], now, body),
+        (False, secrets[2], now, body),
+        (False, secrets[0], now, body + b" "),
+        (False, secrets[0], now - 600, body),
+    ):
+        headers = dict(signing.headers(secrets[:2], "msg1", sent, body))
+        cases.append((expected, secret, headers, got.decode()))
+    forged = dict(signing.headers(secrets[:1], "msg1", now, body)) | {"webhook-id": "msg2"}
+    cases.append((False, secrets[0], forged, body.decode()))
+    cases.append((False, secrets[0], forged | {"webhook-signature": "v1,x v2,"}, body.decode()))
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+    check = "\nimport json\nfor right, key, headers, body in json.load(open('cases.json')):\n"
+    check += "    assert is_ours(key, headers, body.encode()) is right, headers\n"
+    ran([sys.executable, "-W", "error::SyntaxWarning", "-c", python + check], tmp_path)
+    check = (
+        'for (const [right, key, headers, body] of JSON.parse(require("fs").readFileSync("cases.json")))\n'
+    )
+    check += (
+        "  if (isOurs(key, headers, Buffer.from(body)) !== right) throw new Error(JSON.stringify(headers));\n"
+    )
+    node(js + check, tmp_path, "js")
+
+
+def test_what_the_page_on_webhooks_declares(tmp_path: Path) -> None:
+    folder = tmp_path / "apps" / "test"
+    folder.mkdir(parents=True)
+    (folder / "app.toml").write_text(APP)
+    (folder / "webhooks.toml").write_text("".join(blocks("docs/webhooks.md", "toml")))
+    command = [sys.executable, "-m", "gameserver", "check", "--apps", str(tmp_path / "apps")]
+    ran(command, tmp_path, CRM_WEBHOOK_SECRET="whsec_" + "k" * 32)
 
 
 def test_the_game_for_a_terminal(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gameserver.admin import actions
+from gameserver.admin.common import Refused
 from gameserver.app import open_server
 from gameserver.players import audit
 from gameserver.players.passwords import Passwords
@@ -195,7 +196,7 @@ async def test_events_come_in_pages_and_by_filter(game: Game) -> None:
 async def test_questions_without_sense_are_refused(
     game: Game, app: str, limit: int, equal: dict[str, str]
 ) -> None:
-    with pytest.raises(actions.Refused):
+    with pytest.raises(Refused):
         await actions.audit_list(game.server_app, app, limit, equal=equal)
 
 

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from gameserver.admin import actions
+from gameserver.admin.common import Refused
 from gameserver.app import open_server
 from gameserver.services import data_stream
 from gameserver.settings import Settings
@@ -356,7 +357,7 @@ async def test_reports_come_in_pages_and_by_filter(game: Game) -> None:
 async def test_questions_without_sense_are_refused(
     game: Game, app: str, limit: int, equal: dict[str, str]
 ) -> None:
-    with pytest.raises(actions.Refused):
+    with pytest.raises(Refused):
         await actions.datastream_list(game.server_app, app, limit, equal=equal)
 
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import LargeBinary, Text, bindparam, cast, insert, or_, select
 
 from gameserver.admin import actions
-from gameserver.admin.actions import Refused
+from gameserver.admin.common import Refused
 from gameserver.documents.list_counts import tallies
 from gameserver.domain.economy import wallet
 from gameserver.domain.leaderboards import Leaderboards
@@ -52,6 +52,11 @@ rewards = {{ currency = {{ gems = 10 }} }}
 experience = 200
 rewards = {{ currency = {{ gems = 20 }} }}
 [group.types.team]
+[webhooks.events."custom.life"]
+[webhooks.outgoing.nowhere]
+url = "https://127.0.0.1:9/"
+secret = "whsec_{"k" * 32}"
+events = ["player.created", "custom.life"]
 [tournament.templates.cup]
 payouts = [{{ rest = true, rewards = {{ currency = {{ coins = 100 }} }} }}]
 [leaderboard.boards.life_daily]
@@ -79,6 +84,8 @@ keys = {{ js = "js-key" }}
 # What may still hold the id of a deleted player.
 STAYS = {
     "audit_events.profile_id": "who got in, and what was done, is kept as long as the app says",
+    "webhook_deliveries.profile_id": "what others wait to be told is told",
+    "webhook_deliveries.data": "the same: the id, and no more",
     "leaderboard_removals.entry_id": "until the index of ranks is known to have lost the score",
     "packet_answers.answer": "a repeated packet gets its answer for a day",
 }
@@ -132,6 +139,7 @@ async def _player(game: Game) -> Client:
     await player.log_in("Email", email, PASSWORD, anonymousId=game.unique("device"))
     profile = player.profile_id
     assert registered.json()["objectId"] == profile
+    await game.server.call("webhook", "SEND_EVENT", profile, name="custom.life", values={"hair": "red"})
     stayed = await game.http.post("/v1/stay", json={"login": email, "password": PASSWORD})
     assert stayed.status_code == 200, stayed.text
     game.http.cookies.clear()  # the next player comes from another browser

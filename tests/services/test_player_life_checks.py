@@ -136,6 +136,7 @@ MISSED = {
     ("playerStatistics", "player.merge"): "experience and statistics add up",
     ("playerStatistics", "player.reset"): "experience and statistics begin anew",
     ("virtualCurrency", "player.merge"): "balances add up",
+    ("webhook", "player.delete"): "what was told of a deleted player is forgotten",
 }
 
 

@@ -44,6 +44,7 @@ def test_every_sample_is_right_when_it_is_uncommented(tmp_path: Path) -> None:
     account = {"project_id": "p", "client_email": "a@example.com", "private_key": pem(rsa_key("right"))}
     environ |= {"FCM_SERVICE_ACCOUNT": json.dumps(account)}
     environ |= {"APNS_KEY": pem(elliptic("apple")), "VAPID_KEY": pem(elliptic("vapid"))}
+    environ |= {"CRM_WEBHOOK_SECRET": "whsec_" + "k" * 32, "CRM_KEY": "k"}
     loaded = load_apps(tmp_path, offered.sections(), environ)
     assert [str(problem) for problem in loaded.problems] == []
     for name in offered.samples():

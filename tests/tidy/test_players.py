@@ -16,6 +16,7 @@ OF_NOBODY = {
     "leaderboards": "boards are the app's",
     "leaderboard_versions": "boards are the app's",
     "social_groups": "groups are of their members; that the owner is one of them is kept true",
+    "webhook_targets": "targets are the app's",
     "jobs": "say what the server has to do; what they speak of has its own tables",
     "leaderboard_removals": "emptied by the server as soon as the index of ranks has followed",
     "script_schedules": "schedules are the app's",

@@ -27,6 +27,7 @@ from gameserver.players.fields import Balance
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profile_links import PARENT, profile_links
 from gameserver.players.profiles import players
+from gameserver.players.webhooks import EventData
 from gameserver.storage import Transaction, excluded, insert_row, json_rows, metadata, upsert
 from gameserver.storage.tables import StoredBy
 from gameserver.wire.errors import GameError
@@ -79,6 +80,48 @@ class CurrencySettings(Settings, kw_only=True):
     def shown(self, stored: Mapping[str, "Balance"]) -> dict[str, "Balance"]:
         """Return all balances as clients see them: declared currencies first, also those nobody touched."""
         return {**{name: Balance() for name in self.currencies}, **stored}
+
+
+# Events
+
+
+class CurrencyChanged(EventData):
+    """What events of one currency tell."""
+
+    event = ""
+
+    currency: Annotated[str, Meta(description="The name of the currency.")]
+    amount: Annotated[int, Meta(description="By how much, 1 or more.")]
+    entry: Annotated[
+        str, Meta(description="The key of the change in the player's ledger, where it occurs once.")
+    ]
+
+
+class CurrencyAwarded(CurrencyChanged):
+    """A player was given an amount of a currency: by a call, or as a reward."""
+
+    event = "currency.awarded"
+
+
+class CurrencyConsumed(CurrencyChanged):
+    """A player has paid an amount of a currency."""
+
+    event = "currency.consumed"
+
+
+class CurrencyRevoked(CurrencyChanged):
+    """An amount of a currency was taken back from a player."""
+
+    event = "currency.revoked"
+
+
+class CurrencyReset(EventData):
+    """All balances of a player were set to zero."""
+
+    event = "currency.reset"
+
+
+EVENTS = (CurrencyAwarded, CurrencyConsumed, CurrencyRevoked, CurrencyReset)
 
 
 # Balances

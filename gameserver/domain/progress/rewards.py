@@ -11,7 +11,7 @@ from msgspec import field as setting
 
 from gameserver.apps import App, Mistake, Settings
 from gameserver.domain.economy import wallet
-from gameserver.domain.economy.wallet import AMOUNT_MAX, CurrencyName, CurrencySettings
+from gameserver.domain.economy.wallet import AMOUNT_MAX, CurrencyAwarded, CurrencyName, CurrencySettings
 from gameserver.domain.progress import statistics
 from gameserver.domain.progress.statistics import (
     Change,
@@ -23,6 +23,7 @@ from gameserver.domain.progress.statistics import (
 )
 from gameserver.players.fields import Balance
 from gameserver.players.profiles import number
+from gameserver.players.webhooks import emit
 from gameserver.storage import Transaction
 
 Amount = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
@@ -100,6 +101,8 @@ class RewardBatch:
         for currency, key, amount in sorted(self.currency):
             if await wallet.add(tx, profile_id, currency, amount, key, now_ms):
                 got[currency] += amount
+                event = CurrencyAwarded(profile_id=profile_id, currency=currency, amount=amount, entry=key)
+                await emit(tx, app, event, now_ms)
         paid = Paid(rewards=self._shown(got), reward_details=self._details())
         if got:
             stored = await wallet.balances(tx, app.id, profile_id)

@@ -14,6 +14,7 @@ from gameserver.players.accounts import Login, Verified, WeakPassword, identity_
 from gameserver.players.passwords import Busy, UnusablePassword
 from gameserver.players.termination import Actor
 from gameserver.players.tokens import Kind
+from gameserver.players.webhooks import IdentityAttached, PlayerLoggedIn, emit
 from gameserver.rpc.context import RESERVATION_SECONDS
 from gameserver.sessions import Ended, Full, NewSession, One, Opened, Session, new_session_id
 from gameserver.storage import Aborted, Row, Transaction
@@ -112,6 +113,8 @@ async def register(call: Call) -> dict[str, Any]:
                 raise Refused(Code.UNKNOWN_TOKEN, "The user of the user-token is gone.")
             if not await users.add_identity(tx, app.id, profile_id, type_, identity, digest, call.now_ms):
                 raise Aborted("somebody has just taken this identity")
+            attached = IdentityAttached(profile_id=profile_id, authentication_type=type_)
+            await emit(tx, app, attached, call.now_ms)
             before = await users.read(tx, app.id, profile_id, type_)
             kept = before["properties"] if before is not None else None
         else:
@@ -210,8 +213,10 @@ async def _open(call: Call, policy: LoginPolicy, login_: Login) -> dict[str, Any
 
     async def log_in(tx: Transaction) -> NewSession:
         nonlocal reserved
-        player, _ = await logins.log_in(tx, call.app, login_, verified, call.now_ms, core.new_id)
+        player, is_new = await logins.log_in(tx, call.app, login_, verified, call.now_ms, core.new_id)
         profile_id, epoch = player["profile_id"], player["session_epoch"]
+        event = PlayerLoggedIn(profile_id=profile_id, authentication_type=verified.type, new_user=is_new)
+        await emit(tx, call.app, event, call.now_ms)
         if reserved is not None and (reserved.profile_id, reserved.epoch) != (profile_id, epoch):
             await core.sessions.end(One(reserved.session_id or ""), "replaced")
             reserved = None

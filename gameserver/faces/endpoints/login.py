@@ -17,6 +17,7 @@ from gameserver.players.accounts import (
     WrongCredentials,
 )
 from gameserver.players.refresh_tokens import RefreshSettings
+from gameserver.players.webhooks import PlayerLoggedIn
 from gameserver.rpc import Caller, Context, Origin, Runner
 from gameserver.wire.errors import GameError, InvalidParameterType, MissingParameter, NotAllowed
 
@@ -90,6 +91,9 @@ async def _write(profile: Profile, login: Login, ctx: Context) -> LoggedIn:
         profile_id, epoch = player["profile_id"], player["session_epoch"]
         facts = {"authenticationType": verified.type, "releasePlatform": PLATFORM}
         session_id = await ctx.log_in(profile_id, facts, epoch)
+        await ctx.emit(
+            PlayerLoggedIn(profile_id=profile_id, authentication_type=verified.type, new_user=is_new)
+        )
         if profile.refresh_tokens and settings.enabled:
             refresh_token = await refresh_tokens.issue(
                 ctx.tx,

@@ -8,6 +8,7 @@ from gameserver.domain.social import friends
 from gameserver.domain.social.friends import UserBlocked, Ways
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.players.quotas import QuotaReached, QuotaSettings
+from gameserver.players.webhooks import EventData
 from gameserver.rpc import Caller, Context, Tx
 from gameserver.services.friend.base import (
     ProfileIds,
@@ -31,6 +32,15 @@ TYPES = {
     Ways.PLAYSTATION: ["PlaystationNetwork", "PlaystationNetwork5"],
 }
 """By what identities players of a platform are known."""
+
+
+@service.emits
+class FriendsAdded(EventData):
+    """A player and others have become friends. One event for all who came by one call."""
+
+    event = "friend.added"
+
+    friend_ids: Annotated[list[str], Meta(description="The others, by their profile ids.")]
 
 
 @service.operation(
@@ -60,6 +70,7 @@ async def add_friends(ctx: Context, request: ProfileIds) -> None:
     if len(new) > room or any(_is_full(ctx, there[profile_id]["friends"]) for profile_id in new):
         raise QuotaReached(f"a player may have {_most(ctx)} friends (friends)")
     await friends.link(ctx.tx, ctx.app.id, ctx.player_id, wanted, Ways.GAME, ctx.now_ms)
+    await _tell(ctx, new)
 
 
 @service.operation("REMOVE_FRIENDS", tx=Tx.WRITE, locks=of_named, errors=(TooManyProfileIds,))
@@ -128,6 +139,7 @@ async def add_from_platform(ctx: Context, request: AddFromPlatform) -> Imported:
         elif not row["is_blocked"] and len(new) < room and not _is_full(ctx, row["friends"]):
             new.append(profile_id)
     await friends.link(ctx.tx, app, me, [*existing, *new], way, ctx.now_ms)
+    await _tell(ctx, new)
     rejected = [one for one in wanted if owners.get(one) not in {*new, *existing}]
     return Imported(
         server_time=ctx.now_ms,
@@ -137,6 +149,11 @@ async def add_from_platform(ctx: Context, request: AddFromPlatform) -> Imported:
         num_deleted=len(gone),
         num_existing=len(existing),
     )
+
+
+async def _tell(ctx: Context, new: list[str]) -> None:
+    if new:
+        await ctx.emit(FriendsAdded(profile_id=ctx.player_id, friend_ids=new))
 
 
 def _platforms() -> list[str]:

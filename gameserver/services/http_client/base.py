@@ -8,7 +8,8 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from gameserver.apps import Mistake, Settings, file_inside
-from gameserver.apps.fields import EnvironmentName, FileReference, Name, WebAddress
+from gameserver.apps.fields import FileReference, Name, WebAddress
+from gameserver.apps.headers import HeaderName, HeaderValue, SecretHeader
 from gameserver.apps.networks import network_mistakes
 from gameserver.rpc import Service
 from gameserver.wire.errors import GameError
@@ -30,34 +31,6 @@ SAMPLE = """\
 # false adds no Accept header, for services that check signatures of all headers.
 #default_accept = true
 """
-
-HeaderName = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$(?!\n)",
-        extra={"expected": "the name of a header such as X-Key"},
-    ),
-]
-HeaderValue = Annotated[
-    str,
-    Meta(pattern=r"^[\t\x20-\x7e]*$(?!\n)", max_length=4096, extra={"expected": "the value of a header"}),
-]
-
-
-class SecretHeader(Settings, kw_only=True):
-    """The value of a header that nobody else should know."""
-
-    value: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            max_length=4096,
-            pattern=r"^[\t\x20-\x7e]*$(?!\n)",
-            description="The whole value. Or name an environment variable in value_env.",
-            extra={"secret": "required"},
-        ),
-    ] = ""
-    value_env: EnvironmentName = ""
 
 
 class WebService(Settings, kw_only=True):

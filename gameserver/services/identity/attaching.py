@@ -28,6 +28,7 @@ from gameserver.players.fields import (
     ExternalIdField,
     ExtraJson,
 )
+from gameserver.players.webhooks import IdentityAttached, IdentityDetached
 from gameserver.rpc import Context, Tx
 from gameserver.services.identity.base import (
     CredentialInUse,
@@ -111,6 +112,11 @@ async def attach(ctx: Context, request: Credentials) -> None:
     row = verified.row(ctx.app.id, ctx.player_id, ctx.now_ms)
     if not await ctx.tx.unless_taken(identities.ADD, **row):
         raise Aborted("somebody has just taken this identity")
+    await _attached(ctx, verified.type)
+
+
+async def _attached(ctx: Context, type_: str) -> None:
+    await ctx.emit(IdentityAttached(profile_id=ctx.player_id, authentication_type=type_))
 
 
 class Detach(Request):
@@ -155,6 +161,7 @@ async def detach(ctx: Context, request: Detach) -> None:
         raise DowngradingToAnonymous("it is the last identity that the player can log in with")
     await identities.remove(ctx.tx, ctx.app.id, ctx.player_id, type_, identity["external_key"])
     await tokens.revoke_all(ctx.tx, ctx.app.id, ctx.player_id)
+    await ctx.emit(IdentityDetached(profile_id=ctx.player_id, authentication_type=type_))
 
 
 def _named(owned: Sequence[Row], type_: str, request: Detach) -> Row | None:
@@ -192,6 +199,7 @@ async def attach_nonlogin_universal(ctx: Context, request: AttachNonLoginUnivers
     app, profile_id, name = ctx.app.id, ctx.player_id, request.external_id
     if not await users.add_identity(ctx.tx, app, profile_id, "Universal", name, None, ctx.now_ms):
         raise CredentialInUse("another player has this universal id")
+    await _attached(ctx, "Universal")
 
 
 class AttachBlockchain(Request):
@@ -216,6 +224,7 @@ async def attach_blockchain(ctx: Context, request: AttachBlockchain) -> None:
     row = identities.new_row(ctx.app.id, ctx.player_id, "Blockchain", key, request.public_key, ctx.now_ms)
     if not await ctx.tx.unless_taken(identities.ADD, **row):
         raise CredentialInUse("another player has this public key")
+    await _attached(ctx, "Blockchain")
 
 
 class DetachBlockchain(Request):
@@ -230,6 +239,7 @@ async def detach_blockchain(ctx: Context, request: DetachBlockchain) -> None:
     if owned is None or not owned["external_key"].startswith(begins):
         raise MissingIdentity("the player has no key of this blockchain")
     await identities.remove(ctx.tx, ctx.app.id, ctx.player_id, "Blockchain", owned["external_key"])
+    await ctx.emit(IdentityDetached(profile_id=ctx.player_id, authentication_type="Blockchain"))
 
 
 def _blockchain(ctx: Context, name: str) -> str:

@@ -25,6 +25,7 @@ from gameserver.players.fields import LevelName, PeerCode, PlayerName
 from gameserver.players.profile_links import PARENT, InvalidPeer, NoParent, NoPeer, UnknownLevel
 from gameserver.players.quotas import QuotaReached
 from gameserver.players.states import CREATE_PLAYER, PlayerState
+from gameserver.players.webhooks import PlayerCreated, PlayerLoggedIn
 from gameserver.rpc import PLAYER_MERGE, Caller, Context, Tx
 from gameserver.services.identity.attaching import Credentials
 from gameserver.services.identity.base import UnsupportedType, address, service
@@ -183,7 +184,15 @@ async def _log_in_child(ctx: Context, child: App, profile_id: str, request: Swit
         raise Aborted("the child has just been deleted")
     if player["is_disabled"]:
         raise AccountDisabled("this account is disabled")
+    await _logged_in(ctx, child, profile_id, is_new=False)
     return player
+
+
+async def _logged_in(ctx: Context, child: App, profile_id: str, *, is_new: bool) -> None:
+    there = ctx.at(child)
+    if is_new:
+        await there.emit(PlayerCreated(profile_id=profile_id))
+    await there.emit(PlayerLoggedIn(profile_id=profile_id, authentication_type="", new_user=is_new))
 
 
 async def _make_child(ctx: Context, child: App, request: SwitchToChild, count: int) -> Row:
@@ -208,6 +217,7 @@ async def _make_child(ctx: Context, child: App, request: SwitchToChild, count: i
         ctx.tx, child, profile_id
     )  # with whose child it is
     assert state is not None, "the player was just made"
+    await _logged_in(ctx, child, profile_id, is_new=True)
     return state
 
 

@@ -8,6 +8,7 @@ from msgspec import Meta
 from gameserver.documents import documents
 from gameserver.domain.social import friends
 from gameserver.players.quotas import QuotaReached
+from gameserver.players.webhooks import EventData
 from gameserver.realtime import player_channel
 from gameserver.rpc import Access, Caller, Context, Tx
 from gameserver.services.messaging import storage
@@ -52,6 +53,16 @@ def of_receivers(ctx: Context, request: ToProfiles) -> list[str]:
 
 
 # By players
+
+
+@service.emits
+class MessageSent(EventData):
+    """A player has sent a message to others, or the system, without a player. What it says is not told."""
+
+    event = "message.sent"
+
+    message_id: Annotated[str, Meta(description="The id of the message.")]
+    to_profile_ids: Annotated[list[str], Meta(description="The players who got it.")]
 
 
 class Send(ToProfiles, kw_only=True):
@@ -227,4 +238,5 @@ async def _store(
     for receiver in receivers:
         channel = player_channel(ctx.app.id, receiver)
         ctx.publish(channel, service.name, INCOMING, {**told, "message": body})
+    await ctx.emit(MessageSent(profile_id=sender["id"] or "", message_id=msg_id, to_profile_ids=receivers))
     return Sent(requested=requested, actual=len(receivers), msg_id=msg_id)

@@ -6,17 +6,21 @@ and a process that dies has lost nothing. A result is there as soon as it is rig
 tournament are counted, then they get their ranks in the order of their scores.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
 
 import msgspec
 import structlog
+from msgspec import Meta
 
+from gameserver.apps import LiveApps
 from gameserver.domain.leaderboards import AFTER_ROTATION, IS_NEEDED, Board, EntryType, Version
 from gameserver.domain.leaderboards.tournaments import read_settings
 from gameserver.domain.social.notices import TOURNAMENT_OVER, TournamentOver, tell_over
-from gameserver.frame import Hooks
+from gameserver.frame import Hook, Hooks, Parts
 from gameserver.jobs import JobRun
+from gameserver.players.webhooks import EventData, emit
 from gameserver.services.tournament import storage, templates
 from gameserver.services.tournament.base import service
 from gameserver.storage import Row, Transaction
@@ -87,6 +91,12 @@ class Closing(msgspec.Struct):
         else:  # who has entered and has no score any more
             return await tx.run(storage.CLEAR, **self.key) < storage.CHUNK
         return False
+
+    async def closed(self, hooks: Hooks, tx: Transaction, now_ms: int) -> None:
+        """Tell that all results are there, if there are any."""
+        if self.reached.sizes:
+            for tell in hooks.of(CLOSED):
+                await tell(tx, self, now_ms)
 
     async def _count(self, tx: Transaction) -> None:
         reached = self.reached
@@ -162,6 +172,50 @@ class Closing(msgspec.Struct):
         }
 
 
+ClosedHook = Callable[[Transaction, Closing, int], Awaitable[None]]
+CLOSED: Hook[ClosedHook] = Hook("tournament.closed")
+"""All results of a period are there: the transaction, the period, now in ms."""
+
+
+@service.emits
+class TournamentIsOver(EventData):
+    """The results of the tournaments of a leaderboard's period are there. It is no single player's event."""
+
+    event = "tournament.over"
+
+    leaderboard_id: Annotated[str, Meta(description="The id of the leaderboard.")]
+    version_id: Annotated[int, Meta(description="The period, as leaderboards number them.")]
+    started_at: Annotated[int, Meta(description="When the period began: ms since 1970-01-01 UTC.")]
+    ended_at: Annotated[int, Meta(description="When it ended: ms since 1970-01-01 UTC.")]
+    participants: Annotated[
+        dict[str, int], Meta(description="How many have a result, by the code of the tournament.")
+    ]
+
+
+@service.lifespan
+@asynccontextmanager
+async def _tell_webhooks(parts: Parts) -> AsyncIterator[None]:
+    """Tell the webhooks of an app what is over: the hook does not know the apps, and a server does."""
+    apps = parts.get(LiveApps)
+
+    async def tell(tx: Transaction, closing: Closing, now_ms: int) -> None:
+        app = apps.find(closing.app_id)
+        if app is None:
+            return
+        event = TournamentIsOver(
+            profile_id="",
+            leaderboard_id=closing.board_id,
+            version_id=closing.version,
+            started_at=closing.started_ms,
+            ended_at=closing.ended_ms,
+            participants=closing.reached.sizes,
+        )
+        await emit(tx, app, event, now_ms)
+
+    parts.get(Hooks).subscribe(CLOSED, tell)
+    yield
+
+
 @service.on(AFTER_ROTATION)
 async def begin(hooks: Hooks, tx: Transaction, board: Board, ended: Sequence[Version], now_ms: int) -> None:
     """Make results of the enrolments in versions that have ended, or begin to."""
@@ -184,6 +238,7 @@ async def begin(hooks: Hooks, tx: Transaction, board: Board, ended: Sequence[Ver
         )
         for _ in range(STEPS_AT_ONCE):
             if await closing.step(hooks, tx, now_ms):
+                await closing.closed(hooks, tx, now_ms)
                 break
         else:
             values = msgspec.structs.asdict(closing) | {"reached": _encode(closing.reached)}
@@ -222,9 +277,11 @@ async def _step(run: JobRun, uid: str, version: int) -> bool:
             return False
         values = {name: row[name] for name in Closing.__struct_fields__}
         closing = Closing(**values | {"reached": _decode(row["reached"])})
-        if not await closing.step(run.get(Hooks), tx, run.now_ms):
+        hooks = run.get(Hooks)
+        if not await closing.step(hooks, tx, run.now_ms):
             await tx.run(storage.REACHED, **closing.key, now_reached=_encode(closing.reached))
             return True
+        await closing.closed(hooks, tx, run.now_ms)
         await tx.run(storage.CLOSED, **closing.key)
     log.info("tournament_closed", board=closing.board_id, version=closing.version)
     return False

@@ -8,7 +8,7 @@ from msgspec import Meta
 from gameserver.apps import App
 from gameserver.documents.documents import data_out
 from gameserver.domain.economy import wallet
-from gameserver.domain.economy.wallet import BalanceOutOfRange, CurrencySettings
+from gameserver.domain.economy.wallet import BalanceOutOfRange, CurrencyConsumed, CurrencySettings
 from gameserver.domain.leaderboards import (
     BEFORE_POST,
     TEMPLATE_VERSIONS,
@@ -291,10 +291,12 @@ async def enrol(
 async def _pay_fee(ctx: Context, profile_id: str, template: Template) -> None:
     key = f"tournament_fee/{ctx.core.new_id()}"
     for currency, amount in sorted(template.entry_fee.items()):
+        entry = f"{key}/{currency}"
         try:
-            await wallet.take(ctx.tx, profile_id, currency, amount, f"{key}/{currency}", ctx.now_ms)
+            await wallet.take(ctx.tx, profile_id, currency, amount, entry, ctx.now_ms)
         except BalanceOutOfRange:
             raise NotEnoughToJoin(f"the entry fee is {amount} {currency}") from None
+        await ctx.emit(CurrencyConsumed(profile_id=profile_id, currency=currency, amount=amount, entry=entry))
 
 
 async def post(ctx: Context, board: Board, member_id: str, score: int, data: str | None) -> Board:

@@ -1,0 +1,25 @@
+"""What actions have in common: how they refuse, and how they look at what they are asked for."""
+
+from gameserver.app import GameServer
+from gameserver.apps import App
+
+LIMIT_MAX = 500
+
+
+class Refused(Exception):
+    """The action cannot be done as asked. The text is for the operator."""
+
+
+def app_of(server: GameServer, app_id: str) -> App:
+    """Return an app by its id. Raises `Refused`."""
+    app = server.apps.find(app_id)
+    if app is None:
+        raise Refused(f"there is no app {app_id}; `gameserver app list` names them")
+    return app
+
+
+def limit_of(limit: int) -> int:
+    """Return how many rows are wanted at most. Raises `Refused`."""
+    if not 1 <= limit <= LIMIT_MAX:
+        raise Refused(f"the limit is a number from 1 to {LIMIT_MAX}")
+    return limit
