@@ -52,7 +52,7 @@ function response(status, headers, body)
   else  -- the floor answers everything alike
     waiting, line_of = {}, {}
   end
-  if status ~= 200 or body:find('"reason_code"', 1, true) then
+  if status ~= 200 or body:find('"reason_code"', 1, true) or body:find('"success":false', 1, true) then
     refused = (refused or 0) + 1
     if not once or refused > 64 then  -- the last packets of a list that has run out are repeats
       io.stderr:write(status, " ", body:sub(1, 200), "\n")

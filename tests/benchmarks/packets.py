@@ -34,12 +34,21 @@ rotation = "NEVER"
 client_callable = true
 [scripts.files.reads]
 client_callable = true
+[scripts.files.writes]
+client_callable = true
 {QUOTAS}"""
 SCRIPTS = {
     "empty": ";",
     "reads": """
         var proxy = bridge.getEntityServiceProxy();
-        for (var i = 0; i < 10; i++) proxy.getEntity(data.id);
+        for (var i = 0; i < data.times; i++) {
+            var answer = proxy.getEntity(data.id);
+            if (answer.status !== 200) throw answer;
+        }
+    """,
+    "writes": """
+        var answer = bridge.getEntityServiceProxy().updateEntity(data.id, "address", {visits: 1}, null, -1);
+        if (answer.status !== 200) throw answer;
     """,
 }
 
@@ -70,7 +79,14 @@ UPDATE: Message = (
     },
 )
 EMPTY_SCRIPT: Message = ("script", "RUN", {"scriptName": "empty", "scriptData": NOTHING})
-READING_SCRIPT: Message = ("script", "RUN", {"scriptName": "reads", "scriptData": {"id": "%E"}})
+WRITING_SCRIPT: Message = ("script", "RUN", {"scriptName": "writes", "scriptData": {"id": "%E"}})
+
+
+def reading_script(times: int) -> Message:
+    """A script that reads an entity so many times."""
+    return ("script", "RUN", {"scriptName": "reads", "scriptData": {"id": "%E", "times": times}})
+
+
 INCREMENT: Message = ("playerStatistics", "UPDATE", {"statistics": {"wins": 1}})
 FIVE: Message = (
     "playerStatistics",
@@ -87,6 +103,7 @@ TOP: Message = ("leaderboard", "GET_GLOBAL_LEADERBOARD_PAGE", _BOARD | {"startIn
 AROUND: Message = ("leaderboard", "GET_GLOBAL_LEADERBOARD_VIEW", _BOARD | {"beforeCount": 5, "afterCount": 5})
 RANK: Message = ("leaderboard", "GET_GLOBAL_LEADERBOARD_VIEW", _BOARD | {"beforeCount": 0, "afterCount": 0})
 
+EMPTY, TEN_CALLS = "an empty script", "a script that reads ten entities"
 ONE_ORDER, EITHER_ORDER = "two shared rows", "two shared rows, either order"
 
 
@@ -152,8 +169,10 @@ def cases() -> list[Case]:
             for name, message in alone.items()
             for case in (Case(name, (message,)), Case(f"{name} ×10", (message,) * 10))
         ),
-        Case("an empty script", (EMPTY_SCRIPT,)),
-        Case("a script that reads ten entities", (READING_SCRIPT,)),
+        Case(EMPTY, (EMPTY_SCRIPT,)),
+        Case("a script that reads an entity", (reading_script(1),)),
+        Case(TEN_CALLS, (reading_script(10),)),
+        Case("a script that writes an entity", (WRITING_SCRIPT,)),
         Case("match ends", (POST, FIVE, UPDATE, RANK, TOP)),
         Case(ONE_ORDER, (shared("left"), shared("right"))),
         Case(EITHER_ORDER, (shared("%A"), shared("%B"))),

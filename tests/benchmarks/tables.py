@@ -4,27 +4,29 @@ from collections.abc import Iterator
 from statistics import geometric_mean
 
 from tests.benchmarks.figures import FLOOR, FLOOR_AGAIN, TEN, Measured, Open, Result
-from tests.benchmarks.packets import EITHER_ORDER, ONE_ORDER
+from tests.benchmarks.packets import EITHER_ORDER, EMPTY, ONE_ORDER, TEN_CALLS
 
 SETUPS = {"embedded": "Embedded", "services": "PostgreSQL and Redis"}
+READ = "read an entity"
 WANTED = {  # floors at most: embedded, and over PostgreSQL and Redis
     "log in, new": (9.5, 18),
     "log in, existing": (3.6, 6.8),
     "no-op": (2.0, 2.5),
     "read state": (3.7, 7.2),
-    "read an entity": (3.3, 6.1),
+    READ: (3.3, 6.1),
     "write an entity": (6.5, 12),
     "post a score": (5.3, 10),
     "top 10": (4.7, 8.8),
     "around me": (7.5, 13),
-    "an empty script": (4.2, 4.7),
+    EMPTY: (4.2, 4.7),
 }
 WANTED_OF_TEN = {  # floors at most for each of ten messages
-    "read an entity": (1.0, 2),
+    READ: (1.0, 2),
     "write an entity": (2.0, 4),
     "post a score": (1.3, 2.8),
     "top 10": (1.5, 3),
 }
+CALL_MAX = 1  # floors that a call of a script takes above the same packet
 EITHER_ORDER_MAX = 10  # times as long as in one order
 TAIL_MAX, SESSION_BYTES_MAX = 1.5, 1024  # of the 99th percentile without sessions; embedded
 
@@ -95,6 +97,13 @@ def _remarks(setup: str, measured: Measured) -> Iterator[str]:
     if ONE_ORDER in rates and EITHER_ORDER in rates:
         times = rates[ONE_ORDER] / max(1, rates[EITHER_ORDER])
         yield f"Two shared rows in either order: {times:.1f} × the time of one order (wanted: ≤ {EITHER_ORDER_MAX})."
+    floors = measured.floors()
+    if {EMPTY, TEN_CALLS, READ} <= floors.keys():
+        call = (floors[TEN_CALLS] - floors[EMPTY]) / 10
+        yield (
+            f"A call that reads takes {call:.1f} floors of a script's time "
+            f"(wanted: ≤ {floors[READ] + CALL_MAX:.1f}, the packet that reads and {CALL_MAX})."
+        )
     if measured.sessions:
         yield sessions(measured.sessions)
     elif memory.session_bytes > 0:
