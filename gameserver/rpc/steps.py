@@ -237,13 +237,16 @@ class Steps:
         self._check_time()
         entry = Entry(Kind.CALL, name, drawn=drawn)
 
-        async def step() -> None:
-            await self._run(ctx, plan, entry)
-            await self._after(ctx, entry.note, is_own=is_own)
-            await ctx.effects.run_outbox()
-
-        await (_whole(step()) if operation is not None and operation.tx is Tx.WRITE else step())
+        step = self._step(ctx, plan, entry, is_own=is_own)
+        await (_whole(step) if operation is not None and operation.tx is Tx.WRITE else step)
         return entry.answer
+
+    async def _step(self, ctx: Context, plan: Plan, entry: Entry, *, is_own: bool) -> None:
+        await self._run(ctx, plan, entry)
+        if entry.note is not None or is_own:
+            await self._after(ctx, entry.note, is_own=is_own)
+        if ctx.effects.outbox:
+            await ctx.effects.run_outbox()
 
     async def _run(self, ctx: Context, plan: Plan, entry: Entry) -> None:
         record = _StepRecord(self, entry) if self.run is not None else None

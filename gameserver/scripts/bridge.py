@@ -95,6 +95,7 @@ class Bridge:
         self.steps = steps
         self.standing = standing
         self.program = program
+        self._origin = Origin(FACE, ctx.origin.address, program.path)
         self.failure: Exception | None = None
         """Why the run cannot go on, though the script is not to blame."""
 
@@ -115,10 +116,9 @@ class Bridge:
             arguments = arguments_of(args)
         except UnreadableJson as error:
             raise Thrown(f"{name}: {error}") from None
-        if name in proxies().calls:
+        if (method := proxies().find(name, len(arguments))) is not None:
             who = self.who(msgspec.json.decode(session)) if session else self.standing
-            message = proxies().find(name, len(arguments)).message(arguments)
-            return await self.message(who, message, call, drawn)
+            return await self.message(who, method.message(arguments), call, drawn)
         if (make := _MESSAGES.get(name)) is not None:
             who, message = make(self, Arguments(name, arguments))
             return await self.message(who, message, call, drawn)
@@ -154,12 +154,7 @@ class Bridge:
             return as_read(
                 refusal(NotAllowed("scripts do not log in: bridge.getSessionForProfile is for them"))
             )
-        ctx = Context(
-            self.core,
-            who.app,
-            Origin(FACE, self.ctx.origin.address, self.program.path),
-            caller=Caller.SCRIPT,
-        )
+        ctx = Context(self.core, who.app, self._origin, caller=Caller.SCRIPT)
         ctx.session, ctx.session_id, ctx.profile_id = who.session, who.session_id, who.profile_id
         if who is self.standing:  # what the answer of the packet tells, it tells the packet's player
             ctx.packet_id = self.ctx.packet_id

@@ -104,10 +104,12 @@ class Proxies:
         self.getters = proxies
         self.surface = Surface(list(FUNCTIONS), proxies)
 
-    def find(self, name: str, count: int) -> Call:
-        """Return what a method calls with so many arguments. Raises `LookupError`."""
-        calls = self.calls[name]
-        return next((call for call in calls if len(call.names) >= count), calls[-1])
+    def find(self, name: str, count: int) -> Call | None:
+        """Return what a method calls with so many arguments; None where there is no such method."""
+        for call in (calls := self.calls.get(name, ())):
+            if len(call.names) >= count:
+                return call
+        return calls[-1] if calls else None
 
 
 def _label(getter: str) -> str:
