@@ -55,7 +55,7 @@ ERRORS: tuple[type[GameError], ...] = (
 )
 """What is answered before a script runs."""
 
-_REASONS = {Failure.THROWN: 40911, Failure.TIMEOUT: 40910}
+_REASONS = {Failure.THROWN: 40911, Failure.TIMEOUT: 40910, Failure.UNSETTLED: 40910}
 _OTHER_REASON = 40912
 
 

@@ -222,6 +222,8 @@ async def test_an_expired_session_is_told_at_the_top(game: Game) -> None:
     assert answer.pop("status_message") == answer["messageResponses"][0].pop("status_message")
     told = {"status": 403, "reason_code": 40365, "severity": "ERROR"}
     assert answer == {"packetId": 7, **told, "messageResponses": [told]}  # some clients look here, some there
+    again = await post(game, packet(session, 8, ("authenticationV2", "AUTHENTICATE", KEY)))  # and carry it on
+    assert again["messageResponses"][0]["data"]["sessionId"] not in ("", session)
 
 
 @pytest.mark.parametrize("session", ["no session", "0000-" + "a" * 24])

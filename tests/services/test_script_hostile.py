@@ -34,7 +34,7 @@ def apps_folder(apps_folder: Path) -> Path:
         ("for (;;) {}", 40910),
         ("/(a+)+$/.test('a'.repeat(40) + 'b');", 40910),
         ("bridge.sleep(5000);", 40910),
-        ("new Promise(function () {});", None),
+        ("new Promise(function () {});", 40910),
         ("var o = {}; o.o = o; o;", None),
         ("'x'.repeat(10000000);", None),
         ("var o = 1; for (var i = 0; i < 100; i++) o = [o]; o;", 40912),
@@ -53,7 +53,7 @@ async def test_a_run_that_fails_is_one_failed_run(game: Game, code: str, reason:
     assert (answer["success"], answer["response"]) == (False, None)
     assert answer["reasonCode"] == reason or reason is None
     assert answer["errorMessage"]
-    assert "/work" not in answer["errorMessage"]
+    assert str(Path.cwd()) not in answer["errorMessage"]
     assert "Traceback" not in answer["errorMessage"]
     assert await do(player, "1 + 1;") == 2
 
