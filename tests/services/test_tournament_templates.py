@@ -132,7 +132,9 @@ async def test_servers_read_the_templates_of_a_board_as_they_hold(game: Game) ->
         assert told["tournamentConfigsCount"] == len(told["tournamentConfigs"])
         return {config["tournamentCode"]: config for config in told["tournamentConfigs"]}
 
-    assert list(await configs()) == ["free", "paid"]
+    declared = await configs()
+    assert list(declared) == ["free", "paid"]
+    assert (declared["free"]["calcScript"], declared["free"]["postScript"]) == ("", "")
     game.clock.advance(60)
     made = await create(game, "later", payoutRules=RULES)
     try:

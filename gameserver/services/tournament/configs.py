@@ -89,7 +89,7 @@ class OfTemplate(Request):
 
 
 class TemplateReply(Reply, kw_only=True):
-    """A template as servers see it. One that servers made tells its scripts, whose ids are their paths."""
+    """A template as servers see it. Ids of scripts are their paths; one that is declared has none."""
 
     game_id: AppId
     tournament_code: TournamentCode
@@ -112,14 +112,10 @@ class TemplateReply(Reply, kw_only=True):
             "`endingSoon`, `complete`."
         ),
     ]
-    post_script: Annotated[
-        str | UnsetType | None, Meta(description="Path of a script of the game, kept and not run.")
-    ] = UNSET
-    calc_script: Annotated[
-        str | UnsetType | None, Meta(description="Path of a script of the game, kept and not run.")
-    ] = UNSET
-    post_script_id: Annotated[str | UnsetType, Meta(description="The same as `postScript`.")] = UNSET
-    calc_script_id: Annotated[str | UnsetType, Meta(description="The same as `calcScript`.")] = UNSET
+    post_script: Annotated[str | None, Meta(description="Path of a script of the game, kept and not run.")]
+    calc_script: Annotated[str | None, Meta(description="Path of a script of the game, kept and not run.")]
+    post_script_id: Annotated[str, Meta(description="The same as `postScript`.")]
+    calc_script_id: Annotated[str, Meta(description="The same as `calcScript`.")]
     created_at: CreatedAt
     updated_at: UpdatedAt
 
@@ -323,6 +319,10 @@ def _declared_shown(ctx: Context, template: Template) -> TemplateReply:
         game_id=ctx.app.id,
         version=template.version,
         notifications=msgspec.to_builtins(Notifications()),
+        post_script="",  # nothing in a declaration names one
+        calc_script="",
+        post_script_id="",
+        calc_script_id="",
         created_at=0,
         updated_at=0,
         **shown,
