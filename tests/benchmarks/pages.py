@@ -149,7 +149,7 @@ async def cases(server: GameServer, service: str, size: int) -> dict[str, tuple[
     }
 
 
-async def measure(server: GameServer, service: str, sizes: list[int]) -> None:
+async def measure(server: GameServer, service: str, sizes: list[int], calls: int) -> None:
     """Print the milliseconds of each call, the fifth that is fastest.
 
     The lists take turns, so that whoever else uses the machine slows all of them down alike.
@@ -157,16 +157,16 @@ async def measure(server: GameServer, service: str, sizes: list[int]) -> None:
     of_sizes = {size: await cases(server, service, size) for size in sizes}
     for name in of_sizes[sizes[0]]:
         taken: dict[int, list[float]] = {size: [] for size in sizes}
-        for _, size in product(range(CALLS), sizes):
+        for _, size in product(range(calls), sizes):
             started = time.perf_counter()
             await call(server, size, service, *of_sizes[size][name])
             taken[size].append(1000 * (time.perf_counter() - started))
-        fifths = [sorted(times)[CALLS // 5] for times in taken.values()]
+        fifths = [sorted(times)[calls // 5] for times in taken.values()]
         values = "".join(f"{each:12.2f}" for each in fifths)
         say(f"{f'{service}: {name}':36}{values}{fifths[-1] / fifths[0]:8.2f}")
 
 
-async def run(settings: Settings, sizes: list[int]) -> None:
+async def run(settings: Settings, sizes: list[int], calls: int) -> None:
     async with open_server(settings) as server:
         for size, table in product(sizes, SERVICES.values()):
             await fill(server, metadata.tables[table], size)
@@ -175,7 +175,7 @@ async def run(settings: Settings, sizes: list[int]) -> None:
         await settle(server, sizes)
         say(f"{'ms per call':36}" + "".join(f"{size:>12,}" for size in sizes) + "   ratio")
         for service in SERVICES:
-            await measure(server, service, sizes)
+            await measure(server, service, sizes, calls)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -186,6 +186,7 @@ def main(words: Sequence[str] | None = None) -> None:
         "--services", action="store_true", help="over PostgreSQL and Redis instead of embedded"
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 1_000_000])
+    parser.add_argument("--calls", type=int, default=CALLS, help="of each kind at each size")
     chosen = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         apps, data = Path(folder, "apps"), Path(folder, "data")
@@ -201,7 +202,7 @@ def main(words: Sequence[str] | None = None) -> None:
                 "redis": stack.enter_context(servers.redis()),
             }
             migrate(below["database"])
-        asyncio.run(run(Settings(apps=apps, data=data, **below), chosen.sizes))
+        asyncio.run(run(Settings(apps=apps, data=data, **below), chosen.sizes, chosen.calls))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from tests.benchmarks.measure import (
 )
 from tests.benchmarks.packets import NO_OP, Case, cases
 from tests.benchmarks.sessions import SIZES as SESSION_SIZES
+from tests.benchmarks.sessions import WRITES as SESSION_WRITES
 from tests.benchmarks.tables import HEAD, SETUPS, compared, line, table
 
 HERE = Path(__file__).parent
@@ -60,6 +61,7 @@ class Scale:
     growth_seconds: float = 2
     sizes: tuple[int, ...] = growth.SIZES
     session_sizes: tuple[int, ...] = SESSION_SIZES
+    session_writes: int = SESSION_WRITES
 
 
 def result(case: Case, load: Load, cost: Cost) -> Result:
@@ -200,6 +202,7 @@ def measure_sessions(scale: Scale) -> list[Open]:
     """Measure what open sessions cost an embedded server, in a process that has done nothing else."""
     sizes = [str(size) for size in scale.session_sizes]
     command = [sys.executable, "-m", "tests.benchmarks.sessions", "--json", "--sizes", *sizes]
+    command += ["--writes", str(scale.session_writes)]
     told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return [Open(**step) for step in told]
 

@@ -70,12 +70,12 @@ async def open_sessions(game: Game, first: int, last: int) -> float:
     return (resident_bytes() - before) / max(1, last - first)
 
 
-async def write_times(game: Game, clients: list[Client]) -> list[float]:
+async def write_times(game: Game, clients: list[Client], writes: int) -> list[float]:
     """How long each write of players took who write at the same time, in ms."""
     taken: list[float] = []
 
     async def play(client: Client, name: str) -> None:
-        for number in range(WRITES):
+        for number in range(writes):
             if number % WRITES_PER_LOGIN == 0:
                 await client.log_in("Anonymous", name)
             started = time.perf_counter()
@@ -86,7 +86,7 @@ async def write_times(game: Game, clients: list[Client]) -> list[float]:
     return sorted(taken)
 
 
-async def run(sizes: Sequence[int]) -> AsyncIterator[Open]:
+async def run(sizes: Sequence[int], writes: int) -> AsyncIterator[Open]:
     """Measure at each size, the smallest first."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -95,26 +95,26 @@ async def run(sizes: Sequence[int]) -> AsyncIterator[Open]:
         async with open_server(Settings(apps=home / "apps", data=home / "data")) as server:
             game = Game(server, FixedClock())
             clients = [game.client() for _ in range(PLAYERS)]
-            await write_times(game, clients)  # to warm up
+            await write_times(game, clients, writes)  # to warm up
             gc.collect()
             gc.freeze()  # as `gameserver serve` does
             opened = 0
             for size in sizes:
                 each = await open_sessions(game, opened, size)
                 opened = max(opened, size)
-                taken = await write_times(game, clients)
+                taken = await write_times(game, clients, writes)
                 median, p99 = taken[len(taken) // 2], taken[len(taken) * 99 // 100]
                 yield Open(size, each, median, p99, collection_ms())
             await game.http.aclose()
 
 
-async def show(sizes: Sequence[int], *, as_json: bool) -> None:
+async def show(sizes: Sequence[int], writes: int, *, as_json: bool) -> None:
     steps: list[Open] = []
     if not as_json:
         print(
             f"{'sessions':>10}{'bytes each':>12}{'median ms':>12}{'p99 ms':>10}{'full gc ms':>12}{'× p99':>8}"
         )
-    async for step in run(sizes):
+    async for step in run(sizes, writes):
         steps.append(step)
         if not as_json:
             print(
@@ -131,9 +131,10 @@ async def show(sizes: Sequence[int], *, as_json: bool) -> None:
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--writes", type=int, default=WRITES, help="of each player at each size")
     parser.add_argument("--json", action="store_true", help="for programs")
     options = parser.parse_args(words)
-    asyncio.run(show(options.sizes, as_json=options.json))
+    asyncio.run(show(options.sizes, options.writes, as_json=options.json))
 
 
 if __name__ == "__main__":

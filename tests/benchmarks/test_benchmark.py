@@ -17,16 +17,17 @@ from tests.benchmarks.run import BEGIN, END, Scale, measure, measure_growth, mea
 from tests.benchmarks.tables import WANTED, WANTED_OF_TEN, compared, table
 from tests.conftest import BACKENDS
 
-pytestmark = pytest.mark.usefixtures("services")  # not the run's own, but of the same kind
+on_services = pytest.mark.usefixtures("services")  # not the run's own, but of the same kind
 SCALE = Scale(
     players=100,
     sessions=1000,
-    seconds=0.2,
+    seconds=0.05,
     warm_up_seconds=0,
-    once_seconds=0.1,
-    growth_seconds=0.1,
+    once_seconds=0.05,
+    growth_seconds=0.05,
     sizes=(1000, 3000),
     session_sizes=(0, 20_000),
+    session_writes=20,
 )
 ONE_MS = Result("", 1, 1000.0, 1000.0, 1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0)
 
@@ -42,6 +43,7 @@ def measured_of(*packets: Result) -> Measured:
     return Measured(Memory(1.5, 80 << 20, 900, 0, 90 << 20), list(packets))
 
 
+@on_services
 def test_every_packet_is_answered_and_told_of(tmp_path: Path) -> None:
     if shutil.which("wrk") is None:
         servers.missing("wrk")
@@ -166,14 +168,15 @@ def test_sessions_are_weighed_and_cost_the_collector_nothing() -> None:
 
 
 def test_what_sessions_cost_is_told_at_each_size(capsys: pytest.CaptureFixture[str]) -> None:
-    sessions.main(["--sizes", "0", "1000"])
+    sessions.main(["--sizes", "0", "1000", "--writes", "10"])
     _, none, many, wanted = capsys.readouterr().out.splitlines()
     assert (none.split()[0], none.split()[-1], many.split()[0]) == ("0", "1.00", "1,000")
     assert wanted == "Wanted: at most 1024 bytes each, and 1.5 × the p99 of the first line."
 
 
+@on_services
 def test_pages_are_measured_at_each_size(capsys: pytest.CaptureFixture[str]) -> None:
-    pages.main(["--sizes", "100", "300", *(["--services"] if BACKENDS == "services" else [])])
+    pages.main(["--sizes", "100", "300", "--calls", "5", *(["--services"] if BACKENDS == "services" else [])])
     told = capsys.readouterr().out
     assert [told.count(f"{service}: ") for service in pages.SERVICES] == [10, 10]
 
