@@ -69,6 +69,17 @@ async def test_a_board_shows_groups_as_they_are_now(game: Game) -> None:
     await post(bob, reds, 5)  # any member does
     await post(bob, blues, 7)
     assert await shown(ada) == [(1, 7, "Blues", {}), (2, 5, "Reds", {"flag": "red"})]
+    await ada.call("group", "UPDATE_GROUP_NAME", groupId=reds, name="Scarlets")
+    await ada.call("group", "UPDATE_GROUP_SUMMARY_DATA", groupId=reds, version=-1, summaryData={"flag": 1})
+    around = {
+        "leaderboardId": "clans",
+        "groupId": reds,
+        "sort": "HIGH_TO_LOW",
+        "beforeCount": 0,
+        "afterCount": 0,
+    }
+    [entry] = (await bob.call(BOARD, "GET_GROUP_LEADERBOARD_VIEW", **around))["leaderboard"]
+    assert (entry["groupName"], entry["groupSummaryData"], entry["rank"]) == ("Scarlets", {"flag": 1}, 2)
 
 
 async def test_who_leaves_posts_no_more_and_the_scores_stay(game: Game) -> None:

@@ -65,12 +65,14 @@ client_callable = true
 seconds = 60.0
 [group.types.town]
 members = 5000
+pending = 10_000
 [quotas]
 messages = 1_000_000
 message_bytes = 1_000_000_000
 messages_per_minute = 1_000_000
 friends = 10_000
 groups = 10_000
+group_requests = 10_000
 logins_per_address = 1_000_000_000
 new_players_per_address = 1_000_000_000
 """

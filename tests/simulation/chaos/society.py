@@ -3,7 +3,8 @@
 Each player makes a group that is open to all, with a well in it: an entity that members add to. The others
 come and go, and nobody else takes them in or out. So each knows whether they are in, and what must be
 answered to them; where the outcome of a packet is not known, both is allowed, but never counts that differ
-from the rows, or somebody who is there twice.
+from the rows, or somebody who is there twice. Into a second group, a club, players are invited, and
+nobody answers.
 """
 
 from collections import Counter
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # a player has a citizen, and a citizen is a player's
 NOT_GROUP_MEMBER = 40453
 MEMBER, OUTSIDER, UNKNOWN = "member", "outsider", "unknown"
 PAGE = 500
+TOWN, CLUB = "town", "club"
 
 Message = tuple[str, str, dict[str, Any]]
 
@@ -54,10 +56,14 @@ class Citizen:
         self.society = society
         self.chance = player.chance
         self.town: Town | None = None
-        self.made: Counter[str] = Counter()  # "sure", "maybe": groups
+        self.club_id = ""
+        self.made: Counter[str] = Counter()  # groups, by name
+        self.made_in_doubt: Counter[str] = Counter()
         self.seats: dict[str, str] = {}  # by group; nobody is in one to begin with
         self.drops: Counter[str] = Counter()  # by group: what was added to its well
         self.drops_in_doubt: Counter[str] = Counter()
+        self.invited: set[str] = set()
+        self.invited_in_doubt: set[str] = set()
         self.friends: set[str] = set()
         self.friends_in_doubt: set[str] = set()
         self.written: Counter[tuple[str, str]] = Counter()  # receiver and text, each once
@@ -69,32 +75,33 @@ class Citizen:
     async def settle(self) -> None:
         """Let the others know of the player, and see to it that there is a town; after a login."""
         self.society.profiles[self.player.profile_id] = self
-        if self.town is None:
-            self.town = await self._find_town() or await self._make_town()
+        if self.town is None and (group_id := await self._find_or_make(TOWN, is_open=True)):
+            self.town = Town(group_id)
         if self.town is not None and not self.town.well_id:
             self.town.well_id = await self._find_well(self.town) or await self._make_well(self.town)
         if self.town is not None and self.town.well_id:
             self.society.towns[self.town.group_id] = self.town
+        if not self.club_id:
+            self.club_id = await self._find_or_make(CLUB, is_open=False)
 
-    async def _find_town(self) -> Town | None:
-        mine = await self._own_groups()
-        return Town(mine[0]) if mine else None
-
-    async def _own_groups(self) -> list[str]:
+    async def _find_or_make(self, name: str, *, is_open: bool) -> str:
+        """Return the player's own group of a name; empty where that cannot be told."""
         answers = await self.player.call(("group", "GET_MY_GROUPS", {}))
         if answers is None:
-            return []
-        me = self.player.profile_id
-        return [group["groupId"] for group in answers[0]["groups"] if group["ownerId"] == me]
-
-    async def _make_town(self) -> Town | None:
-        data = {"name": self.player.name, "groupType": "town", "isOpenGroup": True}
+            return ""
+        if mine := self._own(answers[0], name):
+            return mine[0]
+        data = {"name": name, "groupType": "town", "isOpenGroup": is_open}
         answers = await self.player.call(("group", "CREATE_GROUP", data))
         if answers is None:
-            self.made["maybe"] += not self.player.has_no_effect
-            return None
-        self.made["sure"] += 1
-        return Town(answers[0]["groupId"])
+            self.made_in_doubt[name] += not self.player.has_no_effect
+            return ""
+        self.made[name] += 1
+        return str(answers[0]["groupId"])
+
+    def _own(self, answer: Any, name: str) -> list[str]:
+        me = self.player.profile_id
+        return [g["groupId"] for g in answer["groups"] if g["ownerId"] == me and g["name"] == name]
 
     async def _find_well(self, town: Town) -> str:
         context = {"searchCriteria": {"groupId": town.group_id, "entityType": "well"}}
@@ -111,7 +118,7 @@ class Citizen:
         """Do something with others. False when the session is gone."""
         if self.chance.random() < 0.15 and (outside := self._towns(OUTSIDER)):
             return await self._peep(self.chance.choice(outside))
-        kinds = [self._write, self._befriend, self._drop, self._move]  # who leaves does so last
+        kinds = [self._write, self._befriend, self._invite, self._drop, self._move]  # who leaves does so last
         acts = [act for kind in kinds if self.chance.random() < 0.5 and (act := kind()) is not None]
         if not acts:
             return True
@@ -156,6 +163,14 @@ class Citizen:
             return None
         message = ("friend", "ADD_FRIENDS", {"profileIds": [other]})
         return Act(message, lambda _: self.friends.add(other), lambda: self.friends_in_doubt.add(other))
+
+    def _invite(self) -> Act | None:
+        other = self._somebody()
+        if other is None or not self.club_id:
+            return None
+        data = {"groupId": self.club_id, "profileId": other, "role": "MEMBER", "attributes": {}}
+        message = ("group", "INVITE_MEMBER_TO_GROUP", data)
+        return Act(message, lambda _: self.invited.add(other), lambda: self.invited_in_doubt.add(other))
 
     def _drop(self) -> Act | None:
         mine = [self.town] if self.town is not None and self.town.well_id else []
@@ -209,11 +224,13 @@ class Citizen:
             ledger.violation(f"{name} cannot read groups and friends")
             return
         groups = [group["groupId"] for group in answers[0]["groups"]]
-        own = [group["groupId"] for group in answers[0]["groups"] if group["ownerId"] == me]
-        if not self.made["sure"] <= len(own) <= self.made.total():
-            ledger.violation(f"{name} has {len(own)} groups, expected {self.made}")
+        own = {name: self._own(answers[0], name) for name in (TOWN, CLUB)}
+        for kind, ids in own.items():
+            least = self.made[kind]
+            if not least <= len(ids) <= least + self.made_in_doubt[kind]:
+                ledger.violation(f"{name} has {len(ids)} groups named {kind}, expected {least} at least")
         for group_id in self.society.towns:
-            seat = self.seats.get(group_id, OUTSIDER) if group_id not in own else MEMBER
+            seat = self.seats.get(group_id, OUTSIDER) if group_id not in own[TOWN] else MEMBER
             count = groups.count(group_id)
             if seat != UNKNOWN and count != (seat == MEMBER):
                 ledger.violation(f"{name} is listed {count} times in {group_id}, as {seat}")
@@ -223,6 +240,13 @@ class Citizen:
         if len(friends) != len(set(friends)) or not sure <= set(friends) <= sure | maybe:
             ledger.violation(f"{name} has the friends {friends}, expected {sure}, and maybe {maybe}")
         await self._verify_inbox(me)
+        invitations = [group["groupId"] for group in answers[0]["invited"]]
+        for each in citizens:
+            count = invitations.count(each.club_id)
+            if not (me in each.invited) <= count <= (me in each.invited | each.invited_in_doubt):
+                ledger.violation(f"{name} is invited {count} times by {each.player.name}")
+        if self.club_id:
+            await self._verify_club()
         if self.town is not None and self.town.well_id:
             await self._verify_town(self.town)
 
@@ -248,6 +272,17 @@ class Citizen:
         if wrong := [*(sure.keys() - found.keys()), *(found.keys() - sure.keys() - maybe)]:
             self.player.ledger.violation(f"{self.player.name} has lost or invented messages: {wrong}")
         self.player.ledger.counts["messages"] += found.total()
+
+    async def _verify_club(self) -> None:
+        name, ledger = self.player.name, self.player.ledger
+        answers = await self.player.call(("group", "READ_GROUP", {"groupId": self.club_id}))
+        if answers is None:
+            ledger.violation(f"{name} cannot read the own club")
+            return
+        pending, count = answers[0]["pendingMembers"].keys(), answers[0]["invitedPendingMemberCount"]
+        ledger.counts["invitations"] += count
+        if count != len(pending) or not self.invited <= pending <= self.invited | self.invited_in_doubt:
+            ledger.violation(f"the club of {name} counts {count}, has {pending}, expected {self.invited}")
 
     async def _verify_town(self, town: Town) -> None:
         name, ledger, citizens = self.player.name, self.player.ledger, self.society.profiles.values()
