@@ -390,6 +390,83 @@ def group(players: Players) -> None:
     owner = players()
     made = owner.group.create_group(name="Crew", group_type="crew")
     group_entities(owner, made["groupId"])
+    group_changes(owner, made["groupId"])
+    group_members(players, owner, made["groupId"])
+    groups_found(players, owner)
+
+
+def group_changes(owner: Client, group_id: str) -> None:
+    """Every method that reads or changes a group."""
+    mine = owner.group
+    here: Keys = {"group_id": group_id}
+    mine.update_group_name(**here, name="Reds")
+    holds(mine.update_group_data(**here, version=2, data={"n": 1}), version=3, data={"n": 1})
+    refused(mine.update_group_data, 400, 40460, **here, version=2)
+    mine.increment_group_data(**here, data={"n": 2})
+    assert mine.read_group_data(**here) == {"data": {"n": 3}}
+    holds(mine.update_group_summary_data(**here, summary_data={"flag": 1}), summaryData={"flag": 1})
+    holds(mine.update_group_acl(**here, acl={"member": 1, "other": 1}), acl={"member": 1, "other": 1})
+    mine.set_group_open(**here, is_open_group=False)
+    holds(mine.read_group(**here), name="Reds", isOpenGroup=False, memberCount=1)
+    for members in (mine.read_group_members(**here), mine.read_members_of_group(**here)):
+        holds(members[id_of(owner)], role="OWNER", emailAddress=None)
+
+
+def group_members(players: Players, owner: Client, group_id: str) -> None:
+    """Every method by which players come in and go."""
+    bob, cleo = players(), players()
+    mine, theirs = owner.group, bob.group
+    here: Keys = {"group_id": group_id}
+    of_bob, of_cleo = ({**here, "profile_id": id_of(player)} for player in (bob, cleo))
+    theirs.join_member_to_group(**here)
+    [asked] = theirs.get_my_groups()["requested"]
+    holds(asked, groupId=group_id, requestingPendingMemberCount=1)
+    theirs.delete_group_join_request(**here)
+    theirs.join_group(**here)
+    mine.reject_group_join_request(**of_bob)
+    theirs.join_group(**here)
+    mine.approve_group_join_request(**of_bob, role="ADMIN")
+    refused(mine.approve_group_join_request, 400, 40734, **of_bob)
+    mine.invite_group_member(**of_cleo)
+    mine.cancel_group_invitation(**of_cleo)
+    mine.invite_member_to_group(**of_cleo)
+    cleo.group.reject_group_invitation(**here)
+    refused(cleo.group.accept_group_invitation, 400, 40456, **here)
+    mine.invite_group_member(**of_cleo)
+    cleo.group.accept_group_invitation(**here)
+    mine.remove_group_member(**of_cleo)
+    for add in (mine.add_group_member, mine.add_member_to_group):
+        add(**of_cleo, role="MEMBER")
+    mine.update_group_member(**of_cleo, attributes={"rank": 1})
+    mine.update_member_of_group(**of_cleo, role="ADMIN")
+    refused(mine.add_group_member, 400, 40749, **of_cleo, role="MEMBER")
+    cleo.group.leave_group(**here)
+    refused(mine.leave_group, 400, 40458, **here)
+    assert mine.leave_group_auto(**here) == {}
+    holds(theirs.read_group(**here), ownerId=id_of(bob), memberCount=1)
+    theirs.delete_group(**here, version=-1)
+    refused(theirs.read_group, 400, 40345, **here)
+
+
+def groups_found(players: Players, owner: Client) -> None:
+    """Every method that finds groups."""
+    bob, tag = players(), unique("tag")
+    for name in "ab":
+        owner.group.create_group(name=name, group_type="crew", is_open_group=True, data={"indexedId": tag})
+    where = {"data.indexedId": tag}
+    page = bob.group.list_groups_page(
+        context={"pagination": {"rowsPerPage": 1}, "searchCriteria": where, "sortCriteria": {"name": 1}}
+    )
+    assert [item["name"] for item in page["results"]["items"]] == ["a"]
+    after = bob.group.list_groups_page_by_offset(context=page["context"], page_offset=1)
+    assert [item["name"] for item in after["results"]["items"]] == ["b"]
+    assert bob.group.get_random_groups_matching(where=where, max_return=1)["count"] == 1
+    first = bob.group.auto_join_group(group_type="crew", auto_join_strategy="JoinFirstGroup", where=where)
+    second = bob.group.auto_join_group_multi(
+        group_types=["crew"], auto_join_strategy="JoinRandomGroup", where=where
+    )
+    assert first["groupId"] != second["groupId"]
+    assert len(bob.group.list_groups_with_member(profile_id=id_of(owner))["groups"]) == 2
 
 
 def group_entities(owner: Client, group_id: str) -> None:
