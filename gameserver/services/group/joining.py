@@ -41,7 +41,7 @@ from gameserver.services.group.base import (
     summary,
     type_of,
 )
-from gameserver.services.group.listing import by_chance
+from gameserver.services.group.listing import CANDIDATES, some_by_chance
 from gameserver.services.group.telling import Told, tell
 from gameserver.storage import Row, locks
 from gameserver.wire.errors import PacketTooLarge
@@ -146,7 +146,7 @@ class AutoJoin(Request):
         Literal["JoinFirstGroup", "JoinRandomGroup"],
         Meta(
             description="JoinFirstGroup: the group that is nearest to being full, of these the newest;"
-            " JoinRandomGroup: any."
+            " JoinRandomGroup: any of the first 1000."
         ),
     ]
     where: WhereField = None
@@ -224,12 +224,14 @@ async def _join_any(ctx: Context, types: list[str], request: AutoJoin) -> Row:
     with_room = [and_(_g.group_type == name, _g.member_count < most[name]) for name in sorted(most)]
     condition = and_(_g.app_id == ctx.app.id, IS_OPEN, or_(*with_room), query.where(request.asked, FIELDS))
     condition &= ~exists().where(_m.group_id == _g.group_id, _m.profile_id == ctx.player_id, IS_MEMBER)
-    if request.auto_join_strategy == "JoinFirstGroup":
-        first = (_g.member_count.desc(), _g.created_ms.desc(), _g.group_id.desc())
-        found = await ctx.tx.search(select(_g.group_id).where(condition).order_by(*first).limit(TRIED_MAX))
-        ids = [row["group_id"] for row in found]
-    else:
-        ids = await by_chance(ctx, condition, TRIED_MAX)
+    # In this order an index has those with room together, however many are full.
+    first = (_g.member_count.desc(), _g.created_ms.desc(), _g.group_id.desc())
+    is_first = request.auto_join_strategy == "JoinFirstGroup"
+    most_ids = TRIED_MAX if is_first else CANDIDATES
+    found = await ctx.tx.search(select(_g.group_id).where(condition).order_by(*first).limit(most_ids))
+    ids = [row["group_id"] for row in found]
+    if not is_first:
+        ids = some_by_chance(ctx, ids, TRIED_MAX)
     for is_busy in (False, True):
         statement = membership.LOCK if is_busy else membership.TRY_LOCK
         for group_id in sorted(ids) if is_busy else list(ids):

@@ -159,7 +159,12 @@ async def by_chance(ctx: Context, condition: ColumnElement[bool], most: int) -> 
     found = [row["group_id"] for row in await ctx.tx.search(ids.where(_g.group_id >= start))]
     if len(found) < CANDIDATES:
         found += [row["group_id"] for row in await ctx.tx.search(ids.where(_g.group_id < start))]
-    dice = [(ctx.core.random_bytes(8), group_id) for group_id in found[:CANDIDATES]]
+    return some_by_chance(ctx, found[:CANDIDATES], most)
+
+
+def some_by_chance(ctx: Context, ids: list[str], most: int) -> list[str]:
+    """Return so many of some ids, in an order of chance."""
+    dice = [(ctx.core.random_bytes(8), group_id) for group_id in ids]
     return [group_id for _, group_id in sorted(dice)[:most]]
 
 

@@ -86,7 +86,7 @@ namespace GameServer.Client
 
         /// <summary>Join an open group of a type that has room, and meets a clause; returns it.</summary>
         /// <param name="autoJoinStrategy">JoinFirstGroup: the group that is nearest to being full, of these the
-        /// newest; JoinRandomGroup: any.</param>
+        /// newest; JoinRandomGroup: any of the first 1000.</param>
         /// <param name="groupType">The type of the group, as the app declares it.</param>
         /// <param name="where">What to look for: an object of fields and conditions, as protocol/data.md tells, or
         /// the same as JSON text. Null, {} or nothing: everything.</param>
@@ -109,7 +109,7 @@ namespace GameServer.Client
         /// <summary>Join an open group of one of several types, as AUTO_JOIN_GROUP does; returns what everybody
         /// sees of it.</summary>
         /// <param name="autoJoinStrategy">JoinFirstGroup: the group that is nearest to being full, of these the
-        /// newest; JoinRandomGroup: any.</param>
+        /// newest; JoinRandomGroup: any of the first 1000.</param>
         /// <param name="groupTypes">The types of groups, as the app declares them.</param>
         /// <param name="where">What to look for: an object of fields and conditions, as protocol/data.md tells, or
         /// the same as JSON text. Null, {} or nothing: everything.</param>

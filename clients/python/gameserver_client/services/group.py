@@ -375,7 +375,7 @@ class GroupService(Service[R]):
         read it. Refused: a type that the app does not declare; when there is no such group.
 
         auto_join_strategy: JoinFirstGroup: the group that is nearest to being full, of these the newest;
-            JoinRandomGroup: any.
+            JoinRandomGroup: any of the first 1000.
         group_type: The type of the group, as the app declares it.
         where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
             same as JSON text. Null, {} or nothing: everything.
@@ -401,7 +401,7 @@ class GroupService(Service[R]):
         Refused: a type that the app does not declare; when there is no such group.
 
         auto_join_strategy: JoinFirstGroup: the group that is nearest to being full, of these the newest;
-            JoinRandomGroup: any.
+            JoinRandomGroup: any of the first 1000.
         group_types: The types of groups, as the app declares them.
         where: What to look for: an object of fields and conditions, as protocol/data.md tells, or the
             same as JSON text. Null, {} or nothing: everything.
