@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from gameserver.admin.common import Refused
 from gameserver.app import registry
 from gameserver.apps import load_apps
 from gameserver.jobs.storage import jobs
-from gameserver.players.webhooks import deliveries
+from gameserver.players.webhooks import EventData, deliveries
 from gameserver.players.webhooks.delivering import ATTEMPTS_MAX, DELIVER
 from gameserver.players.webhooks.settings import WebhookSettings
 from gameserver.wire.errors import PacketTooLarge
@@ -50,6 +51,7 @@ clients_may_change = true
 [virtualCurrency.currencies.coins]
 [session]
 life_seconds = 2592000
+[group.types.team]
 [tournament.templates.told]
 entry_fee = {{ coins = 3 }}
 payouts = [{{ rank = 1, rewards = {{ currency = {{ coins = 100 }} }} }}]
@@ -173,6 +175,15 @@ async def test_each_event_is_told(game: Game, site: Website) -> None:
     expect("friend.added", friendIds=[bob.profile_id])
     sent = await ada.call("messaging", "SEND_MESSAGE_SIMPLE", toProfileIds=[bob.profile_id], text="hi")
     expect("message.sent", messageId=sent["msgId"], toProfileIds=[bob.profile_id])
+    new = {"name": "Us", "groupType": "team", "isOpenGroup": True}
+    group = (await ada.call("group", "CREATE_GROUP", **new))["groupId"]
+    expect("group.created", groupId=group, groupType="team")
+    await bob.call("group", "JOIN_GROUP", groupId=group)
+    await bob.call("group", "LEAVE_GROUP", groupId=group)
+    await ada.call("group", "DELETE_GROUP", groupId=group, version=-1)
+    for player, event in ((ada, "joined"), (bob, "joined"), (bob, "left")):
+        expect(f"group.{event}", player.profile_id, groupId=group)
+    expect("group.deleted", "", groupId=group, memberIds=[ada.profile_id])
     await ada.call("playerState", "GAME_DATA_RESET")
     expect("player.reset")
     await ada.call("playerState", "LOGOUT")
@@ -248,6 +259,15 @@ async def test_events_of_the_app_itself(game: Game, site: Website) -> None:
     assert refusal.reason_code == PacketTooLarge.reason_code
     refusal = await player.refused("webhook", "SEND_EVENT", name=name)
     assert refusal.status == 403
+
+
+def test_every_event_is_declared() -> None:
+    def kinds(base: type[EventData]) -> set[type[EventData]]:
+        return {base, *(kind for each in base.__subclasses__() for kind in kinds(each))}
+
+    named = {kind for kind in kinds(EventData) if getattr(kind, "event", "")}
+    assert named == set(registry().events.values())
+    assert all(re.fullmatch(r"[a-z]+\.([a-z_]+|\*)", event) for event in registry().events)
 
 
 # What becomes of it

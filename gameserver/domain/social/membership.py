@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Integer, String, bindparam, case, delete, select, update
 
+from gameserver.domain.social.group_webhooks import GroupCreated, GroupDeleted, GroupJoined, GroupLeft
 from gameserver.domain.social.groups import (
     GROUP_DELETE,
     IN_GROUP,
@@ -27,6 +28,7 @@ from gameserver.domain.social.groups import (
     unknown,
 )
 from gameserver.players.profiles import players
+from gameserver.players.webhooks import emit
 from gameserver.storage import Row, Transaction, insert_row, upsert
 
 
@@ -81,6 +83,8 @@ async def create(
         created_ms=work.now_ms,
         updated_ms=work.now_ms,
     )
+    created = GroupCreated(profile_id=owner_id, group_id=group_id, group_type=group_type)
+    await emit(work.tx, work.app, created, work.now_ms)
     await put(work, group_id, owner_id, None, Seat.MEMBER, Role.OWNER, owner_attributes)
 
 
@@ -107,6 +111,8 @@ async def put(
     if before is not seat:
         await _count(work, group_id, before, seat)
     if seat is Seat.MEMBER and before is not Seat.MEMBER:
+        joined = GroupJoined(profile_id=profile_id, group_id=group_id)
+        await emit(work.tx, work.app, joined, work.now_ms)
         for hook in work.core.hooks.of(MEMBER_JOINED):
             await hook(work, group_id, profile_id)
 
@@ -116,6 +122,7 @@ async def take_out(work: GroupWork, group_id: str, profile_id: str, seat: Seat) 
     await work.tx.run(TAKE_OUT, app=work.app.id, group=group_id, profile=profile_id)
     await _count(work, group_id, seat, None)
     if seat is Seat.MEMBER:
+        await emit(work.tx, work.app, GroupLeft(profile_id=profile_id, group_id=group_id), work.now_ms)
         for hook in work.core.hooks.of(MEMBER_GONE):
             await hook(work, group_id, profile_id)
 
@@ -174,6 +181,8 @@ async def end(work: GroupWork, group_id: str) -> list[str]:
     """Delete a group that is locked, with all that others keep of it; returns who was a member."""
     rows = await work.tx.all(MEMBER_IDS, app=work.app.id, group=group_id)
     there = [row["profile_id"] for row in rows]
+    deleted = GroupDeleted(profile_id="", group_id=group_id, member_ids=there)
+    await emit(work.tx, work.app, deleted, work.now_ms)
     for hook in work.core.hooks.of(GROUP_DELETE):
         await hook(work, group_id, there)
     await work.tx.run(DELETE_MEMBERS, app=work.app.id, group=group_id)

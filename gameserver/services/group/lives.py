@@ -1,11 +1,13 @@
 """What becomes of groups in a player's life: deleted, and become one with another."""
 
-from gameserver.domain.social import groups, membership
+from gameserver.domain.social import group_webhooks, groups, membership
 from gameserver.domain.social.groups import Role, Seat
 from gameserver.rpc import PLAYER_DELETE, PLAYER_MERGE, Context
 from gameserver.services.group.base import service
 
 service.keeps(*groups.KEPT)
+for event in group_webhooks.ALL:
+    service.emits(event)
 
 
 @service.on(PLAYER_DELETE)
