@@ -485,7 +485,10 @@ class _Worker(asyncio.SubprocessProtocol):
     def _send(self, frame: bytes) -> None:
         if self._input is None or not self.alive:
             raise _Ended("the process has ended")
-        self._input.write(frame)
+        try:
+            self._input.write(frame)
+        except RuntimeError as error:  # its end is noted at the next turn of the loop
+            raise _Ended("the pipe to the process is closed") from error
 
     async def frame(self) -> wire.Frame:
         """Wait for the next frame. Raises `_Ended` when none will come."""

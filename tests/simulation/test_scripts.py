@@ -118,7 +118,9 @@ def test_a_killed_worker_is_not_noticed(folder: Path, options: list[str], after:
     with serve(folder, *options, module=MORTAL, environment=environment) as server:
         player = Player(f"worker-{uuid.uuid4()}")
         player.log_in(server)
-        told = player.call(server, "script", "RUN", scriptName="ten", scriptData={})["data"]
+        entry = player.call(server, "script", "RUN", scriptName="ten", scriptData={})
+        assert entry["status"] == 200, entry
+        told = entry["data"]
         assert not flag.exists()
         assert told["success"], told
         effects = once(player, server)

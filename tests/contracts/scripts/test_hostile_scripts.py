@@ -212,6 +212,20 @@ async def test_a_process_that_is_killed_between_runs_is_replaced(scripts: Script
     assert await scripts.value("2") == 2
 
 
+async def test_a_process_whose_pipe_has_just_been_closed_is_one_failed_run(scripts: Scripts) -> None:
+    class Closed:
+        def write(self, _: bytes) -> None:
+            raise RuntimeError("the handler is closed")
+
+    async def close(name: str, args: list[Any]) -> Any:
+        [worker] = scripts.engine.workers
+        worker._input = Closed()  # type: ignore[assignment]
+
+    result = await scripts.run("bridge.getProfileId(); 1", host=Calls(close))
+    assert result.failure is Failure.KILLED
+    assert await scripts.value("1") == 1
+
+
 async def test_scripts_run_uncompiled_where_the_library_has_another_form(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
