@@ -51,9 +51,11 @@ SAMPLE = """\
 # Friends of a player, and players whom one may block.
 #friends = 1000
 #blocks = 1000
-# Groups that a player is in, and groups that one is invited to or waits to be let into.
+# Groups that a player is in, groups that one is invited to or waits to be let into, and how often in a minute
+# one joins, leaves, invites and the like.
 #groups = 100
 #group_requests = 100
+#group_changes_per_minute = 120
 # Messages in a player's boxes, how many bytes they may come to, and messages that a player sends in a minute.
 #messages = 1000
 #message_bytes = 4194304
@@ -130,6 +132,10 @@ class QuotaSettings(Settings, kw_only=True):
         int,
         Meta(ge=0, le=10_000, description="Groups that a player may be invited to, or wait to be let into."),
     ] = 100
+    group_changes_per_minute: Annotated[
+        Number,
+        Meta(description="How often in a minute a player may join, leave, invite, add and the like."),
+    ] = 120
     messages: Annotated[Number, Meta(description="Messages that a player may have in their boxes.")] = 1000
     message_bytes: Annotated[
         Number, Meta(description="Bytes that a player's messages may come to, as stored.")
@@ -264,6 +270,11 @@ class Quotas:
         """Count mails that a player sends. Raises `RateLimited`."""
         most = app.section(QuotaSettings).mails_per_hour
         self._count(app, "mails_per_hour", profile_id, most, HOUR, now_ms, count)
+
+    def change_group(self, app: App, profile_id: str, now_ms: int) -> None:
+        """Count a change that a player makes to who is in a group. Raises `RateLimited`."""
+        most = app.section(QuotaSettings).group_changes_per_minute
+        self._count(app, "group_changes_per_minute", profile_id, most, MINUTE, now_ms)
 
     def _count(
         self, app: App, name: str, who: str, most: int, seconds: int, now_ms: int, cost: int = 1

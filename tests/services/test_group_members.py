@@ -93,6 +93,20 @@ async def test_so_many_wait(game: Game, monkeypatch: pytest.MonkeyPatch) -> None
     assert await refused(second, "JOIN_GROUP", groupId=others[1]) == (403, 40371)
 
 
+async def test_a_player_joins_and_leaves_so_often(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, other = await game.player(), await game.player()
+    group = await make(owner, isOpenGroup=True)
+    monkeypatch.setattr(game.app.section(QuotaSettings), "group_changes_per_minute", 2)
+    for operation in ("JOIN_GROUP", "LEAVE_GROUP"):
+        await other.call(SERVICE, operation, groupId=group)
+    refusal = await other.refused(SERVICE, "JOIN_GROUP", groupId=group)
+    assert (refusal.status, refusal.reason_code) == (403, 40823)
+    assert "(group_changes_per_minute)" in refusal.message
+    await game.server.call(SERVICE, "JOIN_GROUP", other.profile_id, groupId=group)  # servers are free
+    game.clock.advance(60)
+    await other.call(SERVICE, "LEAVE_GROUP", groupId=group)
+
+
 # Requests
 
 

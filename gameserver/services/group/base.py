@@ -460,6 +460,12 @@ async def check_may_join(
         raise QuotaReached(f"a player may own {limits.owned} groups of the type {group_type!r} (owned)")
 
 
+def count_change(ctx: Context) -> None:
+    """Count a change that a client makes to who is in a group. Raises `RateLimited`."""
+    if ctx.caller is Caller.CLIENT:
+        ctx.core.quotas.change_group(ctx.app, ctx.player_id, ctx.now_ms)
+
+
 async def check_player(ctx: Context, profile_id: str) -> None:
     """Raise `UnknownPlayer`, or `UserBlocked` where a player has blocked the caller or is blocked by them."""
     if profile_id == ctx.profile_id:

@@ -15,6 +15,7 @@ from gameserver.services.group.base import (
     check_may_join,
     check_pending,
     check_player,
+    count_change,
     lock_to_manage,
     of_group,
     of_member,
@@ -50,6 +51,7 @@ async def invite_member(ctx: Context, request: WithRole) -> None:
     says. Refused: the role OWNER; a player who has blocked the caller; more invitations than the player or
     the group may have; a member who has another role or other attributes.
     """
+    count_change(ctx)
     await locks.take(ctx.tx, [locks.player_lock(request.profile_id)])
     group = await lock_to_manage(ctx, request.group_id)
     await check_player(ctx, request.profile_id)
@@ -74,6 +76,7 @@ async def invite_member(ctx: Context, request: WithRole) -> None:
 )
 async def cancel_invitation(ctx: Context, request: OfMember) -> None:
     """Take an invitation to a group back. Its owner and admins may. Refused: a player who is not invited."""
+    count_change(ctx)
     group = await lock_to_manage(ctx, request.group_id)
     check_seat(await seat_of(ctx, request), Seat.INVITED)
     await membership.take_out(ctx, request.group_id, request.profile_id, Seat.INVITED)
@@ -91,6 +94,7 @@ async def accept_invitation(ctx: Context, request: OfGroup) -> None:
 
     Refused: who is not invited; a group that is full; more groups than the caller may be in.
     """
+    count_change(ctx)
     await locks.take(ctx.tx, [locks.player_lock(ctx.player_id)])
     group = await membership.lock(ctx.tx, ctx.app.id, request.group_id)
     seat = await own_seat(ctx, request.group_id)
@@ -101,6 +105,7 @@ async def accept_invitation(ctx: Context, request: OfGroup) -> None:
 @service.operation("REJECT_GROUP_INVITATION", tx=Tx.WRITE, locks=of_group, errors=(UnknownGroup, NotInvited))
 async def reject_invitation(ctx: Context, request: OfGroup) -> None:
     """Decline an invitation to a group. Refused: who is not invited."""
+    count_change(ctx)
     group = await membership.lock(ctx.tx, ctx.app.id, request.group_id)
     check_seat(await own_seat(ctx, request.group_id), Seat.INVITED)
     await membership.take_out(ctx, request.group_id, ctx.player_id, Seat.INVITED)
@@ -122,6 +127,7 @@ async def approve_request(ctx: Context, request: WithRole) -> None:
     Refused: the role OWNER; a player who has not asked, or has as many groups as they may; a group that is
     full.
     """
+    count_change(ctx)
     await locks.take(ctx.tx, [locks.player_lock(request.profile_id)])
     group = await lock_to_manage(ctx, request.group_id)
     read_role(request.role)
@@ -138,6 +144,7 @@ async def reject_request(ctx: Context, request: OfMember) -> None:
 
     Refused: a player who has not asked.
     """
+    count_change(ctx)
     group = await lock_to_manage(ctx, request.group_id)
     check_seat(await seat_of(ctx, request), Seat.REQUESTED)
     await membership.take_out(ctx, request.group_id, request.profile_id, Seat.REQUESTED)
@@ -149,6 +156,7 @@ async def reject_request(ctx: Context, request: OfMember) -> None:
 )
 async def delete_request(ctx: Context, request: OfGroup) -> None:
     """No longer ask to be let into a group. Refused: who has not asked."""
+    count_change(ctx)
     await membership.lock(ctx.tx, ctx.app.id, request.group_id)
     check_seat(await own_seat(ctx, request.group_id), Seat.REQUESTED)
     await membership.take_out(ctx, request.group_id, ctx.player_id, Seat.REQUESTED)

@@ -34,6 +34,7 @@ from gameserver.services.group.base import (
     check_may_join,
     check_pending,
     check_room,
+    count_change,
     limits_of,
     of_group,
     read,
@@ -65,6 +66,7 @@ async def join_group(ctx: Context, request: OfGroup) -> None:
     Who is invited becomes a member of that one, too. To join twice, or ask twice, changes nothing. Refused: a
     group that is full; more groups than the caller may be in.
     """
+    count_change(ctx)
     await locks.take(ctx.tx, [locks.player_lock(ctx.player_id)])
     group = await membership.lock(ctx.tx, ctx.app.id, request.group_id)
     seat = await own_seat(ctx, request.group_id)
@@ -119,6 +121,7 @@ async def leave_group(ctx: Context, request: OfGroup) -> None:
 
     Refused: the owner while there are other members; see LEAVE_GROUP_AUTO.
     """
+    count_change(ctx)
     group, seat = await _lock_as_member(ctx, request.group_id)
     if seat["role"] == Role.OWNER and group["member_count"] > 1:
         raise OwnerCannotLeave("the owner does not leave while there are other members")
@@ -132,6 +135,7 @@ async def leave_group_auto(ctx: Context, request: OfGroup) -> Empty:
 
     With its last member the group ends.
     """
+    count_change(ctx)
     group, _ = await _lock_as_member(ctx, request.group_id)
     if await membership.leave(ctx, group, ctx.player_id):
         await tell(ctx, Told.MEMBER_GONE, group, ctx.player_id, managers=True)
@@ -219,6 +223,7 @@ async def _join_any(ctx: Context, types: list[str], request: AutoJoin) -> Row:
     Groups that others are just changing are tried after all others, in one order, so that nobody waits in a
     circle.
     """
+    count_change(ctx)
     await locks.take(ctx.tx, [locks.player_lock(ctx.player_id)])
     most = {name: type_of(ctx, name).members for name in types}
     with_room = [and_(_g.group_type == name, _g.member_count < most[name]) for name in sorted(most)]

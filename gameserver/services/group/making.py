@@ -30,6 +30,7 @@ from gameserver.services.group.base import (
     attributes_text,
     check_exists,
     check_may_join,
+    count_change,
     group_data,
     lock_as,
     of_group,
@@ -66,6 +67,7 @@ async def create_group(ctx: Context, request: CreateGroup) -> GroupShown:
     Refused: types that the app does not declare, or lets servers alone make groups of; more groups than the
     caller may own or be in; an ACL that allows members less than others.
     """
+    count_change(ctx)
     if type_of(ctx, request.group_type).made_by != "players" and not ctx.caller.is_studio:
         raise NotAllowed(f"servers alone make groups of the type {request.group_type!r}")
     return await _create(ctx, request, ctx.player_id)

@@ -25,6 +25,7 @@ from gameserver.services.group.base import (
     check_may_join,
     check_player,
     check_room,
+    count_change,
     lock_as,
     lock_to_manage,
     of_member,
@@ -61,6 +62,7 @@ async def add_member(ctx: Context, request: WithRole) -> None:
     full; a player who has blocked the caller, or has as many groups as they may; a member who has another
     role or other attributes.
     """
+    count_change(ctx)
     await locks.take(ctx.tx, [locks.player_lock(request.profile_id)])
     group = await lock_to_manage(ctx, request.group_id)
     await check_player(ctx, request.profile_id)
@@ -123,6 +125,7 @@ async def update_member(ctx: Context, request: ChangeMember) -> None:
     The owner makes another member the owner with the role OWNER, and is an admin then. What is null or left
     out stays. Refused: another role for the owner, who hands the group over instead.
     """
+    count_change(ctx)
     group, standing = await lock_as(ctx, request.group_id)
     standing.check_manages()
     await _update(ctx, group, request, standing)
@@ -175,6 +178,7 @@ async def remove_member(ctx: Context, request: OfMember) -> None:
 
     Refused: the owner; a player who is no member.
     """
+    count_change(ctx)
     group = await lock_to_manage(ctx, request.group_id)
     await _remove(ctx, group, request)
 

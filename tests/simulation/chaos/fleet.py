@@ -70,6 +70,7 @@ pending = 10_000
 messages = 1_000_000
 message_bytes = 1_000_000_000
 messages_per_minute = 1_000_000
+group_changes_per_minute = 1_000_000
 friends = 10_000
 groups = 10_000
 group_requests = 10_000
