@@ -62,7 +62,7 @@ async def create(
     default_attributes: str = "{}",
 ) -> None:
     """Make a group with one member, its owner."""
-    await work.tx.run(
+    await work.tx.defer(
         ADD_GROUP,
         group_id=group_id,
         app_id=work.app.id,
@@ -98,7 +98,7 @@ async def put(
     attributes: str,
 ) -> None:
     """Give a player a seat in a group instead of the one they had. The caller has looked for room."""
-    await work.tx.run(
+    await work.tx.defer(
         PUT,
         group_id=group_id,
         profile_id=profile_id,
@@ -119,7 +119,7 @@ async def put(
 
 async def take_out(work: GroupWork, group_id: str, profile_id: str, seat: Seat) -> None:
     """Leave a player nothing to do with a group. The owner hands over before."""
-    await work.tx.run(TAKE_OUT, app=work.app.id, group=group_id, profile=profile_id)
+    await work.tx.defer(TAKE_OUT, app=work.app.id, group=group_id, profile=profile_id)
     await _count(work, group_id, seat, None)
     if seat is Seat.MEMBER:
         await emit(work.tx, work.app, GroupLeft(profile_id=profile_id, group_id=group_id), work.now_ms)
@@ -129,7 +129,7 @@ async def take_out(work: GroupWork, group_id: str, profile_id: str, seat: Seat) 
 
 async def _count(work: GroupWork, group_id: str, before: Seat | None, after: Seat | None) -> None:
     more = {seat: (after is seat) - (before is seat) for seat in Seat}
-    await work.tx.run(
+    await work.tx.defer(
         COUNT,
         app=work.app.id,
         group=group_id,
@@ -143,7 +143,7 @@ async def change(
     work: GroupWork, group_id: str, profile_id: str, role: Role, attributes: str | None = None
 ) -> None:
     """Give a member a role other than OWNER, and attributes unless None."""
-    await work.tx.run(
+    await work.tx.defer(
         CHANGE, app=work.app.id, group=group_id, profile=profile_id, new_role=role, new_attributes=attributes
     )
 
@@ -152,7 +152,7 @@ async def hand_over(work: GroupWork, group_id: str, owner_id: str, to_id: str) -
     """Make a member the owner of a group; who has owned it stays as an admin."""
     await change(work, group_id, owner_id, Role.ADMIN)
     await change(work, group_id, to_id, Role.OWNER)
-    await work.tx.run(SET_OWNER, app=work.app.id, group=group_id, owner=to_id)
+    await work.tx.defer(SET_OWNER, app=work.app.id, group=group_id, owner=to_id)
 
 
 async def successor(tx: Transaction, app_id: str, group_id: str) -> str | None:
@@ -185,8 +185,8 @@ async def end(work: GroupWork, group_id: str) -> list[str]:
     await emit(work.tx, work.app, deleted, work.now_ms)
     for hook in work.core.hooks.of(GROUP_DELETE):
         await hook(work, group_id, there)
-    await work.tx.run(DELETE_MEMBERS, app=work.app.id, group=group_id)
-    await work.tx.run(DELETE_GROUP, app=work.app.id, group=group_id)
+    await work.tx.defer(DELETE_MEMBERS, app=work.app.id, group=group_id)
+    await work.tx.defer(DELETE_GROUP, app=work.app.id, group=group_id)
     return there
 
 

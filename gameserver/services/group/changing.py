@@ -274,7 +274,7 @@ async def change(ctx: Context, group: Row, *, acl: Acl | None = None, **new: Any
     """Change columns of a group that is locked; its version goes up."""
     acl = acl or acl_of(group)
     values = {name: group[name] for name in CHANGED} | new
-    await ctx.tx.run(
+    await ctx.tx.defer(
         CHANGE,
         app=ctx.app.id,
         group=group["group_id"],

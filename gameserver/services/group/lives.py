@@ -56,4 +56,4 @@ async def _give(ctx: Context, group_id: str, profile_id: str, target: str) -> No
             role, attributes = max(role, Role(stays["role"]), key=ROLES.index), stays["attributes"]
     await membership.put(ctx, group_id, target, before, seat, role, attributes)
     if role is Role.OWNER:
-        await ctx.tx.run(membership.SET_OWNER, app=ctx.app.id, group=group_id, owner=target)
+        await ctx.tx.defer(membership.SET_OWNER, app=ctx.app.id, group=group_id, owner=target)
