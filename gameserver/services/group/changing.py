@@ -21,7 +21,6 @@ from gameserver.services.group.base import (
     GroupData,
     GroupName,
     GroupSettings,
-    GroupShown,
     GroupTypeName,
     GroupVersion,
     GroupVersionMismatch,
@@ -35,12 +34,12 @@ from gameserver.services.group.base import (
     lock_as,
     lock_to_manage,
     of_group,
-    read,
     service,
     summary_text,
     type_of,
 )
 from gameserver.services.group.making import check_version
+from gameserver.services.group.showing import GroupShown, read
 from gameserver.storage import Row
 from gameserver.wire import json
 from gameserver.wire.errors import InvalidParameterType, InvalidParameterValue, PacketTooLarge

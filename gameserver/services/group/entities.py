@@ -52,7 +52,8 @@ from gameserver.domain.social.groups import (
 from gameserver.players.quotas import QuotaReached
 from gameserver.rpc import Access, Context, Last, Tx
 from gameserver.services.group import entity_storage as storage
-from gameserver.services.group.base import ACL_ERRORS, AclShown, GroupAclField, GroupSettings, service
+from gameserver.services.group.base import ACL_ERRORS, GroupAclField, GroupSettings, service
+from gameserver.services.group.showing import AclShown
 from gameserver.storage import Aborted, Row, Statement
 from gameserver.wire.errors import (
     GameError,

@@ -22,10 +22,7 @@ from gameserver.domain.social.groups import (
 from gameserver.players.quotas import QuotaReached
 from gameserver.rpc import Context, Tx
 from gameserver.services.group.base import (
-    READ,
     GroupFull,
-    GroupShown,
-    GroupSummary,
     GroupTypeName,
     NoMatchingGroup,
     OfGroup,
@@ -37,12 +34,11 @@ from gameserver.services.group.base import (
     count_change,
     limits_of,
     of_group,
-    read,
     service,
-    summary,
     type_of,
 )
 from gameserver.services.group.listing import CANDIDATES, some_by_chance
+from gameserver.services.group.showing import READ, GroupShown, GroupSummary, read, summary
 from gameserver.services.group.telling import Told, tell
 from gameserver.storage import Row, locks
 from gameserver.wire.errors import PacketTooLarge

@@ -21,7 +21,8 @@ from gameserver.documents.paging import (
 from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere, WhereField
 from gameserver.domain.social.groups import FIELDS, OF_APP, readable_by, social_groups
 from gameserver.rpc import Access, Context, Tx
-from gameserver.services.group.base import GroupShown, service, show, summary
+from gameserver.services.group.base import service
+from gameserver.services.group.showing import GroupShown, show, summary
 from gameserver.wire.errors import PacketTooLarge
 from gameserver.wire.shapes import Reply, Request
 

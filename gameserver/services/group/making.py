@@ -18,7 +18,6 @@ from gameserver.services.group.base import (
     GroupData,
     GroupName,
     GroupSettings,
-    GroupShown,
     GroupTypeName,
     GroupVersion,
     GroupVersionMismatch,
@@ -34,11 +33,11 @@ from gameserver.services.group.base import (
     group_data,
     lock_as,
     of_group,
-    read,
     service,
     summary_text,
     type_of,
 )
+from gameserver.services.group.showing import GroupShown, read
 from gameserver.services.group.telling import Told, push
 from gameserver.storage import Row, locks
 from gameserver.wire.errors import NotAllowed, PacketTooLarge

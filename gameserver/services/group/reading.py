@@ -18,18 +18,8 @@ from gameserver.domain.social.groups import (
 from gameserver.players.fields import FriendData, PictureUrl, PlayerName
 from gameserver.players.profiles import players
 from gameserver.rpc import Access, Context, Tx
-from gameserver.services.group.base import (
-    READ,
-    GroupShown,
-    GroupSummary,
-    MemberShown,
-    OfGroup,
-    OfMember,
-    OtherProfileId,
-    read,
-    service,
-    summary,
-)
+from gameserver.services.group.base import OfGroup, OfMember, OtherProfileId, service
+from gameserver.services.group.showing import READ, GroupShown, GroupSummary, MemberShown, read, summary
 from gameserver.wire.errors import NotAllowed, PacketTooLarge
 from gameserver.wire.shapes import Nothing, Reply, Request
 
