@@ -231,6 +231,15 @@ async def test_any_group_that_fits_is_joined(game: Game, strategy: str) -> None:
         assert (await refused(late, "AUTO_JOIN_GROUP_MULTI", **bad, groupTypes=["pair"]))[1] == reason
 
 
+async def test_no_group_is_joined_by_data_that_its_members_may_not_read(game: Game) -> None:
+    owner, player, tag = await game.player(), await game.player(), game.unique("tag")
+    data = {"indexedId": tag, "secret": tag}
+    group = await make(owner, data=data, isOpenGroup=True, acl={"member": 0, "other": 0})
+    asked: dict[str, Any] = {"groupType": "team", "autoJoinStrategy": "JoinFirstGroup"}
+    assert await refused(player, "AUTO_JOIN_GROUP", **asked, where={"data.secret": tag}) == (400, 40468)
+    assert (await auto(player, {"data.indexedId": tag}, kind="team"))["groupId"] == group
+
+
 async def test_joining_any_keeps_to_the_limits(game: Game) -> None:
     player, tag = await game.player(), game.unique("tag")
     for _ in range(2):

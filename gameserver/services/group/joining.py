@@ -6,6 +6,7 @@ from msgspec import Meta
 from sqlalchemy import and_, exists, or_, select
 
 from gameserver.documents import query
+from gameserver.documents.documents import READABLE
 from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere, WhereField
 from gameserver.domain.social import membership
 from gameserver.domain.social.groups import (
@@ -37,7 +38,7 @@ from gameserver.services.group.base import (
     service,
     type_of,
 )
-from gameserver.services.group.listing import CANDIDATES, some_by_chance
+from gameserver.services.group.listing import CANDIDATES, asks_for_data, some_by_chance
 from gameserver.services.group.showing import READ, GroupShown, GroupSummary, read, summary
 from gameserver.services.group.telling import Told, tell
 from gameserver.storage import Row, locks
@@ -194,7 +195,7 @@ def of_any_group(ctx: Context, request: AutoJoin) -> list[str]:
 async def auto_join(ctx: Context, request: AutoJoinType) -> GroupShown:
     """Join an open group of a type that has room, and meets a clause; returns it.
 
-    The clause may ask for what LIST_GROUPS_PAGE may, and for `data` of all groups: whoever joins may read it.
+    The clause may ask for what LIST_GROUPS_PAGE may, and for `data` of groups whose members may read it.
     Refused: a type that the app does not declare; when there is no such group.
     """
     group = await _join_any(ctx, [request.group_type], request)
@@ -225,6 +226,8 @@ async def _join_any(ctx: Context, types: list[str], request: AutoJoin) -> Row:
     with_room = [and_(_g.group_type == name, _g.member_count < most[name]) for name in sorted(most)]
     condition = and_(_g.app_id == ctx.app.id, IS_OPEN, or_(*with_room), query.where(request.asked, FIELDS))
     condition &= ~exists().where(_m.group_id == _g.group_id, _m.profile_id == ctx.player_id, IS_MEMBER)
+    if asks_for_data(query.as_object(request.asked, "data.where")):
+        condition &= _g.acl_member >= READABLE  # or it would tell members what they may not read
     # In this order an index has those with room together, however many are full.
     first = (_g.member_count.desc(), _g.created_ms.desc(), _g.group_id.desc())
     is_first = request.auto_join_strategy == "JoinFirstGroup"

@@ -371,8 +371,8 @@ class GroupService(Service[R]):
     ) -> GroupShown:
         """Join an open group of a type that has room, and meets a clause; returns it.
 
-        The clause may ask for what LIST_GROUPS_PAGE may, and for `data` of all groups: whoever joins may
-        read it. Refused: a type that the app does not declare; when there is no such group.
+        The clause may ask for what LIST_GROUPS_PAGE may, and for `data` of groups whose members may read
+        it. Refused: a type that the app does not declare; when there is no such group.
 
         auto_join_strategy: JoinFirstGroup: the group that is nearest to being full, of these the newest;
             JoinRandomGroup: any of the first 1000.
