@@ -5,6 +5,7 @@ everything with it for as long as the membership lasts; the group's owner and ad
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -554,13 +555,16 @@ async def _add(ctx: Context, request: Increment, row: Row) -> str:
 
 async def _page(ctx: Context, context: Any, offset: int, *, is_system: bool = False) -> EntityPage:
     page = read_context(context, offset, SYSTEM if is_system else ctx.player_id)
-    group_id = query.as_object(page.search, "data.context.searchCriteria").get("groupId")
+    search = query.as_object(page.search, "data.context.searchCriteria")
+    group_id, more = search.get("groupId"), {name: search[name] for name in search if name != "groupId"}
     if not isinstance(group_id, str):
         raise InvalidContext("data.context.searchCriteria.groupId: required")
     scope = storage.of_group(ctx.app.id, group_id)
     if not is_system:
         scope = storage.readable(ctx.app.id, group_id, ctx.player_id)
-    found = await read_page(ctx.tx, page, storage.COLUMNS, scope, storage.FIELDS)
+    # The scope says which group: what is left is a search, and dear, only where more is asked for.
+    found = await read_page(ctx.tx, replace(page, search=more), storage.COLUMNS, scope, storage.FIELDS)
+    found = replace(found, page=replace(found.page, search=search))
     if not found.rows:
         await groups.one(ctx.tx, ctx.app.id, group_id)
     ctx.reserve_bytes(row["data"] for row in found.rows)
