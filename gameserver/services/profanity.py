@@ -1,53 +1,21 @@
 """profanity: texts that players write are checked for words that nobody wants to read."""
 
-import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
-from importlib import resources
 from typing import Annotated
 
-from msgspec import Meta, field
+from msgspec import Meta
 
-from gameserver.apps import App, Settings
 from gameserver.domain.social import profanity
-from gameserver.domain.social.profanity import Span, WordFilter
+from gameserver.domain.social.profanity import Span
+from gameserver.domain.social.word_filters import SAMPLE, ProfanitySettings, WordFilters
 from gameserver.frame import Parts
 from gameserver.rpc import Context, Service, Tx
 from gameserver.wire.errors import GameError
 from gameserver.wire.shapes import Reply, Request
 
 TEXT_MAX = 4096  # characters
-WORDS_MAX = 5000  # of a language
 SYMBOL_MAX = 16
-SAMPLE = """\
-# Words that nobody wants to read, by language; those that are declared here take the place of the server's
-# own for the language. A star finds a word within others, too: at their beginning ("damn*"), their end, or
-# anywhere. Words that are allowed are never found.
-[profanity]
-#enabled = true
-#words.en = ["darn", "damn*"]
-#allowed = ["Scunthorpe"]
-"""
-
-Word = Annotated[str, Meta(min_length=1, max_length=profanity.WORD_MAX)]
-
-
-class ProfanitySettings(Settings, kw_only=True):
-    """Words that nobody wants to read."""
-
-    enabled: Annotated[bool, Meta(description="Whether texts are checked at all.")] = True
-    words: Annotated[
-        dict[
-            Annotated[str, Meta(pattern="^[a-z]{2,3}$")],
-            Annotated[list[Word], Meta(max_length=WORDS_MAX)],
-        ],
-        Meta(description="Words by language, two letters, instead of the server's own for that language."),
-    ] = field(default_factory=dict)
-    allowed: Annotated[list[Word], Meta(max_length=WORDS_MAX, description="Words that are never found.")] = (
-        field(default_factory=list)
-    )
-
 
 service = Service("profanity", section=ProfanitySettings, sample=SAMPLE)
 
@@ -145,29 +113,6 @@ async def replace(ctx: Context, request: Replace) -> Replaced:
 # Rules
 
 
-@cache
-def own_words() -> dict[str, list[str]]:
-    """The server's own words, by language."""
-    text = resources.files("gameserver.domain.social").joinpath("profanity_words.toml").read_text("utf-8")
-    return tomllib.loads(text)
-
-
-class Filters:
-    """The filters of a server's apps."""
-
-    def __init__(self) -> None:
-        self._made: dict[str, tuple[ProfanitySettings, WordFilter]] = {}
-
-    def of(self, app: App) -> WordFilter:
-        """Return the filter of an app, with the words of all languages."""
-        settings = app.section(ProfanitySettings)
-        kept = self._made.get(app.id)
-        if kept is None or kept[0] is not settings:
-            made = WordFilter({**own_words(), **settings.words}, settings.allowed)
-            kept = self._made[app.id] = (settings, made)
-        return kept[1]
-
-
 def codes(languages: str) -> set[str]:
     """Return the languages of a list, without what is said of countries: `en-US` is `en`."""
     return {code.strip().lower().replace("_", "-").partition("-")[0] for code in languages.split(",")} - {""}
@@ -175,16 +120,16 @@ def codes(languages: str) -> set[str]:
 
 @service.lifespan
 @asynccontextmanager
-async def filters(_: Parts) -> AsyncIterator[Filters]:
+async def filters(_: Parts) -> AsyncIterator[WordFilters]:
     """Keep the filters as long as the server lives."""
-    yield Filters()
+    yield WordFilters()
 
 
 def find(ctx: Context, request: Check) -> list[Span]:
     """Return what is found in a text. Raises `NotEnabled`, `NotConfigured`."""
     if not ctx.section(ProfanitySettings).enabled:
         raise NotEnabled("the app does not check texts")
-    words = ctx.core.get(Filters).of(ctx.app)
+    words = ctx.core.get(WordFilters).of(ctx.app)
     languages = words.languages & codes(request.languages) if request.languages else words.languages
     if not languages:
         raise NotConfigured("there are no words for any of the languages")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from gameserver.apps import Settings
+from gameserver.domain.social.availability import SAMPLE, RealtimeDisabled, RealtimeSettings, check_enabled
 from gameserver.realtime import (
     HEARTBEAT_SECONDS,
     Channels,
@@ -16,32 +16,10 @@ from gameserver.realtime import (
 )
 from gameserver.rpc import Access, Context, Service, Tx
 from gameserver.sessions import Session
-from gameserver.wire.errors import GameError, NoSession
+from gameserver.wire.errors import NoSession
 from gameserver.wire.shapes import Reply, Request
 
-SAMPLE = """\
-# Real-time connections: chat, presence, messages and events that arrive by themselves.
-[rttRegistration]
-#enabled = true
-"""
-
-
-class RealtimeSettings(Settings, kw_only=True):
-    """Real-time connections."""
-
-    enabled: Annotated[bool, Meta(description="Whether players and servers may have connections.")] = True
-
-
 service = Service("rttRegistration", section=RealtimeSettings, sample=SAMPLE)
-
-# Errors
-
-
-class RealtimeDisabled(GameError):
-    """The app has no real-time connections."""
-
-    reason_code = 40601
-
 
 # Operations
 
@@ -126,7 +104,7 @@ class Status(Reply):
 @service.operation("GET_CONNECTION_STATUS", tx=Tx.NONE, errors=(RealtimeDisabled,))
 async def get_connection_status(ctx: Context, request: NoData) -> Status:
     """Tell whether the player has a real-time connection, on whichever device."""
-    check_enabled(ctx)
+    check_enabled(ctx.app)
     channel = player_channel(ctx.app.id, ctx.player_id)
     connected = await ctx.core.get(Channels).is_listening(channel)
     return Status(connection_status="CONNECTED" if connected else "DISCONNECTED")
@@ -135,15 +113,9 @@ async def get_connection_status(ctx: Context, request: NoData) -> Status:
 # Rules
 
 
-def check_enabled(ctx: Context) -> None:
-    """Raise `RealtimeDisabled` where the app has no real-time connections."""
-    if not ctx.section(RealtimeSettings).enabled:
-        raise RealtimeDisabled(f"app {ctx.app.id} has no real-time connections")
-
-
 def endpoints_for(ctx: Context) -> Sequence[Endpoint]:
     """Return where the caller connects."""
-    check_enabled(ctx)
+    check_enabled(ctx.app)
     return ctx.core.get(Endpoints).told(ctx.origin.reached)
 
 

@@ -188,6 +188,50 @@ async def test_nobody_reads_marks_or_deletes_what_is_in_others_boxes(game: Game)
         assert (await game.client().refused("messaging", operation)).reason_code == 40304
 
 
+# Words that nobody wants to read
+
+
+@pytest.fixture
+def masking(apps_folder: Path) -> None:
+    declare(apps_folder, '[profanity]\nmessages = "mask"\nwords.en = ["darn"]\n')
+
+
+@pytest.mark.usefixtures("masking")
+async def test_words_are_hidden_where_the_app_wants_that(game: Game) -> None:
+    ada, bob = await game.player(), await game.player()
+    await send(ada, bob, subject="d.a.r.n", text="oh darn it", rich={"text": "darn"})
+    await game.server.call(
+        "messaging",
+        "SYS_SEND_MESSAGE_SIMPLE",
+        toProfileIds=[bob.profile_id],
+        text="darn",
+        fromJson={"name": "x"},
+    )
+    of_ada, of_system = sorted(await page(bob), key=lambda item: item["message"]["from"]["id"] is None)
+    assert of_ada["message"]["content"]["text"] == "oh **** it"
+    assert "a" not in of_ada["message"]["content"]["subject"]
+    assert of_ada["message"]["content"]["rich"] == {"text": "darn"}
+    assert of_system["message"]["content"] == {"text": "darn"}
+
+
+@pytest.fixture
+def refusing(apps_folder: Path) -> None:
+    declare(apps_folder, '[profanity]\nmessages = "refuse"\nwords.en = ["darn"]\n')
+
+
+@pytest.mark.usefixtures("refusing")
+async def test_words_are_refused_where_the_app_wants_that(game: Game) -> None:
+    ada, bob = await game.player(), await game.player()
+    to = {"toProfileIds": [bob.profile_id]}
+    for operation, what in (
+        ("SEND_MESSAGE", {"contentJson": {"text": "d4rn"}}),
+        ("SEND_MESSAGE_SIMPLE", {"text": "darn"}),
+    ):
+        assert (await ada.refused("messaging", operation, **to, **what)).reason_code == 40425
+    assert await counts(bob) == (0, 0, 0, 0)
+    await send(ada, bob, text="darning socks, \uc548\ub155")
+
+
 # Limits
 
 

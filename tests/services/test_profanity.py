@@ -9,7 +9,7 @@ import pytest
 
 from gameserver.domain.social import profanity
 from gameserver.domain.social.profanity import WordFilter
-from gameserver.services.profanity import own_words
+from gameserver.domain.social.word_filters import own_words
 from tests.conftest import APP_TOML, Game
 
 OPERATIONS = ("PROFANITY_CHECK", "PROFANITY_IDENTIFY_BAD_WORDS", "PROFANITY_REPLACE_TEXT")

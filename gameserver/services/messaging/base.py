@@ -8,14 +8,13 @@ from msgspec import Meta
 from gameserver.apps import Settings
 from gameserver.documents import documents
 from gameserver.documents.documents import data_out
+from gameserver.domain.social.contents import CONTENT_BYTES_MAX, read_content
 from gameserver.rpc import Context, Service
 from gameserver.storage import Row, locks
-from gameserver.wire import json
-from gameserver.wire.errors import GameError, PacketTooLarge, UnreadableJson
-from gameserver.wire.shapes import FreeObjectOrText, FreeValue, Reply, Request
+from gameserver.wire.errors import GameError
+from gameserver.wire.shapes import FreeValue, Reply, Request
 
 IDS_MAX = 500  # messages that one call may name
-CONTENT_BYTES_MAX = 16 << 10  # written as ASCII a message stays below the 64 KiB of a frame
 INBOX, SENT = "inbox", "sent"
 SAMPLE = """\
 # Messages between players. Nobody writes to more than so many at once, with more bytes of content; after so
@@ -58,36 +57,6 @@ class MessagingNotEnabled(GameError):
     reason_code = 40601
 
 
-class MessageNotFound(GameError):
-    """There is no such message."""
-
-    reason_code = 40595
-
-
-class MessageVersionMismatch(GameError):
-    """The message has changed since the caller read it. Nothing was written."""
-
-    reason_code = 40598
-
-
-class InvalidContent(GameError):
-    """The content is text that is no JSON object."""
-
-    reason_code = 40614
-
-
-class SenderIdNotNull(GameError):
-    """A message of the system is from nobody who has an id."""
-
-    reason_code = 40617
-
-
-class SenderNameMissing(GameError):
-    """A message of the system names who it is from."""
-
-    reason_code = 40618
-
-
 class TooManyRecipients(GameError):
     """More players than the app lets a message go to."""
 
@@ -119,17 +88,12 @@ class Named(Request):
     msg_ids: MessageIds
 
 
-Content = Annotated[
-    FreeObjectOrText,
-    Meta(description="What the message says: an object, by convention with `text`, and maybe `subject`."),
-]
 ContentVersion = Annotated[
     int,
     Meta(description="The version of the content, which all boxes share: 1, and one more for each change."),
 ]
 ContentMade = Annotated[int, Meta(description="When the message was sent: ms since 1970-01-01 UTC.")]
 ContentChanged = Annotated[int, Meta(description="When its content last changed: ms since 1970-01-01 UTC.")]
-CONTENT_ERRORS = (InvalidContent, PacketTooLarge)
 
 
 class Message(Reply):
@@ -185,19 +149,9 @@ def check_enabled(ctx: Context) -> None:
         raise MessagingNotEnabled("the app has no messages")
 
 
-def read_content(ctx: Context, content: Any, where: str = "data.contentJson") -> dict[str, Any]:
+def content_of(ctx: Context, content: Any, where: str = "data.contentJson") -> dict[str, Any]:
     """Return content that may have come as text. Raises `InvalidContent`, `PacketTooLarge`."""
-    if isinstance(content, str):
-        try:
-            content = json.read_text(content.encode())
-        except UnreadableJson:
-            content = None
-    if not isinstance(content, dict):
-        raise InvalidContent(f"{where}: expected an object")
-    most = ctx.section(MessagingSettings).content_bytes
-    if (size := len(json.encode_free(content))) > most:
-        raise PacketTooLarge(f"{where}: at most {most} bytes of JSON, got {size}")
-    return content
+    return read_content(content, ctx.section(MessagingSettings).content_bytes, where)
 
 
 def shown(row: Row) -> Message:

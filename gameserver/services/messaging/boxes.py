@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 from sqlalchemy import Update
 
+from gameserver.domain.social.contents import MessageNotFound
 from gameserver.rpc import Context, Tx
 from gameserver.services.messaging import storage
 from gameserver.services.messaging.base import (
@@ -13,7 +14,6 @@ from gameserver.services.messaging.base import (
     Box,
     Counted,
     Message,
-    MessageNotFound,
     MessagingNotEnabled,
     Named,
     check_enabled,

@@ -7,33 +7,37 @@ from msgspec import Meta
 
 from gameserver.documents import documents
 from gameserver.domain.social import friends
+from gameserver.domain.social.contents import (
+    CONTENT_ERRORS,
+    SENDER_ERRORS,
+    Content,
+    SystemSender,
+    screen,
+    system_sender,
+)
+from gameserver.domain.social.word_filters import ProfaneText, ProfanitySettings, WordFilters
 from gameserver.players.quotas import QuotaReached
 from gameserver.players.webhooks import EventData
 from gameserver.realtime import player_channel
 from gameserver.rpc import Access, Caller, Context, Tx
 from gameserver.services.messaging import storage
 from gameserver.services.messaging.base import (
-    CONTENT_ERRORS,
     INBOX,
     SENT,
-    Content,
     MessagingNotEnabled,
     MessagingSettings,
-    SenderIdNotNull,
-    SenderNameMissing,
     Sent,
     TooManyRecipients,
     check_enabled,
-    read_content,
+    content_of,
     service,
 )
 from gameserver.storage import locks
 from gameserver.wire import json
 from gameserver.wire.errors import NoSession, PacketTooLarge, RateLimited
-from gameserver.wire.shapes import FreeObject, Request
+from gameserver.wire.shapes import Request
 
 INCOMING = "INCOMING"  # the message over real-time connections
-NAME_MAX = 256  # characters of the name of who a message of the system is from
 ProfileId = Annotated[str, Meta(min_length=1, max_length=documents.TYPE_MAX)]
 
 
@@ -73,14 +77,15 @@ class Send(ToProfiles, kw_only=True):
     "SEND_MESSAGE",
     tx=Tx.WRITE,
     locks=of_receivers,
-    errors=(MessagingNotEnabled, TooManyRecipients, *CONTENT_ERRORS, QuotaReached, RateLimited),
+    errors=(MessagingNotEnabled, TooManyRecipients, *CONTENT_ERRORS, ProfaneText, QuotaReached, RateLimited),
 )
 async def send_message(ctx: Context, request: Send) -> Sent:
     """Send a message to players, who find it in their inbox; the caller finds it in the box of sent ones.
 
     `actual` counts who gets it: not who is no player, has blocked the caller, or has as many messages as a
-    player may have. Refused: no messages in this app, too many receivers, too much content or none, more
-    messages than the caller may have, and more in a minute than a player may send.
+    player may have. Words that nobody wants to read are hidden in `text` and `subject`, or the message is
+    refused, as the app says. Refused: no messages in this app, too many receivers, too much content or none,
+    more messages than the caller may have, and more in a minute than a player may send.
     """
     return await _send_for_player(ctx, request.to_profile_ids, request.content_json)
 
@@ -93,7 +98,7 @@ class SendSimple(ToProfiles, kw_only=True):
     "SEND_MESSAGE_SIMPLE",
     tx=Tx.WRITE,
     locks=of_receivers,
-    errors=(MessagingNotEnabled, TooManyRecipients, PacketTooLarge, QuotaReached, RateLimited),
+    errors=(MessagingNotEnabled, TooManyRecipients, PacketTooLarge, ProfaneText, QuotaReached, RateLimited),
 )
 async def send_simple(ctx: Context, request: SendSimple) -> Sent:
     """Send a text to players, as SEND_MESSAGE does with the content `{text}`."""
@@ -107,12 +112,7 @@ class SystemSend(ToProfiles, kw_only=True):
     """`from_json`: `{name, pic}` of who the message is from; an `id` is null."""
 
     content_json: Content
-    from_json: Annotated[
-        FreeObject, Meta(description="Who the message is from: `{name, pic}`; an `id` is null.")
-    ]
-
-
-SENDER_ERRORS = (SenderIdNotNull, SenderNameMissing)
+    from_json: SystemSender
 
 
 @service.operation(
@@ -129,9 +129,7 @@ async def system_send(ctx: Context, request: SystemSend) -> Sent:
 
 class SystemSendSimple(ToProfiles, kw_only=True):
     text: Annotated[str, Meta(description="What the message says.")]
-    from_json: Annotated[
-        FreeObject, Meta(description="Who the message is from: `{name, pic}`; an `id` is null.")
-    ]
+    from_json: SystemSender
 
 
 @service.operation(
@@ -152,7 +150,9 @@ async def system_send_simple(ctx: Context, request: SystemSendSimple) -> Sent:
 async def _send_for_player(ctx: Context, to_ids: Iterable[str], content: Any) -> Sent:
     check_enabled(ctx)
     wanted = _check_count(ctx, to_ids)
-    content = read_content(ctx, content)
+    content = screen(
+        ctx.app, ctx.core.get(WordFilters), content_of(ctx, content), ctx.section(ProfanitySettings).messages
+    )
     if ctx.caller is Caller.CLIENT:
         ctx.core.quotas.send_message(ctx.app, ctx.player_id, ctx.now_ms)
     row = await ctx.tx.one(storage.SENDER, profile=ctx.player_id, app=ctx.app.id)
@@ -171,13 +171,8 @@ async def _send_for_system(
 ) -> Sent:
     check_enabled(ctx)
     wanted = _check_count(ctx, to_ids)
-    content = read_content(ctx, content)
-    name, picture = from_json.get("name"), from_json.get("pic")
-    if from_json.get("id") is not None:
-        raise SenderIdNotNull("data.fromJson.id: expected null")
-    if not isinstance(name, str) or not 0 < len(name) <= NAME_MAX:
-        raise SenderNameMissing(f"data.fromJson.name: expected text of 1 to {NAME_MAX} characters")
-    sender = {"id": None, "name": name, "pic": picture if isinstance(picture, str) else None}
+    content = content_of(ctx, content)
+    sender = system_sender(from_json, "data.fromJson")._asdict()
     there, _ = await friends.receivers(ctx.tx, ctx.app.id, "", wanted)
     return await _store(ctx, sender, sorted(there), content, len(wanted))
 

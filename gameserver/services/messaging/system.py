@@ -5,24 +5,21 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from gameserver.documents.documents import VERSION_ANY, Version, data_out, version_wanted
+from gameserver.domain.social.contents import CONTENT_ERRORS, Content, MessageNotFound, MessageVersionMismatch
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.messaging import storage
 from gameserver.services.messaging.base import (
-    CONTENT_ERRORS,
-    Content,
     ContentChanged,
     ContentMade,
     ContentVersion,
     Counted,
     MessageId,
-    MessageNotFound,
-    MessageVersionMismatch,
     MessagingNotEnabled,
     Named,
     Sent,
     check_enabled,
+    content_of,
     of_messages,
-    read_content,
     service,
 )
 from gameserver.storage import Row, locks
@@ -61,7 +58,7 @@ async def system_update(ctx: Context, request: UpdateMessage) -> Sent:
     content or none.
     """
     check_enabled(ctx)
-    content = read_content(ctx, request.content_json)
+    content = content_of(ctx, request.content_json)
     row = await _lock(ctx, request)
     if row is None:
         return Sent(requested=1, actual=0, msg_id=request.msg_id)

@@ -210,8 +210,10 @@ class MessagingService(Service[R]):
         ones.
 
         `actual` counts who gets it: not who is no player, has blocked the caller, or has as many messages
-        as a player may have. Refused: no messages in this app, too many receivers, too much content or
-        none, more messages than the caller may have, and more in a minute than a player may send.
+        as a player may have. Words that nobody wants to read are hidden in `text` and `subject`, or the
+        message is refused, as the app says. Refused: no messages in this app, too many receivers, too
+        much content or none, more messages than the caller may have, and more in a minute than a player
+        may send.
 
         to_profile_ids: The players who get it; how many one message may go to, the app says.
         content_json: What the message says: an object, by convention with `text`, and maybe `subject`.
