@@ -66,6 +66,9 @@ SAMPLE = """\
 #scheduled_pushes = 100
 #scheduled_push_bytes = 262144
 #mails_per_hour = 20
+# Lines of a chat that a player posts and changes in a minute, and channels that a player makes in a day.
+#chat_messages_per_minute = 60
+#chat_channels_per_day = 100
 # Logins of one network address in a minute, new players of one in an hour, and logins in one packet. All
 # players behind a proxy that --proxies does not name have one address.
 #logins_per_address = 3000
@@ -156,6 +159,12 @@ class QuotaSettings(Settings, kw_only=True):
     mails_per_hour: Annotated[
         Number, Meta(description="Mails that a player may send in an hour, one to each address.")
     ] = 20
+    chat_messages_per_minute: Annotated[
+        Number, Meta(description="Lines of a chat that a player may post and change in a minute.")
+    ] = 60
+    chat_channels_per_day: Annotated[
+        Number, Meta(description="Channels of the chat that a player may make in a day.")
+    ] = 100
     logins_per_address: Annotated[
         int, Meta(ge=1, le=2**53, description="Logins of one network address in a minute.")
     ] = 3000
@@ -275,6 +284,16 @@ class Quotas:
         """Count a change that a player makes to who is in a group. Raises `RateLimited`."""
         most = app.section(QuotaSettings).group_changes_per_minute
         self._count(app, "group_changes_per_minute", profile_id, most, MINUTE, now_ms)
+
+    def post_chat(self, app: App, profile_id: str, now_ms: int) -> None:
+        """Count a line of a chat that a player posts or changes. Raises `RateLimited`."""
+        most = app.section(QuotaSettings).chat_messages_per_minute
+        self._count(app, "chat_messages_per_minute", profile_id, most, MINUTE, now_ms)
+
+    def make_chat(self, app: App, profile_id: str, now_ms: int) -> None:
+        """Count a channel of the chat that a player makes. Raises `RateLimited`."""
+        most = app.section(QuotaSettings).chat_channels_per_day
+        self._count(app, "chat_channels_per_day", profile_id, most, DAY, now_ms)
 
     def _count(
         self, app: App, name: str, who: str, most: int, seconds: int, now_ms: int, cost: int = 1

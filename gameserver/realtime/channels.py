@@ -36,7 +36,7 @@ DELIVERED = Counter("gameserver_realtime_delivered", "Messages handed to connect
 class TooManyChannels(GameError):
     """A connection listens to as many channels as it may."""
 
-    reason_code = 49125
+    reason_code = 49126
 
 
 class Listener(Protocol):

@@ -3,6 +3,7 @@
 from gameserver.rpc import Service
 from gameserver.services import (
     authentication,
+    chat,
     data_stream,
     entity,
     event,
@@ -34,6 +35,7 @@ from gameserver.services import (
 
 ALL: tuple[Service, ...] = (
     authentication.service,
+    chat.service,
     data_stream.service,
     entity.service,
     event.service,

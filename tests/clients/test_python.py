@@ -5,6 +5,7 @@ A scenario for each service; the test that runs it fails when a method of the se
 
 import contextlib
 import inspect
+import queue
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -742,6 +743,34 @@ def messaging(players: Players) -> None:
     refused(theirs.get_messages_page_offset, 400, 40383, context="no context", page_offset=1)
     assert theirs.delete_messages(**these)["actual"] == 1
     refused(theirs.get_messages, 400, 40595, **these)
+
+
+def chat(players: Players) -> None:
+    ada, bob = players(), players()
+    mine, theirs = ada.chat, bob.chat
+    code = unique("room")
+    room: Keys = {"channel_id": mine.get_channel_id(channel_type="dy", channel_sub_id=code)["channelId"]}
+    heard: queue.Queue[Any] = queue.Queue()
+    with Realtime(bob, heard.put):
+        assert theirs.channel_connect(**room, max_return=25) == {"messages": []}
+        first = mine.post_chat_message(**room, content={"text": "one"}, record_in_history=True)
+        holds(heard.get(timeout=10), service="chat", operation="INCOMING")
+        mine.post_chat_message_simple(**room, text="two")
+        holds(heard.get(timeout=10)["data"], content={"text": "two"})
+        assert theirs.channel_disconnect(**room) == {}
+    lines = theirs.get_recent_messages(**room, max_return=25)["messages"]
+    assert lines == theirs.get_recent_chat_messages(**room, max_return=25)["messages"]
+    assert [line["content"]["text"] for line in lines] == ["one", "two"]
+    one: Keys = {**room, "msg_id": first["msgId"]}
+    holds(theirs.get_chat_message(**one), ver=1, msgId=first["msgId"])
+    refused(theirs.update_chat_message, 403, 40346, **one, version=1, content={})
+    assert mine.update_chat_message(**one, version=1, content={"text": "uno"}) == {}
+    refused(mine.delete_chat_message, 400, 40598, **one, version=1)
+    assert mine.delete_chat_message(**one, version=2) == {"deleted": 1}
+    holds(mine.get_channel_info(**room), type="dy", code=code)
+    channels = mine.get_subscribed_channels(channel_type="all")["channels"]
+    assert [channel["name"] for channel in channels] == ["Main"]
+    refused(mine.get_channel_id, 400, 40603, channel_type="gl", channel_sub_id="none")
 
 
 def rtt_registration(players: Players) -> None:

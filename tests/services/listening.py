@@ -37,7 +37,7 @@ class Ear:
 
 async def ear(player: Client) -> Ear:
     """Let a connection of the player listen."""
-    listening = Ear(player.game.core.sessions.digest(player.session_id) or "")
+    listening = Ear(player.game.core.sessions.digest(player.session_id) or "", player.profile_id)
     channel = player_channel(player.app_id, player.profile_id)
     assert await player.game.core.get(Channels).add(listening, channel)
     return listening

@@ -166,6 +166,8 @@ async def _player(game: Game) -> Client:
         await sender.call("event", "SEND", toId=receiver.profile_id, eventType="note", eventData={"n": 1})
         later = {"profileId": receiver.profile_id, "minutesFromNow": 9, "alertContent": {"body": "x"}}
         await sender.call("pushNotification", "SCHEDULE_NORMALIZED_NOTIFICATION", **later)
+    channel = f"{APP_ID}:dy:{game.unique('room')}"
+    await player.call("chat", "POST_CHAT_MESSAGE_SIMPLE", channelId=channel, text="x")
     await game.server.call("log", "LOG_INFO", profile, errorMessage="filled")
     async with game.core.database.write() as tx:  # as who has a child and a peer in other apps
         await profile_links.add(tx, game.core.new_id(), profile_links.PARENT, profile, game.clock.ms())

@@ -20,6 +20,7 @@ OF_NOBODY = {
     "jobs": "say what the server has to do; what they speak of has its own tables",
     "leaderboard_removals": "emptied by the server as soon as the index of ranks has followed",
     "script_schedules": "schedules are the app's",
+    "chat_channels": "count what is posted to a channel, whoever does",
     "session_objects": "belong to sessions, and are forgotten some time after them",
     "run_steps": "belong to runs of packets and jobs, and are forgotten soon after them",
     "packet_answers": "belong to sessions, and are forgotten after a day",

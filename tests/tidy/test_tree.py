@@ -24,6 +24,8 @@ ALSO_NAMED = {
     ("faces/s2s.py", "AUTHENTICATE"): "the login of servers is part of that contract, not an operation",
     ("faces/endpoints/answers.py", "HEAD"): "a method of HTTP",
     ("scripts/trying.py", "AUTHENTICATE"): "a player whom a script is tried with is made as any other",
+    ("services/chat/base.py", "UPDATE"): "what who listens is told, not an operation",
+    ("services/chat/base.py", "DELETE"): "what who listens is told, not an operation",
     ("serve.py", "AUTHENTICATE"): "the line for curl that a first start prints",
 }
 

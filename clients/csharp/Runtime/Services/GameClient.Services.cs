@@ -23,6 +23,9 @@ namespace GameServer.Client
         /// <summary>The service authenticationV2.</summary>
         public AuthenticationV2Service AuthenticationV2 => new AuthenticationV2Service(this);
 
+        /// <summary>The service chat.</summary>
+        public ChatService Chat => new ChatService(this);
+
         /// <summary>The service dataStream.</summary>
         public DataStreamService DataStream => new DataStreamService(this);
 

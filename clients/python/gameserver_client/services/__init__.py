@@ -5,6 +5,7 @@ from typing import Generic
 
 from gameserver_client.service import Invoker, R
 from gameserver_client.services.authentication_v2 import AuthenticationV2Service
+from gameserver_client.services.chat import ChatService
 from gameserver_client.services.data_stream import DataStreamService
 from gameserver_client.services.entity import EntityService
 from gameserver_client.services.event import EventService
@@ -50,6 +51,10 @@ class Services(Invoker[R], Generic[R]):
     @cached_property
     def authentication_v2(self) -> AuthenticationV2Service[R]:
         return AuthenticationV2Service(self._invoke)
+
+    @cached_property
+    def chat(self) -> ChatService[R]:
+        return ChatService(self._invoke)
 
     @cached_property
     def data_stream(self) -> DataStreamService[R]:
