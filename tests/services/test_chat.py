@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from gameserver.realtime import channels as realtime_channels
+from gameserver.services.chat import storage
+from gameserver.sessions import SessionsUnavailable
 from tests.conftest import APP_ID, APP_TOML, Client, Game
 from tests.services.listening import Ear, ear
 
@@ -688,3 +690,98 @@ async def test_what_is_refused_in_a_packet_tells_nobody_and_leaves_no_gap(game: 
     assert [entry["status"] for entry in entries] == [200, 400, 400, 200]
     assert await heard(adas, 2) == [("INCOMING", "one"), ("INCOMING", "two")]
     assert await texts(ada, channel) == ["one", "two"]
+
+
+# Channels of groups
+
+
+@pytest.fixture
+def with_groups(apps_folder: Path) -> None:
+    declare(apps_folder, "[group.types.team]\n")
+
+
+async def group_of(owner: Client, *others: Client, name: str = "Reds") -> str:
+    """Make a group; returns its id."""
+    made = await owner.call("group", "CREATE_GROUP", name=name, groupType="team")
+    group_id: str = made["groupId"]
+    for other in others:
+        await owner.call("group", "ADD_GROUP_MEMBER", groupId=group_id, profileId=other.profile_id)
+    return group_id
+
+
+@pytest.mark.usefixtures("with_groups")
+async def test_a_group_has_a_channel_for_its_members(game: Game) -> None:
+    ada, bob, cyd = [await game.player() for _ in range(3)]
+    group = await group_of(ada, bob)
+    channel = f"{APP_ID}:gr:{group}"
+    wanted = {"channelType": "gr", "channelSubId": group}
+    assert await ada.call("chat", "GET_CHANNEL_ID", **wanted) == {"channelId": channel}
+    bobs, _ = await listen(bob, channel)
+    await post(ada, channel, "hi")
+    assert await heard(bobs, 1) == [("INCOMING", "hi")]
+    stats = {"messageCount": 1, "memberCount": 2, "listenerCount": 1}
+    shown = {"id": channel, "type": "gr", "code": "Reds", "name": "Reds", "desc": "", "stats": stats}
+    assert await bob.call("chat", "GET_SUBSCRIBED_CHANNELS", channelType="gr") == {"channels": [shown]}
+    assert await ada.call("chat", "GET_CHANNEL_INFO", channelId=channel) == shown
+    assert await game.server.call("chat", "SYS_GET_CHANNEL_INFO", channelId=channel) == shown
+    await game.server.call("chat", "SYS_POST_CHAT_MESSAGE_SIMPLE", channelId=channel, text="x", **FROM_HOMER)
+    assert await cyd.call("chat", "GET_SUBSCRIBED_CHANNELS", channelType="gr") == {"channels": []}
+    cyds = await ear(cyd)
+    for operation, data in PLAYERS:
+        refusal = await cyd.refused("chat", operation, channelId=channel, **data)
+        assert (refusal.status, refusal.reason_code) == (403, 40346), operation
+    await post(ada, channel, "still among us")
+    assert cyds.heard.empty()
+
+
+@pytest.mark.usefixtures("with_groups")
+@pytest.mark.parametrize("end", ["leaves", "deleted", "job"])
+async def test_who_is_in_a_group_no_more_hears_nothing_more(
+    game: Game, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, bob = await game.player(), await game.player()
+    group = await group_of(ada, bob)
+    channel, of_group = f"{APP_ID}:gr:{group}", {"groupId": group}
+    adas, bobs = (await listen(ada, channel))[0], (await listen(bob, channel))[0]
+    await post(ada, channel, "before")
+    assert await heard(bobs, 1) == [("INCOMING", "before")]
+    if end == "leaves":
+        await bob.call("group", "LEAVE_GROUP", **of_group)
+    elif end == "deleted":
+        await ada.call("group", "DELETE_GROUP", **of_group)
+    else:  # right after the commit nothing could be done
+
+        async def fail(*_: str) -> int:
+            raise SessionsUnavailable("Redis is away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(realtime_channels.Channels, "expel", fail)
+            await bob.call("group", "LEAVE_GROUP", **of_group)
+        await game.server_app.jobs.tick()
+        await game.server_app.jobs.settled()
+    refusal = await bob.refused("chat", "POST_CHAT_MESSAGE_SIMPLE", channelId=channel, text="x")
+    assert refusal.reason_code == (40603 if end == "deleted" else 40346)
+    if end == "deleted":
+        for operation, data in PLAYERS:
+            assert (await ada.refused("chat", operation, channelId=channel, **data)).reason_code == 40603
+        assert not [each for each in adas.channels if each.startswith("chat:")]
+        async with game.core.database.read() as tx:
+            assert await tx.one(storage.CHANNEL, channel=channel) is None
+    else:
+        await post(ada, channel, "after")
+        assert await heard(adas, 2) == [("INCOMING", "before"), ("INCOMING", "after")]
+    assert bobs.heard.empty()
+
+
+@pytest.mark.usefixtures("with_groups")
+async def test_a_post_does_not_bring_back_the_channel_of_a_group_that_goes(game: Game) -> None:
+    for _ in range(5):
+        ada, bob = await game.player(), await game.player()
+        group = await group_of(ada, bob)
+        channel = f"{APP_ID}:gr:{group}"
+        await asyncio.gather(
+            bob.packet(*[("chat", "POST_CHAT_MESSAGE", {"channelId": channel, **CONTENT})] * 3),
+            ada.call("group", "DELETE_GROUP", groupId=group),
+        )
+        async with game.core.database.read() as tx:
+            assert await tx.one(storage.CHANNEL, channel=channel) is None

@@ -1,7 +1,6 @@
 """The service, its part of `app.toml`, its refusals, and what its operations share."""
 
 import re
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple
 
@@ -9,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from gameserver.apps import Settings
 from gameserver.documents.documents import data_out
-from gameserver.domain import social
+from gameserver.domain.social import groups
 from gameserver.domain.social.availability import check_enabled
 from gameserver.domain.social.contents import CONTENT_BYTES_MAX, read_content
 from gameserver.rpc import Context, Service
@@ -220,8 +219,10 @@ def check_code(ctx: Context, kind: Kind, code: str) -> Channel:
     return channel_of(ctx.app.id, kind, code)
 
 
-async def admit(ctx: Context, channel_id: str) -> Channel:
+async def admit(ctx: Context, channel_id: str, *, writes: bool = False) -> Channel:
     """Return a channel that the calling player may read and write.
+
+    With `writes` a group stays until the commit: or a message would bring the channel of one back that goes.
 
     Raises `RealtimeDisabled`, `UnknownChannel`, and `NotAllowed` for channels of servers and of groups of
     which the player is no member.
@@ -230,27 +231,32 @@ async def admit(ctx: Context, channel_id: str) -> Channel:
     channel = parse(ctx, channel_id)
     if channel.kind is Kind.SYSTEM:
         raise NotAllowed("the channel is for servers")
-    if channel.kind is Kind.GROUP:
-        await check_group_member(ctx, channel.code)
-    else:
-        await check_exists(ctx, channel)
+    await check_exists(ctx, channel, ctx.player_id, writes=writes)
     return channel
 
 
-async def check_group_member(ctx: Context, group_id: str) -> None:
-    """Raise `UnknownChannel`, or `NotAllowed` when the player is no member of the group."""
-    try:
-        await social.check_member(ctx.core.hooks, ctx.tx, ctx.app.id, group_id, ctx.player_id)
-    except social.UnknownGroup:
-        raise UnknownChannel(f"there is no group {group_id!r}") from None
-    except social.NotGroupMember:
-        raise NotAllowed("the channel is for members of the group") from None
+async def open_for_server(ctx: Context, channel_id: str, *, writes: bool = False) -> Channel:
+    """Return any channel of the app; `writes` as in `admit`. Raises `RealtimeDisabled`, `UnknownChannel`."""
+    check_enabled(ctx.app)
+    channel = parse(ctx, channel_id)
+    await check_exists(ctx, channel, writes=writes)
+    return channel
 
 
-async def check_exists(ctx: Context, channel: Channel) -> None:
-    """Raise `UnknownChannel` for a channel that nobody has made, and one of no group."""
+async def check_exists(
+    ctx: Context, channel: Channel, member: str | None = None, *, writes: bool = False
+) -> None:
+    """Raise `UnknownChannel` for a channel that nobody has made, and one of no group.
+
+    Of a channel of a group, `member` has to be one. Raises `NotAllowed`.
+    """
     if channel.kind is Kind.GROUP:
-        await check_group(ctx, channel.code)
+        standing = storage.HOLD_STANDING if writes else groups.STANDING
+        row = await ctx.tx.one(standing, app=ctx.app.id, group=channel.code, profile=member or "")
+        if row is None:
+            raise UnknownChannel(f"there is no group {channel.code!r}")
+        if member is not None and row["role"] is None:
+            raise NotAllowed("the channel is for members of the group")
     is_made_by_servers = channel.kind is Kind.SYSTEM or (
         channel.kind is Kind.DYNAMIC
         and not ctx.caller.is_studio
@@ -260,49 +266,14 @@ async def check_exists(ctx: Context, channel: Channel) -> None:
         raise UnknownChannel(f"there is no channel {channel.id!r}")
 
 
-async def open_for_server(ctx: Context, channel_id: str) -> Channel:
-    """Return any channel of the app. Raises `RealtimeDisabled`, `UnknownChannel`."""
-    check_enabled(ctx.app)
-    channel = parse(ctx, channel_id)
-    await check_exists(ctx, channel)
-    return channel
-
-
-async def check_group(ctx: Context, group_id: str) -> None:
-    """Raise `UnknownChannel` where there is no such group."""
-    if group_id not in await groups_shown(ctx, [group_id]):
-        raise UnknownChannel(f"there is no group {group_id!r}")
-
-
-class GroupShown(NamedTuple):
-    """What a channel shows of its group."""
-
-    name: str
-    members: int
-
-
-async def groups_of(ctx: Context) -> list[str]:
-    """Return the ids of the groups of which the caller is a member."""
-    return []
-
-
-async def groups_shown(ctx: Context, group_ids: Sequence[str]) -> dict[str, GroupShown]:
-    """Return those of some groups that exist, by id."""
-    found = await social.groups(ctx.core.hooks, ctx.tx, ctx.app.id, group_ids)
-    return {
-        group_id: GroupShown(
-            group.name, len(await social.group_members(ctx.core.hooks, ctx.tx, ctx.app.id, group_id))
-        )
-        for group_id, group in found.items()
-    }
-
-
 # Messages
 
 
 def of_channel(ctx: Context, request: OfChannel) -> list[str]:
-    """Return the lock of a channel."""
-    return [locks.shared_lock(ctx.app.id, "chat", request.channel_id)]
+    """Return the locks of a channel, and of its group: who deletes that deletes the channel."""
+    names = [locks.shared_lock(ctx.app.id, "chat", request.channel_id)]
+    _, kind, group_id = (*request.channel_id.split(":", 2), "", "")[:3]
+    return [*names, groups.group_lock(ctx.app.id, group_id)] if kind == Kind.GROUP else names
 
 
 def content_of(ctx: Context, content: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
+from gameserver.domain.social import groups
 from gameserver.domain.social.availability import RealtimeDisabled, check_enabled
 from gameserver.realtime import Channels, TooManyChannels
 from gameserver.rpc import Access, Context, Tx
@@ -14,7 +15,6 @@ from gameserver.services.chat.base import (
     Channel,
     ChannelType,
     ChatSettings,
-    GroupShown,
     Kind,
     Messages,
     MostReturned,
@@ -24,16 +24,17 @@ from gameserver.services.chat.base import (
     channel_of,
     check_code,
     check_exists,
-    groups_of,
-    groups_shown,
     open_for_server,
     parse,
     service,
 )
 from gameserver.services.chat.history import NOBODY, read_recent
 from gameserver.sessions import Session
+from gameserver.storage import Row
 from gameserver.wire.errors import InvalidParameterValue, NotAllowed, PacketTooLarge
 from gameserver.wire.shapes import Empty, Reply, Request
+
+COUNTED_MAX = 100  # channels of groups of which one call counts who listens
 
 # Listening
 
@@ -160,8 +161,8 @@ class Stats(Reply):
     listener_count: Annotated[
         int | UnsetType,
         Meta(
-            description="Players who listen just now; not of global channels. Who has connections to several "
-            "processes of the server counts once for each."
+            description="Players who listen just now; not of global channels, and of the first 100 others. "
+            "Who has connections to several processes of the server counts once for each."
         ),
     ] = UNSET
 
@@ -222,32 +223,37 @@ async def get_subscribed(ctx: Context, request: GetSubscribed) -> Subscribed:
     if wanted in ("all", Kind.GLOBAL):
         found += [channel_of(ctx.app.id, Kind.GLOBAL, code) for code in ctx.section(ChatSettings).channels]
     if wanted in ("all", Kind.GROUP):
-        found += [channel_of(ctx.app.id, Kind.GROUP, group_id) for group_id in await groups_of(ctx)]
+        theirs = await groups.ids_of(ctx.tx, ctx.app.id, ctx.player_id)
+        found += [channel_of(ctx.app.id, Kind.GROUP, group_id) for group_id in theirs]
     return Subscribed(channels=await describe(ctx, found))
 
 
 async def describe(ctx: Context, channels: Sequence[Channel]) -> list[ChannelShown]:
-    """Return channels as clients see them."""
+    """Return channels as clients see them; of more than `COUNTED_MAX` nobody counts who listens."""
     rows = await ctx.tx.all(storage.COUNTS, channels=[channel.id for channel in channels])
-    counts = {row["channel_id"]: row["messages"] for row in rows}
-    of_groups = await groups_shown(ctx, [each.code for each in channels if each.kind is Kind.GROUP])
-    counted = [each for each in channels if each.kind is not Kind.GLOBAL]
+    messages = {row["channel_id"]: row["messages"] for row in rows}
+    of_groups = [channel.code for channel in channels if channel.kind is Kind.GROUP]
+    rows = await ctx.tx.all(storage.GROUPS, groups=of_groups, app=ctx.app.id) if of_groups else ()
+    found = {row["group_id"]: row for row in rows}
+    counted = [channel for channel in channels if channel.kind is not Kind.GLOBAL][:COUNTED_MAX]
     numbers = await asyncio.gather(*(ctx.core.get(Channels).count_listeners(each.room) for each in counted))
     listeners = dict(zip(counted, numbers, strict=True))
     return [
-        _shown(ctx, channel, of_groups.get(channel.code), counts.get(channel.id, 0), listeners.get(channel))
+        _shown(
+            ctx,
+            channel,
+            found.get(channel.code),
+            Stats(message_count=messages.get(channel.id, 0), listener_count=listeners.get(channel, UNSET)),
+        )
         for channel in channels
     ]
 
 
-def _shown(
-    ctx: Context, channel: Channel, group: GroupShown | None, messages: int, listeners: int | None
-) -> ChannelShown:
-    stats = Stats(message_count=messages, listener_count=UNSET if listeners is None else listeners)
+def _shown(ctx: Context, channel: Channel, group: Row | None, stats: Stats) -> ChannelShown:
     code, name, description = channel.code, channel.code, ""
-    if group is not None:
-        code = name = group.name
-        stats.member_count = group.members
+    if channel.kind is Kind.GROUP and group is not None:
+        code = name = group["name"]
+        stats.member_count = group["member_count"]
     if channel.kind is Kind.GLOBAL:
         declared = ctx.section(ChatSettings).channels[channel.code]
         name, description = declared.name or channel.code, declared.description

@@ -105,7 +105,7 @@ async def update_message(ctx: Context, request: UpdateMessage) -> Empty:
 
     Refused: as to post; no such message, or no more; one of somebody else; it has changed since it was read.
     """
-    channel = await admit(ctx, request.channel_id)
+    channel = await admit(ctx, request.channel_id, writes=True)
     content = _screened(ctx, content_of(ctx, request.content))
     _count(ctx)
     await change(ctx, channel, request, ctx.player_id, content)
@@ -127,7 +127,7 @@ async def delete_message(ctx: Context, request: ChangeMessage) -> Deleted:
 
     Refused: as to listen; a message of somebody else; it has changed since it was read.
     """
-    channel = await admit(ctx, request.channel_id)
+    channel = await admit(ctx, request.channel_id, writes=True)
     return await delete(ctx, channel, request, ctx.player_id)
 
 
@@ -135,7 +135,7 @@ async def delete_message(ctx: Context, request: ChangeMessage) -> Deleted:
 
 
 async def _post_for_player(ctx: Context, request: Post | PostSimple, content: Any) -> Posted:
-    channel = await admit(ctx, request.channel_id)
+    channel = await admit(ctx, request.channel_id, writes=True)
     content = _screened(ctx, content_of(ctx, content))
     _count(ctx)
     sender, blockers = await _player(ctx, ctx.player_id)

@@ -21,7 +21,9 @@ from sqlalchemy import (
     update,
 )
 
+from gameserver.domain.social import groups
 from gameserver.domain.social.friends import blocks
+from gameserver.domain.social.groups import social_groups
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
 from gameserver.storage import Json, excluded, insert_row, json_rows, metadata, upsert
@@ -36,7 +38,7 @@ channels = Table(
     metadata,
     Column("channel_id", String(CHANNEL_ID_MAX), primary_key=True),
     Column("app_id", String(64), nullable=False),
-    Column("kind", String(2), nullable=False),
+    Column("kind", String(8), nullable=False),
     Column("number", BigInteger, nullable=False),  # the last that was taken
     Column("first_number", BigInteger, nullable=False),
     Column("used_ms", BigInteger, nullable=False),
@@ -104,6 +106,11 @@ COUNTS = (
     select(_m.channel_id, func.count().label("messages"))
     .where(_m.channel_id.in_(bindparam("channels", expanding=True)))
     .group_by(_m.channel_id)
+)
+
+HOLD_STANDING = groups.STANDING.with_for_update(read=True, key_share=True)
+GROUPS = select(social_groups.c.group_id, social_groups.c.name, social_groups.c.member_count).where(
+    social_groups.c.group_id.in_(bindparam("groups", expanding=True)), groups.OF_APP
 )
 
 # Messages

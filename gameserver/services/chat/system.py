@@ -139,7 +139,7 @@ class SystemPostSimple(OfChannel, kw_only=True):
 )
 async def system_post(ctx: Context, request: SystemPost) -> Posted:
     """Post a message of the system to any channel. For servers. Refused: a sender with an id, or no name."""
-    channel = await open_for_server(ctx, request.channel_id)
+    channel = await open_for_server(ctx, request.channel_id, writes=True)
     sender = system_sender(request.from_, "data.from")
     return await post(ctx, channel, sender, content_of(ctx, request.content), request.record_in_history)
 
@@ -153,7 +153,7 @@ async def system_post(ctx: Context, request: SystemPost) -> Posted:
 )
 async def system_post_simple(ctx: Context, request: SystemPostSimple) -> Posted:
     """Post a text as the system, as SYS_POST_CHAT_MESSAGE does with the content `{text}`. For servers."""
-    channel = await open_for_server(ctx, request.channel_id)
+    channel = await open_for_server(ctx, request.channel_id, writes=True)
     sender = system_sender(request.from_, "data.from")
     content = content_of(ctx, {"text": request.text})
     return await post(ctx, channel, sender, content, request.record_in_history)
@@ -168,7 +168,7 @@ async def system_post_simple(ctx: Context, request: SystemPostSimple) -> Posted:
 )
 async def system_update(ctx: Context, request: UpdateMessage) -> Empty:
     """Replace the content of any message, whoever it is from. For servers."""
-    channel = await open_for_server(ctx, request.channel_id)
+    channel = await open_for_server(ctx, request.channel_id, writes=True)
     await change(ctx, channel, request, None, content_of(ctx, request.content))
     return Empty()
 
@@ -182,5 +182,5 @@ async def system_update(ctx: Context, request: UpdateMessage) -> Empty:
 )
 async def system_delete(ctx: Context, request: ChangeMessage) -> Deleted:
     """Delete any message, whoever it is from. For servers."""
-    channel = await open_for_server(ctx, request.channel_id)
+    channel = await open_for_server(ctx, request.channel_id, writes=True)
     return await delete(ctx, channel, request, None)

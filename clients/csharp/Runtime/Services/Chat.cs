@@ -371,8 +371,8 @@ namespace GameServer.Client
             /// <summary>Members of the group; only of channels of groups.</summary>
             public long? MemberCount => GetWhole("memberCount");
 
-            /// <summary>Players who listen just now; not of global channels. Who has connections to several processes
-            /// of the server counts once for each.</summary>
+            /// <summary>Players who listen just now; not of global channels, and of the first 100 others. Who has
+            /// connections to several processes of the server counts once for each.</summary>
             public long? ListenerCount => GetWhole("listenerCount");
         }
 

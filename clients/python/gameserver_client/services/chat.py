@@ -99,8 +99,8 @@ class Stats(TypedDict):
     memberCount: NotRequired[int]
     """Members of the group; only of channels of groups."""
     listenerCount: NotRequired[int]
-    """Players who listen just now; not of global channels. Who has connections to several processes of
-    the server counts once for each.
+    """Players who listen just now; not of global channels, and of the first 100 others. Who has
+    connections to several processes of the server counts once for each.
     """
 
 

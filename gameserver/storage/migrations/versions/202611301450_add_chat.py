@@ -16,7 +16,7 @@ def upgrade() -> None:
         "chat_channels",
         sa.Column("channel_id", sa.String(length=160), nullable=False),
         sa.Column("app_id", sa.String(length=64), nullable=False),
-        sa.Column("kind", sa.String(length=2), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("first_number", sa.BigInteger(), nullable=False),
         sa.Column("used_ms", sa.BigInteger(), nullable=False),
