@@ -254,8 +254,11 @@ def test_the_example_game_is_played(browser: Browser, clicker: str) -> None:
     browser.run("for (let i = 0; i < 7; i++) press.click()")
     browser.shows("7 clicks")
     browser.shows("Ada <b>\t7")
+    browser.run("line.value = 'Bollocks, <i>Bob</i>'; talking.requestSubmit()")
+    browser.shows("Ada <b>: ********, <i>Bob</i>")
     browser.go(clicker)  # the browser remembers who plays
     browser.shows("Welcome back, Ada <b>")
+    browser.shows("Ada <b>: ********, <i>Bob</i>")
     browser.run("logout.click()")
     browser.shows("Logged out")
 
