@@ -144,6 +144,45 @@ def test_what_the_page_on_webhooks_declares(tmp_path: Path) -> None:
     ran(command, tmp_path, CRM_WEBHOOK_SECRET="whsec_" + "k" * 32)
 
 
+def test_a_chat(tmp_path: Path) -> None:
+    """What the page shows, with what stands before and behind it in a game."""
+    [toml], [program] = blocks("docs/chat.md", "toml"), blocks("docs/chat.md", "python")
+    chat, _moderation = blocks("docs/chat.md", "js")
+    (tmp_path / "apps" / "test").mkdir(parents=True)
+    (tmp_path / "apps" / "test" / "app.toml").write_text(APP.replace("20001", "10001") + toml)
+    with serve(tmp_path) as server:
+        log_in = (
+            "import time\nfrom gameserver_client import Client\n"
+            f"client = Client({server.url!r}, '10001', 'a secret of the tests')\n"
+            "client.authenticate_anonymous()\n"
+        )
+        told = ran([sys.executable, "-c", f"{log_in}{program}    time.sleep(1)\nclient.close()"], tmp_path)
+        assert "INCOMING" in told
+        told = node(
+            GAME.replace("CHAT", chat),
+            tmp_path,
+            "js",
+            SERVER_URL=server.url,
+            APP_ID="10001",
+            APP_SECRET="a secret of the tests",
+            ENVIRONMENT=str(ROOT / "tests" / "clients" / "js" / "environment.js"),
+        )
+    assert "INCOMING Hello" in told.splitlines()
+
+
+GAME = """
+const { client } = require(process.env.ENVIRONMENT);
+globalThis.WebSocket = require("ws");
+navigator.userAgent = "node";
+const game = client("chat");
+const show = (operation, id, name, text) => (console.log(operation, text), process.exit());
+const tryAgainLater = console.error;
+game.authenticateAnonymous(() => {
+  CHAT
+});
+"""
+
+
 def test_the_game_for_a_terminal(tmp_path: Path) -> None:
     examples = DOCS / "examples"
     guesses = "".join(f"{number}\n" for number in range(1, 101))
