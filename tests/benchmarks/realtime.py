@@ -18,13 +18,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 
 from gameserver.app import GameServer, open_server
 from gameserver.http_server import CONNECTIONS_PER_ADDRESS_MAX, Places, raise_descriptor_limit, web_server
 from gameserver.realtime import Channels, Connections, encode_frame
+from gameserver.rpc import Caller, Origin
 from gameserver.sessions import NewSession, Opened
 from gameserver.settings import Settings
+from gameserver.wire.packet import Message
 from tests import servers
 from tests.benchmarks.sessions import FACTS, resident_bytes
 from tests.conftest import APP_ID, APP_TOML
@@ -49,7 +52,11 @@ class Scale:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured. `heartbeats_percent` is what heartbeats of all idle connections take of a core."""
+    """What was measured.
+
+    `heartbeats_percent` is what heartbeats of all idle connections take of a core, `line_cpu_ms` what a line of a
+    chat takes in all: it is posted, stored, and sent to all listeners.
+    """
 
     connections: int
     kb_each: float
@@ -60,6 +67,8 @@ class Figures:
     fan_out_p50_ms: float
     fan_out_p99_ms: float
     fan_out_cpu_us_each: float
+    line_p99_ms: float
+    line_cpu_ms: float
 
 
 class Clients:
@@ -100,7 +109,7 @@ async def measure(scale: Scale, redis: str = "") -> Figures:
     ):
         apps = Path(folder) / "apps" / "test"
         apps.mkdir(parents=True)
-        (apps / "app.toml").write_text(APP_TOML)
+        (apps / "app.toml").write_text(APP_TOML + "[chat.channels.main]\n")
         settings = Settings(apps=apps.parent, data=Path(folder) / "data", redis=redis)
         async with open_server(settings, with_jobs=False) as server:
             ready = asyncio.Event()
@@ -165,6 +174,17 @@ async def measure_with(
     deliveries = scale.messages * scale.listeners
     taken = (await clients.do("received", count=deliveries))["taken_ms"]
     fan_out_cpu = time.process_time() - cpu - idle_core * 0.15 * scale.messages
+
+    room = f"chat:{APP_ID}:gl:main"
+    for connection in list(connections._open)[: scale.listeners]:
+        assert await channels.add(connection, room, held=True)
+        channels._release(connection, room, 0)
+    cpu = time.process_time()
+    for _ in range(scale.messages):
+        await post(server)
+        await asyncio.sleep(0.15)
+    lines = (await clients.do("received", count=deliveries))["taken_ms"]
+    line_cpu = time.process_time() - cpu - idle_core * 0.15 * scale.messages
     return Figures(
         connections=scale.idle,
         kb_each=each / 1000,
@@ -175,7 +195,20 @@ async def measure_with(
         fan_out_p50_ms=taken[len(taken) // 2],
         fan_out_p99_ms=taken[len(taken) * 99 // 100],
         fan_out_cpu_us_each=1e6 * fan_out_cpu / deliveries,
+        line_p99_ms=lines[len(lines) * 99 // 100],
+        line_cpu_ms=1e3 * line_cpu / scale.messages,
     )
+
+
+async def post(server: GameServer) -> None:
+    """Post a line to the chat."""
+    content = {"text": BODY, "sent": time.monotonic()}
+    data = {"channelId": f"{APP_ID}:gl:main", "content": content, "from": {"name": "Homer"}}
+    message = Message("chat", "SYS_POST_CHAT_MESSAGE", msgspec.Raw(msgspec.json.encode(data)))
+    app = server.apps.find(APP_ID)
+    assert app is not None
+    answer = await server.runner.call(message, app, Origin("bench", "127.0.0.1"), caller=Caller.SERVER)
+    assert b'"status":200' in answer
 
 
 ROWS = (
@@ -185,6 +218,8 @@ ROWS = (
     ("CPU of opening one, in µs", "", "connect_cpu_us", None),
     ("a message to 1,000 listeners, 99 of 100 have it after", "ms", "fan_out_p99_ms", 100.0),
     ("CPU of each of these deliveries, in µs", "", "fan_out_cpu_us_each", None),
+    ("a posted chat line to 1,000 listeners, 99 of 100 have it after", "ms", "line_p99_ms", 100.0),
+    ("CPU of such a line in all, in ms", "", "line_cpu_ms", None),
 )
 
 

@@ -14,7 +14,7 @@ async def test_an_idle_connection_takes_little_and_every_message_arrives(service
 
 
 def test_the_table_shows_what_is_worse_than_wanted() -> None:
-    good = Figures(10_000, 6.0, 2000.0, 300.0, 1.0, 1000, 10.0, 40.0, 9.0)
+    good = Figures(10_000, 6.0, 2000.0, 300.0, 1.0, 1000, 10.0, 40.0, 9.0, 50.0, 12.0)
     bad = replace(good, kb_each=15.1, connects_per_second=999.0)
     lines = table(good, bad).splitlines()
     assert "| ≤ 15 kB | 6.0 | **15.1** |" in lines[2]
