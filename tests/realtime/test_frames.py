@@ -60,13 +60,16 @@ async def test_a_client_speaks_as_in_the_transcript(game: Game, address: str, na
             text = text.replace(f"${{{key}}}", known)
         return json.loads(text)
 
-    played = filled(FILES[name])
+    played = FILES[name]
 
     async def opened(stack: contextlib.AsyncExitStack) -> Raw:
         connection = await stack.enter_async_context(raw(address))
         if played["form"] == "ws":
-            headers = "".join(f"{key}: {value}\r\n" for key, value in played.get("headers", {}).items())
-            head = f"GET {played['url']} HTTP/1.1\r\nHost: {address}\r\n{OFFER}{VERSION}{KEY}{headers}\r\n"
+            headers = "".join(
+                f"{key}: {value}\r\n" for key, value in filled(played.get("headers", {})).items()
+            )
+            url = filled(played["url"])
+            head = f"GET {url} HTTP/1.1\r\nHost: {address}\r\n{OFFER}{VERSION}{KEY}{headers}\r\n"
             await connection.write(head.encode())
             answer = await connection.reader.readuntil(b"\r\n\r\n")
             assert answer.startswith(b"HTTP/1.1 101 ")
@@ -76,7 +79,7 @@ async def test_a_client_speaks_as_in_the_transcript(game: Game, address: str, na
     async with contextlib.AsyncExitStack() as stack:
         connection = await opened(stack)
         for step in played["steps"]:
-            match step:
+            match filled(step):
                 case {"client": text, "opcode": opcode, "fin": fin}:
                     await connection.write(ws_frame(text.encode("ascii"), OPCODES[opcode], fin=fin))
                 case {"client": text}:
@@ -85,7 +88,8 @@ async def test_a_client_speaks_as_in_the_transcript(game: Game, address: str, na
                     said = await (connection.hear() if played["form"] == "ws" else connection.hear_tcp())
                     assert fits(said, pattern), (said, pattern)
                 case {"call": [service, operation, data]}:
-                    await player.call(service, operation, **data)
+                    answer = await player.call(service, operation, **data)
+                    values |= {name: answer[name] for name in step.get("keep", ())}
                 case {"again": True}:
                     connection = await opened(stack)
                 case _:
