@@ -204,9 +204,12 @@ async def test_a_message_is_made_once_for_all_connections_of_a_process(pair: Pai
     for each in sockets:
         await pair.there.add(each, "room")
     pair.here.publish("room", frame(1))
+    pair.here.publish("room", frame(2), Place(2))
     for each in sockets:
         await each.next()
-    assert len({id(each.frames[0].websocket) for each in sockets}) == 1
+        await each.next()
+    for number in range(2):
+        assert len({id(each.frames[number].websocket) for each in sockets}) == 1
 
 
 async def test_what_goes_to_very_many_keeps_nobody_from_the_event_loop(pair: Pair) -> None:
