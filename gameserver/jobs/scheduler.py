@@ -11,6 +11,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -57,7 +58,7 @@ class Scheduler:
         self._database, self._clock, self._apps, self._parts = database, clock, apps, parts
         self._process = secrets.token_hex(8)
         self._number = 0
-        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._tasks: dict[tuple[str, str], asyncio.Task[bool]] = {}
         self._lanes: dict[tuple[str, str], str] = {}  # of what runs
         self._held: dict[tuple[str, str], _Lease] = {}
         self._full: set[str] = set()  # jobs of which there may be more than places for it
@@ -224,29 +225,32 @@ class Scheduler:
             return False
         task = self._tasks[place] = asyncio.create_task(self._consider(job, row))
         self._lanes[place] = row["lane"]
-        task.add_done_callback(lambda _: self._ended(place))
+        task.add_done_callback(partial(self._ended, place))
         return True
 
-    def _ended(self, place: tuple[str, str]) -> None:
+    def _ended(self, place: tuple[str, str], task: asyncio.Task[bool]) -> None:
         del self._tasks[place], self._lanes[place]
         name = place[0]
-        if name in self._full:
+        # Where nothing could be taken, or noted, the database has trouble: that waits for the next tick.
+        if name in self._full and not task.cancelled() and task.result():
             self._freed.add(name)  # those that end at once share a look
             if name not in self._refills:
                 self._refills[name] = asyncio.create_task(self._refill(self.jobs[name]))
 
-    async def _consider(self, job: Job, row: Row) -> None:
-        """Run a job if its time has come, or it is wanted, and no other process is faster."""
+    async def _consider(self, job: Job, row: Row) -> bool:
+        """Run a job if its time has come, or it is wanted, and no other process is faster; tell if it ran."""
         try:
             if row["ready_ms"] > self._clock.ms():
                 assert job.wanted is not None, "only what is due, or may be wanted, is looked at"
                 async with asyncio.timeout(job.seconds_max):
                     if not await job.wanted(self._run_of(job, row, "")):
-                        return
+                        return False
             if await self._take(job, row):
                 await self._attempt(self._run_of(job, row, self._held[job.name, row["key"]].holder), row)
+                return True
         except Exception as error:
             log.info("job_postponed", job=job.name, reason=_reason(error), exc_info=_trace(job, error))
+        return False
 
     async def _take(self, job: Job, row: Row) -> bool:
         self._number += 1
