@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, select
 
 from gameserver.apps import load_apps
 from gameserver.faces import sap
+from gameserver.players import termination
 from gameserver.players.devices import devices
 from gameserver.sessions import Ended, NewSession, SessionsUnavailable
 from gameserver.storage import Aborted
@@ -183,6 +184,7 @@ async def test_the_end_does_not_wait_for_the_database(
     page: Any = await player(game, path="/v1/stay")
     monkeypatch.setattr(sap, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(sap, "SQL_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(termination, "PATIENCE_SECONDS", 0.05)
     database = game.core.database
 
     def away() -> Any:

@@ -241,8 +241,9 @@ async def test_fragments_without_an_end_go_on_for_ever(game: Game, address: str)
     ],
 )
 async def test_what_is_no_message_ends_the_connection_and_nothing_else(
-    game: Game, address: str, data: bytes
+    game: Game, address: str, monkeypatch: pytest.MonkeyPatch, data: bytes
 ) -> None:
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.05)  # the client reads to the end, and closes then
     player = await game.player()
     async with upgraded(address) as opened:
         await opened.write(data)
