@@ -28,7 +28,7 @@ from gameserver.players.quotas import QuotaReached
 from gameserver.services.identity.base import UnsupportedType
 from gameserver.wire.errors import DisabledApp, GameError, RateLimited
 from tests.conftest import APP_ID, Game
-from tests.services.test_relatives import (
+from tests.services.relatives import (
     ARCADE,
     KEYS,
     MASTER,
