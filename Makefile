@@ -2,7 +2,7 @@
 BIN ?= .venv/bin
 PYTEST = $(BIN)/pytest -p no:cacheprovider
 
-.PHONY: install check test full export examples
+.PHONY: install check test full export examples release
 
 install:  ## an environment for developers
 	python3 -m venv .venv
@@ -22,6 +22,9 @@ test:  ## every test, on SQLite and memory, then those that depend on it on Post
 
 full:  ## what has to hold before a change is taken; installs what is missing
 	bash .ci/run
+
+release:  ## what a release consists of, in dist/; publishes nothing
+	bash .ci/release
 
 export:  ## write anew what is generated from the code
 	$(BIN)/gameserver protocol export --to protocol

@@ -214,3 +214,32 @@ def test_caddy_takes_the_sample(tmp_path: Path) -> None:
         env={"HOME": str(tmp_path), "DOMAIN": "game.example.com"},
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_release_is_built_where_everything_says_the_same_version(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
+    for name in (".ci/release", "pyproject.toml", "clients/python/pyproject.toml"):  # as they are here
+        shutil.copy(ROOT / name, clone / name)
+    git = ["git", "-C", str(clone), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run([*git, "add", "-A"], check=True)
+    subprocess.run([*git, "commit", "-qm", "as it is", "--allow-empty"], check=True)
+    (clone / ".venv" / "bin").mkdir(parents=True)
+    for tool in ("python", "pip"):
+        script = f'#!/bin/sh\nexec "{sys.executable}" {"-m pip" if tool == "pip" else ""} "$@"\n'
+        (clone / ".venv" / "bin" / tool).write_text(script)
+        (clone / ".venv" / "bin" / tool).chmod(0o755)
+    release = str(clone / ".ci" / "release")
+    told = subprocess.run(release, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    assert [line.split("./")[1].partition("-")[0] for line in told.stdout.splitlines()] == [
+        "gameserver",
+        "gameserver_client",
+    ]
+    file = clone / "clients" / "csharp" / "package.json"
+    file.write_text(file.read_text().replace('"version": "', '"version": "9.'))
+    told = subprocess.run(release, capture_output=True, text=True, check=False)
+    assert (told.returncode, "not committed" in told.stderr) == (1, True)
+    subprocess.run([*git, "commit", "-qam", "another version"], check=True)
+    told = subprocess.run(release, capture_output=True, text=True, check=False)
+    assert (told.returncode, "package.json says 9." in told.stderr) == (1, True)
