@@ -66,7 +66,10 @@ seconds = 60.0
 [group.types.town]
 members = 5000
 pending = 10_000
+[chat]
+history = 500
 [quotas]
+chat_messages_per_minute = 1_000_000
 messages = 1_000_000
 message_bytes = 1_000_000_000
 messages_per_minute = 1_000_000

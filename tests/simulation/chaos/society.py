@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.chaos.fleet import APP_ID
+
 if TYPE_CHECKING:  # a player has a citizen, and a citizen is a player's
     from tests.simulation.chaos.players import Player
 
@@ -68,6 +70,8 @@ class Citizen:
         self.friends_in_doubt: set[str] = set()
         self.written: Counter[tuple[str, str]] = Counter()  # receiver and text, each once
         self.written_in_doubt: set[tuple[str, str]] = set()
+        self.said: Counter[str] = Counter()  # lines in the player's channel of the chat
+        self.said_in_doubt: set[str] = set()
         self._texts = 0
 
     # What they do
@@ -118,7 +122,8 @@ class Citizen:
         """Do something with others. False when the session is gone."""
         if self.chance.random() < 0.15 and (outside := self._towns(OUTSIDER)):
             return await self._peep(self.chance.choice(outside))
-        kinds = [self._write, self._befriend, self._invite, self._drop, self._move]  # who leaves does so last
+        # Who leaves does so last.
+        kinds = [self._write, self._say, self._befriend, self._invite, self._drop, self._move]
         acts = [act for kind in kinds if self.chance.random() < 0.5 and (act := kind()) is not None]
         if not acts:
             return True
@@ -156,6 +161,18 @@ class Citizen:
         data = {"toProfileIds": [to], "text": text}
         message = ("messaging", "SEND_MESSAGE_SIMPLE", data)
         return Act(message, done, lambda: self.written_in_doubt.add((to, text)))
+
+    def _say(self) -> Act | None:
+        """Post a line to the channel that the player alone posts to."""
+        self._texts += 1
+        text = f"{self.player.name}: {self._texts}"
+        data = {"channelId": self._channel, "text": text}
+        message = ("chat", "POST_CHAT_MESSAGE_SIMPLE", data)
+        return Act(message, lambda _: self.said.update([text]), lambda: self.said_in_doubt.add(text))
+
+    @property
+    def _channel(self) -> str:
+        return f"{APP_ID}:dy:{self.player.name}"
 
     def _befriend(self) -> Act | None:
         other = self._somebody()
@@ -247,6 +264,7 @@ class Citizen:
                 ledger.violation(f"{name} is invited {count} times by {each.player.name}")
         if self.club_id:
             await self._verify_club()
+        await self._verify_chat()
         if self.town is not None and self.town.well_id:
             await self._verify_town(self.town)
 
@@ -283,6 +301,21 @@ class Citizen:
         ledger.counts["invitations"] += count
         if count != len(pending) or not self.invited <= pending <= self.invited | self.invited_in_doubt:
             ledger.violation(f"the club of {name} counts {count}, has {pending}, expected {self.invited}")
+
+    async def _verify_chat(self) -> None:
+        """Each line that was answered is there once, in one order; of very many the last ones."""
+        data = {"channelId": self._channel, "maxReturn": PAGE}
+        answers = await self.player.call(("chat", "GET_RECENT_MESSAGES", data))
+        if answers is None:
+            self.player.ledger.violation(f"{self.player.name} cannot read the chat")
+            return
+        lines = answers[0]["messages"]
+        found, numbers = [line["content"]["text"] for line in lines], [int(line["msgId"]) for line in lines]
+        lost = self.said.keys() - set(found) if len(lines) < PAGE else set()
+        invented = set(found) - self.said.keys() - self.said_in_doubt
+        if lost or invented or len(found) != len(set(found)) or numbers != sorted(set(numbers)):
+            self.player.ledger.violation(f"the chat of {self.player.name} lacks {lost}, or has {found}")
+        self.player.ledger.counts["lines"] += len(lines)
 
     async def _verify_town(self, town: Town) -> None:
         name, ledger, citizens = self.player.name, self.player.ledger, self.society.profiles.values()
