@@ -13,6 +13,7 @@ from gameserver.frame import Hooks, Lifespans, running
 from gameserver.jobs import Scheduler
 from gameserver.players.accounts import Accounts
 from gameserver.players.audit import Audit
+from gameserver.players.links import PublicUrl
 from gameserver.players.mail import Mail
 from gameserver.players.passwords import Passwords
 from gameserver.players.quotas import Quotas
@@ -90,6 +91,7 @@ async def open_server(
         endpoints = Endpoints(settings.realtime_url, settings.public_url, settings.listening_url)
         parts.add(Endpoints, endpoints)
         quotas = parts.add(Quotas, Quotas())
+        public_url = parts.add(PublicUrl, PublicUrl(settings.public_url or settings.listening_url))
         mailer = parts.add(Mail, Mail(settings.data / "outbox", clock))
         lifespans.callback(mailer.close)
         parts.add(Processes, Processes(settings.script_processes))
@@ -107,7 +109,7 @@ async def open_server(
             endings=parts.get(SessionTermination),
             hooks=offered.hooks,
             player_hooks=offered.player_hooks,
-            public_url=settings.public_url or settings.listening_url,
+            public_url=public_url.text,
             parts=parts,
             **(core_options or {}),
         )

@@ -26,6 +26,7 @@ from gameserver.players.profiles import IS_NAMED, players
 from gameserver.players.termination import Actor
 from gameserver.rpc import Caller, Context, Origin
 from gameserver.services import data_stream
+from gameserver.services.mail import storage as letters
 from gameserver.sessions import AllOf, AllOfApp, Ended, One, Selector, Session
 from gameserver.storage import Transaction
 from gameserver.storage.timeline import Timeline
@@ -36,6 +37,7 @@ from gameserver.wire.packet import Message, check_message
 FACE = "cli"
 ORIGIN = Origin(FACE, "")
 REPORT_FILTERS = frozenset({"profile_id", "kind", "name", "platform", "game_version"})
+MAIL_FILTERS = frozenset({"sender_id", "receiver_id", "state", "reason"})
 PUSH_FILTERS = frozenset({"profile_id", "state", "kind", "reason", "push_id"})
 LOG_FILTERS = frozenset({"profile_id", "face", "source"})
 AUDIT_FILTERS = frozenset({"profile_id", "kind", "session", "face", "address", "reason"})
@@ -399,6 +401,26 @@ async def push_list(
         return await pushes.listed(tx, app, most, since_ms=since_ms, until_ms=until_ms, **equal)
 
 
+async def mail_list(
+    server: GameServer,
+    app: str,
+    limit: int,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    equal: dict[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return what became of an app's letters, the newest first, without addresses.
+
+    `equal` says what must be in columns, such as `state`.
+    """
+    app_of(server, app)
+    most, equal = limit_of(limit), equal or {}
+    if unknown := equal.keys() - MAIL_FILTERS:
+        raise Refused(f"rows cannot be picked by {', '.join(sorted(unknown))}")
+    async with server.core.database.read() as tx:
+        return await letters.listed(tx, app, most, since_ms=since_ms, until_ms=until_ms, **equal)
+
+
 async def _found(
     server: GameServer,
     app: str,
@@ -498,6 +520,7 @@ ACTIONS: Mapping[str, Action] = {
         datastream_list,
         log_list,
         push_list,
+        mail_list,
         job_list,
         job_run,
         job_retry,

@@ -21,6 +21,7 @@ from gameserver.cli.datastream import datastream
 from gameserver.cli.jobs import jobs
 from gameserver.cli.leaderboards import leaderboards
 from gameserver.cli.logs import logs as app_logs
+from gameserver.cli.mail import mail
 from gameserver.cli.output import EXIT_CODES, Exit, fail, say, show_json, show_more, show_rows
 from gameserver.cli.players import players
 from gameserver.cli.push import push
@@ -52,6 +53,7 @@ app.add_typer(sessions, name="session")
 app.add_typer(audit, name="audit")
 app.add_typer(datastream, name="datastream")
 app.add_typer(push, name="push")
+app.add_typer(mail, name="mail")
 app.add_typer(leaderboards, name="leaderboard")
 app.add_typer(jobs, name="jobs")
 app.add_typer(scripts, name="script")

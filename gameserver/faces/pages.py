@@ -1,4 +1,4 @@
-"""The pages behind links: choosing a new password, proving a mail address, deleting one's account.
+"""The pages behind links: a new password, proving a mail address, deleting one's account, no more mail.
 
 Plain HTML that works without script. The token in the address is the whole authority, so the pages load
 nothing from elsewhere, send no referrer, are kept by no cache and shown in no frame. Looking at a page
@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from gameserver.apps import App, LiveApps
-from gameserver.players import identities, links, profiles, tokens, users
+from gameserver.players import identities, links, profiles, tokens, unsubscribing, users
 from gameserver.players.accounts import WeakPassword
 from gameserver.players.lockout import network_of
 from gameserver.players.passwords import PASSWORD_BYTES_MAX
@@ -90,6 +90,8 @@ def routes(core: Core, apps: LiveApps, runner: Runner) -> list[Route]:
         Route(links.VALIDATE_PATH + "{token}", _guarded(pages.validate), methods=["POST"]),
         Route(links.DELETE_PATH, _guarded(pages.show_deletion), methods=["GET"]),
         Route(links.DELETE_PATH, _guarded(pages.delete), methods=["POST"]),
+        Route(unsubscribing.PATH + "{app}/{token}", _guarded(pages.show_unsubscribing), methods=["GET"]),
+        Route(unsubscribing.PATH + "{app}/{token}", _guarded(pages.unsubscribe), methods=["POST"]),
     ]
 
 
@@ -254,6 +256,33 @@ class Pages:
         network = network_of(_address(request))
         if not await self.core.sessions.hit(f"page/{page}/{network}", LOOKS_MAX, LOOKS_WINDOW_SECONDS):
             raise TooOften
+
+    async def show_unsubscribing(self, request: Request) -> Response:
+        """Ask whether an address is to get no more mail: programs that look into mail open links, too."""
+        app = self.apps.find(request.path_params["app"])
+        async with self.core.database.read() as tx:
+            if app is None or not await unsubscribing.is_known(tx, app.id, request.path_params["token"]):
+                return _lapsed("Open the link in a newer mail.")
+        form = """<p>You will get no more mail of this kind. Mail that you ask for still comes.</p>
+<form method="post">
+<input type="hidden" name="List-Unsubscribe" value="One-Click">
+<button type="submit">Unsubscribe</button>
+</form>"""
+        return _page(app, "No more mail?", form)
+
+    async def unsubscribe(self, request: Request) -> Response:
+        """Send an address no more mail; mail programs post the same by themselves (RFC 8058)."""
+        app, token = self.apps.find(request.path_params["app"]), request.path_params["token"]
+        if (await _read_form(request)).get("List-Unsubscribe") != "One-Click":
+            raise BadForm
+        if app is None:
+            return _lapsed("Open the link in a newer mail.")
+        now_ms = self.core.clock.ms()
+        async with self.core.database.write() as tx:
+            is_done = await unsubscribing.unsubscribe(tx, app.id, token, now_ms)
+        if not is_done:
+            return _lapsed("Open the link in a newer mail.")
+        return _page(app, "You are unsubscribed", "<p>No more mail of this kind will come.</p>")
 
     async def _look(self, kind: Kind, request: Request) -> tuple[Token, App] | None:
         async with self.core.database.read() as tx:

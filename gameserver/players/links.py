@@ -6,7 +6,7 @@ Nothing here lets a caller learn whether an account exists: the mail leaves afte
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import structlog
@@ -30,6 +30,12 @@ DELETE_PATH = "/self-service/delete-account"
 MAILS_PER_ACCOUNT = 3
 MAILS_PER_ADDRESS = 30
 MAILS_WINDOW_SECONDS = 900
+
+
+class PublicUrl(NamedTuple):
+    """What links in mails begin with; never taken from a request, which could name any host."""
+
+    text: str
 
 
 class NoEmailIdentity(GameError):

@@ -16,7 +16,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -58,8 +58,20 @@ class MailNotSent(Exception):
     """The mail server could not be reached or refused the letter. The log knows more."""
 
 
+class Attachment(NamedTuple):
+    """A file that goes with a mail. `type` is its media type; empty for any file."""
+
+    filename: str
+    content: bytes
+    type: str = ""
+
+
 class Letter(Struct, kw_only=True):
-    """A mail before it is sent. `html` is the same content for mail programs that show HTML."""
+    """A mail before it is sent. `html` is the same content for mail programs that show HTML.
+
+    `message_id` is the same whenever this letter is sent; empty for a new one. `unsubscribe_url` is where its
+    reader asks for no more of its kind.
+    """
 
     to: str
     subject: str
@@ -68,8 +80,13 @@ class Letter(Struct, kw_only=True):
     from_address: str
     from_name: str = ""
     reply_to: str = ""
+    reply_to_name: str = ""
     cc: Sequence[str] = ()
     bcc: Sequence[str] = ()
+    message_id: str = ""
+    unsubscribe_url: str = ""
+    categories: Sequence[str] = ()
+    attachments: Sequence[Attachment] = ()
 
 
 class Mailer(Protocol):
@@ -154,6 +171,7 @@ It works for {minutes} minutes. If it was not you, ignore this mail.
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 _SUBJECT_LINE = re.compile(r"subject:[ \t]*(.*)", re.IGNORECASE)
+_MEDIA_TYPE = re.compile(r"[a-z]{1,32}/[A-Za-z0-9.+-]{1,100}")
 _PLACEHOLDER = re.compile(r"\{\{|\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
 
 
@@ -168,11 +186,22 @@ def compose(app: App, template: str, to: str, values: Mapping[str, str], languag
     if chosen is None:
         raise UnknownTemplate(f"there is no mail template {template[:80]!r}")
     texts = {"app": app.title or app.name, **values}
+    return letter_of(
+        app,
+        to,
+        _filled(chosen.subject, texts),
+        _filled(chosen.text, texts),
+        _filled(chosen.html, {name: html.escape(value) for name, value in texts.items()}),
+    )
+
+
+def letter_of(app: App, to: str, subject: str, text: str, page: str = "") -> Letter:
+    """Return a letter from an app; `page` is its HTML part."""
     return Letter(
         to=to,
-        subject=_filled(chosen.subject, texts),
-        text=_filled(chosen.text, texts),
-        html=_filled(chosen.html, {name: html.escape(value) for name, value in texts.items()}),
+        subject=subject,
+        text=text,
+        html=page,
         from_address=app.mail.from_address or FALLBACK_SENDER,
         from_name=app.mail.from_name,
     )
@@ -225,16 +254,31 @@ def message_of(letter: Letter, now_ms: int) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
     message["From"] = Address(display_name=letter.from_name, addr_spec=letter.from_address)
     message["To"] = letter.to
-    for header, value in (("Cc", ", ".join(letter.cc)), ("Reply-To", letter.reply_to)):
-        if value:
-            message[header] = value
+    if letter.cc:
+        message["Cc"] = ", ".join(letter.cc)
+    if letter.reply_to:
+        message["Reply-To"] = Address(display_name=letter.reply_to_name, addr_spec=letter.reply_to)
     message["Subject"] = letter.subject
     message["Date"] = format_datetime(datetime.fromtimestamp(now_ms / 1000, UTC))
-    message["Message-ID"] = make_msgid(domain=letter.from_address.rpartition("@")[2])
+    domain = letter.from_address.rpartition("@")[2]
+    message["Message-ID"] = (
+        f"<{letter.message_id}@{domain}>" if letter.message_id else make_msgid(domain=domain)
+    )
+    if letter.unsubscribe_url:
+        message["List-Unsubscribe"] = f"<{letter.unsubscribe_url}>"
+        if letter.unsubscribe_url.startswith("https:"):  # as RFC 8058 wants it
+            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    for category in letter.categories:
+        message["X-Category"] = category
     message["Auto-Submitted"] = "auto-generated"  # asks robots not to answer
     message.set_content(letter.text)
     if letter.html:
         message.add_alternative(letter.html, subtype="html")
+    for file in letter.attachments:
+        main, _, sub = (
+            file.type if _MEDIA_TYPE.fullmatch(file.type) else "application/octet-stream"
+        ).partition("/")
+        message.add_attachment(file.content, maintype=main, subtype=sub, filename=file.filename)
     return message
 
 
@@ -251,7 +295,11 @@ def _check_addresses(letter: Letter) -> None:
 
 
 def _check_texts(letter: Letter) -> None:
-    lines = (("subject", letter.subject, SUBJECT_MAX), ("sender's name", letter.from_name, NAME_MAX))
+    lines = (
+        ("subject", letter.subject, SUBJECT_MAX),
+        ("sender's name", letter.from_name, NAME_MAX),
+        ("name for answers", letter.reply_to_name, NAME_MAX),
+    )
     for what, line, most in lines:
         if len(line) > most:
             raise MailRefused(f"the {what} has at most {most} characters")

@@ -16,6 +16,7 @@ from gameserver_client import Client, GameServerError, Settings, services
 from gameserver_client.realtime import Realtime
 from gameserver_client.service import Service
 from gameserver_client.services.authentication_v2 import ServiceParams
+from gameserver_client.services.mail import MailParams
 from gameserver_client.services.player_statistics_event import Trigger
 
 from tests.clients.game import Server, declare_app, family
@@ -552,8 +553,24 @@ def player_statistics_event(players: Players) -> None:
 
 
 def push_notification(players: Players) -> None:
-    mine, device = players().push_notification, {"device_type": "IOS", "device_token": unique("device")}
+    client = players()
+    mine, me = client.push_notification, client.stored_identity.profile_id
+    device, alert = {"device_type": "IOS", "device_token": unique("device")}, {"body": "b"}
+    raw, to_nobody = {"aps": {"alert": "b"}}, {"group_id": "none"}
     assert mine.register(**device) == {}
+    assert not mine.send_simple(message="m", to_profile_id=me)
+    assert mine.send_normalized(alert_content=alert, to_profile_id=me) == {}
+    assert mine.send_normalized_batch(alert_content=alert, profile_ids=[me]) == {}
+    assert mine.send_raw(ios_content=raw, to_profile_id=me) == {}
+    assert mine.send_raw_batch(ios_content=raw, profile_ids=[me]) == {}
+    assert mine.send_rich(notification_template_id=1, to_profile_id=me) == {}
+    refused(mine.send_normalized_to_group, 400, 40345, alert_content=alert, **to_nobody)
+    refused(mine.send_raw_to_group, 400, 40345, ios_content=raw, **to_nobody)
+    refused(mine.send_templated_to_group, 400, 40345, notification_template_id=1, **to_nobody)
+    later: dict[str, Any] = {"profile_id": me, "minutes_from_now": 5}
+    assert mine.schedule_normalized_notification(alert_content=alert, **later) == {}
+    assert mine.schedule_raw_notification(ios_content=raw, **later) == {}
+    assert mine.schedule_rich_notification(notification_template_id=1, **later) == {}
     assert mine.deregister(**device) == {}
     assert mine.deregister_all() == {}
     refused(mine.send_simple, 400, 40374, to_profile_id="nobody", message="x")
@@ -719,6 +736,17 @@ def friend(players: Players) -> None:
     assert len(mine.list_blocked_users()["blocked"]) == 1
     refused(bob.friend.add_friends, 400, 40790, profile_ids=[id_of(ada)])
     mine.unblock_users(profile_ids=[id_of(bob)])
+
+
+def mail(players: Players) -> None:
+    client, to = players(), f"{unique('to')}@example.com"
+    params: MailParams = {"subject": "s", "body": "b"}
+    mine, me = client.mail, client.stored_identity.profile_id
+    assert mine.send_basic_email(profile_id=me, subject="s", body="b") == {}
+    assert mine.send_advanced_email(profile_id=me, service_params=params) == {}
+    assert mine.send_advanced_email_by_address(email_address=to, service_params=params) == {}
+    assert mine.send_advanced_email_by_addresses(email_addresses=[to], service_params=params) == {}
+    refused(mine.send_basic_email, 400, 40374, profile_id="nobody", subject="s", body="b")
 
 
 def messaging(players: Players) -> None:

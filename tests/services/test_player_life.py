@@ -166,6 +166,8 @@ async def _player(game: Game) -> Client:
         await sender.call("event", "SEND", toId=receiver.profile_id, eventType="note", eventData={"n": 1})
         later = {"profileId": receiver.profile_id, "minutesFromNow": 9, "alertContent": {"body": "x"}}
         await sender.call("pushNotification", "SCHEDULE_NORMALIZED_NOTIFICATION", **later)
+        letter = {"profileId": receiver.profile_id, "subject": "s", "body": "b"}
+        await sender.call("mail", "SEND_BASIC_EMAIL", **letter)
     channel = f"{APP_ID}:dy:{game.unique('room')}"
     await player.call("chat", "POST_CHAT_MESSAGE_SIMPLE", channelId=channel, text="x")
     await game.server.call("log", "LOG_INFO", profile, errorMessage="filled")

@@ -12,11 +12,13 @@ from sqlalchemy import select
 from gameserver.admin import actions
 from gameserver.domain.push import audiences
 from gameserver.domain.push.content import filled
+from gameserver.domain.push.providers.signing import es256
 from gameserver.domain.push.storage import deliveries
 from gameserver.domain.social.notices import TournamentOver, tell_over
 from gameserver.players.devices import devices
+from gameserver.wire.outgoing import Caller, Outgoing, Unanswered
 from tests.conftest import APP_ID, APP_TOML, Client, Game
-from tests.push_providers import TOPIC, Providers, fcm_error, providers
+from tests.push_providers import KEY_ID, TEAM, TOPIC, Providers, elliptic, fcm_error, providers
 
 PUSH = "pushNotification"
 TEMPLATES = """
@@ -46,6 +48,7 @@ def apps_folder(apps_folder: Path, push: Providers, request: pytest.FixtureReque
     (home / "push.pem").write_text(push.authority)
     mark = request.node.get_closest_marker("parametrize")
     told = push.settings() if mark is None or mark.args[0] != "alone" else request.getfixturevalue("alone")
+    told = told.replace("PROVIDERS", push.settings())
     (home / "app.toml").write_text(APP_TOML + told + TEMPLATES)
     return apps_folder
 
@@ -386,6 +389,19 @@ async def test_a_device_that_is_taken_away_in_between_gets_nothing(game: Game, p
     assert await states(game, ada) == [("IOS", "not_sent", "NoDevice")]
 
 
+@pytest.mark.parametrize("alone", ['[pushNotification]\nforget_at_logout = ["dispatcher"]\nPROVIDERS'])
+async def test_a_device_that_has_logged_out_gets_nothing(game: Game, push: Providers, alone: str) -> None:
+    ada, bob = await game.player(), await game.player()
+    phone = await device(game, ada)
+    await bob.call(PUSH, "SEND_SIMPLE", toProfileId=ada.profile_id, message="x")
+    await ada.call("playerState", "LOGOUT")
+    await game.core.endings.settled()
+    await bob.call(PUSH, "SEND_SIMPLE", toProfileId=ada.profile_id, message="x")
+    await work(game)
+    assert push.apns.of(phone) == []
+    assert await states(game, ada) == [("IOS", "not_sent", "NoDevice")]
+
+
 async def test_a_tournament_that_is_over_is_told(game: Game, push: Providers) -> None:
     ada, bob = await game.player(), await game.player()
     phone = await device(game, ada)
@@ -557,6 +573,27 @@ async def test_after_a_kill_only_what_was_not_noted_is_sent_again(game: Game, pu
     count = len(push.apns.got)
     await work(game)
     assert len(push.apns.got) == count
+
+
+async def test_a_connection_that_kept_a_call_waiting_gets_no_further_ones(push: Providers) -> None:
+    """It may be open at this end alone."""
+    outgoing = Outgoing()
+    caller = Caller("test", authorities=push.authority, http2=True)
+    bearer = es256(elliptic("apple"), {"kid": KEY_ID}, {"iss": TEAM})
+    headers = [("authorization", f"bearer {bearer}"), ("apns-id", "x")]
+
+    async def call(seconds: float) -> int:
+        url = f"https://127.0.0.1:{push.apns.port}/3/device/ab"
+        how: dict[str, Any] = {"headers": headers, "content": b"{}", "seconds": seconds, "bytes_max": 99}
+        return (await outgoing.exchange(caller, "POST", url, **how)).status
+
+    push.apns.silent = True
+    with pytest.raises(Unanswered):
+        await call(0.3)
+    push.apns.silent = False
+    assert [*await asyncio.gather(call(5), call(5))] == [200, 200]
+    assert push.apns.connections == 2
+    await outgoing.close()
 
 
 @pytest.mark.parametrize(

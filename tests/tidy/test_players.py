@@ -26,6 +26,7 @@ OF_NOBODY = {
     "packet_answers": "belong to sessions, and are forgotten after a day",
     "tally_rows": "numbers of rows, forgotten with their tally",
     "tournament_templates": "templates are the app's",
+    "mail_addresses": "digests of addresses, so that who wants no mail gets none, also later",
     "tournament_division_sets": "sets are the app's",
     "tournament_division_instances": "count players, and do not name them",
     "user_property_names": "names of properties in an app",

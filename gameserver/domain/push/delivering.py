@@ -148,4 +148,4 @@ def alarm(run: JobRun, app: App, provider: Provider, outcome: Outcome) -> None:
     )
 
 
-DELIVER = Job("pushNotification.deliver", deliver, seconds_max=90.0, at_once=16, at_once_in_lane=2)
+DELIVER = Job("pushNotification.deliver", deliver, seconds_max=90.0, at_once=128, at_once_in_lane=64)

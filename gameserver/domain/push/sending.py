@@ -51,7 +51,7 @@ async def schedule(
 ) -> None:
     """Send a notification to a player at a time, to the devices that they have then."""
     await _store(tx, app, push_id, sender_id, receiver_id, storage.SCHEDULED, content, now_ms, due_ms)
-    await enqueue(tx, BEGIN, push_id, {"app": app.id, "push": push_id}, at_ms=due_ms)
+    await enqueue(tx, BEGIN, push_id, {"app": app.id, "push": push_id}, at_ms=due_ms, lane=app.id)
 
 
 async def send_to_all(
@@ -59,7 +59,7 @@ async def send_to_all(
 ) -> None:
     """Send a notification to every device of an app."""
     await _store(tx, app, push_id, sender_id, "", storage.TO_ALL, content, now_ms, now_ms)
-    await enqueue(tx, BEGIN, push_id, {"app": app.id, "push": push_id}, at_ms=now_ms)
+    await enqueue(tx, BEGIN, push_id, {"app": app.id, "push": push_id}, at_ms=now_ms, lane=app.id)
 
 
 async def send_template(
@@ -82,7 +82,7 @@ async def send_template(
             "template": template,
             "values": values,
         }
-        await enqueue(tx, BEGIN, f"{push_id}/{start}", payload, at_ms=now_ms)
+        await enqueue(tx, BEGIN, f"{push_id}/{start}", payload, at_ms=now_ms, lane=app_id)
     return reached
 
 
@@ -100,7 +100,7 @@ async def begin(run: JobRun) -> None:
                 return
             if run.is_over:
                 await run.done(tx)
-                await enqueue(tx, BEGIN, run.key, run.payload, at_ms=run.now_ms)
+                await enqueue(tx, BEGIN, run.key, run.payload, at_ms=run.now_ms, lane=run.payload["app"])
                 return
 
 
@@ -131,7 +131,7 @@ async def _begin_template(run: JobRun) -> None:
         await run.done(tx)
 
 
-BEGIN = Job("pushNotification.begin", begin, at_once=4)
+BEGIN = Job("pushNotification.begin", begin, at_once=64, at_once_in_lane=32)
 
 
 async def _store(

@@ -6,6 +6,7 @@ These services subscribe. Without any nobody is told, and nobody counts as told.
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from gameserver.domain.social import groups
 from gameserver.frame import Hook, Hooks
 from gameserver.storage import Transaction
 
@@ -41,3 +42,17 @@ async def tell_over(hooks: Hooks, tx: Transaction, over: TournamentOver) -> set[
     for hook in hooks.of(TOURNAMENT_OVER):
         told |= set(await hook(tx, over))
     return told
+
+
+async def players_of(tx: Transaction, over: TournamentOver) -> dict[str, list[str]]:
+    """Return the players to tell for each that took part: themselves, or the members of the group."""
+    if not over.of_groups:
+        return {member: [member] for member in over.member_ids}
+    return {group_id: await _members(tx, over.app_id, group_id) for group_id in over.member_ids}
+
+
+async def _members(tx: Transaction, app_id: str, group_id: str) -> list[str]:
+    try:
+        return await groups.member_ids(tx, app_id, group_id)
+    except groups.UnknownGroup:  # gone meanwhile
+        return []

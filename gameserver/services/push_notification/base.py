@@ -12,7 +12,7 @@ from gameserver.domain.push.content import Content, MissingBody
 from gameserver.domain.push.settings import PushSettings
 from gameserver.domain.social import friends
 from gameserver.players.profiles import UnknownPlayer
-from gameserver.rpc import Caller, Context, Service
+from gameserver.rpc import Context, Service
 from gameserver.wire.errors import GameError, MissingParameter, PacketTooLarge, RateLimited
 from gameserver.wire.shapes import FREE, Request
 
@@ -132,9 +132,10 @@ def check_configured(ctx: Context) -> None:
 
 
 def count(ctx: Context, receivers: int) -> None:
-    """Count what a client sends. Raises `RateLimited`."""
-    if ctx.caller is Caller.CLIENT:
-        ctx.core.quotas.send_pushes(ctx.app, ctx.player_id, receivers, ctx.now_ms)
+    """Count what a player sends, or a visitor of an endpoint. Raises `RateLimited`."""
+    if not ctx.caller.is_studio:
+        who = ctx.profile_id or ctx.origin.address
+        ctx.core.quotas.send_pushes(ctx.app, who, receivers, ctx.now_ms)
 
 
 async def check_receiver(ctx: Context, profile_id: str) -> bool:

@@ -12,7 +12,7 @@ from gameserver.domain.push.content import Content
 from gameserver.domain.social import groups
 from gameserver.domain.social.groups import NotGroupMember, UnknownGroup
 from gameserver.players.profiles import UnknownPlayer
-from gameserver.rpc import Access, Caller, Context, Tx
+from gameserver.rpc import Access, Context, Tx
 from gameserver.services.push_notification.base import (
     CONTENT_ERRORS,
     Alerting,
@@ -273,7 +273,7 @@ async def _to_group(ctx: Context, group_id: str, sender: str | None, told: Conte
     count(ctx, 1)
     sender_id = sender or ""
     members = await groups.member_ids(ctx.tx, ctx.app.id, group_id)
-    if ctx.caller is Caller.CLIENT:
+    if not ctx.caller.is_studio:
         sender_id = ctx.player_id
         if sender_id not in members:
             raise NotGroupMember("the player is not a member of the group")

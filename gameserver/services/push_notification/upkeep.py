@@ -10,7 +10,7 @@ from msgspec import Meta
 from gameserver.domain.push import delivering, sending, storage
 from gameserver.domain.push.providers import Providers
 from gameserver.domain.push.settings import PushSettings, language_of
-from gameserver.domain.social import groups
+from gameserver.domain.social import notices
 from gameserver.domain.social.notices import TOURNAMENT_OVER, TournamentOver
 from gameserver.frame import Parts
 from gameserver.jobs import forget_of_apps
@@ -93,9 +93,7 @@ async def tell_of_tournament(tx: Transaction, over: TournamentOver) -> list[str]
     """Send players, or the members of groups, the template that the tournament names when it is over."""
     if over.push_id is None or not over.member_ids:
         return []
-    of_member = {member: [member] for member in over.member_ids}
-    if over.of_groups:
-        of_member = {group_id: await _members(tx, over.app_id, group_id) for group_id in over.member_ids}
+    of_member = await notices.players_of(tx, over)
     name = f"{over.app_id}/{over.board_id}/{over.version}/{over.code}/{over.member_ids[0]}"
     push_id, values = str(uuid5(NAMESPACE_OID, name)), {"0": over.board_id, "leaderboardId": over.board_id}
     everybody = [profile_id for profile_ids in of_member.values() for profile_id in profile_ids]
@@ -103,13 +101,6 @@ async def tell_of_tournament(tx: Transaction, over: TournamentOver) -> list[str]
         tx, over.app_id, push_id, everybody, over.push_id, values, over.now_ms
     )
     return [member for member, profile_ids in of_member.items() if not set(reached).isdisjoint(profile_ids)]
-
-
-async def _members(tx: Transaction, app_id: str, group_id: str) -> list[str]:
-    try:
-        return await groups.member_ids(tx, app_id, group_id)
-    except groups.UnknownGroup:  # gone meanwhile
-        return []
 
 
 service.runs(

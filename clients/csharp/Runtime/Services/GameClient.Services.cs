@@ -56,6 +56,9 @@ namespace GameServer.Client
         /// <summary>The service leaderboard.</summary>
         public LeaderboardService Leaderboard => new LeaderboardService(this);
 
+        /// <summary>The service mail.</summary>
+        public MailService Mail => new MailService(this);
+
         /// <summary>The service messaging.</summary>
         public MessagingService Messaging => new MessagingService(this);
 

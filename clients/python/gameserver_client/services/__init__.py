@@ -16,6 +16,7 @@ from gameserver_client.services.group import GroupService
 from gameserver_client.services.heartbeat import HeartbeatService
 from gameserver_client.services.identity import IdentityService
 from gameserver_client.services.leaderboard import LeaderboardService
+from gameserver_client.services.mail import MailService
 from gameserver_client.services.messaging import MessagingService
 from gameserver_client.services.player_state import PlayerStateService
 from gameserver_client.services.player_statistics import PlayerStatisticsService
@@ -95,6 +96,10 @@ class Services(Invoker[R], Generic[R]):
     @cached_property
     def leaderboard(self) -> LeaderboardService[R]:
         return LeaderboardService(self._invoke)
+
+    @cached_property
+    def mail(self) -> MailService[R]:
+        return MailService(self._invoke)
 
     @cached_property
     def messaging(self) -> MessagingService[R]:
