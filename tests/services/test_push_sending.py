@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from gameserver.admin import actions
 from gameserver.domain.push import audiences
@@ -15,6 +15,7 @@ from gameserver.domain.push.content import filled
 from gameserver.domain.push.providers.signing import es256
 from gameserver.domain.push.storage import deliveries
 from gameserver.domain.social.notices import TournamentOver, tell_over
+from gameserver.jobs.storage import jobs
 from gameserver.players.devices import devices
 from gameserver.wire.outgoing import Caller, Outgoing, Unanswered
 from tests.conftest import APP_ID, APP_TOML, Client, Game
@@ -51,6 +52,13 @@ def apps_folder(apps_folder: Path, push: Providers, request: pytest.FixtureReque
     told = told.replace("PROVIDERS", push.settings())
     (home / "app.toml").write_text(APP_TOML + told + TEMPLATES)
     return apps_folder
+
+
+@pytest.fixture(autouse=True)
+async def nothing_waits(game: Game) -> None:
+    """Other tests on the same database may have left work behind."""
+    async with game.core.database.write() as tx:
+        await tx.run(delete(jobs).where(jobs.c.name.like("pushNotification.%")))
 
 
 async def device(game: Game, player: Client, kind: str = "IOS", token: str = "") -> str:

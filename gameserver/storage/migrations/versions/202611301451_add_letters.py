@@ -5,9 +5,9 @@ from alembic import op
 
 from gameserver.storage.tables import Json
 
-revision = "202611301443"
-down_revision = "202611301431"
-oldest = "202611301431"
+revision = "202611301451"
+down_revision = "202611301450"
+oldest = "202611301450"
 
 
 def upgrade() -> None:
