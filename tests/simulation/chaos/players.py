@@ -50,6 +50,7 @@ class Player:
         self.chance = chance
         self.sure: Counter[str] = Counter()
         self.maybe: Counter[str] = Counter()
+        self.profile_id = ""  # of the last login; the session may be gone by now
         self.entity_id = ""
         self.drawer_id = ""  # an entity whose versions count what was put into it
         self.score = 0  # as read in the end
@@ -96,6 +97,7 @@ class Player:
         login, session = self.line.last, self._client.session
         assert login is not None
         assert session is not None
+        self.profile_id = session.profile_id
         if any(copy.is_open and copy.server.is_alive for old in self._logins for copy in old.copies):
             self.ledger.sessions[session.id].may_be_gone = True  # a late login of this player replaces it
         self._logins = [old for old in [*self._logins, login] if any(copy.is_open for copy in old.copies)]
@@ -303,13 +305,6 @@ class Player:
         """Return how many entries all players have on the board that takes every score."""
         answers = await self.call(("leaderboard", "GET_GLOBAL_LEADERBOARD_ENTRY_COUNT", PLAYS))
         return int(answers[0]["entryCount"]) if answers is not None else -1
-
-    @property
-    def profile_id(self) -> str:
-        """Whose session it is."""
-        session = self._client.session
-        assert session is not None
-        return session.profile_id
 
     async def read_shared(self) -> float:
         """Return the counter that all players share."""
