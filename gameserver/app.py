@@ -88,10 +88,9 @@ async def open_server(
         parts.add(Ranks, RedisRanks(sessions.calls) if isinstance(sessions, Sessions) else MemoryRanks())
         passwords = parts.add(Passwords, passwords or Passwords())
         lifespans.callback(passwords.close)
-        endpoints = Endpoints(settings.realtime_url, settings.public_url, settings.listening_url)
-        parts.add(Endpoints, endpoints)
+        parts.add(Endpoints, Endpoints(settings.realtime_url, settings.public_url, settings.listening_url))
         quotas = parts.add(Quotas, Quotas())
-        public_url = parts.add(PublicUrl, PublicUrl(settings.public_url or settings.listening_url))
+        parts.add(PublicUrl, PublicUrl(settings.public_url or settings.listening_url))
         mailer = parts.add(Mail, Mail(settings.data / "outbox", clock))
         lifespans.callback(mailer.close)
         parts.add(Processes, Processes(settings.script_processes))
@@ -109,7 +108,6 @@ async def open_server(
             endings=parts.get(SessionTermination),
             hooks=offered.hooks,
             player_hooks=offered.player_hooks,
-            public_url=public_url.text,
             parts=parts,
             **(core_options or {}),
         )

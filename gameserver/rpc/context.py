@@ -17,6 +17,7 @@ from gameserver.players import quotas
 from gameserver.players.accounts import Accounts
 from gameserver.players.audit import Audit
 from gameserver.players.life import PlayerHooks
+from gameserver.players.links import PublicUrl
 from gameserver.players.mail import Mailer
 from gameserver.players.passwords import Passwords
 from gameserver.players.termination import Actor, SessionTermination
@@ -68,7 +69,6 @@ class Core:
     endings: SessionTermination
     hooks: Hooks
     player_hooks: PlayerHooks["Context"]
-    public_url: str  # what links in mails begin with; never taken from a request, which could name any host
     parts: Parts
     new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
@@ -76,6 +76,11 @@ class Core:
     def get(self, kind: type[AnyPart]) -> AnyPart:
         """Return what lives as long as the server, by its type. Raises `LookupError`."""
         return self.parts.get(kind)
+
+    @property
+    def public_url(self) -> str:
+        """What links in mails begin with."""
+        return self.get(PublicUrl).text
 
 
 class Context:

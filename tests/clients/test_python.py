@@ -773,6 +773,40 @@ def messaging(players: Players) -> None:
     refused(theirs.get_messages, 400, 40595, **these)
 
 
+def presence(players: Players) -> None:
+    ada, bob = players(), players()
+    mine, theirs = ada.presence, bob.presence
+    ada.friend.add_friends(profile_ids=[id_of(bob)])
+    these: Keys = {"profile_ids": [id_of(bob)]}
+    heard: queue.Queue[Any] = queue.Queue()
+    with Realtime(ada, heard.put), Realtime(bob, print):
+        both_ways = mine.register_listeners_for_friends(platform="all", bidirectional=True)
+        [listened] = both_ways["presence"]
+        holds(listened, online=True)
+        theirs.update_activity(activity={"at": 7})
+        said = heard.get(timeout=10)
+        holds(said, service="presence", operation="INCOMING")
+        holds(said["data"], online=True, activity={"at": 7})
+        theirs.set_visibility(visible=False)
+        holds(heard.get(timeout=10)["data"], online=False)
+        theirs.force_push()
+        assert mine.get_presence_of_users(**these) == {"presence": []}
+        theirs.set_visibility(visible=True)
+        for told in (
+            mine.get_presence_of_friends(platform="all"),
+            mine.get_presence_of_users(**these),
+            mine.register_listeners_for_profiles(**these),
+        ):
+            assert [each["user"]["id"] for each in told["presence"]] == [id_of(bob)]
+        group = ada.group.create_group(name="Crew", group_type="crew")
+        here: Keys = {"group_id": group["groupId"]}
+        for told in (mine.get_presence_of_group(**here), mine.register_listeners_for_group(**here)):
+            assert [each["user"]["id"] for each in told["presence"]] == [id_of(ada)]
+        mine.stop_listening()
+        refused(mine.get_presence_of_friends, 400, 40462, platform="Orkut")
+    refused(players().presence.force_push, 400, 40627)
+
+
 def chat(players: Players) -> None:
     ada, bob = players(), players()
     mine, theirs = ada.chat, bob.chat

@@ -87,6 +87,8 @@ STAYS = {
     "webhook_deliveries.profile_id": "what others wait to be told is told",
     "webhook_deliveries.data": "the same: the id, and no more",
     "leaderboard_removals.entry_id": "until the index of ranks is known to have lost the score",
+    "jobs.key": "a job that has them leave the chat of their groups everywhere, soon",
+    "jobs.payload": "the same",
     "packet_answers.answer": "a repeated packet gets its answer for a day",
 }
 

@@ -29,6 +29,7 @@ RESERVED = frozenset(
         "reset",
         "self-service",
         "s2sdispatcher",
+        "unsubscribe",
         "validate",
         "webhook",
     }

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, field
 from sqlalchemy import bindparam, func, select
 
-from gameserver.apps import Declares, Settings
+from gameserver.apps import Settings
 from gameserver.documents import documents
 from gameserver.documents.documents import (
     DATA_BYTES_MAX,
@@ -90,7 +90,6 @@ class GroupSettings(Settings, kw_only=True):
 
     types: Annotated[
         dict[_TypeName, GroupType],
-        Declares("group type"),
         Meta(description="Types of groups by their names."),
     ] = field(default_factory=dict)
     data_bytes_max: DataBytes = DATA_BYTES_MAX
