@@ -9,6 +9,7 @@ import pytest
 
 from gameserver.realtime import Channels, Roster
 from gameserver.services.presence.base import PROFILES_MAX, presence_channel
+from gameserver.wire.errors import NoSession
 from tests.conftest import APP_ID, APP_TOML, Client, Game
 from tests.realtime.sockets import Socket, connected, listening, until_gone
 from tests.services.groups import put_group
@@ -235,29 +236,66 @@ async def test_a_connection_listens_to_so_many_players_and_no_more(game: Game, a
     assert listened == [True, True, True, False]
 
 
+SHOWING = ["FORCE_PUSH", "SET_VISIBILITY", "UPDATE_ACTIVITY"]
+LISTENING = [f"REGISTER_LISTENERS_FOR_{whom}" for whom in ("FRIENDS", "GROUP", "PROFILES")]
+LOOKING = [f"GET_PRESENCE_OF_{whom}" for whom in ("FRIENDS", "GROUP", "USERS")]
+SYSTEM = ["SYS_INITIALIZE_PRESENCE", "SYS_EXTEND_PX_EXPIRY", "SYS_TERMINATE_PRESENCE"]
+
+
 @pytest.mark.parametrize(
     ("apps_folder", "code", "operations"),
     [
         (
             "enabled = false",
             40628,
-            ["FORCE_PUSH", "SET_VISIBILITY", "UPDATE_ACTIVITY", "GET_PRESENCE_OF_USERS", "STOP_LISTENING"],
+            [
+                "FORCE_PUSH",
+                "SET_VISIBILITY",
+                "UPDATE_ACTIVITY",
+                "STOP_LISTENING",
+                *LOOKING,
+                *LISTENING,
+                *SYSTEM,
+            ],
         ),
-        (
-            "realtime_updates = false",
-            40635,
-            ["FORCE_PUSH", "STOP_LISTENING", "REGISTER_LISTENERS_FOR_PROFILES"],
-        ),
-        ("rich_activity = false", 40634, ["UPDATE_ACTIVITY"]),
+        ("realtime_updates = false", 40635, ["FORCE_PUSH", "STOP_LISTENING", *LISTENING]),
+        ("rich_activity = false", 40634, ["UPDATE_ACTIVITY", "SYS_INITIALIZE_PRESENCE"]),
     ],
     indirect=["apps_folder"],
 )
 async def test_an_app_may_do_without(game: Game, address: str, code: int, operations: list[str]) -> None:
     ada = await game.player()
     await connected(address, ada)
-    data = {"visible": True, "activity": {}, "profileIds": []}
+    data = {
+        "visible": True,
+        "activity": {"at": 1},
+        "profileIds": [],
+        "profileId": ada.profile_id,
+        "groupId": "g",
+    }
     for operation in operations:
-        await refused(ada, code, operation, **data)
+        await refused(game.server if operation in SYSTEM else ada, code, operation, **data)
+
+
+async def test_each_way_to_listen_has_the_same_limits(game: Game, address: str) -> None:
+    ada, *others = [await game.player() for _ in range(4)]
+    ids = [each.profile_id for each in others]
+    await befriend(ada, *others)
+    group_id = await put_group(game, "g1", [ada.profile_id, *ids])
+    data = {"platform": "all", "groupId": group_id, "profileIds": ids}
+    for operation in LISTENING:
+        refusal = await game.server.refused("presence", operation, ada.profile_id, **data)
+        assert refusal.reason_code == NoSession.reason_code, operation
+    refusal = await game.server.refused("presence", "STOP_LISTENING", ada.profile_id)
+    assert refusal.reason_code == NoSession.reason_code
+    await refused(
+        ada, 40627, "REGISTER_LISTENERS_FOR_GROUP", groupId=await put_group(game, "g2", [ada.profile_id])
+    )
+    await connected(address, ada)
+    for operation in LISTENING:
+        await refused(ada, 40658, operation, **data)
+    large = {"profileId": ada.profile_id, "activity": {"text": "x" * 40}}
+    await refused(game.server, 40600, "SYS_INITIALIZE_PRESENCE", **large)
 
 
 async def test_two_who_tell_at_once_end_with_the_last_word(game: Game, address: str) -> None:

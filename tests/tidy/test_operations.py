@@ -68,6 +68,8 @@ OWN_ROWS = {
     "player_roles": "a player's own",
     "data_stream_reports": "a player's own",
     "app_log_lines": "written once; nobody waits for a line",
+    "push_deliveries": "written once; only the job that sends them changes a row",
+    "webhook_deliveries": "written once; only the job that sends them changes a row",
 }
 # Operations that change rows which an app's players share, without a lock of their own.
 UNLOCKED = {"playerState.FULL_PLAYER_RESET": "of what is shared, only what belongs to the player goes"}

@@ -34,13 +34,8 @@ Bidirectional = Annotated[
     bool,
     Meta(description="true lets the others hear of the caller, too: those of them who are connected."),
 ]
-ERRORS = (
-    PresenceNotConfigured,
-    UpdatesNotEnabled,
-    PresenceNotInitialized,
-    TooManyListeners,
-    NoSession,
-)
+STOPPING = (PresenceNotConfigured, UpdatesNotEnabled, PresenceNotInitialized, NoSession)
+ERRORS = (*STOPPING, TooManyListeners)
 
 
 class ForFriends(OfPlatform):
@@ -78,7 +73,7 @@ async def register_listeners_for_profiles(ctx: Context, request: ForProfiles) ->
     return await listen(ctx, listed(request.profile_ids), both_ways=request.bidirectional)
 
 
-@service.operation("STOP_LISTENING", tx=Tx.NONE, errors=ERRORS)
+@service.operation("STOP_LISTENING", tx=Tx.NONE, errors=STOPPING)
 async def stop_listening(ctx: Context, request: Nothing) -> None:
     """Let the caller's connections hear of nobody any more. Who hears of the caller still does."""
     check_updates(ctx)

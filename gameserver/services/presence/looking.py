@@ -19,7 +19,6 @@ from gameserver.services.presence.base import (
     seen_by,
     service,
 )
-from gameserver.wire.errors import NoSession
 from gameserver.wire.fields import ProfileId
 from gameserver.wire.shapes import Request
 
@@ -57,9 +56,7 @@ class OfUsers(OfProfiles):
     include_offline: IncludeOffline = False
 
 
-@service.operation(
-    "GET_PRESENCE_OF_FRIENDS", tx=Tx.READ, errors=(PresenceNotConfigured, InvalidGroupId, NoSession)
-)
+@service.operation("GET_PRESENCE_OF_FRIENDS", tx=Tx.READ, errors=(PresenceNotConfigured, InvalidGroupId))
 async def get_presence_of_friends(ctx: Context, request: OfFriends) -> Presences:
     """Tell which of the caller's friends are there, and what they do."""
     check_enabled(ctx)
@@ -69,7 +66,7 @@ async def get_presence_of_friends(ctx: Context, request: OfFriends) -> Presences
 @service.operation(
     "GET_PRESENCE_OF_GROUP",
     tx=Tx.READ,
-    errors=(PresenceNotConfigured, InvalidGroupId, NotGroupMember, NoSession),
+    errors=(PresenceNotConfigured, InvalidGroupId, NotGroupMember),
 )
 async def get_presence_of_group(ctx: Context, request: OfMembers) -> Presences:
     """Tell which members of a group are there, the caller among them. Refused: groups of others."""
@@ -81,7 +78,7 @@ async def get_presence_of_group(ctx: Context, request: OfMembers) -> Presences:
     "GET_PRESENCE_OF_USERS",
     tx=Tx.READ,
     access=Access.SIGNED_IN,
-    errors=(PresenceNotConfigured, TooManyProfileIds, NoSession),
+    errors=(PresenceNotConfigured, TooManyProfileIds),
 )
 async def get_presence_of_users(ctx: Context, request: OfUsers) -> Presences:
     """Tell which of some players are there. Ids of nobody are left out."""
