@@ -8,7 +8,8 @@ import pytest
 import structlog
 from structlog.typing import EventDict
 
-from gameserver.realtime import Channels, encode_frame
+from gameserver.realtime import Channels, TooManyChannels, encode_frame
+from gameserver.realtime import channels as realtime_channels
 from gameserver.realtime.connections import CONNECTIONS_PER_PLAYER_MAX
 from gameserver.sessions import One
 from tests import conftest
@@ -81,6 +82,19 @@ async def test_a_server_connects_and_listens_to_channels(game: Game, address: st
     assert others.inner.state.name == "OPEN"
     await game.core.sessions.end(One(session_id=room.session_id), "revoked")
     assert (await opened.end())["reasonCode"] == 40356
+
+
+async def test_a_connection_of_a_server_listens_to_so_many_channels(
+    game: Game, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(realtime_channels, "CHANNELS_PER_CONNECTION_MAX", 1)  # that of its profile
+    room, news = await server(game), {"channelType": "sy", "channelSubId": game.unique("news")}
+    made = await game.server.call("chat", "SYS_CREATE_CHANNEL", **news)
+    await (await room.open(address)).hear()
+    connect = ("chat", "SYS_CHANNEL_CONNECT", {"channelId": made["channelId"], "maxReturn": 1})
+    answer = await post(game, packet(room.session_id, room.packets + 1, connect))
+    [refusal] = answer["messageResponses"]
+    assert (refusal["status"], refusal["reason_code"]) == (400, TooManyChannels.reason_code)
 
 
 async def test_each_server_has_connections_of_its_own(game: Game, address: str) -> None:

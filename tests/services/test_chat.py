@@ -200,6 +200,10 @@ async def test_so_many_messages_are_kept_of_each_channel(game: Game) -> None:
     assert await texts(ada, channel) == ["2", "3", "4", "5", "6"]
     assert [each["msgId"] for each in await recent(ada, channel, 2)] == ids[-2:]
     assert ids == sorted(ids)
+    asked = {"channelId": channel, "maxReturn": 2}
+    assert (await ada.call("chat", "GET_RECENT_CHAT_MESSAGES", **asked))["messages"] == await recent(
+        ada, channel, 2
+    )
     assert await recent(ada, channel, 0) == []
     assert await texts(ada, other) == ["other"]
     refusal = await ada.refused("chat", "GET_RECENT_CHAT_MESSAGES", channelId=channel, maxReturn=-1)
