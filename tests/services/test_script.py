@@ -380,7 +380,7 @@ async def test_batches_are_scheduled_and_cancelled(game: Game) -> None:
     assert (
         await game.server.refused("script", "RUN_BATCH_USER_SCRIPT", scriptName="visit", segmentIdList=[1])
     ).reason_code == 40660
-    assert (
-        await game.server.refused("script", "RUN_BATCH_USER_SCRIPT", scriptName="no")
-    ).reason_code == 40363
+    for operation in ("RUN_BATCH_USER_SCRIPT", "SCHEDULE_BATCH_USER_SCRIPT"):
+        refusal = await game.server.refused("script", operation, scriptName="no", minutesFromNow=1)
+        assert refusal.reason_code == 40363
     assert (await player.refused("script", "RUN_BATCH_USER_SCRIPT", scriptName="visit")).reason_code == 40346

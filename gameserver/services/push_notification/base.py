@@ -33,7 +33,8 @@ class UnknownTemplate(GameError):
     reason_code = 40375
 
 
-CONTENT_ERRORS: tuple[type[GameError], ...] = (MissingBody, PacketTooLarge, PushNotConfigured, RateLimited)
+CONTENT_ERRORS: tuple[type[GameError], ...] = (PacketTooLarge, PushNotConfigured, RateLimited)
+TEXT_ERRORS: tuple[type[GameError], ...] = (MissingBody, *CONTENT_ERRORS)  # of what has to say something
 
 # Shapes
 

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from gameserver.domain.leaderboards.periods import read_time
 from gameserver.domain.push import sending, storage
-from gameserver.domain.push.content import Content
+from gameserver.domain.push.content import Content, MissingBody
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.players.quotas import QuotaReached
 from gameserver.rpc import Context, Tx
@@ -50,7 +50,7 @@ class ScheduleNormalized(Alerting, kw_only=True):
     minutes_from_now: Minutes = None
 
 
-@service.operation("SCHEDULE_NORMALIZED_NOTIFICATION", tx=Tx.WRITE, errors=ERRORS)
+@service.operation("SCHEDULE_NORMALIZED_NOTIFICATION", tx=Tx.WRITE, errors=(MissingBody, *ERRORS))
 async def schedule_normalized(ctx: Context, request: ScheduleNormalized) -> None:
     """Send a title, a text and data of the game to a player at a time.
 

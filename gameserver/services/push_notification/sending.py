@@ -8,15 +8,17 @@ from msgspec import Meta
 from gameserver.documents import documents
 from gameserver.domain.push import audiences, content, sending, storage
 from gameserver.domain.push.audiences import UnknownEntityType, UnknownSegment
-from gameserver.domain.push.content import Content
+from gameserver.domain.push.content import Content, MissingBody
 from gameserver.domain.social import groups
 from gameserver.domain.social.groups import NotGroupMember, UnknownGroup
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.push_notification.base import (
     CONTENT_ERRORS,
+    TEXT_ERRORS,
     Alerting,
     ProfileId,
+    PushNotConfigured,
     Ready,
     Templated,
     ToPlayerId,
@@ -29,7 +31,7 @@ from gameserver.services.push_notification.base import (
     receiver,
     service,
 )
-from gameserver.wire.errors import GameError
+from gameserver.wire.errors import GameError, PacketTooLarge
 from gameserver.wire.shapes import FREE, Empty, Reply, Request, read_value
 
 PLAYERS_MAX = 1000  # of one call
@@ -61,7 +63,7 @@ class SendSimple(Request, kw_only=True):
     "SEND_SIMPLE",
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
-    errors=(UnknownPlayer, UnknownSegment, *CONTENT_ERRORS),
+    errors=(UnknownPlayer, UnknownSegment, *TEXT_ERRORS),
 )
 async def send_simple(ctx: Context, request: SendSimple) -> Targets | None:
     """Send a text to a player; from a server that names none, to the players of segments or to all.
@@ -90,7 +92,7 @@ class SendNormalized(Alerting, kw_only=True):
     to_player_id: ToPlayerId = None
 
 
-@service.operation("SEND_NORMALIZED", tx=Tx.WRITE, errors=(UnknownPlayer, *CONTENT_ERRORS))
+@service.operation("SEND_NORMALIZED", tx=Tx.WRITE, errors=(UnknownPlayer, *TEXT_ERRORS))
 async def send_normalized(ctx: Context, request: SendNormalized) -> None:
     """Send a title, a text and data of the game to a player, in the form that each platform wants.
 
@@ -106,7 +108,10 @@ class SendRaw(Ready, kw_only=True):
 
 @service.operation("SEND_RAW", tx=Tx.WRITE, errors=(UnknownPlayer, *CONTENT_ERRORS))
 async def send_raw(ctx: Context, request: SendRaw) -> None:
-    """Send a player what is ready for each platform. Refused: as SEND_NORMALIZED, and nothing for any."""
+    """Send a player what is ready for each platform.
+
+    Refused: unknown players, nothing for any platform or too much, more than a player may send.
+    """
     await _to_player(ctx, receiver(request.to_profile_id, request.to_player_id), request.content())
 
 
@@ -133,7 +138,7 @@ class NormalizedBatch(Alerting, kw_only=True):
     profile_ids: ProfileIds
 
 
-@service.operation("SEND_NORMALIZED_BATCH", tx=Tx.WRITE, access=Access.SIGNED_IN, errors=CONTENT_ERRORS)
+@service.operation("SEND_NORMALIZED_BATCH", tx=Tx.WRITE, access=Access.SIGNED_IN, errors=TEXT_ERRORS)
 async def send_normalized_batch(ctx: Context, request: NormalizedBatch) -> None:
     """Send a title, a text and data of the game to players. Whoever is no player gets nothing.
 
@@ -168,7 +173,12 @@ class NormalizedToGroup(Alerting, kw_only=True):
     sender_id: SenderId = None
 
 
-@service.operation("SEND_NORMALIZED_TO_GROUP", tx=Tx.WRITE, access=Access.SIGNED_IN, errors=GROUP_ERRORS)
+@service.operation(
+    "SEND_NORMALIZED_TO_GROUP",
+    tx=Tx.WRITE,
+    access=Access.SIGNED_IN,
+    errors=(MissingBody, *GROUP_ERRORS),
+)
 async def send_normalized_to_group(ctx: Context, request: NormalizedToGroup) -> None:
     """Send a title, a text and data of the game to the members of a group, but for the sender.
 
@@ -231,14 +241,14 @@ class ToQuery(Request, kw_only=True):
     "SEND_RAW_PUSH_TO_CUSTOM_QUERY",
     tx=Tx.WRITE,
     access=Access.SERVER,
-    errors=(UnknownEntityType, *CONTENT_ERRORS),
+    errors=(UnknownEntityType, PacketTooLarge, PushNotConfigured),
 )
 async def send_raw_to_query(ctx: Context, request: ToQuery) -> Empty:
     """Send what is ready for each platform to the players whom custom entities name.
 
-    Refused: types that the app does not have, nothing for any platform.
+    Refused: types that the app does not have, nothing for any platform or too much.
     """
-    ready = read_value(request.content_json, Ready, "data.contentJson")
+    told = read_value(request.content_json, Ready, "data.contentJson").content()
     found = await audiences.named_by_query(
         ctx.core.hooks,
         ctx.tx,
@@ -247,7 +257,7 @@ async def send_raw_to_query(ctx: Context, request: ToQuery) -> Empty:
         request.custom_query_json,
         request.profile_id_field,
     )
-    await _to_players(ctx, "", found, ready.content())
+    await _to_players(ctx, "", found, told)
     return Empty()
 
 

@@ -23,6 +23,8 @@ from gameserver.wire.errors import GameError, RateLimited
 
 # Links by mail
 
+_NO_EMAIL = "the player has no identity of type Email"
+
 
 class Reset(OfPlayer):
     """`tokenTtlInMinutes`: how long the link works; `serviceParams`: how the mail is to look."""
@@ -32,25 +34,32 @@ class Reset(OfPlayer):
 
 
 async def wish_email(ctx: Context, request: Reset) -> ResetRequest:
-    """Find the player's e-mail identity, and check the request."""
-    return await _wish(ctx, request, "Email", NoEmailIdentity("the player has no identity of type Email"))
+    """Find the player's e-mail identity, which is where the mail goes, and check the request."""
+    async with ctx.core.database.read() as tx:
+        owned = await _owned(tx, ctx.app.id, request, "Email", NoEmailIdentity(_NO_EMAIL))
+    return await _wish(ctx, request, "Email", owned)
 
 
 async def wish_universal(ctx: Context, request: Reset) -> ResetRequest:
-    """Find the player's universal id, and check the request."""
-    return await _wish(ctx, request, "Universal", _no_universal())
-
-
-async def _wish(ctx: Context, request: Reset, type_: str, missing: GameError) -> ResetRequest:
+    """Find the player's universal id and contact address, and check the request."""
     async with ctx.core.database.read() as tx:
-        await read_player(tx, ctx.app.id, request.profile_id)
-        owned = await _with_password(tx, ctx.app.id, request.profile_id, type_)
-        if owned is None:
-            raise missing
-        contact = await identities.find_contact(tx, ctx.app.id, type_, owned["external_key"])
-    to = links.mailbox(contact, type_)
+        owned = await _owned(tx, ctx.app.id, request, "Universal", _no_universal())
+        contact = await identities.find_contact(tx, ctx.app.id, "Universal", owned["external_key"])
+    to = links.mailbox(contact, "Universal")
     if to is None or not is_mail_address(to):
         raise NoMailbox("there is no mail address at which the player could be reached")
+    return await _wish(ctx, request, "Universal", owned)
+
+
+async def _owned(tx: Transaction, app_id: str, request: Reset, type_: str, missing: GameError) -> Row:
+    await read_player(tx, app_id, request.profile_id)
+    owned = await _with_password(tx, app_id, request.profile_id, type_)
+    if owned is None:
+        raise missing
+    return owned
+
+
+async def _wish(ctx: Context, request: Reset, type_: str, owned: Row) -> ResetRequest:
     asked = request.token_ttl_in_minutes
     return await resets.prepare(
         ctx.core.sessions,
@@ -71,7 +80,7 @@ async def _wish(ctx: Context, request: Reset, type_: str, missing: GameError) ->
     tx=Tx.WRITE,
     access=Access.SERVER,
     prepare=wish_email,
-    errors=(UnknownPlayer, NoEmailIdentity, NoMailbox, *RESET_ERRORS),
+    errors=(UnknownPlayer, NoEmailIdentity, *RESET_ERRORS),
 )
 async def sys_send_password_reset_email(ctx: Context, request: Reset) -> None:
     """Mail a link that sets a new password to a player's e-mail identity. For servers.

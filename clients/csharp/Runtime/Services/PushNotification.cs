@@ -212,8 +212,7 @@ namespace GameServer.Client
                 Optional("senderId", senderId));
         }
 
-        /// <summary>Send a player what is ready for each platform. Refused: as SEND_NORMALIZED, and nothing for
-        /// any.</summary>
+        /// <summary>Send a player what is ready for each platform.</summary>
         /// <param name="fcmContent">For Firebase: `notification`, `data` and `priority`, or the members of a
         /// message of its v1 API. What names receivers is left out.</param>
         /// <param name="iosContent">For Apple: the whole payload, with `aps`.</param>

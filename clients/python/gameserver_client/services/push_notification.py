@@ -268,7 +268,7 @@ class PushNotificationService(Service[R]):
     ) -> dict[str, Any]:
         """Send a player what is ready for each platform.
 
-        Refused: as SEND_NORMALIZED, and nothing for any.
+        Refused: unknown players, nothing for any platform or too much, more than a player may send.
 
         fcm_content: For Firebase: `notification`, `data` and `priority`, or the members of a message of
             its v1 API. What names receivers is left out.
