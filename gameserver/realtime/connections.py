@@ -211,7 +211,8 @@ class Connections:
         connection.app_id, connection.profile_id = session.app_id, session.profile_id
         connection.cx_id = f"{session.app_id}:{session.profile_id}:{token_urlsafe(SUFFIX_BYTES)}"
         channel = player_channel(session.app_id, session.profile_id)
-        await self._channels.add(connection, channel)
+        if not await self._channels.add(connection, channel):
+            return  # closed meanwhile: nobody would say that it goes
         # Counted with this one in, so that of several at once none is overlooked.
         if session.profile_id == SERVER_PROFILE_ID:  # which all servers of an app are
             count = len(self._by_session[digest])

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from gameserver.http_server import Places, web_server
-from gameserver.realtime import Channels, Connections, encode_frame, player_channel
+from gameserver.realtime import Channels, Connections, Roster, encode_frame, player_channel
 from gameserver.realtime import connections as rules
 from gameserver.realtime.connection import QUEUE_BYTES_MAX, SPENT_MAX
 from gameserver.sessions import AllOf, AllOfApp, Ended, Session, SessionsUnavailable
@@ -284,6 +284,8 @@ async def test_nothing_is_left_of_who_closes_while_it_connects(
     may_answer.set()
     await admitting
     assert (connections._by_session, connections._lapse_of) == ({}, {})
+    [presence] = (await game.core.get(Roster).look(APP_ID, [player.profile_id])).values()
+    assert presence.cx_ids == ()
 
 
 # Alive or not
