@@ -318,10 +318,10 @@ def indented(lines: Iterable[str]) -> list[str]:
     return [f"    {line}" if line else line for line in lines]
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Write the files; those of services that are gone are deleted."""
-    protocol = Path(sys.argv[1]) if len(sys.argv) > 1 else PROTOCOL
-    target = Path(sys.argv[2]) if len(sys.argv) > 2 else TARGET  # noqa: PLR2004 - the second argument
+    protocol = Path(arguments[0]) if arguments else PROTOCOL
+    target = Path(arguments[1]) if len(arguments) > 1 else TARGET
     documents = [json.loads(path.read_text()) for path in sorted((protocol / "services").glob("*.json"))]
     written = sources(documents)
     target.mkdir(parents=True, exist_ok=True)
@@ -333,4 +333,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -87,7 +87,7 @@ def test_a_game_is_played(program: Program) -> None:
         "open": "GameServerException 202/40208",
         "login": "true",
         "kept": True,
-        "entity": [1, 1, True, {"name": 'Zoë "the" 🙂\n', "list": [1, 2.5, None, True, 2**63 - 1]}, 0],
+        "entity": [1, 1, True, {"name": 'Zoë "the" 🙂\n', "list": [1, 2.5, 0.1, None, True, 2**63 - 1]}, 0],
         "score": 42,
         "together": "True 40358 True",
         "event": "hello",

@@ -51,7 +51,7 @@ namespace GameServer.Client
             }
             else if (value is double || value is float)
             {
-                WriteNumber(Convert.ToDouble(value), text);
+                WriteNumber((IFormattable)value, text);
             }
             else if (value is IDictionary)
             {
@@ -82,11 +82,13 @@ namespace GameServer.Client
             text.Append(((IFormattable)value).ToString(null, CultureInfo.InvariantCulture));
         }
 
-        static void WriteNumber(double number, StringBuilder text)
+        /// <summary>Write the shortest digits that are this very number: 0.1f is 0.1, and no double near it.</summary>
+        static void WriteNumber(IFormattable number, StringBuilder text)
         {
-            if (double.IsNaN(number) || double.IsInfinity(number))
+            double value = Convert.ToDouble(number, CultureInfo.InvariantCulture);
+            if (double.IsNaN(value) || double.IsInfinity(value))
             {
-                throw new ArgumentException("JSON has no " + number);
+                throw new ArgumentException("JSON has no " + value);
             }
             text.Append(number.ToString("R", CultureInfo.InvariantCulture));
         }

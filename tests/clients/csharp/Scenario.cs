@@ -57,7 +57,7 @@ static class Scenario
             var data = new Dictionary<string, object>
             {
                 ["name"] = "Zoë \"the\" 🙂\n",
-                ["list"] = new object[] { 1, 2.5, null, true, long.MaxValue },
+                ["list"] = new object[] { 1, 2.5, 0.1f, null, true, long.MaxValue },
             };
             EntityService.EntityHeadData made = await client.Entity.CreateAsync("knight", data);
             EntityService.EntitiesData found = await client.Entity.ReadByTypeAsync("knight");
