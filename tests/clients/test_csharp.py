@@ -98,6 +98,7 @@ def test_a_game_is_played(program: Program) -> None:
         "replaced": "SessionEndedException 403/40356",
         "killed": "KillSwitchException 900/90200",
         "revived": True,
+        "full disk": "true",
         "disposed": "disposed",
     }
 

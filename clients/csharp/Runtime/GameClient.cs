@@ -1,6 +1,6 @@
 using System;
 using System.Collections.Generic;
-using System.Linq;
+using System.Diagnostics;
 using System.Threading;
 using System.Threading.Tasks;
 
@@ -160,28 +160,48 @@ namespace GameServer.Client
 
         void KeepProfile(string profileId)
         {
-            Identity identity = store.Load();
-            if (identity.ProfileId != profileId)
+            try
             {
-                store.Save(new Identity(identity.AnonymousId, profileId));
+                Identity identity = store.Load();
+                if (identity.ProfileId != profileId)
+                {
+                    store.Save(new Identity(identity.AnonymousId, profileId));
+                }
+            }
+            catch (Exception error) // a full disk is no reason to lose the answer
+            {
+                Trace.TraceError("the identity could not be saved: " + error);
             }
         }
 
         void HandOver(IEnumerable<Reply> told)
         {
-            Action<Reply> listener = EventReceived;
-            List<Reply> all = told.ToList();
-            if (listener == null || all.Count == 0)
+            Delegate[] listeners = EventReceived?.GetInvocationList() ?? new Delegate[0];
+            foreach (Reply one in told)
             {
-                return;
+                foreach (Action<Reply> listener in listeners)
+                {
+                    if (events == null)
+                    {
+                        Tell(listener, one);
+                    }
+                    else
+                    {
+                        events.Post(_ => Tell(listener, one), null);
+                    }
+                }
             }
-            if (events == null)
+        }
+
+        static void Tell(Action<Reply> listener, Reply told)
+        {
+            try
             {
-                all.ForEach(listener);
+                listener(told);
             }
-            else
+            catch (Exception error) // a mistake of the game, which must stop neither the client nor other listeners
             {
-                events.Post(_ => all.ForEach(listener), null);
+                Trace.TraceError("a listener to events has failed: " + error);
             }
         }
     }

@@ -91,6 +91,7 @@ static class Scenario
         await Tell("event", async () =>
         {
             var heard = new TaskCompletionSource<string>();
+            client.EventReceived += told => throw new InvalidOperationException("a mistake of the game");
             client.EventReceived += told => heard.TrySetResult(told.GetText("eventType"));
             await client.Event.SendAsync(player, "hello", new Dictionary<string, object>());
             return await Task.WhenAny(heard.Task, Task.Delay(5000)) == heard.Task ? heard.Task.Result : "none";
@@ -140,6 +141,13 @@ static class Scenario
             return (await other.Time.ReadAsync()).GetWhole("server_time") > 0;
         });
         other.Dispose();
+        await Tell("full disk", async () =>
+        {
+            using (var third = new GameClient(NewSettings(), new FullDisk()))
+            {
+                return (await third.AuthenticateUniversalAsync("third", "a password")).GetText("newUser");
+            }
+        });
         await Tell("disposed", async () =>
         {
             try
@@ -152,6 +160,19 @@ static class Scenario
             }
         });
         client.Dispose();
+    }
+
+    sealed class FullDisk : IIdentityStore
+    {
+        public Identity Load()
+        {
+            return new Identity("an-id-of-before");
+        }
+
+        public void Save(Identity identity)
+        {
+            throw new IOException("no space left");
+        }
     }
 
     /// <summary>Behind something that loses answers.</summary>
