@@ -1,25 +1,29 @@
 """Push notifications that are really sent: to stand-ins of Firebase, Apple and browsers."""
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import delete, select
 
 from gameserver.admin import actions
 from gameserver.domain.push import audiences
 from gameserver.domain.push.content import filled
 from gameserver.domain.push.providers.signing import es256
+from gameserver.domain.push.settings import FcmSettings, elliptic_key
 from gameserver.domain.push.storage import deliveries
 from gameserver.domain.social.notices import TournamentOver, tell_over
 from gameserver.jobs.storage import jobs
 from gameserver.players.devices import devices
 from gameserver.wire.outgoing import Caller, Outgoing, Unanswered
 from tests.conftest import APP_ID, APP_TOML, Client, Game
-from tests.push_providers import KEY_ID, TEAM, TOPIC, Providers, elliptic, fcm_error, providers
+from tests.push_providers import KEY_ID, TEAM, TOPIC, Providers, b64, elliptic, fcm_error, pem, providers
+from tests.stand_ins import rsa_key
 
 PUSH = "pushNotification"
 TEMPLATES = """
@@ -641,3 +645,32 @@ async def test_templates_are_listed(game: Game) -> None:
     assert second["defaultMessage"] == "Come back"
     player = await game.player()
     assert (await player.refused(PUSH, "SYS_GET_NOTIFICATION_TEMPLATES")).status == 403
+
+
+# Keys
+
+
+def test_keys_are_those_with_which_providers_want_tokens_signed() -> None:
+    key = elliptic("apple")
+    number = key.private_numbers().private_value
+    for text in (pem(key), b64(number.to_bytes(32, "big")), f" {b64(number.to_bytes(32, 'big'))}=\n"):
+        assert elliptic_key(text).private_numbers() == key.private_numbers()
+    no_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+    longer = pem(ec.generate_private_key(ec.SECP384R1()))
+    for text in ("", "?", "ä", "AAAA", b64(bytes(32)), b64(b"\xff" * 32), no_key, longer, pem(rsa_key("x"))):
+        with pytest.raises(ValueError, match=r"^expected a private key"):
+            elliptic_key(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "mistakes"),
+    [
+        (pem(rsa_key("firebase")), []),
+        ("AAAA", ["expected a private key (PEM) without a password"]),
+        (pem(elliptic("apple")), ["its private_key is none with which Google's tokens are signed (RSA)"]),
+    ],
+)
+def test_a_service_account_has_a_key_of_googles_kind(key: str, mistakes: list[str], tmp_path: Path) -> None:
+    account = {"project_id": "x", "client_email": "x@example.com", "private_key": key}
+    found = FcmSettings(service_account=json.dumps(account)).mistakes(tmp_path)
+    assert [message for _, message in found] == mistakes

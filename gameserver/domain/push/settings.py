@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from msgspec import Meta, field
 
@@ -15,6 +17,7 @@ from gameserver.apps.fields import END, EnvironmentName, FileReference, Language
 from gameserver.apps.networks import network_mistakes
 from gameserver.players.devices import DeviceSettings
 
+KEY_BYTES = 32  # of the number that is a private key of the curve P-256
 TEXT_MAX = 2000  # characters of a template's text
 SAMPLE = """\
 # Push notifications. A session that ends through one of these faces (dispatcher, s2s, backendless, sap,
@@ -105,14 +108,12 @@ class FcmSettings(ProviderSettings, kw_only=True):
     def mistakes(self, folder: Path) -> Iterator[Mistake]:
         """Yield a service account that is none."""
         try:
-            key = self.account()["private_key"]
+            key = _pem_key(self.account()["private_key"])
         except ValueError as error:
             yield "service_account", str(error)
         else:
-            try:
-                load_pem_private_key(key.encode(), None)
-            except Exception:  # noqa: BLE001 - the library's many kinds; none may tell of the key
-                yield "service_account", "its private_key cannot be read"
+            if not isinstance(key, rsa.RSAPrivateKey):
+                yield "service_account", "its private_key is none with which Google's tokens are signed (RSA)"
         yield from super().mistakes(folder)
 
     def account(self) -> dict[str, str]:
@@ -268,19 +269,28 @@ class PushSettings(DeviceSettings, kw_only=True):
 
 def elliptic_key(text: str) -> ec.EllipticCurvePrivateKey:
     """Read a private key of the curve P-256: PEM, or 32 bytes as base64url. Raises ValueError without it."""
+    key = _pem_key(text) if "-----BEGIN" in text else _bare_key(text.strip())
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
+        return key
+    raise ValueError("expected a private key of the curve P-256")
+
+
+def _pem_key(text: str) -> PrivateKeyTypes:
+    """Read a private key of any kind. Raises ValueError, whose words tell nothing of the key."""
     try:
-        if "-----BEGIN" in text:
-            key = load_pem_private_key(text.encode(), None)
-        else:
-            raw = base64.b64decode(text.strip() + "=" * (-len(text.strip()) % 4), b"-_", validate=True)
-            if len(raw) != 32:  # noqa: PLR2004 - the bytes of a number below 2^256
-                raise ValueError  # noqa: TRY301 - for the words below
-            key = ec.derive_private_key(int.from_bytes(raw, "big"), ec.SECP256R1())
-    except Exception:  # noqa: BLE001 - the library's many kinds; none may tell of the key
-        raise ValueError("expected a private key of the curve P-256") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ValueError("expected a private key of the curve P-256")  # noqa: TRY004 - of a text
-    return key
+        return load_pem_private_key(text.encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # none, one with a password, an unusual one
+        raise ValueError("expected a private key (PEM) without a password") from None
+
+
+def _bare_key(text: str) -> ec.EllipticCurvePrivateKey | None:
+    """Read the number that is a key of the curve P-256, as base64url; None where it is none."""
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+        number = int.from_bytes(raw, "big")
+        return ec.derive_private_key(number, ec.SECP256R1()) if len(raw) == KEY_BYTES else None
+    except ValueError:
+        return None
 
 
 def language_of(texts: dict[str, str], language: str) -> str | None:

@@ -12,6 +12,8 @@ from gameserver.domain.push.providers.base import (
     Meaning,
     Notification,
     Outcome,
+    is_passing,
+    reason_of,
     retry_after,
 )
 from gameserver.domain.push.providers.signing import es256
@@ -100,10 +102,10 @@ def meaning(answer: Answer, now_ms: int) -> Outcome:
             return Outcome(Meaning.PAUSE, reason, retry_after(answer, now_ms) or 20 * 60.0)
         case 429:  # of this device alone
             return Outcome(Meaning.LATER, reason, retry_after(answer, now_ms))
-        case status if status > 500:  # noqa: PLR2004 - statuses of HTTP
-            return Outcome(Meaning.PAUSE, reason, retry_after(answer, now_ms))
         case 500:  # it may be this notification that Apple does not get on with
             return Outcome(Meaning.LATER, reason, retry_after(answer, now_ms))
+        case status if is_passing(status):
+            return Outcome(Meaning.PAUSE, reason, retry_after(answer, now_ms))
     return Outcome(Meaning.REFUSED, reason)
 
 
@@ -114,11 +116,8 @@ def _reason(answer: Answer) -> tuple[str, int | None]:
         told = {}
     if not isinstance(told, dict):
         told = {}
-    reason, since = told.get("reason"), told.get("timestamp")
-    return (
-        reason[:64] if isinstance(reason, str) and reason.isalnum() else f"Status{answer.status}",
-        since if isinstance(since, int) else None,
-    )
+    since = told.get("timestamp")
+    return reason_of(told.get("reason"), answer), since if isinstance(since, int) else None
 
 
 def _is_silent(payload: dict[str, Any]) -> bool:

@@ -3,7 +3,8 @@
 import email.utils
 import uuid
 from enum import StrEnum, auto
-from typing import NamedTuple
+from http import HTTPStatus
+from typing import Any, NamedTuple
 
 from gameserver.apps import App
 from gameserver.domain.push.content import Content
@@ -62,6 +63,16 @@ class Notification(NamedTuple):
     def id(self) -> uuid.UUID:
         """The same whenever this notification is sent to this device."""
         return uuid.uuid5(uuid.NAMESPACE_OID, f"{self.push_id}/{self.device}")
+
+
+def is_passing(status: int) -> bool:
+    """Tell whether a status is of trouble of the provider's own, or of too many calls, which both pass."""
+    return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def reason_of(told: Any, answer: Answer) -> str:
+    """Return a provider's own word for what is wrong, or the status where it says none that can be kept."""
+    return told[:64] if isinstance(told, str) and told.isprintable() and told else f"Status{answer.status}"
 
 
 def retry_after(answer: Answer, now_ms: int) -> float:

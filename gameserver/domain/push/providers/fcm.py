@@ -2,6 +2,7 @@
 
 import asyncio
 from hashlib import sha256
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -15,6 +16,8 @@ from gameserver.domain.push.providers.base import (
     Meaning,
     Notification,
     Outcome,
+    is_passing,
+    reason_of,
     retry_after,
 )
 from gameserver.domain.push.settings import FcmSettings
@@ -78,11 +81,10 @@ class AccessTokens:
         )
         told = _object(answer)
         token, seconds = told.get("access_token"), told.get("expires_in")
-        if answer.status >= 500 or answer.status == 429:  # noqa: PLR2004 - statuses of HTTP
+        if is_passing(answer.status):
             raise Unanswered(f"Status{answer.status}")
-        if answer.status != 200 or not isinstance(token, str) or not token.isprintable():  # noqa: PLR2004
-            error = told.get("error")
-            raise Denied(error[:64] if isinstance(error, str) else f"Status{answer.status}")
+        if answer.status != HTTPStatus.OK or not isinstance(token, str) or not token.isprintable():
+            raise Denied(reason_of(told.get("error"), answer))
         return token, seconds if isinstance(seconds, int) else ASSERTION_SECONDS
 
 
@@ -120,7 +122,8 @@ async def send(
         except Unanswered as error:
             return Outcome(Meaning.PAUSE, str(error))
         outcome = meaning(answer, now_ms)
-        if answer.status != 401 or outcome.meaning is not Meaning.BROKEN or is_last:  # noqa: PLR2004
+        is_denied = answer.status == HTTPStatus.UNAUTHORIZED and outcome.meaning is Meaning.BROKEN
+        if is_last or not is_denied:
             break
         tokens.forget(settings)  # taken back before its time
     return outcome
@@ -128,7 +131,7 @@ async def send(
 
 def meaning(answer: Answer, now_ms: int) -> Outcome:
     """Read an answer."""
-    if answer.status == 200:  # noqa: PLR2004 - a status of HTTP
+    if answer.status == HTTPStatus.OK:
         return Outcome(Meaning.SENT)
     reason, seconds = _reason(answer), retry_after(answer, now_ms)
     if reason in _OF_TOKEN:
@@ -140,10 +143,10 @@ def meaning(answer: Answer, now_ms: int) -> Outcome:
             return Outcome(Meaning.BROKEN, reason)
         case 429:
             return Outcome(Meaning.PAUSE, reason, seconds or PAUSE_SECONDS)
-        case status if status > 500:  # noqa: PLR2004 - statuses of HTTP
-            return Outcome(Meaning.PAUSE, reason, seconds)
         case 500:  # it may be this notification that Firebase does not get on with
             return Outcome(Meaning.LATER, reason, seconds)
+        case status if is_passing(status):
+            return Outcome(Meaning.PAUSE, reason, seconds)
     return Outcome(Meaning.REFUSED, reason)
 
 
@@ -151,13 +154,12 @@ def _reason(answer: Answer) -> str:
     """Return Firebase's own code, or the general one."""
     error = _object(answer).get("error")
     if not isinstance(error, dict):
-        return f"Status{answer.status}"
+        return reason_of(None, answer)
     details = error.get("details")
     for detail in details if isinstance(details, list) else ():
         if isinstance(detail, dict) and isinstance(detail.get("errorCode"), str):
-            return str(detail["errorCode"])[:64]
-    status = error.get("status")
-    return status[:64] if isinstance(status, str) else f"Status{answer.status}"
+            return reason_of(detail["errorCode"], answer)
+    return reason_of(error.get("status"), answer)
 
 
 def _object(answer: Answer) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from gameserver.domain.push.providers.base import (
     Meaning,
     Notification,
     Outcome,
+    is_passing,
     retry_after,
 )
 from gameserver.domain.push.providers.signing import base64url, es256, from_base64url
@@ -100,7 +101,7 @@ def meaning(answer: Answer, now_ms: int) -> Outcome:
             return Outcome(Meaning.SENT)
         case 404 | 410:
             return Outcome(Meaning.GONE, reason)
-        case status if status == 429 or status >= 500:  # noqa: PLR2004 - statuses of HTTP
+        case status if is_passing(status):
             return Outcome(Meaning.LATER, reason, retry_after(answer, now_ms))
     return Outcome(Meaning.REFUSED, reason)
 
