@@ -94,14 +94,16 @@ async def known_as(player: Client) -> dict[str, str]:
 
 
 async def leads_to(game: Game, type_: str, external_id: str, token: str = PASSWORD, **data: Any) -> str:
-    """Where a login with an identity leads; empty when it leads nowhere."""
-    client = game.client()
+    """Where a login with an identity leads."""
     login = credentials(type_, external_id, token, forceCreate=False, **data)
-    [answer] = await client.packet(("authenticationV2", "AUTHENTICATE", login))
-    if answer["status"] == 200:
-        return str(answer["data"]["profileId"])
-    assert answer["reason_code"] in (40206, 40208, 40307)
-    return ""
+    answer = await game.client().call("authenticationV2", "AUTHENTICATE", **login)
+    return str(answer["profileId"])
+
+
+async def leads_nowhere(game: Game, type_: str, external_id: str, token: str = PASSWORD) -> int:
+    """The reason code of a login with an identity that leads nowhere."""
+    login = credentials(type_, external_id, token, forceCreate=False)
+    return (await game.client().refused("authenticationV2", "AUTHENTICATE", **login)).reason_code
 
 
 async def everything(game: Game, *players: Client) -> list[Any]:
@@ -125,7 +127,7 @@ async def test_an_anonymous_player_gains_an_address_and_a_name(game: Game, by: s
     assert await known_as(player) == {"Email": email, "Universal": name}
     assert await leads_to(game, "Email", email.upper()) == player.profile_id
     assert await leads_to(game, "Universal", name) == player.profile_id
-    assert await leads_to(game, "Universal", name, "guess") == ""
+    assert await leads_nowhere(game, "Universal", name, "guess") == 40307
 
 
 async def test_an_identity_for_which_the_studio_vouches(game: Game) -> None:
@@ -145,7 +147,7 @@ async def test_one_identity_of_each_type(game: Game) -> None:
     assert await refused(player, "ATTACH", **credentials("Universal", second)) == (202, 40211)
     assert await refused(player, "ATTACH", **credentials("Universal", first)) == (202, 40211)
     assert await known_as(player) == {"Universal": first}
-    assert await leads_to(game, "Universal", second) == ""
+    assert await leads_nowhere(game, "Universal", second) == 40208
 
 
 async def test_an_identity_of_another_player(game: Game) -> None:
@@ -253,7 +255,7 @@ async def test_the_last_identity_goes_only_when_that_is_wanted(game: Game, spell
     assert await leads_to(game, "Universal", name) == player.profile_id
     await player.call("identity", "DETACH", **one, **{spelling: True})
     assert await known_as(player) == {}
-    assert await leads_to(game, "Universal", name) == ""
+    assert await leads_nowhere(game, "Universal", name) == 40208
 
 
 async def test_of_two_identities_one_may_go_and_a_name_alone_does_not_count(game: Game) -> None:
@@ -317,7 +319,7 @@ async def test_mailed_links_and_handoffs_end_with_an_identity(game: Game) -> Non
     await attach(player, "Email", email)
     handoff = await game.server.call("identity", "CREATE_HANDOFF_ID", player.profile_id)
     await player.call("identity", "DETACH", authenticationType="Email", externalId=email, continueAnon=True)
-    assert await leads_to(game, "Handoff", handoff["handoffId"], handoff["securityToken"]) == ""
+    assert await leads_nowhere(game, "Handoff", handoff["handoffId"], handoff["securityToken"]) == 40307
 
 
 # Merging
@@ -512,7 +514,7 @@ async def test_a_universal_id_gets_another_name(game: Game) -> None:
     await player.call("identity", "UPDATE_UNIVERSAL_LOGIN", externalId=name)
     await player.call("identity", "UPDATE_UNIVERSAL_LOGIN", externalId=new)
     assert await leads_to(game, "Universal", new) == player.profile_id
-    assert await leads_to(game, "Universal", name) == ""
+    assert await leads_nowhere(game, "Universal", name) == 40208
     assert await leads_to(game, "Universal", taken) == other.profile_id
 
 
@@ -540,7 +542,7 @@ async def test_an_address_changes(game: Game, contact: bool) -> None:
     assert await known_as(player) == {"Email": new}
     assert (await player.call("playerState", "READ"))["emailAddress"] == (new if contact else old)
     assert await leads_to(game, "Email", new) == player.profile_id
-    assert await leads_to(game, "Email", old) == ""
+    assert await leads_nowhere(game, "Email", old) == 40208
 
 
 async def test_addresses_that_do_not_change(game: Game) -> None:
@@ -603,7 +605,7 @@ async def test_a_server_sets_a_new_password(game: Game, operation: str, type_: s
     assert await leads_to(game, type_, id_) == player.profile_id
     assert await game.server.call("identity", operation, player.profile_id, **data) == {}
     assert (await player.refused("playerState", "READ")).reason_code == 40356
-    assert await leads_to(game, type_, id_) == ""
+    assert await leads_nowhere(game, type_, id_) == 40307
     assert await leads_to(game, type_, id_, "battery staple") == player.profile_id
 
 
