@@ -346,7 +346,13 @@ async def test_a_group_has_so_many_entities_and_so_much_data(game: Game, apps_fo
     ids = {"groupId": reds.group_id}
     assert (await reds.admin.refused(GROUP, "CREATE_GROUP_ENTITY", **ids)).reason_code == 40371
     long = {**ids, "entityId": made[0], "data": {"a": "x" * 200}}
-    assert (await reds.maker.refused(GROUP, "UPDATE_GROUP_ENTITY_DATA", **long)).reason_code == 40371
+    for player, entity_id, reason in (
+        (reds.maker, made[0], 40371),
+        (reds.outsider, made[0], 40453),  # how full a group is, is not for everybody
+        (reds.maker, "none", 40345),
+    ):
+        change = {**long, "entityId": entity_id}
+        assert (await player.refused(GROUP, "UPDATE_GROUP_ENTITY_DATA", **change)).reason_code == reason
     assert len(await page(reds, reds.owner)) == 3
     await game.server.call(GROUP, "SYS_CREATE_GROUP_ENTITY", **ids)  # servers have no limits
     await reds.maker.call(GROUP, "DELETE_GROUP_ENTITY", **ids, entityId=made[0])

@@ -252,7 +252,13 @@ SYS_CHANGE_ERRORS = (MissingRecord, EntityVersionMismatch)
 async def update_data(ctx: Context, request: Update) -> Last[None]:
     """Replace the data of an entity that the caller may write; without data it is {} from now on."""
     text = _text(ctx, request)
-    await _add_to_quota(ctx, request.group_id, request.entity_id, text)
+    try:
+        await _add_to_quota(ctx, request.group_id, request.entity_id, text)
+    except QuotaReached:  # is not for those who may not write
+        found = await ctx.tx.one(storage.SEE_WRITE, player=ctx.player_id, **_key(ctx, request))
+        if found is None or not found["allowed"]:
+            raise why_not(request, found) from None
+        raise
     return _last(ctx, request, storage.SET_DATA, storage.SEE_WRITE, text, player=ctx.player_id)
 
 
@@ -499,7 +505,7 @@ def _text(ctx: Context, request: NewEntity | Update) -> str:
 
 
 async def _add_to_quota(ctx: Context, group_id: str, entity_id: str, text: str, *, count: int = 0) -> None:
-    """Count what was written for the group, once it is known that the caller may: others count nothing."""
+    """Count what is written for the group. Raises `QuotaReached`."""
     await ctx.add_to_quota(storage.QUOTA, group_id, count=count, size=len(text), instead_of=entity_id)
 
 
