@@ -246,8 +246,9 @@ async def test_members_are_read(game: Game) -> None:
     owner, member, other = [await game.player() for _ in range(3)]
     await owner.call("playerState", "UPDATE_NAME", playerName="Ada")
     await owner.call("playerState", "UPDATE_SUMMARY", summaryFriendData={"xp": 12})
+    await owner.call("playerState", "UPDATE_CONTACT_EMAIL", contactEmail="ada@example.com")
     group = await make(owner, member, data={"n": 1})
-    expected = {
+    expected: dict[str, dict[str, Any]] = {
         owner.profile_id: {
             "role": "OWNER",
             "attributes": {},
@@ -266,6 +267,7 @@ async def test_members_are_read(game: Game) -> None:
         },
     }
     assert await member.call(SERVICE, "READ_GROUP_MEMBERS", groupId=group) == expected
+    expected[owner.profile_id]["emailAddress"] = "ada@example.com"
     assert await game.server.call(SERVICE, "SYS_READ_GROUP_MEMBERS", groupId=group) == expected
     assert await member.call(SERVICE, "READ_GROUP_DATA", groupId=group) == {"data": {"n": 1}}
     assert await game.server.call(SERVICE, "SYS_READ_GROUP_DATA", groupId=group) == {"data": {"n": 1}}

@@ -110,10 +110,12 @@ async def _data(ctx: Context, group_id: str) -> DataOfGroup:
 
 
 class MemberProfile(MemberShown, kw_only=True):
-    """A member, and how the player shows themselves. `emailAddress` is always null: it is told to nobody."""
+    """A member, and how the player shows themselves. Servers alone read the address, players get null."""
 
     player_name: PlayerName
-    email_address: Annotated[str | None, Meta(description="Always null.")] = None
+    email_address: Annotated[
+        str | None, Meta(description="The contact address, which servers alone read; null to players.")
+    ]
     pic: PictureUrl
     summary_friend_data: FriendData
 
@@ -134,11 +136,11 @@ async def read_members(ctx: Context, request: OfGroup) -> dict[str, MemberProfil
     "SYS_READ_GROUP_MEMBERS", tx=Tx.READ, access=Access.SERVER, errors=(UnknownGroup, PacketTooLarge)
 )
 async def system_read_members(ctx: Context, request: OfGroup) -> dict[str, MemberProfile]:
-    """Read the members of a group, whatever its ACL says. For servers."""
-    return await _members(ctx, request.group_id)
+    """Read the members of a group with their contact addresses, whatever its ACL says. For servers."""
+    return await _members(ctx, request.group_id, is_system=True)
 
 
-async def _members(ctx: Context, group_id: str) -> dict[str, MemberProfile]:
+async def _members(ctx: Context, group_id: str, *, is_system: bool = False) -> dict[str, MemberProfile]:
     rows = await ctx.tx.all(MEMBERS, app=ctx.app.id, group=group_id)
     if not rows:  # a group without members is gone
         raise groups.unknown(group_id)
@@ -148,6 +150,7 @@ async def _members(ctx: Context, group_id: str) -> dict[str, MemberProfile]:
             role=row["role"],
             attributes=data_out(row["attributes"]),
             player_name=row["name"] or "",
+            email_address=row["contact_email"] if is_system else None,
             pic=row["picture_url"],
             summary_friend_data=None
             if row["summary_friend_data"] is None
@@ -191,6 +194,7 @@ MEMBERS = (
         _m.role,
         _m.attributes,
         players.c.name,
+        players.c.contact_email,
         players.c.picture_url,
         players.c.summary_friend_data,
     )

@@ -909,8 +909,8 @@ namespace GameServer.Client
             public IReadOnlyList<GroupSummaryData> Groups => GetMany("groups", item => new GroupSummaryData(item as IDictionary<string, object>));
         }
 
-        /// <summary>A member, and how the player shows themselves. `emailAddress` is always null: it is told to
-        /// nobody.</summary>
+        /// <summary>A member, and how the player shows themselves. Servers alone read the address, players get
+        /// null.</summary>
         public sealed class MemberProfileData : Reply
         {
             internal MemberProfileData(IDictionary<string, object> data)
@@ -927,7 +927,7 @@ namespace GameServer.Client
             /// <summary>The player's name; empty if there is none.</summary>
             public string PlayerName => GetText("playerName");
 
-            /// <summary>Always null.</summary>
+            /// <summary>The contact address, which servers alone read; null to players.</summary>
             public string EmailAddress => GetText("emailAddress");
 
             /// <summary>Address of the player's picture, or null.</summary>

@@ -160,9 +160,7 @@ class GroupsOfPlayer(TypedDict):
 
 
 class MemberProfile(TypedDict):
-    """A member, and how the player shows themselves. `emailAddress` is always null: it is told to
-    nobody.
-    """
+    """A member, and how the player shows themselves. Servers alone read the address, players get null."""
 
     role: str
     """OWNER, ADMIN or MEMBER."""
@@ -171,7 +169,7 @@ class MemberProfile(TypedDict):
     playerName: str
     """The player's name; empty if there is none."""
     emailAddress: str | None
-    """Always null."""
+    """The contact address, which servers alone read; null to players."""
     pic: str | None
     """Address of the player's picture, or null."""
     summaryFriendData: Any
