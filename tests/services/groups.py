@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gameserver.domain.social import membership
-from gameserver.domain.social.groups import DEFAULT_ACL, Role, Seat, UnknownGroup
+from gameserver.domain.social.groups import DEFAULT_ACL, Acl, Role, Seat, UnknownGroup
 from gameserver.storage import Transaction
 from tests.conftest import APP_TOML, Client, Game, Refusal
 
@@ -85,7 +85,13 @@ class Work:
 
 
 async def put_group(
-    game: Game, group_id: str, members: Sequence[str], *, name: str = "", summary_data: str = "{}"
+    game: Game,
+    group_id: str,
+    members: Sequence[str],
+    *,
+    name: str = "",
+    acl: Acl = DEFAULT_ACL,
+    summary_data: str = "{}",
 ) -> str:
     """Let there be a group with just these members, the first of whom owns it, if there are any; its id."""
     async with game.core.database.write() as tx:
@@ -103,7 +109,7 @@ async def put_group(
             owner,
             name=name or group_id,
             group_type="team",
-            acl=DEFAULT_ACL,
+            acl=acl,
             summary_data=summary_data,
         )
         for other in others:

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from gameserver.domain.social.groups import Acl
 from tests.conftest import Game
 from tests.services.boards import BOARD, circles, create, fill, game, page, post, scores, view, with_ranks
+from tests.services.groups import put_group
 
 __all__ = ["game"]  # fixtures
 
@@ -254,21 +256,57 @@ async def test_players_by_name(game: Game) -> None:
         ]
 
 
+SOCIAL_OF_GROUP = ("GET_GROUP_SOCIAL_LEADERBOARD", "GET_GROUP_SOCIAL_LEADERBOARD_BY_VERSION")
+
+
 async def test_members_of_a_group(game: Game) -> None:
     await create(game)
     ada, bob, cyd = [await game.player() for _ in range(3)]
     for player, score in ((ada, 1), (bob, 2), (cyd, 3)):
         await post(player, score)
     await circles(game, groups={"g": [ada.profile_id, cyd.profile_id]})
-    for operation in ("GET_GROUP_SOCIAL_LEADERBOARD", "GET_GROUP_SOCIAL_LEADERBOARD_BY_VERSION"):
-        found = await bob.call(BOARD, operation, leaderboardId="b", groupId="g", versionId=1)
-        assert [entry["score"] for entry in found["leaderboard"]] == [3, 1]
-        refusal = await bob.refused(BOARD, operation, leaderboardId="b", groupId="none", versionId=1)
-        assert (refusal.status, refusal.reason_code) == (400, 40345)
-        refusal = await bob.refused(BOARD, operation, leaderboardId="none", groupId="g", versionId=1)
-        assert refusal.reason_code == 40499
-        refusal = await bob.refused(BOARD, operation, leaderboardId="b", groupId="g", versionId=7)
-        assert refusal.reason_code == 40506
+    for operation in SOCIAL_OF_GROUP:
+        for reader in (ada, game.server):
+            found = await reader.call(BOARD, operation, leaderboardId="b", groupId="g", versionId=1)
+            assert [entry["score"] for entry in found["leaderboard"]] == [3, 1]
+        for wrong, reason in (
+            ({"groupId": "none"}, 40345),
+            ({"leaderboardId": "none"}, 40499),
+            ({"versionId": 7}, 40506),
+        ):
+            request = {"leaderboardId": "b", "groupId": "g", "versionId": 1, **wrong}
+            assert (await ada.refused(BOARD, operation, **request)).reason_code == reason
+
+
+async def test_who_is_in_a_group_its_acl_says(game: Game) -> None:
+    await create(game)
+    ada, bob, cyd = [await game.player() for _ in range(3)]
+    for operation in SOCIAL_OF_GROUP:
+        for acl, refusals in (
+            (Acl(2, 0), [(bob, 40453)]),
+            (Acl(0, 0), [(bob, 40453), (cyd, 40346)]),
+            (Acl(1, 1), []),
+        ):
+            await put_group(game, "g", [ada.profile_id, cyd.profile_id], acl=acl)
+            request = {"leaderboardId": "b", "groupId": "g", "versionId": 1}
+            for player, reason in refusals:
+                assert (await player.refused(BOARD, operation, **request)).reason_code == reason
+            for player in {ada, bob, cyd} - {player for player, _ in refusals}:
+                await player.call(BOARD, operation, **request)
+
+
+async def test_of_many_members_the_best_are_there(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
+    await create(game)
+    players = [await game.player() for _ in range(4)]
+    in_order = sorted(player.profile_id for player in players)
+    for player in players:
+        await post(player, in_order.index(player.profile_id))
+    await circles(game, groups={"g": in_order})
+    for name in ("IDS_MAX", "ROWS_MAX"):
+        monkeypatch.setattr(f"gameserver.services.leaderboard.social.{name}", 2, raising=False)
+    request = {"leaderboardId": "b", "groupId": "g"}
+    found = await players[0].call(BOARD, "GET_GROUP_SOCIAL_LEADERBOARD", **request)
+    assert [entry["score"] for entry in found["leaderboard"]] == [3, 2]
 
 
 async def test_boards_of_groups(game: Game) -> None:

@@ -27,11 +27,10 @@ from gameserver.domain.leaderboards.fields import (
 )
 from gameserver.domain.leaderboards.pacers import Pacer
 from gameserver.domain.social import groups
-from gameserver.domain.social.groups import UnknownGroup
+from gameserver.domain.social.groups import NotGroupMember, UnknownGroup
 from gameserver.players import profiles
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.leaderboard.base import (
-    IDS_MAX,
     ROWS_MAX,
     BoardIds,
     BoardReply,
@@ -47,6 +46,7 @@ from gameserver.services.leaderboard.base import (
     version_of,
 )
 from gameserver.storage import Row
+from gameserver.wire.errors import NotAllowed
 from gameserver.wire.fields import GroupId, ProfileId, ServerTime
 from gameserver.wire.shapes import Reply, Request
 
@@ -339,7 +339,7 @@ async def read_players(
         return PlayersReply(
             leaderboard_id=board.board_id,
             version_id=version,
-            leaderboard=[_named(board, row) for row in rows],
+            leaderboard=[_named(board, row) for row in rows[:ROWS_MAX]],
             time_before_reset=ms_left(ctx, board, version),
             server_time=ctx.now_ms,
         )
@@ -397,12 +397,17 @@ class GetGroupSocial(OfBoard, kw_only=True):
     "GET_GROUP_SOCIAL_LEADERBOARD_BY_VERSION",
     tx=Tx.READ,
     access=Access.SIGNED_IN,
-    errors=(NoLeaderboard, InvalidVersion, WrongEntryType, UnknownGroup),
+    errors=(NoLeaderboard, InvalidVersion, WrongEntryType, UnknownGroup, NotGroupMember, NotAllowed),
 )
 async def get_group_social(ctx: Context, request: GetGroupSocial) -> PlayersReply:
-    """Read the best scores of a group's members, the best first."""
+    """Read the best scores of a group's members, the best first, 500 at most.
+
+    Refused: players who may not read who is in the group, as its ACL says.
+    """
+    if not ctx.caller.is_studio:
+        await groups.require(ctx.tx, ctx.app.id, request.group_id, ctx.player_id)
     members = await groups.member_ids(ctx.tx, ctx.app.id, request.group_id)
-    answer = await read_players(ctx, request.leaderboard_id, request.version_id, members[:IDS_MAX])
+    answer = await read_players(ctx, request.leaderboard_id, request.version_id, members)
     if answer is None:
         raise no_board(request.leaderboard_id)
     return answer

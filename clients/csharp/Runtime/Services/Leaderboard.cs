@@ -236,7 +236,7 @@ namespace GameServer.Client
                 Optional("versionId", versionId));
         }
 
-        /// <summary>Read the best scores of a group's members, the best first.</summary>
+        /// <summary>Read the best scores of a group's members, the best first, 500 at most.</summary>
         /// <param name="leaderboardId">The id of the leaderboard.</param>
         /// <param name="groupId">The id of a group.</param>
         /// <param name="versionId">The version of the board, from 1 on; each rotation begins one. -1: the running
@@ -254,7 +254,7 @@ namespace GameServer.Client
                 Optional("versionId", versionId));
         }
 
-        /// <summary>Read the best scores of a group's members, the best first.</summary>
+        /// <summary>Read the best scores of a group's members, the best first, 500 at most.</summary>
         /// <param name="leaderboardId">The id of the leaderboard.</param>
         /// <param name="groupId">The id of a group.</param>
         /// <param name="versionId">The version of the board, from 1 on; each rotation begins one. -1: the running

@@ -530,7 +530,9 @@ class LeaderboardService(Service[R]):
         group_id: str,
         version_id: int | None = None,
     ) -> PlayersReply:
-        """Read the best scores of a group's members, the best first.
+        """Read the best scores of a group's members, the best first, 500 at most.
+
+        Refused: players who may not read who is in the group, as its ACL says.
 
         leaderboard_id: The id of the leaderboard.
         group_id: The id of a group.
@@ -550,7 +552,9 @@ class LeaderboardService(Service[R]):
         group_id: str,
         version_id: int | None = None,
     ) -> PlayersReply:
-        """Read the best scores of a group's members, the best first.
+        """Read the best scores of a group's members, the best first, 500 at most.
+
+        Refused: players who may not read who is in the group, as its ACL says.
 
         leaderboard_id: The id of the leaderboard.
         group_id: The id of a group.
