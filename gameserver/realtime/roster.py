@@ -317,7 +317,7 @@ class RedisRoster:
 
     async def look_around(self) -> None:
         """Give a sign of life, and let go what processes held that have given none for too long."""
-        if self._held and await self._beat():
+        if await self._beat() and self._held:
             # At first, and when Redis has lost what it knew, or others took this process for dead.
             for part in _parts(self._held):
                 await asyncio.gather(*map(self._enter, part))
@@ -328,10 +328,12 @@ class RedisRoster:
     async def close(self) -> None:
         """Let go what is left."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with contextlib.suppress(SessionsUnavailable):
-            await self._leave([*self._held, *self._leaving])
-            await self._calls.command("ZREM", PROCESSES, self._process)
+        self._leaving |= self._held
         self._held.clear()
+        await self._leave(list(self._leaving))
+        if not self._leaving:  # or another process lets go what is left
+            with contextlib.suppress(SessionsUnavailable):
+                await self._calls.command("ZREM", PROCESSES, self._process)
 
     async def _beat(self) -> bool:
         """Give a sign of life; tells whether it is the first that Redis knows of."""
@@ -348,8 +350,7 @@ class RedisRoster:
         while held := await self._calls.command("SRANDMEMBER", key, SWEPT_AT_ONCE):
             await asyncio.gather(*[self._let_go(key, _read_held(each)) for each in held])
             await self._calls.command("ZADD", PROCESSES, self._clock.ms(), dead)
-            if self._held:
-                await self._beat()
+            await self._beat()
             await asyncio.sleep(SWEEP_PAUSE_SECONDS)
         await self._calls.command("ZREM", PROCESSES, dead)
 

@@ -246,6 +246,42 @@ async def test_who_goes_while_redis_is_away_is_gone_when_it_is_back(
     assert not await two.is_online()
 
 
+async def test_what_a_server_leaves_that_ends_while_redis_is_away_another_one_lets_go(
+    two: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert two.calls is not None
+    await two.here.enter(APP, ADA, "cx1")
+    await two.look_around()
+    script = two.calls.script
+
+    def away(*_: object) -> "asyncio.Future[object]":
+        reply = asyncio.get_running_loop().create_future()
+        reply.set_exception(SessionsUnavailable("away"))
+        return reply
+
+    with monkeypatch.context() as patch:
+        patch.setattr(two.calls, "script", away)
+        await two.here.close()  # Redis is back before the server says that it is gone
+    assert two.calls.script == script
+    two.pass_time(LEASE_SECONDS + 1)
+    await two.there.look_around()
+    assert (await two.there.look(APP, [ADA]))[ADA].cx_ids == ()
+
+
+async def test_a_process_that_holds_nothing_is_not_taken_for_dead(two: Pair) -> None:
+    assert two.calls is not None
+    await two.here.enter(APP, ADA, "cx1")
+    await two.look_around()
+    two.here.leave(APP, ADA, "cx1")
+    await two.settle()
+    two.pass_time(LEASE_SECONDS - 1)
+    await two.here.look_around()
+    two.pass_time(2)
+    await two.here.enter(APP, ADA, "cx2")
+    await two.there.look_around()
+    assert await two.is_online()
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["enter", "leave"]), st.sampled_from("ab"), st.sampled_from("123")),
