@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -95,6 +96,21 @@ async def test_a_connection_of_a_server_listens_to_so_many_channels(
     answer = await post(game, packet(room.session_id, room.packets + 1, connect))
     [refusal] = answer["messageResponses"]
     assert (refusal["status"], refusal["reason_code"]) == (400, TooManyChannels.reason_code)
+
+
+async def test_a_server_that_is_refused_what_is_there_does_not_listen(
+    game: Game, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, news = await server(game), {"channelType": "sy", "channelSubId": game.unique("news")}
+    made = (await game.server.call("chat", "SYS_CREATE_CHANNEL", **news))["channelId"]
+    content: dict[str, Any] = {"content": {"text": "hi"}, "from": {"name": "Homer"}}
+    await game.server.call("chat", "SYS_POST_CHAT_MESSAGE", channelId=made, **content)
+    await (await room.open(address)).hear()
+    monkeypatch.setattr("gameserver.rpc.context.ANSWER_MAX", 1)
+    connect = ("chat", "SYS_CHANNEL_CONNECT", {"channelId": made, "maxReturn": 1})
+    [refusal] = (await post(game, packet(room.session_id, room.packets + 1, connect)))["messageResponses"]
+    assert refusal["status"] == 400
+    assert not await game.core.get(Channels).is_listening(f"chat:{made}")
 
 
 async def test_each_server_has_connections_of_its_own(game: Game, address: str) -> None:

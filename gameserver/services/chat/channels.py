@@ -1,7 +1,7 @@
 """Which channels there are, and who listens to them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
@@ -14,6 +14,7 @@ from gameserver.services.chat import storage
 from gameserver.services.chat.base import (
     Channel,
     ChannelType,
+    ChatMessage,
     ChatSettings,
     Kind,
     Messages,
@@ -29,7 +30,6 @@ from gameserver.services.chat.base import (
     service,
 )
 from gameserver.services.chat.history import NOBODY, read_recent
-from gameserver.sessions import Session
 from gameserver.storage import Row
 from gameserver.wire.errors import InvalidParameterValue, NotAllowed, PacketTooLarge
 from gameserver.wire.shapes import Empty, Reply, Request
@@ -60,18 +60,13 @@ async def connect(ctx: Context, request: Connect) -> Messages:
     channels than a connection listens to.
     """
     check_enabled(ctx.app)
-    channel, session = parse(ctx, request.channel_id), ctx.session
-    listens = session is not None and await _join(ctx, session, channel)
-    try:
+    channel = parse(ctx, request.channel_id)
+
+    async def read() -> tuple[list[ChatMessage], int]:
         await admit(ctx, request.channel_id)  # behind the join: who leaves the group meanwhile is expelled
-        messages, last = await read_recent(ctx, channel, request.max_return, ctx.player_id)
-    except BaseException:
-        if session is not None and listens:
-            await ctx.core.get(Channels).leave(session, channel.room)
-        raise
-    if session is not None and listens:
-        ctx.core.get(Channels).release(session, channel.room, last)
-    return Messages(messages=messages)
+        return await read_recent(ctx, channel, request.max_return, ctx.player_id)
+
+    return await _listen(ctx, channel, read)
 
 
 @service.operation("CHANNEL_DISCONNECT", tx=Tx.READ, errors=(RealtimeDisabled, UnknownChannel, NotAllowed))
@@ -92,12 +87,7 @@ async def disconnect(ctx: Context, request: OfChannel) -> Empty:
 async def system_connect(ctx: Context, request: Connect) -> Messages:
     """Listen to any channel with the connections of the server's session, as CHANNEL_CONNECT does."""
     channel = await open_for_server(ctx, request.channel_id)
-    session = ctx.session
-    listens = session is not None and await _join(ctx, session, channel)
-    messages, last = await read_recent(ctx, channel, request.max_return, NOBODY)
-    if session is not None and listens:
-        ctx.core.get(Channels).release(session, channel.room, last)
-    return Messages(messages=messages)
+    return await _listen(ctx, channel, lambda: read_recent(ctx, channel, request.max_return, NOBODY))
 
 
 @service.operation(
@@ -114,8 +104,21 @@ async def system_disconnect(ctx: Context, request: OfChannel) -> Empty:
     return Empty()
 
 
-async def _join(ctx: Context, session: Session, channel: Channel) -> bool:
-    return await ctx.core.get(Channels).join(session, channel.room, held=True) > 0
+async def _listen(
+    ctx: Context, channel: Channel, read: Callable[[], Awaitable[tuple[list[ChatMessage], int]]]
+) -> Messages:
+    """Listen to what comes behind the messages that are read. If they cannot be, nobody listens."""
+    session, channels = ctx.session, ctx.core.get(Channels)
+    if session is None or not await channels.join(session, channel.room, held=True):
+        messages, _ = await read()
+        return Messages(messages=messages)
+    try:
+        messages, last = await read()
+    except BaseException:
+        await channels.leave(session, channel.room)
+        raise
+    channels.release(session, channel.room, last)
+    return Messages(messages=messages)
 
 
 # Finding channels
