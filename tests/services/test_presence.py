@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gameserver.realtime import Channels, Roster
+from gameserver.services.presence.announcing import AT_ONCE, Announcer
 from gameserver.services.presence.base import PROFILES_MAX, presence_channel
 from gameserver.wire.errors import NoSession
 from tests.conftest import APP_ID, APP_TOML, Client, Game
@@ -311,6 +312,32 @@ async def test_two_who_tell_at_once_end_with_the_last_word(game: Game, address: 
     told = await told_of(ear)
     while told["activity"] != last:
         told = await told_of(ear)
+
+
+async def test_so_many_are_told_of_at_once_and_an_end_waits_for_all(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announcer, asked, may_go_on = Announcer(game.core.parts), list[str](), asyncio.Event()
+
+    async def slowly(channel: str) -> bool:
+        asked.append(channel)
+        await may_go_on.wait()
+        return False
+
+    monkeypatch.setattr(game.core.get(Channels), "is_listening", slowly)
+    for number in range(AT_ONCE + 5):
+        announcer.changed(APP_ID, f"player{number}")
+    await asyncio.sleep(0.01)
+    assert len(asked) == AT_ONCE
+    announcer.changed(APP_ID, "player0")  # whom it is just telling of: once more, and not beside that
+    await asyncio.sleep(0.01)
+    assert len(asked) == AT_ONCE
+    closing = asyncio.create_task(announcer.close())
+    await asyncio.sleep(0.01)
+    assert not closing.done()
+    may_go_on.set()
+    await closing
+    assert (len(asked), asked.count(presence_channel(APP_ID, "player0"))) == (AT_ONCE + 6, 2)
 
 
 async def test_members_of_a_group_are_found_and_heard(game: Game, address: str) -> None:

@@ -7,13 +7,13 @@ tells at most once in a second.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
 
 from gameserver.apps import LiveApps
-from gameserver.frame import Parts
+from gameserver.frame import Parts, stop
 from gameserver.realtime import Channels, Presence, Roster, encode_frame
 from gameserver.services.presence.base import PROFILES, PresenceSettings, presence_channel, service, shown
 from gameserver.sessions import SessionsUnavailable
@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 INCOMING = "INCOMING"
 PAUSE_SECONDS = 1.0
+AT_ONCE = 20  # players of whom a process tells at the same time: more would wait for the database
 GOODBYE_SECONDS = 2.0  # for what is still to be told when the server ends
 AGAIN_MAX = 3  # a player who changes faster than that has a next announcement anyway
 
@@ -39,36 +40,40 @@ class Announcer:
         self._roster = parts.get(Roster)
         self._database = parts.get(Database)
         self._clock = parts.get(Clock)
-        self._due: dict[Player, asyncio.Task[None]] = {}
-        self._told: dict[Player, float] = {}  # when, by the event loop's clock; of the last second
+        self._changed: set[Player] = set()  # those of whom there is something to tell
+        self._tasks: dict[Player, asyncio.Task[None]] = {}  # of those, and of who was told of just now
+        self._places = asyncio.Semaphore(AT_ONCE)
         self._is_closing = asyncio.Event()
 
     def changed(self, app_id: str, profile_id: str) -> None:
         """Tell soon what a player shows."""
+        if self._is_closing.is_set():
+            return
         player = app_id, profile_id
-        if player not in self._due and not self._is_closing.is_set():
-            self._due[player] = asyncio.create_task(self._announce(player))
+        self._changed.add(player)
+        if player not in self._tasks:
+            self._tasks[player] = asyncio.create_task(self._announce(player))
 
     async def close(self) -> None:
-        """Tell at once what is still to be told."""
+        """Tell at once what is still to be told; returns when nothing is told any more."""
         self._is_closing.set()
-        if self._due:
-            await asyncio.wait(self._due.values(), timeout=GOODBYE_SECONDS)
-        for task in self._due.values():
-            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=GOODBYE_SECONDS)
+        await asyncio.gather(*[stop(task) for task in tuple(self._tasks.values())])
 
     async def _announce(self, player: Player) -> None:
-        loop = asyncio.get_running_loop()
-        wait = self._told.get(player, 0.0) + PAUSE_SECONDS - loop.time()
-        if wait > 0:
-            try:
-                async with asyncio.timeout(wait):
-                    await self._is_closing.wait()
-            except TimeoutError:
-                pass
-        del self._due[player]  # what changes from here on is told once more
-        self._told[player] = loop.time()
-        loop.call_later(PAUSE_SECONDS, self._forget, player)
+        try:
+            while player in self._changed:
+                async with self._places:
+                    self._changed.discard(player)  # what changes from here on is told once more
+                    await self._try_to_tell(player)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(PAUSE_SECONDS):
+                        await self._is_closing.wait()
+        finally:
+            del self._tasks[player]
+
+    async def _try_to_tell(self, player: Player) -> None:
         try:
             await self._tell(*player)
         except (SessionsUnavailable, StorageError) as error:
@@ -104,10 +109,6 @@ class Announcer:
             "activity": seen.activity,
         }
         return encode_frame(service.name, INCOMING, data)
-
-    def _forget(self, player: Player) -> None:
-        if self._told.get(player, 0.0) + PAUSE_SECONDS <= asyncio.get_running_loop().time():
-            self._told.pop(player, None)
 
 
 @service.lifespan
