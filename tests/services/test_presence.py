@@ -149,6 +149,9 @@ async def test_who_is_blocked_sees_nobody_and_reaches_nobody(game: Game, address
     assert await listen_to(ada, bob, both_ways=True) == []
     assert not await game.core.get(Channels).is_listening(presence_channel(APP_ID, ada.profile_id))
     assert not await game.core.get(Channels).is_listening(presence_channel(APP_ID, bob.profile_id))
+    await listen_to(bob, ada, both_ways=True)  # whoever blocks lets nobody hear of them, either
+    assert not await game.core.get(Channels).is_listening(presence_channel(APP_ID, bob.profile_id))
+    await bob.call("presence", "STOP_LISTENING")
     await bob.call("friend", "UNBLOCK_USERS", profileIds=[ada.profile_id])
     assert list(await present(ada, bob)) == [bob.profile_id]
     assert await listen_to(ada, bob) == [bob.profile_id]

@@ -103,7 +103,9 @@ async def listen(ctx: Context, profile_ids: Sequence[str], *, both_ways: bool) -
         raise not_connected()
     if both_ways:
         own = presence_channel(ctx.app.id, ctx.player_id)
-        await asyncio.gather(*[channels.invite(ctx.app.id, each, own) for each in wanted])
+        known = await friends.look(ctx.tx, ctx.app.id, ctx.player_id, wanted)
+        hearing = [each for each, row in known.items() if not row["is_blocked"]]  # by the caller, either
+        await asyncio.gather(*[channels.invite(ctx.app.id, each, own) for each in hearing])
     return await seen_by(ctx, profile_ids, with_offline=False)
 
 
