@@ -336,6 +336,16 @@ async def test_a_batch_runs_for_each_player(game: Game) -> None:
     assert refusal.reason_code == 40720
 
 
+async def test_a_batch_goes_on_behind_many_who_are_gone(game: Game) -> None:
+    player = await game.player()
+    gone = [f"-{number}" for number in range(script_jobs.PLAYERS_AT_ONCE)]  # whose turn comes first
+    await game.server.call(
+        "script", "RUN_BATCH_USER_SCRIPT", scriptName="visit", profileIds=[*gone, player.profile_id]
+    )
+    await turn(game)
+    assert await visited(player) == 1
+
+
 async def test_a_batch_that_takes_long_goes_on_in_turns(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each job has time for one player here; the next one goes on with the next."""
     monkeypatch.setattr(script_jobs, "BATCH_SECONDS", 0)

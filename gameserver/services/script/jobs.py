@@ -199,13 +199,16 @@ async def _run_batch(run: JobRun) -> None:
 
 
 async def _next(run: JobRun, app: App, targets: list[str] | None, last: str) -> list[str]:
-    """Return whose turn is next, in the order of their ids."""
+    """Return whose turn is next, in the order of their ids; nobody when all have had theirs."""
     async with run.database.read() as tx:
         if targets is None:
             return [row[0] for row in await tx.all(_ALL, app=app.id, after=last)]
-        ids = [target for target in targets if target > last][:PLAYERS_AT_ONCE]
-        there = {row[0] for row in await tx.all(_TARGETS, app=app.id, ids=ids)} if ids else set()
-        return [target for target in ids if target in there]
+        left = [target for target in targets if target > last]
+        for begin in range(0, len(left), PLAYERS_AT_ONCE):
+            ids = left[begin : begin + PLAYERS_AT_ONCE]
+            if there := {row[0] for row in await tx.all(_TARGETS, app=app.id, ids=ids)}:
+                return [target for target in ids if target in there]
+        return []
 
 
 async def _go_on(run: JobRun, app: App, job_id: str, last: str, done: int, failed: int) -> bool:
