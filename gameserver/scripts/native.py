@@ -173,7 +173,7 @@ class Engine:
                 return -1
             described = _Property.from_address(found)
             described.flags, described.value = 0, value
-        except BaseException:  # noqa: BLE001 - there is nobody above to tell
+        except BaseException:  # noqa: BLE001 - ctypes would drop any, and the script take it for a refusal
             os._exit(1)
         return 1
 
@@ -206,7 +206,9 @@ class Realm:
             text = program.text.encode()
             value = engine.evaluate(context, text, len(text), b"script", 0)
         else:
-            value = engine.run(context, engine.read(context, code.code, len(code.code), _BYTECODE))
+            value = engine.read(context, code.code, len(code.code), _BYTECODE)
+            if value.tag != _EXCEPTION:  # there was room for it
+                value = engine.run(context, value)
         if value.tag == _EXCEPTION or not self._run_jobs():
             engine.free(context, value)
             return self._failed("thrown")

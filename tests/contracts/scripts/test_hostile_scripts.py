@@ -122,6 +122,11 @@ async def test_memory_is_that_of_the_limit(scripts: Scripts) -> None:
     assert (await scripts.run(text, {"n": 8 * MIB}, limits=limits)).failure is Failure.MEMORY
 
 
+async def test_a_script_that_the_memory_is_too_small_for(scripts: Scripts) -> None:
+    result = await scripts.run(f"var long = {'x' * (3 * MIB)!r}; 1", limits=RunLimits(memory_bytes=2 * MIB))
+    assert (result.failure, "out of memory" in result.message) == (Failure.MEMORY, True), result
+
+
 async def test_an_answer_that_the_memory_is_too_small_for(scripts: Scripts) -> None:
     async def answer(name: str, args: list[Any]) -> Any:
         return list(range(200_000))
