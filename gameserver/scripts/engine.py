@@ -211,7 +211,7 @@ class Engine:
             return Result(failure=Failure.BUSY, message=message)
         except OSError as error:
             message = f"no process could be started: {error.strerror}"
-            log.error(message)  # noqa: TRY400 - what it complained of is in the line before
+            log.error(message)  # noqa: TRY400 - its words say all: a traceback would end in asyncio
             return Result(failure=Failure.KILLED, message=message)
         try:
             return await self._run(worker, program, data, host, surface, limits, draws, 0)

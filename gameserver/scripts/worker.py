@@ -32,6 +32,7 @@ PLAIN = "--plain"  # the word for a process that uses the Python module alone
 CALL, DONE, READY = b"C", b"D", b"I"  # what the worker sends
 
 _LENGTH = struct.Struct("<I")
+_COUNT_AT = 5  # behind length and kind
 PARTS_MAX = 8
 _HEADS = [struct.Struct(f"<IcB{count}I") for count in range(PARTS_MAX + 1)]  # by the number of parts
 RUN_HEAD = struct.Struct("<??qdQQQ")
@@ -47,7 +48,7 @@ def pack(kind: bytes, *parts: bytes) -> bytes:
 
 def unpack(frame: bytes | bytearray) -> Frame:
     """Take a frame apart. Raises ValueError for what is no frame."""
-    count = frame[5] if len(frame) > 5 else PARTS_MAX + 1  # noqa: PLR2004 - behind length and kind
+    count = frame[_COUNT_AT] if len(frame) > _COUNT_AT else PARTS_MAX + 1
     if count > PARTS_MAX or len(frame) < (at := _HEADS[count].size):
         raise ValueError("a frame has no head")
     _, kind, _, *sizes = _HEADS[count].unpack_from(frame)
