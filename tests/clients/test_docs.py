@@ -152,12 +152,16 @@ def test_a_chat(tmp_path: Path) -> None:
     (tmp_path / "apps" / "test" / "app.toml").write_text(APP.replace("20001", "10001") + toml)
     with serve(tmp_path) as server:
         log_in = (
-            "import time\nfrom gameserver_client import Client\n"
+            "import builtins, threading\nfrom gameserver_client import Client\n"
+            "heard = threading.Event()\n"
+            "def print(*told):\n"
+            "    builtins.print(*told)\n"
+            "    if 'INCOMING' in str(told): heard.set()\n"
             f"client = Client({server.url!r}, '10001', 'a secret of the tests')\n"
             "client.authenticate_anonymous()\n"
         )
-        told = ran([sys.executable, "-c", f"{log_in}{program}    time.sleep(1)\nclient.close()"], tmp_path)
-        assert "INCOMING" in told
+        waits = f"    assert heard.wait({SECONDS / 2})\n"
+        ran([sys.executable, "-c", f"{log_in}{program}{waits}client.close()"], tmp_path)
         told = node(
             GAME.replace("CHAT", chat),
             tmp_path,
