@@ -151,11 +151,10 @@ def run(
     cwd: Path = ROOT,
     env: Mapping[str, str] | None = None,
     timeout: float = 120,
-    anew: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run a module as a program to its end; returns what it wrote."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        with start(module, *words, cwd=cwd, env=env, stdout=out, stderr=err, anew=anew) as process:
+        with start(module, *words, cwd=cwd, env=env, stdout=out, stderr=err) as process:
             try:
                 code = process.wait(timeout)
             except subprocess.TimeoutExpired:

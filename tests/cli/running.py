@@ -52,9 +52,9 @@ def command(folder: Path, *words: str, typed: str = "") -> Done:
     return Done(result.exit_code, result.stdout, result.stderr)
 
 
-def program(folder: Path, *words: str, anew: bool = False) -> subprocess.CompletedProcess[str]:
+def program(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a command as a process of its own, to its end."""
-    return warm.run("gameserver", *words, cwd=folder, env=environment(folder), anew=anew)
+    return warm.run("gameserver", *words, cwd=folder, env=environment(folder))
 
 
 def environment(folder: Path) -> dict[str, str]:
