@@ -184,18 +184,22 @@ class Outgoing:
             origin = httpcore.Origin(url.raw_scheme, url.raw_host, url.port or PORTS[url.scheme])
             kind = _SharedDestination if caller.http2 else _Destination
             destination = self._destinations.setdefault(key, kind(origin, trust, _Guarded(self, caller)))
-            await self._forget_some()
         self._destinations.move_to_end(key)
-        destination.users += 1
+        destination.users += 1  # before anything is waited for: nobody forgets it meanwhile
         try:
+            await self._forget_some()
             yield destination
         finally:
             destination.users -= 1
 
     async def _forget_some(self) -> None:
+        too_many = len(self._destinations) - DESTINATIONS_MAX
+        if too_many <= 0:
+            return
         unused = [key for key, known in self._destinations.items() if not known.users]
-        for key in unused[: max(0, len(self._destinations) - DESTINATIONS_MAX)]:
-            await self._destinations.pop(key).close()
+        forgotten = [self._destinations.pop(key) for key in unused[:too_many]]
+        for destination in forgotten:
+            await destination.close()
 
     async def _trusted(self, caller: Caller) -> ssl.SSLContext:
         """Return what TLS trusts. Reading the usual roots takes 30 ms.

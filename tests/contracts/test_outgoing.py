@@ -164,6 +164,36 @@ async def test_destinations_are_forgotten_when_there_are_too_many(
     assert len(calls._destinations) <= 3
 
 
+async def test_more_destinations_are_in_use_than_are_kept(
+    calls: Outgoing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing, "DESTINATIONS_MAX", 1)
+    held, all_there = asyncio.Event(), asyncio.Event()
+    open_: list[asyncio.StreamWriter] = []
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        open_.append(writer)
+        if len(open_) == 3:
+            all_there.set()
+        await held.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with await asyncio.start_server(hold, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        callers = [Caller(f"c{number}", ("127.0.0.1",)) for number in range(3)]
+        waiting = asyncio.gather(*(get(calls, url, caller) for caller in callers))
+        either: list[asyncio.Future[Any]] = [asyncio.ensure_future(all_there.wait()), waiting]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        held.set()
+        assert [answer.status for answer in await waiting] == [200, 200, 200]
+        await get(calls, url)
+        assert len(calls._destinations) == 1
+        await calls.close()
+        for writer in open_:
+            writer.close()
+
+
 # Sending
 
 
