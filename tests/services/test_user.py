@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from gameserver.admin import actions
 from gameserver.faces import pages as faces
 from gameserver.players import links
+from gameserver.players.identities import identities
+from gameserver.players.links import NoEmailIdentity
 from gameserver.players.tokens import one_time_tokens
 from gameserver.storage import sqlite
 from tests.conftest import APP_ID, APP_TOML, Client, Game
@@ -177,6 +179,11 @@ async def test_without_a_password_nobody_knows_it(game: Game, postbox: Postbox) 
     assert set_.status_code == 200
     login = await game.client().log_in("Email", email, "mine now", forceCreate=False)
     assert login["profileId"] == answer["profileId"]
+    of_player = identities.c.profile_id == answer["profileId"]
+    async with game.core.database.write() as tx:  # as databases of old hold them
+        await tx.run(update(identities).where(of_player).values(external_id="me"))
+    reset = {"operation": "SYS_SEND_PASSWORD_RESET_EMAIL", "profileId": answer["profileId"]}
+    assert await refused(game, **reset) == (400, NoEmailIdentity.reason_code)
 
 
 @pytest.mark.parametrize(

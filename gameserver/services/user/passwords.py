@@ -37,6 +37,8 @@ async def wish_email(ctx: Context, request: Reset) -> ResetRequest:
     """Find the player's e-mail identity, which is where the mail goes, and check the request."""
     async with ctx.core.database.read() as tx:
         owned = await _owned(tx, ctx.app.id, request, "Email", NoEmailIdentity(_NO_EMAIL))
+    if not is_mail_address(owned["external_id"]):  # older versions took any text
+        raise NoEmailIdentity("the player's e-mail identity is no mail address")
     return await _wish(ctx, request, "Email", owned)
 
 
