@@ -5,6 +5,7 @@ import email
 import email.policy
 import logging
 from email.message import EmailMessage
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,8 @@ from sqlalchemy import delete
 from gameserver.admin import actions
 from gameserver.domain.social.notices import TournamentOver, tell_over
 from gameserver.jobs.storage import jobs
-from gameserver.players.mail import Letter, Mail, MailNotSent, message_of
+from gameserver.players.mail import Letter, Mail, MailNotSent, MailRefused, message_of
+from gameserver.services.mail.base import MailParams, Stored, write
 from tests.conftest import APP_ID, APP_TOML, Client, Game
 
 MAIL = "mail"
@@ -203,6 +205,17 @@ async def test_what_cannot_be_mailed_is_refused(game: Game) -> None:
         assert (await ada.refused(MAIL, operation, **data)).reason_code == code, (operation, data)
 
 
+def test_substitutions_do_not_make_a_mail_grow_without_limit(game: Game) -> None:
+    tenfold = {letter: after * 10 for letter, after in pairwise("abcdefghijk")}  # each in what the last left
+    for params in (
+        MailParams(subject="s", body="a", substitutions=tenfold),
+        MailParams(subject="a", body="b", substitutions=dict(sorted(tenfold.items()))),
+        MailParams(subject="s", body="x" * 200_000, substitutions={"x": "y" * 100_000}),
+    ):
+        with pytest.raises(MailRefused):
+            write(game.app, "x@example.com", Stored(params=params), "en", {})
+
+
 async def test_who_wants_no_mail_gets_none(game: Game, tmp_path: Path) -> None:
     address = f"{game.unique('bob')}@example.com"
     bob = await player(game, address)
@@ -271,6 +284,20 @@ async def test_nobody_is_flooded(game: Game, tmp_path: Path) -> None:
     assert (
         await ada.refused(MAIL, "SEND_BASIC_EMAIL", profileId=bob.profile_id, **good)
     ).reason_code == 40823
+
+
+async def test_copies_flood_nobody_either(game: Game, tmp_path: Path) -> None:
+    eve = f"{game.unique('eve')}@example.com"
+    for number in range(6):
+        ada = await player(game)
+        params = {"subject": "s", "body": "b", "bcc": [eve], "cc": [eve]}
+        to = [f"{game.unique('x')}{number}@example.com", f"{game.unique('y')}{number}@example.com"]
+        await ada.call(MAIL, "SEND_ADVANCED_EMAIL_BY_ADDRESSES", emailAddresses=to, serviceParams=params)
+    for _ in range(4):
+        await work(game)
+    found = letters(tmp_path)
+    assert len(found) == 12
+    assert sum(eve in str(letter["Cc"]) for letter in found) == 10
 
 
 async def test_a_mail_server_that_is_away_is_tried_again(

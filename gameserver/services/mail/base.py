@@ -16,6 +16,7 @@ from gameserver.players.mail import (
     SUBJECT_MAX,
     Attachment,
     Letter,
+    MailRefused,
     compose,
     letter_of,
 )
@@ -93,7 +94,6 @@ class Stored(msgspec.Struct, omit_defaults=True):
     params: MailParams | None = None
     templates: dict[str, str] = {}
     values: dict[str, str] = {}
-    has_sender: bool = False
 
 
 # Rules
@@ -199,9 +199,13 @@ def _values(params: MailParams) -> dict[str, str]:
 
 
 def _replaced(text: str, substitutions: Mapping[str, Any], *, is_html: bool) -> str:
+    """Put values into a text. Raises `MailRefused` before it grows beyond what a letter may hold."""
     for name, value in sorted(substitutions.items(), key=lambda item: -len(item[0])):
         if name and isinstance(value, (str, int, float)):
-            text = text.replace(name, html.escape(str(value)) if is_html else str(value))
+            new = html.escape(str(value)) if is_html else str(value)
+            if len(text) + text.count(name) * (len(new) - len(name)) > LETTER_BYTES_MAX:
+                raise MailRefused(f"a mail has at most {LETTER_BYTES_MAX} bytes")
+            text = text.replace(name, new)
     return text
 
 

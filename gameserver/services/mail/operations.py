@@ -1,6 +1,7 @@
 """The operations: each puts letters into the queue, from which a job sends them."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -17,6 +18,7 @@ from gameserver.rpc import Access, Context, Tx
 from gameserver.services.mail import storage
 from gameserver.services.mail.base import (
     CONTENT_ERRORS,
+    COPIES_MAX,
     InvalidEmailAddress,
     MailParams,
     Stored,
@@ -74,22 +76,28 @@ AnyRequest = BasicEmail | AdvancedEmail | ByAddress | ByAddresses
 
 
 async def withheld(ctx: Context, request: AnyRequest) -> set[str]:
-    """Count what clients send to each player and address; return those who have had enough."""
+    """Count what clients send to each player and address, copies too; return those who have had enough."""
     if ctx.caller.is_studio:
         return set()
+    mails: dict[str, int] = {}
     match request:
         case BasicEmail() | AdvancedEmail():
-            wanted: Iterable[str] = [request.profile_id]
+            mails[request.profile_id] = 1
         case ByAddress():
-            wanted = [request.email_address]
+            mails[request.email_address] = 1
         case ByAddresses():
-            wanted = set(request.email_addresses)
-    found = set()
-    for each in wanted:
+            mails |= dict.fromkeys(request.email_addresses, 1)
+    if not isinstance(request, BasicEmail):
+        copies, letters = request.service_params, len(mails)
+        for address in {*(copies.cc or ())[:COPIES_MAX], *(copies.bcc or ())[:COPIES_MAX]}:
+            mails[address] = mails.get(address, 0) + letters  # a copy of each letter
+
+    async def is_enough(each: str, count: int) -> bool:
         key = f"mail/letters/{unsubscribing.digest(ctx.app.id, each)}"
-        if not await ctx.core.sessions.hit(key, MAILS_TO_ONE, WINDOW_SECONDS):
-            found.add(each)
-    return found
+        return not await ctx.core.sessions.hit(key, MAILS_TO_ONE, WINDOW_SECONDS, count)
+
+    answers = await asyncio.gather(*(is_enough(each, count) for each, count in mails.items()))
+    return {each for each, answer in zip(mails, answers, strict=True) if answer}
 
 
 @service.operation(
@@ -103,8 +111,8 @@ async def send_basic(ctx: Context, request: BasicEmail) -> Empty:
     """Mail a text to a player. It is sent soon after; `gameserver mail list` tells what became of it.
 
     Not sent, without a word: to who has no contact address, wants no mail, or has blocked the caller; and
-    more than ten in an hour from clients. Refused: unknown players, too much text, more than a player may
-    send.
+    more than ten in an hour from clients, copies too. Refused: unknown players, too much text, more than a
+    player may send.
     """
     if not request.subject.isprintable():
         raise InvalidParameterValue("data.subject: expected one line of printable text")
@@ -186,6 +194,11 @@ def _count(ctx: Context, receivers: int, params: MailParams) -> None:
 
 
 async def _store(ctx: Context, receivers: Sequence[tuple[str, str | None]], params: MailParams) -> None:
+    params = msgspec.structs.replace(
+        params,
+        cc=[address for address in params.cc or () if address not in ctx.prepared],
+        bcc=[address for address in params.bcc or () if address not in ctx.prepared],
+    )
     content = msgspec.json.encode(Stored(params=params)).decode()
     if len(content) * len(receivers) > CALL_BYTES_MAX:
         raise PacketTooLarge(f"the mails of one call have at most {CALL_BYTES_MAX} bytes together")

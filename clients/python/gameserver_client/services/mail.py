@@ -117,8 +117,8 @@ class MailService(Service[R]):
         It is sent soon after; `gameserver mail list` tells what became of it.
 
         Not sent, without a word: to who has no contact address, wants no mail, or has blocked the caller;
-        and more than ten in an hour from clients. Refused: unknown players, too much text, more than a
-        player may send.
+        and more than ten in an hour from clients, copies too. Refused: unknown players, too much text,
+        more than a player may send.
 
         profile_id: The player, at whose contact address it arrives; without one it is not sent.
         subject: The subject, one line.
