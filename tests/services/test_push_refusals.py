@@ -21,6 +21,8 @@ APP = """
 [group.types.club]
 [pushNotification.templates.1]
 texts = { en = "{0} sent you a gift" }
+[pushNotification.templates.2]
+texts = { en = "You have a gift", fr = "{0} " }
 [pushNotification]
 """
 LONG = "x" * 5000
@@ -100,8 +102,13 @@ async def test_whoever_sends_is_refused(game: Game, define: Define) -> None:
     await check(ada, {"SEND_NORMALIZED_TO_GROUP": "ALERT"}, empty, MissingBody.reason_code, groupId=club)
     templated = {"SEND_TEMPLATED_TO_GROUP": "TEMPLATE"}
     await check(ada, templated, empty, UnknownTemplate.reason_code, groupId=club)
-    define("[quotas]\nscheduled_pushes = 0\n")
+    blank: Contents = {"TEMPLATE": {"notificationTemplateId": 2, "substitutions": {"0": " "}}}
+    code = MissingBody.reason_code
+    await check(ada, {"SEND_RICH": "TEMPLATE"}, blank, code, toProfileId=ada.profile_id)
+    await check(ada, templated, blank, code, groupId=club)
     to_ada = {"profileId": ada.profile_id, "minutesFromNow": 1}
+    await check(ada, {"SCHEDULE_RICH_NOTIFICATION": "TEMPLATE"}, blank, code, **to_ada)
+    define("[quotas]\nscheduled_pushes = 0\n")
     await check(ada, SCHEDULING, SMALL, QuotaReached.reason_code, **to_ada)
     define("[quotas]\npushes_per_minute = 0\n")
     await check_all(ada, club, SMALL, RateLimited.reason_code)

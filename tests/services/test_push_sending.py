@@ -15,6 +15,7 @@ from gameserver.admin import actions
 from gameserver.domain.push import audiences
 from gameserver.domain.push.content import filled
 from gameserver.domain.push.providers.signing import es256
+from gameserver.domain.push.sending import BEGIN
 from gameserver.domain.push.settings import FcmSettings, elliptic_key
 from gameserver.domain.push.storage import deliveries
 from gameserver.domain.social.notices import TournamentOver, tell_over
@@ -35,6 +36,8 @@ titles = { en = "A gift!" }
 [pushNotification.templates.7]
 name = "plain"
 texts = { en = "Come back" }
+[pushNotification.templates.9]
+texts = { en = "LONG" }
 """
 ALERT = {"title": "Hello", "body": "Grüße \U0001f600"}
 
@@ -54,7 +57,7 @@ def apps_folder(apps_folder: Path, push: Providers, request: pytest.FixtureReque
     mark = request.node.get_closest_marker("parametrize")
     told = push.settings() if mark is None or mark.args[0] != "alone" else request.getfixturevalue("alone")
     told = told.replace("PROVIDERS", push.settings())
-    (home / "app.toml").write_text(APP_TOML + told + TEMPLATES)
+    (home / "app.toml").write_text(APP_TOML + told + TEMPLATES.replace("LONG", "語" * 2000))
     return apps_folder
 
 
@@ -292,6 +295,7 @@ async def test_what_cannot_be_sent_is_refused(game: Game, push: Providers) -> No
     me = ada.profile_id
     phone = await device(game, ada)
     later: dict[str, Any] = {"profileId": me, "minutesFromNow": 1}
+    odd: dict[str, Any] = {"android": {"notification": 5}}
     for refused in (
         ("SEND_SIMPLE", {"toProfileId": me, "message": " "}, 40442),
         ("SEND_SIMPLE", {"toProfileId": "nobody", "message": "x"}, 40374),
@@ -301,6 +305,7 @@ async def test_what_cannot_be_sent_is_refused(game: Game, push: Providers) -> No
         ("SEND_NORMALIZED", {"toProfileId": "nobody", "alertContent": ALERT}, 40374),
         ("SEND_RAW", {"toProfileId": me}, 40358),
         ("SEND_RAW", {"toProfileId": me, "fcmContent": {"data": "x"}}, 40660),
+        ("SEND_RAW", {"toProfileId": me, "fcmContent": {"notification": {"icon": "i"}, **odd}}, 40660),
         ("SEND_RAW", {"toProfileId": me, "iosContent": {"x": "y" * 4096}}, 40600),
         ("SEND_RICH", {"toProfileId": me, "notificationTemplateId": 2}, 40375),
         ("SEND_RICH", {"toProfileId": me, "notificationTemplateId": 1, "substitutions": {"0": []}}, 40660),
@@ -423,12 +428,16 @@ async def test_a_tournament_that_is_over_is_told(game: Game, push: Providers) ->
     )  # fmt: skip
     club = (await ada.call("group", "CREATE_GROUP", name="Club", groupType="club"))["groupId"]
     of_clubs = over._replace(of_groups=True, member_ids=[club, "gone"], push_id=7)
+    too_long = over._replace(version=4, push_id=9)  # for any provider: it is not tried again
     async with game.core.database.write() as tx:
         assert str(ada.profile_id) in await tell_over(game.core.hooks, tx, over)
+        await tell_over(game.core.hooks, tx, too_long)
         assert await tell_over(game.core.hooks, tx, of_clubs) == {club}
     await work(game)
     bodies = [got.content["aps"]["alert"]["body"] for got in push.apns.of(phone)]
     assert sorted(bodies) == ["Come back", "race sent you {1}"]
+    async with game.core.database.read() as tx:
+        assert await tx.all(select(jobs.c.key).where(jobs.c.name == BEGIN.name)) == []
 
 
 # What providers answer
@@ -634,7 +643,7 @@ async def test_tokens_lead_nowhere_else(game: Game, push: Providers, token: str)
 
 async def test_templates_are_listed(game: Game) -> None:
     answer = await game.server.call(PUSH, "SYS_GET_NOTIFICATION_TEMPLATES", defaultLanguageCode="fr")
-    first, second = answer["pushTemplates"]
+    first, second, _ = answer["pushTemplates"]
     assert first["updatedAt"] > 0
     assert {name: value for name, value in first.items() if name != "updatedAt"} == {
         "notificationTemplateId": 1,

@@ -79,13 +79,18 @@ def of_alert(alert: Mapping[str, Any], custom: Mapping[str, Any] | None) -> Cont
 
 
 def of_template(template: TemplateSettings, language: str, values: Mapping[str, Any] | None) -> Content:
-    """Fill a template in all its languages; `language` is the app's own. Raises `InvalidParameterValue`."""
+    """Fill a template in all its languages; `language` is the app's own.
+
+    Raises `MissingBody` where it says nothing in one of them, `PacketTooLarge`, `InvalidParameterValue`.
+    """
     values = values or {}
     if len(values) > SUBSTITUTIONS_MAX:
         raise InvalidParameterValue(f"data.substitutions: at most {SUBSTITUTIONS_MAX}")
     if not all(isinstance(value, (str, int, float)) for value in values.values()):
         raise InvalidParameterValue("data.substitutions: expected texts and numbers")
     texts = {name: filled(text, values) for name, text in template.texts.items()}
+    if not all(text.strip() for text in texts.values()):
+        raise MissingBody("filled with these substitutions, the notification says nothing")
     titles = {name: filled(text, values) for name, text in template.titles.items()}
     usual = language_of(template.texts, language) or next(iter(template.texts))
     alerts = {name: Alert(text, _title(titles, name, usual)) for name, text in texts.items()}
@@ -196,6 +201,8 @@ def _of_legacy(given: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise InvalidParameterValue(f"data.fcmContent.{name}: expected an object")
     android: dict[str, Any] = dict(message.get("android", {}))
+    if not isinstance(android.get("notification", {}), dict):
+        raise InvalidParameterValue("data.fcmContent.android.notification: expected an object")
     if "notification" in message:
         shown = message["notification"]
         message["notification"] = {name: value for name, value in shown.items() if name in _BARE}

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
+import structlog
 
 from gameserver.apps import App
 from gameserver.domain.push import storage
@@ -17,6 +18,9 @@ from gameserver.domain.push.providers import Provider, provider_of
 from gameserver.domain.push.settings import PushSettings
 from gameserver.jobs import Job, JobRun, enqueue
 from gameserver.storage import Row, Transaction
+from gameserver.wire.errors import GameError
+
+log = structlog.get_logger(__name__)
 
 PART_MAX = 500  # devices
 STEP_MAX = 4 * PART_MAX  # of a push to all, in one transaction
@@ -123,9 +127,14 @@ async def _begin_template(run: JobRun) -> None:
     payload, now_ms = run.payload, run.now_ms
     app = _app(run.apps, payload["app"])
     template = None if app is None else app.section(PushSettings).templates.get(str(payload["template"]))
-    async with run.database.write() as tx:
-        if app is not None and template is not None:
+    content = None
+    if app is not None and template is not None:
+        try:
             content = of_template(template, app.default_language, payload["values"])
+        except GameError as error:  # what the app says cannot be sent, now or later
+            log.warning("push_template_refused", app=app.id, template=payload["template"], reason=str(error))
+    async with run.database.write() as tx:
+        if app is not None and content is not None:
             push_id = f"{payload['push'][:24]}{run.key.rpartition('/')[2]:>012}"
             await send(tx, app, push_id, "", payload["to"], content, now_ms)
         await run.done(tx)

@@ -56,7 +56,9 @@ SAMPLE = """\
 #titles = { en = "A gift!" }
 """
 
-Text = Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
+Text = Annotated[
+    str, Meta(pattern=r"\S", max_length=TEXT_MAX, extra={"expected": "a text that is not blank"})
+]
 TemplateNumber = Annotated[
     str, Meta(pattern=r"^(0|[1-9][0-9]{0,8})" + END, extra={"expected": "the number of a template"})
 ]

@@ -163,7 +163,6 @@ READY = (
         _d.tries,
         _d.kind,
         devices.c.token,
-        devices.c.registered_ms,
         players.c.language_code,
     )
     .select_from(

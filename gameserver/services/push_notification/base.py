@@ -106,7 +106,7 @@ class Templated(Request, kw_only=True):
     ] = None
 
     def content(self, ctx: Context) -> Content:
-        """The notification. Raises `UnknownTemplate`, `PacketTooLarge`, `InvalidParameterValue`."""
+        """The notification. Raises `UnknownTemplate`, `MissingBody`, `PacketTooLarge`, and the like."""
         number = self.notification_template_id
         template = ctx.section(PushSettings).templates.get(str(number))
         if template is None:

@@ -77,7 +77,7 @@ class ScheduleRich(Templated, kw_only=True):
     minutes_from_now: Minutes = None
 
 
-@service.operation("SCHEDULE_RICH_NOTIFICATION", tx=Tx.WRITE, errors=(UnknownTemplate, *ERRORS))
+@service.operation("SCHEDULE_RICH_NOTIFICATION", tx=Tx.WRITE, errors=(UnknownTemplate, MissingBody, *ERRORS))
 async def schedule_rich(ctx: Context, request: ScheduleRich) -> None:
     """Send a template of the app to a player at a time, in the language that they have then."""
     await _schedule(ctx, request, request.content(ctx))

@@ -120,9 +120,12 @@ class SendRich(Templated, kw_only=True):
     to_player_id: ToPlayerId = None
 
 
-@service.operation("SEND_RICH", tx=Tx.WRITE, errors=(UnknownPlayer, UnknownTemplate, *CONTENT_ERRORS))
+@service.operation("SEND_RICH", tx=Tx.WRITE, errors=(UnknownPlayer, UnknownTemplate, *TEXT_ERRORS))
 async def send_rich(ctx: Context, request: SendRich) -> None:
-    """Send a template of the app to a player, in their language. Refused: also unknown templates."""
+    """Send a template of the app to a player, in their language.
+
+    Refused: also unknown templates, and substitutions with which one says nothing.
+    """
     await _to_player(ctx, receiver(request.to_profile_id, request.to_player_id), request.content(ctx))
 
 
@@ -207,7 +210,7 @@ class TemplatedToGroup(Templated, kw_only=True):
     "SEND_TEMPLATED_TO_GROUP",
     tx=Tx.WRITE,
     access=Access.SIGNED_IN,
-    errors=(UnknownTemplate, *GROUP_ERRORS),
+    errors=(UnknownTemplate, MissingBody, *GROUP_ERRORS),
 )
 async def send_templated_to_group(ctx: Context, request: TemplatedToGroup) -> None:
     """Send a template of the app to the members of a group, each in their language, but for the sender."""

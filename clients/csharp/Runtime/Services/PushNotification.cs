@@ -293,8 +293,7 @@ namespace GameServer.Client
                 Optional("senderId", senderId));
         }
 
-        /// <summary>Send a template of the app to a player, in their language. Refused: also unknown
-        /// templates.</summary>
+        /// <summary>Send a template of the app to a player, in their language.</summary>
         /// <param name="notificationTemplateId">The number of the template, as the app declares it.</param>
         /// <param name="substitutions">What placeholders stand for, by their name: `{"0": "Ada"}`. Null:
         /// nothing.</param>

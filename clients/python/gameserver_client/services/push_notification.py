@@ -370,7 +370,7 @@ class PushNotificationService(Service[R]):
     ) -> dict[str, Any]:
         """Send a template of the app to a player, in their language.
 
-        Refused: also unknown templates.
+        Refused: also unknown templates, and substitutions with which one says nothing.
 
         notification_template_id: The number of the template, as the app declares it.
         substitutions: What placeholders stand for, by their name: `{"0": "Ada"}`. Null: nothing.
