@@ -19,7 +19,7 @@ from gameserver.admin.common import Refused
 from gameserver.app import registry
 from gameserver.apps import load_apps
 from gameserver.jobs.storage import jobs
-from gameserver.players.webhooks import EventData, deliveries
+from gameserver.players.webhooks import EventData, deliveries, delivering
 from gameserver.players.webhooks.delivering import ATTEMPTS_MAX, DELIVER
 from gameserver.players.webhooks.settings import WebhookSettings
 from gameserver.wire.errors import PacketTooLarge
@@ -354,6 +354,29 @@ async def test_a_target_that_takes_nothing_for_days_is_told_no_more(game: Game, 
     assert (await webhooks.webhook_replay(game.server_app, APP_ID))["replayed"] == 2
     await deliver(game)
     assert [row["state"] for row in await listed(game, target="some")] == ["delivered"] * 2
+
+
+async def test_a_target_that_takes_something_meanwhile_is_told_further(
+    game: Game, site: Website, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.serve = lambda seen: Page(404 if seen.target == "/some" else 200)
+    await custom(game)
+    await deliver(game)
+
+    async def send(*which: Any) -> delivering.Outcome:
+        outcome = await told_before(*which)
+        async with game.core.database.write() as tx:  # another delivery, under way at the same time, is taken
+            await tx.run(deliveries.WORKS, app=APP_ID, target="some")
+        return outcome
+
+    told_before = delivering.send
+    monkeypatch.setattr(delivering, "send", send)
+    await deliver(game, 5 * DAY)
+    assert (await states(game))["some"]["state"] != "disabled"
+    monkeypatch.undo()
+    site.serve = lambda _: Page(200)
+    await deliver(game, DAY)
+    assert [row["state"] for row in await listed(game, target="some")] == ["delivered"]
 
 
 async def test_a_target_that_is_gone_is_told_no_more_at_once(game: Game, site: Website) -> None:

@@ -133,9 +133,10 @@ FAILS_AGAIN = (
 WORKS = update(targets).where(*_TARGET, _t.failing_since_ms.is_not(None)).values(failing_since_ms=None)
 DISABLE = (
     update(targets)
-    .where(*_TARGET, _t.disabled_ms.is_(None))
+    .where(*_TARGET, _t.disabled_ms.is_(None), _t.failing_since_ms <= bindparam("since_ms"))
     .values(disabled_ms=bindparam("now_ms"), reason=bindparam("now_reason"))
 )
+"""Tell a target no more, unless it has taken something since a failure was read."""
 ENABLE = update(targets).where(*_TARGET).values(disabled_ms=None, failing_since_ms=None, reason="")
 
 _OF_PLAYER = (_APP, _d.profile_id == bindparam("player", type_=String))

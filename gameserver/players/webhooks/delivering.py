@@ -177,27 +177,26 @@ async def _close(run: JobRun, row: Row, outcome: Outcome, state: str, *, tries: 
 
 async def _failed(run: JobRun, app: App, target: Target, row: Row, outcome: Outcome) -> None:
     """Note a failure; disable the target where it is gone, or has failed for too long."""
-    is_gone = outcome.status == HTTPStatus.GONE
-    since_ms = row["failing_since_ms"] or run.now_ms
+    now_ms = run.now_ms
+    since_ms = row["failing_since_ms"] or now_ms
     reason = ""
-    if is_gone:
+    if outcome.status == HTTPStatus.GONE:
         reason = "it answered 410 Gone"
-    elif run.now_ms - since_ms >= target.disable_after_days * DAY_MS:
+    elif now_ms - since_ms >= target.disable_after_days * DAY_MS:
         reason = f"it has taken nothing for {target.disable_after_days} days; last: {outcome.error}"
-    gives_up = bool(reason) or row["attempts"] + 1 >= ATTEMPTS_MAX
 
-    async def note(tx: Transaction) -> bool:
-        await _note(tx, run, row, outcome, FAILED if gives_up else PENDING, 1)
+    async def note(tx: Transaction) -> tuple[bool, bool]:
         if row["failing_since_ms"] is None:
-            await _fails(tx, row, run.now_ms)
-        disabled = bool(reason) and await tx.run(
-            deliveries.DISABLE, **_target(row), now_ms=run.now_ms, now_reason=reason
-        )
+            await _fails(tx, row, now_ms)
+        disables = bool(reason) and await _disable(tx, row, since_ms, now_ms, reason)
+        gives_up = disables or row["attempts"] + 1 >= ATTEMPTS_MAX
+        await _note(tx, run, row, outcome, FAILED if gives_up else PENDING, 1)
         if gives_up:
             await run.done(tx)
-        return bool(disabled)
+        return disables, gives_up
 
-    if await run.database.transact(note):
+    disables, gives_up = await run.database.transact(note)
+    if disables:
         DISABLED.labels(app.id, row["target"]).inc()
         log.error("webhook_target_disabled", app=app.id, target=row["target"], reason=reason)
         text = f"the webhook target {row['target']} is told no more: {reason}"
@@ -219,6 +218,11 @@ async def _note(tx: Transaction, run: JobRun, row: Row, outcome: Outcome, state:
         now_error=outcome.error,
         now_ms=run.now_ms,
     )
+
+
+async def _disable(tx: Transaction, row: Row, since_ms: int, now_ms: int, reason: str) -> bool:
+    new = {"now_ms": now_ms, "now_reason": reason}
+    return await tx.run(deliveries.DISABLE, **_target(row), since_ms=since_ms, **new) > 0
 
 
 async def _fails(tx: Transaction, row: Row, now_ms: int) -> None:
