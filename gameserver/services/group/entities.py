@@ -565,11 +565,13 @@ async def _page(ctx: Context, context: Any, offset: int, *, is_system: bool = Fa
     group_id, more = search.get("groupId"), {name: search[name] for name in search if name != "groupId"}
     if not isinstance(group_id, str):
         raise InvalidContext("data.context.searchCriteria.groupId: required")
-    scope = storage.of_group(ctx.app.id, group_id)
+    scope = storage.OF_GROUP if is_system else storage.MAY_READ
+    params: dict[str, Any] = {"group": group_id, "app": ctx.app.id}
     if not is_system:
-        scope = storage.readable(ctx.app.id, group_id, ctx.player_id)
+        params["player"] = ctx.player_id
     # The scope says which group: what is left is a search, and dear, only where more is asked for.
-    found = await read_page(ctx.tx, replace(page, search=more), storage.COLUMNS, scope, storage.FIELDS)
+    page = replace(page, search=more)
+    found = await read_page(ctx.tx, page, storage.COLUMNS, scope, storage.FIELDS, **params)
     found = replace(found, page=replace(found.page, search=search))
     if not found.rows:
         await groups.one(ctx.tx, ctx.app.id, group_id)

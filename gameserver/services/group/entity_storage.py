@@ -188,19 +188,8 @@ SYS_DELETE = delete(entities).where(_ONE, _FITS)
 LOCK = select(_c.data).where(_ONE, _MAY_WRITE).with_for_update()
 SYS_LOCK = select(_c.data).where(_ONE).with_for_update()
 SET_SUM = update(entities).where(_ONE).values(_NEW_DATA)
-DELETE_ALL = delete(entities).where(_c.group_id == bindparam("group"), _c.app_id == _APP)
 
-
-def of_group(app_id: str, group_id: str) -> ColumnElement[bool]:
-    """Return the condition for the entities of a group."""
-    return and_(_c.group_id == group_id, _c.app_id == app_id)
-
-
-def readable(app_id: str, group_id: str, player: str) -> ColumnElement[bool]:
-    """Return the condition for the entities of a group that a player may read."""
-    role = (
-        select(_m.role)
-        .where(_m.group_id == group_id, _m.profile_id == player, _m.app_id.concat("") == app_id, IS_MEMBER)
-        .scalar_subquery()
-    )
-    return and_(of_group(app_id, group_id), _allows(role, player, READABLE))
+# Whose pages are read, with the parameters `group`, `app` and `player`
+OF_GROUP = and_(_c.group_id == bindparam("group"), _c.app_id == _APP)
+MAY_READ = and_(OF_GROUP, _MAY_READ)
+DELETE_ALL = delete(entities).where(OF_GROUP)
