@@ -29,7 +29,8 @@ from gameserver.documents.query import Fields, SortKey, directed, sort_keys, whe
 from gameserver.storage import QueryTooSlow, Row, Transaction
 from gameserver.wire import json
 from gameserver.wire.errors import GameError
-from gameserver.wire.shapes import FreeObjectOrText, Reply
+from gameserver.wire.fields import ServerTime
+from gameserver.wire.shapes import FreeObjectOrText, Reply, Request
 
 ROWS_MAX = 500
 ROWS_DEFAULT = 50
@@ -90,6 +91,18 @@ NextContext = Annotated[
 ]
 
 
+class GetPage(Request):
+    """`context`: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria, sortCriteria}` or less."""
+
+    context: PageContext = None
+
+
+class GetPageOffset(GetPage):
+    """`context` is the text of an earlier answer, `pageOffset` counts pages from the one it stands for."""
+
+    page_offset: PageOffset = 0
+
+
 class Results(Reply):
     """A page of a list.
 
@@ -109,6 +122,14 @@ class Results(Reply):
         bool | msgspec.UnsetType,
         Meta(description="Only there when it is false: at least `count` rows match, perhaps more."),
     ] = msgspec.UNSET
+
+
+class EntityPage(Reply):
+    """`context` is to be handed back for the pages around this one."""
+
+    results: Annotated[Results, Meta(description="The page.")]
+    context: NextContext
+    server_time: ServerTime = msgspec.field(name="_serverTime")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from gameserver.documents.documents import (
     Id,
     Increments,
     InvalidFieldName,
+    MissingRecord,
     NewEntityType,
     Version,
     VersionMismatch,
@@ -32,9 +33,11 @@ from gameserver.documents.documents import (
 from gameserver.documents.list_counts import ListCounts, Listing
 from gameserver.documents.paging import (
     ROWS_MAX,
+    EntityPage,
+    GetPage,
+    GetPageOffset,
     InvalidContext,
     PageContext,
-    PageOffset,
     UnreadableContext,
     read_context,
     read_page,
@@ -51,9 +54,7 @@ from gameserver.services.entity.rules import (
     EntityCount,
     EntityHead,
     EntityList,
-    EntityPage,
     IncrementedEntity,
-    MissingRecord,
     ReadEntity,
     UpdateFailed,
     all_of,
@@ -68,7 +69,7 @@ from gameserver.services.entity.rules import (
 )
 from gameserver.storage import Row, Transaction, locks
 from gameserver.wire.errors import GameError, MissingParameter, NotAllowed, PacketTooLarge
-from gameserver.wire.shapes import FreeObjectOrText, Request
+from gameserver.wire.shapes import Request
 
 SAMPLE = """\
 # Entities of players.
@@ -324,26 +325,13 @@ async def get_list_count(ctx: Context, request: Criteria) -> EntityCount:
     return EntityCount(entity_list_count=row[0])
 
 
-ContextField = FreeObjectOrText | None
 PAGE_ERRORS = (UnreadableContext, InvalidContext, *LIST_ERRORS)
-
-
-class GetPage(Request):
-    """`context`: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria, sortCriteria}` or less."""
-
-    context: PageContext = None
 
 
 @service.operation("GET_PAGE", tx=Tx.READ, errors=PAGE_ERRORS)
 async def get_page(ctx: Context, request: GetPage) -> EntityPage:
     """Read a page of the caller's entities that match the search, 500 rows at most."""
     return await _page(ctx, request.context, 0)
-
-
-class GetPageOffset(GetPage):
-    """`context` is the text of an earlier answer, `pageOffset` counts pages from the one it stands for."""
-
-    page_offset: PageOffset = 0
 
 
 @service.operation("GET_PAGE_BY_OFFSET", tx=Tx.READ, errors=PAGE_ERRORS)
@@ -555,7 +543,7 @@ async def _list(ctx: Context, request: GetList, owner: str) -> Sequence[Row]:
     return rows
 
 
-async def _page(ctx: Context, context: ContextField, offset: int) -> EntityPage:
+async def _page(ctx: Context, context: PageContext, offset: int) -> EntityPage:
     """Read a page. Whatever a context says, it can only choose among the caller's entities."""
     page = read_context(context, offset, ctx.player_id)
     scope = storage.owned_by(ctx.app.id, ctx.player_id)

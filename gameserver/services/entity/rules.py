@@ -19,7 +19,6 @@ from gameserver.documents.documents import (
     acl_of,
     data_out,
 )
-from gameserver.documents.paging import NextContext, Results
 from gameserver.rpc import Context
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, NotAllowed, PacketTooLarge
@@ -36,12 +35,6 @@ class UpdateFailed(GameError):
 
     status = HTTPStatus.NOT_FOUND
     reason_code = 40332
-
-
-class MissingRecord(GameError):
-    """There is no such entity."""
-
-    reason_code = 40345
 
 
 # Replies
@@ -96,14 +89,6 @@ class EntityCount(Reply):
     entity_list_count: Annotated[
         int, Meta(description="How many entities there are: in this answer, or counted.")
     ]
-
-
-class EntityPage(Reply):
-    """`context` is to be handed back for the pages around this one."""
-
-    results: Annotated[Results, Meta(description="The page.")]
-    context: NextContext
-    server_time: ServerTime = msgspec.field(name="_serverTime")
 
 
 # Rules

@@ -13,9 +13,10 @@ from gameserver.documents.documents import NOTHING, READABLE, Id
 from gameserver.documents.list_counts import ListCounts, Listing, Part
 from gameserver.documents.paging import (
     ROWS_MAX,
+    EntityPage,
+    GetPage,
+    GetPageOffset,
     InvalidContext,
-    PageContext,
-    PageOffset,
     UnreadableContext,
     read_context,
     read_page,
@@ -23,7 +24,7 @@ from gameserver.documents.paging import (
 from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere, OrderBy, WhereField
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.global_entity import storage
-from gameserver.services.global_entity.rules import EntityCount, EntityList, EntityPage, entity, service
+from gameserver.services.global_entity.rules import EntityCount, EntityList, entity, service
 from gameserver.storage import Row
 from gameserver.wire.errors import InvalidParameterValue, PacketTooLarge
 from gameserver.wire.shapes import FreeObjectOrText, Request
@@ -189,18 +190,6 @@ async def get_system_list_count_with_hint(ctx: Context, request: Hinted) -> Enti
 
 
 # Pages
-
-
-class GetPage(Request):
-    """`context`: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria, sortCriteria}` or less."""
-
-    context: PageContext = None
-
-
-class GetPageOffset(GetPage):
-    """`context` is the text of an earlier answer, `pageOffset` counts pages from the one it stands for."""
-
-    page_offset: PageOffset = 0
 
 
 @service.operation("GET_PAGE", tx=Tx.READ, access=Access.SIGNED_IN, errors=PAGE_ERRORS)

@@ -20,7 +20,6 @@ from gameserver.documents.documents import (
     acl_of,
     data_out,
 )
-from gameserver.documents.paging import NextContext, Results
 from gameserver.rpc import Context, Service
 from gameserver.storage import Row
 from gameserver.wire.errors import GameError, NotAllowed
@@ -169,14 +168,6 @@ class EntityCount(Reply):
     entity_list_count: Annotated[
         int, Meta(description="How many entities there are: in this answer, or counted.")
     ]
-
-
-class EntityPage(Reply):
-    """`context` is to be handed back for the pages around this one."""
-
-    results: Annotated[Results, Meta(description="The page.")]
-    context: NextContext
-    server_time: ServerTime = msgspec.field(name="_serverTime")
 
 
 def _head(row: Row) -> dict[str, Any]:

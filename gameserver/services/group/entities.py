@@ -31,10 +31,9 @@ from gameserver.documents.documents import (
 )
 from gameserver.documents.paging import (
     EarlierContext,
+    EntityPage,
     InvalidContext,
-    NextContext,
     PageOffset,
-    Results,
     UnreadableContext,
     read_context,
     read_page,
@@ -115,14 +114,6 @@ class Entity(EntityHead, kw_only=True):
 
 
 class ReadEntity(Entity, kw_only=True):
-    server_time: ServerTime = msgspec.field(name="_serverTime")
-
-
-class EntityPage(Reply):
-    """`context` is to be handed back for the pages around this one."""
-
-    results: Annotated[Results, Meta(description="The page.")]
-    context: NextContext
     server_time: ServerTime = msgspec.field(name="_serverTime")
 
 

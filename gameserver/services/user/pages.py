@@ -9,10 +9,10 @@ from sqlalchemy import ColumnElement, and_, select
 from gameserver.documents import query
 from gameserver.documents.documents import data_out
 from gameserver.documents.paging import (
+    GetPage,
+    GetPageOffset,
     InvalidContext,
     NextContext,
-    PageContext,
-    PageOffset,
     Results,
     UnreadableContext,
     read_context,
@@ -27,7 +27,7 @@ from gameserver.services.user.base import OfPlayer, read_player, service
 from gameserver.storage import Row
 from gameserver.wire.errors import PacketTooLarge
 from gameserver.wire.fields import ProfileId
-from gameserver.wire.shapes import FreeObjectOrText, Reply, Request
+from gameserver.wire.shapes import FreeObjectOrText, Reply
 
 _c = players.c
 FIELDS = query.Fields(
@@ -74,18 +74,6 @@ class UserPage(Reply):
 
     context: NextContext
     results: Annotated[Results, Meta(description="The page.")]
-
-
-class GetPage(Request):
-    """`context`: `{pagination: {rowsPerPage, pageNumber, doCount}, searchCriteria, sortCriteria}` or less."""
-
-    context: PageContext = None
-
-
-class GetPageOffset(GetPage):
-    """`context` is the text of an earlier answer, `pageOffset` counts pages from the one it stands for."""
-
-    page_offset: PageOffset = 0
 
 
 PAGE_ERRORS = (UnreadableContext, InvalidContext, InvalidWhere, InvalidFieldInWhere, PacketTooLarge)
