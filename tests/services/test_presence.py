@@ -160,6 +160,18 @@ async def test_who_is_blocked_sees_nobody_and_reaches_nobody(game: Game, address
     assert (await ear.hear())["service"] == "event"
 
 
+async def test_who_is_blocked_while_they_listen_hears_nothing_more(game: Game, address: str) -> None:
+    ada, bob, cyd = [await game.player() for _ in range(3)]
+    for player in (ada, bob, cyd):
+        await connected(address, player)
+    await listen_to(ada, bob, cyd, both_ways=True)
+    await bob.call("friend", "BLOCK_USERS", profileIds=[ada.profile_id])
+    channels = game.core.get(Channels)
+    heard = [channels.listeners(presence_channel(APP_ID, each.profile_id)) for each in (ada, bob, cyd)]
+    names = {ada.profile_id: "ada", bob.profile_id: "bob", cyd.profile_id: "cyd"}
+    assert [[names[one.profile_id] for one in listening] for listening in heard] == [["cyd"], [], ["ada"]]
+
+
 async def test_a_deleted_player_is_gone_for_those_who_listen(game: Game, address: str) -> None:
     ada, bob = await game.player(), await game.player()
     ear = await connected(address, bob)

@@ -5,7 +5,7 @@ the list of a platform, is a number with a bit for each. Whoever blocks a player
 gets nothing that they send.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from enum import IntFlag
 from typing import Any
 
@@ -30,6 +30,7 @@ from sqlalchemy import (
     update,
 )
 
+from gameserver.frame import Hook, Parts
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
 from gameserver.storage import Row, Transaction, excluded, metadata, upsert
@@ -59,6 +60,13 @@ PLATFORMS = {
     "PlaystationNetwork": Ways.PLAYSTATION,
 }
 """The names that clients have for them."""
+
+
+BlockedHook = Callable[[Parts, str, str, Collection[str]], Awaitable[None]]
+"""The parts of the server, the app, who blocks, and whom."""
+
+PLAYER_BLOCKED: Hook[BlockedHook] = Hook("social.player_blocked")
+"""A player has blocked others, and that is committed."""
 
 
 # Friends

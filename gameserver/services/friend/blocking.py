@@ -49,6 +49,12 @@ async def block_users(ctx: Context, request: ProfileIds) -> None:
     await friends.unlink(ctx.tx, ctx.app.id, ctx.player_id, wanted)
     await friends.block(ctx.tx, ctx.app.id, ctx.player_id, wanted, ctx.now_ms)
 
+    async def tell() -> None:
+        for hook in ctx.core.hooks.of(friends.PLAYER_BLOCKED):
+            await hook(ctx.core.parts, ctx.app.id, ctx.player_id, wanted)
+
+    ctx.after_commit(tell)
+
 
 @service.operation("UNBLOCK_USERS", tx=Tx.WRITE, errors=(TooManyProfileIds,))
 async def unblock_users(ctx: Context, request: ProfileIds) -> None:

@@ -1,13 +1,14 @@
 """Who hears by themselves what becomes of whom. It lasts as long as the connection."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated
 
 from msgspec import Meta
 
 from gameserver.domain.social import friends
 from gameserver.domain.social.groups import NotGroupMember
+from gameserver.frame import Parts
 from gameserver.realtime import Channels, TooManyChannels
 from gameserver.rpc import Context, Tx
 from gameserver.services.presence.base import (
@@ -83,6 +84,16 @@ async def stop_listening(ctx: Context, request: Nothing) -> None:
 
 
 # Rules
+
+
+@service.on(friends.PLAYER_BLOCKED)
+async def part(parts: Parts, app_id: str, profile_id: str, others: Collection[str]) -> None:
+    """Let a player, and those whom they have blocked, hear of each other no more."""
+    channels, own = parts.get(Channels), presence_channel(app_id, profile_id)
+    await asyncio.gather(
+        *[channels.expel(app_id, each, own) for each in others],
+        *[channels.expel(app_id, profile_id, presence_channel(app_id, each)) for each in others],
+    )
 
 
 async def listen(ctx: Context, profile_ids: Sequence[str], *, both_ways: bool) -> Presences:
