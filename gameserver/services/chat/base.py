@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from gameserver.apps import Settings
+from gameserver.apps import App, Settings
 from gameserver.documents.documents import data_out
 from gameserver.domain.social import groups
 from gameserver.domain.social.availability import check_enabled
@@ -281,9 +281,9 @@ def content_of(ctx: Context, content: Any) -> dict[str, Any]:
     return read_content(content, ctx.section(ChatSettings).content_bytes, "data.content")
 
 
-def kept_ms(ctx: Context) -> int:
-    """How long the app wants messages to be kept."""
-    return ctx.section(ChatSettings).keep_days * DAY_MS
+def kept_ms(app: App) -> int:
+    """How long an app wants messages to be kept."""
+    return app.section(ChatSettings).keep_days * DAY_MS
 
 
 def shown(ctx: Context, row: Row) -> ChatMessage:
@@ -296,7 +296,7 @@ def shown(ctx: Context, row: Row) -> ChatMessage:
         from_=SenderShown(id=row["from_id"] or None, name=row["from_name"], pic=row["from_pic"]),
         content=data_out(row["content"]),
         updated_at=row["updated_ms"],
-        expires_at=row["created_ms"] + kept_ms(ctx),
+        expires_at=row["created_ms"] + kept_ms(ctx.app),
     )
 
 

@@ -8,7 +8,7 @@ from gameserver.domain.social.groups import GROUP_DELETE, MEMBER_GONE, GroupWork
 from gameserver.jobs import Job, JobRun, enqueue, forget_of_apps
 from gameserver.realtime import Channels
 from gameserver.services.chat import storage
-from gameserver.services.chat.base import ChatSettings, Kind, channel_of, service
+from gameserver.services.chat.base import ChatSettings, Kind, channel_of, kept_ms, service
 from gameserver.storage.timeline import DAY_MS
 
 
@@ -52,11 +52,6 @@ async def delete_channel(work: GroupWork, group_id: str, _: Sequence[str]) -> No
         work.core.get(Channels).disband(channel.room)
 
     work.after_commit(disband)
-
-
-def kept_ms(app: App) -> int:
-    """How long an app wants messages to be kept."""
-    return app.section(ChatSettings).keep_days * DAY_MS
 
 
 def idle_ms(app: App) -> int:

@@ -197,7 +197,7 @@ async def post(
         from_=SenderShown(id=sender.id, name=sender.name, pic=sender.pic),
         content=content,
         updated_at=ctx.now_ms,
-        expires_at=ctx.now_ms + kept_ms(ctx),
+        expires_at=ctx.now_ms + kept_ms(ctx.app),
     )
     ctx.publish(channel.room, service.name, INCOMING, message, place)
     return Posted(msg_id=message.msg_id)
@@ -263,11 +263,7 @@ async def _blockers(ctx: Context, message: Row) -> list[str]:
     if not message["from_id"]:
         return []
     row = await ctx.tx.one(storage.SENDER, profile=message["from_id"], app=ctx.app.id)
-    return (
-        []
-        if row is None or not row["blockers"]
-        else [owner for (owner,) in json.read_stored(row["blockers"])]
-    )
+    return [] if row is None else _ids(row["blockers"])
 
 
 async def _take_place(ctx: Context, channel: Channel, without: Sequence[str]) -> Place:
