@@ -172,6 +172,24 @@ async def test_who_is_blocked_while_they_listen_hears_nothing_more(game: Game, a
     assert [[names[one.profile_id] for one in listening] for listening in heard] == [["cyd"], [], ["ada"]]
 
 
+async def test_what_a_player_does_who_hides_is_not_heard(
+    game: Game, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gameserver.services.presence.announcing.PAUSE_SECONDS", 0)
+    ada, bob = await game.player(), await game.player()
+    ear = await connected(address, bob)
+    await connected(address, ada)
+    await listen_to(bob, ada)
+    await ada.call("presence", "SET_VISIBILITY", visible=False)
+    while (await told_of(ear))["online"]:  # from when Ada came
+        pass
+    await ada.call("presence", "UPDATE_ACTIVITY", activity={"at": 1})
+    await ada.call("presence", "FORCE_PUSH")
+    await game.core.get(Announcer).close()
+    await bob.call("event", "SEND", toId=bob.profile_id, eventType="x", eventData={})
+    assert (await ear.hear())["service"] == "event"
+
+
 async def test_a_deleted_player_is_gone_for_those_who_listen(game: Game, address: str) -> None:
     ada, bob = await game.player(), await game.player()
     ear = await connected(address, bob)

@@ -40,17 +40,24 @@ class Announcer:
         self._roster = parts.get(Roster)
         self._database = parts.get(Database)
         self._clock = parts.get(Clock)
-        self._changed: set[Player] = set()  # those of whom there is something to tell
+        # Those of whom there is something to tell, and whether they have come or gone.
+        self._changed: dict[Player, bool] = {}
         self._tasks: dict[Player, asyncio.Task[None]] = {}  # of those, and of who was told of just now
         self._places = asyncio.Semaphore(AT_ONCE)
         self._is_closing = asyncio.Event()
 
     def changed(self, app_id: str, profile_id: str) -> None:
-        """Tell soon what a player shows."""
+        """Tell soon that a player has come or gone, as others see it."""
+        self._note((app_id, profile_id), True)
+
+    def shows(self, app_id: str, profile_id: str) -> None:
+        """Tell soon what a player shows; nothing of who is not there, or hides."""
+        self._note((app_id, profile_id), False)
+
+    def _note(self, player: Player, has_moved: bool) -> None:
         if self._is_closing.is_set():
             return
-        player = app_id, profile_id
-        self._changed.add(player)
+        self._changed[player] = has_moved or self._changed.get(player, False)
         if player not in self._tasks:
             self._tasks[player] = asyncio.create_task(self._announce(player))
 
@@ -65,23 +72,23 @@ class Announcer:
         try:
             while player in self._changed:
                 async with self._places:
-                    self._changed.discard(player)  # what changes from here on is told once more
-                    await self._try_to_tell(player)
+                    has_moved = self._changed.pop(player)  # what changes from here on is told once more
+                    await self._try_to_tell(player, has_moved)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(PAUSE_SECONDS):
                         await self._is_closing.wait()
         finally:
             del self._tasks[player]
 
-    async def _try_to_tell(self, player: Player) -> None:
+    async def _try_to_tell(self, player: Player, has_moved: bool) -> None:
         try:
-            await self._tell(*player)
+            await self._tell(*player, has_moved=has_moved)
         except (SessionsUnavailable, StorageError) as error:
             log.warning("presence_not_told", reason=str(error))
         except Exception:
             log.exception("presence_not_told")
 
-    async def _tell(self, app_id: str, profile_id: str) -> None:
+    async def _tell(self, app_id: str, profile_id: str, *, has_moved: bool) -> None:
         app = self._apps.find(app_id)
         channel = presence_channel(app_id, profile_id)
         if app is None or not app.section(PresenceSettings).realtime_updates:
@@ -91,7 +98,7 @@ class Announcer:
         told: Presence | None = None
         for _ in range(AGAIN_MAX):
             now = (await self._roster.look(app_id, [profile_id]))[profile_id]
-            if now == told:
+            if now == told or (told is None and not has_moved and not now.is_online(self._clock.ms())):
                 return
             self._channels.publish(channel, await self._frame(app_id, profile_id, now))
             told = now

@@ -37,9 +37,8 @@ async def set_visibility(ctx: Context, request: Visibility) -> None:
     """Show or hide the caller: who hides looks as if they were not there. It lasts while they are present."""
     check_enabled(ctx)
     roster = ctx.core.get(Roster)
-    if not await roster.show(ctx.app.id, ctx.player_id, is_visible=request.visible):
+    if not await roster.show(ctx.app.id, ctx.player_id, is_visible=request.visible):  # which tells of it
         raise not_connected()
-    tell(ctx, ctx.player_id)
 
 
 @service.operation(
@@ -60,7 +59,10 @@ async def update_activity(ctx: Context, request: Activity) -> None:
     "FORCE_PUSH", tx=Tx.NONE, errors=(PresenceNotConfigured, UpdatesNotEnabled, PresenceNotInitialized)
 )
 async def force_push(ctx: Context, request: Nothing) -> None:
-    """Tell those who listen to the caller what they see of them, whether or not it has changed."""
+    """Tell those who listen to the caller what they see of them, whether or not it has changed.
+
+    Nothing is told of who hides.
+    """
     check_updates(ctx)
     if not await ctx.core.get(Roster).show(ctx.app.id, ctx.player_id):
         raise not_connected()
@@ -68,9 +70,9 @@ async def force_push(ctx: Context, request: Nothing) -> None:
 
 
 def tell(ctx: Context, profile_id: str) -> None:
-    """Let those who listen hear of a player once the packet is committed."""
+    """Let those who listen hear what a player shows, who does not hide, once the packet is committed."""
 
     async def announce() -> None:
-        ctx.core.get(Announcer).changed(ctx.app.id, profile_id)
+        ctx.core.get(Announcer).shows(ctx.app.id, profile_id)
 
     ctx.after_commit(announce)

@@ -45,7 +45,10 @@ class PresenceService(Service[R]):
 
     @typed
     def force_push(self) -> dict[str, Any]:
-        """Tell those who listen to the caller what they see of them, whether or not it has changed."""
+        """Tell those who listen to the caller what they see of them, whether or not it has changed.
+
+        Nothing is told of who hides.
+        """
         return self._call("FORCE_PUSH", {})
 
     @typed
