@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import String, and_, bindparam, or_, select, union
 
 from gameserver.admin import webhooks
-from gameserver.admin.common import Refused, app_of, limit_of
+from gameserver.admin.common import Refused, app_of, columns_of, limit_of
 from gameserver.app import GameServer
 from gameserver.apps import LOGIN_TYPES, App
 from gameserver.domain.leaderboards import Leaderboards
@@ -394,9 +394,7 @@ async def push_list(
     `equal` says what must be in columns, such as `state`.
     """
     app_of(server, app)
-    most, equal = limit_of(limit), equal or {}
-    if unknown := equal.keys() - PUSH_FILTERS:
-        raise Refused(f"rows cannot be picked by {', '.join(sorted(unknown))}")
+    most, equal = limit_of(limit), columns_of(equal, PUSH_FILTERS)
     async with server.core.database.read() as tx:
         return await pushes.listed(tx, app, most, since_ms=since_ms, until_ms=until_ms, **equal)
 
@@ -414,9 +412,7 @@ async def mail_list(
     `equal` says what must be in columns, such as `state`.
     """
     app_of(server, app)
-    most, equal = limit_of(limit), equal or {}
-    if unknown := equal.keys() - MAIL_FILTERS:
-        raise Refused(f"rows cannot be picked by {', '.join(sorted(unknown))}")
+    most, equal = limit_of(limit), columns_of(equal, MAIL_FILTERS)
     async with server.core.database.read() as tx:
         return await letters.listed(tx, app, most, since_ms=since_ms, until_ms=until_ms, **equal)
 
@@ -432,9 +428,7 @@ async def _found(
 ) -> list[dict[str, Any]]:
     """Return rows of what has happened in an app, the newest first, picked by columns among `filters`."""
     app_of(server, app)
-    most, equal = limit_of(limit), equal or {}
-    if unknown := equal.keys() - filters:
-        raise Refused(f"rows cannot be picked by {', '.join(sorted(unknown))}")
+    most, equal = limit_of(limit), columns_of(equal, filters)
     async with server.core.database.read() as tx:
         rows = await timeline.find(tx, app, most, **{**span, **equal})
     return [{name: row[name] for name in timeline.columns} for row in rows]

@@ -1,5 +1,7 @@
 """What actions have in common: how they refuse, and how they look at what they are asked for."""
 
+from collections.abc import Collection
+
 from gameserver.app import GameServer
 from gameserver.apps import App
 
@@ -23,3 +25,12 @@ def limit_of(limit: int) -> int:
     if not 1 <= limit <= LIMIT_MAX:
         raise Refused(f"the limit is a number from 1 to {LIMIT_MAX}")
     return limit
+
+
+def columns_of(equal: dict[str, str] | None, columns: Collection[str]) -> dict[str, str]:
+    """Return what must be in columns of the rows that are wanted. Raises `Refused` for others than these."""
+    if equal is None:
+        return {}
+    if unknown := equal.keys() - set(columns):
+        raise Refused(f"rows cannot be picked by {', '.join(sorted(unknown))}")
+    return equal

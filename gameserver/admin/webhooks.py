@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import String, bindparam, select
 
-from gameserver.admin.common import Refused, app_of, limit_of
+from gameserver.admin.common import Refused, app_of, columns_of, limit_of
 from gameserver.app import GameServer
 from gameserver.apps import App
 from gameserver.players.webhooks import deliveries, new_event_id
@@ -171,9 +171,7 @@ async def _find(
     until_ms: int | None,
     equal: dict[str, str] | None,
 ) -> Sequence[Row]:
-    equal = equal or {}
-    if unknown := equal.keys() - FILTERS:
-        raise Refused(f"deliveries cannot be picked by {', '.join(sorted(unknown))}")
+    equal = columns_of(equal, FILTERS)
     if equal.get("state", PENDING) not in STATES:
         raise Refused(f"the state is one of {', '.join(STATES)}")
     picked: dict[str, Any] = {"after": after, "since_ms": since_ms, "until_ms": until_ms, **equal}

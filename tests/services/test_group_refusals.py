@@ -1,12 +1,8 @@
 """Refusals of one rule, of each operation that it refuses: groups, their entities, and chat."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from gameserver.apps import load_apps
 from gameserver.documents.query import InvalidFieldInWhere
 from gameserver.players.quotas import QuotaReached
 from gameserver.services.group.base import (
@@ -17,31 +13,11 @@ from gameserver.services.group.base import (
     UnknownGroupType,
 )
 from gameserver.wire.errors import NotAllowed, PacketTooLarge
-from tests.conftest import APP_ID, APP_TOML, Client, Game
-from tests.services.groups import SERVICE, TYPES, apps_folder, make, mine, read, refused
+from tests.conftest import APP_ID, Client, Game
+from tests.services.conftest import Define
+from tests.services.groups import SERVICE, apps_folder, make, mine, read, refused
 
 __all__ = ["apps_folder"]  # a fixture
-
-Define = Callable[[str], None]
-
-
-@pytest.fixture
-def define(game: Game, apps_folder: Path) -> Define:
-    """Give the app more settings while it runs."""
-
-    def change(text: str) -> None:
-        (apps_folder / "test" / "app.toml").write_text(APP_TOML + TYPES + text)
-        apps = load_apps(apps_folder, game.server_app.registry.sections())
-        assert not apps.problems, apps.problems
-        game.apps.replace(apps)
-
-    return change
-
-
-@pytest.fixture
-def little(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From then on an answer holds a character of data."""
-    return lambda: monkeypatch.setattr("gameserver.rpc.context.ANSWER_MAX", 1)
 
 
 async def code(caller: Any, service: str, operation: str, **data: Any) -> int:

@@ -1,12 +1,10 @@
 """Refusals of one rule, of each operation that sends a notification."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gameserver.apps import load_apps
 from gameserver.domain.push import audiences
 from gameserver.domain.push.content import MissingBody
 from gameserver.domain.social.groups import NotGroupMember
@@ -15,6 +13,7 @@ from gameserver.players.quotas import QuotaReached
 from gameserver.services.push_notification.base import PushNotConfigured, UnknownTemplate
 from gameserver.wire.errors import PacketTooLarge, RateLimited
 from tests.conftest import APP_TOML, Client, Game
+from tests.services.conftest import Define
 
 PUSH = "pushNotification"
 APP = """
@@ -54,26 +53,12 @@ TO_QUERY: dict[str, Any] = {
     "customQueryJson": {},
     "profileIdField": "ownerId",
 }
-Define = Callable[[str], None]
 
 
 @pytest.fixture
 def apps_folder(apps_folder: Path) -> Path:
     (apps_folder / "test" / "app.toml").write_text(APP_TOML + APP)
     return apps_folder
-
-
-@pytest.fixture
-def define(game: Game, apps_folder: Path) -> Define:
-    """Give the app more settings while it runs, of push notifications first."""
-
-    def change(text: str) -> None:
-        (apps_folder / "test" / "app.toml").write_text(APP_TOML + APP + text)
-        apps = load_apps(apps_folder, game.server_app.registry.sections())
-        assert not apps.problems, apps.problems
-        game.apps.replace(apps)
-
-    return change
 
 
 async def check(player: Client, operations: dict[str, str], contents: Contents, code: int, **to: Any) -> None:

@@ -1,7 +1,6 @@
 """Refusals of one rule, of each operation that it refuses: what the export lists can happen to a client."""
 
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gameserver.apps import load_apps
 from gameserver.domain.leaderboards.boards import InvalidLeaderboardId, LeaderboardSettings
 from gameserver.domain.leaderboards.store import TooManyLeaderboards
 from gameserver.domain.leaderboards.tournaments import (
@@ -25,6 +23,7 @@ from gameserver.players.passwords import Busy
 from gameserver.players.providers import ProviderUnavailable
 from gameserver.wire.errors import DisabledApp, RateLimited
 from tests.conftest import APP_TOML, Client, Game
+from tests.services.conftest import Define
 from tests.services.groups import put_group
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -43,26 +42,12 @@ entries = "GROUP"
 """
 PASSWORD = "correct horse"
 DAY, HOUR = 86_400, 3600
-Define = Callable[[str], None]
 
 
 @pytest.fixture
 def apps_folder(apps_folder: Path) -> Path:
     (apps_folder / "test" / "app.toml").write_text(APP_TOML + APP)
     return apps_folder
-
-
-@pytest.fixture
-def define(game: Game, apps_folder: Path) -> Define:
-    """Give the app more settings while it runs."""
-
-    def change(text: str) -> None:
-        (apps_folder / "test" / "app.toml").write_text(APP_TOML + APP + text)
-        apps = load_apps(apps_folder, game.server_app.registry.sections())
-        assert not apps.problems, apps.problems
-        game.apps.replace(apps)
-
-    return change
 
 
 @pytest.fixture(autouse=True)

@@ -1,40 +1,19 @@
 """Refusals of one rule, of each operation that it refuses: events, friends, messages, system entities."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import delete
 
-from gameserver.apps import load_apps
 from gameserver.players.profiles import players
 from gameserver.players.quotas import QuotaReached
 from gameserver.wire.errors import NoSession, PacketTooLarge
-from tests.conftest import APP_TOML, Client, Game
+from tests.conftest import Client, Game
+from tests.services.conftest import Define
 from tests.services.global_entities import create_system
 
 LARGE = {"text": "x" * 200_000}
-Define = Callable[[str], None]
-
-
-@pytest.fixture
-def define(game: Game, apps_folder: Path) -> Define:
-    """Give the app more settings while it runs."""
-
-    def change(text: str) -> None:
-        (apps_folder / "test" / "app.toml").write_text(APP_TOML + text)
-        apps = load_apps(apps_folder, game.server_app.registry.sections())
-        assert not apps.problems, apps.problems
-        game.apps.replace(apps)
-
-    return change
-
-
-@pytest.fixture
-def little(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From then on an answer holds a character of data."""
-    return lambda: monkeypatch.setattr("gameserver.rpc.context.ANSWER_MAX", 1)
 
 
 async def friends(game: Game) -> tuple[Client, Client]:
