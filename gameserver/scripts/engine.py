@@ -527,8 +527,12 @@ class _Worker(asyncio.SubprocessProtocol):
         if fd == STDERR:
             self._complaint = (self._complaint + data)[-COMPLAINT_BYTES:]
             return
-        self._frames.feed(data)
-        self._wake()
+        try:
+            self._frames.feed(data)
+        except ValueError:
+            self.kill()
+        else:
+            self._wake()
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - the base's signature
         """Note that no more will come."""

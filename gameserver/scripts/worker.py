@@ -69,7 +69,9 @@ class Frames:
         self._buffer: bytes | bytearray = b""
 
     def feed(self, data: bytes) -> None:
-        """Take what came."""
+        """Take what came. Raises ValueError when more waits than a frame has, which nobody has asked for."""
+        if len(self._buffer) + len(data) > self.bytes_max:
+            raise ValueError(f"more than {self.bytes_max} bytes wait")
         if not self._buffer:
             self._buffer = data  # mostly a whole frame
             return

@@ -300,6 +300,24 @@ async def test_a_process_that_talks_nonsense(frames: list[bytes], monkeypatch: p
         await engine.close()
 
 
+async def test_a_process_that_talks_without_end_while_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready, done = wire.pack(wire.READY), wire.pack(wire.DONE, b"", b"7", b"", b"")
+    program_of = (
+        f"import os; os.write(1, {ready!r}); os.read(0, 9999); os.write(1, {done!r}); os.read(0, 9999);"
+    )
+    program_of += f"[os.write(1, bytes({MIB})) for _ in range(32)]; os.read(0, 9)"
+    monkeypatch.setattr(engine_module, "COMMAND", (sys.executable, "-c", program_of))
+    engine = Engine(FixedClock(), workers=1, plain=True)
+    try:
+        assert await Scripts(engine).value("7") == 7
+        [worker] = engine.workers
+        worker._send(b"go on")
+        async with asyncio.timeout(10):
+            await worker.gone.wait()
+    finally:
+        await engine.close()
+
+
 async def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "COMMAND", (sys.executable, "-c", "raise SystemExit('no reason')"))
     engine = Engine(FixedClock(), workers=1)
