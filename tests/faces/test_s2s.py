@@ -37,6 +37,7 @@ def servers_of_the_app(apps_folder: Any) -> None:
         + f'\n[servers.room]\nsecret = "{KEY["serverSecret"]}"\n'
         + f'\n[servers.lobby]\nsecret = "{LOBBY["serverSecret"]}"\n'
         + '\n[servers.far]\nsecret = "a-far-secret-0123456789"\naddresses = ["203.0.113.0/24"]\n'
+        + "\n[group.types.clan]\n"
     )
 
 
@@ -584,3 +585,23 @@ async def test_a_server_that_has_proved_itself_costs_no_look_for_locks(
     game.clock.advance(61)
     await call(game, "heartbeat", "HEARTBEAT")
     assert len(looks) == 6
+
+
+async def test_servers_that_make_groups_for_the_same_players_do_not_meet_head_on(game: Game) -> None:
+    """A database would end a deadlock by rolling one of the two back, and the packet would run again."""
+    owners = [(await game.player()).profile_id for _ in range(2)]
+    makes = [
+        ("group", "SYS_CREATE_GROUP", {"name": "A", "groupType": "clan", "ownerId": owner})
+        for owner in owners
+    ]
+    sessions = [await session_id(game) for _ in range(6)]
+    seen: list[str] = []
+    game.core.database.observe = lambda kind, _: seen.append(kind)
+    for number in (1, 2):
+        packets = [
+            post(game, packet(session, number, *(makes if index % 2 else makes[::-1])))
+            for index, session in enumerate(sessions)
+        ]
+        for answer in await asyncio.gather(*packets):
+            assert [entry["status"] for entry in answer["messageResponses"]] == [200, 200]
+    assert "rollback" not in seen

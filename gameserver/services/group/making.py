@@ -78,7 +78,11 @@ class SystemCreateGroup(CreateGroup, kw_only=True):
 
 
 @service.operation(
-    "SYS_CREATE_GROUP", tx=Tx.WRITE, access=Access.SERVER, errors=(*MAKE_ERRORS, UnknownPlayer)
+    "SYS_CREATE_GROUP",
+    tx=Tx.WRITE,
+    locks=lambda _, request: [locks.player_lock(request.owner_id)],
+    access=Access.SERVER,
+    errors=(*MAKE_ERRORS, UnknownPlayer),
 )
 async def system_create_group(ctx: Context, request: SystemCreateGroup) -> GroupShown:
     """Make a group that a player owns. For servers, which no limit of the player holds back."""
