@@ -63,7 +63,8 @@ class Providers:
                 outcome = await apns.send(
                     self._outgoing, self._team_tokens, settings.apns, trust, note, now_ms
                 )
-                return self._believed(note.app, settings.apns.environment + settings.apns.topic, outcome)
+                place = settings.apns.environment + settings.apns.topic_of(note.kind)
+                return self._believed(note.app, place, outcome)
             case Provider.WEB if settings.web is not None:
                 trust = await self._trust(note.app, settings.web)
                 return await web.send(self._outgoing, settings.web, trust, note, now_ms)
