@@ -493,6 +493,26 @@ async def test_bad_tokens_go_only_while_most_are_good(game: Game, push: Provider
     await send(game, ada)
     await work(game)
     assert await tokens(game, ada) == set(phones[1:])
+    computer = await device(game, ada, "MAC")  # of another bundle id, none of whose tokens was good yet
+    push.apns.plan(computer, 400, {"reason": "BadDeviceToken"})
+    await send(game, ada)
+    await work(game)
+    assert await tokens(game, ada) == {*phones[1:], computer}
+
+
+async def test_a_provider_is_asked_less_and_less_often_whatever_it_says(game: Game, push: Providers) -> None:
+    ada = await game.player()
+    robot = await device(game, ada, "ANG")
+    push.fcm.always = 503, fcm_error("UNAVAILABLE"), {"retry-after": "1"}
+    await send(game, ada)
+    for _ in range(60):
+        await work(game)
+        game.clock.advance(1.1)
+    assert len(push.fcm.of(robot)) <= 6
+    push.fcm.always = None
+    game.clock.advance(3600)
+    await work(game)
+    assert [state for _, state, _ in await states(game, ada)] == ["sent"]
 
 
 async def test_a_provider_that_wants_to_be_left_alone_is(game: Game, push: Providers) -> None:

@@ -125,12 +125,11 @@ def _ended(row: Row, outcome: Outcome, now_ms: int) -> dict[str, object]:
 
 
 def _pause(outcome: Outcome, tries: int) -> float:
-    """For how long to wait: as the provider says, or longer each time."""
-    if outcome.seconds:
-        return outcome.seconds
+    """For how long to wait: longer each time, and at least as the provider says."""
     if outcome.meaning is Meaning.BROKEN:
         return BROKEN_SECONDS
-    return float(min(FIRST_PAUSE_SECONDS * 2 ** min(tries, 16), PAUSE_SECONDS_MAX))
+    longer = float(min(FIRST_PAUSE_SECONDS * 2 ** min(tries, 16), PAUSE_SECONDS_MAX))
+    return max(outcome.seconds, longer)
 
 
 def alarm(run: JobRun, app: App, provider: Provider, outcome: Outcome) -> None:
