@@ -301,9 +301,9 @@ class Channels:
         if _is_full(listener, channel):
             return False
         if held:
-            self._orderings.setdefault(channel, Ordering()).hold(listener)
             loop = asyncio.get_running_loop()
-            loop.call_later(HOLD_SECONDS, self._release, listener, channel, 0)
+            end = loop.call_later(HOLD_SECONDS, self._release, listener, channel, 0)
+            self._orderings.setdefault(channel, Ordering()).hold(listener, end)
         self._listeners.setdefault(channel, set()).add(listener)
         listener.channels.add(channel)
         try:

@@ -4,6 +4,7 @@ Two processes that have committed one after the other may publish in the other o
 receives puts the messages of a channel into the order of their numbers before it hands them on.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -41,6 +42,13 @@ class Numbered(msgspec.Struct, array_like=True, tag="n"):
     frame: bytes
 
 
+class _Hold(NamedTuple):
+    """What is kept for a listener that is held, and what lets it go should nobody release it."""
+
+    kept: deque[Numbered]
+    end: asyncio.TimerHandle
+
+
 class Ordering:
     """The numbered messages of a channel in one process, as long as somebody listens to them here.
 
@@ -52,7 +60,7 @@ class Ordering:
         self.is_watched = False  # for a gap that does not close
         self._next = 0  # the number that is to be sent next; 0: nobody has said so yet
         self._waiting: dict[int, Numbered] = {}
-        self._held: dict[object, deque[Numbered]] = {}
+        self._held: dict[object, _Hold] = {}
         self._after: dict[object, int] = {}  # of those whose readers are ahead of this process
 
     @property
@@ -86,9 +94,12 @@ class Ordering:
 
     # Listeners
 
-    def hold(self, listener: object) -> None:
-        """Keep for a listener what is sent from now on."""
-        self._held.setdefault(listener, deque(maxlen=HELD_MAX))
+    def hold(self, listener: object, end: asyncio.TimerHandle) -> None:
+        """Keep for a listener what is sent from now on. `end` is cancelled when it is held no longer."""
+        before = self._held.get(listener)
+        if before is not None:
+            before.end.cancel()
+        self._held[listener] = _Hold(deque(maxlen=HELD_MAX) if before is None else before.kept, end)
 
     def is_for_all(self) -> bool:
         """Tell whether nobody needs to be asked what they want."""
@@ -96,9 +107,9 @@ class Ordering:
 
     def wants(self, listener: object, message: Numbered) -> bool:
         """Tell whether a listener is to be sent a message now; keeps it for one that is held."""
-        kept = self._held.get(listener)
-        if kept is not None:
-            kept.append(message)
+        hold = self._held.get(listener)
+        if hold is not None:
+            hold.kept.append(message)
             return False
         after = self._after.get(listener, 0)
         if after and message.number >= after:  # the process has caught up with the reader
@@ -110,17 +121,19 @@ class Ordering:
 
         Returns what was kept for it, and what can be sent to all now, in order.
         """
-        kept = self._held.pop(listener, None)
-        if kept is None:
+        hold = self._held.pop(listener, None)
+        if hold is None:
             return [], []
+        hold.end.cancel()
         if not self._next:
             self._next = after + 1
             self._waiting = {number: each for number, each in self._waiting.items() if number > after}
         elif self._next <= after:
             self._after[listener] = after
-        return [each for each in kept if each.number > after], list(self._ready())
+        return [each for each in hold.kept if each.number > after], list(self._ready())
 
     def forget(self, listener: object) -> None:
         """Know nothing more of a listener."""
-        self._held.pop(listener, None)
+        if (hold := self._held.pop(listener, None)) is not None:
+            hold.end.cancel()
         self._after.pop(listener, None)

@@ -439,6 +439,23 @@ async def test_a_listener_that_nobody_releases_hears_everything(
     assert await heard(ada, 2) == [1, 2]
 
 
+async def test_who_joins_again_is_held_as_long_as_who_joins_first(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels_module, "HOLD_SECONDS", 0.05)
+    ada = await reader(pair.there, "ada", 0)
+    pair.here.publish("room", frame(1), Place(1))
+    assert await heard(ada, 1) == [1]
+    monkeypatch.setattr(channels_module, "HOLD_SECONDS", 60)
+    assert await pair.there.join(session("ada.1", "ada"), "room", held=True) == 1
+    pair.here.publish("room", frame(2), Place(2))
+    await asyncio.sleep(0.1)  # the end of the first time, which is over already
+    assert ada.got.empty()
+    pair.here.release(session("ada.1", "ada"), "room", 2)
+    pair.here.publish("room", frame(3), Place(3))
+    assert await heard(ada, 1) == [3]
+
+
 async def test_players_who_listen_are_counted_in_all_processes(pair: Pair) -> None:
     assert await pair.here.count_listeners("room") == 0
     await reader(pair.here, "ada", 0)
