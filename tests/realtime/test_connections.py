@@ -291,17 +291,18 @@ async def test_nothing_is_left_of_who_closes_while_it_connects(
 # Alive or not
 
 
-async def test_a_client_that_answers_pings_stays(
-    game: Game, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_client_that_answers_pings_stays(game: Game, address: str) -> None:
     """A browser that lets pages in the background sleep sends no heartbeats, but answers by itself."""
-    monkeypatch.setattr(rules, "CONNECT_SECONDS_MAX", 0.5)
-    monkeypatch.setattr(rules, "PING_SECONDS", 0.2)
-    monkeypatch.setattr(rules, "SILENT_SECONDS_MAX", 1.5)
-    monkeypatch.setattr(rules, "LOOK_SECONDS", 0.05)
     player = await game.player()
     opened = await connected(address, player)
-    await asyncio.sleep(4)
+    connections = game.core.get(Connections)
+    [connection] = connections._open
+    silent_since = connection.heard
+    connections._look_at(connection, silent_since + rules.PING_SECONDS)
+    async with asyncio.timeout(5):
+        while connection.heard == silent_since:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.001)
+    connections._look_at(connection, silent_since + rules.SILENT_SECONDS_MAX)
     await push(game, player.profile_id, hello())
     assert await opened.hear() == json.loads(hello())
 
