@@ -117,7 +117,7 @@ class Bridge:
         except UnreadableJson as error:
             raise Thrown(f"{name}: {error}") from None
         if (method := proxies().find(name, len(arguments))) is not None:
-            who = self.who(msgspec.json.decode(session)) if session else self.standing
+            who = self.who(_session_in(session)) if session else self.standing
             return await self.message(who, method.message(arguments), call, drawn)
         if (make := _MESSAGES.get(name)) is not None:
             who, message = make(self, Arguments(name, arguments))
@@ -204,6 +204,14 @@ class Bridge:
                 "createdAt": self.core.clock.ms() if session is None else session.created_ms,
             }
         )
+
+
+def _session_in(text: bytes) -> Any:
+    """Return what the script asked a proxy with; nothing where that cannot be read."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def as_read(entry: bytes) -> bytes:

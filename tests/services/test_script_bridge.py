@@ -209,6 +209,7 @@ async def test_sessions_of_credentials(game: Game) -> None:
         "bridge.getSessionForProfile(7)",
         "bridge.getPlayerStateServiceProxy(null)",
         "bridge.getPlayerStateServiceProxy({sessionId: 'made up'}).readUserState()",
+        r"bridge.getPlayerStateServiceProxy('\ud800').readUserState()",
         "bridge.callAPIForSession(null, 'playerState', 'READ', {})",
         "bridge.noSuchFunction()",
         "bridge.getEntityServiceProxy().noSuchMethod()",
