@@ -13,6 +13,8 @@ from gameserver.admin import actions
 from gameserver.apps import load_apps
 from gameserver.services import http_client
 from gameserver.services.http_client.base import HttpClientSettings
+from gameserver.services.http_client.calling import text_of
+from gameserver.wire.outgoing import Answer
 from tests.conftest import APP_ID, APP_TOML, Game
 from tests.websites import Page, Seen, Website, website
 
@@ -132,6 +134,12 @@ async def test_json_arrives_as_it_was_said(game: Game, site: Website) -> None:
     said = {"$a.b": [1, 2.5, None, True, 9007199254740993], "ä": "\U0001f600\\"}
     site.serve = lambda _: Page(body=b"\xef\xbb\xbf " + json.dumps(said, indent=2).encode())
     assert (await call(game, "GET_RESPONSE_JSON"))["json"] == said
+
+
+def test_what_names_of_hosts_are_written_in_is_no_charset() -> None:
+    """To read a long text so takes minutes, in which the server does nothing else."""
+    answer = Answer(200, [(b"content-type", b"text/plain; charset=PunyCode")], b"a-b")
+    assert text_of(answer) == "a-b"
 
 
 async def test_text_is_read_in_its_charset(game: Game, site: Website) -> None:

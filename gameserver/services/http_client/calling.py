@@ -1,6 +1,7 @@
 """A call to a declared web service: where it goes, what is sent, and what an answer says."""
 
 import asyncio
+import codecs
 import re
 import time
 import zlib
@@ -27,6 +28,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 OURS = frozenset(  # what the connection needs; a caller's are left out
     {"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
+NO_CHARSET = "punycode"  # though Python reads texts so, in a time that grows with the square of their length
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _UNFIT = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 _BOUNDARIES = re.compile(r"[/\\]")
@@ -166,11 +168,13 @@ def headers_of(known: WebService, call: Call) -> list[tuple[str, str]]:
 
 def text_of(answer: Answer) -> str:
     """Return the text of an answer, in the charset that it names; what cannot be read is marked."""
-    charset = re.search(r"charset=\"?([\w.:-]+)", answer.header(b"content-type"), re.IGNORECASE)
+    named = re.search(r"charset=\"?([\w.:-]+)", answer.header(b"content-type"), re.IGNORECASE)
+    body = unpacked(answer)
     try:
-        text = unpacked(answer).decode(charset[1] if charset else "utf-8", "replace")
+        charset = codecs.lookup(named[1] if named else "utf-8").name
+        text = body.decode("utf-8" if charset == NO_CHARSET else charset, "replace")
     except (LookupError, UnicodeError):  # no such charset
-        text = unpacked(answer).decode("utf-8", "replace")
+        text = body.decode("utf-8", "replace")
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
