@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import gameserver.services
+from gameserver.__main__ import main
 from gameserver.rpc import Context, Service, Tx, runs
 from gameserver.scripts import ScriptSettings
 from gameserver.wire.shapes import Request
@@ -42,8 +43,6 @@ gameserver.services.ALL = (*gameserver.services.ALL, service)
 runs.RUN_SECONDS_MAX = float(os.environ.get("SLOW_RUN_SECONDS_MAX", "60"))  # type: ignore[assignment]
 ScriptSettings.packet_seconds = 2.5 * runs.RUN_SECONDS_MAX  # type: ignore[method-assign, assignment]
 runs.CLAIM_RENEWAL_SECONDS = 0.2  # type: ignore[assignment]
-
-from gameserver.__main__ import main  # noqa: E402 - the command line copies ALL when it is imported
 
 if __name__ == "__main__":
     main()
