@@ -10,7 +10,9 @@ PostgreSQL's programs when they are neither on the PATH nor where Debian puts th
 """
 
 import os
+import random
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -125,6 +127,19 @@ def redis(*options: str) -> Iterator[str]:
                 yield f"unix://{socket}"
             finally:
                 process.terminate()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on, for a program that cannot be told to choose one.
+
+    It is below those that the kernel hands out: one of these may be taken by any outgoing connection
+    before the program listens on it.
+    """
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def missing(program: str) -> NoReturn:

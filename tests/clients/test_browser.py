@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import uuid
@@ -19,7 +18,7 @@ import pytest
 from tests.conftest import APP_ID, APP_TOML
 from tests.faces.web_app import PASSWORD, app_toml
 from tests.processes import serve
-from tests.servers import missing
+from tests.servers import free_port, missing
 from tests.warm import ROOT
 
 WAIT_SECONDS = 60
@@ -129,7 +128,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     assert driver is not None
     folder = tmp_path_factory.mktemp("chromium")
     with contextlib.ExitStack() as stack:
-        port = _free_port()
+        port = free_port()
         process = stack.enter_context(
             subprocess.Popen(
                 [driver, f"--port={port}", f"--log-path={folder / 'driver.log'}"],
@@ -147,12 +146,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         window = Browser(client, folder / "profile", program)
         stack.callback(window.close)
         yield window
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -83,7 +82,10 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def cluster_url() -> Iterator[str]:
     """A cluster of one node, which has all slots."""
-    port, bus = str(free_port()), str(free_port())  # the nodes' own is 10,000 above, unless it is named
+    port, bus = (
+        str(servers.free_port()),
+        str(servers.free_port()),
+    )  # the nodes' own is 10,000 above, unless it is named
     options = ("--port", port, "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--cluster-port", bus)
     with servers.redis(*options):
         node = ["redis-cli", "-p", port, "cluster"]
@@ -484,12 +486,6 @@ def test_a_frame_is_not_larger_than_clients_can_take() -> None:
 # Redis in trouble
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - nothing tells of it
@@ -497,7 +493,7 @@ async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 
 async def test_channels_are_joined_again_when_redis_is_back(tmp_path: Path) -> None:
-    port = free_port()
+    port = servers.free_port()
     options = ("--port", str(port), "--bind", "127.0.0.1")
     with servers.redis(*options):
         client = await connect(f"redis://127.0.0.1:{port}")
@@ -530,7 +526,7 @@ async def test_channels_are_joined_again_when_redis_is_back(tmp_path: Path) -> N
 
 async def test_redis_that_hangs_is_noticed_and_found_again() -> None:
     """A machine that vanished closes no connection."""
-    port = free_port()
+    port = servers.free_port()
     with servers.redis("--port", str(port), "--bind", "127.0.0.1"):
         client = await connect(f"redis://127.0.0.1:{port}")
         bus = RedisBus(client)
@@ -553,7 +549,7 @@ async def test_redis_that_hangs_is_noticed_and_found_again() -> None:
 
 
 async def test_a_subscription_that_is_cut_is_made_again() -> None:
-    port = free_port()
+    port = servers.free_port()
     with servers.redis("--port", str(port), "--bind", "127.0.0.1"):
         client, other = [await connect(f"redis://127.0.0.1:{port}") for _ in range(2)]
         bus = RedisBus(client)

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +33,7 @@ from gameserver.sessions.coalescer import Coalescer, Script
 from gameserver.sessions.link import Link
 from gameserver.wire.clock import FixedClock
 from tests.contracts.session_stores import APP, LIFE, ONE, TOMBSTONE, claim, clock, log_in, redis_url, store
-from tests.servers import redis
+from tests.servers import free_port, redis
 
 __all__ = ["clock", "redis_url", "store"]  # fixtures
 
@@ -223,9 +222,7 @@ async def test_calls_of_one_turn_share_a_pipeline(
 @pytest.fixture(params=["tcp", "tls"])
 def guarded_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A Redis on a port, with a password; over TLS, too."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     options = ["--requirepass", "secret", "--bind", "127.0.0.1"]
     if request.param == "tcp":
         with redis(*options, "--port", port):

@@ -18,7 +18,6 @@ from gameserver.storage.schema import migrate
 from tests import servers
 from tests.cli.running import command
 from tests.conftest import APP_TOML
-from tests.contracts.test_channels import free_port
 from tests.processes import Process, serve
 from tests.simulation.test_processes import Player
 
@@ -111,7 +110,7 @@ def test_a_secret_of_one_process_opens_a_connection_of_another_and_only_one(tmp_
 def test_redis_that_is_lost_and_comes_back_empty_ends_what_nobody_knows_any_more(
     tmp_path: Path, stack: ExitStack
 ) -> None:
-    port = str(free_port())
+    port = str(servers.free_port())
     options = ("--port", port, "--bind", "127.0.0.1")
     with ExitStack() as running:
         first = running.enter_context(ExitStack())

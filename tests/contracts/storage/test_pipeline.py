@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -45,7 +44,7 @@ from tests.contracts.storage.tables import (
     inside,
     names,
 )
-from tests.servers import postgresql
+from tests.servers import free_port, postgresql
 
 
 async def test_what_happens_later_happens_in_order(db: Database) -> None:
@@ -427,9 +426,7 @@ async def test_statements_travel_together_over_tcp_and_tls(
         write_lines(transport, lines)
 
     monkeypatch.setattr(pipeline._Transport, "writelines", note)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     reachable = {"listen_addresses": "127.0.0.1", "port": str(port)}
     with postgresql(reachable | (certificate if tls else {})) as url:
         host = url.partition("host=")[2]

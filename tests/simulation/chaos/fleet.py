@@ -6,8 +6,6 @@ import os
 import random
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -168,7 +166,7 @@ class Program:
 
     def __init__(self, directory: Path, name: str, *words: str) -> None:
         program = shutil.which("redis-server") or servers.missing("redis-server")
-        self.port = _free_port()
+        self.port = servers.free_port()
         self._home = directory / name
         self._home.mkdir()
         self._command = [str(program), *words]
@@ -186,7 +184,9 @@ class Program:
         servers._wait_for(self._popen, "eady to accept connections" if words else "+monitor")
 
     def kill(self) -> None:
-        assert self._popen is not None
+        """End it at once, also when it is stopped; does nothing when it has not been started."""
+        if self._popen is None:
+            return
         self._popen.kill()
         self._popen.wait()
         assert self._popen.stdout is not None
@@ -294,12 +294,6 @@ def _until(holds: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Postgres:
     """Restarts the PostgreSQL of a test, and slows it down."""
 
@@ -398,11 +392,10 @@ def fleet(folder: Path, *, services: bool, count: int, environment: dict[str, st
         return
     with servers.postgresql(DURABLE) as database, servers._directory("redis-") as directory:
         store = Redis(directory)
-        store.start()
         options = ["--database", database, "--redis", store.url]
         slots = [Slot(folder / f"server-{number}", options, environment) for number in range(count)]
         try:
+            store.start()
             yield Fleet(slots, store, Postgres(database), database)
         finally:
-            store.master.signal(signal.SIGCONT)
             store.kill()
