@@ -30,6 +30,7 @@ export:  ## write anew what is generated from the code
 	$(BIN)/gameserver protocol export --to protocol
 	$(BIN)/python clients/python/generate.py
 	$(BIN)/python clients/csharp/generate.py
+	$(BIN)/python clients/js/generate.py
 
 examples:  ## add examples of new operations, or of changed ones, to protocol/examples
 	$(PYTEST) --record-examples tests/services tests/faces tests/protocol

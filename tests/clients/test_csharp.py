@@ -1,26 +1,21 @@
 """The C# client, compiled by Mono, against a server in a process of its own."""
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
-import threading
-from collections import deque
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
 import pytest
 
 from tests.clients.game import Server, declare_app
+from tests.clients.lossy import Lossy, losing
 
 KIT = Path(__file__).parents[2] / "clients" / "csharp"
-PROTOCOL = Path(__file__).parents[2] / "protocol"
 HERE = Path(__file__).parent / "csharp"
 
 
@@ -103,52 +98,6 @@ def test_a_game_is_played(program: Program) -> None:
     }
 
 
-class Lossy(ThreadingHTTPServer):
-    """Stands before a server and loses what it is told to, by the operation in a packet."""
-
-    daemon_threads = True
-
-    def __init__(self, url: str, troubles: dict[str, list[str]]) -> None:
-        self.url = url
-        self.troubles = {operation: deque(kinds) for operation, kinds in troubles.items()}
-        self.bodies: list[bytes] = []
-        super().__init__(("127.0.0.1", 0), Passing)
-
-
-class Passing(BaseHTTPRequestHandler):
-    """Passes a packet on."""
-
-    server: Lossy
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        """Answer, or not."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.bodies.append(body)
-        [message] = json.loads(body)["messages"]
-        troubles = self.server.troubles.get(message["operation"])
-        trouble = troubles.popleft() if troubles else ""
-        if trouble.isdigit():
-            self.answer(int(trouble), b"later")
-            return
-        headers = {name: value for name, value in self.headers.items() if name.startswith("X-")}
-        told = httpx.post(self.server.url + "/dispatcher", content=body, headers=headers)
-        if trouble == "lost":
-            self.close_connection = True
-            return
-        self.answer(200, b"<html>" if trouble == "garbled" else told.content)
-
-    def answer(self, status: int, body: bytes) -> None:
-        """Send a status and a body."""
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base calls it so
-        """Say nothing."""
-
-
 @pytest.fixture
 def lossy(program: Program) -> Iterator[Lossy]:
     """Lose answers to an update, refuse one call, and never let a second login through."""
@@ -157,17 +106,12 @@ def lossy(program: Program) -> Iterator[Lossy]:
         "READ": ["", "404"],
         "AUTHENTICATE": ["", *["502"] * 1000],
     }
-    with Lossy(program.server.url, troubles) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with losing(program.server.url, troubles) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_a_packet_that_is_lost_is_sent_again_and_runs_once(program: Program, lossy: Lossy) -> None:
-    url = f"http://127.0.0.1:{lossy.server_port}"
-    assert program.run("scenario.exe", "lose", url=url) == {
+    assert program.run("scenario.exe", "lose", url=lossy.address) == {
         "wins": 1,
         "refused": "NoAnswerException 900/90001",
         "given up": "NoAnswerException 900/90001",
@@ -194,14 +138,3 @@ def test_the_program_of_the_page_runs(library: Path, program: Program) -> None:
         ["mono", library.parent / "page.exe"], capture_output=True, text=True, timeout=60, check=True
     )
     assert re.fullmatch(r"[0-9a-f-]{36} has 42\n", done.stdout)
-
-
-def test_what_is_generated_is_up_to_date() -> None:
-    spec = importlib.util.spec_from_file_location("generate_csharp", KIT / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
-    documents = [json.loads(file.read_text()) for file in sorted((PROTOCOL / "services").glob("*.json"))]
-    there = {file.name: file.read_text() for file in (KIT / "Runtime" / "Services").glob("*.cs")}
-    assert generate.sources(documents) == there, "run: python clients/csharp/generate.py"

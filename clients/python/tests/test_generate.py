@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import json
 import subprocess
 import sys
 import textwrap
@@ -17,7 +16,6 @@ from gameserver_client.service import Invoker
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "tests" / "protocol"
-EXPORT = ROOT.parent.parent / "protocol"
 
 spec = importlib.util.spec_from_file_location("generate", ROOT / "generate.py")
 assert spec is not None
@@ -62,16 +60,6 @@ def build(tmp_path: Path, *methods: dict[str, Any], schemas: dict[str, Any] | No
             return service, operation, data
 
     return Recorder(), made
-
-
-def test_the_checked_in_services_are_fresh() -> None:
-    source = EXPORT if EXPORT.exists() else SAMPLE
-    documents = [
-        json.loads(path.read_text(encoding="utf-8")) for path in (source / "services").glob("*.json")
-    ]
-    folder = Path(services.__file__).parent
-    there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.py")}
-    assert there == generate.sources(documents), "run clients/python/generate.py"
 
 
 def test_services_never_hide_what_clients_do() -> None:
