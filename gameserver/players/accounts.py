@@ -5,6 +5,7 @@ password digest or a call to another server and so happens before any lock is he
 makes the player inside the packet's transaction, if what was verified still holds.
 """
 
+import hmac
 import unicodedata
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,6 +30,7 @@ from gameserver.players.providers import (
     Providers,
     ProviderUnavailable,
     UnableToValidate,
+    UnknownAuthenticationError,
     Vouched,
 )
 from gameserver.players.providers.vouching import Unproven
@@ -117,6 +119,7 @@ LOGIN_ERRORS: tuple[type[GameError], ...] = (
     WrongCredentials,
     UnableToValidate,
     ProviderUnavailable,
+    UnknownAuthenticationError,
     UnknownAuthenticationType,
     UnknownExternalLogin,
     InvalidEmail,
@@ -271,7 +274,8 @@ class Accounts:
     async def read_token(self, app: App, token: str, issuer: Issuer, now_ms: int) -> dict[str, Any] | None:
         """Return the claims of a token that an issuer has signed and that is good now; None of any other.
 
-        It logs nobody in. Raises `ProviderUnavailable` when the issuer's keys cannot be fetched.
+        It logs nobody in. Raises `ProviderUnavailable` or `UnknownAuthenticationError` when the issuer's keys
+        cannot be had.
         """
         return await self._providers.read_token(Claimed(app, "", token, "", now_ms), issuer)
 
@@ -450,14 +454,17 @@ class Accounts:
         attempt = self.attempt(app, type_, None if settop else login.external_id, address)
         await attempt.enter(charge=False)
         kind = Kind.SETTOP_CODE if settop else Kind.HANDOFF
-        text = (
-            tokens.settop_text(app.id, login.external_id)
-            if settop
-            else tokens.handoff_text(login.external_id, login.token)
-        )
+        text = tokens.settop_text(app.id, login.external_id) if settop else login.external_id
         async with self._database.read() as tx:
-            token = await tokens.look(tx, kind, text, now_ms)
-        if token is None or token.app_id != app.id:
+            token = await tokens.whose(tx, kind, text)
+        if token is not None and token.app_id != app.id:
+            token = None
+        if token is None or token.expires_ms <= now_ms:
+            await attempt.fail(charged=False)
+            if settop and token is None and not login.profile_id:
+                raise WrongCredentials("nobody has such a code, or it was used")
+            raise unknown(login)
+        if not settop and not hmac.compare_digest(token.data, tokens.security_digest(login.token)):
             await attempt.fail(charged=False)
             raise WrongCredentials(_WRONG)
         if login.profile_id and login.profile_id != token.subject:

@@ -14,9 +14,10 @@ from gameserver.apps import App, DiscordLogin, OpenIdLogin, ScriptLogin, TokenLo
 from gameserver.frame import Hook, Hooks, Parts
 from gameserver.players.providers import Claimed, Providers, UnableToValidate, Vouched
 from gameserver.players.providers.tokens import expiry_ms, is_current
+from gameserver.players.providers.web import away, has_failed, unclear
 from gameserver.wire import json
 from gameserver.wire.errors import GameError
-from gameserver.wire.outgoing import Unanswered
+from gameserver.wire.outgoing import TooLarge, Unanswered
 
 log = structlog.get_logger(__name__)
 
@@ -70,8 +71,8 @@ class ExternalLogins:
     async def vouch(self, name: str, claimed: Claimed) -> Vouched | None:
         """Tell whether an id and a token belong together; None when they do not.
 
-        Raises `UnknownExternalLogin` for a name the app does not declare, `UnableToValidate` and
-        `ProviderUnavailable` when nobody can tell.
+        Raises `UnknownExternalLogin` for a name the app does not declare, and `UnableToValidate`,
+        `ProviderUnavailable` and `UnknownAuthenticationError` when nobody can tell.
         """
         app, now_ms, external_id, token = claimed.app, claimed.now_ms, claimed.external_id, claimed.token
         login = app.external.get(name)
@@ -100,9 +101,12 @@ class ExternalLogins:
             status, answer = await self._web.exchange(
                 "POST", login.url, login.timeout_seconds, content=body, headers=headers
             )
+        except TooLarge as error:
+            raise unclear(question.external_auth_name, str(error)) from None
         except Unanswered as error:
-            log.warning("external_login_unreachable", name=question.external_auth_name, error=str(error))
-            raise UnableToValidate("the service that vouches for the player cannot be reached") from None
+            raise away(question.external_auth_name, str(error)) from None
+        if has_failed(status):
+            raise away(question.external_auth_name, f"status {status}")
         if status in REFUSALS:
             return None
         try:
@@ -110,8 +114,7 @@ class ExternalLogins:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             verdict = None
         if verdict is None:
-            log.warning("external_login_unclear", name=question.external_auth_name, status=status)
-            raise UnableToValidate("the service that vouches for the player gave no clear answer")
+            raise unclear(question.external_auth_name, f"status {status}, and no verdict")
         if not verdict.valid:
             return None
         data = verdict.identity_data

@@ -13,7 +13,6 @@ from gameserver.players.accounts import (
     MissingIdentity,
     ProfileNotNamed,
     Verified,
-    WrongCredentials,
     switching,
     unknown,
 )
@@ -106,7 +105,7 @@ async def _find_or_make(
     if verified.handoff is not None:
         kind = Kind.SETTOP_CODE if verified.type == "SettopHandoff" else Kind.HANDOFF
         if await tokens.redeem(tx, kind, verified.handoff, now_ms) is None:
-            raise WrongCredentials("the handoff was used already, or has expired")
+            raise Aborted("the handoff was used since it was verified")
         player = await note(states.log_in, profile=verified.profile_id, app=app.id, now_ms=now_ms, **said)
     elif verified.is_named:
         player = await note(states.log_in, profile=verified.profile_id, app=app.id, now_ms=now_ms, **said)

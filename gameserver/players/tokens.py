@@ -133,9 +133,9 @@ async def revoke_all(tx: Transaction, app_id: str, subject: str) -> None:
     await tx.defer(REVOKE_ALL, app=app_id, subject=subject)
 
 
-def handoff_text(handoff_id: str, security_token: str) -> str:
-    """The two parts of a handoff as one token."""
-    return f"{handoff_id}/{security_token}"
+def security_digest(security_token: str) -> str:
+    """What is kept of the second part of a handoff, which proves that the first was not just overheard."""
+    return sha256(security_token.encode(errors="surrogatepass")).hexdigest()
 
 
 def settop_text(app_id: str, code: str) -> str:

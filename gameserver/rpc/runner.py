@@ -311,7 +311,7 @@ class _Run:
             raise
         except Exception:
             log.exception("operation_failed", operation=operation.wire_name)
-            return errors.InternalError("internal error")
+            return operation.failure("internal error")
 
     async def _run_messages(self, tx: Transaction | None, *, writing: bool = False) -> Outcome:
         ctx, effects, outcome = self.ctx, self.ctx.effects, Outcome()
@@ -388,7 +388,8 @@ class _Run:
         except Exception as error:
             told = "failed"
             log.exception("operation_failed", operation=f"{message.service}.{message.operation}")
-            raise errors.InternalError("internal error") from error
+            failure = operation.failure if operation is not None else errors.InternalError
+            raise failure("internal error") from error
         finally:
             name = operation.wire_name if operation is not None else "unknown"
             metrics.message(name, told, time.perf_counter() - started)

@@ -14,7 +14,7 @@ from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.webhooks import EventData
 from gameserver.rpc.context import Context
 from gameserver.rpc.last import Last
-from gameserver.wire.errors import GameError
+from gameserver.wire.errors import GameError, InternalError
 from gameserver.wire.shapes import Request, RequestReader
 
 
@@ -64,6 +64,7 @@ class Operation:
         stepwise: bool,
         reaches_out: bool,
         errors: tuple[type[GameError], ...],
+        failure: type[GameError],
     ) -> None:
         hints = get_type_hints(handler)
         shape, reply = hints.get("request"), hints.get("return")
@@ -86,6 +87,7 @@ class Operation:
         self.stepwise = stepwise
         self.reaches_out = reaches_out
         self.errors = errors
+        self.failure = failure
         self.request = shape
         self.reply: Any = None if reply is type(None) else reply
         self.description = inspect.cleandoc(handler.__doc__)
@@ -132,6 +134,7 @@ class Service:
         stepwise: bool = False,
         reaches_out: bool = False,
         errors: tuple[type[GameError], ...] = (),
+        failure: type[GameError] = InternalError,
     ) -> Callable[[AnyHandler], AnyHandler]:
         """Declare an operation under its wire name; further names are spellings that some SDK sends.
 
@@ -142,7 +145,8 @@ class Service:
         `opens_session`: it is a login, which calls `ctx.log_in`. `stepwise`: it makes calls of its own, each
         committed by itself (see `rpc.steps`), and has no transaction. `reaches_out`: it changes something
         elsewhere, so that a run which is cut off must not forget what it answered, and another try of a
-        packet takes what was prepared before.
+        packet takes what was prepared before. `failure`: what a fault of ours is answered with, which the log
+        knows more about.
         """
         if stepwise and tx is not Tx.NONE:
             raise ValueError(f"{self.name}.{names[0]}: what runs in steps has no transaction around them")
@@ -163,6 +167,7 @@ class Service:
                     stepwise=stepwise,
                     reaches_out=reaches_out,
                     errors=errors,
+                    failure=failure,
                 )
             return handler
 

@@ -28,6 +28,7 @@ from gameserver.players.fields import (
     ExternalIdField,
     ExtraJson,
 )
+from gameserver.players.providers import UnknownAuthenticationError
 from gameserver.players.resets import RESET_ERRORS, LinkMinutes, MailParams, ResetRequest
 from gameserver.players.states import PlayerState
 from gameserver.players.tokens import Kind
@@ -164,6 +165,8 @@ class Ready:
 async def verify(ctx: Context, request: Authenticate) -> Ready:
     """Everything about a login that must not hold a lock."""
     admit_client(ctx.app, request.release_platform or "", request.game_version or "")
+    if request.external_id is None and canonical_type(request.authentication_type) == "Anonymous":
+        raise MissingParameter("data.externalId: the id of a device is not null")
     login, facts = request.login(), request.facts()
     try:
         verified = await ctx.core.accounts.verify(
@@ -242,6 +245,7 @@ class LoginReply(PlayerState, kw_only=True):
     locks=of_player,
     opens_session=True,
     errors=(Redirected, PlatformNotEnabled, AppVersionObsolete, SessionLimitReached, *LOGIN_ERRORS),
+    failure=UnknownAuthenticationError,
 )
 async def authenticate(ctx: Context, request: Authenticate) -> LoginReply:
     """Log in, and make a new player if the client asks for one. The answer is the player's whole state.

@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 import gameserver
 from gameserver.admin import actions
-from gameserver.players import accounts, identities, passwords, profiles
+from gameserver.players import accounts, identities, logins, passwords, profiles
 from gameserver.players.passwords import Passwords
 from tests.conftest import APP_ID, Game
 from tests.services.logins import (
@@ -234,6 +234,27 @@ async def test_wrong_password_and_empty_ids(game: Game) -> None:
             SERVICE, "AUTHENTICATE", authenticationType=type_, externalId="", forceCreate=True
         )
         assert outcome(refusal) == (403, 40307), type_
+    for missing in ({}, {"externalId": None}):
+        refusal = await game.client().refused(
+            SERVICE, "AUTHENTICATE", authenticationType="Anonymous", **missing
+        )
+        assert outcome(refusal) == (400, 40358)
+
+
+@pytest.mark.parametrize("type_", ["Anonymous", "Universal", "Email", "Handoff"])
+async def test_a_fault_of_the_servers_is_nobodys_wrong_password(
+    game: Game, monkeypatch: pytest.MonkeyPatch, type_: str
+) -> None:
+    async def break_down(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(game.core.accounts, "_verify", break_down)
+    refusal = await refused_login(game.client(), type_, f"{game.unique('ada')}@example.com", "secret")
+    assert outcome(refusal) == (503, 40217)
+    monkeypatch.undo()
+    monkeypatch.setattr(logins, "log_in", break_down)
+    refusal = await refused_login(game.client(), "Anonymous", game.unique("ada"), "")
+    assert outcome(refusal) == (503, 40217)
 
 
 async def test_ids_beyond_the_limit_are_nobodys(game: Game) -> None:

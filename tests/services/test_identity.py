@@ -13,6 +13,8 @@ from gameserver.services.identity import handoffs
 from gameserver.wire.errors import GameError
 from tests.conftest import Client, Game, Refusal
 
+WRONG, UNKNOWN, NOT_OF_PROFILE = (403, 40307), (202, 40208), (202, 40206)
+
 
 @pytest.fixture(autouse=True)
 def own_address(game: Game) -> None:
@@ -49,7 +51,8 @@ async def test_a_handoff_logs_another_device_in_once(game: Game) -> None:
     assert (answer["profileId"], answer["newUser"]) == (player.profile_id, "false")
     assert "handoffJson" not in answer
     await other.call("playerState", "READ")
-    assert await refused_login(game.client(), handoff) == (403, 40307)
+    assert await refused_login(game.client(), handoff) == UNKNOWN
+    assert await refused_login(game.client(), handoff, profileId=player.profile_id) == NOT_OF_PROFILE
 
 
 async def test_a_settop_code_carries_json(game: Game) -> None:
@@ -61,7 +64,8 @@ async def test_a_settop_code_carries_json(game: Game) -> None:
     answer = await handoff_login(game.client(), code)
     assert answer["profileId"] == player.profile_id
     assert answer["handoffJson"] == {"key": "value"}
-    assert await refused_login(game.client(), code) == (403, 40307)
+    assert await refused_login(game.client(), code) == WRONG
+    assert await refused_login(game.client(), code, profileId=player.profile_id) == NOT_OF_PROFILE
 
 
 async def test_codes_of_a_pool(game: Game) -> None:
@@ -88,15 +92,17 @@ async def test_handoffs_lapse(game: Game, data: dict[str, Any]) -> None:
     game.clock.advance(299)
     await handoff_login(game.client(), handoff)
     game.clock.advance(2)
-    assert await refused_login(game.client(), spare) == (403, 40307)
+    assert await refused_login(game.client(), spare) == UNKNOWN
+    assert await refused_login(game.client(), spare, forceCreate=True) == UNKNOWN, "nobody is made of it"
+    assert await refused_login(game.client(), spare, profileId=player.profile_id) == NOT_OF_PROFILE
 
 
 async def test_a_handoff_is_no_settop_code_and_needs_its_token(game: Game) -> None:
     player = await game.player()
     handoff = await create(game, player.profile_id)
     wrong = {**handoff, "securityToken": "guess"}
-    assert await refused_login(game.client(), wrong) == (403, 40307)
-    assert await refused_login(game.client(), {"handoffCode": handoff["handoffId"]}) == (403, 40307)
+    assert await refused_login(game.client(), wrong) == WRONG
+    assert await refused_login(game.client(), {"handoffCode": handoff["handoffId"]}) == WRONG
     await handoff_login(game.client(), handoff)
 
 
@@ -104,7 +110,7 @@ async def test_guessing_at_a_handoff_locks_it(game: Game) -> None:
     player = await game.player()
     handoff = await create(game, player.profile_id)
     for _ in range(5):
-        assert await refused_login(game.client(), {**handoff, "securityToken": "guess"}) == (403, 40307)
+        assert await refused_login(game.client(), {**handoff, "securityToken": "guess"}) == WRONG
     assert await refused_login(game.client(), handoff) == (403, 40788)
 
 
@@ -112,7 +118,7 @@ async def test_guessing_at_codes_locks_the_address(game: Game) -> None:
     player = await game.player()
     code = await create(game, player.profile_id, numChars=6)
     for guess in range(20):
-        assert await refused_login(game.client(), {"handoffCode": f"x{guess}"}) == (403, 40307)
+        assert await refused_login(game.client(), {"handoffCode": f"x{guess}"}) == WRONG
     assert await refused_login(game.client(), code) == (403, 40788)
 
 
@@ -148,15 +154,15 @@ async def test_of_two_logins_at_once_one_gets_in(game: Game) -> None:
     )
     refusals = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
     assert len(refusals) == 2
-    assert {refusal.reason_code for refusal in refusals} == {40307}
+    assert {(refusal.status, refusal.reason_code) for refusal in refusals} == {UNKNOWN}
 
 
 async def test_a_deleted_players_handoffs_lead_nowhere(game: Game) -> None:
     player = await game.player()
     handoffs = [await create(game, player.profile_id), await create(game, player.profile_id, numChars=6)]
     await player.call("playerState", "FULL_PLAYER_RESET")
-    for handoff in handoffs:
-        assert await refused_login(game.client(), handoff) == (403, 40307)
+    for handoff, expected in zip(handoffs, (UNKNOWN, WRONG), strict=True):
+        assert await refused_login(game.client(), handoff) == expected
     async with game.core.database.read() as tx:
         subject = one_time_tokens.c.subject == player.profile_id
         assert not await tx.all(select(one_time_tokens.c.digest).where(subject))

@@ -7,8 +7,9 @@ import pytest
 from gameserver.apps import load_apps
 from tests.conftest import APP_TOML, Game
 from tests.services.test_providers import (
-    AWAY,
     NOT_CONFIGURED,
+    UNCLEAR,
+    WEATHERS,
     WRONG,
     Define,
     attached,
@@ -79,17 +80,17 @@ async def test_a_playstation_network_that_gives_no_clear_answer(
     define(PLAYSTATION.format("playstation"))
     id_ = game.unique("39")
     serve_playstation(platform, id_)
-    for weather in ("garbage", "list", "broken", "huge"):
+    for weather, expected in WEATHERS:
         platform.weather = weather
-        assert await outcome(game, "PlaystationNetwork", id_, f"v3.{weather}") == AWAY, weather
+        assert await outcome(game, "PlaystationNetwork", id_, f"v3.{weather}") == expected, weather
     platform.weather = "fair"
     told: dict[str, Any] = {"user_id": id_, "client_id": "another server"}
     platform.routes[f"{PLAYSTATION_TOKEN}/a%2Ft"] = lambda _: (200, told)
-    assert await outcome(game, "PlaystationNetwork", id_, "v3.other") == AWAY, "a token of somebody else"
+    assert await outcome(game, "PlaystationNetwork", id_, "v3.other") == UNCLEAR, "a token of somebody else"
     platform.routes[f"{PLAYSTATION_TOKEN}/a%2Ft"] = lambda _: (400, {"error": "invalid_token"})
-    assert await outcome(game, "PlaystationNetwork", id_, "v3.none") == AWAY
+    assert await outcome(game, "PlaystationNetwork", id_, "v3.none") == UNCLEAR
     define(PLAYSTATION.format("playstation").replace("s3:cret", "other"))
-    assert await outcome(game, "PlaystationNetwork", id_, "v3.secret") == AWAY, "not the player's fault"
+    assert await outcome(game, "PlaystationNetwork", id_, "v3.secret") == UNCLEAR, "not the player's fault"
 
 
 async def test_a_playstation_environment_of_its_own(game: Game, define: Define, platform: StandIn) -> None:
@@ -235,10 +236,10 @@ async def test_an_xbox_service_that_gives_no_clear_answer(
     token = xbox_encrypted(xbox_signed(xbox_claims(id_, now), x5t=thumbprint(signer), x5u=XBOX_CERTIFICATE))
     served: Any = {thumbprint(signer): "no certificate"}
     platform.routes["xsts.auth.xboxlive.com/keys/current"] = lambda _: (200, served)
-    assert await log_in(token) == AWAY
-    for weather in ("garbage", "list", "broken", "huge"):
+    assert await log_in(token) == UNCLEAR
+    for weather, expected in WEATHERS:
         platform.weather = weather
-        assert await log_in(token) == AWAY, weather
+        assert await log_in(token) == expected, weather
     platform.weather = "fair"
     platform.routes["xsts.auth.xboxlive.com/keys/current"] = lambda _: (404, {})
     assert await log_in(token) == WRONG

@@ -6,7 +6,6 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gameserver.domain.leaderboards.boards import InvalidLeaderboardId, LeaderboardSettings
 from gameserver.domain.leaderboards.store import TooManyLeaderboards
@@ -20,11 +19,12 @@ from gameserver.players import quotas
 from gameserver.players.accounts import EmailNotValidated, InvalidEmail, WeakPassword, WrongCredentials
 from gameserver.players.lockout import LockedOut
 from gameserver.players.passwords import Busy
-from gameserver.players.providers import ProviderUnavailable
+from gameserver.players.providers import ProviderUnavailable, UnknownAuthenticationError
 from gameserver.wire.errors import DisabledApp, RateLimited
 from tests.conftest import APP_TOML, Client, Game
 from tests.services.conftest import Define
 from tests.services.groups import put_group
+from tests.stand_ins import rsa_key, stand_in
 
 KEY = "0123456789abcdef0123456789abcdef"
 APP = f"""
@@ -143,11 +143,14 @@ async def test_credentials_are_refused_where_logins_are(game: Game, define: Defi
 async def test_credentials_wait_for_who_vouches(game: Game, define: Define, operation: str) -> None:
     player, name = await game.player(), game.unique("ada")
     await player.call("identity", "ATTACH", **studio(game, name))
-    define('[external.away]\nkind = "openid"\nissuer = "https://127.0.0.1:1"\naudiences = ["a"]\n')
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    token = jwt.encode({"sub": name}, key, algorithm="RS256", headers={"kid": "k"})
-    data = {**studio(game, name), "authenticationToken": token, "externalAuthName": "away"}
-    assert await refused(player, "identity", operation, data) == ProviderUnavailable.reason_code
+    token = jwt.encode({"sub": name}, rsa_key("right"), algorithm="RS256", headers={"kid": "k"})
+    data = {**studio(game, name), "authenticationToken": token, "externalAuthName": "issuer"}
+    issuer = '[external.issuer]\nkind = "openid"\nissuer = "https://{}.example"\naudiences = ["a"]\n'
+    async with stand_in() as platform:
+        for weather, expected in (("broken", ProviderUnavailable), ("garbage", UnknownAuthenticationError)):
+            platform.weather = weather
+            define(f'[providers]\nstand_in = "{platform.url}"\n' + issuer.format(weather))
+            assert await refused(player, "identity", operation, data) == expected.reason_code
 
 
 @pytest.mark.parametrize("operation", ["ATTACH", "MERGE", "REFRESH_IDENTITY"])

@@ -1,7 +1,5 @@
 """Refusals of operations that reach into other apps: parents, children, peers, and what players own there."""
 
-import base64
-import json
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +21,7 @@ from gameserver.players.external import UnknownExternalLogin
 from gameserver.players.lockout import LockedOut
 from gameserver.players.passwords import Busy
 from gameserver.players.profile_links import CHILDREN_MAX, InvalidPeer
-from gameserver.players.providers import ProviderUnavailable, UnableToValidate
+from gameserver.players.providers import ProviderUnavailable, UnableToValidate, UnknownAuthenticationError
 from gameserver.players.quotas import QuotaReached
 from gameserver.services.identity.base import UnsupportedType
 from gameserver.wire.errors import DisabledApp, GameError, RateLimited
@@ -40,15 +38,15 @@ from tests.services.relatives import (
     to_child,
     to_parent,
 )
+from tests.stand_ins import stand_in
 
 __all__ = ["apps_folder"]
 
 Define = Callable[[str, str], None]
 ELSEWHERE = """
-[external.away]
-kind = "openid"
-issuer = "https://127.0.0.1:1"
-audiences = ["a"]
+[external.discord]
+kind = "discord"
+application_id = "99"
 [external.silent]
 kind = "webhook"
 url = "http://127.0.0.1:1/vouch"
@@ -70,13 +68,6 @@ def define(game: Game, apps_folder: Path) -> Define:
         game.apps.replace(apps)
 
     return change
-
-
-def token() -> str:
-    """What an issuer might have signed: it takes the issuer's keys to tell."""
-    parts = ({"alg": "RS256", "kid": "k"}, {"sub": "ada"})
-    texts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
-    return ".".join([*texts, "c2ln"])
 
 
 def own_address(game: Game) -> None:
@@ -127,13 +118,15 @@ async def test_credentials_are_refused_as_at_a_login_there(
     await refused(InvalidEmail, authenticationType="Email", externalId="no address")
     define(folder, "[login]\nenabled = false\n")
     await refused(DisabledApp)
-    define(folder, ELSEWHERE)
+    async with stand_in() as platform:
+        platform.weather = "garbage"
+        define(folder, f'[providers]\nstand_in = "{platform.url}"\n{ELSEWHERE}')
+        await refused(UnknownAuthenticationError, authenticationType="External", externalAuthName="discord")
     await refused(UnsupportedType, authenticationType="Anonymous")
     await refused(UnknownAuthenticationType, authenticationType="Sorcery")
     await refused(UnknownExternalLogin, authenticationType="External", externalAuthName="nobody")
-    await refused(UnableToValidate, authenticationType="External", externalAuthName="silent")
-    signed = {"authenticationToken": token(), "externalAuthName": "away"}
-    await refused(ProviderUnavailable, authenticationType="External", **signed)
+    await refused(UnableToValidate, authenticationType="Steam")
+    await refused(ProviderUnavailable, authenticationType="External", externalAuthName="silent")
 
     async def busy(*_: Any) -> bool:
         raise Busy

@@ -10,7 +10,12 @@ from gameserver.players.providers.asking import Check, Claimed, Outside
 from gameserver.players.providers.keys import KeySets
 from gameserver.players.providers.settings import SAMPLE, SECTION, ProviderSettings
 from gameserver.players.providers.tokens import Issuer
-from gameserver.players.providers.vouching import ProviderUnavailable, UnableToValidate, Vouched
+from gameserver.players.providers.vouching import (
+    ProviderUnavailable,
+    UnableToValidate,
+    UnknownAuthenticationError,
+    Vouched,
+)
 from gameserver.players.providers.web import Web
 from gameserver.wire.outgoing import Outgoing
 
@@ -24,6 +29,7 @@ __all__ = [
     "ProviderUnavailable",
     "Providers",
     "UnableToValidate",
+    "UnknownAuthenticationError",
     "Vouched",
 ]
 
@@ -76,8 +82,8 @@ class Providers:
     async def vouch(self, type_: str, claimed: Claimed) -> Vouched | None:
         """Tell whether an id and a token belong together; None when they do not.
 
-        Raises `UnableToValidate` when the app has not what it takes, `ProviderUnavailable` when the provider
-        does not say.
+        Raises `UnableToValidate` when the app has not what it takes, `ProviderUnavailable` and
+        `UnknownAuthenticationError` when the provider does not say.
         """
         settings = claimed.settings
         expected = settings.dev_tokens.get(type_, {}).get(claimed.external_id)
@@ -99,6 +105,6 @@ class Providers:
     async def read_token(self, claimed: Claimed, issuer: Issuer) -> dict[str, Any] | None:
         """Return the claims of a token that an issuer has signed and that is good now; None of any other.
 
-        Raises `ProviderUnavailable` when the issuer's keys cannot be fetched.
+        Raises `ProviderUnavailable` or `UnknownAuthenticationError` when the issuer's keys cannot be had.
         """
         return await tokens.read(claimed, self._outside, issuer)

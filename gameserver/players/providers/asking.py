@@ -40,5 +40,6 @@ class Outside:
 Check = Callable[[Claimed, Outside], Awaitable[Vouched | None]]
 """Tell whether an id and a token belong together; None when they do not.
 
-Raises `ProviderUnavailable` when the provider does not say. It is called only where the app has its settings.
+Raises `ProviderUnavailable` or `UnknownAuthenticationError` when the provider does not say. It is called only
+where the app has its settings.
 """

@@ -23,7 +23,7 @@ from gameserver.apps import App
 from gameserver.players.providers.asking import Claimed, Outside
 from gameserver.players.providers.settings import GameCenter
 from gameserver.players.providers.vouching import UnableToValidate, Vouched
-from gameserver.players.providers.web import away, where
+from gameserver.players.providers.web import unclear, where
 
 KEY_URL = re.compile(r"https://(?:static|sandbox)\.gc\.apple\.com/public-key/[A-Za-z0-9._-]{1,100}\.cer")
 ORGANIZATION = "Apple Inc."
@@ -93,12 +93,12 @@ async def _certificate(app: App, url: str, outside: Outside) -> x509.Certificate
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN):
         return None
     if status != HTTPStatus.OK:
-        raise away("the certificates of Game Center", f"status {status}")
+        raise unclear("the certificates of Game Center", f"status {status}")
     try:
         is_text = body.lstrip().startswith(b"-----BEGIN")
         found = x509.load_pem_x509_certificate(body) if is_text else x509.load_der_x509_certificate(body)
     except ValueError:
-        raise away("the certificates of Game Center", "no certificate") from None
+        raise unclear("the certificates of Game Center", "no certificate") from None
     outside.certificates[key] = found
     while len(outside.certificates) > CERTIFICATES_MAX:
         outside.certificates.pop(next(iter(outside.certificates)))

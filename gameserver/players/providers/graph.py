@@ -11,7 +11,7 @@ from gameserver.apps import DiscordLogin
 from gameserver.players.providers.asking import Claimed, Outside
 from gameserver.players.providers.tokens import expiry_ms, is_number
 from gameserver.players.providers.vouching import Vouched
-from gameserver.players.providers.web import away
+from gameserver.players.providers.web import unclear
 
 FACEBOOK_DEBUG = "https://graph.facebook.com/debug_token"
 STEAM_TICKET = "https://partner.steam-api.com/ISteamUserAuth/AuthenticateUserTicket/v1/"
@@ -38,7 +38,7 @@ async def facebook(claimed: Claimed, outside: Outside) -> Vouched | None:
     status, answer = await outside.web.ask_json(claimed.app, FACEBOOK_DEBUG, query=query)
     told = answer.get("data")
     if status != HTTPStatus.OK or not isinstance(told, dict):
-        raise away("graph.facebook.com", f"status {status}: are app_id and app_secret right?")
+        raise unclear("graph.facebook.com", f"status {status}: are app_id and app_secret right?")
     if told.get("is_valid") is not True or str(told.get("app_id")) != settings.app_id:
         return None
     if str(told.get("user_id")) != claimed.external_id:
@@ -66,7 +66,7 @@ async def steam(claimed: Claimed, outside: Outside) -> Vouched | None:
     if error.get("errorcode") in STEAM_BAD_TICKETS:
         return None
     if status != HTTPStatus.OK or params.get("result") != "OK":
-        raise away("partner.steam-api.com", f"status {status}, error {error.get('errorcode')!r:.20}")
+        raise unclear("partner.steam-api.com", f"status {status}, error {error.get('errorcode')!r:.20}")
     if params.get("steamid") != claimed.external_id or params.get("publisherbanned") is not False:
         return None
     if settings.refuse_vac_banned and params.get("vacbanned") is not False:
@@ -89,7 +89,7 @@ async def oculus(claimed: Claimed, outside: Outside) -> Vouched | None:
     }
     status, answer = await outside.web.ask_json(claimed.app, META_NONCE, form=form)
     if status != HTTPStatus.OK or not isinstance(answer.get("is_valid"), bool):
-        raise away("graph.oculus.com", f"status {status}: are app_id and app_secret right?")
+        raise unclear("graph.oculus.com", f"status {status}: are app_id and app_secret right?")
     return Vouched() if answer["is_valid"] else None
 
 
@@ -112,7 +112,7 @@ async def twitter(claimed: Claimed, outside: Outside) -> Vouched | None:
     if status in REFUSALS:
         return None
     if status != HTTPStatus.OK:
-        raise away("api.twitter.com", f"status {status}")
+        raise unclear("api.twitter.com", f"status {status}")
     return Vouched() if answer.get("id_str") == claimed.external_id else None
 
 
@@ -130,9 +130,9 @@ async def parse(claimed: Claimed, outside: Outside) -> Vouched | None:
     if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND):
         if answer.get("code") in (101, 209):  # no such object, and no such session
             return None
-        raise away("the Parse Server", f"status {status}, code {answer.get('code')!r:.20}")
+        raise unclear("the Parse Server", f"status {status}, code {answer.get('code')!r:.20}")
     if status != HTTPStatus.OK:
-        raise away("the Parse Server", f"status {status}")
+        raise unclear("the Parse Server", f"status {status}")
     return Vouched() if answer.get("objectId") == claimed.external_id else None
 
 
@@ -145,7 +145,7 @@ async def discord(claimed: Claimed, outside: Outside, settings: DiscordLogin) ->
     if status in REFUSALS:
         return None
     if status != HTTPStatus.OK:
-        raise away("discord.com", f"status {status}")
+        raise unclear("discord.com", f"status {status}")
     if _dict(answer.get("application")).get("id") != settings.application_id:
         return None
     if _dict(answer.get("user")).get("id") != claimed.external_id:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gameserver.apps import DISCOVERY, App
-from gameserver.players.providers.vouching import ProviderUnavailable
-from gameserver.players.providers.web import Web, where
+from gameserver.players.providers.vouching import ProviderUnavailable, UnknownAuthenticationError
+from gameserver.players.providers.web import Web, unclear, where
 
 SETS_MAX = 256  # issuers of all apps
 KEYS_MAX = 64  # of one issuer
@@ -28,11 +29,11 @@ class _KeySet:
     ready: dict[tuple[str, str], jwt.PyJWK] = field(default_factory=dict)
     fetched_ms: int | None = None
     tried_ms: int | None = None
-    failed: bool = False
+    failure: type[ProviderUnavailable | UnknownAuthenticationError] | None = None  # of the last fetch
     fetching: asyncio.Task[None] | None = None
 
     def wants_fetch(self, kid: str, now_ms: int) -> bool:
-        if self.tried_ms is not None and now_ms - self.tried_ms < (RETRY_MS if self.failed else REFRESH_MS):
+        if self.tried_ms is not None and now_ms - self.tried_ms < (RETRY_MS if self.failure else REFRESH_MS):
             return False
         return self.fetched_ms is None or kid not in self.keys or now_ms - self.fetched_ms >= FRESH_MS
 
@@ -59,7 +60,8 @@ class KeySets:
         """Return the key of an id, for an algorithm; None when the issuer has no such.
 
         `url` is that of the keys, or of a discovery document that names it. Raises `ProviderUnavailable` when
-        the keys cannot be fetched and none are at hand.
+        the keys cannot be fetched and none are at hand, and `UnknownAuthenticationError` when what was
+        fetched is no keys.
         """
         address = where(app, url)
         known = self._sets.get(address)
@@ -77,16 +79,17 @@ class KeySets:
             if kid not in known.keys:
                 await asyncio.wait([known.fetching])  # one fetch for all who wait; it outlives each of them
         if not known.is_usable(now_ms):
-            raise ProviderUnavailable("the keys of the player's token cannot be fetched now: try again later")
+            failure = known.failure or ProviderUnavailable
+            raise failure("the keys of the player's token cannot be fetched now: try again later")
         return _ready(known, kid, algorithm)
 
     async def _fetch(self, app: App, url: str, known: _KeySet, now_ms: int) -> None:
         try:
             keys = await self._keys(app, url)
-        except ProviderUnavailable:  # it is in the log
-            known.failed = True
+        except (ProviderUnavailable, UnknownAuthenticationError) as error:  # it is in the log
+            known.failure = type(error)
         else:
-            known.keys, known.fetched_ms, known.failed = keys, now_ms, False
+            known.keys, known.fetched_ms, known.failure = keys, now_ms, None
             known.ready.clear()
         finally:
             known.fetching = None
@@ -94,13 +97,14 @@ class KeySets:
     async def _keys(self, app: App, url: str) -> dict[str, dict[str, Any]]:
         if url.endswith(DISCOVERY):
             status, document = await self._web.ask_json(app, url)
-            url = document.get("jwks_uri", "") if status == HTTPStatus.OK else ""
-            if not isinstance(url, str) or not url.startswith("https://"):
-                raise ProviderUnavailable("the discovery document names no address of keys")
+            named = document.get("jwks_uri") if status == HTTPStatus.OK else None
+            if not isinstance(named, str) or not named.startswith("https://"):
+                raise unclear(httpx.URL(url).host, f"status {status}, and no address of keys")
+            url = named
         status, document = await self._web.ask_json(app, url)
         keys = document.get("keys")
         if status != HTTPStatus.OK or not isinstance(keys, list):
-            raise ProviderUnavailable("the address of the keys answered something else")
+            raise unclear(httpx.URL(url).host, f"status {status}, and no keys")
         usable = (key for key in keys if isinstance(key, dict) and key.get("use") in (None, "sig"))
         by_id = {kid: key for key in usable if isinstance(kid := key.get("kid"), str)}
         return dict(list(by_id.items())[:KEYS_MAX])

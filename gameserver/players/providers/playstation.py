@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus
 from gameserver.players.providers.asking import Claimed, Outside
 from gameserver.players.providers.settings import PlayStation
 from gameserver.players.providers.vouching import Vouched
-from gameserver.players.providers.web import away
+from gameserver.players.providers.web import unclear
 
 CODE_MAX = 512
 HOST = "PlayStation Network"
@@ -44,9 +44,9 @@ async def _check(claimed: Claimed, outside: Outside, settings: PlayStation) -> V
         return None
     access = answer.get("access_token")
     if status != HTTPStatus.OK or not isinstance(access, str) or not access:
-        raise away(HOST, f"status {status}, {answer.get('error')!r:.80}")
+        raise unclear(HOST, f"status {status}, {answer.get('error')!r:.80}")
     url = f"{settings.token_url}/{quote(access, safe='')}"
     status, told = await outside.web.ask_json(claimed.app, url, headers=headers)
     if status != HTTPStatus.OK or told.get("client_id") != settings.client_id:
-        raise away(HOST, f"status {status} of the token that it has just issued")
+        raise unclear(HOST, f"status {status} of the token that it has just issued")
     return Vouched() if told.get("user_id") == claimed.external_id else None

@@ -15,7 +15,7 @@ from gameserver.players.providers import transfers
 from gameserver.players.providers.asking import Claimed, Outside
 from gameserver.players.providers.settings import Google
 from gameserver.players.providers.vouching import Vouched
-from gameserver.players.providers.web import away
+from gameserver.players.providers.web import unclear
 
 EXPIRES_MAX = 253_402_300_799  # the end of the year 9999; later is for ever
 LEEWAY_SECONDS = 60
@@ -97,11 +97,11 @@ async def _google_code(claimed: Claimed, outside: Outside, settings: Google) -> 
         return None
     access = answer.get("access_token")
     if status != HTTPStatus.OK or not isinstance(access, str):
-        raise away("oauth2.googleapis.com", f"status {status}, {answer.get('error')!r:.80}")
+        raise unclear("oauth2.googleapis.com", f"status {status}, {answer.get('error')!r:.80}")
     if not settings.play_games_app:
         id_token = answer.get("id_token")
         if not isinstance(id_token, str):
-            raise away("oauth2.googleapis.com", "no id token for the auth code: set play_games_app")
+            raise unclear("oauth2.googleapis.com", "no id token for the auth code: set play_games_app")
         issuer = Issuer(_google(settings).names, (settings.client_id,), GOOGLE_KEYS)
         claims = await read(claimed, outside, issuer, id_token)
         return _names(claims, "sub", claimed.external_id)
@@ -110,7 +110,7 @@ async def _google_code(claimed: Claimed, outside: Outside, settings: Google) -> 
         claimed.app, url, headers={"Authorization": f"Bearer {access}"}
     )
     if status != HTTPStatus.OK:
-        raise away("games.googleapis.com", f"status {status}")
+        raise unclear("games.googleapis.com", f"status {status}")
     return Vouched() if answer.get("player_id") == claimed.external_id else None
 
 
@@ -152,7 +152,7 @@ async def read(
 ) -> dict[str, Any] | None:
     """Check signature, issuer, audience, times and nonce of a token; its claims, or None.
 
-    Raises `ProviderUnavailable` when the issuer's keys cannot be fetched.
+    Raises `ProviderUnavailable` or `UnknownAuthenticationError` when the issuer's keys cannot be had.
     """
     token = claimed.token if token is None else token
     try:

@@ -17,10 +17,20 @@ class UnableToValidate(GameError):
 
 
 class ProviderUnavailable(GameError):
-    """The platform that vouches for this identity is away, slow, or gave no clear answer: try again later."""
+    """The platform that vouches for this identity is away or slow: try again later."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     reason_code = 49110
+
+
+class UnknownAuthenticationError(GameError):
+    """Nobody can tell whose the identity is: whoever vouches gave no clear answer, or this server has failed.
+
+    Nothing is wrong with what the client sent, as far as anybody knows: try again later.
+    """
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    reason_code = 40217
 
 
 class Unproven(Exception):

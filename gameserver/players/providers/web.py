@@ -11,7 +11,7 @@ import structlog
 
 from gameserver.apps import App
 from gameserver.players.providers.settings import ProviderSettings
-from gameserver.players.providers.vouching import ProviderUnavailable
+from gameserver.players.providers.vouching import ProviderUnavailable, UnknownAuthenticationError
 from gameserver.wire.outgoing import Caller, Outgoing, TooLarge, Unanswered
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,8 @@ class Web:
     ) -> tuple[int, bytes]:
         """Send a GET, or a POST of a form, and return status and body. The address never gets into a log.
 
-        Raises `ProviderUnavailable`, also for an answer that is too large or a failure of the provider.
+        Raises `ProviderUnavailable`, also for a failure of the provider, and `UnknownAuthenticationError` for
+        an answer that is too large.
         """
         host = httpx.URL(url).host
         method = "GET" if form is None else "POST"
@@ -50,9 +51,11 @@ class Web:
             status, body = await self.exchange(
                 method, where(app, url), seconds, query=query, form=form, headers=sent
             )
+        except TooLarge as error:
+            raise unclear(host, str(error)) from None
         except Unanswered as error:
             raise away(host, str(error)) from None
-        if status >= SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
+        if has_failed(status):
             raise away(host, f"status {status}")
         return status, body
 
@@ -65,12 +68,12 @@ class Web:
         form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, dict[str, Any]]:
-        """Like `ask`, for an answer that is a JSON object. Raises `ProviderUnavailable` when it is none."""
+        """Like `ask`, for an answer that is a JSON object; any other is as unclear as one too large."""
         status, body = await self.ask(app, url, query=query, form=form, headers=headers)
         try:
             return status, _decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise away(httpx.URL(url).host, f"status {status}, and no JSON object") from None
+            raise unclear(httpx.URL(url).host, f"status {status}, and no JSON object") from None
 
     async def exchange(
         self,
@@ -83,9 +86,9 @@ class Web:
         content: bytes | None = None,
         headers: Mapping[str, str],
     ) -> tuple[int, bytes]:
-        """Send a request, and return status and body; a body that is too large makes the status 502.
+        """Send a request, and return status and body.
 
-        Raises `Unanswered` when there is no answer in `seconds`.
+        Raises `Unanswered` when there is no answer in `seconds`, and `TooLarge`.
         """
         sent = {"User-Agent": USER_AGENT, **headers}
         if form is not None:
@@ -93,18 +96,15 @@ class Web:
             content = urlencode(form).encode()
         if query:
             url = str(httpx.URL(url).copy_merge_params(dict(query)))
-        try:
-            answer = await self._outgoing.exchange(
-                PROVIDERS,
-                method,
-                url,
-                headers=sent.items(),
-                content=content,
-                seconds=seconds,
-                bytes_max=ANSWER_BYTES_MAX,
-            )
-        except TooLarge:
-            return HTTPStatus.BAD_GATEWAY, b""
+        answer = await self._outgoing.exchange(
+            PROVIDERS,
+            method,
+            url,
+            headers=sent.items(),
+            content=content,
+            seconds=seconds,
+            bytes_max=ANSWER_BYTES_MAX,
+        )
         return answer.status, answer.body
 
 
@@ -114,9 +114,22 @@ def where(app: App, url: str) -> str:
     return f"{stand_in}/{url.split('://', 1)[1]}" if stand_in else url
 
 
+def has_failed(status: int) -> bool:
+    """Tell whether who was asked says that they cannot answer now."""
+    return status >= SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
+
+
 def away(host: str, reason: str) -> ProviderUnavailable:
-    """Return the refusal for a provider that gave no clear answer, and tell the operator."""
+    """Return the refusal for a provider that does not answer, and tell the operator."""
     log.warning("provider_unavailable", host=host, reason=reason)
     return ProviderUnavailable(
         "the platform that vouches for the player cannot be asked now: try again later"
+    )
+
+
+def unclear(host: str, reason: str) -> UnknownAuthenticationError:
+    """Return the refusal for a provider whose answer says neither yes nor no, and tell the operator."""
+    log.warning("provider_unclear", host=host, reason=reason)
+    return UnknownAuthenticationError(
+        "the platform that vouches for the player gave no clear answer: try again later"
     )

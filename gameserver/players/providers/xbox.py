@@ -23,7 +23,7 @@ from gameserver.players.providers.asking import Claimed, Outside
 from gameserver.players.providers.settings import Xbox, read_private_keys
 from gameserver.players.providers.tokens import KEY_ID_MAX, LEEWAY_SECONDS, expiry_ms, is_current, read_claims
 from gameserver.players.providers.vouching import UnableToValidate, Vouched
-from gameserver.players.providers.web import away, where
+from gameserver.players.providers.web import unclear, where
 
 ISSUER = "xsts.auth.xboxlive.com"
 CERTIFICATE_URL = re.compile(r"https://xsts\.auth\.xboxlive\.com/[A-Za-z0-9._~/?&=%-]{1,512}")
@@ -184,7 +184,7 @@ async def _certificate(
     if status == HTTPStatus.NOT_FOUND:
         return None
     if status != HTTPStatus.OK:
-        raise away(ISSUER, f"status {status}")
+        raise unclear(ISSUER, f"status {status}")
     text = answer.get(thumbprint)
     if not isinstance(text, str):
         return None
@@ -192,7 +192,7 @@ async def _certificate(
         found = x509.load_pem_x509_certificate(text.encode())
         right = found.fingerprint(hashes.SHA1()) == _bytes(thumbprint)  # noqa: S303 - what `x5t` is
     except ValueError:
-        raise away(ISSUER, "no certificate") from None
+        raise unclear(ISSUER, "no certificate") from None
     if not right:
         return None
     outside.certificates[known] = found

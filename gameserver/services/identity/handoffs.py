@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, UnsetType
 
 from gameserver.players import profiles, tokens
-from gameserver.players.tokens import Kind, handoff_text, settop_text
+from gameserver.players.tokens import Kind, security_digest, settop_text
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.identity.base import service
 from gameserver.wire import json
@@ -89,9 +89,10 @@ async def create_handoff_id(ctx: Context, request: CreateHandoffId) -> Handoff:
         Kind.HANDOFF,
         ctx.app.id,
         profile_id,
-        handoff_text(handoff_id, security_token),
+        handoff_id,
         now_ms=ctx.now_ms,
         life_seconds=HANDOFF_SECONDS,
+        data=security_digest(security_token),
     )
     if not made:
         raise InternalError("internal error")

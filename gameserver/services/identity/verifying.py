@@ -7,7 +7,12 @@ from jwt.utils import base64url_decode
 from msgspec import Meta
 
 from gameserver.apps import IssuerSettings
-from gameserver.players.providers import Issuer, ProviderUnavailable, UnableToValidate
+from gameserver.players.providers import (
+    Issuer,
+    ProviderUnavailable,
+    UnableToValidate,
+    UnknownAuthenticationError,
+)
 from gameserver.players.providers.tokens import expiry_ms
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.identity.base import IdentitySettings, service
@@ -100,7 +105,7 @@ def _fit_to_travel(token: str) -> dict[str, Any]:
     return claims
 
 
-ERRORS = (TokenNotVerified, UnableToValidate, ProviderUnavailable)
+ERRORS = (TokenNotVerified, UnableToValidate, ProviderUnavailable, UnknownAuthenticationError)
 
 
 @service.operation(
