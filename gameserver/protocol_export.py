@@ -7,7 +7,7 @@ a diff.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
 from itertools import groupby
@@ -89,13 +89,14 @@ def to_text(document: Mapping[str, Any]) -> str:
 def fresh_files(registry: Registry, folder: Path) -> dict[Path, str | None]:
     """Tell what the exported files below `folder` should hold: documents, and prose with fresh tables.
 
-    None for a document of a service that is no more. Raises `ValueError` when prose asks for a table that
-    does not exist, `OSError` when it cannot be read.
+    Prose is that of the folder, and of a folder `docs` beside it. None for a document of a service that is
+    no more. Raises `ValueError` when prose asks for a table that does not exist, `OSError` when it cannot
+    be read.
     """
     files: dict[Path, str | None] = dict.fromkeys(sorted((folder / SERVICES).glob("*.json")))
     files |= {folder / name: to_text(document) for name, document in documents(registry).items()}
     files[folder / WEBHOOKS] = to_text(webhooks(registry)) if registry.events else None
-    for path in sorted(folder.glob("*.md")):
+    for path in sorted([*folder.glob("*.md"), *(folder.parent / "docs").glob("*.md")]):
         text = path.read_text("utf-8")
         if _MARKED.search(text):
             files[path] = _MARKED.sub(partial(_renewed, registry), text)
@@ -388,8 +389,8 @@ def _references(schema: Any) -> Iterator[str]:
 
 def _renewed(registry: Registry, found: re.Match[str]) -> str:
     name = found["name"]
-    if name == "webhook events":
-        table = _events_table(registry)
+    if name in _TABLES_OF:
+        table = _TABLES_OF[name](registry)
     elif name in _TABLES:
         table = _TABLES[name]()
     else:
@@ -421,6 +422,24 @@ def _errors_table() -> str:
         for kind in general_errors()
     )
     return _table(("reason_code", "status", "name", "meaning"), rows)
+
+
+def _codes_table(registry: Registry) -> str:
+    """List the reason codes, general ones and those of single services."""
+    where: dict[int, set[str]] = {}
+    meanings: dict[int, dict[str, None]] = {}
+    for kind in general_errors():
+        where[kind.reason_code] = {"any"}
+        meanings.setdefault(kind.reason_code, {})[meaning(kind)] = None
+    for operation in registry:
+        for kind in operation.errors:
+            if "any" not in where.setdefault(kind.reason_code, set()):
+                where[kind.reason_code].add(f"`{operation.service}`")
+            meanings.setdefault(kind.reason_code, {})[meaning(kind)] = None
+    rows = (
+        (code, " Or: ".join(sorted(meanings[code])), ", ".join(sorted(where[code]))) for code in sorted(where)
+    )
+    return _table(("code", "meaning", "of"), rows)
 
 
 def _limits_table() -> str:
@@ -475,4 +494,8 @@ _TABLES = {
     "rotations": lambda: _values_table(("rotationType", "the board begins anew"), ROTATIONS),
     "platforms": lambda: _values_table(("platform", "meaning"), PLATFORMS),
     "searches": _searches_table,
+}
+_TABLES_OF: dict[str, Callable[[Registry], str]] = {
+    "webhook events": _events_table,
+    "all reason codes": _codes_table,
 }

@@ -157,8 +157,8 @@ class Dispatcher:
             if isinstance(session, Session):
                 return self._app_of_session(session, digest, headers)
             if app is None:
-                raise errors.UnknownApp(f"there is no app {claimed[:64]!r}")
-            raise errors.BadSignature("the signature does not fit the packet and the app's secret")
+                raise errors.UnknownApp(f"gameId: there is no app {claimed[:64]!r}")
+            raise _bad_signature(app, headers)
         if not app.enabled:
             raise errors.DisabledApp("the app is disabled", disabledReason=app.disabled_reason or {})
         return app
@@ -173,7 +173,7 @@ class Dispatcher:
         if not any(
             _is_signed(candidate, digest, headers) for candidate in candidates if candidate is not None
         ):
-            raise errors.BadSignature("the signature does not fit the packet and the app's secret")
+            raise _bad_signature(app, headers)
         if not app.enabled:
             raise errors.DisabledApp("the app is disabled", disabledReason=app.disabled_reason or {})
         return app
@@ -200,6 +200,12 @@ def _open(body: bytes, is_signed: bool) -> tuple["Digest | None", str, Packet | 
         return digest, body_hash, read_packet(body)
     except UnreadablePacket as unreadable:
         return digest, body_hash, unreadable
+
+
+def _bad_signature(app: App, headers: dict[bytes, bytes]) -> errors.BadSignature:
+    if b"x-sig" not in headers:
+        return errors.BadSignature(f"X-SIG: app {app.id} takes no packets without a signature")
+    return errors.BadSignature(f"X-SIG: the signature does not fit the packet and the secret of app {app.id}")
 
 
 def _is_signed(app: App, body_digest: "Digest | None", headers: dict[bytes, bytes]) -> bool:

@@ -225,7 +225,7 @@ class ServerDispatcher:
         claimed = credentials.app_id if credentials.app_id is not None else credentials.game_id
         app = self.apps.find(str(claimed)) if claimed is not None else None
         if app is None:
-            raise errors.UnknownApp(f"there is no app {str(claimed)[:NAME_MAX]!r}")
+            raise errors.UnknownApp(f"appId: there is no app {str(claimed)[:NAME_MAX]!r}")
         caller = (app.id, credentials.server_name[:NAME_MAX], network_of(origin.address))
         attempt = self.core.accounts.attempt(app, "Server", caller[1], origin.address)
         now_ms = self.core.clock.ms()
@@ -240,7 +240,7 @@ class ServerDispatcher:
             self._trusted.pop(caller, None)
             self._note(app, "refusal", str(WrongCredentials.reason_code), origin)
             await attempt.fail(charged=False)
-            raise WrongCredentials("the server's name or its secret does not fit")
+            raise WrongCredentials("serverName or serverSecret does not fit")
         if not is_trusted:
             await attempt.succeed()
             if len(self._trusted) >= TRUSTED_MAX:

@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
+from gameserver.serve import first_app
+from tests.clients.pages import blocks, ran, secret_of_the_sample
 from tests.conftest import APP_ID, APP_TOML
 from tests.faces.web_app import PASSWORD, app_toml
 from tests.processes import serve
@@ -219,6 +221,16 @@ def test_a_page_of_another_origin_logs_nobody_out(browser: Browser, server_url: 
     assert browser.status(f"{server_url}/v1/me") == 401
 
 
+@contextlib.contextmanager
+def files(folder: Path) -> Iterator[str]:
+    """Serve a folder as any web server does; yields its address."""
+    handler = partial(QuietFiles, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as site:
+        threading.Thread(target=site.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield f"http://127.0.0.1:{site.server_port}"
+        site.shutdown()
+
+
 @pytest.fixture(scope="module")
 def clicker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the example game, on a web server of its own, with a server beside it."""
@@ -229,14 +241,8 @@ def clicker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for script in ("braincloud/lib/brainCloudClient.min.js", "crypto-js/crypto-js.js"):
         shutil.copy(packages / script, folder)
     shutil.copy(ROOT / "docs" / "examples" / "browser" / "index.html", folder)
-    handler = partial(QuietFiles, directory=str(folder))
-    with (
-        serve(folder, "--apps", str(ROOT / "docs" / "examples" / "apps")) as server,
-        ThreadingHTTPServer(("127.0.0.1", 0), handler) as files,
-    ):
-        threading.Thread(target=files.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield f"http://127.0.0.1:{files.server_port}/?server={server.url}"
-        files.shutdown()
+    with serve(folder, "--apps", str(ROOT / "docs" / "examples" / "apps")) as server, files(folder) as site:
+        yield f"{site}/?server={server.url}"
 
 
 def test_the_example_game_is_played(browser: Browser, clicker: str) -> None:
@@ -254,6 +260,23 @@ def test_the_example_game_is_played(browser: Browser, clicker: str) -> None:
     browser.shows("Ada <b>: ********, <i>Bob</i>")
     browser.run("logout.click()")
     browser.shows("Logged out")
+
+
+def test_the_quick_start_with_our_own_client(browser: Browser, tmp_path: Path) -> None:
+    [page] = blocks("docs/quick-start/browser.md", "html")
+    copy, _serve, _install = blocks("docs/quick-start/browser.md", "sh")
+    ran(["bash", "-euc", copy], tmp_path, SOURCES=str(ROOT))
+    first_app(tmp_path / "apps")
+    (tmp_path / "apps" / "sample" / "leaderboard.toml").write_text("[leaderboard.boards.main]\n")
+    with serve(tmp_path) as server, files(tmp_path) as site:
+        page = page.replace("http://127.0.0.1:8080", server.url)
+        (tmp_path / "index.html").write_text(page.replace("the secret", secret_of_the_sample(tmp_path)))
+        told = []
+        for _ in range(2):
+            browser.go(site)
+            browser.shows(" has 42")
+            told.append(browser.text())
+    assert told[0] == told[1]  # the same player
 
 
 def test_the_recipe_of_the_docs_with_curl(tmp_path: Path, services: dict[str, str], migrated: object) -> None:

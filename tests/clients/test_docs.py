@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,34 +12,13 @@ from pathlib import Path
 import pytest
 
 from gameserver.players.webhooks import signing
+from tests.clients.pages import DOCS, ROOT, SECONDS, blocks, ran
 from tests.processes import Process, serve
 from tests.servers import missing
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)(#[^)]*)?\)")
-SECONDS = 60
 APP = 'id = "20001"\nsecret = "a secret of the tests"\n'
-
-
-def blocks(page: str, kind: str) -> list[str]:
-    """The code of a page in one language."""
-    return re.findall(rf"^```{kind}\n(.*?)^```$", (ROOT / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
-
-
-def ran(command: list[str], folder: Path, **environment: str) -> str:
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def node(text: str, folder: Path, packages: str, **environment: str) -> str:
@@ -50,12 +28,6 @@ def node(text: str, folder: Path, packages: str, **environment: str) -> str:
         missing(f"node and the packages of tests/clients/{packages}")
     (folder / "page.cjs").write_text(text)
     return ran(["node", "page.cjs"], folder, NODE_PATH=str(modules), **environment)
-
-
-def secret_of_the_sample(folder: Path) -> str:
-    text = (folder / "apps" / "sample" / "app.toml").read_text("utf-8")
-    [secret] = re.findall(r'^secret = "(.+)"$', text, re.MULTILINE)
-    return str(secret)
 
 
 def at(server: Process, text: str) -> str:
@@ -81,17 +53,12 @@ def test_the_first_page_leads_to_every_page() -> None:
     assert missed == ["index.md"]
 
 
-def test_the_first_player(tmp_path: Path) -> None:
+def test_the_first_lines_of_all(tmp_path: Path) -> None:
     with serve(tmp_path) as server:
-        for page in ("README.md", "docs/first-player.md"):
-            [script] = [block for block in blocks(page, "sh") if block.startswith("curl ")]
-            [program] = blocks(page, "python")
-            assert '"status":200' in ran(["bash", "-euc", at(server, script)], tmp_path)
-            assert ran([sys.executable, "-W", "error", "-c", at(server, program)], tmp_path).strip()
-        [game] = blocks("docs/first-player.md", "js")
-        told = node(at(server, game), tmp_path, "js", SECRET=secret_of_the_sample(tmp_path))
-    assert re.search(r"^200 [0-9a-f-]{36}$", told, re.MULTILINE)
-    assert re.search(r"^200$", told, re.MULTILINE)
+        [script] = [block for block in blocks("README.md", "sh") if block.startswith("curl ")]
+        [program] = blocks("README.md", "python")
+        assert '"status":200' in ran(["bash", "-euc", at(server, script)], tmp_path)
+        assert ran([sys.executable, "-W", "error", "-c", at(server, program)], tmp_path).strip()
 
 
 def test_a_user_of_backendless(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gameserver.protocol_export import general_errors
+
 FOLDER = Path(__file__).parents[2] / "protocol"
 PAGES = sorted(FOLDER.rglob("*.md"))
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)(#[^)]*)?\)")
@@ -47,3 +49,17 @@ def test_every_page_is_linked_from_the_first() -> None:
 def test_examples_in_json_are_json(page: Path) -> None:
     for example in re.findall(r"```json\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
         json.loads(example)
+
+
+def test_there_is_advice_for_every_general_reason_code() -> None:
+    page = (FOLDER.parent / "docs" / "troubleshooting.md").read_text("utf-8")
+    rows = re.findall(r"^\| ((?:\d{5}(?:, )?)+) \|", page, re.MULTILINE)
+    advised = {int(code) for row in rows for code in row.split(", ")}
+    codes = {kind.reason_code for kind in general_errors()}
+    assert codes <= advised, "docs/troubleshooting.md says what to do"
+    of_services = {
+        error["code"]
+        for method in json.loads((FOLDER / "operations.json").read_text("utf-8"))["methods"]
+        for error in method["errors"]
+    }
+    assert advised <= codes | of_services | {90001, 90200}

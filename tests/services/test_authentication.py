@@ -522,6 +522,22 @@ async def test_server_version_of_an_app_that_is_none(game: Game) -> None:
     assert outcome(refusal) == (403, 40316)
 
 
+async def test_a_wrong_app_id_or_secret_is_told_by_the_name_of_its_field(game: Game) -> None:
+    told = [
+        await client.refused(SERVICE, "GET_SERVER_VERSION")
+        for client in (game.client(app_id="nowhere"), game.client(secret="another one"))
+    ]
+    body = game.client().body((SERVICE, "GET_SERVER_VERSION", {}))
+    [unsigned] = (await game.packet(body)).json()["responses"]
+    assert [str(refusal.reason_code) + " " + refusal.message for refusal in told] + [
+        f"{unsigned['reason_code']} {unsigned['status_message']}"
+    ] == [
+        "40316 gameId: there is no app 'nowhere'",
+        f"40301 X-SIG: the signature does not fit the packet and the secret of app {APP_ID}",
+        f"40301 X-SIG: app {APP_ID} takes no packets without a signature",
+    ]
+
+
 async def test_a_client_may_begin_to_count_at_minus_one(game: Game) -> None:
     client = game.client()
     client.packet_ids = itertools.count(-1)
