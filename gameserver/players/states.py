@@ -71,6 +71,12 @@ class PlayerEvent(Reply):
     event_data: Annotated[FreeValue, Meta(description="The object that was sent with it.")]
 
 
+class PeerProfile(Reply):
+    """A player's profile in a peer app."""
+
+    profile_id: Annotated[str, Meta(description="The id of the player in the peer app.")]
+
+
 class PlayerState(Reply, kw_only=True):
     """A player's whole state. Times are ms since 1970."""
 
@@ -88,7 +94,7 @@ class PlayerState(Reply, kw_only=True):
     vc_purchased: Annotated[int, Meta(description="Always 0: this server sells nothing.")] = 0
     vc_claimed: Annotated[int, Meta(description="Always 0: this server sells nothing.")] = 0
     peer_profile_ids: Annotated[
-        dict[str, str], Meta(description="The ids of the player's profiles in peer apps, by peer.")
+        dict[str, PeerProfile], Meta(description="The player's profiles in peer apps, by peer.")
     ] = field(default_factory=dict)
     parent_currency: ParentBalances = field(default_factory=dict)
     peer_currency: PeerBalances = field(default_factory=dict)

@@ -18,7 +18,7 @@ from gameserver.domain.economy.wallet import (
 from gameserver.players import profile_links
 from gameserver.players.fields import Balances, NearestLevel, ParentBalances, PeerBalances, PeerCode
 from gameserver.players.profile_links import PARENT, InvalidPeer, NoParent, NoPeer, UnknownLevel
-from gameserver.players.states import PlayerState, StatePart
+from gameserver.players.states import PeerProfile, PlayerState, StatePart
 from gameserver.players.webhooks import emit
 from gameserver.rpc import PLAYER_MERGE, PLAYER_STATE, Access, Context, Service, Tx
 from gameserver.storage import Aborted, Transaction, locks
@@ -401,7 +401,9 @@ def tell_relatives(apps: LiveApps, app: App, stored: str | None, state: PlayerSt
     if above:
         state.parent_profile_id = next(iter(above.values())).profile_id
     state.parent_currency = {level: there.balances for level, there in above.items()}
-    state.peer_profile_ids = {code: there.profile_id for code, there in beside.items()}
+    state.peer_profile_ids = {
+        code: PeerProfile(profile_id=there.profile_id) for code, there in beside.items()
+    }
     state.peer_currency = {code: there.balances for code, there in beside.items()}
 
 

@@ -13,7 +13,7 @@ import gameserver
 from gameserver.admin import actions
 from gameserver.players import accounts, identities, logins, passwords, profiles
 from gameserver.players.passwords import Passwords
-from gameserver.rpc import runner
+from gameserver.rpc import metrics
 from tests.conftest import APP_ID, Game
 from tests.services.logins import (
     SERVICE,
@@ -254,7 +254,7 @@ async def test_a_fault_of_the_servers_is_nobodys_wrong_password(
     assert outcome(refusal) == (503, 40217)
     monkeypatch.undo()
     monkeypatch.setattr(logins, "log_in", break_down)
-    monkeypatch.setattr(runner.metrics, "message", lambda *_: None)  # what fails by itself is counted there
+    monkeypatch.setattr(metrics, "message", lambda *_: None)  # what fails by itself is counted there
     refusal = await refused_login(game.client(), "Anonymous", game.unique("ada"), "")
     assert outcome(refusal) == (503, 40217)
 

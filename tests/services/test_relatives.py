@@ -460,7 +460,7 @@ async def test_a_peer_is_attached_and_detached(game: Game) -> None:
     twice = await client.refused("identity", "ATTACH_PEER_PROFILE", peer="arcade", **identity(name))
     assert twice.reason_code == 40509
     assert await client.call("identity", "GET_PEER_PROFILES") == {"arcade": {"profileId": peer}}
-    assert (await client.call("playerState", "READ"))["peerProfileIds"] == {"arcade": peer}
+    assert (await client.call("playerState", "READ"))["peerProfileIds"] == {"arcade": {"profileId": peer}}
     assert await client.call("identity", "DETACH_PEER", peer="arcade") == {"profileId": peer}
     assert await client.call("identity", "GET_PEER_PROFILES") == {}
 

@@ -24,7 +24,7 @@ from gameserver.players.accounts import (
 from gameserver.players.fields import LevelName, PeerCode, PlayerName
 from gameserver.players.profile_links import PARENT, InvalidPeer, NoParent, NoPeer, UnknownLevel
 from gameserver.players.quotas import QuotaReached
-from gameserver.players.states import CREATE_PLAYER, PlayerState
+from gameserver.players.states import CREATE_PLAYER, PeerProfile, PlayerState
 from gameserver.players.webhooks import PlayerCreated, PlayerLoggedIn
 from gameserver.rpc import PLAYER_MERGE, Caller, Context, Tx
 from gameserver.services.identity.attaching import Credentials
@@ -473,10 +473,6 @@ async def get_children(ctx: Context, request: GetChildren) -> Children:
             for row, summary in zip(mine, summaries, strict=True)
         ]
     )
-
-
-class PeerProfile(Reply):
-    profile_id: Annotated[str, Meta(description="The id of the player in the peer app.")]
 
 
 @service.operation("GET_PEER_PROFILES", tx=Tx.READ)

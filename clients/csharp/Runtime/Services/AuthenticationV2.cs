@@ -335,8 +335,8 @@ namespace GameServer.Client
             /// <summary>Always 0: this server sells nothing.</summary>
             public long? VcClaimed => GetWhole("vcClaimed");
 
-            /// <summary>The ids of the player's profiles in peer apps, by peer.</summary>
-            public IReadOnlyDictionary<string, string> PeerProfileIds => GetByName("peerProfileIds", item => item as string);
+            /// <summary>The player's profiles in peer apps, by peer.</summary>
+            public IReadOnlyDictionary<string, PeerProfileData> PeerProfileIds => GetByName("peerProfileIds", item => new PeerProfileData(item as IDictionary<string, object>));
 
             /// <summary>Currencies of the player's parents: by level, then by name.</summary>
             public IReadOnlyDictionary<string, IDictionary<string, object>> ParentCurrency => GetByName("parentCurrency", item => item as IDictionary<string, object>);
@@ -447,6 +447,18 @@ namespace GameServer.Client
 
             /// <summary>The player's currencies by name, if there was something to get; else {}.</summary>
             public IReadOnlyDictionary<string, BalanceData> Currency => GetByName("currency", item => new BalanceData(item as IDictionary<string, object>));
+        }
+
+        /// <summary>A player's profile in a peer app.</summary>
+        public sealed class PeerProfileData : Reply
+        {
+            internal PeerProfileData(IDictionary<string, object> data)
+                : base(data)
+            {
+            }
+
+            /// <summary>The id of the player in the peer app.</summary>
+            public string ProfileId => GetText("profileId");
         }
 
         /// <summary>An event that waits for a player. `from_player_id` is empty where the system has sent

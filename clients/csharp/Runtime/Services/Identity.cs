@@ -456,8 +456,8 @@ namespace GameServer.Client
             /// <summary>Always 0: this server sells nothing.</summary>
             public long? VcClaimed => GetWhole("vcClaimed");
 
-            /// <summary>The ids of the player's profiles in peer apps, by peer.</summary>
-            public IReadOnlyDictionary<string, string> PeerProfileIds => GetByName("peerProfileIds", item => item as string);
+            /// <summary>The player's profiles in peer apps, by peer.</summary>
+            public IReadOnlyDictionary<string, PeerProfileData> PeerProfileIds => GetByName("peerProfileIds", item => new PeerProfileData(item as IDictionary<string, object>));
 
             /// <summary>Currencies of the player's parents: by level, then by name.</summary>
             public IReadOnlyDictionary<string, IDictionary<string, object>> ParentCurrency => GetByName("parentCurrency", item => item as IDictionary<string, object>);
@@ -623,7 +623,7 @@ namespace GameServer.Client
             public string SessionId => GetText("sessionId");
         }
 
-        /// <summary>A part of an answer.</summary>
+        /// <summary>A player's profile in a peer app.</summary>
         public sealed class PeerProfileData : Reply
         {
             internal PeerProfileData(IDictionary<string, object> data)

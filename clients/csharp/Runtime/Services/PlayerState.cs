@@ -302,6 +302,18 @@ namespace GameServer.Client
             public string PlayerName => GetText("playerName");
         }
 
+        /// <summary>A player's profile in a peer app.</summary>
+        public sealed class PeerProfileData : Reply
+        {
+            internal PeerProfileData(IDictionary<string, object> data)
+                : base(data)
+            {
+            }
+
+            /// <summary>The id of the player in the peer app.</summary>
+            public string ProfileId => GetText("profileId");
+        }
+
         /// <summary>A part of an answer.</summary>
         public sealed class PictureUrlReply : Reply
         {
@@ -380,8 +392,8 @@ namespace GameServer.Client
             /// <summary>Always 0: this server sells nothing.</summary>
             public long? VcClaimed => GetWhole("vcClaimed");
 
-            /// <summary>The ids of the player's profiles in peer apps, by peer.</summary>
-            public IReadOnlyDictionary<string, string> PeerProfileIds => GetByName("peerProfileIds", item => item as string);
+            /// <summary>The player's profiles in peer apps, by peer.</summary>
+            public IReadOnlyDictionary<string, PeerProfileData> PeerProfileIds => GetByName("peerProfileIds", item => new PeerProfileData(item as IDictionary<string, object>));
 
             /// <summary>Currencies of the player's parents: by level, then by name.</summary>
             public IReadOnlyDictionary<string, IDictionary<string, object>> ParentCurrency => GetByName("parentCurrency", item => item as IDictionary<string, object>);

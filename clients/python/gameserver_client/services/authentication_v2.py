@@ -52,8 +52,8 @@ class LoginReply(TypedDict):
     """Always 0: this server sells nothing."""
     vcClaimed: int
     """Always 0: this server sells nothing."""
-    peerProfileIds: dict[str, str]
-    """The ids of the player's profiles in peer apps, by peer."""
+    peerProfileIds: dict[str, PeerProfile]
+    """The player's profiles in peer apps, by peer."""
     parentCurrency: dict[str, dict[str, Balance]]
     """Currencies of the player's parents: by level, then by name."""
     peerCurrency: dict[str, dict[str, Balance]]
@@ -129,6 +129,13 @@ class LoginRewards(TypedDict):
     """
     currency: dict[str, Balance]
     """The player's currencies by name, if there was something to get; else {}."""
+
+
+class PeerProfile(TypedDict):
+    """A player's profile in a peer app."""
+
+    profileId: str
+    """The id of the player in the peer app."""
 
 
 class PlayerEvent(TypedDict):

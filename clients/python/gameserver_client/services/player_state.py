@@ -59,6 +59,13 @@ class NameReply(TypedDict):
     """The player's name; empty if there is none."""
 
 
+class PeerProfile(TypedDict):
+    """A player's profile in a peer app."""
+
+    profileId: str
+    """The id of the player in the peer app."""
+
+
 class PictureUrlReply(TypedDict):
     playerPictureUrl: str
     """Address of the picture; empty: none."""
@@ -104,8 +111,8 @@ class PlayerState(TypedDict):
     """Always 0: this server sells nothing."""
     vcClaimed: int
     """Always 0: this server sells nothing."""
-    peerProfileIds: dict[str, str]
-    """The ids of the player's profiles in peer apps, by peer."""
+    peerProfileIds: dict[str, PeerProfile]
+    """The player's profiles in peer apps, by peer."""
     parentCurrency: dict[str, dict[str, Balance]]
     """Currencies of the player's parents: by level, then by name."""
     peerCurrency: dict[str, dict[str, Balance]]

@@ -106,7 +106,7 @@ module.exports = {
       .gives({ newUser: true });
     await identity.attachPeerProfile("arcade", name, "secret", "Universal", null, true).refused(400, 40509);
     await identity.getPeerProfiles().gives({ arcade: { profileId: peer } });
-    await playerState.readUserState().gives({ profileId: ada.id, peerProfileIds: { arcade: peer } });
+    await playerState.readUserState().gives({ profileId: ada.id, peerProfileIds: { arcade: { profileId: peer } } });
 
     const award = { peer: "arcade", vcId: "tickets", vcAmount: 4 };
     await serverCall("virtualCurrency.AWARD_PEER_VC", award, ada.id, CHAPTER);
