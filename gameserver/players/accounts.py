@@ -17,7 +17,7 @@ import msgspec
 
 from gameserver.apps import App, canonical_mail_address, is_mail_address
 from gameserver.frame import Parts
-from gameserver.players import identities, profiles, tokens
+from gameserver.players import identities, pairs, profiles, tokens
 from gameserver.players.audit import Audit
 from gameserver.players.external import ExternalLogins, UnknownExternalLogin
 from gameserver.players.lockout import Attempt, LockedOut, network_of
@@ -298,6 +298,7 @@ class Accounts:
             not login.external_id.strip()
             or len(login.external_id) > EXTERNAL_ID_MAX
             or len(login.token) > token_max
+            or (proof is Proof.POSSESSION and login.external_id == pairs.NO_ID)
         ):
             raise WrongCredentials(_WRONG)
         key = identity_key(type_, login.external_id, login.external_auth_name)

@@ -19,9 +19,15 @@ DEVICES_MAX = 20
 """The devices of one player; a further one takes the place of the oldest."""
 
 
+NO_ID = "-1"
+"""What old clients send for no id. Taken for one it would let in whoever knows a profile of theirs."""
+
+
 def digest(anonymous_id: str) -> str | None:
     """What is stored of a device's id, for whoever has id and profile gets in; None for no id."""
-    return blake2b(anonymous_id.encode(), digest_size=16).hexdigest() if anonymous_id else None
+    if not anonymous_id or anonymous_id == NO_ID:
+        return None
+    return blake2b(anonymous_id.encode(), digest_size=16).hexdigest()
 
 
 async def add(tx: Transaction, profile_id: str, device: str, epoch: int, now_ms: int) -> None:

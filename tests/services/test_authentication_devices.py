@@ -74,6 +74,14 @@ async def test_a_refused_login_makes_no_pair(game: Game) -> None:
     assert outcome(long) == (400, 40660)
 
 
+async def test_what_old_clients_send_for_no_id_is_none(game: Game) -> None:
+    """Whoever knows a player's profile would get in with it, for they all send the same."""
+    ada = game.client()
+    await ada.log_in("Universal", game.unique("ada"), "secret", anonymousId=pairs.NO_ID)
+    assert await outcome_of_return(game, pairs.NO_ID, ada.profile_id) == (403, 40307)
+    assert outcome(await refused_login(game.client(), "Anonymous", pairs.NO_ID)) == (403, 40307)
+
+
 async def test_a_new_password_ends_what_devices_may(game: Game) -> None:
     thief, id_ = game.unique("device"), game.unique("ada")
     ada = game.client()
