@@ -40,6 +40,17 @@ async def do(caller: Any, code: str, **data: Any) -> Any:
     return await run(caller, "do", code=code, **data)
 
 
+async def test_a_script_passes_a_login_on_to_another_device(game: Game) -> None:
+    player, proxy = await game.player(), "bridge.getIdentityServiceProxy()"
+    made = await do(player, f"{proxy}.createHandoffId().data")
+    pool = '8, 60, {"room": 7}, "ABCD2345"'
+    code = await do(player, f"{proxy}.createSettopHandoffCode({pool}).data.handoffCode")
+    told = await game.client().log_in("Handoff", made["handoffId"], made["securityToken"], forceCreate=False)
+    assert told["profileId"] == player.profile_id
+    told = await game.client().log_in("SettopHandoff", code, "", forceCreate=False)
+    assert (told["profileId"], told["handoffJson"]) == (player.profile_id, {"room": 7})
+
+
 async def thrown(caller: Any, code: str) -> str:
     """Run code that the bridge throws at, and return the message."""
     told = await do(caller, f"var told = null; try {{ {code} }} catch (e) {{ told = e.message; }} told;")
