@@ -14,6 +14,7 @@ from tests.processes import serve
 APP_TOML = Path(__file__).parent / "app.toml"
 SCRIPTS = Path(__file__).parent / "scripts"
 GAME = "game"
+MOVED_ID = "20009"
 FAMILY = Path(__file__).parent / "family"
 """A child, its parent, and a peer of it."""
 
@@ -27,10 +28,11 @@ class Server:
         folder: Path,
         services: Mapping[str, str],
         module: str = "gameserver",
+        port: int = 0,
     ) -> None:
         folder.mkdir(exist_ok=True)
         options = [part for name, url in services.items() for part in (f"--{name}", url)]
-        self.url = stack.enter_context(serve(folder, *options, module=module)).url
+        self.url = stack.enter_context(serve(folder, *options, "--port", str(port), module=module)).url
         file = folder / "apps" / GAME / "app.toml"
         if not file.exists():
             [file] = (folder / "apps").glob("*/app.toml")
@@ -53,6 +55,16 @@ class Server:
 def family() -> dict[str, Any]:
     """The apps of the family by their names."""
     return {file.stem: tomllib.loads(file.read_text()) for file in FAMILY.glob("*.toml")}
+
+
+def declare_moved(folder: Path, port: int) -> None:
+    """Put an app that has moved to the first one, on a port of this machine, into a server's folder."""
+    game = tomllib.loads(APP_TOML.read_text())
+    (folder / "apps" / "moved").mkdir()
+    (folder / "apps" / "moved" / "app.toml").write_text(
+        f'id = "{MOVED_ID}"\nsecret = "{game["secret"]}"\ntitle = "Moved"\n'
+        f'[redirect]\nurl = "http://127.0.0.1:{port}/dispatcherv2"\napp_id = "{game["id"]}"\n'
+    )
 
 
 def declare_app(folder: Path) -> Path:

@@ -21,7 +21,7 @@ from gameserver.app import registry
 from gameserver.apps import write_sample, write_section
 from gameserver.storage.schema import migrate
 from tests import servers
-from tests.clients.game import Server, declare_app
+from tests.clients.game import MOVED_ID, Server, declare_app, declare_moved
 
 FOLDER = Path(__file__).parent / "js"
 OPERATIONS = Path(__file__).parents[2] / "protocol" / "operations.json"
@@ -95,13 +95,16 @@ class Runs:
                 SERVER_URL=server.url,
                 APP_ID=server.app_id,
                 APP_SECRET=server.secret,
+                MOVED_APP_ID=MOVED_ID,
                 GAMESERVER_CALL=json.dumps(server.command),
             )
         return self._told[scenarios]
 
     @functools.cached_property
     def _usual(self) -> Server:
-        return Server(self._stack, declare_app(self._folder / "usual"), self._services)
+        folder, port = declare_app(self._folder / "usual"), servers.free_port()
+        declare_moved(folder, port)
+        return Server(self._stack, folder, self._services, port=port)
 
     def _empty(self) -> Server:
         """A first start, and then every section that the sample app may have, uncommented."""

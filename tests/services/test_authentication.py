@@ -294,6 +294,17 @@ async def test_a_new_email_identity_is_an_address(game: Game, define: Define, se
             assert outcome(unknown) == (202, 40208)
 
 
+async def test_fields_of_another_provider_beside_a_password_prove_nothing(game: Game) -> None:
+    name, more = (
+        game.unique("ada"),
+        {"externalAuthName": "studio", "extraJson": {"nonce": "n", "idToken": "x"}},
+    )
+    ada = await game.client().log_in("Universal", name, "secret")
+    again = await game.client().log_in("Universal", name, "secret", forceCreate=False, **more)
+    assert again["profileId"] == ada["profileId"]
+    assert outcome(await refused_login(game.client(), "Universal", name, "wrong", **more)) == (403, 40307)
+
+
 async def test_a_universal_id_is_one_however_its_letters_were_composed(game: Game) -> None:
     id_ = game.unique("Zo\u00eb")
     composed, apart = unicodedata.normalize("NFC", id_), unicodedata.normalize("NFD", id_)

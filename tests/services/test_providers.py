@@ -248,6 +248,24 @@ async def test_a_slow_issuer_holds_up_nobody_else(game: Game, define: Define, pl
     assert await waiting == AWAY
 
 
+@pytest.mark.parametrize("type_", ["Apple", "Google"])
+async def test_tokens_for_any_audience_of_the_app_lead_to_one_player(
+    game: Game, define: Define, platform: StandIn, type_: str
+) -> None:
+    issuer = next(issuer for issuer in TOKEN_ISSUERS if issuer.type == type_)
+    define(issuer.settings)
+    platform.publish(issuer.keys, "k1")
+    id_, now = game.unique("ada"), game.clock.ms()
+    web = {"Apple": "com.example.web", "Google": "web"}[type_]
+    ada = await game.client().log_in(type_, id_, issuer.token(id_, now))
+    for audience in (web, [web, "of another"]):
+        again = await game.client().log_in(
+            type_, id_, issuer.token(id_, now, aud=audience), forceCreate=False
+        )
+        assert again["profileId"] == ada["profileId"]
+    assert await outcome(game, type_, id_, issuer.token(id_, now, aud=["of another"])) == WRONG
+
+
 async def test_the_nonce_of_a_token(game: Game, define: Define, platform: StandIn) -> None:
     apple = TOKEN_ISSUERS[0]
     define(apple.settings + "nonce_required = true\n")

@@ -15,10 +15,10 @@ const { BrainCloudWrapper } = require("braincloud");
 
 // Make a client for the server under test. What it stores, it stores under `name`. `app` is the one to begin with
 // of several `apps`, which are their secrets by id.
-exports.client = function client(name, { secret = process.env.APP_SECRET, app, apps } = {}) {
+exports.client = function client(name, { id = process.env.APP_ID, secret = process.env.APP_SECRET, app, apps } = {}) {
   const wrapper = new BrainCloudWrapper(name);
   if (apps) wrapper.initializeWithApps(app, apps, "1.0.0");
-  else wrapper.initialize(process.env.APP_ID, secret, "1.0.0");
+  else wrapper.initialize(id, secret, "1.0.0");
   const core = wrapper.brainCloudClient;
   core.setServerUrl(process.env.SERVER_URL);
   core.enableLogging(process.env.DEBUG === "1");

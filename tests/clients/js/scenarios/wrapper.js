@@ -21,10 +21,12 @@ const switches = (name) => ["universal", "email"].map((type) => logins(name)[typ
 module.exports = {
   // What the wrapper stores is a device's id and the profile: the pair is enough to come back.
   async "every login is reconnected to, also by an app that was started anew"() {
-    for (const [method, ...values] of Object.values(logins(unique("ada")))) {
+    const guest = ["authenticateAnonymous"];
+    const platform = ["authenticateAdvanced", "Oculus", { externalId: "70", authenticationToken: "a-nonce-for-tests" }, true, {}];
+    for (const [method, ...values] of [guest, platform, ...Object.values(logins(unique("ada")))]) {
       const name = unique("device");
       const first = speaker(name);
-      const { profileId } = await first.wrapper[method](...values).gives({ newUser: "true" });
+      const { profileId } = await first.wrapper[method](...values).gives({});
       await first.playerState.logout().gives(null);
       await first.wrapper.reconnect().gives({ profileId, newUser: "false" });
       await first.playerState.logout().gives(null);
@@ -73,6 +75,15 @@ module.exports = {
     expect(guest.profileId === profileId, false, "the profile that was forgotten");
     await client.playerState.logout().gives(null);
     await client.wrapper.authenticateUniversal(name, "secret", false).gives({ profileId, newUser: "false" });
+  },
+
+  async "a redirect is followed"() {
+    const name = unique("ada");
+    const client = speaker(unique("device"), { id: process.env.MOVED_APP_ID });
+    const { profileId } = await client.wrapper.authenticateUniversal(name, "secret", true).gives({ newUser: "true" });
+    expect(client.core.getAppId(), process.env.APP_ID, "the app");
+    await client.playerState.readUserState().gives({ profileId });
+    await speaker().wrapper.authenticateUniversal(name, "secret", false).gives({ profileId });
   },
 
   async "a player whom a server has made logs in, and is reconnected to"() {
