@@ -40,8 +40,8 @@ export interface LoginReply {
   vcPurchased: number;
   /** Always 0: this server sells nothing. */
   vcClaimed: number;
-  /** The ids of the player's profiles in peer apps, by peer. */
-  peerProfileIds: Record<string, string>;
+  /** The player's profiles in peer apps, by peer. */
+  peerProfileIds: Record<string, PeerProfile>;
   /** Currencies of the player's parents: by level, then by name. */
   parentCurrency: Record<string, Record<string, Balance>>;
   /** Currencies of the player's peers: by peer, then by name. */
@@ -118,6 +118,12 @@ export interface LoginRewards {
   rewardDetails: Record<string, any>;
   /** The player's currencies by name, if there was something to get; else {}. */
   currency: Record<string, Balance>;
+}
+
+/** A player's profile in a peer app. */
+export interface PeerProfile {
+  /** The id of the player in the peer app. */
+  profileId: string;
 }
 
 /** An event that waits for a player. `from_player_id` is empty where the system has sent it. */

@@ -54,8 +54,8 @@ export interface ChildState {
   vcPurchased: number;
   /** Always 0: this server sells nothing. */
   vcClaimed: number;
-  /** The ids of the player's profiles in peer apps, by peer. */
-  peerProfileIds: Record<string, string>;
+  /** The player's profiles in peer apps, by peer. */
+  peerProfileIds: Record<string, PeerProfile>;
   /** Currencies of the player's parents: by level, then by name. */
   parentCurrency: Record<string, Record<string, Balance>>;
   /** Currencies of the player's peers: by peer, then by name. */
@@ -157,6 +157,7 @@ export interface Merged {
   sessionId?: string;
 }
 
+/** A player's profile in a peer app. */
 export interface PeerProfile {
   /** The id of the player in the peer app. */
   profileId: string;
