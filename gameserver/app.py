@@ -65,24 +65,29 @@ async def open_server(
     clock: Clock | None = None,
     passwords: Passwords | None = None,
     core_options: dict[str, Any] | None = None,
+    database: Database | None = None,
     with_jobs: bool = True,
 ) -> AsyncIterator[GameServer]:
     """Open a server and everything below it; closes in the opposite order.
 
-    Without jobs it does only what it is asked for, and looks at no file twice: a command over the database of
-    a running server, a test.
+    `database` is an open one with its tables in place, instead of the one that the settings name; it closes
+    with the server. Without jobs it does only what it is asked for, and looks at no file twice: a command
+    over the database of a running server, a test.
     Raises `SchemaMismatch`, `AppsInvalid`-like errors of the floors with a sentence that says what to do.
     """
     offered = registry()
+    sections = offered.sections()
     async with Lifespans() as lifespans:
         parts = lifespans.parts
         parts.add(Hooks, offered.hooks)
         clock = parts.add(Clock, clock or SystemClock())
-        apps = parts.add(LiveApps, LiveApps(load_apps(settings.apps, offered.sections())))
+        apps = parts.add(LiveApps, LiveApps(load_apps(settings.apps, sections)))
         prepare_data(settings)
-        database = parts.add(Database, await open_database(settings.database_url))
+        is_ready = database is not None
+        database = parts.add(Database, database or await open_database(settings.database_url))
         lifespans.push_async_callback(database.close)
-        await asyncio.to_thread(check_schema if settings.database else migrate, database.url)
+        if not is_ready:
+            await asyncio.to_thread(check_schema if settings.database else migrate, database.url)
         sessions = parts.add(SessionStore, await session_store(settings.redis or None, clock))
         lifespans.push_async_callback(sessions.close)
         parts.add(Ranks, RedisRanks(sessions.calls) if isinstance(sessions, Sessions) else MemoryRanks())
@@ -114,6 +119,6 @@ async def open_server(
         server = GameServer(settings, core, apps, offered)
         await lifespans.enter_async_context(running(server.packets.runs.keep_running()))
         if with_jobs:
-            await lifespans.enter_async_context(running(watch(apps, settings.apps, offered.sections())))
+            await lifespans.enter_async_context(running(watch(apps, settings.apps, sections)))
             await lifespans.enter_async_context(running(server.jobs.run()))
         yield server

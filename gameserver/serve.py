@@ -10,7 +10,6 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
-import random
 import shlex
 import signal
 import socket
@@ -27,16 +26,19 @@ from typing import Any
 
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
+from starlette.types import ASGIApp
 
 from gameserver import logs, sessions, storage
 from gameserver.admin import link
 from gameserver.app import GameServer, open_server, registry
 from gameserver.apps import App, load_apps, write_sample, write_schema
 from gameserver.apps.schema import SCHEMA_NAME
+from gameserver.emulator import Emulator, EmulatorRealtime
 from gameserver.faces import ops
 from gameserver.http_server import (
     CONNECTIONS_PER_ADDRESS_MAX,
     Places,
+    Realtime,
     WebServer,
     connections_max,
     raise_descriptor_limit,
@@ -48,7 +50,6 @@ from gameserver.realtime import BadEndpoints, Connections, Endpoints
 from gameserver.sessions import SessionsUnavailable
 from gameserver.settings import Settings
 from gameserver.storage import StorageError, Unavailable
-from gameserver.wire.clock import FixedClock
 
 log = structlog.get_logger(__name__)
 
@@ -113,6 +114,18 @@ def serve(settings: Settings) -> None:
             _run(_serve(settings, listeners, ready))
         else:
             _supervise(settings, listeners, ready)
+
+
+def stop_at_eof() -> None:
+    """Wish to stop, as SIGTERM does, when standard input ends: with the program at its other end."""
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(sys.stdin.fileno(), 1 << 16):
+                pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def check_options(settings: Settings) -> None:
@@ -324,23 +337,38 @@ def _is_loopback(host: str) -> bool:
 @contextlib.asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[GameServer]:
     """Open the server that the options describe. Raises `CannotServe`."""
-    clock, options = None, None
-    if settings.ephemeral:
-        clock = FixedClock()
-        options = seeded(settings.seed) if settings.seed else None
     async with contextlib.AsyncExitStack() as stack:
-        try:
-            server = await stack.enter_async_context(open_server(settings, clock=clock, core_options=options))
-        except storage.BadUrl as error:
-            raise BadOptions(f"--database: {error}") from None
-        except sessions.BadUrl as error:
-            raise BadOptions(f"--redis: {error}") from None
-        except Unavailable as error:
-            raise CannotReach(str(error)) from None
-        except (StorageError, OSError, ValueError) as error:
-            raise CannotServe(str(error)) from None
+        with _told():
+            server = await stack.enter_async_context(open_server(settings))
         await look_at_sessions(server)
         yield server
+
+
+@contextlib.asynccontextmanager
+async def emulated(settings: Settings) -> AsyncIterator[Emulator]:
+    """Open the server that keeps nothing. Raises `CannotServe`."""
+    emulator = Emulator(settings, lambda server: ops.observe(server.core))
+    with _told():
+        await emulator.open()
+    try:
+        yield emulator
+    finally:
+        await emulator.close()
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Say what an operator can do about it that a server does not open."""
+    try:
+        yield
+    except storage.BadUrl as error:
+        raise BadOptions(f"--database: {error}") from None
+    except sessions.BadUrl as error:
+        raise BadOptions(f"--redis: {error}") from None
+    except Unavailable as error:
+        raise CannotReach(str(error)) from None
+    except (StorageError, OSError, ValueError) as error:
+        raise CannotServe(str(error)) from None
 
 
 async def look_at_sessions(server: GameServer) -> None:
@@ -356,20 +384,18 @@ async def look_at_sessions(server: GameServer) -> None:
             log.error("sessions_at_risk", reason=warning)
 
 
-def seeded(seed: int) -> dict[str, Any]:
-    """Make ids and tokens depend on the seed alone, for runs that can be repeated. No secret is safe then."""
-    chance = random.Random(seed)  # noqa: S311 - predictable on purpose
-    return {
-        "random_bytes": chance.randbytes,
-        "new_id": lambda: str(uuid.UUID(bytes=chance.randbytes(16), version=4)),
-    }
-
-
 async def _serve(settings: Settings, listeners: Listeners, ready: Callable[[list[App]], None]) -> None:
     async with contextlib.AsyncExitStack() as stack:
+        if settings.ephemeral:
+            emulator = await stack.enter_async_context(emulated(settings))
+            web = _web_server(
+                settings, emulator, EmulatorRealtime(emulator), lambda: ready(list(emulator.server.apps))
+            )
+            await web.serve([listeners.main])
+            return
         server = await stack.enter_async_context(opened(settings))
         ops.observe(server.core)
-        if not settings.redis and not settings.ephemeral:
+        if not settings.redis:
             try:
                 await stack.enter_async_context(link.listen(server, settings.data))
             except RuntimeError as error:
@@ -378,7 +404,10 @@ async def _serve(settings: Settings, listeners: Listeners, ready: Callable[[list
             await stack.enter_async_context(_serving_admin(server, listeners.admin))
         gc.collect()
         gc.freeze()  # what a server begins with lives as long: nobody needs to look for garbage in it
-        await _web_server(settings, server, lambda: ready(list(server.apps))).serve([listeners.main])
+        realtime = server.core.get(Connections)
+        await _web_server(settings, server, realtime, lambda: ready(list(server.apps))).serve(
+            [listeners.main]
+        )
 
 
 @contextlib.asynccontextmanager
@@ -401,15 +430,17 @@ async def _serving_admin(server: GameServer, listener: socket.socket) -> AsyncIt
         await serving
 
 
-def _web_server(settings: Settings, server: GameServer, ready: Callable[[], None]) -> WebServer:
-    app, proxies = logs.with_request_ids(server), Proxies(settings.proxies)
+def _web_server(
+    settings: Settings, application: ASGIApp, realtime: Realtime, ready: Callable[[], None]
+) -> WebServer:
+    app, proxies = logs.with_request_ids(application), Proxies(settings.proxies)
     most = connections_max(raise_descriptor_limit())
     return web_server(
         behind(proxies, app) if proxies else app,
         Places(most, min(CONNECTIONS_PER_ADDRESS_MAX, most // 2), proxies.trusts),
         ready=ready,
         tls=(settings.tls_cert, settings.tls_key) if settings.tls_cert else None,
-        realtime=server.core.get(Connections),
+        realtime=realtime,
     )
 
 

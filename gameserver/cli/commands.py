@@ -199,7 +199,8 @@ def serve(
         typer.Option(
             "--ephemeral",
             envvar=PREFIX + "EPHEMERAL",
-            help="Keep nothing; time stands still until POST /_clock moves it.",
+            help="Keep nothing; time stands still until it is moved, and POST /emulator/reset begins anew. "
+            "See docs/emulator.md.",
             rich_help_panel=_TRIAL,
         ),
     ] = False,
@@ -213,6 +214,15 @@ def serve(
             rich_help_panel=_TRIAL,
         ),
     ] = 0,
+    until_eof: Annotated[
+        bool,
+        typer.Option(
+            "--until-eof",
+            help="Stop when standard input ends, so that the server does not outlive the program that has "
+            "started it.",
+            rich_help_panel=_TRIAL,
+        ),
+    ] = False,
 ) -> None:
     """Run the server.
 
@@ -245,6 +255,8 @@ def serve(
         log_level=log_level,
     )
     try:
+        if until_eof:
+            serving.stop_at_eof()
         serving.serve(settings)
     except serving.BadOptions as error:
         fail(str(error), Exit.USAGE)

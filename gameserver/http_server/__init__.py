@@ -12,12 +12,14 @@ from gameserver.http_server.places import (
     connections_max,
     raise_descriptor_limit,
 )
+from gameserver.http_server.protocol import Realtime
 from gameserver.http_server.server import WebServer, web_server
 
 __all__ = [
     "CONNECTIONS_PER_ADDRESS_MAX",
     "Incidents",
     "Places",
+    "Realtime",
     "WebServer",
     "connections_max",
     "raise_descriptor_limit",

@@ -31,6 +31,7 @@ LEASE_SECONDS = 15.0
 BACKOFF_SECONDS = 1.0  # after the first failure; doubled up to the longest
 EVERY_SECONDS_LEAST = 60.0  # a job with a schedule that fails is tried again after this, or its own time
 CLOSE_SECONDS = 5.0
+CATCH_UP_ROUNDS_MAX = 100
 
 
 class JobBusy(Exception):
@@ -113,6 +114,16 @@ class Scheduler:
         """Return when nothing runs here any more."""
         while running := [*self._tasks.values(), *self._refills.values()]:
             await asyncio.wait(running)
+
+    async def catch_up(self) -> None:
+        """Do what is due now, and what becomes due by that, as far as it goes without waiting."""
+        for _ in range(CATCH_UP_ROUNDS_MAX):
+            await self.tick()
+            await self.settled()
+            now_ms = self._clock.ms()
+            async with self._database.read() as tx:
+                if await tx.one(storage.NEXT, now_ms=now_ms) is None:
+                    return
 
     async def run_now(self, name: str) -> None:
         """Run a job with a schedule out of turn, and return when it is done; raises what it raises.

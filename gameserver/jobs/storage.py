@@ -81,6 +81,7 @@ READY = (
     .order_by(_c.ready_ms)
     .limit(bindparam("most"))
 )
+NEXT = select(_c.name).where(_c.ready_ms <= bindparam("now_ms")).limit(1)
 FIND = select(jobs).where(_c.name == bindparam("name"), _c.key == bindparam("key"))
 _THIS = (_c.name == bindparam("of_name"), _c.key == bindparam("of_key"))
 _HELD = (*_THIS, _c.holder == bindparam("held_by"))
@@ -91,6 +92,9 @@ TAKE = (
 )
 RENEW = update(jobs).where(*_HELD).values(ready_ms=bindparam("until"))
 RELEASE = update(jobs).where(*_HELD).values(holder="", ready_ms=bindparam("now_ms"))
+RELEASE_ALL = (
+    update(jobs).where(_c.holder != "").values(holder="", ready_ms=bindparam("now_ms", type_=BigInteger))
+)
 DONE = (
     update(jobs)
     .where(*_HELD)

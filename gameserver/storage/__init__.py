@@ -16,6 +16,7 @@ from gameserver.storage.errors import (
 )
 from gameserver.storage.plans import Statement
 from gameserver.storage.searches import Payer
+from gameserver.storage.sqlite import SqliteDatabase
 from gameserver.storage.tables import (
     Json,
     Jsonb,
@@ -47,6 +48,7 @@ __all__ = [
     "Row",
     "SchemaMismatch",
     "SearchedJson",
+    "SqliteDatabase",
     "Statement",
     "StorageError",
     "StoredBy",

@@ -33,6 +33,14 @@ def back_up(database: Path, to: Path) -> int:
     return to.stat().st_size
 
 
+def content_of(database: Path) -> bytes:
+    """Return all that is committed, as of one moment. Whoever writes goes on."""
+    with _opened(database, "ro") as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # from here on it is one moment
+        return connection.serialize()
+
+
 def restore(backup: Path, database: Path) -> Path | None:
     """Put a copy in the place of a database on which no server works; returns where the old one is now.
 

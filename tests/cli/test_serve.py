@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gameserver.serve import BadOptions, check_options, seeded
+from gameserver.emulator import Chance
+from gameserver.serve import BadOptions, check_options
 from gameserver.settings import Settings
 from tests.cli.running import Running, command, program, running
 from tests.servers import postgresql, redis
@@ -254,7 +255,7 @@ def test_the_operators_address_is_chosen(tmp_path: Path) -> None:
 
 
 def test_the_seed_decides_ids() -> None:
-    one, same, other = (seeded(seed) for seed in (1, 1, 2))
+    one, same, other = (Chance(seed).options() for seed in (1, 1, 2))
     assert one["new_id"]() == same["new_id"]() != other["new_id"]()
     assert one["random_bytes"](16) == same["random_bytes"](16)
 

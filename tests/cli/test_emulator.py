@@ -1,0 +1,294 @@
+"""The emulator: an ephemeral server that is put back."""
+
+import asyncio
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from websockets.asyncio.client import connect
+
+from gameserver import emulator as emulating
+from gameserver import testing
+from gameserver.emulator import Emulator
+from gameserver.settings import Settings
+from gameserver.wire.clock import FixedClock
+from tests.cli.running import running
+
+ROOT = Path(__file__).parents[2]
+APP = """
+id = "10001"
+secret = "a secret of the tests"
+signature = "optional"
+[login]
+anonymous_id_alone = true
+"""
+BOARD = '[leaderboard.boards.main]\ntype = "HIGH_VALUE"\nrotation = "NEVER"\n'
+
+
+class Playing:
+    """Talks to an emulator in process."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
+        self.http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(emulator), base_url="http://emulator.test", timeout=30
+        )
+        self.numbers = itertools.count(1)
+        self.session = ""
+
+    async def ask(self, what: str, body: Any = None) -> dict[str, Any]:
+        answer = await self.http.post(f"/emulator/{what}", json=body)
+        assert answer.status_code == 200, answer.text
+        told: dict[str, Any] = answer.json()
+        return told
+
+    async def refused(self, what: str, **request: Any) -> tuple[int, str]:
+        answer = await self.http.post(f"/emulator/{what}", **request)
+        return answer.status_code, answer.json()["status_message"]
+
+    async def call(self, operation: str, data: Any = None, number: int | None = None) -> dict[str, Any]:
+        service, _, name = operation.partition(".")
+        packet = {
+            "packetId": next(self.numbers) if number is None else number,
+            "sessionId": self.session,
+            "gameId": "10001",
+            "messages": [{"service": service, "operation": name, "data": data or {}}],
+        }
+        answer = await self.http.post("/dispatcher", json=packet)
+        entry: dict[str, Any] = answer.json()["responses"][0]
+        return entry
+
+    async def log_in(self, external_id: str = "ada") -> dict[str, Any]:
+        self.session = ""
+        data = {
+            "authenticationType": "Anonymous",
+            "externalId": external_id,
+            "authenticationToken": "",
+            "forceCreate": True,
+        }
+        told: dict[str, Any] = (await self.call("authenticationV2.AUTHENTICATE", data, 0))["data"]
+        self.session, self.numbers = told["sessionId"], itertools.count(1)
+        return told
+
+
+@pytest.fixture
+async def playing(tmp_path: Path) -> AsyncIterator[Playing]:
+    folder = tmp_path / "apps" / "game"
+    folder.mkdir(parents=True)
+    (folder / "app.toml").write_text(APP + BOARD)
+    data = tmp_path / "data"
+    emulator = Emulator(Settings(apps=tmp_path / "apps", data=data, ephemeral=True, seed=7))
+    await emulator.open()
+    made = Playing(emulator)
+    yield made
+    await made.http.aclose()
+    await emulator.close()
+    assert not list(data.iterdir())
+
+
+async def test_a_reset_leaves_nothing(playing: Playing) -> None:
+    first = await playing.log_in()
+    post = {"leaderboardId": "main", "score": 10, "data": {}}
+    assert (await playing.call("leaderboard.POST_SCORE", post))["status"] == 200
+    await playing.ask("clock", {"advanceSeconds": 60})
+    told = await playing.ask("reset")
+    assert told == {
+        "version": told["version"], "now": FixedClock().ms(), "apps": ["10001"], "snapshots": []
+    }  # fmt: skip
+    assert (await playing.call("playerState.READ"))["reason_code"] == 40304
+    again = await playing.log_in()
+    assert again["newUser"] == "true"
+    assert (again["profileId"], again["sessionId"]) == (first["profileId"], first["sessionId"])  # the seed's
+    page = {"leaderboardId": "main", "sort": "HIGH_TO_LOW", "startIndex": 0, "endIndex": 9}
+    found = await playing.call("leaderboard.GET_GLOBAL_LEADERBOARD_PAGE", page)
+    assert found["data"]["leaderboard"] == []
+
+
+async def test_a_snapshot_is_gone_back_to_as_often_as_wanted(playing: Playing) -> None:
+    await playing.log_in()
+    create = {"entityType": "ship", "data": {"hull": 3}, "acl": {"other": 0}}
+    await playing.call("entity.CREATE", create)
+    await playing.ask("clock", {"advanceSeconds": 60})
+    assert (await playing.ask("snapshot", {"name": "one ship"}))["snapshots"] == ["one ship"]
+    seen = set()
+    for _ in range(2):
+        told = await playing.ask("restore", {"name": "one ship"})
+        assert told["now"] == FixedClock().ms() + 60_000
+        assert (await playing.call("playerState.READ"))["reason_code"] == 40304  # sessions are not in it
+        assert (await playing.log_in())["loginCount"] == 2
+        made = await playing.call("entity.CREATE", create)
+        seen.add(made["data"]["entityId"])  # the seed goes on where it was
+        ships = await playing.call("entity.READ_BY_TYPE", {"entityType": "ship"})
+        assert len(ships["data"]["entities"]) == 2
+    assert len(seen) == 1
+    await playing.ask("snapshot", {"name": "one ship"})  # of two, by now
+    await playing.ask("restore", {"name": "one ship"})
+    await playing.log_in()
+    ships = await playing.call("entity.READ_BY_TYPE", {"entityType": "ship"})
+    assert len(ships["data"]["entities"]) == 2
+    assert (await playing.ask("forget", {"name": "one ship"}))["snapshots"] == []
+
+
+async def test_what_time_makes_due_is_done_before_the_answer(playing: Playing) -> None:
+    jobs = playing.emulator.server.jobs
+    await jobs.tick()  # from now on there is a time for each
+    told = await playing.ask("clock", {"advanceSeconds": 86_400})
+    assert told["now"] == FixedClock().ms() + 86_400_000
+    listed = await jobs.list()
+    assert {job["late_ms"] for job in listed} == {0}
+    assert {job["ended_ms"] for job in listed if job["name"] == "sessions.sweep"} == {told["now"]}
+
+
+async def test_a_job_that_ran_when_a_snapshot_was_taken_is_nobodys_afterwards(playing: Playing) -> None:
+    jobs = playing.emulator.server.jobs
+    await jobs.tick()
+    await jobs.settled()
+    async with playing.emulator.server.core.database.write() as tx:
+        held = "UPDATE jobs SET holder = 'gone', ready_ms = ready_ms + 900000 WHERE name = 'sessions.sweep'"
+        await tx.run(text(held))
+    await playing.ask("snapshot", {"name": "busy"})
+    await playing.ask("restore", {"name": "busy"})
+    await playing.ask("clock", {"advanceSeconds": 61})
+    listed = {job["name"]: job for job in await playing.emulator.server.jobs.list()}
+    assert (listed["sessions.sweep"]["running"], listed["sessions.sweep"]["late_ms"]) == (0, 0)
+
+
+async def test_what_has_begun_is_answered_by_the_server_it_began_with(playing: Playing) -> None:
+    await playing.log_in()
+    before, may_end, begun = playing.emulator.server, asyncio.Event(), asyncio.Event()
+    packet = (
+        b'{"packetId":1,"sessionId":"%s","gameId":"10001","messages":'
+        b'[{"service":"playerState","operation":"READ","data":{}}]}' % playing.session.encode()
+    )
+
+    async def slowly() -> AsyncIterator[bytes]:
+        begun.set()
+        await may_end.wait()
+        yield packet
+
+    asked = asyncio.create_task(playing.http.post("/dispatcher", content=slowly()))
+    await begun.wait()
+    resetting = asyncio.create_task(playing.ask("reset"))
+    while playing.emulator.server is before and not resetting.done():  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0)
+    assert not resetting.done()
+    may_end.set()
+    assert (await asked).json()["responses"][0]["status"] == 200
+    await resetting
+
+
+async def test_what_cannot_be_done_is_refused_and_changes_nothing(
+    playing: Playing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = playing.emulator.server
+    assert await playing.refused("restore", json={"name": "x"}) == (404, "there is no snapshot 'x'")
+    assert await playing.refused("forget", json={"name": "x"}) == (404, "there is no snapshot 'x'")
+    for what, body in (
+        ("snapshot", b"{}"),
+        ("snapshot", b'{"name":""}'),
+        ("snapshot", b'{"name":"%s"}' % (b"x" * 65)),
+        ("restore", b'{"name":7}'),
+        ("clock", b'{"advanceSeconds":-1}'),
+        ("clock", b'{"advanceSeconds":1e300}'),
+        ("clock", b'{"advance_seconds":1}'),
+        ("reset", b"[]"),
+        ("reset", b"\xff"),
+        ("reset", b'{"all":true}'),
+    ):
+        status, message = await playing.refused(what, content=body)
+        assert (status, message.partition(":")[0]) == (400, "the body"), (what, body)
+    status, message = await playing.refused("reset", content=b" " * 5000)
+    assert (status, message) == (413, "the body has at most 4096 bytes")
+    assert (await playing.refused("nothing"))[0] == 404
+    assert (await playing.http.get("/emulator/reset")).status_code == 405
+    assert (await playing.http.post("/emulators")).status_code == 404
+    monkeypatch.setattr(emulating, "SNAPSHOTS_MAX", 1)
+    await playing.ask("snapshot", {"name": "one"})
+    await playing.ask("snapshot", {"name": "one"})
+    assert (await playing.refused("snapshot", json={"name": "two"}))[0] == 409
+    monkeypatch.setattr(emulating, "SNAPSHOTS_BYTES_MAX", 1000)
+    assert (await playing.refused("snapshot", json={"name": "one"}))[0] == 409
+    assert (await playing.http.get("/emulator")).json()["snapshots"] == ["one"]
+    assert playing.emulator.server is server
+
+
+async def test_a_reset_ends_connections(tmp_path: Path) -> None:
+    with running(tmp_path, "--ephemeral") as server:
+        session = server.log_in()["data"]["sessionId"]
+        offered = server.call(session, 1, "rttRegistration", "REQUEST_CLIENT_CONNECTION")["data"]
+        secret = offered["auth"]["X-RTT-SECRET"]
+        address = server.url.replace("http", "ws")
+        async with connect(f"{address}/?X-APPID=10001&X-RTT-SECRET={secret}") as socket:
+            frame = f'{{"service":"rtt","operation":"CONNECT","data":{{"sessionId":"{session}"}}}}'
+            await socket.send(frame)
+            assert '"operation":"CONNECT"' in str(await socket.recv())
+            answer = await asyncio.to_thread(server.post, {}, "/emulator/reset")
+            assert answer.status_code == 200
+            assert '"operation":"DISCONNECT"' in str(await socket.recv())
+        session = server.log_in()["data"]["sessionId"]
+        assert server.call(session, 1, "rttRegistration", "REQUEST_CLIENT_CONNECTION")["status"] == 200
+        assert server.stop() == 0
+    with running(tmp_path) as server:
+        assert server.post({}, "/emulator/reset").status_code == 404
+
+
+# What starts it for tests of games
+
+TESTS = """
+import gameserver_client
+
+
+def log_in(emulator, name="ada"):
+    with gameserver_client.Client(emulator.url, emulator.app_id) as client:
+        return client.authenticate_anonymous(name, force_create=True)
+
+
+def test_one(emulator):
+    assert log_in(emulator)["newUser"] == "true"
+    emulator.snapshot("ada")
+    assert log_in(emulator)["loginCount"] == 2
+    emulator.restore("ada")
+    assert log_in(emulator)["loginCount"] == 2
+
+
+def test_another(emulator):
+    assert log_in(emulator)["newUser"] == "true"
+    assert emulator.app_id == "20001" and emulator.secret == "a secret from outside"
+    before = emulator.now_ms
+    assert emulator.advance(60) == before + 60_000
+"""
+
+
+def test_a_test_of_a_game_begins_with_a_server_in_which_nothing_has_happened(tmp_path: Path) -> None:
+    (tmp_path / "apps" / "racer").mkdir(parents=True)
+    own = APP.replace("10001", "20001").replace(
+        'secret = "a secret of the tests"', 'secret_env = "RACER_SECRET"'
+    )
+    (tmp_path / "apps" / "racer" / "app.toml").write_text(own)
+    (tmp_path / "test_game.py").write_text(TESTS)
+    (tmp_path / "pytest.ini").write_text("[pytest]\ngameserver_apps = apps\ngameserver_options = --seed 7\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "gameserver.pytest_plugin"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "RACER_SECRET": "a secret from outside"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_an_emulator_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        pytest.raises(testing.CannotStart, match="Invalid value for '--seed'"),
+        testing.emulator(options=["--seed", "x"]),
+    ):
+        pass
