@@ -403,7 +403,8 @@ def _check_access(ctx: Context, operation: Operation) -> None:
     if access is Access.PLAYER or (access is Access.SIGNED_IN and ctx.caller is Caller.CLIENT):
         _ = ctx.player_id
     elif access is Access.SERVER and not ctx.caller.is_studio:
-        raise errors.NotAllowed(f"{operation.wire_name} is for servers and scripts, not for clients")
+        refusal = errors.ServersOnly if errors.ServersOnly in operation.errors else errors.NotAllowed
+        raise refusal(f"{operation.wire_name} is for servers and scripts, not for clients")
 
 
 def _refuse_unknown(reason: Aborted | CommitUnknown) -> None:

@@ -136,6 +136,12 @@ class NotAllowed(GameError):
     reason_code = 40346
 
 
+class ServersOnly(NotAllowed):
+    """The operation is for servers and scripts, not for clients."""
+
+    reason_code = 40616
+
+
 class MissingParameter(GameError):
     """A field of `data` that the operation needs is absent or null."""
 

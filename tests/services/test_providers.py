@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import hmac
 import json
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -443,6 +444,37 @@ async def test_the_status_of_an_identity_tells_which_way_its_player_came_last(
     platform.routes[classic.address] = lambda request: classic.answer(request, id_, game.clock.ms())
     await client.log_in("Facebook", id_, "right")
     assert await status("Facebook") == {"tokenExpired": False, "externalId": id_, "loginAuthType": None}
+
+
+async def test_facebook_tells_what_friends_see_of_a_player(
+    game: Game, define: Define, platform: StandIn
+) -> None:
+    """A login does not fail for want of it, and what was told before stays."""
+    classic, now, id_ = ASKED_PLATFORMS[0], game.clock.ms(), game.unique("77")
+    define(classic.settings)
+    platform.routes[classic.address] = lambda request: classic.answer(request, id_, now)
+    name, client = "Ada\0 \U0001f600", game.client()
+
+    async def shown() -> Any:
+        await client.log_in("Facebook", id_, "right")
+        asked = {"friendPlatform": "Facebook", "includeSummaryData": False}
+        return (await client.call("friend", "GET_MY_SOCIAL_INFO", **asked))["externalData"]["Facebook"]
+
+    assert await shown() == {"externalId": id_, "name": None, "pictureUrl": None}
+    platform.routes[f"graph.facebook.com/{id_}"] = lambda _: (200, {"name": name, "id": id_})
+    told = {
+        "externalId": id_,
+        "name": "Ada \U0001f600",
+        "pictureUrl": f"https://graph.facebook.com/{id_}/picture",
+    }
+    assert await shown() == told
+    asked = platform.asked[-1].values
+    proof = hmac.new(b"s3cret", b"right", "sha256").hexdigest()
+    assert asked == {"fields": "name", "access_token": "right", "appsecret_proof": proof}
+    silences: list[Answer] = [(500, {}), (200, {"name": 7}), (200, b"<html>")]
+    platform.routes[f"graph.facebook.com/{id_}"] = lambda _: silences.pop()
+    while silences:
+        assert await shown() == told
 
 
 # Apple, after an app has moved to another team

@@ -1,19 +1,26 @@
 """Providers that are asked about a token: Facebook, Steam, Meta, X, Parse and Discord."""
 
+import hashlib
+import hmac
 import re
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
+from msgspec import UNSET, UnsetType
 from oauthlib.oauth1 import Client
 
 from gameserver.apps import DiscordLogin
 from gameserver.players.providers.asking import Claimed, Outside
 from gameserver.players.providers.tokens import expiry_ms, is_number
-from gameserver.players.providers.vouching import Vouched
+from gameserver.players.providers.vouching import ProviderUnavailable, Vouched
 from gameserver.players.providers.web import unclear
+from gameserver.wire import json
 
-FACEBOOK_DEBUG = "https://graph.facebook.com/debug_token"
+FACEBOOK = "https://graph.facebook.com/"
+FACEBOOK_DEBUG = FACEBOOK + "debug_token"
+FACEBOOK_NAME_MAX = 256  # characters that are kept
 STEAM_TICKET = "https://partner.steam-api.com/ISteamUserAuth/AuthenticateUserTicket/v1/"
 STEAM_BAD_TICKETS = (101, 102)  # no ticket, and a ticket for another game
 META_NONCE = "https://graph.oculus.com/user_nonce_validate"
@@ -26,7 +33,10 @@ REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 async def facebook(claimed: Claimed, outside: Outside) -> Vouched | None:
-    """Ask the graph for whom and for which app an access token of Facebook is."""
+    """Ask the graph for whom and for which app an access token of Facebook is, and what they are called.
+
+    The name and the picture are what friends see; a login does not fail for want of them.
+    """
     settings = claimed.settings.facebook
     assert settings is not None, "a check is called where its settings are"
     if not claimed.token:
@@ -45,10 +55,28 @@ async def facebook(claimed: Claimed, outside: Outside) -> Vouched | None:
         return None
     expires = told.get("expires_at")
     if not is_number(expires) or not expires:  # 0: never
-        return Vouched()
+        return Vouched(data=await _facebook_profile(claimed, outside, settings.app_secret))
     if expires * 1000 <= claimed.now_ms:
         return None
-    return Vouched(token_expires_ms=expiry_ms(expires))
+    profile = await _facebook_profile(claimed, outside, settings.app_secret)
+    return Vouched(token_expires_ms=expiry_ms(expires), data=profile)
+
+
+async def _facebook_profile(claimed: Claimed, outside: Outside, app_secret: str) -> str | UnsetType:
+    """Return what friends see of a player whose token is proven; `UNSET` where the graph is silent."""
+    proof = hmac.new(app_secret.encode(), claimed.token.encode(errors="replace"), hashlib.sha256).hexdigest()
+    query = {"fields": "name", "access_token": claimed.token, "appsecret_proof": proof}
+    address = FACEBOOK + quote(claimed.external_id, safe="")
+    try:
+        status, answer = await outside.web.ask_json(claimed.app, address, query=query)
+    except ProviderUnavailable:
+        return UNSET
+    name = answer.get("name")
+    if status != HTTPStatus.OK or not isinstance(name, str):
+        return UNSET
+    # The address that Facebook gives for a picture lapses after some days; this one leads to the present one.
+    profile = {"name": name[:FACEBOOK_NAME_MAX].replace("\0", ""), "pictureUrl": f"{address}/picture"}
+    return json.encode_free(profile).decode()
 
 
 async def steam(claimed: Claimed, outside: Outside) -> Vouched | None:

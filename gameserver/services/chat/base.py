@@ -236,11 +236,22 @@ async def admit(ctx: Context, channel_id: str, *, writes: bool = False) -> Chann
 
 
 async def open_for_server(ctx: Context, channel_id: str, *, writes: bool = False) -> Channel:
-    """Return any channel of the app; `writes` as in `admit`. Raises `RealtimeDisabled`, `UnknownChannel`."""
+    """Return any channel of the app; `writes` as in `admit`.
+
+    Raises `RealtimeDisabled`, `UnknownChannel`, and `NotAllowed` for channels of other apps.
+    """
     check_enabled(ctx.app)
+    check_app(ctx, channel_id)
     channel = parse(ctx, channel_id)
     await check_exists(ctx, channel, writes=writes)
     return channel
+
+
+def check_app(ctx: Context, channel_id: str) -> None:
+    """Raise `NotAllowed` for what looks like a channel of another app."""
+    app_id, kind, _ = (*channel_id.split(":", 2), "", "")[:3]
+    if app_id != ctx.app.id and kind in Kind._value2member_map_:
+        raise NotAllowed(f"the channel is of another app than {ctx.app.id}")
 
 
 async def check_exists(

@@ -31,7 +31,7 @@ from gameserver.services.chat.base import (
 )
 from gameserver.services.chat.history import NOBODY, read_recent
 from gameserver.storage import Row
-from gameserver.wire.errors import InvalidParameterValue, NotAllowed, PacketTooLarge
+from gameserver.wire.errors import InvalidParameterValue, NotAllowed, PacketTooLarge, ServersOnly
 from gameserver.wire.shapes import Empty, Reply, Request
 
 COUNTED_MAX = 100  # channels of groups of which one call counts who listens
@@ -82,7 +82,7 @@ async def disconnect(ctx: Context, request: OfChannel) -> Empty:
     "SYS_CHANNEL_CONNECT",
     tx=Tx.READ,
     access=Access.SERVER,
-    errors=(RealtimeDisabled, UnknownChannel, TooManyChannels, PacketTooLarge),
+    errors=(ServersOnly, RealtimeDisabled, UnknownChannel, NotAllowed, TooManyChannels, PacketTooLarge),
 )
 async def system_connect(ctx: Context, request: Connect) -> Messages:
     """Listen to any channel with the connections of the server's session, as CHANNEL_CONNECT does."""
@@ -94,7 +94,7 @@ async def system_connect(ctx: Context, request: Connect) -> Messages:
     "SYS_CHANNEL_DISCONNECT",
     tx=Tx.READ,
     access=Access.SERVER,
-    errors=(RealtimeDisabled, UnknownChannel),
+    errors=(ServersOnly, RealtimeDisabled, UnknownChannel, NotAllowed),
 )
 async def system_disconnect(ctx: Context, request: OfChannel) -> Empty:
     """Listen to a channel no longer, with any connection of the server's session."""
@@ -190,7 +190,10 @@ async def get_info(ctx: Context, request: OfChannel) -> ChannelShown:
 
 
 @service.operation(
-    "SYS_GET_CHANNEL_INFO", tx=Tx.READ, access=Access.SERVER, errors=(RealtimeDisabled, UnknownChannel)
+    "SYS_GET_CHANNEL_INFO",
+    tx=Tx.READ,
+    access=Access.SERVER,
+    errors=(ServersOnly, RealtimeDisabled, UnknownChannel, NotAllowed),
 )
 async def system_get_info(ctx: Context, request: OfChannel) -> ChannelShown:
     """Describe any channel. For servers."""

@@ -22,7 +22,7 @@ from gameserver.services.chat.base import (
     shown,
 )
 from gameserver.storage import Row
-from gameserver.wire.errors import NotAllowed, PacketTooLarge
+from gameserver.wire.errors import NotAllowed, PacketTooLarge, ServersOnly
 
 NOBODY = ""  # who reads for the system: has blocked nobody
 
@@ -51,7 +51,7 @@ async def get_recent(ctx: Context, request: GetRecent) -> Messages:
     "SYS_GET_RECENT_CHAT_MESSAGES",
     tx=Tx.READ,
     access=Access.SERVER,
-    errors=(RealtimeDisabled, UnknownChannel, PacketTooLarge),
+    errors=(ServersOnly, RealtimeDisabled, UnknownChannel, NotAllowed, PacketTooLarge),
 )
 async def system_get_recent(ctx: Context, request: GetRecent) -> Messages:
     """Read the last messages of any channel. For servers."""
@@ -73,7 +73,10 @@ async def get_one(ctx: Context, request: GetOne) -> FoundMessage:
 
 
 @service.operation(
-    "SYS_GET_CHAT_MESSAGE", tx=Tx.READ, access=Access.SERVER, errors=(RealtimeDisabled, UnknownChannel)
+    "SYS_GET_CHAT_MESSAGE",
+    tx=Tx.READ,
+    access=Access.SERVER,
+    errors=(ServersOnly, RealtimeDisabled, UnknownChannel, NotAllowed),
 )
 async def system_get_one(ctx: Context, request: GetOne) -> FoundMessage:
     """Read a message of any channel, as GET_CHAT_MESSAGE does. For servers."""

@@ -22,6 +22,7 @@ from gameserver.services.chat.base import (
     Kind,
     OfChannel,
     UnknownChannel,
+    check_app,
     check_code,
     content_of,
     of_channel,
@@ -41,7 +42,7 @@ from gameserver.services.chat.posting import (
     post,
 )
 from gameserver.storage import locks
-from gameserver.wire.errors import PacketTooLarge
+from gameserver.wire.errors import NotAllowed, PacketTooLarge, ServersOnly
 from gameserver.wire.shapes import Empty, Request
 
 MADE_BY_SERVERS = (Kind.DYNAMIC, Kind.SYSTEM)
@@ -67,7 +68,7 @@ def of_new_channel(ctx: Context, request: MakeChannel) -> list[str]:
     tx=Tx.WRITE,
     access=Access.SERVER,
     locks=of_new_channel,
-    errors=(RealtimeDisabled, UnknownChannel),
+    errors=(ServersOnly, RealtimeDisabled, UnknownChannel),
 )
 async def create_channel(ctx: Context, request: MakeChannel) -> ChannelIdShown:
     """Make a dynamic channel, or one of servers. For servers. One that is there stays as it is.
@@ -95,7 +96,7 @@ async def create_channel(ctx: Context, request: MakeChannel) -> ChannelIdShown:
     tx=Tx.WRITE,
     access=Access.SERVER,
     locks=of_channel,
-    errors=(RealtimeDisabled, UnknownChannel),
+    errors=(ServersOnly, RealtimeDisabled, UnknownChannel, NotAllowed),
 )
 async def delete_channel(ctx: Context, request: OfChannel) -> Empty:
     """Delete a dynamic channel, or one of servers, with its messages; nobody listens to it any more.
@@ -103,6 +104,7 @@ async def delete_channel(ctx: Context, request: OfChannel) -> Empty:
     For servers. Whoever posts to a dynamic channel again makes a new one. Refused: channels of other types.
     """
     check_enabled(ctx.app)
+    check_app(ctx, request.channel_id)
     channel = parse(ctx, request.channel_id)
     if channel.kind not in MADE_BY_SERVERS:
         raise UnknownChannel("data.channelId: expected a channel of the type dy or sy")
@@ -135,7 +137,7 @@ class SystemPostSimple(OfChannel, kw_only=True):
     tx=Tx.WRITE,
     access=Access.SERVER,
     locks=of_channel,
-    errors=(RealtimeDisabled, UnknownChannel, *CONTENT_ERRORS, *SENDER_ERRORS),
+    errors=(ServersOnly, RealtimeDisabled, UnknownChannel, NotAllowed, *CONTENT_ERRORS, *SENDER_ERRORS),
 )
 async def system_post(ctx: Context, request: SystemPost) -> Posted:
     """Post a message of the system to any channel. For servers. Refused: a sender with an id, or no name."""
@@ -149,7 +151,7 @@ async def system_post(ctx: Context, request: SystemPost) -> Posted:
     tx=Tx.WRITE,
     access=Access.SERVER,
     locks=of_channel,
-    errors=(RealtimeDisabled, UnknownChannel, PacketTooLarge, *SENDER_ERRORS),
+    errors=(ServersOnly, RealtimeDisabled, UnknownChannel, NotAllowed, PacketTooLarge, *SENDER_ERRORS),
 )
 async def system_post_simple(ctx: Context, request: SystemPostSimple) -> Posted:
     """Post a text as the system, as SYS_POST_CHAT_MESSAGE does with the content `{text}`. For servers."""
@@ -164,7 +166,15 @@ async def system_post_simple(ctx: Context, request: SystemPostSimple) -> Posted:
     tx=Tx.WRITE,
     access=Access.SERVER,
     locks=of_channel,
-    errors=(RealtimeDisabled, UnknownChannel, *CONTENT_ERRORS, MessageNotFound, MessageVersionMismatch),
+    errors=(
+        ServersOnly,
+        RealtimeDisabled,
+        UnknownChannel,
+        NotAllowed,
+        *CONTENT_ERRORS,
+        MessageNotFound,
+        MessageVersionMismatch,
+    ),
 )
 async def system_update(ctx: Context, request: UpdateMessage) -> Empty:
     """Replace the content of any message, whoever it is from. For servers."""
@@ -178,7 +188,7 @@ async def system_update(ctx: Context, request: UpdateMessage) -> Empty:
     tx=Tx.WRITE,
     access=Access.SERVER,
     locks=of_channel,
-    errors=(RealtimeDisabled, UnknownChannel, MessageVersionMismatch),
+    errors=(ServersOnly, RealtimeDisabled, UnknownChannel, NotAllowed, MessageVersionMismatch),
 )
 async def system_delete(ctx: Context, request: ChangeMessage) -> Deleted:
     """Delete any message, whoever it is from. For servers."""
