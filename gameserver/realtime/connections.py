@@ -5,7 +5,6 @@ import hmac
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from heapq import heappop, heappush
 from secrets import token_urlsafe
 
 import msgspec
@@ -16,6 +15,7 @@ from gameserver.frame import stop
 from gameserver.realtime.channels import Channels, player_channel
 from gameserver.realtime.connection import Connection
 from gameserver.realtime.frames import Frame, encode_frame
+from gameserver.realtime.lapses import Lapses
 from gameserver.realtime.reasons import (
     MOVE,
     NO_CONNECT,
@@ -100,8 +100,7 @@ class Connections:
         self._by_session: dict[str, set[Connection]] = {}
         self._looks: dict[int, list[Connection]] = defaultdict(list)  # by second of the event loop's clock
         self._looked = 0  # the last second that was looked at
-        self._lapses: list[tuple[int, str]] = []  # a heap: when a session may have lapsed, and which
-        self._lapse_of: dict[str, int] = {}  # the one entry of a session that counts
+        self._lapses = Lapses[str]()  # when sessions may have lapsed
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_moving = False
 
@@ -165,7 +164,7 @@ class Connections:
             of_session.discard(connection)
             if not of_session:
                 del self._by_session[connection.session_digest]
-                self._lapse_of.pop(connection.session_digest, None)
+                self._lapses.forget(connection.session_digest)
 
     def gone(self, connection: Connection) -> None:
         """Its transport is closed."""
@@ -281,20 +280,11 @@ class Connections:
 
     def _note_lapse(self, digest: str, at_ms: int) -> None:
         if digest in self._by_session:  # its last connection may have closed meanwhile
-            self._lapse_of[digest] = at_ms
-            heappush(self._lapses, (at_ms, digest))
+            self._lapses.note(digest, at_ms)
 
     async def _look_at_sessions(self) -> None:
         """End the connections of sessions that have lapsed; for others note when that may be."""
-        while True:
-            now = self._clock.ms()
-            due: set[str] = set()
-            while self._lapses and self._lapses[0][0] <= now and len(due) < SESSIONS_AT_ONCE:
-                at_ms, digest = heappop(self._lapses)
-                if self._lapse_of.get(digest) == at_ms:
-                    due.add(digest)
-            if not due:
-                return
+        while due := self._lapses.take(self._clock.ms(), SESSIONS_AT_ONCE):
             await asyncio.gather(*[self._look_at_session(digest) for digest in due])
 
     async def _look_at_session(self, digest: str) -> None:

@@ -6,7 +6,6 @@ the player shows is kept as long as that. All of it may be lost: it comes back w
 
 import asyncio
 import contextlib
-import heapq
 from collections.abc import Callable, Collection, Iterable
 from hashlib import sha1
 from importlib import resources
@@ -15,19 +14,20 @@ from typing import NamedTuple, Protocol
 import msgspec
 import structlog
 
+from gameserver.realtime.lapses import Lapses
 from gameserver.sessions import SessionsUnavailable
 from gameserver.sessions.coalescer import Coalescer
 from gameserver.wire.clock import Clock
 
 log = structlog.get_logger(__name__)
 
-BEAT_SECONDS = 2.0  # between two signs of life of a process
-LEASE_SECONDS = 6.0  # without one, after which its connections count as closed
+BEAT_SECONDS = 2.0  # between two signs of life of a process, and between two looks at those of others
+SILENT_LOOKS = 3  # in a row without one, after which its connections count as closed
 SWEPT_AT_ONCE = 100  # connections of a process that died …
 SWEEP_PAUSE_SECONDS = 0.05  # … between which others have their turn: listeners hear of 2,000 in a second
 
 PREFIX = "gs:rt:"
-PROCESSES = PREFIX + "processes"  # when each was last alive
+PROCESSES = PREFIX + "beats"  # how many signs of life each has given
 STAYING = PREFIX + "staying"  # until when players are present without a connection
 
 OnChange = Callable[[str, str], None]
@@ -88,7 +88,7 @@ class MemoryRoster:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._there: dict[tuple[str, str], Presence] = {}
-        self._lapses: list[tuple[int, str, str]] = []  # a heap
+        self._lapses = Lapses[tuple[str, str]]()
         self._on_change: OnChange = lambda _, __: None
 
     def listen(self, on_change: OnChange) -> None:
@@ -134,7 +134,7 @@ class MemoryRoster:
         if activity is not None:
             found = found._replace(activity=activity)
         self._put(app_id, profile_id, found)
-        heapq.heappush(self._lapses, (until_ms, app_id, profile_id))
+        self._lapses.note((app_id, profile_id), until_ms)
 
     async def extend(self, app_id: str, profile_id: str, more_ms: int) -> bool:
         """Let a player be present for longer."""
@@ -143,7 +143,7 @@ class MemoryRoster:
             return False
         until_ms = max(found.stays_until_ms, self._clock.ms()) + more_ms
         self._put(app_id, profile_id, found._replace(stays_until_ms=until_ms))
-        heapq.heappush(self._lapses, (until_ms, app_id, profile_id))
+        self._lapses.note((app_id, profile_id), until_ms)
         return True
 
     async def drop(self, app_id: str, profile_id: str) -> bool:
@@ -156,17 +156,21 @@ class MemoryRoster:
 
     async def look_around(self) -> None:
         """Tell of those whose time has passed."""
-        while self._lapses and self._lapses[0][0] <= self._clock.ms():
-            until_ms, app_id, profile_id = heapq.heappop(self._lapses)
-            found = self._there.get((app_id, profile_id), Presence())
-            if found.stays_until_ms != until_ms:
-                continue  # it was changed since
-            if found.cx_ids:
-                self._there[app_id, profile_id] = found._replace(stays_until_ms=0)
-                continue
-            del self._there[app_id, profile_id]
-            if found.is_visible:
-                self._on_change(app_id, profile_id)
+        while lapsed := self._lapses.take(self._clock.ms(), SWEPT_AT_ONCE):
+            for player in lapsed:
+                self._lapse(player)
+            await asyncio.sleep(0)
+
+    def _lapse(self, player: tuple[str, str]) -> None:
+        found = self._there.get(player)
+        if found is None or not found.stays_until_ms:  # has gone, or been told to
+            return
+        if found.cx_ids:
+            self._there[player] = found._replace(stays_until_ms=0)
+            return
+        del self._there[player]
+        if found.is_visible:
+            self._on_change(*player)
 
     async def run(self) -> None:
         """Look around, again and again."""
@@ -206,10 +210,11 @@ class _Script:
 
 
 _ROSTER = _Script(resources.files("gameserver.realtime").joinpath("roster.lua").read_text("utf-8"))
-_CLAIM = _Script(  # a process that gave no sign of life, for as long as another one would have to
-    """local lapsed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, 1)[1]
-    if lapsed then redis.call('ZADD', KEYS[1], ARGV[1], lapsed) end
-    return lapsed"""
+_BEATS = _Script("return redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')")
+_CLAIM = _Script(  # a process that gives no sign of life: to all others it looks as if it had given one
+    """if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+    redis.call('ZINCRBY', KEYS[1], 1, ARGV[1])
+    return 1"""
 )
 _FORGET = _Script(  # a time that has passed, unless there is a new one
     """local until_ms = redis.call('ZSCORE', KEYS[1], ARGV[2])
@@ -237,7 +242,10 @@ _read_held = msgspec.json.Decoder(_Held).decode
 
 
 class RedisRoster:
-    """Of all processes that share a Redis. What a process held that died, another one lets go."""
+    """Of all processes that share a Redis. What a process held that died, another one lets go.
+
+    Signs of life are counted, by each for itself: clocks of machines differ, and nobody goes by another's.
+    """
 
     def __init__(self, calls: Coalescer, clock: Clock, process_id: str) -> None:
         self._calls = calls
@@ -246,6 +254,9 @@ class RedisRoster:
         self._own = PREFIX + "held:" + process_id
         self._held: set[_Held] = set()
         self._leaving: set[_Held] = set()  # those of which Redis has not heard that they are gone
+        self._others: dict[
+            bytes, tuple[bytes, int]
+        ] = {}  # the last sign of life, and looks without a new one
         self._tasks: set[asyncio.Task[None]] = set()
         self._on_change: OnChange = lambda _, __: None
 
@@ -317,10 +328,7 @@ class RedisRoster:
 
     async def look_around(self) -> None:
         """Give a sign of life, and let go what processes held that have given none for too long."""
-        if await self._beat() and self._held:
-            # At first, and when Redis has lost what it knew, or others took this process for dead.
-            for part in _parts(self._held):
-                await asyncio.gather(*map(self._enter, part))
+        await self._beat()
         await self._leave(list(self._leaving))
         await self._forget_lapsed()
         await self._sweep()
@@ -335,21 +343,34 @@ class RedisRoster:
             with contextlib.suppress(SessionsUnavailable):
                 await self._calls.command("ZREM", PROCESSES, self._process)
 
-    async def _beat(self) -> bool:
-        """Give a sign of life; tells whether it is the first that Redis knows of."""
-        return bool(await self._calls.command("ZADD", PROCESSES, self._clock.ms(), self._process))
+    async def _beat(self) -> None:
+        """Give a sign of life; with the first that Redis knows of, say what this process holds.
+
+        That is at first, and when Redis has lost what it knew, or others took this process for dead.
+        """
+        if int(await self._calls.command("ZINCRBY", PROCESSES, 1, self._process)) == 1:
+            for part in _parts(self._held):
+                await asyncio.gather(*map(self._enter, part))
 
     async def _sweep(self) -> None:
-        now = self._clock.ms()
-        lapsed = now - round(LEASE_SECONDS * 1000)
-        dead = await self._calls.script(_CLAIM, (PROCESSES,), now, lapsed)
-        if dead is None:
-            return
+        told = await self._calls.script(_BEATS, (PROCESSES,))
+        beats = dict(zip(told[::2], told[1::2], strict=True))
+        beats.pop(self._process.encode(), None)
+        before, self._others = self._others, {}
+        for process, beat in beats.items():
+            last, looks = before.get(process, (b"", 0))
+            self._others[process] = beat, looks + 1 if beat == last else 0
+        for process, (beat, looks) in self._others.items():
+            if looks >= SILENT_LOOKS and await self._calls.script(_CLAIM, (PROCESSES,), process, beat):
+                await self._bury(process)
+
+    async def _bury(self, dead: bytes) -> None:
+        """Let go what a process held that has died."""
         log.info("presence_of_dead_process", process=dead.decode())
         key = PREFIX + "held:" + dead.decode()
         while held := await self._calls.command("SRANDMEMBER", key, SWEPT_AT_ONCE):
             await asyncio.gather(*[self._let_go(key, _read_held(each)) for each in held])
-            await self._calls.command("ZADD", PROCESSES, self._clock.ms(), dead)
+            await self._calls.command("ZINCRBY", PROCESSES, 1, dead)
             await self._beat()
             await asyncio.sleep(SWEEP_PAUSE_SECONDS)
         await self._calls.command("ZREM", PROCESSES, dead)

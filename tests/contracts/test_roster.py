@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gameserver.realtime.roster import (
-    LEASE_SECONDS,
     PROCESSES,
+    SILENT_LOOKS,
     SWEPT_AT_ONCE,
     MemoryRoster,
     Presence,
@@ -183,10 +183,9 @@ async def test_what_a_process_held_that_died_is_let_go_once(two: Pair) -> None:
     await two.there.enter(APP, players[0], "cx:other")
     await two.look_around()
     two.told.clear()
-    two.pass_time(LEASE_SECONDS / 2)
-    await two.there.look_around()
-    assert await two.is_online(players[1])
-    two.pass_time(LEASE_SECONDS / 2 + 1)
+    for _ in range(SILENT_LOOKS - 1):
+        await two.there.look_around()
+        assert await two.is_online(players[1])
     await two.there.look_around()  # the first one has given no sign of life
     assert sorted(two.told) == sorted((APP, profile_id) for profile_id in players[1:])
     assert (await two.of(players[0])).cx_ids == ("cx:other",)
@@ -194,14 +193,42 @@ async def test_what_a_process_held_that_died_is_let_go_once(two: Pair) -> None:
     assert len(two.told) == len(players) - 1
 
 
+async def bury_here(two: Pair) -> None:
+    """One of the two sees that the other gives no sign of life."""
+    for _ in range(SILENT_LOOKS + 1):
+        await two.there.look_around()
+
+
+async def test_several_that_die_at_once_are_buried_at_once(two: Pair) -> None:
+    assert two.calls is not None
+    lost = [RedisRoster(two.calls, two.clock, f"lost{number}") for number in range(3)]
+    for number, each in enumerate(lost):
+        await each.enter(APP, f"player{number}", "cx")
+        await each.look_around()
+    await bury_here(two)
+    known = await two.there.look(APP, [f"player{number}" for number in range(3)])
+    assert [each.cx_ids for each in known.values()] == [()] * 3
+    assert await two.calls.command("ZCARD", PROCESSES) == 1
+
+
 async def test_a_process_that_was_taken_for_dead_says_again_what_it_holds(two: Pair) -> None:
     await two.here.enter(APP, ADA, "cx1")
     await two.look_around()
-    two.pass_time(LEASE_SECONDS + 1)
-    await two.there.look_around()
+    await bury_here(two)
     assert not await two.is_online()
     await two.here.look_around()
     assert await two.is_online()
+
+
+async def test_clocks_that_differ_make_nobody_look_dead(two: Pair) -> None:
+    """Also one that jumps: signs of life are counted, and nobody looks at the time of another machine."""
+    await two.here.enter(APP, ADA, "cx1")
+    for seconds in (0, 60, 0, -120, 0, 0, 3600, 0):
+        two.here._clock = FixedClock(two.clock.ms() + 1000 * seconds)
+        two.pass_time(max(0, seconds) / 2)
+        await two.look_around()
+        assert (await two.here.look(APP, [ADA]))[ADA].cx_ids == ("cx1",)
+    assert two.told == [(APP, ADA)]
 
 
 async def test_a_redis_that_lost_everything_is_told_again(two: Pair) -> None:
@@ -263,8 +290,7 @@ async def test_what_a_server_leaves_that_ends_while_redis_is_away_another_one_le
         patch.setattr(two.calls, "script", away)
         await two.here.close()  # Redis is back before the server says that it is gone
     assert two.calls.script == script
-    two.pass_time(LEASE_SECONDS + 1)
-    await two.there.look_around()
+    await bury_here(two)
     assert (await two.there.look(APP, [ADA]))[ADA].cx_ids == ()
 
 
@@ -274,9 +300,9 @@ async def test_a_process_that_holds_nothing_is_not_taken_for_dead(two: Pair) -> 
     await two.look_around()
     two.here.leave(APP, ADA, "cx1")
     await two.settle()
-    two.pass_time(LEASE_SECONDS - 1)
+    for _ in range(SILENT_LOOKS - 1):
+        await two.there.look_around()
     await two.here.look_around()
-    two.pass_time(2)
     await two.here.enter(APP, ADA, "cx2")
     await two.there.look_around()
     assert await two.is_online()

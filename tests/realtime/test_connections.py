@@ -283,7 +283,7 @@ async def test_nothing_is_left_of_who_closes_while_it_connects(
     await until_gone(game)
     may_answer.set()
     await admitting
-    assert (connections._by_session, connections._lapse_of) == ({}, {})
+    assert (connections._by_session, connections._lapses._at) == ({}, {})
     [presence] = (await game.core.get(Roster).look(APP_ID, [player.profile_id])).values()
     assert presence.cx_ids == ()
 
