@@ -1,6 +1,7 @@
 """Connections over WebSocket. The library reads and makes frames; nothing else of it is used."""
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import parse_qs
 
@@ -11,6 +12,7 @@ from websockets.http11 import Request
 from websockets.protocol import OPEN, SERVER, Protocol
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
+from websockets.utils import accept_key
 
 from gameserver.realtime.connection import MESSAGE_BYTES_MAX, Connection, Owner
 from gameserver.realtime.frames import Frame
@@ -27,6 +29,12 @@ PIECE_BYTES = 4096  # read at once: of all that comes in one turn a stranger may
 _SIZES = (None, MESSAGE_BYTES_MAX)
 _CONTROL = {Opcode.PING, Opcode.PONG, Opcode.CLOSE}
 
+_KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 bytes
+_GRANT = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: %s\r\n%s\r\n"
+)
+
 _quiet = logging.getLogger("gameserver.realtime.websocket")
 _quiet.setLevel(logging.ERROR)
 
@@ -36,13 +44,38 @@ def greet(target: str, headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, s
 
     None instead of the secret when the request is refused.
     """
-    asked = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers])
-    handshake = ServerProtocol(select_subprotocol=_select, logger=_quiet)
-    answer = handshake.accept(Request(target, asked))
-    if answer.status_code != SWITCHING_PROTOCOLS:
-        return answer.serialize(), None
+    headers = list(headers)
+    answer = _granted(headers)
+    if answer is None:
+        asked = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers])
+        handshake = ServerProtocol(select_subprotocol=_select, logger=_quiet)
+        judged = handshake.accept(Request(target, asked))
+        answer = judged.serialize()
+        if judged.status_code != SWITCHING_PROTOCOLS:
+            return answer, None
     secrets = parse_qs(target.partition("?")[2], max_num_fields=20).get("X-RTT-SECRET", [""])
-    return answer.serialize(), secrets[0]
+    return answer, secrets[0]
+
+
+def _granted(headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    """Answer a request that is written as clients write it, which is most of what a connection costs.
+
+    None for any other: what else is granted, and how it is refused, the library knows.
+    """
+    asked = dict(headers)
+    key, protocol = asked.get(b"sec-websocket-key", b""), asked.get(b"sec-websocket-protocol")
+    is_usual = (
+        len(asked) == len(headers)  # none comes twice
+        and asked.get(b"upgrade", b"").lower() == b"websocket"
+        and b"upgrade" in asked.get(b"connection", b"").lower().replace(b",", b" ").split()
+        and asked.get(b"sec-websocket-version") == b"13"
+        and _KEY.fullmatch(key) is not None
+        and protocol in (None, SUBPROTOCOL.encode())
+    )
+    if not is_usual:
+        return None
+    told = b"" if protocol is None else b"Sec-WebSocket-Protocol: " + protocol + b"\r\n"
+    return _GRANT % (accept_key(key.decode()).encode(), told)
 
 
 def _select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:

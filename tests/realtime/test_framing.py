@@ -10,10 +10,13 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from websockets.datastructures import Headers
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
-from gameserver.realtime import Channels, Connections, connection, encode_frame, player_channel
+from gameserver.realtime import Channels, Connections, connection, encode_frame, player_channel, websocket
 from gameserver.realtime.connection import MESSAGE_BYTES_MAX
 from gameserver.realtime.objects import ObjectCutter
 from tests.conftest import APP_ID, Client, Game
@@ -382,3 +385,56 @@ def test_an_object_does_not_grow_without_end() -> None:
             break
     with pytest.raises(ValueError, match="too large"):
         cutter.feed(b"{" * 11)
+
+
+HEADERS = st.lists(
+    st.one_of(
+        st.tuples(st.just(b"upgrade"), st.sampled_from([b"websocket", b"WebSocket", b"h2c", b""])),
+        st.tuples(
+            st.just(b"connection"),
+            st.sampled_from([b"Upgrade", b"keep-alive, Upgrade", b"upgrade ,x", b"close"]),
+        ),
+        st.tuples(st.just(b"sec-websocket-version"), st.sampled_from([b"13", b"8", b"13, 8"])),
+        st.tuples(
+            st.just(b"sec-websocket-key"),
+            st.sampled_from([b"AAAAAAAAAAAAAAAAAAAAAA==", b"AAAAAAAAAAAAAAAAAAAAAB==", b"AAAA", b"\xff"]),
+        ),
+        st.tuples(
+            st.just(b"sec-websocket-protocol"),
+            st.sampled_from([b"brainCloud", b"x, brainCloud", b"x", b"brainCloud\x00"]),
+        ),
+        st.tuples(st.just(b"x-more"), st.binary(max_size=3)),
+    ),
+    min_size=4,
+    max_size=7,
+)
+
+
+USUAL = [
+    (b"host", b"x"),
+    (b"upgrade", b"websocket"),
+    (b"connection", b"keep-alive, Upgrade"),
+    (b"sec-websocket-version", b"13"),
+    (b"sec-websocket-key", b"AAAAAAAAAAAAAAAAAAAAAA=="),
+]
+
+
+def test_what_clients_usually_ask_is_granted_at_once() -> None:
+    assert websocket._granted(USUAL) is not None
+    assert websocket._granted([*USUAL, USUAL[1]]) is None
+
+
+@example(USUAL)
+@example([*USUAL, (b"sec-websocket-protocol", b"brainCloud")])
+@given(HEADERS)
+def test_what_is_granted_at_once_the_library_would_grant_as_well(headers: list[tuple[bytes, bytes]]) -> None:
+    answer = websocket._granted(headers)
+    if answer is None:
+        return
+    asked = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers])
+    judged = ServerProtocol(select_subprotocol=websocket._select).accept(Request("/", asked))
+    head, *told = answer.decode().removesuffix("\r\n\r\n").split("\r\n")
+    wanted = {name: value for name, value in judged.headers.raw_items() if name != "Date"}
+    assert judged.status_code == 101
+    assert head == "HTTP/1.1 101 Switching Protocols"
+    assert dict(line.split(": ", 1) for line in told) == wanted
