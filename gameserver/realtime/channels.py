@@ -20,6 +20,7 @@ from gameserver.wire.errors import GameError
 log = structlog.get_logger(__name__)
 
 CHANNELS_PER_CONNECTION_MAX = 200
+INVITED_MAX = 50  # channels with which a connection follows invitations: strangers leave room for its own
 ALL_PROCESSES = "processes"  # to which each subscribes that takes connections
 RESIGN_SECONDS = 0.5
 LISTENERS_AT_ONCE = 500  # are sent a message in one turn of the event loop: some milliseconds' work
@@ -46,6 +47,7 @@ class Listener(Protocol):
     profile_id: str
     cx_id: str
     channels: set[str]
+    muted: frozenset[str]
     is_open: bool
 
     def send(self, frame: Frame) -> None:
@@ -59,14 +61,15 @@ class _Order(msgspec.Struct, array_like=True, tag=True):
     """What one process asks others to do; it travels among the frames, which begin with a brace."""
 
 
-Kind = Literal["join", "join_all", "hold", "leave", "leave_all", "tell"]
+Kind = Literal["join", "join_all", "hold", "leave", "leave_all", "invite", "mute", "unmute", "tell"]
 
 
 class _Move(_Order, tag="m"):
     """Let a player's connections join or leave a channel, or only tell; of one session, if it is named.
 
-    "hold" is to join and to be held, "join_all" to join `channels` or none of them, "leave_all" to leave
-    all whose names begin with `channel`.
+    "hold" is to join and to be held, "join_all" to join the channels `names` or none of them, "leave_all" to
+    leave all whose names begin with `channel`, "invite" to join where there are not many channels already,
+    "mute" to get nothing more of the players `names`.
     """
 
     kind: Kind
@@ -74,7 +77,7 @@ class _Move(_Order, tag="m"):
     channel: str
     asker: str
     number: int
-    channels: list[str] = []
+    names: list[str] = []
 
 
 class _Moved(_Order, tag="d"):
@@ -86,11 +89,12 @@ class _Moved(_Order, tag="d"):
 
 
 class _Release(_Order, tag="r"):
-    """Let the connections of a session be sent what came to a channel after a number."""
+    """Let the connections of a session be sent what came to a channel after a number; not of all authors."""
 
     digest: str
     channel: str
     after: int
+    muted: list[str]
 
 
 class _Count(_Order, tag="c"):
@@ -193,7 +197,7 @@ class Channels:
         assert len(frame) <= FRAME_BYTES_MAX, "encode_frame refuses larger ones"
         PUBLISHED.inc()
         if place is not None:
-            frame = _encode(Numbered(place.number, place.is_first, list(place.without), frame))
+            frame = _encode(Numbered(place.number, place.is_first, place.author, frame))
         self._send(channel, frame)
 
     async def join(self, session: Session, channel: str, *, held: bool = False) -> int:
@@ -212,13 +216,25 @@ class Channels:
             raise TooManyChannels(f"a connection listens to at most {CHANNELS_PER_CONNECTION_MAX} channels")
         return joined
 
-    def release(self, session: Session, channel: str, after: int) -> None:
+    def release(self, session: Session, channel: str, after: int, muted: Sequence[str] = ()) -> None:
         """Let the connections of a session that were held be sent what has come behind a number, and comes.
 
-        Nobody learns whether they are; after `HOLD_SECONDS` they are in any case.
+        Of players who are `muted` they get nothing from now on, in any channel whose messages have authors.
+        Nobody learns whether they are released; after `HOLD_SECONDS` they are in any case.
         """
         of_player = player_channel(session.app_id, session.profile_id)
-        self._send(of_player, _encode(_Release(session.digest, channel, after)))
+        self._send(of_player, _encode(_Release(session.digest, channel, after, list(muted))))
+
+    async def mute(self, app_id: str, profile_id: str, authors: Sequence[str]) -> None:
+        """Let all connections of a player get nothing more of some players, in channels with authors.
+
+        Returns when no process sends them any. Raises `SessionsUnavailable`.
+        """
+        await self._move("mute", app_id, profile_id, "", "", authors)
+
+    async def unmute(self, app_id: str, profile_id: str, authors: Sequence[str]) -> None:
+        """Let all connections of a player hear some players again. Raises `SessionsUnavailable`."""
+        await self._move("unmute", app_id, profile_id, "", "", authors)
 
     async def leave(self, session: Session, channel: str) -> int:
         """Let the connections of a session listen to a channel no longer. Raises `SessionsUnavailable`."""
@@ -229,9 +245,7 @@ class Channels:
 
         Returns how many there are that do. Raises `TooManyChannels`, `SessionsUnavailable`.
         """
-        moved = await self._move(
-            "join_all", session.app_id, session.profile_id, session.digest, "", list(channels)
-        )
+        moved = await self._move("join_all", session.app_id, session.profile_id, session.digest, "", channels)
         if any(each.full for each in moved):
             raise TooManyChannels(f"a connection listens to at most {CHANNELS_PER_CONNECTION_MAX} channels")
         return sum(len(each.cx_ids) for each in moved)
@@ -244,11 +258,11 @@ class Channels:
         return len(await self._ids("leave_all", session.app_id, session.profile_id, session.digest, prefix))
 
     async def invite(self, app_id: str, profile_id: str, channel: str) -> int:
-        """Let all connections of a player listen to a channel; those that are full do not.
+        """Let all connections of a player listen to a channel; those that have `INVITED_MAX` already do not.
 
         Returns how many do. Raises `SessionsUnavailable`.
         """
-        return len(await self._ids("join", app_id, profile_id, "", channel))
+        return len(await self._ids("invite", app_id, profile_id, "", channel))
 
     async def expel(self, app_id: str, profile_id: str, channel: str) -> int:
         """Let all connections of a player leave a channel, as when they may no longer listen.
@@ -383,9 +397,10 @@ class Channels:
                 return self._end_gap(channel, number)
             case _Move() as move:
                 self._start(self._obey(channel, move))
-            case _Release(digest=digest, channel=released, after=after):
+            case _Release(digest=digest, channel=released, after=after, muted=muted):
                 for listener in tuple(self._listeners.get(channel, ())):
                     if digest == listener.session_digest:
+                        listener.muted = listener.muted.union(muted)
                         self._release(listener, released, after)
             case _Count(asker=asker, number=number):
                 players = {listener.profile_id for listener in self._listeners.get(channel, ())}
@@ -419,9 +434,8 @@ class Channels:
 
     def _for_whom(self, channel: str, message: Numbered) -> "_Sent":
         listening: Sequence[Listener] = tuple(self._listeners.get(channel, ()))
-        if message.without:
-            without = frozenset(message.without)
-            listening = [each for each in listening if each.profile_id not in without]
+        if message.author:
+            listening = [each for each in listening if message.author not in each.muted]
         ordering = self._orderings.get(channel)
         if ordering is not None and not ordering.is_for_all():
             listening = [each for each in listening if ordering.wants(each, message)]
@@ -434,7 +448,7 @@ class Channels:
             return
         kept, ready = ordering.release(listener, after)
         for message in kept:
-            if listener.profile_id not in message.without:
+            if message.author not in listener.muted:
                 self._deliver(channel, Frame(message.frame), (listener,))
         for message in ready:  # of which none has been sent to anybody: nothing was known of the numbers
             self._deliver(channel, *self._for_whom(channel, message))
@@ -470,11 +484,11 @@ class Channels:
         profile_id: str,
         digest: str,
         channel: str,
-        channels: Sequence[str] = (),
+        names: Sequence[str] = (),
     ) -> list[_Moved]:
         of_player = player_channel(app_id, profile_id)
         answers = await self._ask(
-            of_player, lambda number: _Move(kind, digest, channel, self._own, number, list(channels))
+            of_player, lambda number: _Move(kind, digest, channel, self._own, number, list(names))
         )
         return [each for each in answers if isinstance(each, _Moved)]
 
@@ -508,10 +522,19 @@ class Channels:
                     for channel in [each for each in listener.channels if each.startswith(move.channel)]:
                         self.remove(listener, channel)
             case "join_all":
-                full = sum(_has_no_place(listener, move.channels) for listener in mine)
+                full = sum(_has_no_place(listener, move.names) for listener in mine)
                 if full:
                     mine = []
-                await asyncio.gather(*[self.add(one, each) for one in mine for each in move.channels])
+                await asyncio.gather(*[self.add(one, each) for one in mine for each in move.names])
+            case "invite":
+                invited = [each for each in mine if len(each.channels) < INVITED_MAX]
+                mine = [each for each in invited if await self.add(each, move.channel)]
+            case "mute":
+                for listener in mine:
+                    listener.muted = listener.muted.union(move.names)
+            case "unmute":
+                for listener in mine:
+                    listener.muted = listener.muted.difference(move.names)
             case "join" | "hold":
                 full = sum(_is_full(listener, move.channel) for listener in mine)
                 held = move.kind == "hold"

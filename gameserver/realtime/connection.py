@@ -12,6 +12,7 @@ QUEUE_BYTES_MAX = 1 << 20  # what a client may leave unread
 SPENT_MAX = 700  # messages, and KiB, of a client between two looks at it, which are half a minute apart
 LINGER_SECONDS = 1.0  # for a client to take what it was sent last, and to close
 CLOSE_SECONDS_MAX = 5.0  # for what was not taken by then
+NOBODY: frozenset[str] = frozenset()
 
 
 class Owner(Protocol):
@@ -35,6 +36,7 @@ class Connection(asyncio.Protocol):
 
     `is_open` until one of both sides ends it. `heard` is when the client last showed that it is alive, by the
     event loop's clock; `spent` counts its messages and their KiB since somebody looked, or since it ended.
+    `muted` are the players from whom it is sent nothing, in channels whose messages have authors.
     """
 
     __slots__ = (
@@ -46,6 +48,7 @@ class Connection(asyncio.Protocol):
         "heard",
         "is_connecting",
         "is_open",
+        "muted",
         "offered_secret",
         "profile_id",
         "session_digest",
@@ -60,6 +63,7 @@ class Connection(asyncio.Protocol):
         self.offered_secret = offered_secret
         self.session_digest = self.app_id = self.profile_id = self.cx_id = ""
         self.channels: set[str] = set()
+        self.muted = NOBODY
         self.is_open = True
         self.is_connecting = False
         self.heard = 0.0

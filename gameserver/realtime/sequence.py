@@ -6,7 +6,7 @@ receives puts the messages of a channel into the order of their numbers before i
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -25,12 +25,13 @@ class Place(NamedTuple):
     """Where a message stands among those of its channel.
 
     Numbers of a channel go up by one. `is_first` says that the channel begins with it: what came before, with
-    whatever numbers, was another channel of the name. `without` are the players who do not get it.
+    whatever numbers, was another channel of the name. `author` is the player whom it is from, whom some
+    listeners have muted; empty for nobody.
     """
 
     number: int
     is_first: bool = False
-    without: Sequence[str] = ()
+    author: str = ""
 
 
 class Numbered(msgspec.Struct, array_like=True, tag="n"):
@@ -38,7 +39,7 @@ class Numbered(msgspec.Struct, array_like=True, tag="n"):
 
     number: int
     is_first: bool
-    without: list[str]
+    author: str
     frame: bytes
 
 

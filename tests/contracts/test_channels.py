@@ -25,7 +25,7 @@ from gameserver.realtime import (
     player_channel,
 )
 from gameserver.realtime import channels as channels_module
-from gameserver.realtime.channels import CHANNELS_PER_CONNECTION_MAX, LISTENERS_AT_ONCE
+from gameserver.realtime.channels import CHANNELS_PER_CONNECTION_MAX, INVITED_MAX, LISTENERS_AT_ONCE
 from gameserver.realtime.reasons import Reason
 from gameserver.sessions import Session, SessionsUnavailable, connect
 from gameserver.sessions.connection import disconnect
@@ -43,6 +43,7 @@ class Socket:
     profile_id: str = ""
     cx_id: str = ""
     channels: set[str] = field(default_factory=set)
+    muted: frozenset[str] = frozenset()
     is_open: bool = True
     got: "asyncio.Queue[bytes]" = field(default_factory=asyncio.Queue)
     frames: list[Frame] = field(default_factory=list)
@@ -356,6 +357,16 @@ async def test_a_connection_listens_to_so_many_channels(pair: Pair) -> None:
     assert await pair.here.join(session(), "room 0") == 1
 
 
+async def test_invitations_leave_room_for_what_a_client_asks_for_itself(pair: Pair) -> None:
+    ada = Socket()
+    await pair.there.add(ada, ADA)
+    for number in range(INVITED_MAX):
+        followed = await pair.here.invite(APP, "ada", f"stranger {number}")
+        assert followed == (number + 1 < INVITED_MAX), number
+    assert len(ada.channels) == INVITED_MAX
+    assert await pair.here.join(session(), "room") == 1
+
+
 # Messages with numbers
 
 
@@ -422,11 +433,23 @@ async def test_a_channel_that_begins_anew_waits_for_nothing(pair: Pair) -> None:
     assert await heard(ada, 4) == [7, 8, 1000, 1001]
 
 
-async def test_messages_without_some_players(pair: Pair) -> None:
+async def test_authors_whom_a_player_does_not_want(pair: Pair) -> None:
+    """Muted with the release, whose order of messages they share, or later; and heard again."""
     ada, bob = await reader(pair.there, "ada", 0), await reader(pair.there, "bob", 0)
-    pair.here.publish("room", frame(1), Place(1, is_first=True, without=["ada"]))
-    pair.here.publish("room", frame(2), Place(2))
-    assert (await heard(ada, 1), await heard(bob, 2)) == ([2], [1, 2])
+    pair.here.publish("room", frame(1), Place(1, is_first=True, author="cyd"))
+    assert (await heard(ada, 1), await heard(bob, 1)) == ([1], [1])
+    await pair.here.mute(APP, "ada", ["cyd", "dan"])
+    pair.here.publish("room", frame(2), Place(2, author="cyd"))
+    await pair.here.unmute(APP, "ada", ["cyd"])
+    for number, author in ((3, "dan"), (4, "cyd"), (5, "")):
+        pair.here.publish("room", frame(number), Place(number, author=author))
+    assert (await heard(ada, 2), await heard(bob, 4)) == ([4, 5], [2, 3, 4, 5])
+    await pair.here.join(session(), "room", held=True)
+    pair.here.publish("room", frame(6), Place(6, author="eve"))
+    pair.here.release(session(), "room", 5, ["eve"])
+    for number, author in ((7, "eve"), (8, "bob")):
+        pair.here.publish("room", frame(number), Place(number, author=author))
+    assert (await heard(ada, 1), await heard(bob, 3)) == ([8], [6, 7, 8])
 
 
 async def test_a_listener_that_nobody_releases_hears_everything(

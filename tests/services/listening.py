@@ -19,6 +19,7 @@ class Ear:
     profile_id: str = ""
     cx_id: str = ""
     channels: set[str] = field(default_factory=set)
+    muted: frozenset[str] = frozenset()
     is_open: bool = True
     heard: "asyncio.Queue[Any]" = field(default_factory=asyncio.Queue)
 

@@ -657,6 +657,30 @@ async def test_nothing_of_who_is_blocked_reaches_the_blocker(game: Game) -> None
     assert await ada.call("chat", "GET_CHAT_MESSAGE", channelId=channel, msgId=msg_id) == {}
     await ada.call("friend", "UNBLOCK_USERS", profileIds=[bob.profile_id])
     assert await texts(ada, channel) == ["ruder", "peace"]
+    await post(bob, channel, "sorry")
+    assert await heard(adas, 1) == [("INCOMING", "sorry")]
+
+
+async def test_who_is_blocked_while_the_blocker_listens_is_heard_no_more(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the process that blocks dies with the commit: a job sees to it once more."""
+    ada, bob, cyd = [await game.player() for _ in range(3)]
+    channel = room(game)
+    adas, _ = await listen(ada, channel)
+    await ada.call("friend", "BLOCK_USERS", profileIds=[bob.profile_id])
+    await post(bob, channel, "rude")
+
+    async def die(*_: Any) -> None: ...
+
+    with monkeypatch.context() as patch:
+        patch.setattr(realtime_channels.Channels, "mute", die)
+        await ada.call("friend", "BLOCK_USERS", profileIds=[cyd.profile_id])
+    await game.server_app.jobs.tick()
+    await game.server_app.jobs.settled()
+    await post(cyd, channel, "ruder")
+    await post(ada, channel, "peace")
+    assert await heard(adas, 1) == [("INCOMING", "peace")]
 
 
 # In time, and in a player's life

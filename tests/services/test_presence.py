@@ -172,6 +172,25 @@ async def test_who_is_blocked_while_they_listen_hears_nothing_more(game: Game, a
     assert [[names[one.profile_id] for one in listening] for listening in heard] == [["cyd"], [], ["ada"]]
 
 
+async def test_who_is_blocked_in_the_midst_of_listening_hears_nothing(
+    game: Game, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, bob = await game.player(), await game.player()
+    await connected(address, ada)
+    await connected(address, bob)
+    join_all = Channels.join_all
+
+    async def block_first(self: Channels, *listening: Any) -> int:
+        await bob.call("friend", "BLOCK_USERS", profileIds=[ada.profile_id])
+        return await join_all(self, *listening)
+
+    monkeypatch.setattr(Channels, "join_all", block_first)
+    assert await listen_to(ada, bob, both_ways=True) == []
+    channels = game.core.get(Channels)
+    for each in (ada, bob):
+        assert not await channels.is_listening(presence_channel(APP_ID, each.profile_id))
+
+
 async def test_what_a_player_does_who_hides_is_not_heard(
     game: Game, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

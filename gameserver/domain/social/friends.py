@@ -68,6 +68,9 @@ BlockedHook = Callable[[Parts, str, str, Collection[str]], Awaitable[None]]
 PLAYER_BLOCKED: Hook[BlockedHook] = Hook("social.player_blocked")
 """A player has blocked others, and that is committed."""
 
+PLAYER_UNBLOCKED: Hook[BlockedHook] = Hook("social.player_unblocked")
+"""A player blocks others no longer, and that is committed."""
+
 
 # Friends
 
@@ -134,6 +137,11 @@ async def block(tx: Transaction, app_id: str, profile_id: str, others: Iterable[
 async def unblock(tx: Transaction, app_id: str, profile_id: str, others: Collection[str]) -> None:
     """Let what others send reach a player again."""
     await tx.run(UNBLOCK, owner=profile_id, others=sorted(set(others)), app=app_id)
+
+
+async def blocked(tx: Transaction, app_id: str, profile_id: str) -> list[str]:
+    """Return those whom a player has blocked."""
+    return [row["blocked_id"] for row in await tx.all(BLOCKED_IDS, owner=profile_id, app=app_id)]
 
 
 async def receivers(
@@ -212,6 +220,7 @@ BLOCK = upsert(blocks, ["owner_id", "blocked_id"], None)
 UNBLOCK = delete(blocks).where(
     _b.owner_id == bindparam("owner"), _b.blocked_id.in_(_SOME), _b.app_id == bindparam("app")
 )
+BLOCKED_IDS = select(_b.blocked_id).where(_b.owner_id == bindparam("owner"), _b.app_id == bindparam("app"))
 BLOCKED = (
     select(_b.blocked_id, players.c.name, players.c.picture_url)
     .join(players, players.c.profile_id == _b.blocked_id)

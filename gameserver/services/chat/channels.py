@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from gameserver.domain.social import groups
+from gameserver.domain.social import friends, groups
 from gameserver.domain.social.availability import RealtimeDisabled, check_enabled
 from gameserver.realtime import Channels, TooManyChannels
 from gameserver.rpc import Access, Context, Tx
@@ -66,7 +66,7 @@ async def connect(ctx: Context, request: Connect) -> Messages:
         await admit(ctx, request.channel_id)  # behind the join: who leaves the group meanwhile is expelled
         return await read_recent(ctx, channel, request.max_return, ctx.player_id)
 
-    return await _listen(ctx, channel, read)
+    return await _listen(ctx, channel, read, lambda: friends.blocked(ctx.tx, ctx.app.id, ctx.player_id))
 
 
 @service.operation("CHANNEL_DISCONNECT", tx=Tx.READ, errors=(RealtimeDisabled, UnknownChannel, NotAllowed))
@@ -87,7 +87,7 @@ async def disconnect(ctx: Context, request: OfChannel) -> Empty:
 async def system_connect(ctx: Context, request: Connect) -> Messages:
     """Listen to any channel with the connections of the server's session, as CHANNEL_CONNECT does."""
     channel = await open_for_server(ctx, request.channel_id)
-    return await _listen(ctx, channel, lambda: read_recent(ctx, channel, request.max_return, NOBODY))
+    return await _listen(ctx, channel, lambda: read_recent(ctx, channel, request.max_return, NOBODY), _nobody)
 
 
 @service.operation(
@@ -104,20 +104,31 @@ async def system_disconnect(ctx: Context, request: OfChannel) -> Empty:
     return Empty()
 
 
+async def _nobody() -> list[str]:
+    return []
+
+
 async def _listen(
-    ctx: Context, channel: Channel, read: Callable[[], Awaitable[tuple[list[ChatMessage], int]]]
+    ctx: Context,
+    channel: Channel,
+    read: Callable[[], Awaitable[tuple[list[ChatMessage], int]]],
+    unwanted: Callable[[], Awaitable[list[str]]],
 ) -> Messages:
-    """Listen to what comes behind the messages that are read. If they cannot be, nobody listens."""
+    """Listen to what comes behind the messages that are read, but for what is `unwanted` players'.
+
+    If they cannot be read, nobody listens.
+    """
     session, channels = ctx.session, ctx.core.get(Channels)
     if session is None or not await channels.join(session, channel.room, held=True):
         messages, _ = await read()
         return Messages(messages=messages)
     try:
         messages, last = await read()
+        muted = await unwanted()  # behind the join: whom the player blocks meanwhile is muted by that
     except BaseException:
         await channels.leave(session, channel.room)
         raise
-    channels.release(session, channel.room, last)
+    channels.release(session, channel.room, last, muted)
     return Messages(messages=messages)
 
 

@@ -1,10 +1,11 @@
 """What becomes of channels and messages in time, and when somebody leaves a group."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gameserver.apps import App
-from gameserver.domain.social import groups
+from gameserver.domain.social import friends, groups
 from gameserver.domain.social.groups import GROUP_DELETE, MEMBER_GONE, GroupWork
+from gameserver.frame import Parts
 from gameserver.jobs import Job, JobRun, enqueue, forget_of_apps
 from gameserver.realtime import Channels
 from gameserver.services.chat import storage
@@ -52,6 +53,18 @@ async def delete_channel(work: GroupWork, group_id: str, _: Sequence[str]) -> No
         work.core.get(Channels).disband(channel.room)
 
     work.after_commit(disband)
+
+
+@service.on(friends.PLAYER_BLOCKED)
+async def mute(parts: Parts, app_id: str, profile_id: str, others: Collection[str]) -> None:
+    """Let a player hear nothing more of those whom they block, in any channel."""
+    await parts.get(Channels).mute(app_id, profile_id, list(others))
+
+
+@service.on(friends.PLAYER_UNBLOCKED)
+async def unmute(parts: Parts, app_id: str, profile_id: str, others: Collection[str]) -> None:
+    """Let a player hear those again whom they block no longer."""
+    await parts.get(Channels).unmute(app_id, profile_id, list(others))
 
 
 def idle_ms(app: App) -> int:

@@ -1,6 +1,5 @@
 """Posting, changing and deleting messages, for players."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -138,8 +137,7 @@ async def _post_for_player(ctx: Context, request: Post | PostSimple, content: An
     channel = await admit(ctx, request.channel_id, writes=True)
     content = _screened(ctx, content_of(ctx, content))
     _count(ctx)
-    sender, blockers = await _player(ctx, ctx.player_id)
-    return await post(ctx, channel, sender, content, request.record_in_history, blockers)
+    return await post(ctx, channel, await _player(ctx), content, request.record_in_history)
 
 
 def _screened(ctx: Context, content: dict[str, Any]) -> dict[str, Any]:
@@ -152,16 +150,12 @@ def _count(ctx: Context) -> None:
         ctx.core.quotas.post_chat(ctx.app, ctx.player_id, ctx.now_ms)
 
 
-async def _player(ctx: Context, profile_id: str) -> tuple[Sender, list[str]]:
-    """Return a player as who a message is from, and those who have blocked them. Raises `NoSession`."""
-    row = await ctx.tx.one(storage.SENDER, profile=profile_id, app=ctx.app.id)
+async def _player(ctx: Context) -> Sender:
+    """Return the calling player as who a message is from. Raises `NoSession`."""
+    row = await ctx.tx.one(storage.SENDER, profile=ctx.player_id, app=ctx.app.id)
     if row is None:
         raise NoSession("the player is gone")
-    return Sender(profile_id, row["name"], row["picture_url"]), _ids(row["blockers"])
-
-
-def _ids(stored: str | None) -> list[str]:
-    return [] if not stored else [profile_id for (profile_id,) in json.read_stored(stored)]
+    return Sender(ctx.player_id, row["name"], row["picture_url"])
 
 
 async def post(
@@ -170,10 +164,9 @@ async def post(
     sender: Sender,
     content: dict[str, Any],
     is_recorded: bool | None,
-    without: Sequence[str] = (),
 ) -> Posted:
-    """Post a message; those it is `without` do not get it. Raises `RateLimited` for too many new channels."""
-    place = await _take_place(ctx, channel, without)
+    """Post a message. Raises `RateLimited` for too many new channels."""
+    place = await _take_place(ctx, channel, sender.id or "")
     if is_recorded is not False:
         await ctx.tx.defer(
             storage.ADD,
@@ -213,7 +206,7 @@ async def change(
     before = await _hold(ctx, channel, request, author)
     if before is None:
         raise MessageNotFound(f"there is no message {request.msg_id[:64]!r}, or no more")
-    place = await _take_place(ctx, channel, await _blockers(ctx, before))
+    place = await _take_place(ctx, channel, before["from_id"])
     row = await ctx.tx.one(
         storage.SET_CONTENT,
         channel=channel.id,
@@ -234,7 +227,7 @@ async def delete(ctx: Context, channel: Channel, request: ChangeMessage, author:
     before = await _hold(ctx, channel, request, author)
     if before is None:
         return Deleted(deleted=0)
-    place = await _take_place(ctx, channel, await _blockers(ctx, before))
+    place = await _take_place(ctx, channel, before["from_id"])
     done = await ctx.tx.run(storage.DELETE_ONE, channel=channel.id, msg=before["number"])
     gone = shown(ctx, before)
     gone.content = {}
@@ -258,15 +251,7 @@ async def _hold(ctx: Context, channel: Channel, request: ChangeMessage, author: 
     return row
 
 
-async def _blockers(ctx: Context, message: Row) -> list[str]:
-    """Return those who have blocked the author of a message."""
-    if not message["from_id"]:
-        return []
-    row = await ctx.tx.one(storage.SENDER, profile=message["from_id"], app=ctx.app.id)
-    return [] if row is None else _ids(row["blockers"])
-
-
-async def _take_place(ctx: Context, channel: Channel, without: Sequence[str]) -> Place:
+async def _take_place(ctx: Context, channel: Channel, author: str) -> Place:
     """Take the next number of a channel, which nobody else can until the commit; make the channel if need be.
 
     Raises `RateLimited` for a player who makes too many channels.
@@ -284,4 +269,4 @@ async def _take_place(ctx: Context, channel: Channel, without: Sequence[str]) ->
     is_first = row["number"] == row["first_number"]
     if is_first and channel.kind is Kind.DYNAMIC and ctx.caller is Caller.CLIENT:
         ctx.core.quotas.make_chat(ctx.app, ctx.player_id, ctx.now_ms)
-    return Place(row["number"], is_first, without)
+    return Place(row["number"], is_first, author)

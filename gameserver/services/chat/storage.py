@@ -26,7 +26,7 @@ from gameserver.domain.social.friends import blocks
 from gameserver.domain.social.groups import social_groups
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.profiles import players
-from gameserver.storage import Json, excluded, insert_row, json_rows, metadata, upsert
+from gameserver.storage import Json, excluded, insert_row, metadata, upsert
 from gameserver.storage.expiry import Expiry
 from gameserver.storage.tables import StoredBy
 
@@ -164,15 +164,8 @@ SET_CONTENT = (
 )
 DELETE_ONE = delete(messages).where(*_ONE)
 
-# Who a message is from, and who wants nothing of them
+# Who a message is from
 
-_BLOCKERS = (
-    select(json_rows(blocks.c.owner_id))
-    .where(blocks.c.blocked_id == players.c.profile_id)
-    .correlate(players)
-    .scalar_subquery()
-    .label("blockers")
-)
-SENDER = select(players.c.name, players.c.picture_url, _BLOCKERS).where(
+SENDER = select(players.c.name, players.c.picture_url).where(
     players.c.profile_id == bindparam("profile"), players.c.app_id == bindparam("app")
 )

@@ -5,6 +5,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from gameserver.domain.social import friends
+from gameserver.frame import Hook, Hooks
+from gameserver.jobs import Job, JobRun, enqueue
 from gameserver.players.fields import PictureUrl, PlayerName
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.players.quotas import QuotaReached, QuotaSettings
@@ -48,18 +50,45 @@ async def block_users(ctx: Context, request: ProfileIds) -> None:
         raise QuotaReached(f"a player may block {most} players (blocks)")
     await friends.unlink(ctx.tx, ctx.app.id, ctx.player_id, wanted)
     await friends.block(ctx.tx, ctx.app.id, ctx.player_id, wanted, ctx.now_ms)
-
-    async def tell() -> None:
-        for hook in ctx.core.hooks.of(friends.PLAYER_BLOCKED):
-            await hook(ctx.core.parts, ctx.app.id, ctx.player_id, wanted)
-
-    ctx.after_commit(tell)
+    if wanted:
+        part = {"app": ctx.app.id, "profile": ctx.player_id, "others": wanted}
+        await enqueue(ctx.tx, PART, ctx.core.new_id(), part, at_ms=ctx.now_ms)
+    _tell(ctx, friends.PLAYER_BLOCKED, wanted)
 
 
 @service.operation("UNBLOCK_USERS", tx=Tx.WRITE, errors=(TooManyProfileIds,))
 async def unblock_users(ctx: Context, request: ProfileIds) -> None:
     """Let what some players send reach the caller again. Those who are not blocked are no mistake."""
-    await friends.unblock(ctx.tx, ctx.app.id, ctx.player_id, request.wanted())
+    wanted = request.wanted()
+    await friends.unblock(ctx.tx, ctx.app.id, ctx.player_id, wanted)
+    _tell(ctx, friends.PLAYER_UNBLOCKED, wanted)
+
+
+async def part(run: JobRun) -> None:
+    """See to it that players hear nothing more of those whom they block.
+
+    That is done right after the commit, too; but then a crash may forget it, or Redis may be away.
+    """
+    app_id, profile_id, others = (run.payload[name] for name in ("app", "profile", "others"))
+    async with run.database.read() as tx:
+        blocked = set(others).intersection(await friends.blocked(tx, app_id, profile_id))
+    if blocked:
+        for subscriber in run.get(Hooks).of(friends.PLAYER_BLOCKED):
+            await subscriber(run.parts, app_id, profile_id, sorted(blocked))
+
+
+PART = Job("friend.part", part, at_once=10)
+service.runs(PART)
+
+
+def _tell(ctx: Context, hook: Hook[friends.BlockedHook], others: list[str]) -> None:
+    """Tell those who hear of blocks, once the packet is committed."""
+
+    async def tell() -> None:
+        for subscriber in ctx.core.hooks.of(hook):
+            await subscriber(ctx.core.parts, ctx.app.id, ctx.player_id, others)
+
+    ctx.after_commit(tell)
 
 
 class BlockedUser(Reply):

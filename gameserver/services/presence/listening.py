@@ -97,13 +97,13 @@ async def part(parts: Parts, app_id: str, profile_id: str, others: Collection[st
 
 
 async def listen(ctx: Context, profile_ids: Sequence[str], *, both_ways: bool) -> Presences:
-    """Let the caller hear of players who do not block them.
+    """Let the caller hear of players; of those alone who do not block the caller, and are not blocked either.
 
     Raises `TooManyListeners`, and then nobody is listened to anew; `PresenceNotInitialized`.
     """
     session, channels, most = session_of(ctx), ctx.core.get(Channels), check_updates(ctx).listened_to
-    there, blocking = await friends.receivers(ctx.tx, ctx.app.id, ctx.player_id, profile_ids)
-    wanted = sorted(there - blocking - {ctx.player_id})
+    known = await friends.look(ctx.tx, ctx.app.id, ctx.player_id, profile_ids)
+    wanted = [each for each in known if each != ctx.player_id and not known[each]["is_blocked"]]
     if len(wanted) > most:
         raise TooManyListeners(f"a connection listens to at most {most} players at once")
     try:
@@ -114,9 +114,11 @@ async def listen(ctx: Context, profile_ids: Sequence[str], *, both_ways: bool) -
         raise not_connected()
     if both_ways:
         own = presence_channel(ctx.app.id, ctx.player_id)
-        known = await friends.look(ctx.tx, ctx.app.id, ctx.player_id, wanted)
-        hearing = [each for each, row in known.items() if not row["is_blocked"]]  # by the caller, either
-        await asyncio.gather(*[channels.invite(ctx.app.id, each, own) for each in hearing])
+        await asyncio.gather(*[channels.invite(ctx.app.id, each, own) for each in wanted])
+    # Whoever has blocked somebody meanwhile may have parted the two before they came together.
+    again = await friends.look(ctx.tx, ctx.app.id, ctx.player_id, wanted) if wanted else {}
+    if parted := [each for each, row in again.items() if row["is_blocked"]]:
+        await part(ctx.core.parts, ctx.app.id, ctx.player_id, parted)
     return await seen_by(ctx, profile_ids, with_offline=False)
 
 
