@@ -4,14 +4,28 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-import msgspec
 import structlog
 from prometheus_client import Counter
 
 from gameserver.realtime.bus import Bus
 from gameserver.realtime.frames import FRAME_BYTES_MAX, Frame
+from gameserver.realtime.orders import (
+    Count,
+    Counted,
+    Disband,
+    EndAll,
+    Kind,
+    LogState,
+    Move,
+    Moved,
+    Order,
+    Release,
+    Skip,
+    decode,
+    encode,
+)
 from gameserver.realtime.reasons import ALL_ENDED, Reason
 from gameserver.realtime.sequence import Numbered, Ordering, Place
 from gameserver.sessions import Session, SessionsUnavailable
@@ -57,90 +71,6 @@ class Listener(Protocol):
         """Tell the client why, and close."""
 
 
-class _Order(msgspec.Struct, array_like=True, tag=True):
-    """What one process asks others to do; it travels among the frames, which begin with a brace."""
-
-
-Kind = Literal["join", "join_all", "hold", "leave", "leave_all", "invite", "mute", "unmute", "tell"]
-
-
-class _Move(_Order, tag="m"):
-    """Let a player's connections join or leave a channel, or only tell; of one session, if it is named.
-
-    "hold" is to join and to be held, "join_all" to join the channels `names` or none of them, "leave_all" to
-    leave all whose names begin with `channel`, "invite" to join where there are not many channels already,
-    "mute" to get nothing more of the players `names`.
-    """
-
-    kind: Kind
-    digest: str
-    channel: str
-    asker: str
-    number: int
-    names: list[str] = []
-
-
-class _Moved(_Order, tag="d"):
-    """The answer to a `_Move`: the ids of the connections that did, and how many were full."""
-
-    number: int
-    cx_ids: list[str]
-    full: int
-
-
-class _Release(_Order, tag="r"):
-    """Let the connections of a session be sent what came to a channel after a number; not of all authors."""
-
-    digest: str
-    channel: str
-    after: int
-    muted: list[str]
-
-
-class _Count(_Order, tag="c"):
-    """Tell how many players listen to the channel by which this comes."""
-
-    asker: str
-    number: int
-
-
-class _Counted(_Order, tag="k"):
-    """The answer to a `_Count` or an `_EndAll`."""
-
-    number: int
-    count: int
-
-
-class _EndAll(_Order, tag="e"):
-    """End all connections of an app, and tell how many these are."""
-
-    app_id: str
-    asker: str
-    number: int
-
-
-class _LogState(_Order, tag="l"):
-    """Write into the log how it stands; the processes that are named, or each."""
-
-    process_ids: list[str]
-
-
-class _Skip(_Order, tag="s"):
-    """Wait no longer for the message with a number. A process says so to itself."""
-
-    number: int
-
-
-class _Disband(_Order, tag="x"):
-    """Let everybody leave the channel by which this comes."""
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(
-    _Move | _Moved | _Release | _Count | _Counted | _EndAll | _LogState | _Skip | _Disband | Numbered
-).decode
-
-
 def player_channel(app_id: str, profile_id: str) -> str:
     """Return the channel to which all connections of a player listen, as long as they are open."""
     return f"{_players_of(app_id)}{profile_id}"
@@ -168,7 +98,7 @@ class Channels:
             str, deque[bytes]
         ] = {}  # of channels whose last message is still on its way to many
         self._orderings: dict[str, Ordering] = {}  # of channels to which somebody has joined held
-        self._asked: dict[int, asyncio.Queue[_Moved | _Counted]] = {}
+        self._asked: dict[int, asyncio.Queue[Moved | Counted]] = {}
         self._numbers = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -197,7 +127,7 @@ class Channels:
         assert len(frame) <= FRAME_BYTES_MAX, "encode_frame refuses larger ones"
         PUBLISHED.inc()
         if place is not None:
-            frame = _encode(Numbered(place.number, place.is_first, place.author, frame))
+            frame = encode(Numbered(place.number, place.is_first, place.author, frame))
         self._send(channel, frame)
 
     async def join(self, session: Session, channel: str, *, held: bool = False) -> int:
@@ -223,7 +153,7 @@ class Channels:
         Nobody learns whether they are released; after `HOLD_SECONDS` they are in any case.
         """
         of_player = player_channel(session.app_id, session.profile_id)
-        self._send(of_player, _encode(_Release(session.digest, channel, after, list(muted))))
+        self._send(of_player, encode(Release(session.digest, channel, after, list(muted))))
 
     async def mute(self, app_id: str, profile_id: str, authors: Sequence[str]) -> None:
         """Let all connections of a player get nothing more of some players, in channels with authors.
@@ -277,21 +207,21 @@ class Channels:
 
     async def count_listeners(self, channel: str) -> int:
         """Count the players who listen to a channel, each once in a process. Raises `SessionsUnavailable`."""
-        counted = await self._ask(channel, lambda number: _Count(self._own, number))
-        return sum(each.count for each in counted if isinstance(each, _Counted))
+        counted = await self._ask(channel, lambda number: Count(self._own, number))
+        return sum(each.count for each in counted if isinstance(each, Counted))
 
     async def end_all(self, app_id: str) -> int:
         """End all connections of an app, in all processes; returns how many. Raises `SessionsUnavailable`."""
-        ended = await self._ask(ALL_PROCESSES, lambda number: _EndAll(app_id, self._own, number))
-        return sum(each.count for each in ended if isinstance(each, _Counted))
+        ended = await self._ask(ALL_PROCESSES, lambda number: EndAll(app_id, self._own, number))
+        return sum(each.count for each in ended if isinstance(each, Counted))
 
     def log_state(self, process_ids: list[str]) -> None:
         """Let processes write into their logs how it stands with connections; all, where none is named."""
-        self._send(ALL_PROCESSES, _encode(_LogState(process_ids)))
+        self._send(ALL_PROCESSES, encode(LogState(process_ids)))
 
     def disband(self, channel: str) -> None:
         """Let everybody leave a channel. What was published before still arrives."""
-        self._send(channel, _encode(_Disband()))
+        self._send(channel, encode(Disband()))
 
     async def is_listening(self, channel: str) -> bool:
         """Tell whether anybody listens, in any process. Raises `SessionsUnavailable`.
@@ -390,33 +320,33 @@ class Channels:
         """Take what came by a channel; returns what is to be sent now, and to whom."""
         if data.startswith(b"{"):
             return ((Frame(data), tuple(self._listeners.get(channel, ()))),)
-        match _decode(data):
+        match decode(data):
             case Numbered() as message:
                 return self._take_numbered(channel, message)
-            case _Skip(number=number):
+            case Skip(number=number):
                 return self._end_gap(channel, number)
-            case _Move() as move:
+            case Move() as move:
                 self._start(self._obey(channel, move))
-            case _Release(digest=digest, channel=released, after=after, muted=muted):
+            case Release(digest=digest, channel=released, after=after, muted=muted):
                 for listener in tuple(self._listeners.get(channel, ())):
                     if digest == listener.session_digest:
                         listener.muted = listener.muted.union(muted)
                         self._release(listener, released, after)
-            case _Count(asker=asker, number=number):
+            case Count(asker=asker, number=number):
                 players = {listener.profile_id for listener in self._listeners.get(channel, ())}
-                self._send(asker, _encode(_Counted(number, len(players))))
-            case _EndAll() as ended:
+                self._send(asker, encode(Counted(number, len(players))))
+            case EndAll() as ended:
                 ending = self._connections_of(ended.app_id)
-                self._send(ended.asker, _encode(_Counted(ended.number, len(ending))))
+                self._send(ended.asker, encode(Counted(ended.number, len(ending))))
                 self._start(_end_in_turns(ending))
-            case _LogState(process_ids=process_ids):
+            case LogState(process_ids=process_ids):
                 if not process_ids or self.process_id in process_ids:
                     self._log_state()
-            case _Moved() | _Counted() as answer:
+            case Moved() | Counted() as answer:
                 asked = self._asked.get(answer.number)
                 if asked is not None:
                     asked.put_nowait(answer)
-            case _Disband():
+            case Disband():
                 for listener in tuple(self._listeners.get(channel, ())):
                     self.remove(listener, channel)
         return ()
@@ -458,7 +388,7 @@ class Channels:
         """See to it that nothing waits for ever for a message that nobody will publish any more."""
         if ordering.awaited and not ordering.is_watched:
             ordering.is_watched = True
-            skip = _encode(_Skip(ordering.awaited))
+            skip = encode(Skip(ordering.awaited))
             asyncio.get_running_loop().call_later(GAP_SECONDS, self.receive, channel, skip)
 
     def _end_gap(self, channel: str, number: int) -> "Iterator[_Sent]":
@@ -485,20 +415,20 @@ class Channels:
         digest: str,
         channel: str,
         names: Sequence[str] = (),
-    ) -> list[_Moved]:
+    ) -> list[Moved]:
         of_player = player_channel(app_id, profile_id)
         answers = await self._ask(
-            of_player, lambda number: _Move(kind, digest, channel, self._own, number, list(names))
+            of_player, lambda number: Move(kind, digest, channel, self._own, number, list(names))
         )
-        return [each for each in answers if isinstance(each, _Moved)]
+        return [each for each in answers if isinstance(each, Moved)]
 
-    async def _ask(self, channel: str, order: Callable[[int], _Order]) -> list[_Moved | _Counted]:
+    async def _ask(self, channel: str, order: Callable[[int], Order]) -> list[Moved | Counted]:
         """Send an order to all processes that receive a channel; returns their answers."""
         self._numbers += 1
         number = self._numbers
-        answers = self._asked[number] = asyncio.Queue[_Moved | _Counted]()
+        answers = self._asked[number] = asyncio.Queue[Moved | Counted]()
         try:
-            reached = await self._bus.ask(channel, _encode(order(number)))
+            reached = await self._bus.ask(channel, encode(order(number)))
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
                 return [await answers.get() for _ in range(reached)]
         except TimeoutError:
@@ -506,7 +436,7 @@ class Channels:
         finally:
             del self._asked[number]
 
-    async def _obey(self, of_player: str, move: _Move) -> None:
+    async def _obey(self, of_player: str, move: Move) -> None:
         mine = [
             listener
             for listener in self._listeners.get(of_player, ())
@@ -539,7 +469,7 @@ class Channels:
                 full = sum(_is_full(listener, move.channel) for listener in mine)
                 held = move.kind == "hold"
                 mine = [each for each in mine if await self.add(each, move.channel, held=held)]
-        self._send(move.asker, _encode(_Moved(move.number, [each.cx_id for each in mine], full)))
+        self._send(move.asker, encode(Moved(move.number, [each.cx_id for each in mine], full)))
 
     def _connections_of(self, app_id: str) -> list[Listener]:
         """Return the connections of this process that players and servers of an app have."""

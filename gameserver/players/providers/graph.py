@@ -14,7 +14,7 @@ from oauthlib.oauth1 import Client
 from gameserver.apps import DiscordLogin
 from gameserver.players.providers.asking import Claimed, Outside
 from gameserver.players.providers.tokens import expiry_ms, is_number
-from gameserver.players.providers.vouching import ProviderUnavailable, Vouched
+from gameserver.players.providers.vouching import ProviderUnavailable, UnknownAuthenticationError, Vouched
 from gameserver.players.providers.web import unclear
 from gameserver.wire import json
 
@@ -69,7 +69,7 @@ async def _facebook_profile(claimed: Claimed, outside: Outside, app_secret: str)
     address = FACEBOOK + quote(claimed.external_id, safe="")
     try:
         status, answer = await outside.web.ask_json(claimed.app, address, query=query)
-    except ProviderUnavailable:
+    except (ProviderUnavailable, UnknownAuthenticationError):
         return UNSET
     name = answer.get("name")
     if status != HTTPStatus.OK or not isinstance(name, str):
