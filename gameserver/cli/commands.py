@@ -18,6 +18,7 @@ from gameserver.cli.apps import apps
 from gameserver.cli.audit import audit
 from gameserver.cli.backups import backup, restore_backup
 from gameserver.cli.datastream import datastream
+from gameserver.cli.doctor import doctor
 from gameserver.cli.jobs import jobs
 from gameserver.cli.leaderboards import leaderboards
 from gameserver.cli.logs import logs as app_logs
@@ -69,6 +70,11 @@ app.command(
     "backup",
     epilog="Examples:\n\n`gameserver backup`\n\n`gameserver backup /backups/monday.db --data /var/lib/game`",
 )(backup)
+app.command(
+    "doctor",
+    epilog="Examples:\n\n`gameserver doctor https://game.example.com`\n\n"
+    "`gameserver doctor https://localhost:8080 --ca certs/ca.pem --app-id 10001 --secret @secret`",
+)(doctor)
 app.command("restore", epilog="Examples:\n\n`gameserver restore /backups/monday.db`")(restore_backup)
 
 
