@@ -26,6 +26,10 @@ ALSO_NAMED = {
     ("scripts/trying.py", "AUTHENTICATE"): "a player whom a script is tried with is made as any other",
     ("services/chat/base.py", "UPDATE"): "what who listens is told, not an operation",
     ("services/chat/base.py", "DELETE"): "what who listens is told, not an operation",
+    (
+        "cli/doctor.py",
+        "GET_SERVER_VERSION",
+    ): "asks a server as clients do, wherever it is and whatever its version",
     ("serve.py", "AUTHENTICATE"): "the line for curl that a first start prints",
 }
 
