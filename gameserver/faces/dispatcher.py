@@ -97,7 +97,7 @@ class Dispatcher:
                 transport_error(503, connection.packet_id, "the server cannot run packets just now"),
             )
         await connection.send(status, body, *extra)
-        metrics.packet(status, time.perf_counter() - started)
+        metrics.PACKETS.observe((status,), time.perf_counter() - started)
 
     async def _answer(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, connection: Connection

@@ -172,7 +172,7 @@ class ServerDispatcher:
             log.exception("packet_failed")
             body = _refuse(connection.packet_id, errors.InternalError("internal error"))
         await connection.send(200, body)
-        metrics.packet(200, time.perf_counter() - started)
+        metrics.PACKETS.observe((200,), time.perf_counter() - started)
 
     async def _answer(
         self, headers: dict[bytes, bytes], receive: Receive, origin: Origin, connection: Connection

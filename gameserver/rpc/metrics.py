@@ -21,25 +21,46 @@ class Seconds:
     def __init__(self, name: str, words: str, bounds: tuple[float, ...], label: str = "") -> None:
         self._histogram = Histogram(name, words, [label] if label else [], buckets=bounds)
         self._bounds = bounds
-        self._counts: defaultdict[str, list[int]] = defaultdict(lambda: [0] * (len(bounds) + 1))
-        self._sums: defaultdict[str, float] = defaultdict(float)
+        # How many there were in each bucket, and last the seconds that they took together.
+        self._noted: defaultdict[Any, list[float]] = defaultdict(lambda: [0] * (len(bounds) + 2))
 
-    def observe(self, label: str, seconds: float) -> None:
+    def observe(self, label: Any, seconds: float) -> None:
         """Note one duration."""
-        self._counts[label][bisect_left(self._bounds, seconds)] += 1
-        self._sums[label] += seconds
+        noted = self._noted[label]
+        noted[bisect_left(self._bounds, seconds)] += 1
+        noted[-1] += seconds
 
     def settle(self) -> None:
         """Pass on what was noted."""
-        while self._counts:  # taken away first: what cannot be passed on is lost, and not counted twice
-            label, counts = self._counts.popitem()
-            child: Any = self._histogram.labels(label) if label else self._histogram
-            # The library's own way in, `observe`, takes one duration at a time.
-            buckets, total = child._buckets, child._sum  # noqa: SLF001 - see above
-            for bucket, count in zip(buckets, counts, strict=True):
-                if count:
-                    bucket.inc(count)
-            total.inc(self._sums.pop(label))
+        while self._noted:  # taken away first: what cannot be passed on is lost, and not counted twice
+            label, (*counts, seconds) = self._noted.popitem()
+            self._pass_on(label, counts, seconds)
+
+    def _pass_on(self, label: Any, counts: list[float], seconds: float) -> None:
+        child: Any = self._histogram.labels(label) if label else self._histogram
+        # The library's own way in, `observe`, takes one duration at a time.
+        buckets, total = child._buckets, child._sum  # noqa: SLF001 - see above
+        for bucket, count in zip(buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
+        total.inc(seconds)
+
+
+class Outcomes(Seconds):
+    """Durations of what has an outcome, noted with a tuple: the label, if there is one, and the outcome.
+
+    A counter with these labels goes with the histogram.
+    """
+
+    def __init__(
+        self, counter: Counter, name: str, words: str, bounds: tuple[float, ...], label: str = ""
+    ) -> None:
+        super().__init__(name, words, bounds, label)
+        self._counter = counter
+
+    def _pass_on(self, label: Any, counts: list[float], seconds: float) -> None:
+        self._counter.labels(*label).inc(sum(counts))
+        super()._pass_on("".join(label[:-1]), counts, seconds)
 
 
 class Counts:
@@ -60,12 +81,14 @@ class Counts:
             self._counter.labels(*labels).inc(count)
 
 
-PACKETS = Counts("gameserver_packets", "Packets answered, by HTTP status.", ["status"])
-PACKET_SECONDS = Seconds(
-    "gameserver_packet_seconds", "Time from the first byte of a packet to its answer.", _PACKET_BUCKETS
+PACKETS = Outcomes(  # noted with the HTTP status alone
+    Counter("gameserver_packets", "Packets answered, by HTTP status.", ["status"]),
+    "gameserver_packet_seconds",
+    "Time from the first byte of a packet to its answer.",
+    _PACKET_BUCKETS,
 )
-MESSAGES = Counts("gameserver_messages", "Messages run, by operation and outcome.", ["operation", "outcome"])
-MESSAGE_SECONDS = Seconds(
+MESSAGES = Outcomes(  # noted with "service.OPERATION" and "ok", a reason code, "aborted" or "failed"
+    Counter("gameserver_messages", "Messages run, by operation and outcome.", ["operation", "outcome"]),
     "gameserver_message_seconds",
     "Time an operation took, without the packet's commit.",
     _MESSAGE_BUCKETS,
@@ -87,23 +110,9 @@ def settle() -> None:
     """Pass on everything that was noted since the last time."""
     for each in (
         PACKETS,
-        PACKET_SECONDS,
         MESSAGES,
-        MESSAGE_SECONDS,
         SQL_SECONDS,
         REDIS_SECONDS,
         HTTP_TROUBLES,
     ):
         each.settle()
-
-
-def packet(status: int, seconds: float) -> None:
-    """Count one packet."""
-    PACKETS.count((str(status),))
-    PACKET_SECONDS.observe("", seconds)
-
-
-def message(operation: str, outcome: str, seconds: float) -> None:
-    """Count one message."""
-    MESSAGES.count((operation, outcome))
-    MESSAGE_SECONDS.observe(operation, seconds)

@@ -60,6 +60,15 @@ async def test_metrics_count_packets_messages_and_sessions(game: Game) -> None:
     assert "gameserver_sql_seconds_count{" in text
     assert player.profile_id not in text
 
+    def sum_of(sample: str) -> float:
+        return sum(float(value) for value in re.findall(rf"^{sample} (\S+)$", text, re.MULTILINE))
+
+    # What is counted is timed as well.
+    read = 'operation="playerState.READ"'
+    counted = sum_of(rf"gameserver_messages_total\{{{read},.*\}}")
+    assert counted == sum_of(rf"gameserver_message_seconds_count\{{{read}\}}") > 0
+    assert sum_of(r"gameserver_packets_total\{.*\}") == sum_of("gameserver_packet_seconds_count") > 0
+
 
 async def test_metrics_are_there_when_sessions_are_not(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(_: str) -> int:

@@ -129,7 +129,7 @@ class Rest:
                 outcome = str(int(refused.code))
                 return Response(refused.body(), refused.status, _NO_STORE, "application/json")
             finally:
-                metrics.message(name, outcome, time.perf_counter() - started)
+                metrics.MESSAGES.observe((name, outcome), time.perf_counter() - started)
 
         return answer
 
