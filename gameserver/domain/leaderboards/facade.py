@@ -1,6 +1,5 @@
 """Leaderboards as services use them: boards, scores and standings together."""
 
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -24,6 +23,7 @@ from gameserver.ranks import Change, Ranks
 from gameserver.storage import Aborted, Database, Row
 from gameserver.wire.clock import Clock
 from gameserver.wire.errors import InvalidParameterValue
+from gameserver.wire.ids import new_id
 
 T = TypeVar("T")
 
@@ -242,7 +242,7 @@ class Leaderboards:
 async def lifespan(parts: Parts) -> AsyncIterator[Leaderboards]:
     """Keep boards as long as the server lives."""
     found = (parts.get(Database), parts.get(Ranks), parts.get(Clock))
-    leaderboards = Leaderboards(*found, lambda: str(uuid.uuid4()), parts.get(Hooks))
+    leaderboards = Leaderboards(*found, new_id, parts.get(Hooks))
     try:
         yield leaderboards
     finally:
