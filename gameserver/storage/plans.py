@@ -45,7 +45,10 @@ class Shape:
         names = tuple(compiled.positiontup or ())
         self.pick = _picker(names)
         types = [compiled.binds[name].type.dialect_impl(dialect) for name in names]
-        self.processors = [kind.bind_processor(dialect) for kind in types]
+        # Both databases take a bool as it is.
+        self.processors = [
+            None if isinstance(kind, Boolean) else kind.bind_processor(dialect) for kind in types
+        ]
         self.writes: bool = statement.is_dml
         self.locks = self.writes or " FOR " in self.sql  # FOR UPDATE, FOR SHARE; a false alarm does no harm
         # Only such a statement may get ON CONFLICT DO NOTHING at its end.
