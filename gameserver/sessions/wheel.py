@@ -1,7 +1,7 @@
 """What falls due when: entries by time span, in memory that the garbage collector does not look into."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from struct import Struct
 
@@ -32,13 +32,16 @@ class Wheel:
             heapq.heappush(self._order, span)
         entries += entry
 
-    def take(self, now_ms: int, most: int | None) -> Iterator[bytes]:
-        """Yield entries that are due and forget them: at most so many of spans that are over.
+    def take(self, now_ms: int, most: int | None) -> Iterable[bytes]:
+        """Return entries that are due, at most so many of spans that are over; each is forgotten in its turn.
 
-        `most` of None yields all of them, and those of the present span that are not due yet, too: whoever
+        `most` of None means all of them, and those of the present span that are not due yet, too: whoever
         takes an entry that is not due must add it again.
         """
         present = now_ms // SPAN_MS
+        return self._take(present, most) if self._order and self._order[0] <= present else ()
+
+    def _take(self, present: int, most: int | None) -> Iterator[bytes]:
         taken = 0
         while self._order and (self._order[0] < present or (most is None and self._order[0] == present)):
             if most is None:
