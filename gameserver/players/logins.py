@@ -18,7 +18,7 @@ from gameserver.players.accounts import (
 )
 from gameserver.players.states import CREATE_PLAYER, ROW_ALONE, States
 from gameserver.players.tokens import Kind
-from gameserver.players.webhooks import PlayerCreated, emit
+from gameserver.players.webhooks import PlayerCreated, emit, is_wanted
 from gameserver.storage import Aborted, ConstraintBroken, Row, Transaction
 
 
@@ -204,7 +204,9 @@ async def _add(
         contact_email=_mailbox(verified),
     )
     assert player is not None, "an insert that took place returns its row"
-    await emit(tx, app, PlayerCreated(profile_id=profile_id, authentication_type=verified.type), now_ms)
+    if is_wanted(app, PlayerCreated):
+        created = PlayerCreated(profile_id=profile_id, authentication_type=verified.type)
+        await emit(tx, app, created, now_ms)
     return player
 
 

@@ -154,6 +154,7 @@ class States:
 
     def __init__(self, parts: Iterable[StatePart] = ()) -> None:
         self._parts = tuple(parts)
+        self._fills = [(part.fill, part.column.name) for part in self._parts]
         self._some: dict[tuple[bool, ...], States] = {}
         self._of: dict[str, tuple[App, States]] = {}  # by app, as it was defined when somebody asked
         columns = (*profiles.STATE, *(part.column for part in self._parts))
@@ -228,8 +229,8 @@ class States:
             statuses=profiles.active_statuses(row["statuses"], now_ms),
             server_time=now_ms,
         )
-        for part in self._parts:
-            part.fill(apps, app, None if is_new else row[part.column.name], state)
+        for fill, column in self._fills:
+            fill(apps, app, None if is_new else row[column], state)
         return state
 
 

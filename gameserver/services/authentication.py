@@ -1,11 +1,11 @@
 """authenticationV2: logging in, and getting back in."""
 
 import contextlib
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, NoReturn
 
+import msgspec
 from msgspec import UNSET, Meta
 
 import gameserver
@@ -153,8 +153,7 @@ class Authenticate(Request):
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(msgspec.Struct, frozen=True):
     """A login that may take place."""
 
     login: Login
@@ -260,7 +259,8 @@ async def authenticate(ctx: Context, request: Authenticate) -> LoginReply:
     ready: Ready = ctx.prepared
     states = ctx.core.player_hooks.states.of(ctx.app)
     undoes = ctx.app.session.when_full == "refuse_newest"  # a login
-    is_whole = ctx.is_whole and not undoes and not is_wanted(ctx.app, PlayerLoggedIn)
+    tells = is_wanted(ctx.app, PlayerLoggedIn)
+    is_whole = ctx.is_whole and not undoes and not tells
     try:
         player, created = await logins.log_in(
             ctx.tx,
@@ -274,7 +274,8 @@ async def authenticate(ctx: Context, request: Authenticate) -> LoginReply:
         )
         profile_id: str = player["profile_id"]
         session_id = await ctx.log_in(profile_id, ready.facts, player["session_epoch"])
-        await ctx.emit(_logged_in(ready, profile_id, is_new=created))
+        if tells:
+            await ctx.emit(_logged_in(ready, profile_id, is_new=created))
     except GameError as error:
         ctx.refuse_login(ready.verified.profile_id or "", error)
         raise

@@ -492,12 +492,14 @@ service.runs(TELL_GROUP)
 
 def tell_incoming(apps: LiveApps, app: App, stored: str | None, state: PlayerState) -> None:
     """Add the events that wait for the player to their state."""
-    state.incoming_events = events.from_state(stored)
+    if stored is not None:
+        state.incoming_events = events.from_state(stored)
 
 
 def tell_sent(apps: LiveApps, app: App, stored: str | None, state: PlayerState) -> None:
     """Add the events of the player that wait for others."""
-    state.sent_events = events.from_state(stored)
+    if stored is not None:
+        state.sent_events = events.from_state(stored)
 
 
 service.subscribe(PLAYER_STATE, StatePart(events.INCOMING, tell_incoming))

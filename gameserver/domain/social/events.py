@@ -135,10 +135,8 @@ _State = list[tuple[str, str, str, str, str, msgspec.Raw, int]]
 _read_state = msgspec.json.Decoder(_State).decode
 
 
-def from_state(stored: str | None) -> list[PlayerEvent]:
+def from_state(stored: str) -> list[PlayerEvent]:
     """Return the events in a value of the columns `INCOMING` and `SENT`, the oldest first."""
-    if stored is None:
-        return []
     rows = sorted(_read_state(stored), key=lambda row: row[0])
     return [Event(*row[:5], bytes(row[5]).decode(), row[6]).shown() for row in rows]
 
