@@ -405,7 +405,7 @@ async def _serve(settings: Settings, listeners: Listeners, ready: Callable[[list
         gc.collect()
         gc.freeze()  # what a server begins with lives as long: nobody needs to look for garbage in it
         realtime = server.core.get(Connections)
-        await _web_server(settings, server, realtime, lambda: ready(list(server.apps))).serve(
+        await _web_server(settings, server.site, realtime, lambda: ready(list(server.apps))).serve(
             [listeners.main]
         )
 

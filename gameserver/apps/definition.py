@@ -7,7 +7,7 @@ written for operators.
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import fields
@@ -567,7 +567,7 @@ class App(Definition, kw_only=True):
 
     name: str
     path: Path
-    sections: dict[type[Struct], Struct] = {}
+    sections: dict[type[Struct], Any] = {}
     has_hooks: bool = False  # on operations: which, the section knows that has set it at loading
     stepwise_seconds: float = 150.0  # that a packet may take which runs scripts; set likewise
 
@@ -576,9 +576,11 @@ class App(Definition, kw_only=True):
 
         Raises LookupError when the type was not among the sections at loading: a mistake of ours.
         """
-        if kind not in self.sections:
-            raise LookupError(f"{kind.__name__} is no declared section of app definitions")
-        return cast("S", self.sections[kind])
+        try:
+            section: S = self.sections[kind]
+        except KeyError:
+            raise LookupError(f"{kind.__name__} is no declared section of app definitions") from None
+        return section
 
     def file(self, reference: str) -> Path:
         """Resolve a file of the app. Raises ValueError when it leaves the app's folder or does not exist."""

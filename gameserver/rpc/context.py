@@ -1,10 +1,9 @@
 """What an operation may use: the caller, the transaction, the floors below, time and chance."""
 
 import secrets
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -42,6 +41,7 @@ from gameserver.storage import Database, Payer, Transaction
 from gameserver.wire import json
 from gameserver.wire.clock import Clock
 from gameserver.wire.errors import GameError, InvalidRequest, NoSession, PacketTooLarge, SessionLimitReached
+from gameserver.wire.ids import new_id
 
 RESERVATION_SECONDS = (
     60  # a login that crashes between its reservation and its commit blocks the player no longer
@@ -70,7 +70,7 @@ class Core:
     hooks: Hooks
     player_hooks: PlayerHooks["Context"]
     parts: Parts
-    new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
+    new_id: Callable[[], str] = new_id
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     def get(self, kind: type[AnyPart]) -> AnyPart:

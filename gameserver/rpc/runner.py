@@ -135,25 +135,21 @@ class Runner:
 
     async def finish(self, ctx: Context, outcome: Outcome) -> Outcome:
         """Do what follows the commit of messages that no record is kept of."""
+        effects = ctx.effects
         if ctx.session is not None:
-            await ctx.effects.switch_session(ctx.session, ctx.by)
-        await ctx.effects.end_sessions(ctx.by)
-        await ctx.effects.run_outbox()
+            await effects.switch_session(ctx.session, ctx.by)
+        if effects.endings:
+            await effects.end_sessions(ctx.by)
+        if effects.outbox:
+            await effects.run_outbox()
         return outcome
 
-    async def commit(self, ctx: Context, plan: Plan, record: Record | None = None) -> Outcome:
+    def commit(self, ctx: Context, plan: Plan, record: Record | None = None) -> Awaitable[Outcome]:
         """Run messages and commit; of the effects only a login's session is open when this returns.
 
         Raises `Aborted` and `CommitUnknown`, and what the record does.
         """
-        outcome = await _Run(self.core, ctx, plan, record).commit()
-        effects = ctx.effects
-        if effects.opening is not None or effects.refusals:
-            too_late = await effects.open_session(ctx.by)
-            if too_late is not None:
-                outcome.entries[outcome.login] = refusal(too_late)
-                outcome.answer = None
-        return outcome
+        return _Run(self.core, ctx, plan, record).commit()
 
     async def do(
         self,
@@ -224,31 +220,38 @@ class _Run:
         self.savepoints = False
 
     async def commit(self) -> Outcome:
-        """Run the messages in the weakest transaction that will do."""
+        """Run the messages in the weakest transaction that will do, and open the session of a login."""
         level, prepares = Tx.WRITE if self.record is not None and self.record.closing else Tx.NONE, False
         for operation, _ in self.plan:  # generators take longer than all of this
             if operation is not None:
                 level = max(level, operation.tx)
-                prepares = prepares or operation.prepare is not None or operation.opens_session
+                prepares = prepares or operation.has_to_prepare
         if prepares:
             self.prepared = await self._prepare()
         if level is Tx.NONE:
-            return await self._run_messages(None)
-        if level is Tx.READ:
+            outcome = await self._run_messages(None)
+        elif level is Tx.READ:
             async with self.core.database.read(self.ctx.payer) as tx:
-                return await self._run_messages(tx)
-        try:
-            return await self._write()
-        except _NeedsSavepoints:
-            self._start_over()
-            self.savepoints = True
-            return await self._write()
+                outcome = await self._run_messages(tx)
+        else:
+            outcome = await self._write()
+        effects = self.ctx.effects
+        if effects.opening is not None or effects.refusals:
+            too_late = await effects.open_session(self.ctx.by)
+            if too_late is not None:
+                outcome.entries[outcome.login] = refusal(too_late)
+                outcome.answer = None
+        return outcome
 
     async def _write(self) -> Outcome:
         try:
             return await self.core.database.transact(self._attempt, payer=self.ctx.payer, between=self._again)
         except _RolledBack as refused:
             return refused.outcome
+        except _NeedsSavepoints:
+            self._start_over()
+            self.savepoints = True
+        return await self._write()
 
     async def _attempt(self, tx: Transaction) -> Outcome:
         outcome = await self._run_messages(tx, writing=True)
@@ -281,7 +284,7 @@ class _Run:
         """
         prepared, logins = dict[int, object](), 0
         for index, (operation, message) in enumerate(self.plan):
-            if operation is None:
+            if operation is None or not operation.has_to_prepare:
                 continue
             if operation.reaches_out and index in self.prepared:
                 prepared[index] = self.prepared[index]
@@ -289,8 +292,7 @@ class _Run:
             waits = logins > 0 and operation.access in (Access.PLAYER, Access.SIGNED_IN)
             if operation.opens_session:
                 logins += 1
-                most = self.ctx.app.section(QuotaSettings).logins_per_packet
-                if logins > most:
+                if logins > 1 and logins > (most := self.ctx.app.section(QuotaSettings).logins_per_packet):
                     prepared[index] = errors.RateLimited(
                         f"the app allows {most} in a packet (logins_per_packet); send others by themselves"
                     )
@@ -392,7 +394,7 @@ class _Run:
             raise failure("internal error") from error
         finally:
             name = operation.wire_name if operation is not None else "unknown"
-            metrics.message(name, told, time.perf_counter() - started)
+            metrics.MESSAGES.observe((name, told), time.perf_counter() - started)
 
 
 def _check_access(ctx: Context, operation: Operation) -> None:

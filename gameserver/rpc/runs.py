@@ -39,6 +39,8 @@ class Superseded(Exception):
 class Run:
     """A packet that is running."""
 
+    __slots__ = ("done", "packet_id", "seconds_max", "session", "started", "waiter")
+
     def __init__(self, session: Session, packet_id: int, waiter: Waiter, seconds_max: float) -> None:
         self.session = session
         self.packet_id = packet_id

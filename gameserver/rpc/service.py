@@ -78,12 +78,15 @@ class Operation:
             raise TypeError(f"{service}.{name}: the handler needs a docstring; it becomes the description")
         self.service = service
         self.name = name
+        self.wire_name = f"{service}.{name}"
+        """Service and operation, as in `playerState.LOGOUT`."""
         self.handler = handler
         self.access = access
         self.tx = tx
         self.prepare = prepare
         self.locks = locks
         self.opens_session = opens_session
+        self.has_to_prepare = prepare is not None or opens_session
         self.stepwise = stepwise
         self.reaches_out = reaches_out
         self.errors = errors
@@ -92,11 +95,6 @@ class Operation:
         self.reply: Any = None if reply is type(None) else reply
         self.description = inspect.cleandoc(handler.__doc__)
         self.reader = RequestReader(shape)
-
-    @property
-    def wire_name(self) -> str:
-        """Service and operation, as in `playerState.LOGOUT`."""
-        return f"{self.service}.{self.name}"
 
 
 class Service:

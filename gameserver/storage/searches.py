@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
-from typing import NamedTuple
+
+import msgspec
 
 from gameserver.storage.errors import BudgetSpent, QueryTooSlow
 
@@ -21,7 +22,7 @@ WAIT_SECONDS_MAX = 10.0
 PLAYERS_SWEPT = 1000  # entries after which those that say nothing any more are looked for
 
 
-class Payer(NamedTuple):
+class Payer(msgspec.Struct, frozen=True):
     """Who pays for reads: a player, and how many seconds of long ones they may use in a minute."""
 
     player: str
