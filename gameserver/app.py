@@ -7,7 +7,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gameserver import faces, scripts, services
+from gameserver import admin, console, faces, scripts, services
+from gameserver.admin import api
 from gameserver.apps import LiveApps, load_apps, watch
 from gameserver.frame import Hooks, Lifespans, running
 from gameserver.jobs import Scheduler
@@ -44,7 +45,8 @@ class GameServer:
         core.parts.add(Runner, self.runner)
         jobs = Scheduler(registry.jobs, core.database, core.clock, apps, core.parts)
         self.jobs = core.parts.add(Scheduler, jobs)
-        self.site = Site(faces.ALL, core, apps, self.packets)
+        staff = (*console.routes(self), *api.routes(self))
+        self.site = Site(faces.ALL, core, apps, self.packets, staff)
         self.admin: ASGIApp = self.site.admin
         """The pages for operators and their tools, which have an address of their own."""
 
@@ -55,7 +57,7 @@ class GameServer:
 
 def registry() -> Registry:
     """Everything that a server offers: its services, its faces and its floors."""
-    return Registry(services.ALL, faces.ALL, FLOORS.below(scripts.FLOOR))
+    return Registry(services.ALL, faces.ALL, FLOORS.below(scripts.FLOOR).below(admin.FLOOR))
 
 
 @contextlib.asynccontextmanager

@@ -19,17 +19,17 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp
 
-from gameserver import logs, sessions, storage
-from gameserver.admin import link
+from gameserver import console, logs, sessions, storage
+from gameserver.admin import link, staff
 from gameserver.app import GameServer, open_server, registry
 from gameserver.apps import App, load_apps, write_sample, write_schema
 from gameserver.apps.schema import SCHEMA_NAME
@@ -52,6 +52,7 @@ from gameserver.settings import Settings
 from gameserver.storage import StorageError, Unavailable
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 RESTART_PAUSE_SECONDS = 1.0
 WORKERS_MAX = 64
@@ -69,6 +70,10 @@ class Listeners:
 
     main: socket.socket
     admin: socket.socket | None
+
+
+Ready = Callable[[list[App], str | None], None]
+"""Called when the server answers: with its apps, and what opens the console for its first admin."""
 
 
 class CannotReach(CannotServe):
@@ -101,12 +106,13 @@ def serve(settings: Settings) -> None:
         _renew_schemas(settings.apps)
         _check_apps(settings.apps)
 
-        def ready(apps: list[App]) -> None:
+        def ready(apps: list[App], invitation: str | None) -> None:
             _warn_of_open_doors(settings, apps)
             if admin is not None:
                 log.info("admin_listening", url=settings.admin_url)
             if sample is not None:
                 sys.stderr.write(introduction(sample, settings))
+            sys.stderr.write(console_line(settings, invitation))
             sys.stdout.write(f"ready {settings.listening_url}\n")
             sys.stdout.flush()
 
@@ -280,6 +286,15 @@ def introduction(app: App, settings: Settings) -> str:
     )
 
 
+def console_line(settings: Settings, invitation: str | None) -> str:
+    """Tell where the console is; as long as nobody of the studio is there, by a link that lets one in."""
+    url = _reachable(settings) if settings.ephemeral else settings.admin_url
+    if invitation is None:
+        return f"console {url}{console.BASE}/\n"
+    link = f"{url}{console.BASE}/welcome/{invitation}"
+    return f"console {link}  (for the first admin, who names themselves there)\n"
+
+
 def _reachable(settings: Settings) -> str:
     """Return the address as a program here can use it: "all interfaces" is no destination."""
     if settings.host in ("", "0.0.0.0"):  # noqa: S104 - compared, not bound
@@ -384,12 +399,16 @@ async def look_at_sessions(server: GameServer) -> None:
             log.error("sessions_at_risk", reason=warning)
 
 
-async def _serve(settings: Settings, listeners: Listeners, ready: Callable[[list[App]], None]) -> None:
+async def _serve(settings: Settings, listeners: Listeners, ready: Ready, *, invites: bool = True) -> None:
     async with contextlib.AsyncExitStack() as stack:
         if settings.ephemeral:
             emulator = await stack.enter_async_context(emulated(settings))
+            invitation = await _invitation(emulator.server)
             web = _web_server(
-                settings, emulator, EmulatorRealtime(emulator), lambda: ready(list(emulator.server.apps))
+                settings,
+                emulator,
+                EmulatorRealtime(emulator),
+                lambda: ready(list(emulator.server.apps), invitation),
             )
             await web.serve([listeners.main])
             return
@@ -402,12 +421,13 @@ async def _serve(settings: Settings, listeners: Listeners, ready: Callable[[list
                 raise CannotServe(str(error)) from None
         if listeners.admin is not None:
             await stack.enter_async_context(_serving_admin(server, listeners.admin))
+        invitation = await _invitation(server) if invites else None
         gc.collect()
         gc.freeze()  # what a server begins with lives as long: nobody needs to look for garbage in it
         realtime = server.core.get(Connections)
-        await _web_server(settings, server.site, realtime, lambda: ready(list(server.apps))).serve(
-            [listeners.main]
-        )
+        await _web_server(
+            settings, server.site, realtime, lambda: ready(list(server.apps), invitation)
+        ).serve([listeners.main])
 
 
 @contextlib.asynccontextmanager
@@ -444,23 +464,22 @@ def _web_server(
     )
 
 
-def _run(work: Any) -> None:
+def _run(work: Coroutine[Any, Any, T]) -> T:
     """Run on the fast event loop where there is one."""
     try:
         import uvloop  # noqa: PLC0415 - absent on Windows
     except ImportError:
-        asyncio.run(work)
-        return
+        return asyncio.run(work)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work)
+        return runner.run(work)
 
 
 # Several processes
 
 
-def _supervise(settings: Settings, listeners: Listeners, ready: Callable[[list[App]], None]) -> None:
+def _supervise(settings: Settings, listeners: Listeners, ready: Ready) -> None:
     """Keep the wanted number of workers running until a signal comes. Raises `CannotServe`."""
-    _run(_try_opening(settings))  # one clear sentence now, not one from every worker
+    invitation = _run(_try_opening(settings))  # one clear sentence now, not one from every worker
     with contextlib.ExitStack() as stack:
         metrics = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         if not metrics:  # where workers add up what they count
@@ -468,13 +487,21 @@ def _supervise(settings: Settings, listeners: Listeners, ready: Callable[[list[A
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
             stack.callback(os.environ.pop, "PROMETHEUS_MULTIPROC_DIR")
         _Workers(settings, listeners, metrics).run(
-            lambda: ready(list(load_apps(settings.apps, registry().sections())))
+            lambda: ready(list(load_apps(settings.apps, registry().sections())), invitation)
         )
 
 
-async def _try_opening(settings: Settings) -> None:
-    async with opened(settings):
-        pass
+async def _try_opening(settings: Settings) -> str | None:
+    async with opened(settings) as server:
+        return await _invitation(server)
+
+
+async def _invitation(server: GameServer) -> str | None:
+    """Return what opens the console for its first admin; None when there is one, or the database is away."""
+    try:
+        return await staff.first_invitation(server)
+    except StorageError:
+        return None
 
 
 class _Workers:
@@ -557,7 +584,7 @@ def _work(settings: Settings, listeners: Listeners, pipe: multiprocessing.connec
     logs.configure(settings.log_level)
     threading.Thread(target=_follow, args=(pipe,), daemon=True).start()
     try:
-        _run(_serve(settings, listeners, lambda _: pipe.send("ready")))
+        _run(_serve(settings, listeners, lambda *_: pipe.send("ready"), invites=False))
     except CannotServe as error:
         log.error("worker_cannot_serve", reason=str(error))  # noqa: TRY400 - the sentence says it all
         sys.exit(1)

@@ -1,1 +1,12 @@
-"""What staff and operators may do, as typed actions: behind the command line, and whatever else asks."""
+"""What staff and operators may do, as typed actions behind the command line, the API and the console."""
+
+from gameserver.admin import bans, operators, staff
+from gameserver.rpc.hooks import PLAYER_DELETE
+from gameserver.rpc.registry import Floors
+
+FLOOR = Floors(
+    subscriptions=((PLAYER_DELETE, operators.blank),),
+    jobs=(operators.FORGET, staff.FORGET, bans.END_JOB),
+    sections=((operators.SECTION, operators.StaffSettings, operators.SAMPLE),),
+    kept={"staff": (operators.KEPT, bans.KEPT)},
+)

@@ -1,18 +1,42 @@
-"""What actions have in common: how they refuse, and how they look at what they are asked for."""
+"""What actions have in common: what they work on, how they refuse, how they read what they are given."""
 
 from collections.abc import Collection
+from typing import Protocol
 
-from gameserver.app import GameServer
-from gameserver.apps import App
+from gameserver.apps import App, LiveApps
+from gameserver.jobs import Scheduler
+from gameserver.rpc import Core, Origin, Runner
 
 LIMIT_MAX = 500
+FACE = "cli"
+ORIGIN = Origin(FACE, "")
+
+
+class Server(Protocol):
+    """The server that actions work on."""
+
+    @property
+    def core(self) -> Core:
+        """Its floors."""
+
+    @property
+    def apps(self) -> LiveApps:
+        """Its apps, as they are defined now."""
+
+    @property
+    def runner(self) -> Runner:
+        """What runs operations."""
+
+    @property
+    def jobs(self) -> Scheduler:
+        """Its work without a packet."""
 
 
 class Refused(Exception):
     """The action cannot be done as asked. The text is for the operator."""
 
 
-def app_of(server: GameServer, app_id: str) -> App:
+def app_of(server: Server, app_id: str) -> App:
     """Return an app by its id. Raises `Refused`."""
     app = server.apps.find(app_id)
     if app is None:

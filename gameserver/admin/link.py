@@ -17,8 +17,7 @@ import msgspec
 import structlog
 
 from gameserver.admin import actions
-from gameserver.admin.common import Refused
-from gameserver.app import GameServer
+from gameserver.admin.common import Refused, Server
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +65,7 @@ _read_place = msgspec.json.Decoder(Place).decode
 
 
 @contextlib.asynccontextmanager
-async def listen(server: GameServer, data: Path) -> AsyncIterator[None]:
+async def listen(server: Server, data: Path) -> AsyncIterator[None]:
     """Answer commands while the block runs. Raises `RuntimeError` when another server works on the folder."""
     if await is_running(data):
         raise RuntimeError(f"another server works on {data} already; stop it, or use another --data")
@@ -107,7 +106,7 @@ async def is_running(data: Path) -> bool:
         return False
 
 
-async def _answer(server: GameServer, token: str, line: bytes) -> Answer:
+async def _answer(server: Server, token: str, line: bytes) -> Answer:
     try:
         ask = _read_ask(line)
     except (msgspec.DecodeError, UnicodeDecodeError):

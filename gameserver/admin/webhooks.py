@@ -6,8 +6,10 @@ from typing import Any
 
 from sqlalchemy import String, bindparam, select
 
-from gameserver.admin.common import Refused, app_of, columns_of, limit_of
-from gameserver.app import GameServer
+from gameserver.admin.common import Refused, Server, app_of, columns_of, limit_of
+from gameserver.admin.declaring import action
+from gameserver.admin.operators import CLI, Operator, note
+from gameserver.admin.rights import Right
 from gameserver.apps import App
 from gameserver.players.webhooks import deliveries, new_event_id
 from gameserver.players.webhooks.deliveries import FAILED, PENDING, STATES
@@ -28,7 +30,8 @@ ONE = select(deliveries.deliveries).where(
 )
 
 
-async def webhook_list(server: GameServer, app: str) -> list[dict[str, Any]]:
+@action(Right.RECORDS_READ, "GET /apps/{app}/webhooks")
+async def webhook_list(server: Server, app: str) -> list[dict[str, Any]]:
     """Return the targets of an app, with how they do and how much waits for them or has failed."""
     declared = app_of(server, app).section(WebhookSettings).outgoing
     async with server.core.database.read() as tx:
@@ -64,10 +67,11 @@ def _shown(
     }
 
 
+@action(Right.RECORDS_READ, "GET /apps/{app}/webhooks/deliveries")
 async def webhook_deliveries(
-    server: GameServer,
+    server: Server,
     app: str,
-    limit: int,
+    limit: int = 50,
     after: str = "",
     since_ms: int | None = None,
     until_ms: int | None = None,
@@ -83,7 +87,8 @@ async def webhook_deliveries(
     return [{name: row[name] for name in COLUMNS if name not in ("data", "answer")} for row in rows]
 
 
-async def webhook_show(server: GameServer, app: str, delivery: str) -> dict[str, Any]:
+@action(Right.RECORDS_READ, "GET /apps/{app}/webhooks/deliveries/{delivery}")
+async def webhook_show(server: Server, app: str, delivery: str) -> dict[str, Any]:
     """Return a delivery with what it tells, and how the last answer began."""
     app_of(server, app)
     async with server.core.database.read() as tx:
@@ -91,13 +96,16 @@ async def webhook_show(server: GameServer, app: str, delivery: str) -> dict[str,
     return {name: row[name] for name in COLUMNS} | {"data": json.read_stored(row["data"])}
 
 
+@action(Right.JOBS_RUN, "POST /apps/{app}/webhooks/replay")
 async def webhook_replay(
-    server: GameServer,
+    server: Server,
     app: str,
     delivery: str = "",
     since_ms: int | None = None,
     until_ms: int | None = None,
     equal: dict[str, str] | None = None,
+    *,
+    by: Operator = CLI,
 ) -> dict[str, Any]:
     """Have one delivery sent again, or all that fit; returns how many. Their ids stay the same.
 
@@ -109,6 +117,7 @@ async def webhook_replay(
         async with core.database.write() as tx:
             row = await _one(tx, app, delivery)
             await replay(tx, app, row["id"], row["target"], core.clock.ms())
+            await note(server, tx, by, "webhook_replay", app, target=delivery)
         return {"replayed": 1}
     wanted, after, count = {"state": FAILED, **(equal or {})}, "", 0
     while True:
@@ -118,6 +127,8 @@ async def webhook_replay(
             await core.database.transact(partial(_replay_all, app, rows, core.clock.ms()))
         count += len(rows)
         if len(rows) < AT_ONCE:
+            async with core.database.write() as tx:
+                await note(server, tx, by, "webhook_replay", app, after={**wanted, "replayed": count})
             return {"replayed": count}
         after = rows[-1]["id"]
 
@@ -127,12 +138,15 @@ async def _replay_all(app: str, rows: Sequence[Row], now_ms: int, tx: Transactio
         await replay(tx, app, row["id"], row["target"], now_ms)
 
 
-async def webhook_test(server: GameServer, app: str, target: str) -> dict[str, Any]:
+@action(Right.JOBS_RUN, "POST /apps/{app}/webhooks/targets/{target}/test")
+async def webhook_test(server: Server, app: str, target: str, *, by: Operator = CLI) -> dict[str, Any]:
     """Send the event webhook.test to a target, be it disabled or not; returns what it answers."""
     definition = app_of(server, app)
     now_ms = server.core.clock.ms()
     message = Message(new_event_id(now_ms), TEST, now_ms, '{"profileId":""}')
     found = _target(definition, target)
+    async with server.core.database.write() as tx:
+        await note(server, tx, by, "webhook_test", app, target=target)
     outcome = await send(server.core.get(Outgoing), definition, target, found, message, now_ms)
     return {
         "target": target,
@@ -144,11 +158,13 @@ async def webhook_test(server: GameServer, app: str, target: str) -> dict[str, A
     }
 
 
-async def webhook_enable(server: GameServer, app: str, target: str) -> dict[str, Any]:
+@action(Right.JOBS_RUN, "POST /apps/{app}/webhooks/targets/{target}/enable")
+async def webhook_enable(server: Server, app: str, target: str, *, by: Operator = CLI) -> dict[str, Any]:
     """Tell a target again that was disabled. What has failed meanwhile is for `webhook_replay`."""
     _target(app_of(server, app), target)
     async with server.core.database.write() as tx:
         await tx.run(deliveries.ENABLE, app=app, target=target)
+        await note(server, tx, by, "webhook_enable", app, target=target)
     return {"target": target, "state": "ok"}
 
 

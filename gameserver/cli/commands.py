@@ -28,6 +28,7 @@ from gameserver.cli.players import players
 from gameserver.cli.push import push
 from gameserver.cli.reach import do
 from gameserver.cli.scripts import scripts
+from gameserver.cli.staff import staff
 from gameserver.cli.webhooks import webhooks
 from gameserver.scripts.engine import PROCESSES_MAX
 from gameserver.settings import PREFIX, Settings, prepare_data
@@ -59,6 +60,7 @@ app.add_typer(leaderboards, name="leaderboard")
 app.add_typer(jobs, name="jobs")
 app.add_typer(scripts, name="script")
 app.add_typer(webhooks, name="webhook")
+app.add_typer(staff, name="staff")
 app.add_typer(protocol, name="protocol")
 app.command(
     "logs",

@@ -1,6 +1,6 @@
 """The dispatch table."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -55,13 +55,17 @@ class Declares(Protocol):
 
 
 class Floors(NamedTuple):
-    """What the floors declare. `lifespans` are opened in their order, before those of services and faces."""
+    """What the floors declare. `lifespans` are opened in their order, before those of services and faces.
+
+    `kept` are tables of players, by the name under which an export tells them.
+    """
 
     lifespans: Sequence[Lifespan] = ()
     subscriptions: Sequence[Subscription] = ()
     jobs: Sequence[Job] = ()
     sections: Sequence[Section] = ()
     events: Sequence[type[EventData]] = ()
+    kept: Mapping[str, Sequence[PlayerTable]] = {}
 
     def below(self, others: "Floors") -> "Floors":
         """Return what both declare; the lifespans of `others` are opened after these."""
@@ -71,6 +75,7 @@ class Floors(NamedTuple):
             (*self.jobs, *others.jobs),
             (*self.sections, *others.sections),
             (*self.events, *others.events),
+            {**self.kept, **others.kept},
         )
 
 
@@ -126,6 +131,8 @@ class Registry:
             life.keep(service.name, service.kept)
         for face in faces:
             life.keep(face.name, face.keeps)
+        for name, kept in floors.kept.items():
+            life.keep(name, kept)
         life.keep(audit.SECTION, [audit.KEPT])
 
     def __iter__(self) -> Iterator[Operation]:

@@ -1,11 +1,11 @@
 """All faces under one address, and the pages for operators under another."""
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gameserver.apps import LiveApps
@@ -16,12 +16,22 @@ from gameserver.wire.clock import FixedClock
 
 
 class Site:
-    """An ASGI application. The hot paths are plain ASGI callables in front of the framework."""
+    """An ASGI application. The hot paths are plain ASGI callables in front of the framework.
 
-    def __init__(self, faces: Iterable[Face], core: Core, apps: LiveApps, packets: Packets) -> None:
+    `staff` are pages at the address of operators beside those that faces have there.
+    """
+
+    def __init__(
+        self,
+        faces: Iterable[Face],
+        core: Core,
+        apps: LiveApps,
+        packets: Packets,
+        staff: Sequence[BaseRoute] = (),
+    ) -> None:
         self._mounted: dict[str, ASGIApp] = {}
-        routes: list[Route] = []
-        admin_routes: list[Route] = []
+        routes: list[BaseRoute] = []
+        admin_routes: list[BaseRoute] = [*staff]
         for face in faces:
             mounted = face.mount(core, apps, packets)
             if isinstance(mounted, Mapping):
@@ -49,7 +59,7 @@ def _plain(path: str) -> str:
     return "/" + "/".join(part for part in path.split("/") if part)
 
 
-def _pages(routes: list[Route]) -> Starlette:
+def _pages(routes: list[BaseRoute]) -> Starlette:
     return Starlette(routes=routes, exception_handlers={404: _not_found})
 
 

@@ -10,47 +10,18 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from gameserver.serve import first_app
+from tests.browser import WAIT_SECONDS, Browser
 from tests.clients.pages import blocks, ran, secret_of_the_sample
 from tests.conftest import APP_ID, APP_TOML
 from tests.faces.web_app import PASSWORD, app_toml
 from tests.processes import serve
-from tests.servers import free_port, missing
+from tests.servers import missing
 from tests.warm import ROOT
-
-WAIT_SECONDS = 60
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-
-# Asks like a page's own script does; what it says is how the request ended.
-FETCH = """
-const [url, options, done] = arguments;
-fetch(url, options).then(async (answer) => done({status: answer.status, body: await answer.text()}))
-                   .catch((error) => done({error: String(error)}));
-"""
-
-SHOWS = """
-const [text, ms, done] = arguments, body = document.body;
-const look = () => body.innerText.includes(text) && (seen.disconnect(), done(true));
-const seen = new MutationObserver(look);
-seen.observe(body, {subtree: true, childList: true, characterData: true});
-setTimeout(() => done(`"${text}" is not in "${body.innerText}"`), ms);
-look();
-"""
 
 
 class QuietFiles(SimpleHTTPRequestHandler):
@@ -58,96 +29,6 @@ class QuietFiles(SimpleHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
-
-
-class Browser:
-    """A window of Chromium, as far as these tests need one."""
-
-    def __init__(self, driver: httpx.Client, profile: Path, program: str) -> None:
-        options = {"binary": program, "args": [*FLAGS, f"--user-data-dir={profile}"]}
-        wanted = {
-            "browserName": "chrome",
-            "goog:chromeOptions": options,
-            "goog:loggingPrefs": {"performance": "ALL"},
-        }
-        answer = driver.post("/session", json={"capabilities": {"alwaysMatch": wanted}})
-        value = answer.json()["value"]
-        assert answer.status_code == 200, value
-        self._driver = driver
-        self._session = f"/session/{value['sessionId']}"
-
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        answer = self._driver.request(method, self._session + path, json=body)
-        value = answer.json()["value"]
-        assert answer.status_code == 200, value
-        return value
-
-    def go(self, url: str) -> None:
-        """Open an address, as if it were typed in."""
-        self._ask("POST", "/url", {"url": url})
-
-    def run(self, script: str, *arguments: Any) -> Any:
-        """Run a script in the page; returns what it returns."""
-        return self._ask("POST", "/execute/sync", {"script": script, "args": arguments})
-
-    def fetch(self, url: str, **options: Any) -> Any:
-        """Send a request from a script in the page."""
-        return self._ask("POST", "/execute/async", {"script": FETCH, "args": [url, options]})
-
-    def status(self, url: str) -> int:
-        """Open an address; returns the HTTP status of the page."""
-        self.go(url)
-        return int(self.run("return performance.getEntriesByType('navigation')[0].responseStatus"))
-
-    def text(self) -> str:
-        """The text that the page shows."""
-        return str(self.run("return document.body.innerText"))
-
-    def shows(self, text: str) -> None:
-        """Wait until the page shows a text."""
-        shown = self._ask("POST", "/execute/async", {"script": SHOWS, "args": [text, WAIT_SECONDS * 250]})
-        assert shown is True, shown
-
-    def cookies(self) -> dict[str, dict[str, Any]]:
-        """The cookies that the browser would send to this page, by name."""
-        return {cookie["name"]: cookie for cookie in self._ask("GET", "/cookie")}
-
-    def close(self) -> None:
-        """Close the window."""
-        self._ask("DELETE", "")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Chromium with a profile of its own."""
-    program = next((found for name in NAMES if (found := shutil.which(name))), None)
-    if program is None:
-        missing("Chromium (packages chromium and chromium-driver)")
-    driver = shutil.which("chromedriver")
-    if driver is None:
-        missing("chromedriver (package chromium-driver)")
-    assert program is not None
-    assert driver is not None
-    folder = tmp_path_factory.mktemp("chromium")
-    with contextlib.ExitStack() as stack:
-        port = free_port()
-        process = stack.enter_context(
-            subprocess.Popen(
-                [driver, f"--port={port}", f"--log-path={folder / 'driver.log'}"],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                env={**os.environ, "HOME": str(folder)},
-            )
-        )
-        stack.callback(process.terminate)
-        assert process.stdout is not None
-        assert any("started successfully" in line for line in process.stdout), "chromedriver ended early"
-        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=WAIT_SECONDS, trust_env=False)
-        stack.enter_context(client)
-        window = Browser(client, folder / "profile", program)
-        stack.callback(window.close)
-        yield window
 
 
 @pytest.fixture(scope="module")

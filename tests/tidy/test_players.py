@@ -17,6 +17,8 @@ OF_NOBODY = {
     "leaderboard_versions": "boards are the app's",
     "social_groups": "groups are of their members; that the owner is one of them is kept true",
     "webhook_targets": "targets are the app's",
+    "staff": "people of the studio",
+    "staff_tokens": "sessions, links and keys of staff",
     "jobs": "say what the server has to do; what they speak of has its own tables",
     "leaderboard_removals": "emptied by the server as soon as the index of ranks has followed",
     "script_schedules": "schedules are the app's",

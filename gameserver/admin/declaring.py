@@ -1,0 +1,111 @@
+"""How an action is declared: the right it needs, and where the API offers it."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from gameserver.admin.common import Refused, Server
+from gameserver.admin.operators import CLI, Operator, note
+from gameserver.admin.rights import Right
+
+Do = Callable[..., Awaitable[Any]]
+F = TypeVar("F", bound=Do)
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something that staff and operators may do.
+
+    - `right`: what one has to have, in the app that the argument `app` names.
+    - `method`, `path`: where the API offers it. Parts in braces are arguments; the others are the query of a
+      GET, or members of a JSON body.
+    - `dangerous`: staff have to say why.
+    """
+
+    do: Do
+    right: Right
+    method: str
+    path: str
+    dangerous: bool
+
+    @property
+    def name(self) -> str:
+        """What it is called: a noun and what is done with it."""
+        return self.do.__name__
+
+    @property
+    def changes(self) -> bool:
+        """Whether it does more than look."""
+        return self.method != "GET"
+
+    @property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        """The arguments that whoever acts gives."""
+        return {
+            name: parameter
+            for name, parameter in inspect.signature(self.do).parameters.items()
+            if name not in ("server", "by")
+        }
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a sentence."""
+        return (inspect.getdoc(self.do) or "").partition("\n")[0]
+
+
+class Forbidden(Exception):
+    """Whoever acts has not the right; `right` is what they would need."""
+
+    def __init__(self, right: Right, app_id: str) -> None:
+        super().__init__(f"this needs the right {right}" + (f" in app {app_id}" if app_id else ""))
+        self.right = right
+
+
+def action(right: Right, where: str, *, dangerous: bool = False) -> Callable[[F], F]:
+    """Declare a function as an action. `where` is the API's method and path, such as `GET /apps/{app}/logs`.
+
+    Its first argument is the server; a keyword argument `by` is filled in with whoever acts. What changes
+    something notes it (`operators.note`) in the transaction of the change.
+    """
+    method, _, path = where.partition(" ")
+
+    def declare(function: F) -> F:
+        function.declared = Action(function, right, method, path, dangerous)  # type: ignore[attr-defined]  # a mark
+        return function
+
+    return declare
+
+
+def declared(*functions: Do) -> dict[str, Action]:
+    """Return actions by their names."""
+    return {function.__name__: function.declared for function in functions}  # type: ignore[attr-defined]  # see above
+
+
+async def perform(server: Server, chosen: Action, arguments: Mapping[str, Any], by: Operator = CLI) -> Any:
+    """Do an action. Raises `Forbidden`, which the journal keeps, and `Refused`."""
+    app_id = str(arguments.get("app", ""))
+    if not by.may(chosen.right, app_id):
+        if chosen.changes:
+            await _note_denied(server, chosen, app_id, arguments, by)
+        raise Forbidden(chosen.right, app_id)
+    if chosen.dangerous and by is not CLI and not by.reason.strip():
+        raise Refused("say why: this needs a reason")
+    if "by" in inspect.signature(chosen.do).parameters:
+        arguments = {**arguments, "by": by}
+    return await chosen.do(server, **arguments)
+
+
+async def _note_denied(
+    server: Server, chosen: Action, app_id: str, arguments: Mapping[str, Any], by: Operator
+) -> None:
+    async with server.core.database.write() as tx:
+        await note(
+            server,
+            tx,
+            by,
+            chosen.name,
+            app_id if server.apps.find(app_id) else "",
+            profile=str(arguments.get("profile", "")),
+            outcome="denied",
+        )

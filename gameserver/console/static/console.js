@@ -1,0 +1,44 @@
+// Small conveniences. Every page works without them.
+"use strict";
+
+// Times in the zone of this browser.
+function localise(root) {
+  for (const each of root.querySelectorAll("time[data-local]")) {
+    const moment = new Date(each.dateTime);
+    each.textContent = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+    each.removeAttribute("data-local");
+  }
+}
+document.addEventListener("DOMContentLoaded", () => localise(document));
+document.addEventListener("htmx:after:swap", () => localise(document));
+
+// "/" goes to the search box; Escape closes what is open.
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    const box = document.getElementById("search");
+    if (box) { event.preventDefault(); box.focus(); box.select(); }
+  }
+  if (event.key === "Escape") for (const each of document.querySelectorAll("details[open]")) each.open = false;
+});
+
+// Menus close when something else is clicked; an opened form has its first field focused.
+document.addEventListener("click", (event) => {
+  for (const each of document.querySelectorAll("details.menu[open], details.act[open]"))
+    if (!each.contains(event.target)) each.open = false;
+  const copy = event.target.closest("[data-copy]");
+  if (copy) {
+    navigator.clipboard?.writeText(document.querySelector(copy.dataset.copy).textContent.trim());
+    copy.textContent = "Copied";
+  }
+});
+document.addEventListener("toggle", (event) => {
+  if (event.target.matches("details.act") && event.target.open)
+    event.target.querySelector("input:not([type=hidden]), select, textarea")?.focus();
+}, true);
+
+// A form is sent once.
+document.addEventListener("submit", (event) => {
+  if (event.target.method === "post") for (const each of event.target.querySelectorAll("button")) each.disabled = true;
+});
+addEventListener("pageshow", () => { for (const each of document.querySelectorAll("button")) each.disabled = false; });

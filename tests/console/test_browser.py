@@ -1,0 +1,155 @@
+"""The console in Chromium: no page complains, asks another host, or shuts somebody out."""
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from gameserver.console import PAGES
+from tests.browser import Browser
+from tests.cli.running import command
+from tests.conftest import APP_ID, APP_TOML
+from tests.console.conftest import PASSWORD
+from tests.processes import serve
+from tests.servers import missing
+from tests.warm import ROOT
+
+AXE = ROOT / "tests" / "console" / "js" / "node_modules" / "axe-core" / "axe.min.js"
+RUN_AXE = """
+const done = arguments[arguments.length - 1];
+axe.run(document, {resultTypes: ['violations']}).then((found) => done(found.violations
+  .filter((each) => ['serious', 'critical'].includes(each.impact))
+  .map((each) => each.id + ': ' + each.nodes.map((node) => node.html.slice(0, 120)).join(' | '))));
+"""
+HOSTS = "return performance.getEntriesByType('resource').map((each) => new URL(each.name).host)"
+OVERFLOW = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+class Console(NamedTuple):
+    """A server with a console, and players whom others know."""
+
+    url: str
+    app_id: str
+    players: dict[str, str]
+
+    def of_app(self, path: str = "") -> str:
+        return f"{self.url}/console/apps/{self.app_id}{path}"
+
+
+@pytest.fixture(scope="module")
+def console(
+    tmp_path_factory: pytest.TempPathFactory, services: dict[str, str], migrated: object, browser: Browser
+) -> Iterator[Console]:
+    """A server whose first admin is logged in, in the browser."""
+    folder = tmp_path_factory.mktemp("console")
+    (folder / "apps" / "test").mkdir(parents=True)
+    app_id = uuid.uuid4().hex
+    definition = APP_TOML.replace(f'id = "{APP_ID}"', f'id = "{app_id}"').replace(
+        'title = "Test"', 'title = "Moon Miners"'
+    )
+    (folder / "apps" / "test" / "app.toml").write_text(f'{definition}signature = "optional"\n')
+    options = [part for name, url in services.items() for part in (f"--{name}", url)]
+    with serve(folder, *options) as server:
+        log = next(folder.glob("server-*.log")).read_text()
+        url = re.search(r"console (http://[^/]+)", log)
+        assert url is not None
+        players = {name: _player(server.url, app_id, name) for name in ("Ada Lovelace", "Adam", "Grace")}
+        token = _admin(folder, options)
+        browser.go(f"{url.group(1)}/console/welcome/{token}")
+        browser.write("input[name=password]", PASSWORD)
+        browser.write("input[name=repeat]", PASSWORD, enter=True)
+        browser.shows("Newest players")
+        yield Console(url.group(1), app_id, players)
+
+
+def _admin(folder: Path, options: list[str]) -> str:
+    """Add an admin; returns what opens the page for their password."""
+    name = f"admin-{uuid.uuid4().hex[:8]}"
+    words = [part for place in ("apps", "data") for part in (f"--{place}", str(folder / place))]
+    done = command(folder, "staff", "add", name, "--role", "admin", *words, *options, "--json")
+    return str(json.loads(done.stdout)["invitation"])
+
+
+def _player(url: str, app_id: str, name: str) -> str:
+    login = {
+        "authenticationType": "Universal",
+        "externalId": f"{name}-{uuid.uuid4().hex[:6]}",
+        "authenticationToken": "x" * 12,
+        "forceCreate": True,
+    }
+    packet: dict[str, Any] = {
+        "packetId": 0,
+        "gameId": app_id,
+        "messages": [{"service": "authenticationV2", "operation": "AUTHENTICATE", "data": login}],
+    }
+    [answer] = httpx.post(f"{url}/dispatcher", json=packet).json()["responses"]
+    packet |= {"packetId": 1, "sessionId": answer["data"]["sessionId"]}
+    packet["messages"] = [
+        {"service": "playerState", "operation": "UPDATE_NAME", "data": {"playerName": name}}
+    ]
+    assert httpx.post(f"{url}/dispatcher", json=packet).json()["responses"][0]["status"] == 200
+    return str(answer["data"]["profileId"])
+
+
+def pages(console: Console) -> list[str]:
+    """Each page that opens by itself."""
+    parts = {"app": console.app_id, "profile": console.players["Grace"]}
+    return [
+        f"{console.url}/console{page.path.format(**parts)}"
+        for page in PAGES
+        if page.method == "GET" and page.path != "/go"
+    ]
+
+
+def test_no_page_complains_or_shuts_somebody_out(console: Console, browser: Browser) -> None:
+    if not AXE.exists():
+        missing("the npm package axe-core (npm install in tests/console/js)")
+    axe = AXE.read_text()
+    browser.complaints()
+    trouble: list[str] = []
+    for theme in ("light", "dark"):
+        for page in pages(console):
+            browser.go(page)
+            browser.run(f"document.documentElement.dataset.theme = '{theme}'")
+            browser.run(axe)
+            found = browser._ask("POST", "/execute/async", {"script": RUN_AXE, "args": []})
+            trouble += [f"{page} {theme}: {each}" for each in [*found, *browser.complaints()]]
+            hosts = set(browser.run(HOSTS))
+            trouble += [f"{page} asks {host}" for host in hosts if f"http://{host}" != console.url]
+    assert not trouble, "\n".join(trouble)
+
+
+def test_every_page_fits_a_telephone(console: Console, browser: Browser) -> None:
+    browser.size(360, 800)
+    try:
+        for page in pages(console):
+            browser.go(page)
+            assert browser.run(OVERFLOW) <= 0, page
+    finally:
+        browser.size(1280, 900)
+
+
+def test_a_player_is_found_by_half_a_name(console: Console, browser: Browser) -> None:
+    browser.go(console.of_app())
+    browser.write("#search", "gra", enter=True)
+    browser.shows(console.players["Grace"])
+    assert browser.path().endswith(f"/players/{console.players['Grace']}")
+    browser.write("#search", "ada", enter=True)
+    browser.shows("Lovelace")
+    browser.shows("Adam")
+
+
+def test_a_ban_for_a_week_takes_three_clicks(console: Console, browser: Browser) -> None:
+    browser.go(console.of_app(f"/players/{console.players['Adam']}"))
+    browser.clicks = 0
+    browser.click("summary", "Disable")
+    browser.click("label", "7 days")
+    browser.write("details[open] input[name=reason]", "cheated in the arena", enter=True)
+    browser.shows("Disabled 7 days")
+    browser.shows("cheated in the arena")
+    assert browser.clicks <= 3
