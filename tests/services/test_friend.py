@@ -382,7 +382,8 @@ async def _too_slow(*_: Any, **__: Any) -> Any:
 async def test_players_are_found_by_universal_ids(game: Game) -> None:
     word, ada, bob = game.unique("uni"), game.client(), game.client()
     await ada.log_in("Universal", word, PASSWORD)
-    await bob.log_in("Universal", f"{word}-2", PASSWORD)
+    await bob.log_in("Anonymous", game.unique("device"))
+    await bob.call("identity", "ATTACH_NONLOGIN_UNIVERSAL", externalId=f"{word}-2")
     for operation in ("FIND_PLAYER_BY_EXACT_UNIVERSAL_ID", "FIND_USER_BY_EXACT_UNIVERSAL_ID"):
         exact = await found(bob, operation, word)
         assert [match["profileId"] for match in exact["matches"]] == [ada.profile_id]
