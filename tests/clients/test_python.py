@@ -129,8 +129,8 @@ def authentication_v2(players: Players) -> None:
     )
     refused(
         players.client().authenticate_handoff,
-        403,
-        40307,
+        202,
+        40208,
         handoff_id=handoff["handoffId"],
         security_token=handoff["securityToken"],
     )
