@@ -35,7 +35,7 @@ from tests.conftest import APP_ID, APP_TOML, Game
 
 PASSWORD = "secret"
 NAMES = {"Universal": ["ada", "bob", "eve"], "Email": ["ada@example.com", "bob@example.com"]}
-EXPECTED = {40206, 40207, 40208, 40209, 40210, 40211, 40212, 40304, 40307, 40374, 40583}
+EXPECTED = {40206, 40207, 40208, 40209, 40210, 40211, 40212, 40304, 40307, 40374, 40583, 40584}
 """What may be refused here, all for reasons of who has what at that moment."""
 EXPECTED |= {40380, 40508, 40509, 40519}
 RELATIVES = {"parent": "20000", "arcade": "20002"}
@@ -58,7 +58,7 @@ actions = st.builds(
     Action,
     kind=st.sampled_from(
         [
-            *["attach", "attach", "attach", "detach", "merge", "merge", "rename", "delete"],
+            *["attach", "attach", "attach", "detach", "merge", "merge", "rename", "move", "delete"],
             *["link", "link", "link", "unlink", "merge there", "merge there", "delete there"],
         ]
     ),
@@ -117,6 +117,11 @@ class World:
             "detach": ("identity", "DETACH", {**one, "confirmAnonymous": True}),
             "merge": ("identity", "MERGE", one),
             "rename": ("identity", "UPDATE_UNIVERSAL_LOGIN", {"externalId": name}),
+            "move": (
+                "identity",
+                "SYS_CHANGE_EMAIL_IDENTITY",
+                {"profileId": player, **self._addresses(action)},
+            ),
             "delete": ("playerState", "FULL_PLAYER_RESET", {}),
         }[action.kind]
         message = Message(service, operation, msgspec.Raw(msgspec.json.encode(data)))
@@ -131,6 +136,11 @@ class World:
             return True
         assert entry["reason_code"] in EXPECTED, entry
         return False
+
+    def _addresses(self, action: Action) -> dict[str, str]:
+        """One of the addresses, which may be the player's, and the other one."""
+        old, new = (f"{self.prefix}{NAMES['Email'][(action.name + n) % 2]}" for n in (0, 1))
+        return {"oldEmailAddress": old, "newEmailAddress": new}
 
     async def _players_of(self, app_id: str) -> list[str]:
         """The players of another app whom somebody here has an identity for, in one order."""

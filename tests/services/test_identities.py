@@ -319,7 +319,7 @@ async def test_mailed_links_and_handoffs_end_with_an_identity(game: Game) -> Non
     await attach(player, "Email", email)
     handoff = await game.server.call("identity", "CREATE_HANDOFF_ID", player.profile_id)
     await player.call("identity", "DETACH", authenticationType="Email", externalId=email, continueAnon=True)
-    assert await leads_nowhere(game, "Handoff", handoff["handoffId"], handoff["securityToken"]) == 40307
+    assert await leads_nowhere(game, "Handoff", handoff["handoffId"], handoff["securityToken"]) == 40208
 
 
 # Merging
