@@ -14,6 +14,7 @@ import pytest
 
 from tests.clients.game import Server, declare_app
 from tests.clients.lossy import Lossy, losing
+from tests.clients.pages import blocks
 
 KIT = Path(__file__).parents[2] / "clients" / "csharp"
 HERE = Path(__file__).parent / "csharp"
@@ -98,6 +99,19 @@ def test_a_game_is_played(program: Program) -> None:
     }
 
 
+@pytest.mark.parametrize("protocol", ["ws", "tcp"])
+def test_messages_arrive_by_themselves_also_after_a_break(program: Program, protocol: str) -> None:
+    assert program.run("scenario.exe", "listen", protocol) == {
+        "too early": "SessionEndedException 403/40304",
+        "opened": True,
+        "heard": "chat INCOMING True",
+        "connected again": True,
+        "heard again": "chat INCOMING True",
+        "replaced": "SessionEndedException 403/40356",
+        "links": 3,
+    }
+
+
 @pytest.fixture
 def lossy(program: Program) -> Iterator[Lossy]:
     """Lose answers to an update, refuse one call, and never let a second login through."""
@@ -121,13 +135,19 @@ def test_a_packet_that_is_lost_is_sent_again_and_runs_once(program: Program, los
 
 
 def test_the_sample_for_unity_compiles(library: Path) -> None:
-    sources = [HERE / "UnityStub.cs", *sorted((KIT / "Samples~").rglob("*.cs"))]
+    _program, realtime = blocks("clients/csharp/README.md", "csharp")
+    page = library.parent / "Realtime.cs"
+    page.write_text(
+        "using System.Threading.Tasks; using GameServer.Client; using UnityEngine;\n"
+        f"static class Page {{ static async Task Run(GameClient client) {{\n{realtime}}} }}\n"
+    )
+    sources = [HERE / "UnityStub.cs", page, *sorted((KIT / "Samples~").rglob("*.cs"))]
     options = ["-langversion:7.2", "-target:library", f"-r:{library}", f"-out:{library.parent}/sample.dll"]
     subprocess.run(["mcs", *options, *sources], check=True)
 
 
 def test_the_program_of_the_page_runs(library: Path, program: Program) -> None:
-    [text] = re.findall(r"^```csharp\n(.*?)^```", (KIT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    text, _realtime = blocks("clients/csharp/README.md", "csharp")
     server = program.server
     text = text.replace("http://127.0.0.1:8080", server.url).replace('"10001"', f'"{server.app_id}"')
     text = text.replace('"10001"', f'"{server.app_id}"').replace('"the secret"', f'"{server.secret}"')

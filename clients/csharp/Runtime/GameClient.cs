@@ -1,7 +1,6 @@
 using System;
 using System.Collections.Generic;
 using System.Diagnostics;
-using System.Threading;
 using System.Threading.Tasks;
 
 namespace GameServer.Client
@@ -16,7 +15,7 @@ namespace GameServer.Client
 
         readonly IIdentityStore store;
         readonly Packets packets;
-        readonly SynchronizationContext events;
+        readonly Listeners listeners = new Listeners();
         readonly Settings settings;
 
         /// <summary>Make one. Nobody is logged in. Events are told where this is called, in Unity on its main thread.</summary>
@@ -24,7 +23,6 @@ namespace GameServer.Client
         {
             this.settings = settings;
             this.store = store ?? new MemoryStore();
-            events = SynchronizationContext.Current;
             packets = new Packets(settings, OpenOperations, HandOver, KeepProfile);
         }
 
@@ -135,6 +133,15 @@ namespace GameServer.Client
             return CallAsync("playerState", "LOGOUT");
         }
 
+        /// <summary>
+        /// Make a connection on which messages arrive by themselves. It needs a session, and ends with it. Add listeners,
+        /// then open it.
+        /// </summary>
+        public Realtime CreateRealtime()
+        {
+            return new Realtime(this, settings, listeners);
+        }
+
         /// <summary>Send again after a <see cref="KillSwitchException"/>.</summary>
         public void ResetKillSwitch()
         {
@@ -144,8 +151,11 @@ namespace GameServer.Client
         /// <summary>Send nothing more. What waits ends with a <see cref="NoAnswerException"/>; the session goes on.</summary>
         public void Dispose()
         {
+            IsDisposed = true;
             packets.Close();
         }
+
+        internal bool IsDisposed { get; private set; }
 
         string AnonymousId()
         {
@@ -176,32 +186,9 @@ namespace GameServer.Client
 
         void HandOver(IEnumerable<Reply> told)
         {
-            Delegate[] listeners = EventReceived?.GetInvocationList() ?? new Delegate[0];
             foreach (Reply one in told)
             {
-                foreach (Action<Reply> listener in listeners)
-                {
-                    if (events == null)
-                    {
-                        Tell(listener, one);
-                    }
-                    else
-                    {
-                        events.Post(_ => Tell(listener, one), null);
-                    }
-                }
-            }
-        }
-
-        static void Tell(Action<Reply> listener, Reply told)
-        {
-            try
-            {
-                listener(told);
-            }
-            catch (Exception error) // a mistake of the game, which must stop neither the client nor other listeners
-            {
-                Trace.TraceError("a listener to events has failed: " + error);
+                listeners.Tell(EventReceived, one);
             }
         }
     }

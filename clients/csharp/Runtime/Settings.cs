@@ -1,5 +1,7 @@
 using System;
 using System.Collections.Generic;
+using System.Threading;
+using System.Threading.Tasks;
 
 namespace GameServer.Client
 {
@@ -58,6 +60,17 @@ namespace GameServer.Client
 
         /// <summary>Whether the client keeps the session alive while the game sends nothing.</summary>
         public bool Heartbeats { get; set; } = true;
+
+        /// <summary>
+        /// The pause before a real-time connection that broke is opened again; it doubles up to half a minute.
+        /// </summary>
+        public TimeSpan ReconnectPause { get; set; } = TimeSpan.FromSeconds(1);
+
+        /// <summary>Which of the offered real-time connections are used: "ws", or "tcp" without WebSockets.</summary>
+        public ICollection<string> RealtimeProtocols { get; set; } = new[] { "ws" };
+
+        /// <summary>What opens real-time connections; another one where there is no ClientWebSocket.</summary>
+        public Func<Uri, CancellationToken, Task<ILink>> OpenLink { get; set; } = Links.OpenAsync;
 
         /// <summary>How bytes travel; null: by HttpClient, which builds for the browser do not have.</summary>
         public ITransport Transport { get; set; }

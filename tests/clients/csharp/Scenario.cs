@@ -15,7 +15,7 @@ static class Scenario
 
     static int Main(string[] arguments)
     {
-        Task all = arguments[0] == "play" ? PlayAsync() : LoseAsync();
+        Task all = arguments[0] == "play" ? PlayAsync() : arguments[0] == "lose" ? LoseAsync() : ListenAsync(arguments[1]);
         all.GetAwaiter().GetResult();
         return 0;
     }
@@ -173,6 +173,69 @@ static class Scenario
         {
             throw new IOException("no space left");
         }
+    }
+
+    /// <summary>To messages that arrive by themselves.</summary>
+    static async Task ListenAsync(string protocol)
+    {
+        var links = new List<ILink>();
+        Settings settings = NewSettings();
+        settings.ReconnectPause = TimeSpan.FromMilliseconds(10);
+        settings.RealtimeProtocols = new[] { protocol };
+        settings.OpenLink = async (address, stop) =>
+        {
+            ILink link = await Links.OpenAsync(address, stop);
+            links.Add(link);
+            return link;
+        };
+        var store = new MemoryStore();
+        var client = new GameClient(settings, store);
+        await Tell("too early", async () => await client.CreateRealtime().OpenAsync());
+        await client.AuthenticateAnonymousAsync();
+        Realtime live = client.CreateRealtime();
+        var connected = new TaskCompletionSource<string>();
+        var heard = new TaskCompletionSource<Reply>();
+        var ended = new TaskCompletionSource<GameServerException>();
+        live.Connected += id => throw new InvalidOperationException("a mistake of the game");
+        live.Connected += id => connected.TrySetResult(id);
+        live.MessageReceived += told => heard.TrySetResult(told);
+        live.Ended += error => ended.TrySetResult(error);
+        string channel = AppId + ":gl:main";
+        Func<Task<object>> say = async () =>
+        {
+            heard = new TaskCompletionSource<Reply>();
+            await client.Chat.ChannelConnectAsync(channel, 0);
+            await client.Chat.PostChatMessageSimpleAsync(channel, "Zoë 🙂", false);
+            Reply told = await heard.Task;
+            var content = new Reply(new Reply(told.GetObject("data")).GetObject("content"));
+            return told.GetText("service") + " " + told.GetText("operation") + " " + (content.GetText("text") == "Zoë 🙂");
+        };
+        string first = await live.OpenAsync();
+        await Tell("opened", async () =>
+        {
+            await Task.Yield();
+            return live.ConnectionId == first && first.StartsWith(AppId + ":" + client.Session.ProfileId + ":");
+        });
+        await Tell("heard", say);
+        connected = new TaskCompletionSource<string>();
+        links[0].Dispose();
+        await Tell("connected again", async () => await connected.Task != first);
+        await Tell("heard again", say);
+        var other = new GameClient(NewSettings(), store);
+        await other.ReconnectAsync();
+        await Tell("replaced", async () => throw await ended.Task);
+        await client.ReconnectAsync();
+        Realtime brief = client.CreateRealtime();
+        brief.Ended += error => Console.WriteLine("ended=\"of one that the game has closed\"");
+        await brief.OpenAsync();
+        brief.Dispose();
+        await Tell("links", async () =>
+        {
+            await Task.Yield();
+            return links.Count;
+        });
+        other.Dispose();
+        client.Dispose();
     }
 
     /// <summary>Behind something that loses answers.</summary>
