@@ -148,7 +148,10 @@ class QuotaSettings(Settings, kw_only=True):
     ] = 60
     pushes_per_minute: Annotated[
         Number,
-        Meta(description="Notifications that a player may send in a minute, one to each receiver or group."),
+        Meta(
+            description="Notifications that a player may send in a minute: one for each receiver. A group "
+            "counts as its members, and as one minute's at most."
+        ),
     ] = 120
     scheduled_pushes: Annotated[
         Number, Meta(description="Notifications of a player that may wait for their time.")

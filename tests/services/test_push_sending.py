@@ -14,6 +14,7 @@ from sqlalchemy import delete, select
 from gameserver.admin import actions
 from gameserver.domain.push import audiences
 from gameserver.domain.push.content import filled
+from gameserver.domain.push.providers import Providers as Sender
 from gameserver.domain.push.providers.signing import es256
 from gameserver.domain.push.sending import BEGIN
 from gameserver.domain.push.settings import FcmSettings, elliptic_key
@@ -24,6 +25,7 @@ from gameserver.players.devices import devices
 from gameserver.wire.outgoing import Caller, Outgoing, Unanswered
 from tests.conftest import APP_ID, APP_TOML, Client, Game
 from tests.push_providers import KEY_ID, TEAM, TOPIC, Providers, b64, elliptic, fcm_error, pem, providers
+from tests.services.conftest import Define
 from tests.stand_ins import rsa_key
 
 PUSH = "pushNotification"
@@ -367,6 +369,25 @@ async def test_a_player_sends_no_more_than_the_quota(game: Game) -> None:
     assert refusal.reason_code == 40371
 
 
+async def test_a_group_counts_as_its_members_and_as_a_minutes_at_most(game: Game, define: Define) -> None:
+    define("[quotas]\npushes_per_minute = 3\n")
+    ada, *others = [await game.player() for _ in range(6)]
+    sizes = {}
+    for size in (2, 5):
+        made = await ada.call("group", "CREATE_GROUP", name="Club", groupType="club", isOpenGroup=True)
+        sizes[size] = {"groupId": made["groupId"], "alertContent": ALERT}
+        for other in others[:size]:
+            await other.call("group", "JOIN_GROUP", groupId=made["groupId"])
+    await ada.call(PUSH, "SEND_NORMALIZED_TO_GROUP", **sizes[2])
+    refusal = await ada.refused(PUSH, "SEND_NORMALIZED_TO_GROUP", **sizes[2])
+    assert refusal.reason_code == 40823
+    game.clock.advance(61)
+    await ada.call(PUSH, "SEND_NORMALIZED_TO_GROUP", **sizes[5])
+    assert (
+        await ada.refused(PUSH, "SEND_SIMPLE", toProfileId=ada.profile_id, message="x")
+    ).reason_code == 40823
+
+
 # Later
 
 
@@ -550,6 +571,29 @@ async def test_one_device_is_tried_again_by_itself(game: Game, push: Providers) 
     assert (len(push.apns.of(phone)), len(push.apns.of(other)), len(push.web.of(page))) == (3, 1, 2)
     assert len({got.headers["apns-id"] for got in push.apns.of(phone)}) == 1
     assert {state for _, state, _ in await states(game, ada)} == {"sent"}
+
+
+async def test_a_fault_of_ours_harms_one_notification_alone(
+    game: Game, push: Providers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await game.player()
+    phone, other = await device(game, ada), await device(game, ada)
+    right = Sender.send
+
+    async def wrong(self: Any, provider: Any, note: Any) -> Any:
+        if note.token == phone:
+            raise KeyError("a fault")
+        return await right(self, provider, note)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sender, "send", wrong)
+        await send(game, ada)
+        await work(game)
+        assert (len(push.apns.of(phone)), len(push.apns.of(other))) == (0, 1)
+        assert sorted(await states(game, ada)) == [("IOS", "sent", ""), ("IOS", "waiting", "InternalError")]
+    game.clock.advance(3)
+    await work(game)
+    assert (len(push.apns.of(phone)), len(push.apns.of(other))) == (1, 1)
 
 
 async def test_credentials_that_are_not_accepted_are_told_to_the_operator(

@@ -84,7 +84,11 @@ async def _send(
             return Outcome(Meaning.REFUSED, "NoDevice")
         language = row["language_code"] or app.default_language
         note = Notification(app, push_id, row["device"], row["kind"], row["token"], language, content)
-        return await providers.send(provider, note)
+        try:
+            return await providers.send(provider, note)
+        except Exception:  # our fault, and of this one alone: what became of the others is noted
+            log.exception("push_failed", app=app.id, provider=str(provider), kind=row["kind"])
+            return Outcome(Meaning.LATER, "InternalError")
 
     outcomes = await asyncio.gather(*(one(row) for row in rows))
     now_ms, answered = run.now_ms, list(zip(rows, outcomes, strict=True))

@@ -12,6 +12,7 @@ from gameserver.domain.push.content import Content, MissingBody
 from gameserver.domain.social import groups
 from gameserver.domain.social.groups import NotGroupMember, UnknownGroup
 from gameserver.players.profiles import UnknownPlayer
+from gameserver.players.quotas import QuotaSettings
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.push_notification.base import (
     CONTENT_ERRORS,
@@ -283,7 +284,6 @@ async def _to_players(ctx: Context, sender_id: str, profile_ids: Sequence[str], 
 
 async def _to_group(ctx: Context, group_id: str, sender: str | None, told: Content) -> None:
     check_configured(ctx)
-    count(ctx, 1)
     sender_id = sender or ""
     members = await groups.member_ids(ctx.tx, ctx.app.id, group_id)
     if not ctx.caller.is_studio:
@@ -291,6 +291,8 @@ async def _to_group(ctx: Context, group_id: str, sender: str | None, told: Conte
         if sender_id not in members:
             raise NotGroupMember("the player is not a member of the group")
     others = await reachable(ctx, sender_id, [member for member in members if member != sender_id])
+    # A group may be larger than what is sent in a minute: then it takes all of that.
+    count(ctx, max(1, min(len(others), ctx.section(QuotaSettings).pushes_per_minute)))
     await _send(ctx, sender_id, others, told)
 
 
