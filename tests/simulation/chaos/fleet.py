@@ -22,6 +22,7 @@ from tests.simulation.chaos.controls import Controls
 LINE_LENGTH = 700
 REPLY_SECONDS_MAX = 2.0
 SWITCH_SECONDS_MAX = 30.0
+MEND_SECONDS = 2.0  # after a mishap, for servers to connect again to what was away
 SERVICE = "chaos"  # what the Sentinel calls the master
 FORGETFUL = (
     "--save",
@@ -333,6 +334,7 @@ class Fleet:
         self.postgres = postgres
         self.database = database
         self.epoch = 0
+        self._calm_since: float | None = 0.0  # None while something holds servers up
         self.someone_runs = asyncio.Condition()
 
     @property
@@ -342,6 +344,19 @@ class Fleet:
     def any(self, chance: random.Random) -> Server | None:
         running = self.servers
         return chance.choice(running) if running else None
+
+    @contextlib.contextmanager
+    def held_up(self) -> Iterator[None]:
+        """While a server or Redis sleeps, or Redis is away, and a little longer, nobody is held to seconds."""
+        self._calm_since = None
+        try:
+            yield
+        finally:
+            self._calm_since = time.monotonic() + MEND_SECONDS
+
+    def is_calm(self, now: float) -> bool:
+        """Tell whether everybody is held to seconds."""
+        return self._calm_since is not None and now >= self._calm_since
 
     async def start(self) -> None:
         await asyncio.gather(*(slot.start() for slot in self.slots if slot.server is None))

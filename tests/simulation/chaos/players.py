@@ -214,6 +214,12 @@ class Player:
         return list(outcomes)
 
     @property
+    def session_id(self) -> str | None:
+        """The open session, as far as the player knows."""
+        session = self._client.session
+        return None if session is None else session.id
+
+    @property
     def has_no_effect(self) -> bool:
         """Whether the last packet, which was refused, certainly has no effect."""
         sent = self.line.last

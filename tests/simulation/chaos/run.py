@@ -14,6 +14,7 @@ from typing import TextIO
 
 from gameserver.storage.schema import migrate
 from tests.simulation.chaos import orphans
+from tests.simulation.chaos.ears import Ears
 from tests.simulation.chaos.fleet import Fleet, fleet
 from tests.simulation.chaos.ledger import Ledger
 from tests.simulation.chaos.network import CALM, Network, Rates
@@ -118,9 +119,10 @@ class Mishaps:
         """Let a server sleep, sometimes longer than its leases last."""
         server = self.fleet.any(self.chance)
         assert server is not None
-        server.signal(signal.SIGSTOP)
-        await asyncio.sleep(self.chance.uniform(0.1, 1.5 * self.plan.lease_seconds))
-        server.signal(signal.SIGCONT)
+        with self.fleet.held_up():
+            server.signal(signal.SIGSTOP)
+            await asyncio.sleep(self.chance.uniform(0.1, 1.5 * self.plan.lease_seconds))
+            server.signal(signal.SIGCONT)
 
     async def step_clock(self) -> None:
         """Set the clock of one server wrong, ahead or behind, or right again."""
@@ -144,23 +146,28 @@ class Mishaps:
             slot.controls.set(commit_seconds=0)
 
     async def restart_redis(self) -> None:
-        await self.fleet.lose_sessions(self.chance.uniform(0, 1))
+        with self.fleet.held_up():
+            await self.fleet.lose_sessions(self.chance.uniform(0, 1))
 
     async def freeze_redis(self) -> None:
         assert self.fleet.redis is not None
-        self.fleet.redis.master.signal(signal.SIGSTOP)
-        await asyncio.sleep(self.chance.uniform(0.1, 3))
-        self.fleet.redis.master.signal(signal.SIGCONT)
+        with self.fleet.held_up():
+            self.fleet.redis.master.signal(signal.SIGSTOP)
+            await asyncio.sleep(self.chance.uniform(0.1, 3))
+            self.fleet.redis.master.signal(signal.SIGCONT)
 
     async def fail_over_redis(self) -> None:
         """Kill the master; the replica takes over with all sessions."""
-        if not await self.fleet.fail_over(crash=True):
-            self.ledger.counts["no replica to fail over to"] += 1
+        await self._fail_over(crash=True)
 
     async def switch_over_redis(self) -> None:
         """Let master and replica change places, as for an upgrade."""
-        if not await self.fleet.fail_over(crash=False):
-            self.ledger.counts["no replica to fail over to"] += 1
+        await self._fail_over(crash=False)
+
+    async def _fail_over(self, *, crash: bool) -> None:
+        with self.fleet.held_up():
+            if not await self.fleet.fail_over(crash=crash):
+                self.ledger.counts["no replica to fail over to"] += 1
 
     async def crash_database(self) -> None:
         assert self.fleet.postgres is not None
@@ -190,13 +197,14 @@ async def run(plan: Plan, folder: Path, out: TextIO | None = None, rates: Rates 
 async def _run(plan: Plan, fleet: Fleet, out: TextIO | None, rates: Rates) -> Ledger:
     ledger = Ledger(fleet)
     network = Network(ledger, random.Random(f"network {plan.seed}"), rates)
-    society = Society()
+    society = Society(ears=Ears(ledger, random.Random(f"ears {plan.seed}")))
     players = [
         Player(n, network, random.Random(f"player {n} {plan.seed}"), society) for n in range(plan.players)
     ]
     stop = asyncio.Event()
     mishaps = asyncio.create_task(Mishaps(fleet, plan, ledger).go_on(stop))
     playing = [asyncio.create_task(player.play(stop)) for player in players]
+    watching = asyncio.create_task(society.ears.watch())
     try:
         await _watch(plan, ledger, [mishaps, *playing], out)
         stop.set()
@@ -215,6 +223,11 @@ async def _run(plan: Plan, fleet: Fleet, out: TextIO | None, rates: Rates) -> Le
         await network.settle()
         await fleet.start()
         await _verify(players, ledger)
+    if not ledger.violations:
+        await society.ears.settle()
+        await _verify_presence(players, society.ears, ledger)
+    watching.cancel()
+    await society.ears.close()
     for player in players:
         await player.close()
     await network.close()
@@ -259,6 +272,20 @@ async def _verify(players: list[Player], ledger: Ledger) -> None:
         await citizen.verify()
     ledger.counts["steps"] = sum(player.sure.total() for player in players)
     ledger.counts["steps in doubt"] = sum(player.maybe.total() for player in players)
+
+
+async def _verify_presence(players: list[Player], ears: Ears, ledger: Ledger) -> None:
+    """Let a server die with connections, and see who is present then."""
+    await asyncio.gather(*(ears.listen(player, []) for player in players))
+    slot = ears.chance.choice(ledger.fleet.slots)
+    ledger.befell("kill_server")
+    await slot.kill()
+    crashed_at = time.monotonic()
+    await slot.start()
+    if ledger.fleet.redis is None:  # nobody has a session any more
+        crashed_at += slot.start_seconds  # there was nobody to ask
+        await players[0].log_in()
+    await ears.check_presence(players, crashed_at)
 
 
 def report(ledger: Ledger) -> str:

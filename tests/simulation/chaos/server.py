@@ -12,6 +12,7 @@ from typing import Any
 
 from gameserver.__main__ import main
 from gameserver.jobs import scheduler
+from gameserver.realtime import Connections
 from gameserver.rpc import runs, steps
 from gameserver.rpc.recording import PacketRecord
 from gameserver.sessions import memory, store
@@ -89,7 +90,21 @@ def lose_journal() -> None:
     steps._StepRecord.store = store_nothing  # type: ignore[assignment,method-assign]
 
 
-BREAKS = {"fence": lift_fence, "ends": forget_ends, "commit": split_commit, "journal": lose_journal}
+def keep_connections() -> None:
+    """Connections stay when their sessions end."""
+
+    def go_on(*_: Any) -> None: ...
+
+    Connections.session_ended = go_on  # type: ignore[assignment,method-assign]
+
+
+BREAKS = {
+    "sockets": keep_connections,
+    "fence": lift_fence,
+    "ends": forget_ends,
+    "commit": split_commit,
+    "journal": lose_journal,
+}
 
 if seconds := os.environ.get("CHAOS_LEASE_SECONDS"):
     lease(int(seconds))

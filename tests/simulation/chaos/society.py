@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation.chaos.fleet import APP_ID
+from tests.simulation.chaos.ears import Ears, channel_of
 
 if TYPE_CHECKING:  # a player has a citizen, and a citizen is a player's
     from tests.simulation.chaos.players import Player
@@ -35,8 +35,9 @@ class Town:
 
 @dataclass
 class Society:
-    """All players by their profiles, and their groups by their ids."""
+    """All players by their profiles, their groups by their ids, and their connections."""
 
+    ears: Ears
     profiles: dict[str, "Citizen"] = field(default_factory=dict)
     towns: dict[str, Town] = field(default_factory=dict)
 
@@ -87,6 +88,12 @@ class Citizen:
             self.society.towns[self.town.group_id] = self.town
         if not self.club_id:
             self.club_id = await self._find_or_make(CLUB, is_open=False)
+        if self.chance.random() < 0.7:
+            others = [each.player for each in self.society.profiles.values()]
+            talkers = {self.player.name: self.player} | {
+                each.name: each for each in self.chance.sample(others, min(3, len(others)))
+            }
+            await self.society.ears.listen(self.player, [channel_of(each) for each in talkers.values()])
 
     async def _find_or_make(self, name: str, *, is_open: bool) -> str:
         """Return the player's own group of a name; empty where that cannot be told."""
@@ -166,13 +173,9 @@ class Citizen:
         """Post a line to the channel that the player alone posts to."""
         self._texts += 1
         text = f"{self.player.name}: {self._texts}"
-        data = {"channelId": self._channel, "text": text}
+        data = {"channelId": channel_of(self.player), "text": text}
         message = ("chat", "POST_CHAT_MESSAGE_SIMPLE", data)
         return Act(message, lambda _: self.said.update([text]), lambda: self.said_in_doubt.add(text))
-
-    @property
-    def _channel(self) -> str:
-        return f"{APP_ID}:dy:{self.player.name}"
 
     def _befriend(self) -> Act | None:
         other = self._somebody()
@@ -304,7 +307,7 @@ class Citizen:
 
     async def _verify_chat(self) -> None:
         """Each line that was answered is there once, in one order; of very many the last ones."""
-        data = {"channelId": self._channel, "maxReturn": PAGE}
+        data = {"channelId": channel_of(self.player), "maxReturn": PAGE}
         answers = await self.player.call(("chat", "GET_RECENT_MESSAGES", data))
         if answers is None:
             self.player.ledger.violation(f"{self.player.name} cannot read the chat")
@@ -313,6 +316,8 @@ class Citizen:
         found, numbers = [line["content"]["text"] for line in lines], [int(line["msgId"]) for line in lines]
         lost = self.said.keys() - set(found) if len(lines) < PAGE else set()
         invented = set(found) - self.said.keys() - self.said_in_doubt
+        if len(lines) < PAGE:
+            invented |= self.society.ears.said(channel_of(self.player)) - set(found)  # told, and not there
         if lost or invented or len(found) != len(set(found)) or numbers != sorted(set(numbers)):
             self.player.ledger.violation(f"the chat of {self.player.name} lacks {lost}, or has {found}")
         self.player.ledger.counts["lines"] += len(lines)
