@@ -130,6 +130,32 @@ async def test_those_who_listen_hear_who_comes_goes_and_what_they_do(game: Game,
     assert not await game.core.get(Channels).is_listening(channel)
 
 
+async def test_who_is_frozen_is_gone_for_all_who_listen_and_ask(
+    game: Game, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says neither farewell nor anything: its silence is noticed, and told once."""
+    patience = {
+        "CONNECT_SECONDS_MAX": 0.5,
+        "PING_SECONDS": 0.2,
+        "SILENT_SECONDS_MAX": 1.0,
+        "LOOK_SECONDS": 0.05,
+    }
+    for name, seconds in patience.items():
+        monkeypatch.setattr(f"gameserver.realtime.connections.{name}", seconds)
+    ada, bob = await game.player(), await game.player()
+    ear = await connected(address, bob)
+    both = [await connected(address, ada) for _ in range(2)]
+    assert await listen_to(bob, ada) == [ada.profile_id]
+    for one in both:
+        one.inner.transport.pause_reading()
+    while (await told_of(ear))["online"]:
+        pass
+    assert await present(bob, ada) == {}
+    await game.core.get(Announcer).close()
+    await bob.call("event", "SEND", toId=bob.profile_id, eventType="x", eventData={})
+    assert (await ear.hear())["service"] == "event"
+
+
 async def test_both_ways_lets_the_others_hear(game: Game, address: str) -> None:
     ada, bob, cyd = [await game.player() for _ in range(3)]
     ears = [await connected(address, player) for player in (ada, bob)]
