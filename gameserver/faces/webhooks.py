@@ -23,6 +23,7 @@ from starlette.types import Receive
 from gameserver.apps import App, LiveApps
 from gameserver.apps.networks import admits
 from gameserver.players.app_log import AppLog
+from gameserver.players.lockout import LockedOut
 from gameserver.players.webhooks.settings import IN_URL, SAMPLE, SECTION, Incoming, WebhookSettings
 from gameserver.rpc import Caller, Face, Origin, PacketFailed, Packets
 from gameserver.scripts.bridge import RUN
@@ -76,15 +77,15 @@ class Webhooks:
         address = request.client.host if request.client else ""
         if not admits(hook.addresses, address):
             return _refuse(403, "this address may not call")
-        behind = _past_secret(request, hook, rest)
-        if behind is None:
-            return _refuse(403, "the secret does not fit")
         name = request.path_params["name"]
         try:
+            behind = await self._admit(app, hook, address, _past_secret(request, hook, rest))
+            if behind is None:
+                return _refuse(403, "the secret does not fit")
             await self._count(app, hook, name)
             body = await read_body(dict(request.scope["headers"]), _receive_of(request))
             said = await self._run(app, hook, name, address, _data(request, body, behind))
-        except RateLimited as error:
+        except (RateLimited, LockedOut) as error:
             return _refuse(429, str(error))
         except PacketTooLarge as error:
             return _refuse(413, str(error))
@@ -101,6 +102,18 @@ class Webhooks:
             return None, None, ""
         hook = app.section(WebhookSettings).incoming.get(request.path_params["name"])
         return app, hook, request.path_params.get("rest", "")
+
+    async def _admit(self, app: App, hook: Incoming, address: str, behind: str | None) -> str | None:
+        """Return what is behind a secret that fits, as `_past_secret` has found it.
+
+        Wrong ones count as failed logins of the address do. Raises `LockedOut` for an address with many.
+        """
+        if hook.secret:
+            attempt = self.core.accounts.attempt(app, "Webhook", None, address)
+            await attempt.enter(charge=False)
+            if behind is None:
+                await attempt.fail(charged=False)
+        return behind
 
     async def _count(self, app: App, hook: Incoming, name: str) -> None:
         if not await self.core.sessions.hit(f"webhook/{app.id}/{name}", hook.calls_per_minute, 60):

@@ -209,6 +209,20 @@ async def test_a_secret_in_a_header(game: Game) -> None:
     assert len(await actions.log_list(game.server_app, APP_ID, 10, text=mark)) == 1
 
 
+async def test_whoever_guesses_secrets_is_heard_no_more_for_a_while(game: Game) -> None:
+    """Counted like failed logins, by address; a caller elsewhere is not kept waiting."""
+    elsewhere = httpx.ASGITransport(game._transport.app, client=("203.0.113.77", 1))
+    right = {"x-bc-secret": "sesame-open"}
+    async with httpx.AsyncClient(transport=elsewhere, base_url="http://game.test") as guesser:
+        address = f"/webhook/{APP_ID}/inHeader"
+        guesses = [await guesser.get(address, headers={"x-bc-secret": f"no-{n}"}) for n in range(21)]
+        assert [each.status_code for each in guesses] == [403] * 20 + [429]
+        assert (await guesser.get(address, headers=right)).status_code == 429
+        assert (await call(game, "inHeader", headers=right)).status_code == 200
+        game.clock.advance(3600)
+        assert (await guesser.get(address, headers=right)).status_code == 200
+
+
 async def test_addresses_and_names_that_are_not_allowed(game: Game) -> None:
     assert (await call(game, "near")).status_code == 403
     assert (await call(game, "nobody")).status_code == 404
