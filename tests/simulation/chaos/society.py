@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.chaos.ears import Ears, channel_of
+from tests.simulation.chaos.fleet import APP_ID
 
 if TYPE_CHECKING:  # a player has a citizen, and a citizen is a player's
     from tests.simulation.chaos.players import Player
 
-NOT_GROUP_MEMBER = 40453
+NOT_GROUP_MEMBER, NOT_ALLOWED = 40453, 40346
 MEMBER, OUTSIDER, UNKNOWN = "member", "outsider", "unknown"
 PAGE = 500
 TOWN, CLUB = "town", "club"
@@ -220,13 +221,18 @@ class Citizen:
         return Act(message, lambda _: sit(OUTSIDER if leaves else MEMBER), lambda: sit(UNKNOWN))
 
     async def _peep(self, town: Town) -> bool:
-        """Try to read the well of a group that the player is not in."""
+        """Try to read the well of a group that the player is not in, or its channel of the chat."""
         ids = {"groupId": town.group_id, "entityId": town.well_id}
-        answers = await self.player.call(("group", "READ_GROUP_ENTITY", ids), may_be_refused=0)
+        message: Message = ("group", "READ_GROUP_ENTITY", ids)
+        refusal = NOT_GROUP_MEMBER
+        if self.chance.random() < 0.5:
+            channel = {"channelId": f"{APP_ID}:gr:{town.group_id}", "maxReturn": 1}
+            message, refusal = ("chat", "GET_RECENT_MESSAGES", channel), NOT_ALLOWED
+        answers = await self.player.call(message, may_be_refused=0)
         if answers is None:
             return False
         self.player.ledger.counts["peeps"] += 1
-        if getattr(answers[0], "reason_code", None) != NOT_GROUP_MEMBER:
+        if getattr(answers[0], "reason_code", None) != refusal:
             self.player.ledger.violation(f"{self.player.name} looked into a group of others: {answers[0]}")
         return True
 
