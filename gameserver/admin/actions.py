@@ -7,7 +7,7 @@ the command's own, over the Redis and the database that all processes share.
 from collections.abc import Mapping
 from typing import Any
 
-from gameserver.admin import staff, webhooks
+from gameserver.admin import operations, staff, webhooks
 from gameserver.admin.calls import call
 from gameserver.admin.common import Refused, Server
 from gameserver.admin.declaring import Action, declared, perform
@@ -95,6 +95,7 @@ ACTIONS: Mapping[str, Action] = declared(
     call,
     *webhooks.ACTIONS,
     *staff.ACTIONS,
+    *operations.ACTIONS,
 )
 
 

@@ -17,13 +17,25 @@ from gameserver.wire.packet import Message, check_message
 
 @action(Right.OPERATIONS_CALL, "POST /apps/{app}/operations/{operation}")
 async def call(
-    server: Server, app: str, operation: str, data: dict[str, Any], profile: str = "", *, by: Operator = CLI
+    server: Server,
+    app: str,
+    operation: str,
+    data: dict[str, Any],
+    profile: str = "",
+    *,
+    as_player: bool = False,
+    by: Operator = CLI,
 ) -> dict[str, Any]:
-    """Run `service.OPERATION` with a server's authority; returns the entry of the answer, refused or not."""
+    """Run `service.OPERATION` with a server's authority; returns the entry of the answer, refused or not.
+
+    With `as_player` it runs with the authority of the player's own client instead, but without a session.
+    """
     service, _, name = operation.rpartition(".")
     if not service:
         raise Refused("the operation is of the form service.OPERATION, such as playerState.READ")
     definition = app_of(server, app)
+    if as_player and not profile:
+        raise Refused("say as which player")
     if profile:
         async with server.core.database.read() as tx:
             await player_row(tx, app, profile)
@@ -36,7 +48,11 @@ async def call(
     async with server.core.database.write() as tx:  # before: whatever comes of it was asked for
         await note(server, tx, by, "call", app, profile=profile, target=operation, after=data)
     entry = await server.runner.call(
-        message, definition, ORIGIN, caller=Caller.SERVER, profile_id=profile or None
+        message,
+        definition,
+        ORIGIN,
+        caller=Caller.CLIENT if as_player else Caller.SERVER,
+        profile_id=profile or None,
     )
     told: dict[str, Any] = msgspec.json.decode(entry)
     return told

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from gameserver.apps import App, LiveApps
 from gameserver.jobs import Scheduler
-from gameserver.rpc import Core, Origin, Runner
+from gameserver.rpc import Core, Origin, Registry, Runner
 
 LIMIT_MAX = 500
 FACE = "cli"
@@ -22,6 +22,10 @@ class Server(Protocol):
     @property
     def apps(self) -> LiveApps:
         """Its apps, as they are defined now."""
+
+    @property
+    def registry(self) -> Registry:
+        """What it offers."""
 
     @property
     def runner(self) -> Runner:

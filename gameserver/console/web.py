@@ -101,6 +101,8 @@ class Place(NamedTuple):
 MENU = (
     Place("Home", "", Right.PLAYERS_READ),
     Place("Players", "/players", Right.PLAYERS_READ),
+    Place("Explorer", "/explorer", Right.APP_READ),
+    Place("Staff", "/staff", Right.STAFF_MANAGE),
 )
 """What one finds on the left, of an app, as far as one may open it."""
 
@@ -155,7 +157,7 @@ class View:
         """Tell whether whoever looks has a right, by default in the app of the page."""
         return self.entered.member.grants.may(right, self.app_id if app_id is None else app_id)
 
-    async def do(self, name: str, **arguments: Any) -> Any:
+    async def do(self, name: str, /, **arguments: Any) -> Any:
         """Do an action as whoever looks. Raises `Refused` and `Forbidden`."""
         chosen = ACTIONS[name]
         by = Operator(
@@ -168,7 +170,7 @@ class View:
         )
         return await perform(self.server, chosen, arguments, by)
 
-    async def tried(self, name: str, **arguments: Any) -> Any:
+    async def tried(self, name: str, /, **arguments: Any) -> Any:
         """Do an action that a page can do without; None when what it needs is away, or takes long."""
         try:
             async with asyncio.timeout(PAGE_SECONDS_MAX):

@@ -98,7 +98,7 @@ def _player(url: str, app_id: str, name: str) -> str:
 
 def pages(console: Console) -> list[str]:
     """Each page that opens by itself."""
-    parts = {"app": console.app_id, "profile": console.players["Grace"]}
+    parts = {"app": console.app_id, "profile": console.players["Grace"], "operation": "entity.CREATE"}
     return [
         f"{console.url}/console{page.path.format(**parts)}"
         for page in PAGES

@@ -12,6 +12,7 @@ from gameserver.admin.staff.storage import (
     END_ALL,
     END_KEY,
     INVITATION_MS,
+    KEY,
     KEYS,
     LOCK,
     NAME_MAX,
@@ -33,11 +34,11 @@ KEY_DAYS_MAX = 3650
 
 
 @action(Right.STAFF_MANAGE, "GET /staff")
-async def staff_list(server: Server) -> list[dict[str, Any]]:
-    """Return everybody of the studio, by name."""
+async def staff_list(server: Server, app: str = "") -> list[dict[str, Any]]:
+    """Return everybody of the studio, or those who have a role in an app, by name."""
     async with server.core.database.read() as tx:
         rows = await tx.all(ALL)
-    return [_told(row) for row in rows]
+    return [_told(row) for row in rows if not app or member_of(row).grants.role_in(app)]
 
 
 @action(Right.STAFF_MANAGE, "POST /staff")
@@ -116,10 +117,10 @@ async def staff_remove(server: Server, name: str, app: str = "", *, by: Operator
 
 
 @action(Right.STAFF_MANAGE, "GET /keys")
-async def key_list(server: Server) -> list[dict[str, Any]]:
-    """Return the keys of programs, without what opens the door."""
+async def key_list(server: Server, app: str = "") -> list[dict[str, Any]]:
+    """Return the keys of programs, all or those of an app, without what opens the door."""
     async with server.core.database.read() as tx:
-        rows = await tx.all(KEYS)
+        rows = [row for row in await tx.all(KEYS) if not app or _is_of(row, app)]
     return [
         {
             "key": row["digest"],
@@ -162,10 +163,11 @@ async def key_add(
 
 
 @action(Right.STAFF_MANAGE, "DELETE /keys/{key}")
-async def key_remove(server: Server, key: str, *, by: Operator = CLI) -> dict[str, Any]:
-    """End a key."""
+async def key_remove(server: Server, key: str, app: str = "", *, by: Operator = CLI) -> dict[str, Any]:
+    """End a key; with an app only one that is of that app alone."""
     async with server.core.database.write() as tx:
-        if not await tx.run(END_KEY, digest=key):
+        row = await tx.one(KEY, digest=key)
+        if row is None or (app and not _is_of(row, app)) or not await tx.run(END_KEY, digest=key):
             raise Refused("there is no such key")
         await note(server, tx, by, "key_remove", target=key[:16])
     return {"key": key}
@@ -190,6 +192,10 @@ def _right(text: str) -> Right:
 def _check_app(server: Server, app_id: str) -> None:
     if app_id != EVERY_APP and server.apps.find(app_id) is None:
         raise Refused(f"there is no app {app_id}; `gameserver app list` names them")
+
+
+def _is_of(key: Row, app_id: str) -> bool:
+    return list(json.read_stored(key["data"]).get("roles", {})) == [app_id]
 
 
 def _told(row: Row) -> dict[str, Any]:

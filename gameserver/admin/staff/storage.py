@@ -205,6 +205,7 @@ END_OTHERS = delete(staff_tokens).where(
 )
 END_INVITATIONS = delete(staff_tokens).where(_OF, _t.kind == "invitation")
 REMOVE_TOKENS = delete(staff_tokens).where(_OF)
+KEY = select(staff_tokens).where(_DIGEST, _t.kind == "key")
 KEYS = select(staff_tokens).where(_t.kind == "key").order_by(_t.name, _t.label).limit(1000)
 
 FORGET = forget("staffTokens.forget", Expiry(_t.until_ms))
