@@ -282,6 +282,8 @@ def introduction(app: App, settings: Settings) -> str:
         f"\nThere was no app yet, so here is one: {app.path / 'app.toml'}\n"
         f"  app id  {app.id}\n"
         f"  secret  {app.secret}\n"
+        f"  url     {_reachable(settings)}\n"
+        "Clients take these three; docs/first-player.md shows it for each engine.\n"
         f"Log a first player in:\n  {shlex.join(words)}\n\n"
     )
 

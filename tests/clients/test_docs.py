@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from gameserver.cli.commands import app
 from gameserver.players.webhooks import signing
 from tests.clients.pages import DOCS, ROOT, SECONDS, blocks, ran
 from tests.processes import Process, serve
@@ -45,6 +48,26 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target, _ in LINK.findall(page.read_text("utf-8")):
         assert (page.parent / target).exists(), f"{page.name} links {target}"
+
+
+COMMAND = re.compile(r"(?:^|[`&|(] *|^.*/bin/)gameserver (?=[a-z])([^`|&\n#]*)", re.MULTILINE)
+FILE = re.compile(r"`((?:clients|docs|protocol|tests|gameserver)/[\w./~-]+)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_files_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert [name for name in FILE.findall(text) if not (ROOT / name).exists()] == []
+    for words in COMMAND.findall(text):
+        command: Any = get_command(app)
+        given = [word.rstrip(".,;:)") for word in words.split()]
+        while given and hasattr(command, "commands"):
+            name = given.pop(0)
+            assert name in command.commands, f"gameserver {words}: there is no {name}"
+            command = command.commands[name]
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        unknown = [word for word in given if word.startswith("--") and word.partition("=")[0] not in known]
+        assert unknown == [], f"gameserver {words}"
 
 
 def test_the_first_page_leads_to_every_page() -> None:

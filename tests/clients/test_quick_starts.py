@@ -33,7 +33,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """The first steps of the page; the board is declared before the server looks, so nobody waits for it."""
     folder = tmp_path_factory.mktemp("server")
     first_app(folder / "apps")
-    _serve, board, _packets = blocks("docs/first-player.md", "sh")
+    _install, _serve, board, _packets = blocks("docs/first-player.md", "sh")
     ran(["bash", "-euc", board], folder)
     with serve(folder) as server:
         yield Started(server.url, secret_of_the_sample(folder))
@@ -55,7 +55,7 @@ def follow(started: Started, page: str, script: str, folder: Path, **files: str)
 
 def test_raw_json(started: Started, tmp_path: Path) -> None:
     needs("curl")
-    _serve, _board, packets = blocks("docs/first-player.md", "sh")
+    _install, _serve, _board, packets = blocks("docs/first-player.md", "sh")
     told = ran(["bash", "-euc", started.here(packets)], tmp_path)
     assert told.count('"status":200') == 3
     assert '"score":42' in told
