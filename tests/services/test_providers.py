@@ -91,8 +91,14 @@ def named(platform: TokenIssuer | AskedPlatform) -> dict[str, str]:
 
 
 async def attached(game: Game, type_: str, id_: str, token: str, **data: Any) -> str:
-    """Attaches an identity to a new anonymous player; returns the player's id."""
+    """Attaches an identity to a new anonymous player, with the right token alone; returns the player's id."""
+    own_address(game)
     player = await game.player()
+    refusal = await player.refused("identity", "ATTACH", **credentials(type_, id_, "wrong"), **data)
+    assert (refusal.status, refusal.reason_code) == WRONG
+    assert await player.call("identity", "GET_IDENTITIES") == {"identities": {}}
+    key = f"{data['externalAuthName']}/{id_}" if data else id_
+    await game.core.accounts.attempt(game.app, type_, key, "").unlock()
     await player.call("identity", "ATTACH", **credentials(type_, id_, token), **data)
     return player.profile_id
 
