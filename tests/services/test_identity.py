@@ -84,12 +84,12 @@ async def test_codes_of_a_pool(game: Game) -> None:
     assert (await handoff_login(game.client(), code))["handoffJson"] == {}
 
 
-@pytest.mark.parametrize("data", [{}, {"numChars": 6, "validSecs": 300}])
-async def test_handoffs_lapse(game: Game, data: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("data", "seconds"), [({}, 600), ({"numChars": 6, "validSecs": 300}, 300)])
+async def test_handoffs_lapse(game: Game, data: dict[str, Any], seconds: int) -> None:
     player = await game.player()
     handoff = await create(game, player.profile_id, **data)
     spare = await create(game, player.profile_id, **data)
-    game.clock.advance(299)
+    game.clock.advance(seconds - 1)
     await handoff_login(game.client(), handoff)
     game.clock.advance(2)
     assert await refused_login(game.client(), spare) == UNKNOWN

@@ -12,7 +12,7 @@ from gameserver.wire import json
 from gameserver.wire.errors import InternalError, InvalidParameterType, InvalidParameterValue, NoSession
 from gameserver.wire.shapes import FreeObject, Reply, Request
 
-HANDOFF_SECONDS = 300
+HANDOFF_SECONDS = 600
 SECURITY_TOKEN_BYTES = 16
 CODE_LENGTH = 6
 CODE_SECONDS = 180
@@ -73,9 +73,9 @@ class Handoff(Reply):
 async def create_handoff_id(ctx: Context, request: CreateHandoffId) -> Handoff:
     """Make what another device needs to log in as the player: it works once, and for a short time.
 
-    Without fields the answer is `handoffId` and `securityToken`, for a login of type Handoff. With
-    `numChars`, `validSecs`, `handoffJson` or `stringPool` it is `handoffCode`, short enough to type,
-    for a login of type SettopHandoff, whose answer holds `handoffJson`. For servers, on behalf of a
+    Without fields the answer is `handoffId` and `securityToken`, for a login of type Handoff within ten
+    minutes. With `numChars`, `validSecs`, `handoffJson` or `stringPool` it is `handoffCode`, short enough to
+    type, for a login of type SettopHandoff, whose answer holds `handoffJson`. For servers, on behalf of a
     player; refused are codes that are too easy to guess and `handoffJson` beyond 4 KiB.
     """
     profile_id = ctx.player_id
