@@ -7,7 +7,7 @@ the command's own, over the Redis and the database that all processes share.
 from collections.abc import Mapping
 from typing import Any
 
-from gameserver.admin import operations, staff, webhooks
+from gameserver.admin import definitions, operations, staff, webhooks
 from gameserver.admin.calls import call
 from gameserver.admin.common import Refused, Server
 from gameserver.admin.declaring import Action, declared, perform
@@ -96,6 +96,7 @@ ACTIONS: Mapping[str, Action] = declared(
     *webhooks.ACTIONS,
     *staff.ACTIONS,
     *operations.ACTIONS,
+    *definitions.ACTIONS,
 )
 
 

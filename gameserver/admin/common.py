@@ -3,9 +3,12 @@
 from collections.abc import Collection
 from typing import Protocol
 
+from starlette.types import ASGIApp
+
 from gameserver.apps import App, LiveApps
 from gameserver.jobs import Scheduler
 from gameserver.rpc import Core, Origin, Registry, Runner
+from gameserver.settings import Settings
 
 LIMIT_MAX = 500
 FACE = "cli"
@@ -18,6 +21,14 @@ class Server(Protocol):
     @property
     def core(self) -> Core:
         """Its floors."""
+
+    @property
+    def settings(self) -> Settings:
+        """What it was started with."""
+
+    @property
+    def site(self) -> ASGIApp:
+        """What players reach."""
 
     @property
     def apps(self) -> LiveApps:

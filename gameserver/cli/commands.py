@@ -174,6 +174,15 @@ def serve(
     data: options.Data = _DEFAULT.data,
     redis: options.Redis = "",
     database: options.Database = "",
+    edit_apps: Annotated[
+        bool,
+        typer.Option(
+            "--edit-apps",
+            envvar=PREFIX + "EDIT_APPS",
+            help="Let designers and admins change the files of apps in the console: web endpoints.",
+            rich_help_panel=options.WHERE,
+        ),
+    ] = False,
     workers: Annotated[
         int,
         typer.Option(
@@ -258,6 +267,7 @@ def serve(
         proxies=proxies,
         public_url=public_url.rstrip("/"),
         realtime_url=realtime_url,
+        edit_apps=edit_apps,
         ephemeral=ephemeral,
         seed=seed,
         log_level=log_level,

@@ -102,6 +102,7 @@ MENU = (
     Place("Home", "", Right.PLAYERS_READ),
     Place("Players", "/players", Right.PLAYERS_READ),
     Place("Explorer", "/explorer", Right.APP_READ),
+    Place("App", "/definition", Right.APP_READ),
     Place("Staff", "/staff", Right.STAFF_MANAGE),
 )
 """What one finds on the left, of an app, as far as one may open it."""
@@ -418,6 +419,11 @@ def short(value: Any, most: int = CELL_MAX) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def plain(value: Any) -> str:
+    """Return JSON on one line."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def pretty(value: Any) -> str:
     """Return JSON as a person reads it."""
     return json.dumps(value, ensure_ascii=False, indent=2)
@@ -430,5 +436,5 @@ TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters.update(time=time_tag, short=short, pretty=pretty)
+TEMPLATES.filters.update(time=time_tag, short=short, pretty=pretty, plain=plain)
 TEMPLATES.globals.update(at=at)

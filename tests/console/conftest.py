@@ -47,7 +47,7 @@ class Desk:
         """Open a page of the test app."""
         return await self.go(f"/console/apps/{APP_ID}{path}", **query)
 
-    async def post(self, path: str, **form: str) -> str:
+    async def post(self, path: str, /, **form: str) -> str:
         """Send a form of the last page; returns the page that follows."""
         token = re.search(r'name="csrf" value="([^"]+)"', self.page)
         if token is not None:
@@ -56,7 +56,7 @@ class Desk:
         self.page, self.status = answer.text, answer.status_code
         return self.page
 
-    async def act(self, path: str, **form: str) -> str:
+    async def act(self, path: str, /, **form: str) -> str:
         """Send a form of a page of the test app."""
         return await self.post(f"/console/apps/{APP_ID}{path}", **form)
 

@@ -37,6 +37,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "staff_add": {"name": "x", "role": "nothing"},
     "key_add": {"label": "x", "role": "nothing"},
     "session_end": {"session": "none"},
+    "endpoint_save": {"path": "/v1/none"},
 }
 """What belongs into the query or the body."""
 

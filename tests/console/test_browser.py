@@ -26,6 +26,16 @@ axe.run(document, {resultTypes: ['violations']}).then((found) => done(found.viol
   .filter((each) => ['serious', 'critical'].includes(each.impact))
   .map((each) => each.id + ': ' + each.nodes.map((node) => node.html.slice(0, 120)).join(' | '))));
 """
+HELLO = """
+# What everybody may ask.
+[web.endpoints.hello]
+path = "/CONSOLE/hello"
+method = "GET"
+[web.actions.hello]
+trigger = "hello"
+events = [{ do = "call", operation = "time.READ" }]
+"""
+SET = "document.querySelector(`[name='${arguments[0]}']`).value = arguments[1]"
 HOSTS = "return performance.getEntriesByType('resource').map((each) => new URL(each.name).host)"
 OVERFLOW = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -52,9 +62,11 @@ def console(
     definition = APP_TOML.replace(f'id = "{APP_ID}"', f'id = "{app_id}"').replace(
         'title = "Test"', 'title = "Moon Miners"'
     )
-    (folder / "apps" / "test" / "app.toml").write_text(f'{definition}signature = "optional"\n')
+    (folder / "apps" / "test" / "app.toml").write_text(
+        f'{definition}signature = "optional"\n{HELLO.replace("CONSOLE", app_id)}'
+    )
     options = [part for name, url in services.items() for part in (f"--{name}", url)]
-    with serve(folder, *options) as server:
+    with serve(folder, "--edit-apps", *options) as server:
         log = next(folder.glob("server-*.log")).read_text()
         url = re.search(r"console (http://[^/]+)", log)
         assert url is not None
@@ -98,7 +110,12 @@ def _player(url: str, app_id: str, name: str) -> str:
 
 def pages(console: Console) -> list[str]:
     """Each page that opens by itself."""
-    parts = {"app": console.app_id, "profile": console.players["Grace"], "operation": "entity.CREATE"}
+    parts = {
+        "app": console.app_id,
+        "profile": console.players["Grace"],
+        "operation": "entity.CREATE",
+        "endpoint": "hello",
+    }
     return [
         f"{console.url}/console{page.path.format(**parts)}"
         for page in PAGES
@@ -153,3 +170,48 @@ def test_a_ban_for_a_week_takes_three_clicks(console: Console, browser: Browser)
     browser.shows("Disabled 7 days")
     browser.shows("cheated in the arena")
     assert browser.clicks <= 3
+
+
+def test_the_recipe_of_web_endpoints_is_done_without_code(console: Console, browser: Browser) -> None:
+    """401, login, 200, logout 200, 401: made and run in the console alone."""
+    paths = {name: f"/{console.app_id}/{name}" for name in ("login", "me", "logout_user")}
+
+    def create(name: str, method: str, *clicks: str, **fields: str) -> None:
+        browser.go(console.of_app("/endpoints"))
+        browser.click("a", "Create an endpoint")
+        browser.write("input[name=name]", name)
+        browser.write("input[name=path]", paths[name.lower().split()[0].replace("logout", "logout_user")])
+        browser.run(f"document.querySelector('[name=method]').value = '{method}'")
+        for selector in clicks:
+            browser.click(selector)
+        for field, value in fields.items():
+            browser.run(
+                "document.querySelector(`[name='${arguments[0]}']`).value = arguments[1]", field, value
+            )
+        browser.click("button", "Save")
+        browser.shows("Saved. It answers as of now.")
+
+    create("Login", "POST", **{"do.0": "login"})
+    create("Me", "GET", "input[name=requires_login]", **{"do.0": "call", "operation.0": "playerState.READ"})
+    create("Logout user", "GET", "input[name=get_changes_state]", **{"do.0": "logout"})
+
+    def run(name: str, body: str = "") -> str:
+        """Run one, with the cookies of the page before; returns the status."""
+        cookies = browser.run("return document.querySelector('[name=cookies]')?.value ?? '{}'")
+        browser.go(console.of_app(f"/endpoints/{name}"))
+        browser.run("document.querySelector('[name=cookies]').value = arguments[0]", cookies)
+        if body:
+            browser.write("textarea[name=body]", body)
+        browser.click("#run button")
+        browser.shows("Answer")
+        return str(browser.run("return document.querySelector('#answer .badge').textContent"))
+
+    assert run("Me") == "401"
+    assert run("Login", '{"login": "ada", "password": "correct horse"}') == "200"
+    assert run("Me") == "200"
+    browser.shows("profileId")
+    assert run("Logout user") == "200"
+    assert run("Me") == "401"
+    browser.go(console.of_app("/definition"))
+    assert "# What everybody may ask." in browser.run("return document.body.textContent")
+    assert "a-secret-for-tests" not in browser.run("return document.body.textContent")

@@ -28,7 +28,7 @@ BELOW["http_server"] = {"rpc", "frame", "wire"}
 BELOW["scripts"] = {"rpc", *BELOW["rpc"]}
 BELOW["services"] = {"scripts", *BELOW["scripts"]}
 BELOW["faces"] = {"scripts", *BELOW["scripts"]}
-BELOW["admin"] = {"protocol_export", "services", "faces", *BELOW["services"]}
+BELOW["admin"] = {"protocol_export", "settings", "services", "faces", *BELOW["services"]}
 BELOW["console"] = {"admin", *BELOW["admin"]}
 SEPARATE_INSIDE = {"services", "faces"}  # their modules do not import each other either
 

@@ -1,0 +1,189 @@
+"""How the app is defined, in the console: secrets stay hidden, comments stay, mistakes are refused."""
+
+import dataclasses
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gameserver.admin.definitions import _without_secrets
+from gameserver.apps import load_apps
+from tests.conftest import APP_ID, SECRET, Game
+from tests.console.conftest import Desk, hired
+
+COMMENTED = """
+# Who may come in.
+[web.profiles.players] # one way
+create = true
+
+[web.endpoints.login]   # the door
+path = "/v1/login"
+# Said to people.
+description = "Log in."
+[web.actions.log_in]
+trigger = "login"
+events = [
+  { do = "login", profile = "players" }, # first
+]
+"""
+
+
+class Written:
+    """The app's file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def text(self) -> str:
+        return (self.folder / "test" / "app.toml").read_text()
+
+    def write(self, text: str) -> None:
+        (self.folder / "test" / "app.toml").write_text(text)
+
+
+@pytest.fixture
+def apps_folder(apps_folder: Path) -> Path:
+    """An app whose file somebody has written with care."""
+    with (apps_folder / "test" / "app.toml").open("a") as file:
+        file.write(COMMENTED)
+    return apps_folder
+
+
+@pytest.fixture
+def file(apps_folder: Path, game: Game) -> Written:
+    """The app's file, on a server that lets it be edited."""
+    game.server_app.settings = dataclasses.replace(game.server_app.settings, edit_apps=True)
+    return Written(apps_folder)
+
+
+def version_of(desk: Desk) -> str:
+    found = re.search(r'name="version" value="([0-9a-f]*)"', desk.page)
+    assert found is not None
+    return found.group(1)
+
+
+LOGIN = {
+    "path": "/v1/login",
+    "method": "POST",
+    "description": "Log in.",
+    "do.0": "login",
+    "profile.0": "players",
+}
+
+
+async def test_what_is_saved_unchanged_stays_letter_by_letter(desk: Desk, file: Written) -> None:
+    before = file.text()
+    await desk.of_app("/endpoints/login")
+    await desk.act("/endpoints/login", version=version_of(desk), **LOGIN)
+    assert "Saved" in desk.text
+    after = file.text()
+    assert tomllib.loads(after) == tomllib.loads(before)
+    for comment in ("# Who may come in.", "# one way", "# the door", "# Said to people."):
+        assert comment in after
+
+
+async def test_a_change_counts_at_once_and_is_in_the_journal(desk: Desk, file: Written) -> None:
+    await desk.of_app("/endpoints/login")
+    await desk.act("/endpoints/login", version=version_of(desk), **{**LOGIN, "path": "/v2/login"})
+    assert "Saved" in desk.text
+    body = {"login": desk.game.unique("ada"), "password": "correct horse"}
+    assert (await desk.game.http.post("/v2/login", json=body)).status_code == 200
+    assert (await desk.game.http.post("/v1/login", json=body)).status_code == 404
+    assert "# the door" in file.text()
+
+
+async def test_the_second_of_two_who_edit_is_told(desk: Desk, file: Written) -> None:
+    await desk.of_app("/endpoints/login")
+    version = version_of(desk)
+    file.write(file.text() + "# somebody was here\n")
+    await desk.act("/endpoints/login", version=version, **{**LOGIN, "path": "/v3/login"})
+    assert (desk.status, "changed meanwhile" in desk.text) == (422, True)
+    assert "/v3/login" in desk.page  # what was typed is not lost
+    assert "/v3/login" not in file.text()
+
+
+@pytest.mark.parametrize(
+    ("form", "complaint"),
+    [
+        ({"name": "bad path", "path": "v1"}, "starts with"),
+        ({"name": "dispatcher", "path": "/dispatcher/x"}, "belongs to the server itself"),
+        ({"name": "twice", "path": "/v1/login"}, "claims the same path"),
+        ({"name": "a/b", "path": "/v1/ab"}, "letters, digits"),
+        ({"name": "no op", "path": "/v1/no", "do.0": "call", "operation.0": "no.SUCH"}, "no.SUCH"),
+        (
+            {"name": "no json", "path": "/v1/no", "do.0": "call", "operation.0": "time.READ", "data.0": "["},
+            "JSON",
+        ),
+        (
+            {
+                "name": "null",
+                "path": "/v1/no",
+                "do.0": "call",
+                "operation.0": "time.READ",
+                "data.0": '{"a": null}',
+            },
+            "null",
+        ),
+        ({"name": "get", "path": "/v1/get", "method": "GET", "do.0": "logout"}, "get_changes_state"),
+    ],
+)
+async def test_what_no_server_could_serve_is_refused_and_not_written(
+    desk: Desk, file: Written, form: dict[str, str], complaint: str
+) -> None:
+    before = file.text()
+    await desk.of_app("/new-endpoint")
+    await desk.act("/new-endpoint", **form)
+    assert (desk.status, complaint in desk.text) == (422, True), desk.text
+    assert file.text() == before
+
+
+async def test_nobody_edits_where_the_operator_does_not_allow_it(desk: Desk, apps_folder: Path) -> None:
+    file = Written(apps_folder)
+    before = file.text()
+    await desk.of_app("/endpoints")
+    assert "--edit-apps" in desk.text
+    await desk.act("/new-endpoint", name="x", path="/v1/x")
+    assert "start the server with --edit-apps" in desk.text
+    assert file.text() == before
+
+
+async def test_a_viewer_sees_and_does_not_edit(game: Game, file: Written) -> None:
+    viewer = await hired(game, role="viewer", app=APP_ID)
+    await viewer.of_app("/endpoints/login")
+    assert viewer.status == 200
+    await viewer.act("/endpoints/login", version=version_of(viewer), **LOGIN)
+    assert viewer.status == 403
+    await viewer.of_app("/definition")
+    assert SECRET not in viewer.page
+    assert "(hidden)" in viewer.text
+    assert file.text()
+
+
+async def test_mistakes_on_disk_are_shown_with_their_place(desk: Desk, file: Written) -> None:
+    text = file.text()
+    file.write(text + "\n[nothing]\nknown = true\n")
+    desk.game.apps.replace(load_apps(file.folder, desk.game.server_app.registry.sections()))
+    await desk.of_app("/definition")
+    assert "app.toml:" in desk.text
+    assert "nothing" in desk.text
+
+
+def test_secrets_are_hidden_however_they_are_written() -> None:
+    text = """secret = "one"
+secret_env = "SHOWN"
+password_field = "shown"
+  app_secret = 'two'
+a = { secret = "three", key = "four\\"five" }
+key = '''
+six
+'''
+[providers.dev_tokens]
+Google = "seven"
+[quotas]
+shown = 1
+"""
+    hidden = _without_secrets(text)
+    for each in ("one", "two", "three", "four", "five", "six", "seven"):
+        assert each not in hidden, hidden
+    assert hidden.count("SHOWN") + hidden.count("shown") == 3
