@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
-import httpx
 import redis as redis_client
 
 from gameserver.storage.schema import migrate
@@ -61,6 +61,7 @@ class Running:
     folder: Path
     database: str = ""
     redis: str = ""
+    anew: bool = True  # from nothing, as an operator starts it; forked otherwise (see `tests.warm`)
     pids: dict[str, int] = field(default_factory=dict)
     url: str = ""
     start_seconds: float = 0
@@ -69,7 +70,7 @@ class Running:
     def start(self) -> None:
         options = ["--database", self.database, "--redis", self.redis] if self.database else []
         started = time.perf_counter()
-        process = self._stack.enter_context(serve(self.folder, *options, anew=True))
+        process = self._stack.enter_context(serve(self.folder, *options, anew=self.anew))
         self.start_seconds = time.perf_counter() - started
         self.url, self.pids["server"] = process.url, process.popen.pid
 
@@ -149,7 +150,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, services: bool) -> Iterator[Running]:
+def running(folder: Path, *, services: bool, anew: bool = True) -> Iterator[Running]:
     """A server as an operator starts it: embedded, or over PostgreSQL and Redis. Everything is durable."""
     (folder / "apps" / "bench").mkdir(parents=True)
     (folder / "apps" / "bench" / "app.toml").write_text(APP)
@@ -157,7 +158,7 @@ def running(folder: Path, *, services: bool) -> Iterator[Running]:
     for name, source in SCRIPTS.items():
         (folder / "apps" / "bench" / "scripts" / f"{name}.js").write_text(source)
     with contextlib.ExitStack() as stack:
-        server = Running(folder)
+        server = Running(folder, anew=anew)
         if services:
             server.database = stack.enter_context(servers.postgresql(DURABLE))
             server.redis = stack.enter_context(servers.redis())
@@ -195,22 +196,27 @@ def bare_sql(server: Running, seconds: float) -> tuple[Load, Cost]:
 
 def players(url: str, path: Path, names: list[str], *, entities: bool = False) -> None:
     """Log players in; `path` gets a line "session entity number" for each."""
-
+    # Without a client library: it takes longer than the server does.
     found = [""] * len(names)
-    waiting = iter(enumerate(names))
+    waiting, where = iter(enumerate(names)), urlsplit(url)
 
     async def all_of_them() -> None:
-        async with httpx.AsyncClient(timeout=30) as client:
-            await asyncio.gather(*(work(client) for _ in range(CONNECTIONS)))
+        await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
 
-    async def work(client: httpx.AsyncClient) -> None:
+    async def work() -> None:
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
         for number, name in waiting:
-            found[number] = await one(client, number, name)
+            found[number] = await one(reader, writer, number, name)
+        writer.close()
 
-    async def one(client: httpx.AsyncClient, number: int, name: str) -> str:
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int, name: str) -> str:
         messages = [encode(login(name)), *([encode(CREATE)] if entities else [])]
         body = f'{{"packetId":0,"gameId":"{APP_ID}","messages":[{",".join(messages)}]}}'
-        answer = (await client.post(f"{url}/dispatcherv2", content=body)).json()
+        head = f"POST /dispatcherv2 HTTP/1.1\r\nhost: {where.netloc}\r\ncontent-length: {len(body)}\r\n\r\n"
+        writer.write((head + body).encode())
+        told = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(told.partition("content-length: ")[2].partition("\r\n")[0])
+        answer = json.loads(await reader.readexactly(length))
         assert all(entry["status"] == 200 for entry in answer["responses"]), answer
         data = [entry["data"] for entry in answer["responses"]]
         return f"{data[0]['sessionId']} {data[1]['entityId'] if entities else '-'} {number}"

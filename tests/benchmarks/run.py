@@ -62,6 +62,7 @@ class Scale:
     sizes: tuple[int, ...] = growth.SIZES
     session_sizes: tuple[int, ...] = SESSION_SIZES
     session_writes: int = SESSION_WRITES
+    anew: bool = True  # servers are started from nothing
 
 
 def result(case: Case, load: Load, cost: Cost) -> Result:
@@ -157,7 +158,10 @@ class Bench:
 def measure(setup: str, scale: Scale, chosen: list[Case]) -> Measured:
     """Measure one set-up, and print each line as it is known."""
     write(f"\n{SETUPS[setup]}\n{HEAD}")
-    with tempfile.TemporaryDirectory() as name, running(Path(name), services=setup == "services") as server:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        running(Path(name), services=setup == "services", anew=scale.anew) as server,
+    ):
         bench = Bench(server, scale)
         measured = Measured(bench.weigh())
 
@@ -182,7 +186,10 @@ def measure_growth(setup: str, scale: Scale) -> tuple[dict[str, list[float]], in
     write(f"\n{SETUPS[setup]}, by rows of each table")
     curves: dict[str, list[float]] = {}
     errors = 0
-    with tempfile.TemporaryDirectory() as name, running(Path(name), services=setup == "services") as server:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        running(Path(name), services=setup == "services", anew=scale.anew) as server,
+    ):
         for filled, size in zip((0, *scale.sizes), scale.sizes, strict=False):
             growth.fill(server, filled, size)
             bench = Bench(server, scale)

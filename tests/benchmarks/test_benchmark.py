@@ -28,6 +28,7 @@ SCALE = Scale(
     sizes=(1000, 3000),
     session_sizes=(0, 20_000),
     session_writes=20,
+    anew=False,
 )
 ONE_MS = Result("", 1, 1000.0, 1000.0, 1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0)
 
