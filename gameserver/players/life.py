@@ -3,7 +3,6 @@
 What services and faces keep is declared beside their tables (see `lifecycle`) and gathered here.
 """
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any, Generic, Protocol, TypeVar
@@ -57,13 +56,16 @@ class PlayerHooks(Generic[AnyWork]):
         self.states = states
         self._on_reset, self._on_delete, self._on_merge = tuple(reset), tuple(delete), tuple(merge)
         self.kept: dict[str, tuple[PlayerTable, ...]] = {}
+        self._names: set[str] = set()
 
     def keep(self, name: str, kept: Iterable[PlayerTable]) -> None:
         """Add what a service or a face keeps. Raises `ValueError` when somebody keeps a table already."""
-        self.kept[name] = (*self.kept.get(name, ()), *kept)
-        tables = Counter(table.name for one in self.tables() for table in one.tables)
-        if twice := [table for table, count in tables.items() if count > 1]:
-            raise ValueError(f"declared twice: what is kept of players in {', '.join(twice)}")
+        added = tuple(kept)
+        for table in chain.from_iterable(one.tables for one in added):
+            if table.name in self._names:
+                raise ValueError(f"declared twice: what is kept of players in {table.name}")
+            self._names.add(table.name)
+        self.kept[name] = (*self.kept.get(name, ()), *added)
 
     def tables(self) -> Iterator[PlayerTable]:
         """All tables in which players have rows."""

@@ -186,14 +186,15 @@ def _migrate(progress: Progress | None, connection: Connection) -> None:
         raise _newer(version, steps[-1])
 
     from alembic import command
-    from alembic.script import ScriptDirectory
 
     total = len(steps) - (0 if version is None else steps.index(version) + 1)
     done = 0
+    oldest = _oldest(connection) or version or ""  # steps of before this was told had to be taken one by one
 
     def applied(*, step: Any, **_: Any) -> None:
-        nonlocal done
+        nonlocal done, oldest
         done += 1
+        oldest = max(oldest, getattr(step.up_revision.module, "oldest", step.up_revision.revision))
         if progress is not None:
             progress(done, total, step.up_revision.doc)
 
@@ -201,8 +202,6 @@ def _migrate(progress: Progress | None, connection: Connection) -> None:
     config.attributes["connection"] = connection
     config.attributes["on_version_apply"] = applied
     command.upgrade(config, "head")
-    scripts = ScriptDirectory.from_config(config).walk_revisions()
-    oldest = max(getattr(script.module, "oldest", script.revision) for script in scripts)
     connection.execute(text(f"CREATE TABLE IF NOT EXISTS {_COMPATIBLE} (oldest VARCHAR(32) NOT NULL)"))
     connection.execute(text(f"DELETE FROM {_COMPATIBLE}"))  # noqa: S608 - the name is ours
     connection.execute(text(f"INSERT INTO {_COMPATIBLE} VALUES (:oldest)"), {"oldest": oldest})  # noqa: S608 - names of our own

@@ -197,6 +197,10 @@ def test_what_was_written_under_every_version_is_there_after_all_steps(url: str,
         written.update(fill(url, number))
     migrate(url)
     assert schema_differences(url) == []
+    scripts = ScriptDirectory(str(schema._FOLDER)).walk_revisions()
+    assert schema.oldest_compatible(url) == max(
+        getattr(script.module, "oldest", script.revision) for script in scripts
+    )
     kept = written.keys() & tables.metadata.tables.keys()
     assert len(kept) > len(written) // 2
     for name in kept:

@@ -7,7 +7,9 @@ import pytest
 from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, bindparam, insert, select, text
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
+from gameserver.players.life import PlayerHooks
 from gameserver.players.lifecycle import Child, PlayerTable
+from gameserver.players.states import ROW_ALONE
 from gameserver.storage import Database, open_database
 
 _metadata = MetaData()
@@ -120,3 +122,11 @@ def test_children_need_a_parent_with_one_key() -> None:
     pair = Table("pt_pairs", MetaData(), *(Column(n, String(36), primary_key=True) for n in ("a_id", "b_id")))
     with pytest.raises(ValueError, match="a key of one column"):
         PlayerTable(pair, ("a_id", "b_id"), children=[Child(events, "stream_id")])
+
+
+def test_a_table_is_declared_once_with_its_children() -> None:
+    hooks = PlayerHooks[Any](ROW_ALONE)
+    hooks.keep("streams", [KEPT])
+    for again in (KEPT, PlayerTable(events, "stream_id")):
+        with pytest.raises(ValueError, match=r"declared twice.*pt_(streams|events)"):
+            hooks.keep("events", [again])
