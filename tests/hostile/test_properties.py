@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -26,25 +27,24 @@ in_one_game = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
-texts = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
-    [
-        "",
-        "\\",
-        '"',
-        '\\"',
-        "a\\",
-        "\u2028",
-        "\x7f",
-        "\x1f",
-        "😀",
-        "\\u005c",
-        "null",
-        "]}",
-        "%s",
-        "'; --",
-        "../x",
-    ]
-)
+TRICKY_TEXTS = [
+    "",
+    "\\",
+    '"',
+    '\\"',
+    "a\\",
+    "\u2028",
+    "\x7f",
+    "\x1f",
+    "😀",
+    "\\u005c",
+    "null",
+    "]}",
+    "%s",
+    "'; --",
+    "../x",
+]
+texts = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(TRICKY_TEXTS)
 numbers = st.integers() | st.floats() | st.sampled_from([0, -1, 2**53, 2**53 + 1, -(2**63), 1e308, 0.1, -0.0])
 anything = st.recursive(
     st.none() | st.booleans() | numbers | texts,
@@ -257,6 +257,43 @@ AT_ONCE = 4
 """Messages of one packet: to log in and to commit takes longer than they do."""
 
 
+def text_of(chance: random.Random) -> str:
+    """A text as `texts` has them."""
+    if chance.random() < 0.4:
+        return chance.choice(TRICKY_TEXTS)
+    most = chance.choice([0x7F, 0xFF, 0xD7FF, 0x10FFFF])
+    letters = (chance.randint(0, most) for _ in range(chance.choice([0, 1, 3, 10, 40])))
+    return "".join(chr(letter) for letter in letters if not 0xD800 <= letter < 0xE000)
+
+
+def value_of(chance: random.Random, depth: int = 0) -> Any:
+    """A value as `sendable` has them."""
+    kinds = ["null", "bool", "small", "whole", "real", "text", "text"]
+    match chance.choice(kinds if depth > 2 else [*kinds, "list", "object", "object"]):
+        case "null":
+            return None
+        case "bool":
+            return chance.random() < 0.5
+        case "small":
+            return chance.randint(-2, 2)
+        case "whole":
+            return chance.choice([-1, 1]) * (2 ** chance.randint(0, 53) - chance.randint(0, 1))
+        case "real":
+            return chance.choice([0.1, -0.0, 1e308, -1e-320, 5.0]) * chance.uniform(-1, 1)
+        case "list":
+            return [value_of(chance, depth + 1) for _ in range(chance.randint(0, 4))]
+        case "object":
+            return {text_of(chance): value_of(chance, depth + 1) for _ in range(chance.randint(0, 4))}
+        case _:
+            return text_of(chance)
+
+
+# Seeds are drawn, and values made of them: to draw the values takes longer than all that the server does.
+# What fails is told with its values; it is only not made smaller.
+chances = st.integers(0, 2**32 - 1).map(random.Random)
+any_text, any_value = chances.map(text_of), chances.map(value_of)
+
+
 @pytest.mark.parametrize("name", METHODS)
 @given(data=st.data())
 @settings(parent=in_one_game, max_examples=10 if BACKENDS == "embedded" else 5)  # for what PostgreSQL refuses
@@ -283,8 +320,8 @@ def data_for(name: str) -> st.SearchStrategy[Any]:
         {key: values for key, values in wanted.items() if key in required},
         optional={key: values for key, values in wanted.items() if key not in required},
     )
-    about = st.fixed_dictionaries({}, optional={key: values | sendable for key, values in wanted.items()})
-    return as_told | about | sendable
+    about = st.fixed_dictionaries({}, optional={key: values | any_value for key, values in wanted.items()})
+    return as_told | about | any_value
 
 
 def of_schema(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
@@ -299,7 +336,7 @@ def of_schema(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     match schema.get("type"):
         case "string":
             least, most = schema.get("minLength", 0), schema.get("maxLength", 40)
-            return texts.filter(lambda text: least <= len(text) <= most)
+            return any_text.filter(lambda text: least <= len(text) <= most)
         case "integer":
             return st.integers(schema.get("minimum", -5), schema.get("maximum", 2**53))
         case "number":
@@ -313,14 +350,16 @@ def of_schema(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         case "object":
             properties = {key: of_schema(value) for key, value in schema.get("properties", {}).items()}
             if not properties:
-                return st.dictionaries(texts, sendable, max_size=4)
+                return chances.map(
+                    lambda chance: {text_of(chance): value_of(chance) for _ in range(chance.randint(0, 4))}
+                )
             required = set(schema.get("required", ()))
             return st.fixed_dictionaries(
                 {key: values for key, values in properties.items() if key in required},
                 optional={key: values for key, values in properties.items() if key not in required},
             )
         case _:
-            return sendable
+            return any_value
 
 
 async def fault_of_server_call(game: Game, player: Client, service: str, operation: str, data: Any) -> Any:
