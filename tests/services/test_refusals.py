@@ -7,6 +7,7 @@ from typing import Any
 import jwt
 import pytest
 
+from gameserver.documents.documents import InvalidFieldName
 from gameserver.domain.leaderboards.boards import InvalidLeaderboardId, LeaderboardSettings
 from gameserver.domain.leaderboards.store import TooManyLeaderboards
 from gameserver.domain.leaderboards.tournaments import (
@@ -303,6 +304,36 @@ async def test_scores_count_for_who_takes_part_while_there_is_play(
     await player.call(BOARD, operation, **data)
     game.clock.advance(DAY - 2 * HOUR)
     assert await refused(player, BOARD, operation, data) == PlayEnded.reason_code
+
+
+async def test_data_beside_scores_and_boards_has_no_dots_in_its_names(game: Game) -> None:
+    player, board = await game.player(), game.unique("board")
+    group = await put_group(game, game.core.new_id(), [player.profile_id])
+    await game.server.call(BOARD, "SYS_CREATE_LEADERBOARD_CONFIG", leaderboardId=board, configJson=NEVER)
+    dotted = {"data": {"lap.1": 7}}
+    for operation, makes in POSTS:
+        data = posting(board, makes, NEVER, group if "GROUP" in operation else "")
+        data |= {"scoreData": dotted["data"]} if makes == "configJson" else dotted
+        assert await refused(player, BOARD, operation, data) == InvalidFieldName.reason_code
+    post: dict[str, Any] = {"leaderboardId": board, "score": 1, **dotted}
+    for operation in ("POST_TOURNAMENT_SCORE", "POST_TOURNAMENT_SCORE_WITH_RESULTS"):
+        assert await refused(player, "tournament", operation, post) == InvalidFieldName.reason_code
+    for operation in ("POST_GROUP_TOURNAMENT_SCORE", "POST_GROUP_TOURNAMENT_SCORE_WITH_RESULTS"):
+        of_group = {**post, "groupId": group}
+        assert await refused(player, "tournament", operation, of_group) == InvalidFieldName.reason_code
+    of_player = {**post, "profileId": player.profile_id}
+    config = {"leaderboardId": board, "configJson": {**NEVER, **dotted}}
+    by_servers: list[tuple[str, str, dict[str, Any]]] = [
+        (BOARD, "POST_SCORE_TO_LEADERBOARD_ON_BEHALF_OF", of_player),
+        ("tournament", "POST_TOURNAMENT_SCORE_ON_BEHALF_OF", of_player),
+        (BOARD, "SYS_EDIT_LEADERBOARD", {"leaderboardId": board, **NEVER, **dotted}),
+        (BOARD, "SYS_EDIT_LEADERBOARD_CONFIG", config),
+        (BOARD, "SYS_CREATE_LEADERBOARD", {**NEVER, **dotted, "leaderboardId": game.unique("board")}),
+        (BOARD, "SYS_CREATE_LEADERBOARD_CONFIG", {**config, "leaderboardId": game.unique("board")}),
+    ]
+    for service, operation, data in by_servers:
+        refusal = await game.server.refused(service, operation, **data)
+        assert (operation, refusal.reason_code) == (operation, InvalidFieldName.reason_code)
 
 
 @pytest.mark.parametrize(("operation", "makes"), [post for post in POSTS if post[1]])

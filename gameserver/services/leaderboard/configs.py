@@ -6,6 +6,7 @@ from msgspec import UNSET, Meta
 from sqlalchemy import and_
 
 from gameserver.documents import paging
+from gameserver.documents.documents import InvalidFieldName
 from gameserver.documents.paging import EarlierContext, NextContext, PageContext
 from gameserver.documents.query import Fields, InvalidWhere
 from gameserver.domain.leaderboards import Board, Leaderboards, NoLeaderboard, Rotation, Stale, no_board
@@ -148,7 +149,7 @@ class CreateFields(OfBoard):
     "CREATE_LEADERBOARD",
     tx=Tx.WRITE,
     access=Access.SERVER,
-    errors=(DuplicateLeaderboard, TooManyLeaderboards, InvalidLeaderboardId),
+    errors=(DuplicateLeaderboard, TooManyLeaderboards, InvalidLeaderboardId, InvalidFieldName),
 )
 async def create(ctx: Context, request: CreateFields) -> None:
     """Make a board for players, or with `entryType` GROUP for groups."""
@@ -172,7 +173,13 @@ class WithConfig(OfBoard):
     "SYS_CREATE_LEADERBOARD_CONFIG",
     tx=Tx.WRITE,
     access=Access.SERVER,
-    errors=(DuplicateLeaderboard, TooManyLeaderboards, InvalidLeaderboardId, InvalidTournamentSettings),
+    errors=(
+        DuplicateLeaderboard,
+        TooManyLeaderboards,
+        InvalidLeaderboardId,
+        InvalidTournamentSettings,
+        InvalidFieldName,
+    ),
 )
 async def create_config(ctx: Context, request: WithConfig) -> dict[str, Config]:
     """Make a board, also one with tournaments; answers with it."""
@@ -190,7 +197,7 @@ async def create_config(ctx: Context, request: WithConfig) -> dict[str, Config]:
     "EDIT_LEADERBOARD",
     tx=Tx.WRITE,
     access=Access.SERVER,
-    errors=(NoLeaderboard, ScoresExist),
+    errors=(NoLeaderboard, ScoresExist, InvalidFieldName),
 )
 async def edit_leaderboard(ctx: Context, request: CreateFields) -> None:
     """Change a board; what is left out stays. The running version and its scores go on.
@@ -209,7 +216,7 @@ class EditConfig(WithConfig):
     "SYS_EDIT_LEADERBOARD_CONFIG",
     tx=Tx.WRITE,
     access=Access.SERVER,
-    errors=(NoLeaderboard, VersionMismatch, ScoresExist, InvalidTournamentSettings),
+    errors=(NoLeaderboard, VersionMismatch, ScoresExist, InvalidTournamentSettings, InvalidFieldName),
 )
 async def edit_config(ctx: Context, request: EditConfig) -> dict[str, Config]:
     """Change a board; what is left out stays. `dbVersion` is the version the caller has seen, -1 any."""

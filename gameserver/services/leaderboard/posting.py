@@ -4,6 +4,7 @@ from typing import Annotated, Protocol
 
 from msgspec import Meta
 
+from gameserver.documents.documents import InvalidFieldName
 from gameserver.domain.leaderboards import (
     CURRENT,
     Board,
@@ -72,7 +73,9 @@ class PostScore(OfBoard, kw_only=True):
     data: ScoreData = None
 
 
-@service.operation("POST_SCORE", tx=Tx.WRITE, errors=(NoLeaderboard, WrongEntryType, *POST_REFUSALS))
+@service.operation(
+    "POST_SCORE", tx=Tx.WRITE, errors=(NoLeaderboard, WrongEntryType, InvalidFieldName, *POST_REFUSALS)
+)
 async def post_score(ctx: Context, request: PostScore) -> None:
     """Post a score of the caller: a whole number of up to 2^53. The board's type says what becomes of it.
 
@@ -134,7 +137,7 @@ def of_group(ctx: Context, request: Named) -> list[str]:
     "POST_SCORE_DYNAMIC",
     tx=Tx.WRITE,
     locks=of_group,
-    errors=(WrongEntryType, UnknownGroup, NotGroupMember, *POST_REFUSALS, *MAKE_REFUSALS),
+    errors=(WrongEntryType, UnknownGroup, NotGroupMember, InvalidFieldName, *POST_REFUSALS, *MAKE_REFUSALS),
 )
 async def post_dynamic(ctx: Context, request: PostDynamic) -> None:
     """Post a score of the caller, to a board that is made first when there is none.
@@ -190,7 +193,7 @@ class PostUsingConfig(OfBoard, kw_only=True):
 @service.operation(
     "POST_SCORE_DYNAMIC_USING_CONFIG",
     tx=Tx.WRITE,
-    errors=(WrongEntryType, *POST_REFUSALS, *MAKE_REFUSALS),
+    errors=(WrongEntryType, InvalidFieldName, *POST_REFUSALS, *MAKE_REFUSALS),
 )
 async def post_using_config(ctx: Context, request: PostUsingConfig) -> None:
     """Post a score of the caller, to a board that is made from `configJson` first when there is none.
@@ -219,7 +222,7 @@ class PostOnBehalfOf(PostScore, kw_only=True):
     "POST_SCORE_TO_LEADERBOARD_ON_BEHALF_OF",
     tx=Tx.WRITE,
     access=Access.SERVER,
-    errors=(NoLeaderboard, WrongEntryType, UnknownPlayer, NoScore),
+    errors=(NoLeaderboard, WrongEntryType, UnknownPlayer, NoScore, InvalidFieldName),
 )
 async def post_on_behalf_of(ctx: Context, request: PostOnBehalfOf) -> None:
     """Post a score for a player. Without `forceCreate`, only if they have one on the board already."""
@@ -269,7 +272,7 @@ class PostGroupScore(PostScore, kw_only=True):
     tx=Tx.WRITE,
     locks=of_group,
     access=Access.SIGNED_IN,
-    errors=(NoLeaderboard, WrongEntryType, UnknownGroup, NotGroupMember, *POST_REFUSALS),
+    errors=(NoLeaderboard, WrongEntryType, UnknownGroup, NotGroupMember, InvalidFieldName, *POST_REFUSALS),
 )
 async def post_group_score(ctx: Context, request: PostGroupScore) -> None:
     """Post a score of a group that the caller is a member of, to a board of groups."""
@@ -303,7 +306,7 @@ async def post_for_group(ctx: Context, request: DynamicFields, group_id: str) ->
     tx=Tx.WRITE,
     locks=of_group,
     access=Access.SIGNED_IN,
-    errors=(WrongEntryType, UnknownGroup, NotGroupMember, *POST_REFUSALS, *MAKE_REFUSALS),
+    errors=(WrongEntryType, UnknownGroup, NotGroupMember, InvalidFieldName, *POST_REFUSALS, *MAKE_REFUSALS),
 )
 async def post_group_dynamic(ctx: Context, request: PostGroupDynamic) -> None:
     """Post a score of a group, to a board of groups that is made first when there is none."""
@@ -319,7 +322,7 @@ class PostGroupUsingConfig(PostUsingConfig, kw_only=True):
     tx=Tx.WRITE,
     locks=of_group,
     access=Access.SIGNED_IN,
-    errors=(WrongEntryType, UnknownGroup, NotGroupMember, *POST_REFUSALS, *MAKE_REFUSALS),
+    errors=(WrongEntryType, UnknownGroup, NotGroupMember, InvalidFieldName, *POST_REFUSALS, *MAKE_REFUSALS),
 )
 async def post_group_using_config(ctx: Context, request: PostGroupUsingConfig) -> None:
     """Post a score of a group, to a board that is made from `configJson` first when there is none."""

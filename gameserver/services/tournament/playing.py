@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from gameserver.documents.documents import InvalidFieldName
 from gameserver.domain.leaderboards import CURRENT, Board, EntryType, Leaderboards, NoLeaderboard, RankedPages
 from gameserver.domain.leaderboards.boards import InvalidVersion
 from gameserver.domain.leaderboards.fields import (
@@ -286,6 +287,7 @@ POSTING = (
     PlayEnded,
     OutOfTime,
     WrongEntryType,
+    InvalidFieldName,
 )
 
 
