@@ -10,6 +10,7 @@ from gameserver.wire.clock import Clock
 from gameserver.wire.outgoing import Outgoing
 
 APPLE = frozenset({"IOS", "MAC", "APPLE_TV_OS", "WATCH_OS", "VISION_OS"})
+TRUSTED_MS = 60_000  # after which certificates are read again
 ALARM_MS = 600_000  # between two lines of the log about the same trouble
 NOBODYS = frozenset({"FB"})  # Facebook takes no notifications of apps any more
 
@@ -34,6 +35,7 @@ class Providers:
         self._paused: dict[tuple[str, Provider], int] = {}
         self._tally: dict[tuple[str, str], list[int]] = {}
         self._alarmed: dict[tuple[str, Provider, str], int] = {}
+        self._trusted: dict[tuple[str, str], tuple[int, str]] = {}  # until when, and what
 
     def paused_until(self, app: App, provider: Provider) -> int:
         """Return until when a provider wants to hear nothing of an app; 0 for no time."""
@@ -82,6 +84,12 @@ class Providers:
         return outcome._replace(meaning=Meaning.GONE) if good > bad else outcome
 
     async def _trust(self, app: App, settings: ProviderSettings) -> str:
+        """Return the certificates of those who vouch for a provider, as they were within a minute."""
         if not settings.authorities_file:
             return ""
-        return await asyncio.to_thread(authorities, app.path, settings.authorities_file)
+        key, now_ms = (app.id, settings.authorities_file), self._clock.ms()
+        until_ms, text = self._trusted.get(key, (0, ""))
+        if now_ms >= until_ms:
+            text = await asyncio.to_thread(authorities, app.path, settings.authorities_file)
+            self._trusted[key] = now_ms + TRUSTED_MS, text
+        return text
