@@ -20,6 +20,7 @@ from gameserver.realtime.reasons import (
     MOVE,
     NO_CONNECT,
     SILENT,
+    SLOW,
     TOO_MANY,
     UNAVAILABLE,
     WRONG_SECRET,
@@ -163,6 +164,8 @@ class Connections:
         if of_session is not None:
             of_session.discard(connection)
             if not of_session:
+                if reason in (SILENT, SLOW):
+                    self._roster.fall_silent(connection.session_digest)
                 del self._by_session[connection.session_digest]
                 self._lapses.forget(connection.session_digest)
 

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable
 from hashlib import sha1
 from importlib import resources
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 BEAT_SECONDS = 2.0  # between two signs of life of a process, and between two looks at those of others
 SILENT_LOOKS = 3  # in a row without one, after which its connections count as closed
 SWEPT_AT_ONCE = 100  # connections of a process that died …
+SILENCE_MS = 86_400_000  # for which it is known that a session's connections have fallen silent
 SWEEP_PAUSE_SECONDS = 0.05  # … between which others have their turn: listeners hear of 2,000 in a second
 
 PREFIX = "gs:rt:"
@@ -59,6 +60,12 @@ class Roster(Protocol):
     def leave(self, app_id: str, profile_id: str, cx_id: str) -> None:
         """Note that it is gone. If that cannot be told now, it is tried again."""
 
+    def fall_silent(self, session_digest: str) -> None:
+        """Note that the last connection of a session was ended, for the client had fallen silent."""
+
+    async def silent_since(self, digests: Collection[str]) -> dict[str, int]:
+        """Return when the connections of sessions have fallen silent, in ms, for those that have."""
+
     async def look(self, app_id: str, profile_ids: Collection[str]) -> dict[str, Presence]:
         """Return the presence of each of some players; also of who is not there."""
 
@@ -89,6 +96,8 @@ class MemoryRoster:
         self._clock = clock
         self._there: dict[tuple[str, str], Presence] = {}
         self._lapses = Lapses[tuple[str, str]]()
+        self._silent: dict[str, int] = {}
+        self._silences = Lapses[str]()
         self._on_change: OnChange = lambda _, __: None
 
     def listen(self, on_change: OnChange) -> None:
@@ -107,6 +116,16 @@ class MemoryRoster:
             return
         left = tuple(each for each in found.cx_ids if each != cx_id)
         self._put(app_id, profile_id, found._replace(cx_ids=left))
+
+    def fall_silent(self, session_digest: str) -> None:
+        """Note a silence."""
+        now = self._clock.ms()
+        self._silent[session_digest] = now
+        self._silences.note(session_digest, now + SILENCE_MS)
+
+    async def silent_since(self, digests: Collection[str]) -> dict[str, int]:
+        """Return silences."""
+        return {digest: self._silent[digest] for digest in digests if digest in self._silent}
 
     async def look(self, app_id: str, profile_ids: Collection[str]) -> dict[str, Presence]:
         """Return what is known."""
@@ -156,6 +175,8 @@ class MemoryRoster:
 
     async def look_around(self) -> None:
         """Tell of those whose time has passed."""
+        for digest in self._silences.take(self._clock.ms(), SWEPT_AT_ONCE):
+            del self._silent[digest]
         while lapsed := self._lapses.take(self._clock.ms(), SWEPT_AT_ONCE):
             for player in lapsed:
                 self._lapse(player)
@@ -280,6 +301,17 @@ class RedisRoster:
         task = asyncio.create_task(self._leave([held]))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def fall_silent(self, session_digest: str) -> None:
+        """Note a silence, if that can be told now."""
+        key, now = _silence_key(session_digest), self._clock.ms()
+        self._calls.command("SET", key, now, "PX", SILENCE_MS).add_done_callback(_heed)
+
+    async def silent_since(self, digests: Collection[str]) -> dict[str, int]:
+        """Return silences."""
+        wanted = list(digests)
+        found = await asyncio.gather(*[self._calls.command("GET", _silence_key(each)) for each in wanted])
+        return {digest: int(ms) for digest, ms in zip(wanted, found, strict=True) if ms is not None}
 
     async def look(self, app_id: str, profile_ids: Collection[str]) -> dict[str, Presence]:
         """Return what is known."""
@@ -414,6 +446,16 @@ class RedisRoster:
 
 def _key(app_id: str, profile_id: str) -> str:
     return f"{PREFIX}presence:{app_id}:{profile_id}"
+
+
+def _silence_key(session_digest: str) -> str:
+    return f"{PREFIX}silent:{session_digest}"
+
+
+def _heed(done: "asyncio.Future[Any]") -> None:
+    """Let nobody ask for the outcome."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _presence(fields: list[bytes] | dict[bytes, bytes]) -> Presence:

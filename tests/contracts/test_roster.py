@@ -127,6 +127,19 @@ async def test_who_hides_comes_and_goes_unseen(pair: Pair) -> None:
     assert (await pair.is_online(), len(pair.told)) == (True, 3)
 
 
+async def test_silences_are_known_for_a_day(pair: Pair) -> None:
+    pair.here.fall_silent("one")
+    pair.pass_time(1)
+    pair.there.fall_silent("two")
+    now = pair.clock.ms()
+    assert await pair.there.silent_since(["one", "two", "three"]) == {"one": now - 1000, "two": now}
+    if isinstance(pair.here, MemoryRoster):
+        pair.pass_time(24 * 3600)
+        await pair.here.look_around()
+        assert await pair.here.silent_since(["one", "two"]) == {}
+        assert not pair.here._silences
+
+
 async def test_what_is_shown_lasts_as_long_as_the_presence(pair: Pair) -> None:
     assert not await pair.here.show(APP, ADA, activity='{"at": 1}')
     assert await pair.of() == Presence()

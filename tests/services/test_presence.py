@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gameserver.realtime import Channels, Roster
+from gameserver.realtime import Channels, Connections, Roster
+from gameserver.realtime.connections import SILENT_SECONDS_MAX
 from gameserver.services.presence.announcing import AT_ONCE, Announcer
 from gameserver.services.presence.base import PROFILES_MAX, presence_channel
 from gameserver.wire.errors import NoSession
@@ -35,6 +36,14 @@ async def present(asker: Client, *others: Client, offline: bool = False) -> dict
     ids = [other.profile_id for other in others]
     told = await asker.call("presence", "GET_PRESENCE_OF_USERS", profileIds=ids, includeOffline=offline)
     return {each["user"]["id"]: each for each in told["presence"]}
+
+
+async def is_online(asker: Client, other: Client) -> bool:
+    """Whether the friend service calls a player online."""
+    told = await asker.call("friend", "GET_USERS_ONLINE_STATUS", profileIds=[other.profile_id])
+    [status] = told["onlineStatus"]
+    assert status["userValid"]
+    return bool(status["isOnline"])
 
 
 async def refused(caller: Any, code: int, operation: str, **data: Any) -> None:
@@ -71,8 +80,10 @@ async def test_a_player_who_connects_is_there_with_what_they_show(game: Game, ad
     there = (await present(bob, ada))[ada.profile_id]
     assert there["user"]["cxs"] == sorted([one.cx_id, two.cx_id])
     assert (there["online"], there["activity"]) == (True, {"at": "table 7"})
+    assert await is_online(bob, ada)
     await ada.call("presence", "SET_VISIBILITY", visible=False)
     assert (await present(bob, ada, offline=True)) == {ada.profile_id: away}
+    assert not await is_online(bob, ada)
     await ada.call("presence", "SET_VISIBILITY", visible=True)
     await one.close()
     await until_gone(game, 1)
@@ -130,30 +141,25 @@ async def test_those_who_listen_hear_who_comes_goes_and_what_they_do(game: Game,
     assert not await game.core.get(Channels).is_listening(channel)
 
 
-async def test_who_is_frozen_is_gone_for_all_who_listen_and_ask(
-    game: Game, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_is_frozen_is_gone_for_all_who_listen_and_ask(game: Game, address: str) -> None:
     """It says neither farewell nor anything: its silence is noticed, and told once."""
-    patience = {
-        "CONNECT_SECONDS_MAX": 0.5,
-        "PING_SECONDS": 0.2,
-        "SILENT_SECONDS_MAX": 1.0,
-        "LOOK_SECONDS": 0.05,
-    }
-    for name, seconds in patience.items():
-        monkeypatch.setattr(f"gameserver.realtime.connections.{name}", seconds)
     ada, bob = await game.player(), await game.player()
     ear = await connected(address, bob)
-    both = [await connected(address, ada) for _ in range(2)]
+    both = {(await connected(address, ada)).cx_id for _ in range(2)}
     assert await listen_to(bob, ada) == [ada.profile_id]
-    for one in both:
-        one.inner.transport.pause_reading()
+    connections = game.core.get(Connections)
+    for one in [each for each in connections._open if each.cx_id in both]:
+        connections._look_at(one, one.heard + SILENT_SECONDS_MAX)
     while (await told_of(ear))["online"]:
         pass
     assert await present(bob, ada) == {}
+    assert not await is_online(bob, ada)
     await game.core.get(Announcer).close()
     await bob.call("event", "SEND", toId=bob.profile_id, eventType="x", eventData={})
     assert (await ear.hear())["service"] == "event"
+    game.clock.advance(1)
+    await ada.call("time", "READ")
+    assert await is_online(bob, ada)
 
 
 async def test_both_ways_lets_the_others_hear(game: Game, address: str) -> None:
@@ -172,6 +178,7 @@ async def test_who_is_blocked_sees_nobody_and_reaches_nobody(game: Game, address
     await connected(address, ada)
     await bob.call("friend", "BLOCK_USERS", profileIds=[ada.profile_id])
     assert (await present(ada, bob, offline=True))[bob.profile_id]["online"] is False
+    assert not await is_online(ada, bob)
     assert await listen_to(ada, bob, both_ways=True) == []
     assert not await game.core.get(Channels).is_listening(presence_channel(APP_ID, ada.profile_id))
     assert not await game.core.get(Channels).is_listening(presence_channel(APP_ID, bob.profile_id))

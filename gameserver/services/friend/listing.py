@@ -23,6 +23,7 @@ from gameserver.domain import social
 from gameserver.domain.social import SharedEntity, friends
 from gameserver.domain.social.friends import PLATFORMS, Ways
 from gameserver.players.fields import PictureUrl, PlayerName
+from gameserver.realtime import Roster
 from gameserver.rpc import Context, Tx
 from gameserver.services.friend import storage
 from gameserver.services.friend.base import UnsupportedPlatform, platform_ways, service, summary
@@ -50,7 +51,7 @@ class ExternalData(Reply):
 
 
 class Friend(Reply):
-    """`is_online`: the player has an open session. Summary data only where it was asked for."""
+    """A friend. Summary data only where it was asked for."""
 
     player_id: PlayerId
     name: PlayerName
@@ -65,7 +66,7 @@ class Friend(Reply):
             "Steam, PlaystationNetwork."
         ),
     ]
-    is_online: Annotated[bool, Meta(description="Whether the player has an open session.")]
+    is_online: Annotated[bool, Meta(description="Whether the player has an open session, and does not hide.")]
     summary_friend_data: Annotated[
         Raw | UnsetType | None,
         Meta(description="What the player shows to friends, or null; where it was asked for."),
@@ -244,9 +245,29 @@ def friend_entity(entity: SharedEntity) -> FriendEntity:
 
 
 async def online(ctx: Context, profile_ids: Collection[str]) -> set[str]:
-    """Return those among players who have an open session. All are asked for in one round trip."""
-    opened = await asyncio.gather(*(ctx.core.sessions.list(ctx.app.id, each) for each in profile_ids))
-    return {each for each, sessions in zip(profile_ids, opened, strict=True) if sessions}
+    """Return those among players who are online: who have an open session, and let others see it.
+
+    Not who hides (see `presence`), and not whose client has fallen silent on its real-time connection, until
+    it sends a packet again. All are asked for in one round trip.
+    """
+    roster, app_id = ctx.core.get(Roster), ctx.app.id
+    known, opened = await asyncio.gather(
+        roster.look(app_id, profile_ids),
+        asyncio.gather(*(ctx.core.sessions.list(app_id, each) for each in profile_ids)),
+    )
+    unseen = {  # by a session that has no connection
+        session.digest: session.last_used_ms
+        for each, sessions in zip(profile_ids, opened, strict=True)
+        for session in sessions
+        if not known[each].cx_ids
+    }
+    silent = await roster.silent_since(unseen) if unseen else {}
+    return {
+        each
+        for each, sessions in zip(profile_ids, opened, strict=True)
+        if known[each].is_visible
+        and any(session.last_used_ms > silent.get(session.digest, -1) for session in sessions)
+    }
 
 
 async def _shown(ctx: Context, rows: Sequence[Row], *, with_summary: bool) -> list[Friend]:

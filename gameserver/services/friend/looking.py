@@ -246,7 +246,12 @@ async def get_summary_data(ctx: Context, request: OfProfile) -> Summary:
 
 class OnlineStatus(Reply):
     profile_id: Annotated[str, Meta(description="The id that was asked for.")]
-    is_online: Annotated[bool, Meta(description="Whether the player has an open session.")]
+    is_online: Annotated[
+        bool,
+        Meta(
+            description="Whether the player has an open session. Not of who hides or has blocked the caller."
+        ),
+    ]
     user_valid: Annotated[bool, Meta(description="Whether there is such a player.")]
 
 
@@ -260,11 +265,14 @@ class OnlineStatuses(Reply):
     "GET_USERS_ONLINE_STATUS", tx=Tx.READ, access=Access.SIGNED_IN, errors=(TooManyProfileIds,)
 )
 async def get_online_status(ctx: Context, request: ProfileIds) -> OnlineStatuses:
-    """Tell of players whether they have an open session. `userValid` is false for who is no player."""
+    """Tell of players whether they have an open session. `userValid` is false for who is no player.
+
+    Who hides, or has blocked the caller, looks as if they had none; so does who was cut off for their silence
+    on a real-time connection, until they send something again.
+    """
     wanted = request.wanted()
-    rows = await ctx.tx.all(storage.VALID, app=ctx.app.id, profiles=wanted)
-    valid = {row["profile_id"] for row in rows}
-    are_online = await online(ctx, sorted(valid))
+    valid, blocking = await friends.receivers(ctx.tx, ctx.app.id, ctx.profile_id or "", wanted)
+    are_online = await online(ctx, sorted(valid - blocking))
     return OnlineStatuses(
         online_status=[
             OnlineStatus(profile_id=one, is_online=one in are_online, user_valid=one in valid)

@@ -25,7 +25,6 @@ PLAYER = (_p.profile_id, _p.name, _p.picture_url, _p.summary_friend_data)
 # Spelled so that no index of an app's players seems good for one or some: SQLite would read them all.
 _OF_APP = _p.app_id.concat("") == bindparam("app", type_=String)
 READ = select(*PLAYER).where(_p.profile_id == bindparam("profile"), _OF_APP)
-VALID = select(_p.profile_id).where(_p.profile_id.in_(bindparam("profiles", expanding=True)), _OF_APP)
 
 _BY_NAME = select(*PLAYER).where(_p.app_id == bindparam("app"), IS_NAMED).limit(_MOST)
 BY_NAME = _BY_NAME.where(_p.name == bindparam("text")).order_by(_p.profile_id)

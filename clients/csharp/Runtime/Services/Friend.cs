@@ -514,8 +514,7 @@ namespace GameServer.Client
             public object PlayerSummaryData => Get("playerSummaryData");
         }
 
-        /// <summary>`is_online`: the player has an open session. Summary data only where it was asked
-        /// for.</summary>
+        /// <summary>A friend. Summary data only where it was asked for.</summary>
         public sealed class FriendData : Reply
         {
             internal FriendData(IDictionary<string, object> data)
@@ -539,7 +538,7 @@ namespace GameServer.Client
             /// PlaystationNetwork.</summary>
             public IReadOnlyList<string> FriendPlatforms => GetMany("friendPlatforms", item => item as string);
 
-            /// <summary>Whether the player has an open session.</summary>
+            /// <summary>Whether the player has an open session, and does not hide.</summary>
             public bool? IsOnline => GetFlag("isOnline");
 
             /// <summary>What the player shows to friends, or null; where it was asked for.</summary>
@@ -764,7 +763,7 @@ namespace GameServer.Client
             /// <summary>The id that was asked for.</summary>
             public string ProfileId => GetText("profileId");
 
-            /// <summary>Whether the player has an open session.</summary>
+            /// <summary>Whether the player has an open session. Not of who hides or has blocked the caller.</summary>
             public bool? IsOnline => GetFlag("isOnline");
 
             /// <summary>Whether there is such a player.</summary>

@@ -97,7 +97,7 @@ export interface ExternalProfileIfExists {
   playerSummaryData?: any;
 }
 
-/** `is_online`: the player has an open session. Summary data only where it was asked for. */
+/** A friend. Summary data only where it was asked for. */
 export interface Friend {
   /** The id of a player in the app, as a login answers it. */
   playerId: string;
@@ -109,7 +109,7 @@ export interface Friend {
   externalData: Record<string, ExternalData>;
   /** By which ways the two are friends: brainCloud (the game), Facebook, Steam, PlaystationNetwork. */
   friendPlatforms: Array<string>;
-  /** Whether the player has an open session. */
+  /** Whether the player has an open session, and does not hide. */
   isOnline: boolean;
   /** What the player shows to friends, or null; where it was asked for. */
   summaryFriendData?: any;
@@ -235,7 +235,7 @@ export interface Matches {
 export interface OnlineStatus {
   /** The id that was asked for. */
   profileId: string;
-  /** Whether the player has an open session. */
+  /** Whether the player has an open session. Not of who hides or has blocked the caller. */
   isOnline: boolean;
   /** Whether there is such a player. */
   userValid: boolean;
@@ -462,7 +462,12 @@ export interface FriendService {
     /** The id of the player. */
     profileId: string;
   }): Promise<Summary>;
-  /** Tell of players whether they have an open session. `userValid` is false for who is no player. */
+  /**
+   * Tell of players whether they have an open session. `userValid` is false for who is no player.
+   *
+   * Who hides, or has blocked the caller, looks as if they had none; so does who was cut off for their silence
+   * on a real-time connection, until they send something again.
+   */
   getUsersOnlineStatus(parameters: {
     /** Ids of players; at most 100. */
     profileIds: Array<string>;

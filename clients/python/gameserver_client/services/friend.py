@@ -114,7 +114,7 @@ class ExternalProfileIfExists(TypedDict):
 
 
 class Friend(TypedDict):
-    """`is_online`: the player has an open session. Summary data only where it was asked for."""
+    """A friend. Summary data only where it was asked for."""
 
     playerId: str
     """The id of a player in the app, as a login answers it."""
@@ -127,7 +127,7 @@ class Friend(TypedDict):
     friendPlatforms: list[str]
     """By which ways the two are friends: brainCloud (the game), Facebook, Steam, PlaystationNetwork."""
     isOnline: bool
-    """Whether the player has an open session."""
+    """Whether the player has an open session, and does not hide."""
     summaryFriendData: NotRequired[Any]
     """What the player shows to friends, or null; where it was asked for."""
 
@@ -260,7 +260,7 @@ class OnlineStatus(TypedDict):
     profileId: str
     """The id that was asked for."""
     isOnline: bool
-    """Whether the player has an open session."""
+    """Whether the player has an open session. Not of who hides or has blocked the caller."""
     userValid: bool
     """Whether there is such a player."""
 
@@ -623,6 +623,9 @@ class FriendService(Service[R]):
         """Tell of players whether they have an open session.
 
         `userValid` is false for who is no player.
+
+        Who hides, or has blocked the caller, looks as if they had none; so does who was cut off for their
+        silence on a real-time connection, until they send something again.
 
         profile_ids: Ids of players; at most 100.
         """
