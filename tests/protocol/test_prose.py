@@ -1,5 +1,6 @@
 """The prose of `protocol/`: its worked example is right, its links lead somewhere, its JSON is JSON."""
 
+import ast
 import gzip
 import hashlib
 import json
@@ -49,6 +50,35 @@ def test_every_page_is_linked_from_the_first() -> None:
 def test_examples_in_json_are_json(page: Path) -> None:
     for example in re.findall(r"```json\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
         json.loads(example)
+
+
+def texts_of_the_server() -> set[str]:
+    """The text constants of the sources, and the fixed parts of those that are put together."""
+    found = set()
+    for path in (FOLDER.parent / "gameserver").rglob("*.py"):
+        if "migrations" not in path.parts:
+            tree = ast.parse(path.read_text("utf-8"))
+            found |= {
+                node.value
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            }
+    return found
+
+
+def test_the_texts_that_are_explained_are_those_of_the_server() -> None:
+    page = (FOLDER.parent / "docs" / "troubleshooting.md").read_text("utf-8")
+    [part] = re.findall(r"^## By what it says$(.*?)^## ", page, re.DOTALL | re.MULTILINE)
+    explained = re.findall(r"^\| `(.+?)` \|", part, re.MULTILINE)
+    assert len(explained) > 10
+    texts = texts_of_the_server()
+    strange = [
+        fixed
+        for text in explained
+        for fixed in text.split("…")
+        if fixed.strip() and not any(fixed in known for known in texts)
+    ]
+    assert strange == []
 
 
 def test_there_is_advice_for_every_general_reason_code() -> None:
