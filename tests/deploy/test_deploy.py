@@ -18,6 +18,7 @@ import httpx
 import pytest
 import yaml
 
+from gameserver import __version__
 from tests.processes import serve
 from tests.servers import missing
 
@@ -232,8 +233,9 @@ def test_a_release_is_built_where_everything_says_the_same_version(tmp_path: Pat
     release = str(clone / ".ci" / "release")
     told = subprocess.run(release, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
-    assert [line.split("./")[1].partition("-")[0] for line in told.stdout.splitlines()] == [
+    assert [line.split("./")[1].partition(f"-{__version__}")[0] for line in told.stdout.splitlines()] == [
         "gameserver",
+        "gameserver-client",
         "gameserver_client",
     ]
     file = clone / "clients" / "csharp" / "package.json"
