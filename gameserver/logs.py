@@ -5,19 +5,18 @@ never appears: values under telling names are masked, and exceptions show where 
 text, which often repeats the value they tripped over.
 """
 
-import itertools
 import logging
 import re
-import secrets
 import sys
 import traceback
 from collections.abc import Awaitable, Mapping, MutableMapping
-from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TextIO
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gameserver.wire import request_ids
 
 LEVELS = ("debug", "info", "warning", "error")
 MASK = "***"
@@ -29,10 +28,6 @@ _TELLING = re.compile(
     re.IGNORECASE,
 )
 _TEXT_IS_SAFE = (OSError,)  # says which file or address, which operators need; never what a player sent
-
-_ids = itertools.count(1)
-_process = secrets.token_hex(4)
-_request: ContextVar[int] = ContextVar("request", default=0)
 
 Event = MutableMapping[str, Any]
 
@@ -93,7 +88,7 @@ def with_request_ids(app: ASGIApp) -> ASGIApp:
     """Give each request an id, which every line logged on its behalf carries."""
 
     def numbered(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        _request.set(next(_ids))  # each request runs in a context of its own
+        request_ids.begin()  # each request runs in a context of its own
         return app(scope, receive, send)
 
     return numbered
@@ -104,9 +99,8 @@ def with_request_ids(app: ASGIApp) -> ASGIApp:
 
 def add_request_id(_: Any, __: str, event: Event) -> Event:
     """Name the request a line belongs to; unique among processes."""
-    number = _request.get()
-    if number:
-        event["request_id"] = f"{_process}-{number:x}"
+    if request_id := request_ids.current():
+        event["request_id"] = request_id
     return event
 
 

@@ -30,7 +30,16 @@ from gameserver.admin.players import (
     player_search,
     player_show,
 )
-from gameserver.admin.records import audit_list, datastream_list, log_list, mail_list, push_list
+from gameserver.admin.records import (
+    audit_list,
+    datastream_list,
+    journal_list,
+    log_list,
+    mail_list,
+    push_list,
+    refusal_codes,
+    refusal_list,
+)
 from gameserver.admin.sessions import session_end, session_list
 
 __all__ = [
@@ -83,6 +92,9 @@ ACTIONS: Mapping[str, Action] = declared(
     session_list,
     session_end,
     audit_list,
+    refusal_list,
+    refusal_codes,
+    journal_list,
     datastream_list,
     log_list,
     push_list,

@@ -1,23 +1,31 @@
-"""What staff read of what has happened: logins, reports of clients, lines of the log, pushes, mail."""
+"""What staff read of what has happened: refusals, logins, reports, lines of the log, pushes, mail."""
 
 from typing import Any
 
 import msgspec
+from sqlalchemy import String, bindparam, select
 
-from gameserver.admin.common import Server, app_of, columns_of, limit_of
+from gameserver.admin import operators
+from gameserver.admin.common import Refused, Server, app_of, columns_of, limit_of
 from gameserver.admin.declaring import action
 from gameserver.admin.rights import Right
 from gameserver.domain.push import storage as pushes
-from gameserver.players import app_log, audit
+from gameserver.players import app_log, audit, refusals
 from gameserver.players.app_log import AppLog
+from gameserver.players.refusals import Refusals
 from gameserver.services import data_stream
 from gameserver.services.mail import storage as letters
+from gameserver.storage import Transaction
 from gameserver.storage.timeline import Timeline
+from gameserver.wire.errors import GameError
 
 REPORT_FILTERS = frozenset({"profile_id", "kind", "name", "platform", "game_version"})
 MAIL_FILTERS = frozenset({"sender_id", "receiver_id", "state", "reason"})
 PUSH_FILTERS = frozenset({"profile_id", "state", "kind", "reason", "push_id"})
 LOG_FILTERS = frozenset({"profile_id", "face", "source"})
+REFUSAL_FILTERS = frozenset({"profile_id", "reason_code", "operation", "face", "session", "request_id"})
+JOURNAL_FILTERS = frozenset({"staff", "profile_id", "action", "target", "outcome", "via", "request_id"})
+CODES_MOST = 20
 AUDIT_FILTERS = frozenset({"profile_id", "kind", "session", "face", "address", "reason"})
 
 
@@ -38,6 +46,115 @@ async def audit_list(
     await server.core.audit.flush()
     span = {"after": after, "since_ms": since_ms, "until_ms": until_ms}
     return await _found(server, app, audit.timeline, limit, span, equal, AUDIT_FILTERS)
+
+
+@action(Right.RECORDS_READ, "GET /apps/{app}/refusals")
+async def refusal_list(
+    server: Server,
+    app: str,
+    limit: int = 50,
+    after: str = "",
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    equal: dict[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return messages of an app that were refused, the newest first; `after` is the id of the last one seen.
+
+    `equal` says what must be in columns, such as `reason_code` or `profile_id`. Where a session had ended,
+    `profile_id` is who had logged in with it.
+    """
+    await server.core.get(Refusals).flush()
+    wanted: dict[str, Any] = dict(equal or {})
+    if "reason_code" in wanted:
+        try:
+            wanted["reason_code"] = int(wanted["reason_code"])
+        except ValueError:
+            raise Refused("a reason code is a number, such as 40304") from None
+        if not 0 <= wanted["reason_code"] < 1 << 31:
+            raise Refused("a reason code is a number, such as 40304")
+    span = {"after": after, "since_ms": since_ms, "until_ms": until_ms}
+    rows = await _found(server, app, refusals.timeline, limit, span, wanted, REFUSAL_FILTERS)
+    unknown = {row["session"] for row in rows if row["session"] and not row["profile_id"]}
+    if unknown:
+        await server.core.audit.flush()
+        async with server.core.database.read() as tx:
+            players = await _players_of(tx, app, unknown)
+        for row in rows:
+            row["profile_id"] = row["profile_id"] or players.get(row["session"], "")
+    return [row | {"meaning": meaning_of(row["reason_code"])} for row in rows]
+
+
+async def _players_of(tx: Transaction, app: str, sessions: set[str]) -> dict[str, str]:
+    rows = await tx.all(WHO, app=app, sessions=sorted(sessions))
+    return {row["session"]: row["profile_id"] for row in rows if row["profile_id"]}
+
+
+WHO = (
+    select(audit.audit_events.c.session, audit.audit_events.c.profile_id)
+    .where(
+        audit.audit_events.c.app_id == bindparam("app", type_=String),
+        audit.audit_events.c.session.in_(bindparam("sessions", expanding=True)),
+    )
+    .limit(2000)
+)
+
+
+@action(Right.RECORDS_READ, "GET /apps/{app}/refusals/codes")
+async def refusal_codes(server: Server, app: str, since_ms: int) -> list[dict[str, Any]]:
+    """Return how often each reason code was given in an app since a time, the most frequent first.
+
+    The newest 50 000 rows are counted, and 20 codes told.
+    """
+    app_of(server, app)
+    await server.core.get(Refusals).flush()
+    async with server.core.database.read() as tx:
+        rows = await refusals.counted(tx, app, since_ms, CODES_MOST)
+    return [
+        {
+            "reason_code": row["reason_code"],
+            "times": int(row["times"]),
+            "meaning": meaning_of(row["reason_code"]),
+        }
+        for row in rows
+    ]
+
+
+def meaning_of(reason_code: int) -> str:
+    """Return what a reason code means, in a sentence; empty where scripts have made it up."""
+    if not _MEANINGS:
+        waiting = [GameError]
+        while waiting:
+            kind = waiting.pop()
+            waiting += kind.__subclasses__()
+            if "reason_code" in vars(kind):
+                _MEANINGS.setdefault(kind.reason_code, (kind.__doc__ or "").partition("\n")[0])
+    return _MEANINGS.get(reason_code, "")
+
+
+_MEANINGS: dict[int, str] = {}
+
+
+@action(Right.RECORDS_READ, "GET /apps/{app}/journal")
+async def journal_list(
+    server: Server,
+    app: str,
+    limit: int = 50,
+    after: str = "",
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    equal: dict[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return what staff did in an app, the newest first; `after` is the id of the last one already seen.
+
+    `equal` says what must be in columns, such as `staff` or `profile_id`.
+    """
+    span = {"after": after, "since_ms": since_ms, "until_ms": until_ms}
+    rows = await _found(server, app, operators.timeline, limit, span, equal, JOURNAL_FILTERS)
+    return [row | {name: _read(row[name]) for name in ("before", "after")} for row in rows]
+
+
+def _read(text: str | None) -> Any:
+    return None if text is None else msgspec.json.decode(text)
 
 
 @action(Right.RECORDS_READ, "GET /apps/{app}/reports")

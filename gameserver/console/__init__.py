@@ -7,10 +7,18 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from gameserver.admin.common import Server
-from gameserver.console import access, definition, explorer, home, players, staff
+from gameserver.console import access, activity, definition, explorer, home, players, staff
 from gameserver.console.web import BASE, HEADERS, guarded
 
-PAGES = (*home.PAGES, *access.PAGES, *players.PAGES, *definition.PAGES, *explorer.PAGES, *staff.PAGES)
+PAGES = (
+    *home.PAGES,
+    *access.PAGES,
+    *players.PAGES,
+    *activity.PAGES,
+    *definition.PAGES,
+    *explorer.PAGES,
+    *staff.PAGES,
+)
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 

@@ -4,6 +4,7 @@ from starlette.responses import Response
 
 from gameserver.admin.common import Refused
 from gameserver.admin.rights import Right
+from gameserver.console.activity import refusals_meant
 from gameserver.console.web import View, at, declared, page
 
 
@@ -28,6 +29,8 @@ async def search(view: View) -> Response:
     text = view.query.get("q", "").strip()
     if not text:
         return view.to(view.url())
+    if (meant := refusals_meant(view, text)) is not None:
+        return meant
     found = await view.do("player_search", app=view.app_id, text=text, limit=50)
     if len(found) == 1:
         return view.to(view.url(f"/players/{found[0]['profile_id']}"))

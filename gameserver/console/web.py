@@ -101,6 +101,7 @@ class Place(NamedTuple):
 MENU = (
     Place("Home", "", Right.PLAYERS_READ),
     Place("Players", "/players", Right.PLAYERS_READ),
+    Place("Activity", "/activity", Right.RECORDS_READ),
     Place("Explorer", "/explorer", Right.APP_READ),
     Place("App", "/definition", Right.APP_READ),
     Place("Staff", "/staff", Right.STAFF_MANAGE),
@@ -267,6 +268,8 @@ async def _entered(server: Server, request: Request) -> Entered | Response:
         return HTMLResponse("<p>The database is away.</p>", HTTPStatus.SERVICE_UNAVAILABLE, HEADERS)
     if entered is None:
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        if request.headers.get("hx-request"):  # a part of a page must not become the login
+            return Response(status_code=204, headers={**HEADERS, "HX-Redirect": at("/login")})
         to = at("/login", to=path) if request.method == "GET" else at("/login")
         return RedirectResponse(to, HTTPStatus.SEE_OTHER, HEADERS)
     member = entered.member
@@ -295,6 +298,8 @@ async def _shown(view: View, declared_page: Page) -> Response:
 
 
 def _trouble(view: View, status: HTTPStatus, text: str) -> Response:
+    if view.request.headers.get("hx-request"):  # what is shown stays; the next try may do better
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=HEADERS)
     back = view.request.headers.get("referer", "")
     inside = back.startswith(str(view.request.base_url).rstrip("/") + BASE + "/")
     return view.render(

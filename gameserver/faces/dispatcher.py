@@ -15,6 +15,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from gameserver.apps import App, LiveApps
+from gameserver.players.refusals import Refusals
 from gameserver.rpc import Face, Origin, PacketFailed, Packets, Superseded, metrics
 from gameserver.rpc.packets import OtherAppNeeded
 from gameserver.sessions import Session, SessionsUnavailable
@@ -103,6 +104,7 @@ class Dispatcher:
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, connection: Connection
     ) -> tuple[bytes, Session | None]:
         messages = 1
+        app: App | None = None
         try:
             body = await read_body(headers, receive)
             is_small = len(body) <= LARGE_BYTES  # and then a coroutine would cost more than what it does
@@ -133,6 +135,8 @@ class Dispatcher:
         except (errors.PacketInProgress, Superseded, PacketFailed, SessionsUnavailable):
             raise
         except GameError as error:
+            if app is not None:
+                self.packets.core.get(Refusals).note(app, error, face="dispatcher")
             return refuse_all(connection.packet_id, error, messages), None
         except Exception:
             log.exception("packet_failed")

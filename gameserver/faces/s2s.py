@@ -24,6 +24,7 @@ from gameserver.apps import App, LiveApps, ServerKey, Settings
 from gameserver.players.accounts import WrongCredentials
 from gameserver.players.audit import Kind
 from gameserver.players.lockout import network_of
+from gameserver.players.refusals import Refusals
 from gameserver.rpc import (
     Caller,
     Face,
@@ -240,7 +241,9 @@ class ServerDispatcher:
             self._trusted.pop(caller, None)
             self._note(app, "refusal", str(WrongCredentials.reason_code), origin)
             await attempt.fail(charged=False)
-            raise WrongCredentials("serverName or serverSecret does not fit")
+            wrong = WrongCredentials("serverName or serverSecret does not fit")
+            self.core.get(Refusals).note(app, wrong, face=FACE)
+            raise wrong
         if not is_trusted:
             await attempt.succeed()
             if len(self._trusted) >= TRUSTED_MAX:
@@ -248,7 +251,11 @@ class ServerDispatcher:
             self._trusted[caller] = now_ms + TRUSTED_SECONDS * 1000
         if not key.admits(origin.address):
             self._note(app, "refusal", str(AddressNotAllowed.reason_code), origin)
-            raise AddressNotAllowed(f"server {credentials.server_name!r} may not call from {origin.address}")
+            outside = AddressNotAllowed(
+                f"server {credentials.server_name!r} may not call from {origin.address}"
+            )
+            self.core.get(Refusals).note(app, outside, face=FACE)
+            raise outside
         if not app.enabled:
             raise errors.DisabledApp("the app is disabled", disabledReason=app.disabled_reason or {})
         return app, key

@@ -127,6 +127,7 @@ audit_events = Table(
     Column("times", Integer, nullable=False),
     Index("audit_events_by_app", "app_id", "id"),
     Index("audit_events_by_profile", "app_id", "profile_id", "id"),
+    Index("audit_events_by_session", "app_id", "session", "id", info={"concurrently": True}),
     info={"stored_by": StoredBy.APP},
 )
 KEPT = PlayerTable(

@@ -19,6 +19,7 @@ from gameserver.players.life import PlayerHooks
 from gameserver.players.links import PublicUrl
 from gameserver.players.mail import Mailer
 from gameserver.players.passwords import Passwords
+from gameserver.players.refusals import Refusals
 from gameserver.players.termination import Actor, SessionTermination
 from gameserver.players.webhooks import EventData, emit
 from gameserver.realtime import Channels, Place, encode_frame
@@ -271,6 +272,20 @@ class Context:
             )
 
         self.after_commit(note)
+
+    def note_refusal(self, operation: str, error: GameError, profile_id: str = "") -> None:
+        """Record that a message, or a whole packet, is refused: at once, and whatever becomes of the rest."""
+        digest = self.session.digest if self.session is not None else None
+        if digest is None and self.session_id:
+            digest = self.core.sessions.digest(self.session_id)
+        self.core.get(Refusals).note(
+            self.app,
+            error,
+            face=self.origin.face,
+            operation=operation,
+            profile_id=profile_id or self.profile_id or "",
+            session=digest or "",
+        )
 
     def end_sessions(
         self, selector: Selector, reason: str, *, epoch: int | None = None, why: str = ""

@@ -9,7 +9,7 @@ from gameserver.documents import list_counts
 from gameserver.domain import leaderboards
 from gameserver.frame import Parts
 from gameserver.jobs import Job, JobRun, forget
-from gameserver.players import accounts, audit, refresh_tokens, termination, tokens
+from gameserver.players import accounts, audit, refresh_tokens, refusals, termination, tokens
 from gameserver.players.webhooks import events
 from gameserver.rpc import orphans, steps
 from gameserver.rpc.registry import Floors
@@ -44,6 +44,7 @@ FLOORS = Floors(
     lifespans=(
         _calls_out,
         audit.lifespan,
+        refusals.lifespan,
         termination.lifespan,
         accounts.lifespan,
         leaderboards.lifespan,
@@ -59,8 +60,11 @@ FLOORS = Floors(
         tokens.FORGET,
         refresh_tokens.FORGET,
         audit.FORGET,
+        *refusals.JOBS,
         orphans.SWEEP,
         *leaderboards.JOBS,
     ),
     events=events.ALL,
+    sections=((refusals.SECTION, refusals.RefusalSettings, refusals.SAMPLE),),
+    kept={refusals.SECTION: (refusals.KEPT,)},
 )

@@ -85,7 +85,7 @@ class Packets:
             return await self._run(ctx, plan, packet.packet_id), None
         if ctx.packet_id is None:
             words = f"packet.packetId: expected a whole number from 0 to {PACKET_ID_MAX}, but for a login"
-            return _refused(packet, errors.InvalidRequest(words)), None
+            return _refused(ctx, packet, errors.InvalidRequest(words)), None
         admission = await self.core.sessions.admit(packet.session_id, packet.packet_id, body_hash, ctx.app.id)
         if isinstance(admission, Ended):
             return await self._answer_ended(ctx, plan, packet, body_hash, admission), None
@@ -100,7 +100,7 @@ class Packets:
                     return await record.replay(session, stored), session
                 if (refusal := self._why_not(ctx, session)) is not None:
                     await self.core.sessions.release(session, packet.packet_id)
-                    return _refused(packet, refusal), session
+                    return _refused(ctx, packet, refusal, session), session
                 return await self._run_claimed(ctx, plan, record, admission, waiter), session
             case Replay(answer=answer) if answer is not None:
                 return answer, session
@@ -113,14 +113,14 @@ class Packets:
             case OtherApp():
                 raise OtherAppNeeded(session)
             case Reused():
-                return _refused(
-                    packet, errors.ReusedPacketId("another packet has used this packetId")
-                ), session
+                reused = errors.ReusedPacketId("another packet has used this packetId")
+                return _refused(ctx, packet, reused, session), session
             case Outdated():
                 words = f"packetId {packet.packet_id} is below the last one, {session.last_packet_id}"
-                return _refused(packet, errors.OutdatedPacket(words)), session
+                return _refused(ctx, packet, errors.OutdatedPacket(words), session), session
             case RateLimited():
-                return _refused(packet, errors.RateLimited("too many packets in a minute")), session
+                limited = errors.RateLimited("too many packets in a minute")
+                return _refused(ctx, packet, limited, session), session
 
     async def _stay_switched(self, session: Session, now_ms: int) -> None:
         """Note anew whom a session acts for, before it is forgotten: it ends with that player's sessions."""
@@ -242,5 +242,7 @@ def _logs_in_first(plan: Plan) -> bool:
     return operation is not None and operation.opens_session and operation.access is Access.OPEN
 
 
-def _refused(packet: Packet, error: GameError) -> bytes:
+def _refused(ctx: Context, packet: Packet, error: GameError, session: Session | None = None) -> bytes:
+    profile_id = session.profile_id if session is not None else ""
+    ctx.note_refusal(packet.messages[0].name, error, profile_id if profile_id != SERVER_PROFILE_ID else "")
     return refuse_all(packet.packet_id, error, len(packet.messages))

@@ -46,13 +46,14 @@ class PacketFailed(Exception):
 class Outcome:
     """What messages came to: their entries, whether they wrote, and the answer where a record keeps it."""
 
-    __slots__ = ("answer", "entries", "login", "wrote")
+    __slots__ = ("answer", "entries", "login", "refused", "wrote")
 
     def __init__(self) -> None:
         self.entries: list[bytes] = []
         self.login = 0  # which message is the login that opens a session
         self.wrote = False
         self.answer: bytes | None = None
+        self.refused: list[tuple[Message, GameError, str | None]] | None = None  # and to whom
 
 
 class Record(Protocol):
@@ -241,7 +242,15 @@ class _Run:
             if too_late is not None:
                 outcome.entries[outcome.login] = refusal(too_late)
                 outcome.answer = None
+                outcome.refused = [*(outcome.refused or ()), (self.plan[outcome.login][1], too_late, None)]
+        if outcome.refused is not None:
+            self._note_refused(outcome.refused)
         return outcome
+
+    def _note_refused(self, refused: list[tuple[Message, GameError, str | None]]) -> None:
+        asked_for = {id(error): profile_id for profile_id, error in self.ctx.effects.refusals}  # by logins
+        for message, error, profile_id in refused:
+            self.ctx.note_refusal(message.name, error, profile_id or asked_for.get(id(error), ""))
 
     async def _write(self) -> Outcome:
         try:
@@ -339,6 +348,8 @@ class _Run:
                 entries.append(entry)
             except GameError as error:
                 entries.append(refusal(error))
+                note = (message, error, ctx.profile_id or self.profile_id)
+                outcome.refused = [note] if outcome.refused is None else [*outcome.refused, note]
                 effects.rollback_to(mark)
                 # PostgreSQL does nothing more in a transaction in which a query was cancelled.
                 cancelled = isinstance(error, errors.QueryTooExpensive)

@@ -85,8 +85,10 @@ class _Around:
                 raise HookFailed(f"hooks call each other {DEPTH_MAX} deep")
             sent = await self._before(sent)
         except _Refused as refused:
+            self.ctx.note_refusal(self.message.name, Rejected("a script does not allow it"))
             return refused.entry
         except GameError as error:
+            self.ctx.note_refusal(self.message.name, error)
             return refusal(error)
         message = _with_data(self.message, sent)
         entry = await run(message)
@@ -135,6 +137,7 @@ class _Around:
             try:
                 said = await self._ask(number, hook, data, standing)
             except GameError as error:
+                self.ctx.note_refusal(self.message.name, error)
                 return await self._undone(refusal(error), standing)
             status = _status(said)
             if status not in (None, OK):

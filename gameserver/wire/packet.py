@@ -30,6 +30,11 @@ class Message(msgspec.Struct):
     operation: str
     data: msgspec.Raw = msgspec.Raw(json.JSON_NULL)
 
+    @property
+    def name(self) -> str:
+        """What it calls, as the client wrote it; empty where that could not be read."""
+        return f"{self.service}.{self.operation}" if self.service or self.operation else ""
+
     def read(self, reader: RequestReader) -> Any:
         """Read the data as the request of the message's operation. Raises a `GameError`."""
         return reader.read(self.data)

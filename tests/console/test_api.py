@@ -36,6 +36,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "player_merge": {"target": "another"},
     "staff_add": {"name": "x", "role": "nothing"},
     "key_add": {"label": "x", "role": "nothing"},
+    "refusal_codes": {"since_ms": 0},
     "session_end": {"session": "none"},
     "endpoint_save": {"path": "/v1/none"},
 }

@@ -17,6 +17,7 @@ from gameserver.documents.list_counts import tallies
 from gameserver.domain.economy import wallet
 from gameserver.domain.leaderboards import Leaderboards
 from gameserver.players import profile_links
+from gameserver.players.refusals import Refusals
 from gameserver.services.entity import storage as entities
 from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import Aborted, metadata
@@ -125,7 +126,9 @@ async def full_players(game: Game, count: int) -> list[Client]:
     await to_next_day(game)
     for player in players:
         await join(player)
+        await player.refused("time", "NEVER")
     await game.core.audit.flush()
+    await game.core.get(Refusals).flush()
     return players
 
 

@@ -10,6 +10,13 @@ function localise(root) {
   }
 }
 document.addEventListener("DOMContentLoaded", () => localise(document));
+
+// Times that are typed in are meant in this zone.
+document.addEventListener("DOMContentLoaded", () => {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  for (const each of document.querySelectorAll("[data-zone]"))
+    if (each.dataset.zone === "value") each.value = zone; else each.textContent = zone;
+});
 document.addEventListener("htmx:after:swap", () => localise(document));
 
 // "/" goes to the search box; Escape closes what is open.

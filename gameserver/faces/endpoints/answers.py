@@ -29,6 +29,7 @@ from gameserver.players import accounts, cookies, users
 from gameserver.players.cookies import CookieSettings
 from gameserver.players.lockout import LockedOut
 from gameserver.players.refresh_tokens import TokenAnswer
+from gameserver.players.refusals import Refusals
 from gameserver.players.termination import Actor
 from gameserver.rpc import Caller, Core, Origin, PacketFailed, Packets, Runner, Tx
 from gameserver.sessions import SERVER_PROFILE_ID, One, Session, SessionsUnavailable, session_error
@@ -229,6 +230,7 @@ class Endpoints:
             await self._run(visit)
         except GameError as error:
             visit.entry = refusal(error)
+            self.core.get(Refusals).note(found.app, error, face=FACE, operation=found.name)
         except (PacketFailed, StorageError, SessionsUnavailable) as error:
             log.warning("endpoint_postponed", endpoint=found.name, reason=str(error))
             visit.entry = json.encode({"status": 503, "status_message": "the server cannot do this just now"})
