@@ -32,6 +32,7 @@ class Settings:
     realtime_url: str = ""  # empty: where `public_url` leads, or where the client has reached the server
     ephemeral: bool = False
     seed: int = 0
+    environment: str = ""  # what people call this installation, such as production
     edit_apps: bool = False  # the console may change the files of apps
     log_level: str = "info"
 

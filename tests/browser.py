@@ -21,6 +21,7 @@ from tests.servers import free_port, missing
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # how WebDriver marks one
 WAIT_SECONDS = 60
+LOOK_SECONDS = 5  # at one page; its script ends without a word when the page goes
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -72,6 +73,7 @@ class Browser:
         assert answer.status_code == 200, value
         self._driver = driver
         self._session = f"/session/{value['sessionId']}"
+        self._ask("POST", "/timeouts", {"script": 4 * LOOK_SECONDS * 1000})
         self.clicks = 0
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -102,9 +104,15 @@ class Browser:
         return str(self.run("return document.body.innerText"))
 
     def shows(self, text: str) -> None:
-        """Wait until the page shows a text."""
-        shown = self._ask("POST", "/execute/async", {"script": SHOWS, "args": [text, WAIT_SECONDS * 250]})
-        assert shown is True, shown
+        """Wait until the page shows a text, be it the next page."""
+        shown: Any = None
+        for _ in range(WAIT_SECONDS // LOOK_SECONDS):
+            body = {"script": SHOWS, "args": [text, LOOK_SECONDS * 1000]}
+            answer = self._driver.post(f"{self._session}/execute/async", json=body)
+            shown = answer.json()["value"]
+            if shown is True:
+                return
+        raise AssertionError(shown)
 
     def cookies(self) -> dict[str, dict[str, Any]]:
         """The cookies that the browser would send to this page, by name."""

@@ -174,6 +174,15 @@ def serve(
     data: options.Data = _DEFAULT.data,
     redis: options.Redis = "",
     database: options.Database = "",
+    environment: Annotated[
+        str,
+        typer.Option(
+            envvar=PREFIX + "ENVIRONMENT",
+            help="What the console calls this installation, such as production or staging.",
+            show_default=False,
+            rich_help_panel=_PROCESS,
+        ),
+    ] = "",
     edit_apps: Annotated[
         bool,
         typer.Option(
@@ -268,6 +277,7 @@ def serve(
         public_url=public_url.rstrip("/"),
         realtime_url=realtime_url,
         edit_apps=edit_apps,
+        environment=environment,
         ephemeral=ephemeral,
         seed=seed,
         log_level=log_level,

@@ -384,6 +384,8 @@ def _frame(view: View) -> dict[str, Any]:
     return {
         "base": BASE,
         "apps": sorted(apps, key=lambda app: app.title.casefold()),
+        "environment": view.server.settings.environment[:32],
+        "is_production": view.server.settings.environment.lower().startswith("prod"),
         "menu": [place for place in MENU if inside and view.may(place.right)],
         "member": view.entered.member,
         "zone": view.entered.member.settings.get("zone", "local"),

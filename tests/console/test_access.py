@@ -1,5 +1,6 @@
 """Getting in and out of the console, and what nobody gets by other ways."""
 
+import dataclasses
 import re
 
 import httpx
@@ -190,3 +191,12 @@ async def test_the_console_is_not_where_players_are(game: Game) -> None:
     assert (await admin.get("/console/login")).status_code == 200
     # A server for tests has one address for everything; see `rpc/site.py`.
     assert answer.status_code == 200
+
+
+async def test_the_environment_is_on_every_page(desk: Desk) -> None:
+    settings = desk.game.server_app.settings
+    for name, marked in (("Production", True), ("staging", False), ("", False)):
+        desk.game.server_app.settings = dataclasses.replace(settings, environment=name)
+        await desk.of_app("/players")
+        assert (f">{name}</b>" in desk.page) is bool(name)
+        assert ('class="environment production"' in desk.page) is marked
