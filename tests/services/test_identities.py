@@ -107,9 +107,9 @@ async def leads_nowhere(game: Game, type_: str, external_id: str, token: str = P
 
 
 async def everything(game: Game, *players: Client) -> list[Any]:
-    """All that services keep of players. The audit notes what was refused, and who reads this."""
+    """All that services keep of players, but what the audit and the journal of staff note of reading it."""
     exports = [await actions.player_export(game.server_app, APP_ID, each.profile_id) for each in players]
-    return [{**export["services"], "audit": None} for export in exports]
+    return [{**export["services"], "audit": None, "staff": None} for export in exports]
 
 
 # Attaching
