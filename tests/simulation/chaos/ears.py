@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # a player has ears, and these are a player's
 OUTLIVES_SECONDS_MAX = 1.0  # a session
 LATE_SECONDS = 1.5  # by which a busy machine may be late with it
 LOOK_SECONDS = 0.1
+SETTLE_SECONDS_MAX = 15.0  # for those at the end of a run, where nothing is held up any more
 STALL_SECONDS = 0.5  # of this process: what it hears then is late by itself
 OPEN_SECONDS_MAX = 3.0
 PRESENT_SECONDS_MAX = 10.0  # after a crash, until everybody knows who is there
@@ -141,8 +142,12 @@ class Ears:
                     ear.close()
 
     async def settle(self) -> None:
-        """Return when no connection is left whose session is over."""
+        """Return when no connection is left whose session is over, or it is certain that one outlives it."""
+        until = time.monotonic() + SETTLE_SECONDS_MAX
         while any(self.ledger.sessions[ear.session_id].is_over for ear in self.open):
+            if time.monotonic() > until:
+                self.ledger.violation("connections are left whose sessions are over")
+                return
             await asyncio.sleep(LOOK_SECONDS)
 
     def said(self, channel: str) -> set[str]:

@@ -206,7 +206,7 @@ async def _run(plan: Plan, fleet: Fleet, out: TextIO | None, rates: Rates) -> Le
     playing = [asyncio.create_task(player.play(stop)) for player in players]
     watching = asyncio.create_task(society.ears.watch())
     try:
-        await _watch(plan, ledger, [mishaps, *playing], out)
+        await _watch(plan, ledger, [mishaps, watching, *playing], out)
         stop.set()
         if not ledger.violations:
             await asyncio.gather(mishaps, *playing)
