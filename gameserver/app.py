@@ -12,13 +12,10 @@ from gameserver.admin import api
 from gameserver.apps import LiveApps, load_apps, watch
 from gameserver.frame import Hooks, Lifespans, running
 from gameserver.jobs import Scheduler
-from gameserver.players.accounts import Accounts
-from gameserver.players.audit import Audit
 from gameserver.players.links import PublicUrl
 from gameserver.players.mail import Mail
 from gameserver.players.passwords import Passwords
 from gameserver.players.quotas import Quotas
-from gameserver.players.termination import SessionTermination
 from gameserver.ranks import MemoryRanks, Ranks, RedisRanks
 from gameserver.realtime import Endpoints
 from gameserver.rpc import Core, Packets, Registry, Runner
@@ -96,28 +93,14 @@ async def open_server(
         passwords = parts.add(Passwords, passwords or Passwords())
         lifespans.callback(passwords.close)
         parts.add(Endpoints, Endpoints(settings.realtime_url, settings.public_url, settings.listening_url))
-        quotas = parts.add(Quotas, Quotas())
+        parts.add(Quotas, Quotas())
         parts.add(PublicUrl, PublicUrl(settings.public_url or settings.listening_url))
         mailer = parts.add(Mail, Mail(settings.data / "outbox", clock))
         lifespans.callback(mailer.close)
         parts.add(Processes, Processes(settings.script_processes))
         for lifespan in offered.lifespans:
             await lifespans.open(lifespan)
-        core = Core(
-            database=database,
-            sessions=sessions,
-            clock=clock,
-            accounts=parts.get(Accounts),
-            quotas=quotas,
-            passwords=passwords,
-            mailer=mailer,
-            audit=parts.get(Audit),
-            endings=parts.get(SessionTermination),
-            hooks=offered.hooks,
-            player_hooks=offered.player_hooks,
-            parts=parts,
-            **(core_options or {}),
-        )
+        core = Core.joined(parts, offered.hooks, offered.player_hooks, **(core_options or {}))
         server = GameServer(settings, core, apps, offered)
         await lifespans.enter_async_context(running(server.packets.runs.keep_running()))
         if with_jobs:

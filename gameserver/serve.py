@@ -38,14 +38,15 @@ from gameserver.faces import ops
 from gameserver.http_server import (
     CONNECTIONS_PER_ADDRESS_MAX,
     Places,
+    Proxies,
     Realtime,
     WebServer,
+    behind,
     connections_max,
     raise_descriptor_limit,
     web_server,
 )
 from gameserver.players.providers import ProviderSettings
-from gameserver.proxies import Proxies, behind
 from gameserver.realtime import BadEndpoints, Connections, Endpoints
 from gameserver.sessions import SessionsUnavailable
 from gameserver.settings import Settings

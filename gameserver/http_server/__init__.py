@@ -13,14 +13,17 @@ from gameserver.http_server.places import (
     raise_descriptor_limit,
 )
 from gameserver.http_server.protocol import Realtime
+from gameserver.http_server.proxies import Proxies, behind
 from gameserver.http_server.server import WebServer, web_server
 
 __all__ = [
     "CONNECTIONS_PER_ADDRESS_MAX",
     "Incidents",
     "Places",
+    "Proxies",
     "Realtime",
     "WebServer",
+    "behind",
     "connections_max",
     "raise_descriptor_limit",
     "web_server",

@@ -17,7 +17,7 @@ from gameserver.players.accounts import Accounts
 from gameserver.players.audit import Audit
 from gameserver.players.life import PlayerHooks
 from gameserver.players.links import PublicUrl
-from gameserver.players.mail import Mailer
+from gameserver.players.mail import Mail, Mailer
 from gameserver.players.passwords import Passwords
 from gameserver.players.refusals import Refusals
 from gameserver.players.termination import Actor, SessionTermination
@@ -73,6 +73,27 @@ class Core:
     parts: Parts
     new_id: Callable[[], str] = new_id
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
+
+    @classmethod
+    def joined(
+        cls, parts: Parts, hooks: Hooks, player_hooks: PlayerHooks["Context"], **others: Any
+    ) -> "Core":
+        """Join what lives as long as the server; `others` are the fields that a test decides."""
+        return cls(
+            database=parts.get(Database),
+            sessions=parts.get(SessionStore),
+            clock=parts.get(Clock),
+            accounts=parts.get(Accounts),
+            quotas=parts.get(quotas.Quotas),
+            passwords=parts.get(Passwords),
+            mailer=parts.get(Mail),
+            audit=parts.get(Audit),
+            endings=parts.get(SessionTermination),
+            hooks=hooks,
+            player_hooks=player_hooks,
+            parts=parts,
+            **others,
+        )
 
     def get(self, kind: type[AnyPart]) -> AnyPart:
         """Return what lives as long as the server, by its type. Raises `LookupError`."""

@@ -14,6 +14,7 @@ from gameserver.storage.errors import (
     StorageError,
     Unavailable,
 )
+from gameserver.storage.expiry import Expiry
 from gameserver.storage.plans import Statement
 from gameserver.storage.searches import Payer
 from gameserver.storage.sqlite import SqliteDatabase
@@ -41,6 +42,7 @@ __all__ = [
     "ConstraintBroken",
     "Database",
     "Deadlocked",
+    "Expiry",
     "Json",
     "Jsonb",
     "Payer",

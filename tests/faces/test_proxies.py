@@ -3,7 +3,7 @@
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from gameserver.proxies import Proxies, behind
+from gameserver.http_server import Proxies, behind
 
 PROXIES = Proxies("10.0.0.5, 10.1.0.0/16,2001:db8::/32")
 

@@ -17,7 +17,7 @@ from gameserver.admin import actions
 from gameserver.app import registry
 from gameserver.apps import load_apps
 from gameserver.faces.s2s import PATH, ServerDispatcher
-from gameserver.proxies import Proxies, behind
+from gameserver.http_server import Proxies, behind
 from gameserver.rpc import Packets, unordered
 from gameserver.sessions import Session, SessionsUnavailable
 from gameserver.storage.answers import packet_answers
