@@ -13,12 +13,13 @@ from pathlib import Path
 from gameserver import faces, services
 from gameserver.admin import actions
 from gameserver.app import open_server
-from gameserver.protocol_export import documents
+from gameserver.protocol_export import INDEX, documents
 from gameserver.rpc import Registry
 from gameserver.settings import Settings
 from gameserver.storage import schema
 from gameserver.wire.clock import FixedClock
 from tests.conftest import APP_ID, APP_TOML, Game
+from tests.tidy.test_descriptions import silent_fields, silent_parameters
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,6 +42,8 @@ def add_service(folder: Path) -> None:
     note = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(note)
     services.ALL = (*services.ALL, note.service)
+    [described] = [each for name, each in documents(Registry([note.service])).items() if name != INDEX]
+    assert [*silent_parameters(described), *silent_fields(described)] == []
     shutil.copytree(schema._FOLDER, folder / "migrations")
     schema._FOLDER = folder / "migrations"
     written = schema.write_step("Add notes")

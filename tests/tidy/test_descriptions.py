@@ -28,13 +28,13 @@ def by_service() -> dict[str, dict[str, Any]]:
 
 
 def test_every_parameter_is_described(by_service: dict[str, dict[str, Any]]) -> None:
-    silent = {service: list(_silent_parameters(document)) for service, document in by_service.items()}
+    silent = {service: list(silent_parameters(document)) for service, document in by_service.items()}
     _check(silent, PARAMETERS_LATER)
 
 
 def test_every_field_of_an_answer_is_described(by_service: dict[str, dict[str, Any]]) -> None:
     """The shapes that parameters refer to are looked at as well."""
-    silent = {service: list(_silent_fields(document)) for service, document in by_service.items()}
+    silent = {service: list(silent_fields(document)) for service, document in by_service.items()}
     _check(silent, ANSWERS_LATER)
 
 
@@ -50,14 +50,14 @@ def _check(silent: dict[str, list[str]], later: set[str]) -> None:
     assert not done, f"take out of the list: {', '.join(sorted(done))}"
 
 
-def _silent_parameters(document: dict[str, Any]) -> Iterator[str]:
+def silent_parameters(document: dict[str, Any]) -> Iterator[str]:
     for method in document["methods"]:
         for param in method["params"]:
             if param.get("description", UNWRITTEN) == UNWRITTEN:
                 yield f"{method['name']} {param['name']}"
 
 
-def _silent_fields(document: dict[str, Any]) -> Iterator[str]:
+def silent_fields(document: dict[str, Any]) -> Iterator[str]:
     for shape, schema in document["components"]["schemas"].items():
         for name, field in schema.get("properties", {}).items():
             if field.get("description", UNWRITTEN) == UNWRITTEN:
