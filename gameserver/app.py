@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gameserver import admin, console, faces, scripts, services
 from gameserver.admin import api
+from gameserver.admin.history import History
 from gameserver.apps import LiveApps, load_apps, watch
 from gameserver.frame import Hooks, Lifespans, running
 from gameserver.jobs import Scheduler
@@ -106,4 +107,5 @@ async def open_server(
         if with_jobs:
             await lifespans.enter_async_context(running(watch(apps, settings.apps, sections)))
             await lifespans.enter_async_context(running(server.jobs.run()))
+            await lifespans.enter_async_context(running(parts.get(History).keep_writing()))
         yield server

@@ -1,12 +1,13 @@
 """What staff and operators may do, as typed actions behind the command line, the API and the console."""
 
-from gameserver.admin import bans, operators, staff
+from gameserver.admin import bans, history, operators, staff
 from gameserver.rpc.hooks import PLAYER_DELETE
 from gameserver.rpc.registry import Floors
 
 FLOOR = Floors(
+    lifespans=(history.lifespan,),
     subscriptions=((PLAYER_DELETE, operators.blank),),
-    jobs=(operators.FORGET, staff.FORGET, bans.END_JOB),
+    jobs=(operators.FORGET, staff.FORGET, bans.END_JOB, *history.JOBS),
     sections=((operators.SECTION, operators.StaffSettings, operators.SAMPLE),),
     kept={"staff": (operators.KEPT, bans.KEPT)},
 )

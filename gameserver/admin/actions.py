@@ -7,7 +7,7 @@ the command's own, over the Redis and the database that all processes share.
 from collections.abc import Mapping
 from typing import Any
 
-from gameserver.admin import definitions, operations, staff, webhooks
+from gameserver.admin import definitions, operations, scripts, staff, system, webhooks
 from gameserver.admin.calls import call
 from gameserver.admin.common import Refused, Server
 from gameserver.admin.declaring import Action, declared, perform
@@ -106,6 +106,8 @@ ACTIONS: Mapping[str, Action] = declared(
     leaderboard_rebuild,
     call,
     *webhooks.ACTIONS,
+    *scripts.ACTIONS,
+    *system.ACTIONS,
     *staff.ACTIONS,
     *operations.ACTIONS,
     *definitions.ACTIONS,

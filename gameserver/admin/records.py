@@ -17,6 +17,7 @@ from gameserver.services import data_stream
 from gameserver.services.mail import storage as letters
 from gameserver.storage import Transaction
 from gameserver.storage.timeline import Timeline
+from gameserver.wire import errors
 from gameserver.wire.errors import GameError
 
 REPORT_FILTERS = frozenset({"profile_id", "kind", "name", "platform", "game_version"})
@@ -26,6 +27,16 @@ LOG_FILTERS = frozenset({"profile_id", "face", "source"})
 REFUSAL_FILTERS = frozenset({"profile_id", "reason_code", "operation", "face", "session", "request_id"})
 JOURNAL_FILTERS = frozenset({"staff", "profile_id", "action", "target", "outcome", "via", "request_id"})
 CODES_MOST = 20
+LIMITS = frozenset(
+    kind.reason_code
+    for kind in (
+        errors.RateLimited,
+        errors.PacketTooLarge,
+        errors.QueryTooExpensive,
+        errors.SessionLimitReached,
+    )
+)
+"""Refusals that say that a limit was reached."""
 AUDIT_FILTERS = frozenset({"profile_id", "kind", "session", "face", "address", "reason"})
 
 
@@ -114,6 +125,7 @@ async def refusal_codes(server: Server, app: str, since_ms: int) -> list[dict[st
             "reason_code": row["reason_code"],
             "times": int(row["times"]),
             "meaning": meaning_of(row["reason_code"]),
+            "is_limit": row["reason_code"] in LIMITS,
         }
         for row in rows
     ]

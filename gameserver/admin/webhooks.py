@@ -87,7 +87,7 @@ async def webhook_deliveries(
     return [{name: row[name] for name in COLUMNS if name not in ("data", "answer")} for row in rows]
 
 
-@action(Right.RECORDS_READ, "GET /apps/{app}/webhooks/deliveries/{delivery}")
+@action(Right.RECORDS_READ, "GET /apps/{app}/webhooks/delivery")
 async def webhook_show(server: Server, app: str, delivery: str) -> dict[str, Any]:
     """Return a delivery with what it tells, and how the last answer began."""
     app_of(server, app)

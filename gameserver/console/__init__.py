@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from gameserver.admin.common import Server
-from gameserver.console import access, activity, definition, explorer, home, players, staff
+from gameserver.console import access, activity, definition, explorer, home, live, players, staff, work
 from gameserver.console.web import BASE, HEADERS, guarded
 
 PAGES = (
@@ -15,6 +15,8 @@ PAGES = (
     *access.PAGES,
     *players.PAGES,
     *activity.PAGES,
+    *work.PAGES,
+    *live.PAGES,
     *definition.PAGES,
     *explorer.PAGES,
     *staff.PAGES,

@@ -1,9 +1,12 @@
 """The first page of an app, and the search box of every page."""
 
+import asyncio
+
 from starlette.responses import Response
 
 from gameserver.admin.common import Refused
 from gameserver.admin.rights import Right
+from gameserver.console import live
 from gameserver.console.activity import refusals_meant
 from gameserver.console.web import View, at, declared, page
 
@@ -19,8 +22,11 @@ async def start(view: View) -> Response:
 
 @page("GET /apps/{app}", Right.PLAYERS_READ)
 async def home(view: View) -> Response:
-    """Show the newest players, and where to go."""
-    return view.render("home.html", newest=await view.tried("player_newest", app=view.app_id, limit=10))
+    """Show what needs attention, charts, and the newest players."""
+    newest, shown = await asyncio.gather(
+        view.tried("player_newest", app=view.app_id, limit=10), live.around(view)
+    )
+    return view.render("home.html", newest=newest, **shown)
 
 
 @page("GET /apps/{app}/search", Right.PLAYERS_READ)

@@ -45,6 +45,7 @@ SAID_COOKIE = "console_said"
 FORM_BYTES_MAX = 1 << 20
 FIELDS_MAX = 200
 PAGE_SECONDS_MAX = 3.0  # for what a page only looks at
+PART_SECONDS_MAX = 2.0  # for what it can do without
 CELL_MAX = 200  # characters of a value in a list
 VIA = "console"
 HEADERS = {
@@ -102,6 +103,8 @@ MENU = (
     Place("Home", "", Right.PLAYERS_READ),
     Place("Players", "/players", Right.PLAYERS_READ),
     Place("Activity", "/activity", Right.RECORDS_READ),
+    Place("Jobs", "/jobs", Right.RECORDS_READ),
+    Place("Live", "/live", Right.SYSTEM_READ),
     Place("Explorer", "/explorer", Right.APP_READ),
     Place("App", "/definition", Right.APP_READ),
     Place("Staff", "/staff", Right.STAFF_MANAGE),
@@ -175,7 +178,7 @@ class View:
     async def tried(self, name: str, /, **arguments: Any) -> Any:
         """Do an action that a page can do without; None when what it needs is away, or takes long."""
         try:
-            async with asyncio.timeout(PAGE_SECONDS_MAX):
+            async with asyncio.timeout(PART_SECONDS_MAX):
                 return await self.do(name, **arguments)
         except (SessionsUnavailable, StorageError, TimeoutError):
             return None

@@ -4,6 +4,7 @@ Noting an event costs its caller nothing but memory; `storage.batches` writes wh
 """
 
 import secrets
+from collections import Counter as Counts
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
@@ -51,6 +52,8 @@ class Audit(Batches):
     def __init__(self, database: Database, clock: Clock) -> None:
         self._clock = clock
         self._refusals: dict[tuple[str, ...], dict[str, Any]] = {}  # those that may be met again
+        self.logins: Counts[str] = Counts()
+        """How many logins this process has noted so far, by app."""
         super().__init__(database, ADD, "audit_events", LOST, before_writing=self._refusals.clear)
         self._process = secrets.token_hex(4)
         self._number = 0
@@ -74,6 +77,8 @@ class Audit(Batches):
         like one that is not written yet only raises that one's count, so that somebody who guesses passwords
         does not fill the table.
         """
+        if kind == "login":
+            self.logins[app.id] += 1
         if app.section(AuditSettings).keep_days == 0:
             return
         profile_id, address, reason = profile_id[:36], address[:64], reason[:64]

@@ -6,6 +6,7 @@ one row that counts, so a flood fills nothing.
 """
 
 import secrets
+from collections import Counter as Counts
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -64,6 +65,8 @@ class Refusals(Batches):
     def __init__(self, database: Database, clock: Clock) -> None:
         self._clock = clock
         self._alike: dict[tuple[Any, ...], dict[str, Any]] = {}  # those that may be met again
+        self.counted: Counts[str] = Counts()
+        """How many refusals this process has noted so far, by app."""
         super().__init__(database, ADD, "refusals", LOST, before_writing=self._alike.clear)
         self._process = secrets.token_hex(4)
         self._number = 0
@@ -82,6 +85,7 @@ class Refusals(Batches):
 
         `operation` is `service.OPERATION` as the client wrote it, `session` a digest.
         """
+        self.counted[app.id] += 1
         if app.section(RefusalSettings).keep_days == 0:
             return
         code = error.reason_code

@@ -21,6 +21,8 @@ class Seconds:
     def __init__(self, name: str, words: str, bounds: tuple[float, ...], label: str = "") -> None:
         self._histogram = Histogram(name, words, [label] if label else [], buckets=bounds)
         self._bounds = bounds
+        self.counted: list[float] = [0] * (len(bounds) + 2)
+        """What was passed on so far by this process, whatever the label: buckets, and last the seconds."""
         # How many there were in each bucket, and last the seconds that they took together.
         self._noted: defaultdict[Any, list[float]] = defaultdict(lambda: [0] * (len(bounds) + 2))
 
@@ -34,7 +36,14 @@ class Seconds:
         """Pass on what was noted."""
         while self._noted:  # taken away first: what cannot be passed on is lost, and not counted twice
             label, (*counts, seconds) = self._noted.popitem()
+            for place, count in enumerate((*counts, seconds)):
+                self.counted[place] += count
             self._pass_on(label, counts, seconds)
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """Where one bucket ends and the next begins, in seconds."""
+        return self._bounds
 
     def _pass_on(self, label: Any, counts: list[float], seconds: float) -> None:
         child: Any = self._histogram.labels(label) if label else self._histogram
@@ -57,8 +66,11 @@ class Outcomes(Seconds):
     ) -> None:
         super().__init__(name, words, bounds, label)
         self._counter = counter
+        self.outcomes: defaultdict[str, float] = defaultdict(float)
+        """How often each outcome was passed on by this process."""
 
     def _pass_on(self, label: Any, counts: list[float], seconds: float) -> None:
+        self.outcomes[str(label[-1])] += sum(counts)
         self._counter.labels(*label).inc(sum(counts))
         super()._pass_on("".join(label[:-1]), counts, seconds)
 

@@ -37,6 +37,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     "staff_add": {"name": "x", "role": "nothing"},
     "key_add": {"label": "x", "role": "nothing"},
     "refusal_codes": {"since_ms": 0},
+    "webhook_show": {"delivery": "none"},
+    "script_show": {"script": "none"},
+    "script_run": {"script": "none", "data": {}},
     "session_end": {"session": "none"},
     "endpoint_save": {"path": "/v1/none"},
 }

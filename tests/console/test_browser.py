@@ -44,6 +44,7 @@ class Console(NamedTuple):
     """A server with a console, and players whom others know."""
 
     url: str
+    game: str
     app_id: str
     players: dict[str, str]
 
@@ -70,13 +71,15 @@ def console(
         log = next(folder.glob("server-*.log")).read_text()
         url = re.search(r"console (http://[^/]+)", log)
         assert url is not None
-        players = {name: _player(server.url, app_id, name) for name in ("Ada Lovelace", "Adam", "Grace")}
+        players = {
+            name: _player(server.url, app_id, name) for name in ("Ada Lovelace", "Adam", "Grace", "Lin")
+        }
         token = _admin(folder, options)
         browser.go(f"{url.group(1)}/console/welcome/{token}")
         browser.write("input[name=password]", PASSWORD)
         browser.write("input[name=repeat]", PASSWORD, enter=True)
         browser.shows("Newest players")
-        yield Console(url.group(1), app_id, players)
+        yield Console(url.group(1), server.url, app_id, players)
 
 
 def _admin(folder: Path, options: list[str]) -> str:
@@ -105,7 +108,24 @@ def _player(url: str, app_id: str, name: str) -> str:
         {"service": "playerState", "operation": "UPDATE_NAME", "data": {"playerName": name}}
     ]
     assert httpx.post(f"{url}/dispatcher", json=packet).json()["responses"][0]["status"] == 200
+    if name == "Lin":  # is logged out, and asks for more: 40304
+        for number, (service, operation) in enumerate((("playerState", "LOGOUT"), ("time", "READ"))):
+            packet |= {
+                "packetId": 2 + number,
+                "messages": [{"service": service, "operation": operation, "data": {}}],
+            }
+            httpx.post(f"{url}/dispatcher", json=packet)
     return str(answer["data"]["profileId"])
+
+
+NOT_ALONE = {
+    "/go",
+    "/apps/{app}/metrics",  # numbers for charts
+    "/apps/{app}/activity/log/{line}",  # of one row, such as tests of activity open
+    "/apps/{app}/activity/journal/{line}",
+    "/apps/{app}/webhooks/delivery",
+    "/apps/{app}/scripts/source",
+}
 
 
 def pages(console: Console) -> list[str]:
@@ -119,7 +139,7 @@ def pages(console: Console) -> list[str]:
     return [
         f"{console.url}/console{page.path.format(**parts)}"
         for page in PAGES
-        if page.method == "GET" and page.path != "/go"
+        if page.method == "GET" and page.path not in NOT_ALONE
     ]
 
 
@@ -170,6 +190,42 @@ def test_a_ban_for_a_week_takes_three_clicks(console: Console, browser: Browser)
     browser.shows("Disabled 7 days")
     browser.shows("cheated in the arena")
     assert browser.clicks <= 3
+
+
+def test_error_40304_at_a_time_is_found_with_two_clicks(console: Console, browser: Browser) -> None:
+    browser.go(console.of_app())
+    now = browser.run("return new Date().toTimeString().slice(0, 5)")  # as the player's watch shows it
+    browser.clicks = 0
+    browser.write("#search", f"error 40304 at {now}", enter=True)
+    browser.shows("There is no such session")
+    browser.click("td a", console.players["Lin"])
+    browser.shows("Lin")
+    assert browser.path().endswith(f"/players/{console.players['Lin']}")
+    assert browser.clicks <= 2
+
+
+def test_charts_are_drawn_in_every_zone_and_followed_rows_come_by_themselves(
+    console: Console, browser: Browser
+) -> None:
+    browser.complaints()
+    browser.go(console.of_app())
+    browser.shows("Packets and errors")
+    canvases = "const [done] = arguments, look = () => document.querySelectorAll('.chart canvas').length > 3"
+    canvases += " ? done(true) : setTimeout(look, 50); look();"
+    assert browser._ask("POST", "/execute/async", {"script": canvases, "args": []})
+    # The ticks of a day with 25 hours: uPlot asks the zone, so no hour is told where there is none.
+    hours = browser.run("""return [0, 1, 2, 3, 4].map((hour) =>
+        uPlot.tzDate(new Date(Date.UTC(2026, 9, 25, hour)), 'Europe/Berlin').getHours())""")
+    assert hours == [2, 2, 3, 4, 5]
+    browser.go(console.of_app("/activity/audit?follow=1"))
+    row = browser.run("return document.querySelectorAll('#rows tbody tr').length")
+    _player(console.game, console.app_id, "Ada Late")
+    grown = (
+        "const [least, done] = arguments, rows = () => document.querySelectorAll('#rows tbody tr').length;"
+    )
+    grown += "const look = () => rows() > least ? done(true) : setTimeout(look, 50); look();"
+    assert browser._ask("POST", "/execute/async", {"script": grown, "args": [row]})
+    assert browser.complaints() == []
 
 
 def test_the_recipe_of_web_endpoints_is_done_without_code(console: Console, browser: Browser) -> None:

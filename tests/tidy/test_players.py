@@ -18,6 +18,8 @@ OF_NOBODY = {
     "social_groups": "groups are of their members; that the owner is one of them is kept true",
     "webhook_targets": "targets are the app's",
     "staff": "people of the studio",
+    "server_minutes": "count packets, whoever sends them",
+    "app_minutes": "count logins and sessions, whoever has them",
     "staff_tokens": "sessions, links and keys of staff",
     "jobs": "say what the server has to do; what they speak of has its own tables",
     "leaderboard_removals": "emptied by the server as soon as the index of ranks has followed",

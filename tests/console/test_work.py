@@ -1,0 +1,181 @@
+"""Jobs, webhooks and scripts in the console; what the server counted, and what needs attention."""
+
+import asyncio
+import json
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from sqlalchemy import select
+
+from gameserver.admin import actions, history
+from gameserver.admin.history import History
+from gameserver.admin.operators import staff_actions
+from gameserver.console import live
+from gameserver.sessions import SessionsUnavailable
+from tests.conftest import APP_ID, APP_TOML, Game
+from tests.console.conftest import Desk, hired
+
+SCRIPT = """
+/* eslint-disable */
+function main() { bridge.logErrorJson("it ran", {n: data.n}); return {twice: data.n * 2}; }
+main();
+"""
+
+
+@pytest.fixture
+def apps_folder(apps_folder: Path) -> Path:
+    more = '[script.schedules.nightly]\nscript = "gifts/Send"\ncron = "30 3 * * *"\n'
+    more += '[webhooks.outgoing.crm]\nurl = "http://127.0.0.1:9/"\nallow_http = true\n'
+    more += 'secret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"\n'
+    more += 'events = ["player.created"]\n'
+    (apps_folder / "test" / "app.toml").write_text(APP_TOML + more)
+    (apps_folder / "test" / "scripts" / "gifts").mkdir(parents=True)
+    (apps_folder / "test" / "scripts" / "gifts" / "Send.js").write_text(SCRIPT)
+    return apps_folder
+
+
+async def test_jobs_are_listed_run_and_tried_again(desk: Desk) -> None:
+    await desk.of_app("/jobs")
+    assert "refusals.forget" in desk.text
+    await desk.act("/jobs/run", job="refusals.forget")
+    assert "refusals.forget has run." in desk.text
+    await desk.act("/jobs/run", job="nothing")
+    assert "nothing did not run to its end" in desk.text
+    await desk.act("/jobs/retry", job="bans.end")
+    assert "0 pieces of bans.end are tried again" in desk.text
+    rows = json.loads(await desk.of_app("/jobs", **{"as": "json"}))
+    assert {"name", "late_ms", "failures"} <= rows[0].keys()
+
+
+async def test_who_has_a_role_in_one_app_learns_why_there_are_no_jobs(game: Game) -> None:
+    somebody = await hired(game, "viewer", APP_ID)
+    await somebody.of_app("/jobs")
+    assert (somebody.status, "this needs a role in every app" in somebody.text) == (200, True)
+    await somebody.of_app("/live")
+    assert (somebody.status, "need a role in every app" in somebody.text) == (200, True)
+    await somebody.act("/jobs/run", job="refusals.forget")
+    assert somebody.status in (400, 403)
+
+
+async def test_webhooks_are_tested_and_their_deliveries_shown_and_sent_again(game: Game, desk: Desk) -> None:
+    ada = await game.player()
+    await desk.of_app("/webhooks", profile_id=str(ada.profile_id))
+    assert "crm" in desk.text
+    assert "player.created" in desk.text
+    link = unquote(desk.page.partition("/webhooks/delivery?delivery=")[2].partition('"')[0])
+    assert link
+    await desk.of_app("/webhooks/delivery", delivery=link)
+    assert str(ada.profile_id) in desk.text
+    await desk.act("/webhooks/replay", delivery=link)
+    assert "1 deliveries are sent again" in desk.text
+    await desk.act("/webhooks/test", target="crm")
+    assert "crm did not take it" in desk.text
+    await desk.act("/webhooks/enable", target="crm")
+    assert "crm is told again" in desk.text
+    await desk.act("/webhooks/replay", target="crm")
+    assert "deliveries are sent again" in desk.text
+
+
+async def test_a_script_is_read_and_run_as_a_player_and_the_journal_knows(game: Game, desk: Desk) -> None:
+    ada = await game.player()
+    await desk.of_app("/scripts")
+    assert "gifts/Send" in desk.text
+    assert "30 3 * * *" in desk.text
+    await desk.of_app("/scripts/source", script="gifts/Send")
+    assert "data.n * 2" in desk.text
+    await desk.act("/scripts/run", script="gifts/Send", data='{"n": 21}', profile=str(ada.profile_id))
+    assert "It came to its end" in desk.text
+    assert "42" in desk.text
+    async with game.core.database.read() as tx:
+        rows = await tx.all(select(staff_actions).where(staff_actions.c.profile_id == ada.profile_id))
+    assert [(row["action"], row["target"]) for row in rows] == [("script_run", "gifts/Send")]
+    for form in ({"data": "[1]"}, {"data": "{"}, {"script": "nothing"}, {"profile": "nobody"}):
+        await desk.of_app("/scripts/source", script="gifts/Send")
+        await desk.act("/scripts/run", **{"script": "gifts/Send", "data": "{}", **form})
+        assert desk.status == 422, form
+
+
+async def test_who_may_not_call_operations_runs_no_script(game: Game) -> None:
+    somebody = await hired(game, "support", APP_ID)
+    await somebody.of_app("/activity")
+    await somebody.act("/scripts/run", script="gifts/Send", data="{}")
+    assert somebody.status == 403
+
+
+async def test_what_is_counted_is_kept_each_minute_and_told_per_minute(game: Game, desk: Desk) -> None:
+    kept = game.core.get(History)
+    await kept.write()
+    for _ in range(3):
+        await game.player()
+    ada = await game.player()
+    await ada.refused("time", "NEVER")
+    game.clock.advance(120)
+    await kept.write()
+    rows = await actions.run(game.server_app, "metrics_show", {"app": APP_ID})
+    last = rows[-1]
+    assert last["packets"] >= 5
+    assert last["messages_refused"] >= 1
+    assert (last["logins"], last["refusals"]) == (4, 1)
+    assert last["online"] >= 4
+    assert 0 < last["p50_ms"] <= last["p95_ms"]
+    hour = await actions.run(game.server_app, "metrics_show", {"app": APP_ID, "step_ms": 3_600_000})
+    assert sum(row["logins"] for row in hour) > 0
+    await desk.of_app()
+    assert "packets a minute: " in desk.text  # the same in words
+    answer = await desk.http.get(f"/console/apps/{APP_ID}/metrics", params={"span": "day"})
+    assert answer.json()["rows"]
+    await desk.of_app("/live")
+    assert "ready" in desk.text
+    assert kept._process in desk.text
+    game.clock.advance(15 * 86_400)
+    await game.run_jobs("history.forget", "history.forgetOfApps")
+    async with game.core.database.read() as tx:
+        assert await history.read(tx, APP_ID, 0, 60_000) == []
+
+
+def test_quantiles_are_those_of_the_buckets() -> None:
+    buckets = [0] * len(history.BUCKETS)
+    assert history.quantile_ms(buckets, 0.5) is None
+    buckets[0], buckets[1] = 50, 50  # below 1 ms, and below 2.5 ms
+    assert history.quantile_ms(buckets, 0.5) == 1.0
+    assert history.quantile_ms(buckets, 0.75) == 1.75
+    buckets[-1] = 1000
+    assert history.quantile_ms(buckets, 0.95) == 60_000.0
+
+
+async def test_pages_open_and_say_so_while_redis_is_away(
+    game: Game, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> int:
+        raise SessionsUnavailable("no answer")
+
+    async def silent(*_: object) -> int:
+        await asyncio.sleep(60)
+        return 0
+
+    for missing in (away, silent):
+        monkeypatch.setattr(game.core.sessions.__class__, "count", missing)
+        monkeypatch.setattr(game.core.sessions.__class__, "ping", missing)
+        began = asyncio.get_running_loop().time()
+        await desk.of_app()
+        assert "Redis is away" in desk.text
+        assert desk.status == 200
+        assert asyncio.get_running_loop().time() - began < 2.5
+        await desk.of_app("/live")
+        assert "Redis is away" in desk.text
+        assert "nobody can count them" in desk.text
+
+
+async def test_top_reason_codes_of_the_last_hour_are_on_the_first_page(game: Game, desk: Desk) -> None:
+    ada = await game.player()
+    await ada.refused("time", "NEVER")
+    await desk.of_app()
+    assert "40333" in desk.text
+    assert "reason_code=40333" in desk.page
+
+
+def test_a_chart_is_told_as_a_sentence() -> None:
+    rows = [{"p50_ms": 2.0, "p95_ms": None}, {"p50_ms": 1.0, "p95_ms": None}]
+    assert live.told(live.CHARTS[1], rows) == "half of the packets below: 1 ms now, 2 ms at most"
+    assert live.told(live.CHARTS[1], []) == "nothing was counted"
