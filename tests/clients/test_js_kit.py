@@ -135,7 +135,8 @@ def test_a_packet_that_is_lost_is_sent_again_and_runs_once(game: Game) -> None:
     assert re.fullmatch(r"packet 0 was not answered: (HTTP 502|no answer in time)", told.pop("given up"))
     assert told == {"wins": 1, "refused": "NoAnswerError 900/90001"}
     updates = [body for body in lossy.bodies if b'"UPDATE"' in body]
-    assert (len(updates), len(set(updates))) == (6, 1)
+    assert len(updates) >= 6  # more where the machine is slow, for the first try waits but a second
+    assert len(set(updates)) == 1
 
 
 def test_a_session_is_kept_alive(game: Game) -> None:
