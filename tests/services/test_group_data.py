@@ -78,7 +78,8 @@ async def test_numbers_are_added_up(game: Game) -> None:
     for caller, prefix in callers:
         refusal = await caller.refused(SERVICE, f"{prefix}INCREMENT_GROUP_DATA", groupId="none", data={})
         assert refusal.reason_code == 40345
-    await owner.call(SERVICE, "UPDATE_GROUP_ACL", groupId=group, acl={"member": 1})
+    shown = await owner.call(SERVICE, "UPDATE_GROUP_ACL", groupId=group, acl={"member": 1})
+    assert shown["groupFileTree"] is None
     assert await refused(member, "INCREMENT_GROUP_DATA", groupId=group, data={"a": 1}) == (403, 40346)
 
 

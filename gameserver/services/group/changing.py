@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 from sqlalchemy import BigInteger, SmallInteger, bindparam, update
 
@@ -181,12 +182,18 @@ async def system_update_name(ctx: Context, request: UpdateName) -> None:
     await change(ctx, await membership.lock(ctx.tx, ctx.app.id, request.group_id), name=request.name)
 
 
+class GroupWithFiles(GroupShown, kw_only=True):
+    """A group, with as much as the caller may read, and its files."""
+
+    group_file_tree: Annotated[None, Meta(description="Its folders and files; null: it has none.")]
+
+
 class UpdateAcl(OfGroup, kw_only=True):
     acl: GroupAclField = None
 
 
 @service.operation("UPDATE_GROUP_ACL", tx=Tx.WRITE, locks=of_group, errors=(*MANAGE_ERRORS, *ACL_ERRORS))
-async def update_acl(ctx: Context, request: UpdateAcl) -> GroupShown:
+async def update_acl(ctx: Context, request: UpdateAcl) -> GroupWithFiles:
     """Say what members and others may do with a group's data. Its owner and admins may.
 
     Refused: an ACL that allows members less than others, or does not say what members may do.
@@ -202,16 +209,18 @@ async def update_acl(ctx: Context, request: UpdateAcl) -> GroupShown:
     locks=of_group,
     errors=(UnknownGroup, *ACL_ERRORS),
 )
-async def system_update_acl(ctx: Context, request: UpdateAcl) -> GroupShown:
+async def system_update_acl(ctx: Context, request: UpdateAcl) -> GroupWithFiles:
     """Say what members and others may do with a group's data. For servers."""
     acl = read_acl(request.acl)
     group = await membership.lock(ctx.tx, ctx.app.id, request.group_id)
     return await _set_acl(ctx, group, acl, is_system=True)
 
 
-async def _set_acl(ctx: Context, group: Row, acl: Acl, *, is_system: bool = False) -> GroupShown:
+async def _set_acl(ctx: Context, group: Row, acl: Acl, *, is_system: bool = False) -> GroupWithFiles:
     await change(ctx, group, acl=acl)
-    return await read(ctx, group["group_id"], is_system=is_system)
+    shown = await read(ctx, group["group_id"], is_system=is_system)
+    # Nothing puts files into groups yet.
+    return GroupWithFiles(**msgspec.structs.asdict(shown), group_file_tree=None)
 
 
 class SetOpen(OfGroup, kw_only=True):

@@ -524,11 +524,11 @@ namespace GameServer.Client
         /// <param name="acl">What members and others may do: `{"member": 2, "other": 0}`, with 0 for nothing, 1 for
         /// reading and 2 for writing. Members may do no less than others. Null, "" or nothing: members write,
         /// others do nothing.</param>
-        public Task<GroupShownData> UpdateGroupAclAsync(string groupId, object acl = null)
+        public Task<GroupWithFilesData> UpdateGroupAclAsync(string groupId, object acl = null)
         {
             return Run(
                 "UPDATE_GROUP_ACL",
-                told => new GroupShownData(told),
+                told => new GroupWithFilesData(told),
                 Needed("groupId", groupId),
                 Optional("acl", acl));
         }
@@ -895,6 +895,74 @@ namespace GameServer.Client
 
             /// <summary>How many players have asked to be let in, and wait.</summary>
             public long? RequestingPendingMemberCount => GetWhole("requestingPendingMemberCount");
+        }
+
+        /// <summary>A group, with as much as the caller may read, and its files.</summary>
+        public sealed class GroupWithFilesData : Reply
+        {
+            internal GroupWithFilesData(IDictionary<string, object> data)
+                : base(data)
+            {
+            }
+
+            /// <summary>The id of the app.</summary>
+            public string GameId => GetText("gameId");
+
+            /// <summary>The id of a group.</summary>
+            public string GroupId => GetText("groupId");
+
+            /// <summary>The id of the player who owns the group.</summary>
+            public string OwnerId => GetText("ownerId");
+
+            /// <summary>The name of the group.</summary>
+            public string Name => GetText("name");
+
+            /// <summary>The type of the group.</summary>
+            public string GroupType => GetText("groupType");
+
+            /// <summary>When it was made: ms since 1970-01-01 UTC.</summary>
+            public long? CreatedAt => GetWhole("createdAt");
+
+            /// <summary>When it was last changed: ms since 1970-01-01 UTC.</summary>
+            public long? UpdatedAt => GetWhole("updatedAt");
+
+            /// <summary>The members by their ids; {} where the caller may not read the group.</summary>
+            public IReadOnlyDictionary<string, MemberShownData> MembersValue => GetByName("members", item => new MemberShownData(item as IDictionary<string, object>));
+
+            /// <summary>Who is invited or waits to be let in, by their ids; {} for who is no member.</summary>
+            public IReadOnlyDictionary<string, PendingShownData> PendingMembers => GetByName("pendingMembers", item => new PendingShownData(item as IDictionary<string, object>));
+
+            /// <summary>1 when the group is made, one more for each change of the group itself, such as its data;
+            /// members come and go without one.</summary>
+            public long? Version => GetWhole("version");
+
+            /// <summary>The game's own object. Absent where the caller may not read the group.</summary>
+            public object Data => Get("data");
+
+            /// <summary>What the group shows to everybody.</summary>
+            public object SummaryData => Get("summaryData");
+
+            /// <summary>Whether anybody may join.</summary>
+            public bool? IsOpenGroup => GetFlag("isOpenGroup");
+
+            /// <summary>The attributes of members who come in without any of their own.</summary>
+            public object DefaultMemberAttributes => Get("defaultMemberAttributes");
+
+            /// <summary>How many members the group has.</summary>
+            public long? MemberCount => GetWhole("memberCount");
+
+            /// <summary>How many players are invited and have not answered yet.</summary>
+            public long? InvitedPendingMemberCount => GetWhole("invitedPendingMemberCount");
+
+            /// <summary>How many players have asked to be let in, and wait.</summary>
+            public long? RequestingPendingMemberCount => GetWhole("requestingPendingMemberCount");
+
+            /// <summary>What members and others may do, such as `{"member": 2, "other": 0}`: 0 nothing, 1 read, 2 read
+            /// and write.</summary>
+            public IReadOnlyDictionary<string, long?> Acl => GetByName("acl", AsWhole);
+
+            /// <summary>Its folders and files; null: it has none.</summary>
+            public object GroupFileTree => Get("groupFileTree");
         }
 
         /// <summary>A part of an answer.</summary>

@@ -135,6 +135,51 @@ export interface GroupSummary {
   requestingPendingMemberCount: number;
 }
 
+/** A group, with as much as the caller may read, and its files. */
+export interface GroupWithFiles {
+  /** The id of the app. */
+  gameId: string;
+  /** The id of a group. */
+  groupId: string;
+  /** The id of the player who owns the group. */
+  ownerId: string;
+  /** The name of the group. */
+  name: string;
+  /** The type of the group. */
+  groupType: string;
+  /** When it was made: ms since 1970-01-01 UTC. */
+  createdAt: number;
+  /** When it was last changed: ms since 1970-01-01 UTC. */
+  updatedAt: number;
+  /** The members by their ids; {} where the caller may not read the group. */
+  members: Record<string, MemberShown>;
+  /** Who is invited or waits to be let in, by their ids; {} for who is no member. */
+  pendingMembers: Record<string, PendingShown>;
+  /**
+   * 1 when the group is made, one more for each change of the group itself, such as its data; members come and
+   * go without one.
+   */
+  version: number;
+  /** The game's own object. Absent where the caller may not read the group. */
+  data?: any;
+  /** What the group shows to everybody. */
+  summaryData: any;
+  /** Whether anybody may join. */
+  isOpenGroup: boolean;
+  /** The attributes of members who come in without any of their own. */
+  defaultMemberAttributes: any;
+  /** How many members the group has. */
+  memberCount: number;
+  /** How many players are invited and have not answered yet. */
+  invitedPendingMemberCount: number;
+  /** How many players have asked to be let in, and wait. */
+  requestingPendingMemberCount: number;
+  /** What members and others may do, such as `{"member": 2, "other": 0}`: 0 nothing, 1 read, 2 read and write. */
+  acl: Record<string, number>;
+  /** Its folders and files; null: it has none. */
+  groupFileTree: null;
+}
+
 export interface GroupsOfPlayer {
   /** The groups that the player is a member of. */
   groups: Array<GroupSummary>;
@@ -664,7 +709,7 @@ export interface GroupService {
      * writing. Members may do no less than others. Null, "" or nothing: members write, others do nothing.
      */
     acl?: Record<string, any> | string | null;
-  }): Promise<GroupShown>;
+  }): Promise<GroupWithFiles>;
   /**
    * Replace a group's data. Who may is said by the group's ACL; owner and admins always may.
    *

@@ -154,6 +154,53 @@ class GroupSummary(TypedDict):
     """How many players have asked to be let in, and wait."""
 
 
+class GroupWithFiles(TypedDict):
+    """A group, with as much as the caller may read, and its files."""
+
+    gameId: str
+    """The id of the app."""
+    groupId: str
+    """The id of a group."""
+    ownerId: str
+    """The id of the player who owns the group."""
+    name: str
+    """The name of the group."""
+    groupType: str
+    """The type of the group."""
+    createdAt: int
+    """When it was made: ms since 1970-01-01 UTC."""
+    updatedAt: int
+    """When it was last changed: ms since 1970-01-01 UTC."""
+    members: dict[str, MemberShown]
+    """The members by their ids; {} where the caller may not read the group."""
+    pendingMembers: dict[str, PendingShown]
+    """Who is invited or waits to be let in, by their ids; {} for who is no member."""
+    version: int
+    """1 when the group is made, one more for each change of the group itself, such as its data; members
+    come and go without one.
+    """
+    data: NotRequired[Any]
+    """The game's own object. Absent where the caller may not read the group."""
+    summaryData: Any
+    """What the group shows to everybody."""
+    isOpenGroup: bool
+    """Whether anybody may join."""
+    defaultMemberAttributes: Any
+    """The attributes of members who come in without any of their own."""
+    memberCount: int
+    """How many members the group has."""
+    invitedPendingMemberCount: int
+    """How many players are invited and have not answered yet."""
+    requestingPendingMemberCount: int
+    """How many players have asked to be let in, and wait."""
+    acl: dict[str, int]
+    """What members and others may do, such as `{"member": 2, "other": 0}`: 0 nothing, 1 read, 2 read and
+    write.
+    """
+    groupFileTree: None
+    """Its folders and files; null: it has none."""
+
+
 class GroupsOfPlayer(TypedDict):
     groups: list[GroupSummary]
     """The groups that the player is a member of."""
@@ -876,7 +923,7 @@ class GroupService(Service[R]):
         return self._call("SET_GROUP_OPEN", {"groupId": group_id, "isOpenGroup": is_open_group})
 
     @typed
-    def update_group_acl(self, *, group_id: str, acl: dict[str, Any] | str | None = None) -> GroupShown:
+    def update_group_acl(self, *, group_id: str, acl: dict[str, Any] | str | None = None) -> GroupWithFiles:
         """Say what members and others may do with a group's data.
 
         Its owner and admins may.
