@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from gameserver.admin.bounded import BoundedServer
 from gameserver.admin.common import Refused, Server
 from gameserver.admin.operators import CLI, Operator, note
 from gameserver.admin.rights import Right
+from gameserver.storage import QueryTooSlow
 
 Do = Callable[..., Awaitable[Any]]
 F = TypeVar("F", bound=Do)
@@ -62,6 +64,10 @@ class Forbidden(Exception):
         self.right = right
 
 
+class TooSlow(Refused):
+    """What somebody looks for takes the database longer than looking may."""
+
+
 def action(right: Right, where: str, *, dangerous: bool = False) -> Callable[[F], F]:
     """Declare a function as an action. `where` is the API's method and path, such as `GET /apps/{app}/logs`.
 
@@ -93,7 +99,12 @@ async def perform(server: Server, chosen: Action, arguments: Mapping[str, Any], 
         raise Refused("say why: this needs a reason")
     if "by" in inspect.signature(chosen.do).parameters:
         arguments = {**arguments, "by": by}
-    return await chosen.do(server, **arguments)
+    if chosen.changes or by is CLI:
+        return await chosen.do(server, **arguments)
+    try:
+        return await chosen.do(BoundedServer(server, by.name), **arguments)
+    except QueryTooSlow:
+        raise TooSlow("this takes the database too long; narrow it down, or try again in a minute") from None
 
 
 async def _note_denied(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -12,7 +13,9 @@ from gameserver.admin import actions, history
 from gameserver.admin.history import History
 from gameserver.admin.operators import staff_actions
 from gameserver.console import live
+from gameserver.players.refusals import Refusals
 from gameserver.sessions import SessionsUnavailable
+from gameserver.storage import Payer, QueryTooSlow, Transaction
 from tests.conftest import APP_ID, APP_TOML, Game
 from tests.console.conftest import Desk, hired
 
@@ -173,6 +176,35 @@ async def test_top_reason_codes_of_the_last_hour_are_on_the_first_page(game: Gam
     await desk.of_app()
     assert "40333" in desk.text
     assert "reason_code=40333" in desk.page
+
+
+async def test_what_staff_look_at_takes_turns_and_ends_when_it_takes_too_long(
+    game: Game, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = game.core.database
+    real, payers = database.read, []
+
+    def read(payer: Payer | None = None) -> AbstractAsyncContextManager[Transaction]:
+        payers.append(payer)
+        return real(payer)
+
+    monkeypatch.setattr(database, "read", read)
+    await game.core.get(Refusals).flush()
+    payers.clear()
+    await desk.of_app("/activity/refusals")
+    looked = [payer.player for payer in payers if payer is not None]
+    assert [name[:6] for name in looked] == ["staff "]
+
+    def slow(_: Payer | None = None) -> AbstractAsyncContextManager[Transaction]:
+        if _ is not None:
+            raise QueryTooSlow("too long")
+        return real(_)
+
+    monkeypatch.setattr(database, "read", slow)
+    await desk.of_app("/activity/refusals")
+    assert (desk.status, "narrow it down" in desk.text) == (422, True)
+    await desk.of_app()
+    assert (desk.status, "did not answer in time" in desk.text) == (200, True)
 
 
 def test_a_chart_is_told_as_a_sentence() -> None:
