@@ -11,7 +11,9 @@ from gameserver.admin import definitions, operations, scripts, staff, system, we
 from gameserver.admin.calls import call
 from gameserver.admin.common import Refused, Server
 from gameserver.admin.declaring import Action, declared, perform
+from gameserver.admin.entities import ACTIONS as OF_ENTITIES
 from gameserver.admin.jobs import job_list, job_retry, job_run
+from gameserver.admin.leaderboards import ACTIONS as OF_BOARDS
 from gameserver.admin.leaderboards import leaderboard_list, leaderboard_rebuild
 from gameserver.admin.operators import CLI, Operator
 from gameserver.admin.players import (
@@ -41,6 +43,7 @@ from gameserver.admin.records import (
     refusal_list,
 )
 from gameserver.admin.sessions import session_end, session_list
+from gameserver.admin.social import ACTIONS as OF_SOCIAL
 
 __all__ = [
     "ACTIONS",
@@ -102,9 +105,10 @@ ACTIONS: Mapping[str, Action] = declared(
     job_list,
     job_run,
     job_retry,
-    leaderboard_list,
-    leaderboard_rebuild,
     call,
+    *OF_BOARDS,
+    *OF_ENTITIES,
+    *OF_SOCIAL,
     *webhooks.ACTIONS,
     *scripts.ACTIONS,
     *system.ACTIONS,

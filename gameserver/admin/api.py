@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from gameserver import __version__
 from gameserver.admin import staff
 from gameserver.admin.actions import ACTIONS
-from gameserver.admin.common import Refused, Server
+from gameserver.admin.common import Changed, Refused, Server
 from gameserver.admin.declaring import Action, Forbidden, perform
 from gameserver.admin.operators import Operator
 from gameserver.admin.rights import MEANINGS
@@ -32,12 +32,14 @@ IN_QUERY = (HTTPMethod.GET, HTTPMethod.DELETE)
 """Methods whose arguments are in the query."""
 
 
-class ApiError(msgspec.Struct, frozen=True):
+class ApiError(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a call was not done."""
 
     code: str
-    """`unauthorized`, `forbidden`, `invalid`, `refused` or `away`."""
+    """`unauthorized`, `forbidden`, `invalid`, `refused`, `conflict` or `away`."""
     message: str
+    stored: str = ""
+    """Of a conflict: the text that is stored now."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -87,6 +89,8 @@ def _page(server: Server, action: Action) -> Callable[[Request], Awaitable[Respo
             )
         except Forbidden as error:
             return _problem(HTTPStatus.FORBIDDEN, "forbidden", str(error))
+        except Changed as error:
+            return _problem(HTTPStatus.CONFLICT, "conflict", str(error), error.data)
         except Refused as error:
             return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "refused", str(error))
         except _BadArguments as error:
@@ -163,9 +167,9 @@ def arguments_of(action: Action) -> type[msgspec.Struct]:
     return msgspec.defstruct(action.name, fields, forbid_unknown_fields=True, kw_only=True)
 
 
-def _problem(status: HTTPStatus, code: str, message: str) -> Response:
+def _problem(status: HTTPStatus, code: str, message: str, stored: str = "") -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
-    return Response(_json(Problem(ApiError(code, message))), status, headers, "application/json")
+    return Response(_json(Problem(ApiError(code, message, stored))), status, headers, "application/json")
 
 
 def _json(value: Any) -> bytes:

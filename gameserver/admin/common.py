@@ -1,14 +1,16 @@
 """What actions have in common: what they work on, how they refuse, how they read what they are given."""
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from starlette.types import ASGIApp
 
 from gameserver.apps import App, LiveApps
 from gameserver.jobs import Scheduler
-from gameserver.rpc import Core, Origin, Registry, Runner
+from gameserver.rpc import Caller, Context, Core, Origin, Registry, Runner
 from gameserver.settings import Settings
+from gameserver.storage import Payer
 
 LIMIT_MAX = 500
 FACE = "cli"
@@ -49,6 +51,39 @@ class Server(Protocol):
 
 class Refused(Exception):
     """The action cannot be done as asked. The text is for the operator."""
+
+
+class Changed(Refused):
+    """Somebody else has changed meanwhile what was to be changed. Nothing was written.
+
+    `data` is the text that is stored now, `version` its version.
+    """
+
+    def __init__(self, data: str, version: int) -> None:
+        super().__init__(f"somebody has changed this meanwhile: it is at version {version} now")
+        self.data = data
+        self.version = version
+
+
+class Spent(Refused):
+    """Whoever asks has searched as long as they may in a minute; a little later they may again."""
+
+
+SEARCH_SECONDS = 10.0
+"""Seconds of the database's time that one of the staff may search with in a minute."""
+
+
+@asynccontextmanager
+async def reading(server: Server, app: App, reader: str = "") -> AsyncIterator[Context]:
+    """Read as an operation does that changes nothing, with a server's authority.
+
+    `reader` names who of the staff searches: their searches take turns, and have a budget.
+    """
+    ctx = Context(server.core, app, ORIGIN, caller=Caller.SERVER)
+    async with server.core.database.read(Payer(f"staff/{reader}", SEARCH_SECONDS)) as tx:
+        ctx.use(tx)
+        yield ctx
+    await ctx.effects.run_outbox()
 
 
 def app_of(server: Server, app_id: str) -> App:

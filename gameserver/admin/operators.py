@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import BigInteger, Column, Index, String, Table, Text, bindparam, update
+from sqlalchemy import BigInteger, Column, Index, String, Table, Text, bindparam, select, update
 
 from gameserver.admin.common import Server
 from gameserver.admin.rights import EVERYTHING, Grants, Right
@@ -16,7 +16,7 @@ from gameserver.apps import App, Settings
 from gameserver.jobs import forget_of_apps
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.rpc import Context
-from gameserver.storage import Json, Transaction, insert_row, metadata
+from gameserver.storage import Json, Row, Transaction, insert_row, metadata
 from gameserver.storage.tables import StoredBy
 from gameserver.storage.timeline import DAY_MS, Timeline, first_id
 from gameserver.wire import json
@@ -59,7 +59,7 @@ CLI = Operator()
 
 
 async def note(
-    server: Server,
+    server: Server | Context,
     tx: Transaction,
     by: Operator,
     action: str,
@@ -70,11 +70,13 @@ async def note(
     before: Any = None,
     after: Any = None,
     outcome: str = "done",
+    whole: bool = False,
 ) -> str:
     """Write into the journal, as part of a transaction, what somebody did; returns the row's id.
 
     `target` names what was changed beside or instead of a player, such as a board. `before` and `after` are
-    plain JSON values; what is too large is told by its size.
+    plain JSON values; what is too large is told by its size, unless it is to be kept `whole`: what can be put
+    back from the journal.
     """
     now = server.core.clock.ms()
     row_id = f"{first_id(now)}{secrets.token_hex(8)}"
@@ -92,17 +94,22 @@ async def note(
         profile_id=profile[:36],
         target=target[:TEXT_MAX],
         reason=by.reason[:REASON_MAX],
-        before=_document(before),
-        after=_document(after),
+        before=_document(before, whole=whole),
+        after=_document(after, whole=False),
     )
     return row_id
 
 
-def _document(value: Any) -> str | None:
+async def noted(tx: Transaction, app_id: str, row_id: str, *actions: str) -> Row | None:
+    """Return a row of the journal, if it is of one of these actions and was done."""
+    return await tx.one(READ_ONE, app=app_id, id=row_id, actions=list(actions))
+
+
+def _document(value: Any, *, whole: bool) -> str | None:
     if value is None:
         return None
     text = json.encode_free(value)
-    return text.decode() if len(text) <= DOCUMENT_BYTES_MAX else f'{{"bytes":{len(text)}}}'
+    return text.decode() if whole or len(text) <= DOCUMENT_BYTES_MAX else f'{{"bytes":{len(text)}}}'
 
 
 # Storage
@@ -144,12 +151,18 @@ KEPT = PlayerTable(
     stays="what staff did can be looked up until [staff] keep_days are over; what it was about is erased",
 )
 ADD = insert_row(staff_actions)
+READ_ONE = select(staff_actions).where(
+    _c.app_id == bindparam("app"),
+    _c.id == bindparam("id"),
+    _c.action.in_(bindparam("actions", expanding=True)),
+    _c.outcome == "done",
+)
 BLANK = (
     update(staff_actions)
     .where(_c.profile_id == bindparam("player"), _c.app_id.concat("") == bindparam("app", type_=String))
     .values(before=None, after=None)
 )
-timeline = Timeline(staff_actions)
+timeline = Timeline(staff_actions, {"before": DOCUMENT_BYTES_MAX})
 
 
 async def blank(ctx: Context, profile_id: str) -> None:

@@ -8,6 +8,9 @@ from starlette.routing import BaseRoute, Route
 
 from gameserver.admin.common import Server
 from gameserver.console import access, activity, definition, explorer, home, live, players, staff, work
+from gameserver.console.boards import PAGES as OF_BOARDS
+from gameserver.console.data import PAGES as OF_DATA
+from gameserver.console.social import PAGES as OF_SOCIAL
 from gameserver.console.web import BASE, HEADERS, guarded
 
 PAGES = (
@@ -18,6 +21,9 @@ PAGES = (
     *work.PAGES,
     *live.PAGES,
     *definition.PAGES,
+    *OF_DATA,
+    *OF_BOARDS,
+    *OF_SOCIAL,
     *explorer.PAGES,
     *staff.PAGES,
 )

@@ -15,6 +15,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
@@ -67,20 +68,24 @@ F = TypeVar("F", bound=Callable[..., Awaitable[Response]])
 
 @dataclass(frozen=True)
 class Page:
-    """A page: `path` is below the console's address; `right` opens it, and None is for all staff."""
+    """A page: `path` is below the console's address; `right` opens it, and None is for all staff.
+
+    `form_bytes`: how large its form may be.
+    """
 
     show: Callable[["View"], Awaitable[Response]]
     method: str
     path: str
     right: Right | None
+    form_bytes: int = FORM_BYTES_MAX
 
 
-def page(where: str, right: Right | None = None) -> Callable[[F], F]:
+def page(where: str, right: Right | None = None, *, form_bytes: int = FORM_BYTES_MAX) -> Callable[[F], F]:
     """Declare a function as a page. `where` is method and path, such as `GET /apps/{app}/players`."""
     method, _, path = where.partition(" ")
 
     def declare(function: F) -> F:
-        function.page = Page(function, method, path, right)  # type: ignore[attr-defined]  # a mark
+        function.page = Page(function, method, path, right, form_bytes)  # type: ignore[attr-defined]  # a mark
         return function
 
     return declare
@@ -102,6 +107,9 @@ class Place(NamedTuple):
 MENU = (
     Place("Home", "", Right.PLAYERS_READ),
     Place("Players", "/players", Right.PLAYERS_READ),
+    Place("Data", "/data", Right.DATA_READ),
+    Place("Boards", "/boards", Right.DATA_READ),
+    Place("Social", "/social", Right.DATA_READ),
     Place("Activity", "/activity", Right.RECORDS_READ),
     Place("Jobs", "/jobs", Right.RECORDS_READ),
     Place("Live", "/live", Right.SYSTEM_READ),
@@ -112,7 +120,12 @@ MENU = (
 """What one finds on the left, of an app, as far as one may open it."""
 
 
-PLAYER_TABS = [("Overview", "")]
+PLAYER_TABS = [
+    ("Overview", ""),
+    ("Data", "/data"),
+    ("Boards", "/boards"),
+    ("Social", "/social"),
+]
 """What there is to see of a player, by label and path."""
 
 
@@ -292,7 +305,7 @@ async def _shown(view: View, declared_page: Page) -> Response:
     if declared_page.right is not None and not view.may(declared_page.right):
         raise Forbidden(declared_page.right, view.app_id)
     if view.request.method == "POST":
-        view.form = await read_form(view.request)
+        view.form = await read_form(view.request, declared_page.form_bytes)
         if not hmac.compare_digest(view.form.pop("csrf", "").encode(), view.csrf.encode()):
             raise BadForm
         return await declared_page.show(view)
@@ -315,7 +328,7 @@ def _sentence(error: Exception) -> str:
     return f"{text[0].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
-async def read_form(request: Request) -> dict[str, str]:
+async def read_form(request: Request, bytes_max: int = FORM_BYTES_MAX) -> dict[str, str]:
     """Return the fields of a form that was posted from this very address. Raises `BadForm`."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     host = request.headers.get("host", "")
@@ -325,11 +338,17 @@ async def read_form(request: Request) -> dict[str, str]:
     try:
         async for chunk in request.stream():
             body += chunk
-            if len(body) > FORM_BYTES_MAX:
+            if len(body) > bytes_max:
                 raise BadForm
-        fields = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, max_num_fields=FIELDS_MAX, errors="strict"
+        read = partial(
+            parse_qsl,
+            body.decode("ascii"),
+            keep_blank_values=True,
+            max_num_fields=FIELDS_MAX,
+            errors="strict",
         )
+        # A large one takes a while, and others have their turn meanwhile.
+        fields = await asyncio.to_thread(read) if len(body) > FORM_BYTES_MAX // 8 else read()
     except (ValueError, ClientDisconnect):
         raise BadForm from None
     return dict(fields)
@@ -444,5 +463,5 @@ TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters.update(time=time_tag, short=short, pretty=pretty, plain=plain)
+TEMPLATES.filters.update(time=time_tag, short=short, pretty=pretty, plain=plain, path=partial(quote, safe=""))
 TEMPLATES.globals.update(at=at)

@@ -72,6 +72,7 @@ def upgrade() -> None:
 _VERSION = text("SELECT version_num FROM alembic_version")
 _COMPATIBLE = "schema_compatible"
 _OLDEST = text("SELECT oldest FROM schema_compatible")
+_IS_THERE = "SELECT to_regclass($1::text) IS NOT NULL"
 _IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(quote_ident($1))"
 _LOCK_KEY = 0x67616D65  # any number that nobody else locks in this database
 _TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
@@ -236,8 +237,14 @@ def _build_indexes(url: str) -> None:
         if backend(url) == "postgresql":
             asyncio.run(_build_in_postgresql(url))
             return
-        create = [CreateIndex(index, if_not_exists=True) for index in _later_indexes().values()]
-        _on_sqlite(url, lambda connection: [connection.execute(each) for each in create])
+        _on_sqlite(url, _build_in_sqlite)
+
+
+def _build_in_sqlite(connection: Connection) -> None:
+    tables = set(inspect(connection).get_table_names())
+    for index in _later_indexes().values():
+        if index.table is not None and index.table.name in tables:  # not all steps may be taken
+            connection.execute(CreateIndex(index, if_not_exists=True))
 
 
 async def _build_in_postgresql(url: str) -> None:
@@ -249,7 +256,8 @@ async def _build_in_postgresql(url: str) -> None:
             valid = await connection.fetchval(_IS_VALID, name)
             if valid is False:  # cut off: it takes writes, and answers nothing
                 await connection.execute(f'DROP INDEX CONCURRENTLY "{name}"')
-            if not valid:
+            is_there = index.table is not None and await connection.fetchval(_IS_THERE, index.table.name)
+            if not valid and is_there:  # not all steps may be taken
                 sql = str(CreateIndex(index).compile(dialect=POSTGRESQL))
                 await connection.execute(sql.replace("INDEX", "INDEX CONCURRENTLY", 1))
     finally:

@@ -3,9 +3,22 @@
 The ids of such a table begin with the time in 12 hexadecimal digits, so one index orders rows and pages.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, String, Table, bindparam, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    String,
+    Table,
+    Text,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+)
 
 from gameserver.storage import Row, Transaction
 from gameserver.storage.expiry import Expiry
@@ -21,11 +34,13 @@ def first_id(ms: int) -> str:
 class Timeline:
     """A table with the columns `app_id` and `id`, and an index over the two.
 
-    `expiry` are the rows of an `app` by their time; see `jobs.forget_of_apps`.
+    `expiry` are the rows of an `app` by their time; see `jobs.forget_of_apps`. `longest` says of columns with
+    JSON how many characters a list shows: what is longer is told by its size, as `{"bytes": …}`.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, longest: Mapping[str, int] = {}) -> None:
         self._table = table
+        self._shown = [_within(column, longest.get(column.name)) for column in table.c]
         self.columns = tuple(table.c.keys())
         self.expiry = Expiry(table.c.id, table.c.app_id == bindparam("app", type_=String), value=first_id)
 
@@ -47,7 +62,7 @@ class Timeline:
         conditions.
         """
         columns = self._table.c
-        statement = select(*columns).where(columns.app_id == app_id, *also)
+        statement = select(*self._shown).where(columns.app_id == app_id, *also)
         for name, value in equal.items():
             statement = statement.where(columns[name] == value)
         if since_ms is not None:
@@ -57,3 +72,10 @@ class Timeline:
         if after:
             statement = statement.where(columns.id < after)
         return await tx.all(statement.order_by(columns.id.desc()).limit(most))
+
+
+def _within(column: Column[Any], longest: int | None) -> ColumnElement[Any]:
+    if longest is None:
+        return column
+    size = literal('{"bytes":', Text).concat(cast(func.length(column), Text)).concat("}")
+    return case((func.length(column) > longest, size), else_=column).label(column.name)

@@ -23,6 +23,11 @@ EXAMPLES: dict[str, Any] = {
     "operation": "time.READ",
     "delivery": "none",
     "board": "none",
+    "change": "none",
+    "channel": "none",
+    "line": "1",
+    "group": "none",
+    "entity": "none",
     "job": "none",
     "role": "none",
     "name": "nobody",
@@ -42,6 +47,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     "script_run": {"script": "none", "data": {}},
     "session_end": {"session": "none"},
     "endpoint_save": {"path": "/v1/none"},
+    "score_remove": {"member": "nobody"},
+    "entity_save": {"data": "{}", "version": 1},
+    "global_entity_save": {"data": "{}", "version": 1},
 }
 """What belongs into the query or the body."""
 

@@ -15,6 +15,7 @@ from tests.browser import Browser
 from tests.cli.running import command
 from tests.conftest import APP_ID, APP_TOML
 from tests.console.conftest import PASSWORD
+from tests.console.things import make
 from tests.processes import serve
 from tests.servers import missing
 from tests.warm import ROOT
@@ -64,7 +65,7 @@ def console(
         'title = "Test"', 'title = "Moon Miners"'
     )
     (folder / "apps" / "test" / "app.toml").write_text(
-        f'{definition}signature = "optional"\n{HELLO.replace("CONSOLE", app_id)}'
+        f'{definition}signature = "optional"\n[group.types.clan]\n{HELLO.replace("CONSOLE", app_id)}'
     )
     options = [part for name, url in services.items() for part in (f"--{name}", url)]
     with serve(folder, "--edit-apps", *options) as server:
@@ -135,9 +136,11 @@ def pages(console: Console) -> list[str]:
         "profile": console.players["Grace"],
         "operation": "entity.CREATE",
         "endpoint": "hello",
+        **make(console.game, console.app_id),
     }
+    of_app = {**parts, "entity": parts["global"]}
     return [
-        f"{console.url}/console{page.path.format(**parts)}"
+        f"{console.url}/console{page.path.format(**(parts if '/players/' in page.path else of_app))}"
         for page in PAGES
         if page.method == "GET" and page.path not in NOT_ALONE
     ]
@@ -179,6 +182,41 @@ def test_a_player_is_found_by_half_a_name(console: Console, browser: Browser) ->
     browser.write("#search", "ada", enter=True)
     browser.shows("Lovelace")
     browser.shows("Adam")
+
+
+def test_a_broken_save_is_edited_with_three_clicks(console: Console, browser: Browser) -> None:
+    browser.go(console.of_app(f"/players/{make(console.game, console.app_id)['profile']}"))
+    browser.clicks = 0
+    browser.click(".tabs a", "Data")
+    browser.shows("save")
+    browser.click("td a", "Edit")
+    browser.shows("Numbers are stored as they are written here")
+    text = browser.run("return document.querySelector('textarea').value")
+    assert '"gold": 1e' in text
+    browser.write("textarea", text.replace('"level": 41', '"level": 7'))
+    browser.click("form.wide button", "Save")
+    browser.shows("Saved as version 2")
+    assert browser.clicks <= 3
+    browser.shows('+   "level": 7,')
+    browser.click(".said button", "Undo")
+    browser.shows("as it was before")
+    browser.shows('"level": 41')
+
+
+def test_a_fake_score_is_removed_with_two_clicks_and_put_back_with_one(
+    console: Console, browser: Browser
+) -> None:
+    browser.go(console.of_app(f"/players/{make(console.game, console.app_id)['profile']}"))
+    browser.clicks = 0
+    browser.click(".tabs a", "Boards")
+    browser.shows("1 of 1")
+    browser.click("td button", "Remove")
+    browser.shows("the ranks have closed up")
+    assert browser.clicks <= 2
+    browser.shows("no score on any leaderboard")
+    browser.click(".said button", "Undo")
+    browser.shows("as they were")
+    browser.shows("1 of 1")
 
 
 def test_a_ban_for_a_week_takes_three_clicks(console: Console, browser: Browser) -> None:

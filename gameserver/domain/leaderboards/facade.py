@@ -1,8 +1,8 @@
 """Leaderboards as services use them: boards, scores and standings together."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gameserver.domain.leaderboards import merging, removals, scores
 from gameserver.domain.leaderboards.boards import Board, BoardConfig, BoardType, read_board
@@ -41,6 +41,8 @@ class Leaderboards:
         self._database = database
         self.boards = Boards(new_id, lambda: self._numbers.next(clock.ms()), hooks)
         self.index = Index(ranks, database)
+        self.rebuilding: dict[tuple[str, str], int] = {}
+        """Boards of which this process builds the ranks again, by app and id: how many scores are done."""
         self.upkeep = Upkeep(self.boards, self.index, database, clock, hooks)
 
     async def close(self) -> None:
@@ -122,11 +124,39 @@ class Leaderboards:
 
     async def remove(self, work: Work, board: Board, version: int, member_id: str) -> int:
         """Remove a member's scores from a version; returns how many there were."""
+        return len(await self.take_out(work, board, version, member_id))
+
+    async def take_out(
+        self, work: Work, board: Board, version: int, member_id: str, entry_id: str = ""
+    ) -> Sequence[Row]:
+        """Remove a member's scores from a version, or one of them; returns what `put_back` takes."""
         if not board.uid:
-            return 0
-        rows = await work.tx.all(scores.REMOVE, uid=board.uid, of_version=version, member=member_id)
+            return []
+        key = {"uid": board.uid, "of_version": version, "member": member_id}
+        if entry_id:
+            rows = await work.tx.all(scores.REMOVE_ONE, **key, entry=entry_id)
+        else:
+            rows = await work.tx.all(scores.REMOVE, **key)
         await self._note_removed(work, rows)
-        return len(rows)
+        return rows
+
+    async def put_back(self, work: Work, board: Board, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Store scores exactly as they were when they were removed: their ranks, times and data.
+
+        False, and the caller gives up the transaction, when one of the members has another score by now.
+        """
+        await work.tx.lock(lock_name(board.uid), shared=True)
+        for row in rows:
+            if not await work.tx.unless_taken(scores.PUT_BACK, **row):
+                return False
+            await work.tx.run(
+                removals.FORGET, uid=row["board_uid"], of_version=row["version"], entry=row["entry_id"]
+            )
+            # Not as a change: the index knows a later one, which took the score out.
+            self.index.queue_repair(
+                work, list_name(row["board_uid"], row["version"]), {row["entry_id"]: None}
+            )
+        return True
 
     async def remove_member(self, work: Work, member_id: str) -> None:
         """Remove all scores of a member, from all boards."""
@@ -162,16 +192,19 @@ class Leaderboards:
             row = await tx.one(FIND, app=app_id, board=board_id)
         if row is None:
             return None
-        board, count = read_board(row).at(self._clock.ms())[0], 0
+        board, place = read_board(row).at(self._clock.ms())[0], (app_id, board_id)
+        self.rebuilding[place] = 0
 
         def add(entries: int) -> None:
-            nonlocal count
-            count += entries
+            self.rebuilding[place] = self.rebuilding.get(place, 0) + entries
 
-        for version in range(max(1, board.version - board.retained + 1), board.version + 1):
-            name = list_name(board.uid, version)
-            await self.index.ranks.forget(name)
-            await self.index.build(name, add)
+        try:
+            for version in range(max(1, board.version - board.retained + 1), board.version + 1):
+                name = list_name(board.uid, version)
+                await self.index.ranks.forget(name)
+                await self.index.build(name, add)
+        finally:
+            count = self.rebuilding.pop(place, 0)
         return count
 
     # Reading
@@ -228,6 +261,11 @@ class Leaderboards:
         """Return entries of a member, the best first. Raises `Stale`; use inside `reading`."""
         found = await scores.read(work.tx, scores.OF_MEMBER, board, version, member=member_id, most=most)
         return scores.best_first(found)
+
+    async def everywhere(self, work: Work, member_id: str, most: int) -> list[tuple[Board, int, str]]:
+        """Return where a member has entries: the board as it is now, the version, and the entry's id."""
+        rows = await work.tx.all(scores.ENTRIES_OF, member=member_id, app=work.app.id, most=most)
+        return [(read_board(row).at(work.now_ms)[0], row["of_version"], row["entry_id"]) for row in rows]
 
     async def bests_on(self, work: Work, boards: Sequence[Board], member_id: str) -> list[tuple[Board, Row]]:
         """Return a member's best entries in the running versions of several boards, in their order."""

@@ -22,3 +22,8 @@ DONE = delete(removals).where(
     removals.c.entry_id == bindparam("entry"),
     removals.c.seq == bindparam("of_seq"),
 )
+FORGET = delete(removals).where(
+    removals.c.board_uid == bindparam("uid"),
+    removals.c.version == bindparam("of_version"),
+    removals.c.entry_id == bindparam("entry"),
+)

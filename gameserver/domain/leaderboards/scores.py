@@ -24,7 +24,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from gameserver.domain.leaderboards.boards import SCORE_MAX, Board, BoardType, boards, entries
 from gameserver.domain.leaderboards.store import Stale
 from gameserver.players.profiles import players
-from gameserver.storage import Row, Transaction, Upsert, excluded, fail_unless, upsert
+from gameserver.storage import Row, Transaction, Upsert, excluded, fail_unless, insert_row, upsert
 
 # Posting. The statement fails when the board has changed since it was read. The lock that it is sent with
 # keeps the board from rotating until the score is committed, so that no score comes into a version that has
@@ -76,8 +76,10 @@ REMOVE = (
         entries.c.version == bindparam("of_version"),
         entries.c.member_id == bindparam("member"),
     )
-    .returning(*PLACED)
+    .returning(*entries.c)
 )
+REMOVE_ONE = REMOVE.where(entries.c.entry_id == bindparam("entry"))
+PUT_BACK = insert_row(entries)
 REMOVE_MEMBER = delete(entries).where(entries.c.member_id == bindparam("member")).returning(*PLACED)
 
 # Reading. Every row carries the stamp of its board: who remembers a board sees when it has changed.
@@ -190,6 +192,16 @@ _best_of_versions = (
         entries.c.board_uid.in_(bindparam("uids", expanding=True)),
     )
     .subquery("b")
+)
+# Where a member has scores, on any board of an app: few, however many boards and scores there are.
+ENTRIES_OF = (
+    select(boards, entries.c.entry_id, entries.c.version.label("of_version"))
+    .join(boards, boards.c.uid == entries.c.board_uid)
+    .where(
+        entries.c.member_id == bindparam("member"), boards.c.app_id.concat("") == bindparam("app", type_=Text)
+    )
+    .order_by(entries.c.board_uid, entries.c.version.desc(), entries.c.rank_key, entries.c.seq)
+    .limit(bindparam("most"))
 )
 BEST_ON_BOARDS = select(_best_of_versions).where(_best_of_versions.c.nth == 1)
 

@@ -94,6 +94,7 @@ PAGE = (
     .order_by(boards.c.board_id)
     .limit(bindparam("most"))
 )
+PAGE_AFTER = PAGE.where(boards.c.board_id > bindparam("after"))
 COUNT = select(func.count()).select_from(boards).where(boards.c.app_id == bindparam("app"))
 INSERT = insert(boards)
 _FIXED = {"uid", "app_id", "board_id", "div_set", "created_ms"}

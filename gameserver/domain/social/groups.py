@@ -370,6 +370,13 @@ social_groups = Table(
     Index("social_groups_by_type", "app_id", "group_type", "created_ms", "group_id"),
     Index("social_groups_by_indexed_id", "app_id", "indexed_id", "created_ms", "group_id"),
     Index("social_groups_by_chance", "app_id", "group_id"),
+    Index(
+        "social_groups_by_name",
+        "app_id",
+        "name",
+        postgresql_ops={"name": "text_pattern_ops"},
+        info={"concurrently": True},
+    ),
     info={"stored_by": StoredBy.GROUP},
 )
 members = Table(

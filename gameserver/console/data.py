@@ -1,0 +1,317 @@
+"""Data: entities of players and of the app, seen in lists and edited one at a time as they are stored."""
+
+import asyncio
+import difflib
+import json
+import time
+from collections.abc import AsyncIterator
+from itertools import takewhile
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from starlette.responses import Response, StreamingResponse
+
+from gameserver.admin.common import Changed, Refused, Spent
+from gameserver.admin.declaring import Forbidden
+from gameserver.admin.rights import Right
+from gameserver.console.players import BANS
+from gameserver.console.web import HEADERS, Choice, View, as_file, declared, page
+from gameserver.sessions import SessionsUnavailable
+from gameserver.storage import StorageError
+
+PAGE_ROWS = 50
+SHOWN_MAX = 64 << 10  # characters of a document on the page that only shows it
+READABLE_MAX = 300 << 10  # characters of a document that is put on lines of its own
+FORM_BYTES_MAX = 12 << 20  # a document of 3 MB, as a form writes it
+DIFF_LINES_MAX = 1500
+OPERATORS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$exists", "$regex", "$size")
+CONDITIONS = 3
+PAUSE_SECONDS = 2.0  # of an export whose searches have taken as long as they may
+
+
+# Of players
+
+
+@page("GET /apps/{app}/players/{profile}/data", Right.DATA_READ)
+async def of_player(view: View) -> Response:
+    """List a player's entities."""
+    profile, kind_of = view.part("profile"), view.query.get("type", "").strip()
+    player = await view.do("player_show", app=view.app_id, profile=profile)
+    rows = await view.do(
+        "entity_list",
+        app=view.app_id,
+        profile=profile,
+        entity_type=kind_of,
+        limit=PAGE_ROWS,
+        after=view.query.get("after", ""),
+    )
+    if kind := view.query.get("as"):
+        return as_file("entities", rows, "json" if kind == "json" else "csv")
+    after = rows[-1]["entity_id"] if len(rows) == PAGE_ROWS else ""
+    here = view.url(f"/players/{profile}/data")
+    return view.render(
+        "player_data.html", player=player, bans=BANS, rows=rows, after=after, type=kind_of, here=here
+    )
+
+
+class _Place:
+    """Where a document is, and which actions are about it."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.entity = view.part("entity")
+        self.profile = str(view.request.path_params.get("profile", ""))
+        self.noun = "entity" if self.profile else "global_entity"
+        self.list = view.url(f"/players/{self.profile}/data" if self.profile else "/data")
+        self.here = f"{self.list}/{quote(self.entity, safe='')}"
+        self.key = {"app": view.app_id, "entity": self.entity}
+        if self.profile:
+            self.key["profile"] = self.profile
+
+    async def render(self, template: str, status: int = 200, **known: Any) -> Response:
+        player = None
+        if self.profile:
+            player = await self.view.do("player_show", app=self.view.app_id, profile=self.profile)
+        frame = "player_layout.html" if player else "layout.html"
+        return self.view.render(
+            template, status=status, frame=frame, player=player, bans=BANS, place=self, **known
+        )
+
+    def undo(self, change: str) -> Choice:
+        return Choice(f"{self.here}/undo", {"change": change})
+
+
+async def show(view: View) -> Response:
+    """Show a document; of a large one the beginning."""
+    place = _Place(view)
+    found = await view.do(f"{place.noun}_show", **place.key)
+    if view.query.get("as"):
+        name = f'attachment; filename="{place.noun}.json"'
+        headers = {**HEADERS, "Content-Disposition": name}
+        return Response(found["data"].encode(), headers=headers, media_type="application/json")
+    diff = None
+    if change := view.query.get("change", ""):
+        was = await view.do("entity_change_show", app=view.app_id, change=change)
+        if was["entity_id"] == place.entity:
+            diff = await asyncio.to_thread(differences, was["data"], found["data"])
+    text = readable(found["data"])
+    return await place.render(
+        "document.html", found=found, text=text[:SHOWN_MAX], is_cut=len(text) > SHOWN_MAX, diff=diff
+    )
+
+
+async def edit(view: View) -> Response:
+    """Show the whole text of a document, to be edited."""
+    place = _Place(view)
+    found = await view.do(f"{place.noun}_show", **place.key)
+    return await place.render(
+        "document_edit.html",
+        text=readable(found["data"]),
+        version=found["version"],
+        wrong="",
+        stored=None,
+        diff=None,
+    )
+
+
+async def save(view: View) -> Response:
+    """Store what was typed, unless somebody else was faster: then show both."""
+    place, typed = _Place(view), view.form.get("data", "")
+    try:
+        version = int(view.form.get("version", "")[:20])
+    except ValueError:
+        raise Refused("the form names no version") from None
+    try:
+        done = await view.do(f"{place.noun}_save", **place.key, data=typed, version=version)
+    except Changed as error:
+        diff = await asyncio.to_thread(differences, error.data, typed)
+        return await place.render(
+            "document_edit.html",
+            409,
+            text=typed,
+            version=error.version,
+            wrong=f"Nothing was saved: {error}.",
+            stored=readable(error.data),
+            diff=diff,
+        )
+    except Refused as error:
+        return await place.render(
+            "document_edit.html",
+            422,
+            text=typed,
+            version=version,
+            wrong=f"Nothing was saved: {error}.",
+            stored=None,
+            diff=None,
+        )
+    if not done["changed"]:
+        return view.to(place.here, "This is what is stored already, so nothing was written.")
+    said = f"Saved as version {done['version']}."
+    return view.to(f"{place.here}?change={done['change']}", said, place.undo(done["change"]))
+
+
+async def delete(view: View) -> Response:
+    """Delete a document; the page that follows offers to put it back."""
+    place = _Place(view)
+    done = await view.do(f"{place.noun}_delete", **place.key)
+    return view.to(place.list, "Deleted.", place.undo(done["change"]))
+
+
+async def undo(view: View) -> Response:
+    """Undo a save or a deletion."""
+    place = _Place(view)
+    change = view.form.get("change", "")
+    try:
+        done = await view.do(f"{place.noun}_restore", app=view.app_id, change=change)
+    except Changed as error:
+        raise Refused(f"{error}, so nothing was undone") from error
+    return view.to(place.here, f"It is as it was before, at version {done['version']}.")
+
+
+def _both(method: str, rest: str, right: Right, show_it: Any) -> Any:
+    """Declare a page for entities of players, and for those of the app."""
+    for where in ("/players/{profile}/data/{entity}", "/data/{entity}"):
+
+        async def shown(view: View) -> Response:
+            answer: Response = await show_it(view)
+            return answer
+
+        yield page(f"{method} /apps/{{app}}{where}{rest}", right, form_bytes=FORM_BYTES_MAX)(shown)
+
+
+# Of the app
+
+
+@page("GET /apps/{app}/data", Right.DATA_READ)
+async def data(view: View) -> Response:
+    """List global entities, those that a clause finds."""
+    kind_of, where = view.query.get("type", "").strip(), _where(view)
+    asked = {"app": view.app_id, "entity_type": kind_of, "where": where}
+    if view.query.get("as") == "jsonl":
+        return _exported(view, asked)
+    began, wrong, rows = time.perf_counter(), "", []
+    try:
+        rows = await view.do(
+            "global_entity_list", **asked, limit=PAGE_ROWS, after=view.query.get("after", "")
+        )
+    except Refused as error:
+        wrong = str(error)
+    if (kind := view.query.get("as")) and not wrong:
+        return as_file("entities", rows, "json" if kind == "json" else "csv")
+    return view.render(
+        "data.html",
+        rows=rows,
+        after=rows[-1]["entity_id"] if len(rows) == PAGE_ROWS else "",
+        type=kind_of,
+        where=where,
+        wrong=wrong,
+        took_ms=round((time.perf_counter() - began) * 1000, 1),
+        operators=OPERATORS,
+        conditions=range(CONDITIONS),
+        status=422 if wrong else 200,
+    )
+
+
+@page("GET /apps/{app}/data/statistics", Right.DATA_READ)
+async def statistics(view: View) -> Response:
+    """Show what all players of the app share in numbers."""
+    found = await view.do("global_statistic_list", app=view.app_id)
+    rows = [{"statistic": name, "value": value} for name, value in sorted(found.items())]
+    if kind := view.query.get("as"):
+        return as_file("statistics", rows, "json" if kind == "json" else "csv")
+    return view.render("data_statistics.html", rows=rows)
+
+
+def _where(view: View) -> str:
+    """Return the clause that was typed, or put together from fields, operators and values."""
+    if where := view.query.get("where", "").strip():
+        return where
+    parts: list[dict[str, Any]] = []
+    for number in range(CONDITIONS):
+        name = view.query.get(f"field{number}", "").strip()
+        operator = view.query.get(f"operator{number}", "$eq")
+        if name and operator in OPERATORS:
+            parts.append({name: {operator: _value(view.query.get(f"value{number}", ""))}})
+    if not parts:
+        return ""
+    return json.dumps(parts[0] if len(parts) == 1 else {"$and": parts}, ensure_ascii=False)
+
+
+def _value(text: str) -> Any:
+    """Return what somebody means: a number, true, null, a list, or else the text itself."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return text if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN is no JSON
+
+
+def _exported(view: View, asked: dict[str, Any]) -> Response:
+    """Return all that a clause finds as lines of JSON, read a few at a time; the last line has the count."""
+
+    async def lines() -> AsyncIterator[bytes]:
+        count, after = 0, ""
+        try:
+            while True:
+                try:
+                    rows = await view.do("global_entity_export", **asked, after=after)
+                except Spent:
+                    await asyncio.sleep(PAUSE_SECONDS)
+                    continue
+                for row in rows:
+                    yield msgspec.json.encode(row | {"data": msgspec.Raw(row["data"].encode())}) + b"\n"
+                count += len(rows)
+                if not rows:
+                    break
+                after = rows[-1]["entity_id"]
+        except (Refused, Forbidden, StorageError, SessionsUnavailable) as error:
+            yield msgspec.json.encode({"error": str(error), "count": count}) + b"\n"
+            return
+        yield msgspec.json.encode({"count": count}) + b"\n"
+
+    headers = {**HEADERS, "Content-Disposition": 'attachment; filename="entities.jsonl"'}
+    return StreamingResponse(lines(), headers=headers, media_type="application/jsonl")
+
+
+# Texts
+
+
+def readable(text: str) -> str:
+    """Return a document on lines of its own, each part letter by letter; a very large one as it is."""
+    if len(text) > READABLE_MAX:
+        return text
+    return msgspec.json.format(text.encode(), indent=2).decode()
+
+
+def differences(before: str, after: str) -> list[tuple[str, str]]:
+    """Return what differs between two documents, line by line, as marks (`-`, `+` or none) and lines."""
+    try:
+        old, new = (
+            msgspec.json.format(text.encode(), indent=2).decode().split("\n") for text in (before, after)
+        )
+    except (msgspec.DecodeError, UnicodeError):
+        return [("", "What was typed is no JSON.")]
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+    old, new = old[same:], new[same:]
+    tail = sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reversed(old), reversed(new), strict=False))
+    )
+    if tail:
+        old, new = old[:-tail], new[:-tail]
+    if len(old) + len(new) > DIFF_LINES_MAX:
+        return [("", f"{len(old)} lines became {len(new)}: too many to show which.")]
+    lines = difflib.unified_diff(old, new, lineterm="", n=2)
+    return [(line[:1].strip(), line[1:201]) for line in lines if not line.startswith(("---", "+++", "@@"))]
+
+
+PAGES = declared(
+    of_player,
+    data,
+    statistics,
+    *_both("GET", "", Right.DATA_READ, show),
+    *_both("GET", "/edit", Right.DATA_CHANGE, edit),
+    *_both("POST", "", Right.DATA_CHANGE, save),
+    *_both("POST", "/delete", Right.DATA_CHANGE, delete),
+    *_both("POST", "/undo", Right.DATA_CHANGE, undo),
+)

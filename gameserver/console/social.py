@@ -1,0 +1,109 @@
+"""Social: what is said in chat, and groups, as far as somebody has to step in."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from gameserver.admin.common import Refused
+from gameserver.admin.rights import Right
+from gameserver.console.players import BANS
+from gameserver.console.web import View, as_file, declared, page
+
+PAGE_ROWS = 50
+KINDS = {"gl": "Of all players", "gr": "Of groups", "dy": "Made by players", "sy": "Of servers"}
+
+
+def _file(view: View, name: str, rows: list[dict[str, Any]]) -> Response | None:
+    kind = view.query.get("as")
+    return as_file(name, rows, "json" if kind == "json" else "csv") if kind else None
+
+
+@page("GET /apps/{app}/social", Right.DATA_READ)
+async def channels(view: View) -> Response:
+    """List channels of a kind, the last used first."""
+    kind = view.query.get("kind", "gl")
+    rows = await view.do(
+        "chat_list", app=view.app_id, kind=kind, limit=PAGE_ROWS, after=view.query.get("after", "")
+    )
+    after = rows[-1]["channel"] if len(rows) == PAGE_ROWS else ""
+    return _file(view, "channels", rows) or view.render(
+        "social.html", rows=rows, kind=kind, kinds=KINDS, after=after
+    )
+
+
+@page("GET /apps/{app}/social/chat/{channel}", Right.DATA_READ)
+async def chat(view: View) -> Response:
+    """Show what was said in a channel, the newest first."""
+    channel = view.part("channel")
+    rows = await view.do(
+        "chat_read", app=view.app_id, channel=channel, limit=PAGE_ROWS, after=view.query.get("after", "")
+    )
+    after = rows[-1]["line"] if len(rows) == PAGE_ROWS else ""
+    return _file(view, "chat", rows) or view.render("chat.html", rows=rows, channel=channel, after=after)
+
+
+@page("POST /apps/{app}/social/chat/{channel}/{line}/delete", Right.SOCIAL_MODERATE)
+async def delete_line(view: View) -> Response:
+    """Delete a line of a chat."""
+    await view.do("chat_delete", app=view.app_id, channel=view.part("channel"), line=view.part("line"))
+    return view.back("The line is deleted, for all who listen too. The journal keeps what it said.")
+
+
+@page("GET /apps/{app}/social/groups", Right.DATA_READ)
+async def groups(view: View) -> Response:
+    """List groups, the newest first, or those that a name finds."""
+    name = view.query.get("name", "").strip()
+    rows = await view.do(
+        "group_list", app=view.app_id, name=name, limit=PAGE_ROWS, after=view.query.get("after", "")
+    )
+    after = rows[-1]["group_id"] if len(rows) == PAGE_ROWS and not name else ""
+    return _file(view, "groups", rows) or view.render("groups.html", rows=rows, name=name, after=after)
+
+
+@page("GET /apps/{app}/social/groups/{group}", Right.DATA_READ)
+async def group(view: View) -> Response:
+    """Show a group and who is in it."""
+    found = await view.do(
+        "group_show", app=view.app_id, group=view.part("group"), after=view.query.get("after", "")
+    )
+    rows = found["members"]
+    after = rows[-1]["profile_id"] if len(rows) == 100 else ""  # noqa: PLR2004 - as many as a page has
+    return _file(view, "members", rows) or view.render("group.html", group=found, rows=rows, after=after)
+
+
+@page("POST /apps/{app}/social/groups/{group}/delete", Right.SOCIAL_MODERATE)
+async def delete_group(view: View) -> Response:
+    """Delete a group, once its name is typed."""
+    found = await view.do("group_show", app=view.app_id, group=view.part("group"))
+    if view.form.get("confirm", "") != found["name"]:
+        raise Refused("what was typed is not the group's name, so nothing was deleted")
+    done = await view.do("group_delete", app=view.app_id, group=view.part("group"))
+    return view.to(
+        view.url("/social/groups"), f"{done['name']} is deleted; it had {done['members']} members."
+    )
+
+
+@page("POST /apps/{app}/social/groups/{group}/members/{profile}/remove", Right.SOCIAL_MODERATE)
+async def remove_member(view: View) -> Response:
+    """Remove a member from a group."""
+    key = {"app": view.app_id, "group": view.part("group"), "profile": view.part("profile")}
+    await view.do("group_member_remove", **key)
+    return view.to(view.url(f"/social/groups/{view.part('group')}"), "Removed from the group.")
+
+
+@page("GET /apps/{app}/players/{profile}/social", Right.DATA_READ)
+async def of_player(view: View) -> Response:
+    """Show what a player has said in chat, and the groups they are in."""
+    key = {"app": view.app_id, "profile": view.part("profile")}
+    player = await view.do("player_show", **key)
+    rows = await view.do("player_chat", **key)
+    return _file(view, "chat", rows) or view.render(
+        "player_social.html",
+        player=player,
+        bans=BANS,
+        rows=rows,
+        groups=await view.do("player_groups", **key),
+    )
+
+
+PAGES = declared(channels, chat, delete_line, groups, group, delete_group, remove_member, of_player)

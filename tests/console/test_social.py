@@ -1,0 +1,85 @@
+"""Chat and groups in the console: what was said, who is in what, and what staff put a stop to."""
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from gameserver.admin.operators import staff_actions
+from tests.conftest import APP_ID, APP_TOML, Game
+from tests.console.conftest import Desk, hired
+
+
+@pytest.fixture
+def apps_folder(apps_folder: Path) -> Path:
+    """An app with a type of groups."""
+    (apps_folder / "test" / "app.toml").write_text(f"{APP_TOML}[group.types.clan]\nmembers = 50\n")
+    return apps_folder
+
+
+async def test_a_line_is_deleted_with_a_reason(game: Game, desk: Desk) -> None:
+    ada = await game.player()
+    channel = f"{APP_ID}:dy:{game.unique('c')[:40]}"
+    for text in ("hello", "a bad word"):
+        await ada.call("chat", "POST_CHAT_MESSAGE_SIMPLE", channelId=channel, text=text)
+    await desk.of_app("/social", kind="dy")
+    assert channel.rpartition(":")[2] in desk.text
+    await desk.of_app(f"/social/chat/{channel}")
+    assert desk.text.index("a bad word") < desk.text.index("hello")
+    await desk.of_app(f"/players/{ada.profile_id}/social")
+    assert "a bad word" in desk.text
+    lines = (await ada.call("chat", "GET_RECENT_CHAT_MESSAGES", channelId=channel, maxReturn=9))["messages"]
+    path = f"/social/chat/{channel}/{lines[-1]['msgId']}/delete"
+    await desk.act(path)
+    assert (desk.status, "needs a reason" in desk.text) == (422, True)
+    await desk.of_app(f"/social/chat/{channel}")
+    await desk.act(path, reason="insults", back=f"/console/apps/{APP_ID}/social/chat/{channel}")
+    assert "The line is deleted" in desk.text
+    assert "a bad word" not in desk.text
+    left = (await ada.call("chat", "GET_RECENT_CHAT_MESSAGES", channelId=channel, maxReturn=9))["messages"]
+    assert [each["content"]["text"] for each in left] == ["hello"]
+    async with game.core.database.read() as tx:
+        [row] = await tx.all(select(staff_actions).where(staff_actions.c.profile_id == ada.profile_id))
+    assert (row["action"], row["reason"]) == ("chat_delete", "insults")
+    assert "a bad word" in json.loads(row["before"])["content"]
+    await desk.act(path, reason="again")
+    assert "no such line any more" in desk.text
+    await desk.of_app("/social", kind="xx")
+    assert desk.status == 422
+
+
+async def test_a_group_is_found_and_goes_once_its_name_is_typed(game: Game, desk: Desk) -> None:
+    ada, bob = await game.player(), await game.player()
+    name = game.unique("Moon ")[:24]
+    made = await ada.call("group", "CREATE_GROUP", name=name, groupType="clan", isOpenGroup=True)
+    group = made["groupId"]
+    await bob.call("group", "JOIN_GROUP", groupId=group)
+    await desk.of_app("/social/groups", name=name[:12].lower())
+    assert name in desk.text
+    await desk.of_app(f"/players/{bob.profile_id}/social")
+    assert name in desk.text
+    await desk.of_app(f"/social/groups/{group}")
+    assert ("OWNER" in desk.text, bob.profile_id in desk.text) == (True, True)
+    await desk.act(f"/social/groups/{group}/members/{bob.profile_id}/remove", reason="insults")
+    assert "Removed from the group" in desk.text
+    assert bob.profile_id not in desk.text
+    await desk.act(f"/social/groups/{group}/members/{ada.profile_id}/remove", reason="x")
+    assert (desk.status, "owner" in desk.text) == (422, True)
+    await desk.of_app(f"/social/groups/{group}")
+    await desk.act(f"/social/groups/{group}/delete", reason="a gang", confirm="Moon")
+    assert (desk.status, "not the group's name" in desk.text) == (422, True)
+    await desk.of_app(f"/social/groups/{group}")
+    await desk.act(f"/social/groups/{group}/delete", reason="a gang", confirm=name)
+    assert f"{name} is deleted" in desk.text
+    assert (await ada.refused("group", "READ_GROUP", groupId=group)).reason_code == 40345
+
+
+async def test_a_viewer_reads_and_no_more(game: Game) -> None:
+    ada, bob = await game.player(), await hired(game, role="viewer", app=APP_ID)
+    made = await ada.call("group", "CREATE_GROUP", name=game.unique("g")[:20], groupType="clan")
+    await bob.of_app(f"/social/groups/{made['groupId']}")
+    assert "Delete the group" not in bob.text
+    await bob.go("/console/account")
+    await bob.act(f"/social/groups/{made['groupId']}/delete", reason="x", confirm="x")
+    assert bob.status == 403
