@@ -11,6 +11,7 @@ import random
 import shutil
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,16 +26,21 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gameserver import __version__
+from gameserver.admin import moving
+from gameserver.admin.moving.lines import LINES_MAX
 from gameserver.app import GameServer, open_server
 from gameserver.jobs import storage as jobs
 from gameserver.realtime import Connections
 from gameserver.settings import Settings
 from gameserver.storage import SqliteDatabase
 from gameserver.storage.backups import content_of
+from gameserver.wire import json
 from gameserver.wire.clock import FixedClock
 
 PREFIX = "/emulator"
 BODY_BYTES_MAX = 4096
+SEED_BYTES_MAX = 256 << 20
+REASONS_MAX = 20  # why a seed is not taken, in one answer
 ADVANCE_SECONDS_MAX = 10 * 366 * 86400
 SNAPSHOTS_MAX = 100
 SNAPSHOTS_BYTES_MAX = 1 << 30  # of all of them together, in memory
@@ -125,6 +131,7 @@ class Emulator:
         self._opened = opened
         self._number = 0
         self._stage: _Stage
+        self._empty: Snapshot
         self._beginning: Snapshot
         self._snapshots: dict[str, Snapshot] = {}
         self._changing = asyncio.Lock()
@@ -139,6 +146,7 @@ class Emulator:
                         ("restore", self._restore),
                         ("forget", self._forget),
                         ("clock", self._move_clock),
+                        ("seed", self._plant),
                     )
                 ),
             ],
@@ -158,13 +166,36 @@ class Emulator:
         return self._stage(scope, receive, send)
 
     async def open(self) -> None:
-        """Open the first server. Raises what `open_server` raises."""
+        """Open the first server. Raises what `open_server` raises, and `Refused` for the file of the seed."""
         self._stage = await self._open(None)
-        self._beginning = await self._stage.snapshot()
+        try:
+            self._empty = self._beginning = await self._stage.snapshot()
+            if (file := self._settings.seed_file) is not None:
+                await self.seed(await asyncio.to_thread(file.read_bytes))
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Close the server of the moment."""
         await self._stage.closing.aclose()
+
+    async def seed(self, content: bytes, app_id: str = "") -> dict[str, int]:
+        """Begin anew with the lines of an export, and from now on after each reset.
+
+        Returns how many lines there were of each type. Raises `Refused` when not all can be taken; then
+        nothing has changed.
+        """
+        stage = await self._open(self._empty)
+        try:
+            taken = await _plant(stage.server, content, app_id)
+            beginning = await stage.snapshot()
+        except BaseException:
+            await stage.close()
+            raise
+        before, self._stage, self._beginning = self._stage, stage, beginning
+        await before.close()
+        return taken
 
     # Changing all data
 
@@ -225,6 +256,13 @@ class Emulator:
             self._snapshots[name] = snapshot
         return await self._show(request)
 
+    async def _plant(self, request: Request) -> Response:
+        content = await _body(request, SEED_BYTES_MAX)
+        async with self._changing:
+            taken = await self.seed(content, request.query_params.get("app", ""))
+        shown = await self._show(request)
+        return JSONResponse({**json.decode_any(bytes(shown.body)), "taken": taken})
+
     async def _restore(self, request: Request) -> Response:
         name = (await _read(request, _Named)).name
         async with self._changing:
@@ -248,6 +286,33 @@ class Emulator:
             self._stage.clock.advance(seconds)
             await self.server.jobs.catch_up()
         return await self._show(request)
+
+
+async def _plant(server: GameServer, content: bytes, app_id: str) -> dict[str, int]:
+    """Take the lines of an export into an app: the one that is named, or of the first line, or the only one.
+
+    Raises `Refused` when not all can be taken.
+    """
+    try:
+        lines = content.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError:
+        raise Refused(400, "the seed is no UTF-8") from None
+    with contextlib.suppress(IndexError, msgspec.DecodeError):
+        app_id = app_id or _read_first(lines[0]).app_id
+    app_ids = [app_id] if app_id else [app.id for app in server.apps]
+    app = server.apps.find(app_ids[0])
+    if app is None or len(app_ids) > 1:
+        known = ", ".join(sorted(app.id for app in server.apps))
+        raise Refused(400, f"?app= names the app that the seed is for; there are {known}")
+    importer = moving.Importer(server, app)
+    taken: Counter[str] = Counter()
+    for start in range(0, len(lines), LINES_MAX):
+        report = await importer.take(lines[start : start + LINES_MAX], start + 1)
+        if report.skipped:
+            told = [f"line {each['line']}: {each['reason']}" for each in report.skipped[:REASONS_MAX]]
+            raise Refused(400, "\n".join(["the seed is not taken:", *told]))
+        taken += report.taken
+    return dict(taken)
 
 
 async def _database_of(snapshot: Snapshot) -> SqliteDatabase:
@@ -292,6 +357,15 @@ class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
     pass
 
 
+class _First(msgspec.Struct, rename="camel"):
+    """The first line of an export."""
+
+    app_id: str = ""
+
+
+_read_first = msgspec.json.Decoder(_First).decode
+
+
 class _Named(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(min_length=1, max_length=64)]
 
@@ -302,15 +376,20 @@ class _Advance(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
 
 async def _read(request: Request, shape: type[Any]) -> Any:
     """Return what a request asks for; no body at all is an empty object. Raises `Refused`."""
+    body = await _body(request, BODY_BYTES_MAX)
+    try:
+        return msgspec.json.decode(body or b"{}", type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused(400, f"the body: {error}") from None
+
+
+async def _body(request: Request, most: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise Refused(413, f"the body has at most {BODY_BYTES_MAX} bytes")
-    try:
-        return msgspec.json.decode(bytes(body) or b"{}", type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(400, f"the body: {error}") from None
+        if len(body) > most:
+            raise Refused(413, f"the body has at most {most} bytes")
+    return bytes(body)
 
 
 async def _refused(_: Request, refused: Exception) -> Response:

@@ -33,7 +33,7 @@ from gameserver.admin import link, staff
 from gameserver.app import GameServer, open_server, registry
 from gameserver.apps import App, load_apps, write_sample, write_schema
 from gameserver.apps.schema import SCHEMA_NAME
-from gameserver.emulator import Emulator, EmulatorRealtime
+from gameserver.emulator import Emulator, EmulatorRealtime, Refused
 from gameserver.faces import ops
 from gameserver.http_server import (
     CONNECTIONS_PER_ADDRESS_MAX,
@@ -168,6 +168,8 @@ def check_options(settings: Settings) -> None:
             "--workers above 1 needs --database with PostgreSQL: SQLite lets one process write at a time, "
             "so more of them would only wait for each other"
         )
+    if settings.seed_file is not None and not settings.ephemeral:
+        raise BadOptions("--seed-file works with --ephemeral; `gameserver import` fills a server that stays")
     if settings.seed and not settings.ephemeral:
         raise BadOptions("--seed makes ids and tokens predictable and so works with --ephemeral only")
 
@@ -385,6 +387,8 @@ def _told() -> Iterator[None]:
         raise BadOptions(f"--redis: {error}") from None
     except Unavailable as error:
         raise CannotReach(str(error)) from None
+    except Refused as error:
+        raise CannotServe(f"--seed-file: {error}") from None
     except (StorageError, OSError, ValueError) as error:
         raise CannotServe(str(error)) from None
 
@@ -407,12 +411,8 @@ async def _serve(settings: Settings, listeners: Listeners, ready: Ready, *, invi
         if settings.ephemeral:
             emulator = await stack.enter_async_context(emulated(settings))
             invitation = await _invitation(emulator.server)
-            web = _web_server(
-                settings,
-                emulator,
-                EmulatorRealtime(emulator),
-                lambda: ready(list(emulator.server.apps), invitation),
-            )
+            realtime, apps = EmulatorRealtime(emulator), emulator.server.apps
+            web = _web_server(settings, emulator, realtime, lambda: ready(list(apps), invitation))
             await web.serve([listeners.main])
             return
         server = await stack.enter_async_context(opened(settings))
@@ -427,10 +427,9 @@ async def _serve(settings: Settings, listeners: Listeners, ready: Ready, *, invi
         invitation = await _invitation(server) if invites else None
         gc.collect()
         gc.freeze()  # what a server begins with lives as long: nobody needs to look for garbage in it
-        realtime = server.core.get(Connections)
-        await _web_server(
-            settings, server.site, realtime, lambda: ready(list(server.apps), invitation)
-        ).serve([listeners.main])
+        found = server.core.get(Connections)
+        web = _web_server(settings, server.site, found, lambda: ready(list(server.apps), invitation))
+        await web.serve([listeners.main])
 
 
 @contextlib.asynccontextmanager

@@ -9,6 +9,7 @@
 """
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import threading
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,23 @@ class Emulator:
         self.secret = secret
 
     def reset(self) -> None:
-        """Put everything back to how the server began; no session is left."""
+        """Put everything back to how the server began, or to the last seed; no session is left."""
         self._post("reset")
+
+    def seed(self, lines: str | bytes | Iterable[Mapping[str, Any]]) -> dict[str, int]:
+        """Begin anew with the data of an export, to which `reset` leads back from now on.
+
+        `lines` are the text of such a file, or its lines. Returns how many there were of each type. Raises
+        `EmulatorRefused` when not all can be taken.
+        """
+        if isinstance(lines, bytes):
+            content = lines
+        elif isinstance(lines, str):
+            content = lines.encode()
+        else:
+            content = "\n".join(json.dumps(line) for line in lines).encode()
+        taken: dict[str, int] = self._send("seed", content)["taken"]
+        return taken
 
     def snapshot(self, name: str) -> None:
         """Keep all there is now, but sessions, under a name. An older one of that name is replaced."""
@@ -75,7 +91,10 @@ class Emulator:
         return now
 
     def _post(self, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        answer = httpx.post(f"{self.url}/emulator/{what}", json=body or {}, timeout=ANSWER_SECONDS_MAX)
+        return self._send(what, json.dumps(body or {}).encode())
+
+    def _send(self, what: str, content: bytes) -> dict[str, Any]:
+        answer = httpx.post(f"{self.url}/emulator/{what}", content=content, timeout=ANSWER_SECONDS_MAX)
         told: dict[str, Any] = answer.json()
         if answer.is_error:
             raise EmulatorRefused(told["status_message"])

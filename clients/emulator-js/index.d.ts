@@ -17,8 +17,13 @@ export declare class Emulator {
   readonly appId: string;
   /** The secret of the sample app; "" where `apps` was given. */
   readonly secret: string;
-  /** Puts everything back to how the server began. No session is left. */
+  /** Puts everything back to how the server began, or to the last seed. No session is left. */
   reset(): Promise<void>;
+  /**
+   * Begins anew with the data of an export, its text or its lines; `reset` leads back to this from now on.
+   * Tells how many lines there were of each type, and rejects when not all can be taken.
+   */
+  seed(lines: string | object[]): Promise<Record<string, number>>;
   /** Keeps all there is now, but sessions, under a name. */
   snapshot(name: string): Promise<void>;
   /** Puts everything back to a snapshot. No session is left. */

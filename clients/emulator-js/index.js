@@ -28,6 +28,11 @@ class Emulator {
     await this.#post("reset");
   }
 
+  async seed(lines) {
+    const text = typeof lines === "string" ? lines : lines.map((line) => JSON.stringify(line)).join("\n");
+    return (await this.#post("seed", text)).taken;
+  }
+
   async snapshot(name) {
     await this.#post("snapshot", JSON.stringify({ name }));
   }

@@ -15,6 +15,7 @@ from gameserver.admin.entities import ACTIONS as OF_ENTITIES
 from gameserver.admin.jobs import job_list, job_retry, job_run
 from gameserver.admin.leaderboards import ACTIONS as OF_BOARDS
 from gameserver.admin.leaderboards import leaderboard_list, leaderboard_rebuild
+from gameserver.admin.moving import export_page, import_lines
 from gameserver.admin.operators import CLI, Operator
 from gameserver.admin.players import (
     player_delete,
@@ -50,6 +51,8 @@ __all__ = [
     "audit_list",
     "call",
     "datastream_list",
+    "export_page",
+    "import_lines",
     "job_list",
     "job_retry",
     "job_run",
@@ -105,6 +108,8 @@ ACTIONS: Mapping[str, Action] = declared(
     job_list,
     job_run,
     job_retry,
+    export_page,
+    import_lines,
     call,
     *OF_BOARDS,
     *OF_ENTITIES,

@@ -22,7 +22,7 @@ from gameserver.admin.common import Refused, Server
 log = structlog.get_logger(__name__)
 
 FILE_NAME = "server.json"
-LINE_BYTES_MAX = 4 << 20
+LINE_BYTES_MAX = 16 << 20  # a batch of an import has 5 MiB, and its quotes and backslashes are escaped
 ASK_SECONDS_MAX = 120.0
 READ_SECONDS_MAX = 10.0  # for a connection to say what it wants
 _LOOPBACK = "127.0.0.1"

@@ -29,7 +29,7 @@ MEANINGS: dict[Right, str] = {
     Right.PLAYERS_READ: "see players, their sessions and what they have",
     Right.CONTACTS_READ: "see mail addresses and what players log in with",
     Right.PLAYERS_CHANGE: "disable players, end sessions, send reset mail, adjust balances, leave notes",
-    Right.PLAYERS_ERASE: "reset, merge and delete players, and export all that is kept of them",
+    Right.PLAYERS_ERASE: "reset, merge and delete players, export all that is kept of them, move data in",
     Right.DATA_READ: "see entities, boards, groups and chat",
     Right.DATA_CHANGE: "edit entities and properties",
     Right.BOARDS_CHANGE: "remove scores and rebuild ranks",

@@ -23,6 +23,7 @@ from gameserver.cli.jobs import jobs
 from gameserver.cli.leaderboards import leaderboards
 from gameserver.cli.logs import logs as app_logs
 from gameserver.cli.mail import mail
+from gameserver.cli.moving import export_app, import_app
 from gameserver.cli.output import EXIT_CODES, Exit, fail, say, show_json, show_more, show_rows
 from gameserver.cli.players import players
 from gameserver.cli.push import push
@@ -77,6 +78,16 @@ app.command(
     epilog="Examples:\n\n`gameserver doctor https://game.example.com`\n\n"
     "`gameserver doctor https://localhost:8080 --ca certs/ca.pem --app-id 10001 --secret @secret`",
 )(doctor)
+app.command(
+    "export",
+    epilog="Examples:\n\n`gameserver export 10001 --to game.jsonl`\n\n"
+    "`gameserver export 10001 --with-passwords --to game.jsonl`",
+)(export_app)
+app.command(
+    "import",
+    epilog="Examples:\n\n`gameserver import 10001 game.jsonl --dry-run`\n\n"
+    "`gameserver import 10001 game.jsonl --report not-taken.jsonl`",
+)(import_app)
 app.command("restore", epilog="Examples:\n\n`gameserver restore /backups/monday.db`")(restore_backup)
 
 
@@ -240,6 +251,18 @@ def serve(
             rich_help_panel=_TRIAL,
         ),
     ] = 0,
+    seed_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--seed-file",
+            envvar=PREFIX + "SEED_FILE",
+            exists=True,
+            dir_okay=False,
+            help="With --ephemeral: what it begins with, and is reset to: a file of `gameserver export`.",
+            show_default=False,
+            rich_help_panel=_TRIAL,
+        ),
+    ] = None,
     until_eof: Annotated[
         bool,
         typer.Option(
@@ -280,6 +303,7 @@ def serve(
         environment=environment,
         ephemeral=ephemeral,
         seed=seed,
+        seed_file=seed_file,
         log_level=log_level,
     )
     try:

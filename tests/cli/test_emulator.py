@@ -19,7 +19,7 @@ from gameserver import testing
 from gameserver.emulator import Emulator
 from gameserver.settings import Settings
 from gameserver.wire.clock import FixedClock
-from tests.cli.running import running
+from tests.cli.running import program, running
 
 ROOT = Path(__file__).parents[2]
 APP = """
@@ -134,6 +134,35 @@ async def test_a_snapshot_is_gone_back_to_as_often_as_wanted(playing: Playing) -
     ships = await playing.call("entity.READ_BY_TYPE", {"entityType": "ship"})
     assert len(ships["data"]["entities"]) == 2
     assert (await playing.ask("forget", {"name": "one ship"}))["snapshots"] == []
+
+
+async def test_a_seed_is_what_a_reset_leads_back_to(playing: Playing) -> None:
+    lines = [
+        b'{"type":"player","profileId":"p1","identities":[{"authenticationType":"Anonymous","externalId":"ada"}]}',
+        '{"type":"score","leaderboardId":"main","profileId":"p1","score":5,"data":{"s":"a\u2028b"}}'.encode(),
+        b"",
+    ]
+    told = await playing.http.post("/emulator/seed", content=b"\n".join(lines))
+    assert told.json()["taken"] == {"player": 1, "score": 1}
+    assert (await playing.log_in())["profileId"] == "p1"
+    post = {"leaderboardId": "main", "score": 10, "data": {}}
+    await playing.call("leaderboard.POST_SCORE", post)
+    await playing.ask("reset")
+    assert (await playing.log_in())["loginCount"] == 1
+    page = {"leaderboardId": "main", "sort": "HIGH_TO_LOW", "startIndex": 0, "endIndex": 9}
+    found = await playing.call("leaderboard.GET_GLOBAL_LEADERBOARD_PAGE", page)
+    assert [(row["playerId"], row["score"]) for row in found["data"]["leaderboard"]] == [("p1", 5)]
+
+    lines[1] = b'{"type":"score","leaderboardId":"none","profileId":"p1","score":5}'
+    status, message = await playing.refused("seed", content=b"\n".join(lines))
+    assert (status, message) == (
+        400,
+        "the seed is not taken:\nline 2: there is no leaderboard 'none'; its line comes before this",
+    )
+    status, message = await playing.refused("seed?app=7", content=b"")
+    assert (status, message) == (400, "?app= names the app that the seed is for; there are 10001")
+    assert (await playing.refused("seed", content=b"\xff"))[0] == 400
+    assert (await playing.call("playerState.READ"))["status"] == 200  # the session is still there
 
 
 async def test_what_time_makes_due_is_done_before_the_answer(playing: Playing) -> None:
@@ -261,6 +290,7 @@ def test_one(emulator):
 def test_another(emulator):
     assert log_in(emulator)["newUser"] == "true"
     assert emulator.app_id == "20001" and emulator.secret == "a secret from outside"
+    assert emulator.seed([{"type": "player", "profileId": "p1"}]) == {"player": 1}
     before = emulator.now_ms
     assert emulator.advance(60) == before + 60_000
 """
@@ -284,6 +314,22 @@ def test_a_test_of_a_game_begins_with_a_server_in_which_nothing_has_happened(tmp
         check=False,
     )
     assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_server_begins_with_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "seed.jsonl"
+    login = '"identities":[{"authenticationType":"Anonymous","externalId":"ada"}]'
+    file.write_text(f'{{"type":"player","profileId":"p1",{login}}}\n')
+    with running(tmp_path / "game", "--ephemeral", "--seed-file", str(file)) as server:
+        for _ in range(2):
+            assert server.log_in("ada", forceCreate=False)["data"]["profileId"] == "p1"
+            assert server.post({}, "/emulator/reset").status_code == 200
+    file.write_text('{"type":"palyer"}\n')
+    done = program(tmp_path, "serve", "--ephemeral", "--port", "0", "--seed-file", str(file))
+    assert done.returncode == 1
+    assert "--seed-file: the seed is not taken:\nline 1: type: expected one of" in done.stderr
+    done = program(tmp_path, "serve", "--seed-file", str(file))
+    assert (done.returncode, done.stderr.split(";")[0]) == (2, "--seed-file works with --ephemeral")
 
 
 def test_an_emulator_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

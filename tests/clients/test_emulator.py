@@ -35,10 +35,14 @@ def test_the_package_for_node(tmp_path: Path) -> None:
 
 
 def test_what_the_page_shows(tmp_path: Path) -> None:
-    [script], [js] = blocks("docs/emulator.md", "sh"), blocks("docs/emulator.md", "js")
+    (seeding, script), [js] = blocks("docs/emulator.md", "sh"), blocks("docs/emulator.md", "js")
     [python], [toml] = blocks("docs/emulator.md", "python"), blocks("docs/emulator.md", "toml")
     with serve(tmp_path, "--ephemeral") as server:
         assert '"snapshots":[]' in ran(["bash", "-euc", at(server, script)], tmp_path).splitlines()[-1]
+    seed, _, options = seeding.rpartition("gameserver serve ")
+    ran(["bash", "-euc", seed], tmp_path)
+    with serve(tmp_path, *options.replace("seed.jsonl", str(tmp_path / "seed.jsonl")).split()) as server:
+        assert server.url
     (tmp_path / "node_modules").mkdir()
     (tmp_path / "node_modules" / "gameserver-emulator").symlink_to(PACKAGE)
     (tmp_path / "page.test.cjs").write_text(js)

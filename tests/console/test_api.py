@@ -36,6 +36,8 @@ EXAMPLES: dict[str, Any] = {
 """Arguments with which an action does no harm."""
 NEEDED: dict[str, dict[str, Any]] = {
     "call": {"data": {}},
+    "export_page": {"part": "leaderboard", "limit": 1},
+    "import_lines": {"texts": []},
     "player_find": {"text": "nobody"},
     "player_search": {"text": "nobody"},
     "player_merge": {"target": "another"},

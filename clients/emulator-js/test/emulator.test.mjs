@@ -49,6 +49,20 @@ test("a snapshot is restored, as often as wanted", async () => {
   await assert.rejects(emulator.restore("with ada"), /there is no snapshot 'with ada'/);
 });
 
+test("a seed is what there is from then on", async () => {
+  const player = { type: "player", profileId: "p1", playerName: "Ada" };
+  const identities = [{ authenticationType: "Anonymous", externalId: "ada" }];
+  assert.deepEqual(await emulator.seed([{ ...player, identities }]), { player: 1 });
+  for (let time = 0; time < 2; time += 1) {
+    assert.equal((await login()).playerName, "Ada");
+    await emulator.reset();
+  }
+  await assert.rejects(emulator.seed('{"type":"player"}'), /line 1: profileId: required/);
+  assert.equal((await login()).profileId, "p1");
+  assert.deepEqual(await emulator.seed(""), {});
+  assert.equal((await login()).newUser, "true");
+});
+
 test("time passes when it is told to", async () => {
   const { sessionId } = await login();
   const before = await emulator.now();

@@ -106,6 +106,41 @@ class Leaderboards:
             raise InvalidParameterValue("data.score: the sum is beyond 2^53")
         placed.append(row)
 
+    async def place(
+        self,
+        work: Work,
+        board: Board,
+        member_id: str,
+        entry_id: str,
+        score: int,
+        data: str | None,
+        *,
+        created_ms: int,
+        updated_ms: int,
+    ) -> bool:
+        """Store an entry as it was elsewhere; False when it is there already, and stays as it is.
+
+        The board is stored, and not due to rotate. When it has changed meanwhile the packet runs again.
+        """
+        placed = self.index.update(work).placed
+        await work.tx.lock(lock_name(board.uid), shared=True)
+        row = await work.tx.one(
+            scores.PLACE,
+            board_uid=board.uid,
+            stamp=board.stamp,
+            version=board.version,
+            entry_id=entry_id,
+            member_id=member_id,
+            rank_key=board.key(score),
+            seq=self._numbers.next(self._clock.ms()),
+            data=data,
+            created_ms=created_ms,
+            updated_ms=updated_ms,
+        )
+        if row is not None:
+            placed.append(row)
+        return row is not None
+
     async def post_or_create(
         self,
         work: Work,

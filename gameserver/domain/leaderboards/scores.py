@@ -67,6 +67,9 @@ POST = {
     BoardType.ARCADE_LOW: _EACH,
 }
 
+_AS_IT_WAS = _VALUES | {"created_ms": bindparam("created_ms"), "updated_ms": bindparam("updated_ms")}
+PLACE = upsert(entries, _KEY, None, values=_AS_IT_WAS, returning=PLACED)
+
 # Removing
 
 REMOVE = (
