@@ -13,7 +13,7 @@ import gameserver.serve as serving
 from gameserver import __version__, logs, protocol_export, scaffold
 from gameserver.app import registry
 from gameserver.apps import load_apps
-from gameserver.cli import certificate, options
+from gameserver.cli import certificate, moving, options
 from gameserver.cli.apps import apps
 from gameserver.cli.audit import audit
 from gameserver.cli.backups import backup, restore_backup
@@ -23,7 +23,6 @@ from gameserver.cli.jobs import jobs
 from gameserver.cli.leaderboards import leaderboards
 from gameserver.cli.logs import logs as app_logs
 from gameserver.cli.mail import mail
-from gameserver.cli.moving import export_app, import_app
 from gameserver.cli.output import EXIT_CODES, Exit, fail, say, show_json, show_more, show_rows
 from gameserver.cli.players import players
 from gameserver.cli.push import push
@@ -78,22 +77,15 @@ app.command(
     epilog="Examples:\n\n`gameserver doctor https://game.example.com`\n\n"
     "`gameserver doctor https://localhost:8080 --ca certs/ca.pem --app-id 10001 --secret @secret`",
 )(doctor)
-app.command(
-    "export",
-    epilog="Examples:\n\n`gameserver export 10001 --to game.jsonl`\n\n"
-    "`gameserver export 10001 --with-passwords --to game.jsonl`",
-)(export_app)
-app.command(
-    "import",
-    epilog="Examples:\n\n`gameserver import 10001 game.jsonl --dry-run`\n\n"
-    "`gameserver import 10001 game.jsonl --report not-taken.jsonl`",
-)(import_app)
 app.command("restore", epilog="Examples:\n\n`gameserver restore /backups/monday.db`")(restore_backup)
 
 
 def _examples(*lines: str) -> str:
     return "Examples:\n\n" + "\n\n".join(f"`{line}`" for line in lines)
 
+
+for _name, (_command, _lines) in moving.COMMANDS.items():
+    app.command(_name, epilog=_examples(*_lines))(_command)
 
 # The server
 

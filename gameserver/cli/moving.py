@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -18,6 +18,7 @@ from gameserver import __version__
 from gameserver.admin.moving import PARTS
 from gameserver.admin.moving.lines import BATCH_BYTES_MAX, END, FORMAT, HEADER, LINE_BYTES_MAX, LINES_MAX
 from gameserver.cli import options
+from gameserver.cli.braincloud import from_braincloud
 from gameserver.cli.output import Exit, fail, say, show_json
 from gameserver.cli.reach import Do, keep_doing
 from gameserver.settings import Settings
@@ -334,3 +335,26 @@ def _bar(words: str) -> Progress:
 
 def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{kind} {count:,}" for kind, count in counts.items() if count) or "nothing"
+
+
+COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+    "export": (
+        export_app,
+        (
+            "gameserver export 10001 --to game.jsonl",
+            "gameserver export 10001 --with-passwords --to game.jsonl",
+        ),
+    ),
+    "import": (
+        import_app,
+        (
+            "gameserver import 10001 game.jsonl --dry-run",
+            "gameserver import 10001 game.jsonl --report not-taken.jsonl",
+        ),
+    ),
+    "from-braincloud": (
+        from_braincloud,
+        ("gameserver from-braincloud 12345 --server-name exporter --secret @secret.txt --to game.jsonl",),
+    ),
+}
+"""By their names: what they do, and examples."""
