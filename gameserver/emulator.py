@@ -7,9 +7,13 @@ that come from then on are the new one's; the old one answers what it has begun,
 
 import asyncio
 import contextlib
+import os
 import random
 import shutil
+import signal
+import sys
 import tempfile
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -323,6 +327,18 @@ async def _database_of(snapshot: Snapshot) -> SqliteDatabase:
     async with database.write() as tx:  # jobs that ran then do so no more
         await tx.run(jobs.RELEASE_ALL, now_ms=snapshot.now_ms)
     return database
+
+
+def stop_at_eof() -> None:
+    """Wish to stop, as SIGTERM does, when standard input ends: with the program at its other end."""
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(sys.stdin.fileno(), 1 << 16):
+                pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 class EmulatorRealtime:

@@ -28,7 +28,7 @@ import structlog
 from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp
 
-from gameserver import console, logs, sessions, storage
+from gameserver import console, logs, sessions, storage, tracing
 from gameserver.admin import link, staff
 from gameserver.app import GameServer, open_server, registry
 from gameserver.apps import App, load_apps, write_sample, write_schema
@@ -121,18 +121,6 @@ def serve(settings: Settings) -> None:
             _run(_serve(settings, listeners, ready))
         else:
             _supervise(settings, listeners, ready)
-
-
-def stop_at_eof() -> None:
-    """Wish to stop, as SIGTERM does, when standard input ends: with the program at its other end."""
-
-    def wait() -> None:
-        with contextlib.suppress(OSError):
-            while os.read(sys.stdin.fileno(), 1 << 16):
-                pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def check_options(settings: Settings) -> None:
@@ -417,6 +405,8 @@ async def _serve(settings: Settings, listeners: Listeners, ready: Ready, *, invi
             return
         server = await stack.enter_async_context(opened(settings))
         ops.observe(server.core)
+        untraced = contextlib.nullcontext[ASGIApp](server.site)
+        application = stack.enter_context(tracing.traced(server) if settings.traces else untraced)
         if not settings.redis:
             try:
                 await stack.enter_async_context(link.listen(server, settings.data))
@@ -428,7 +418,7 @@ async def _serve(settings: Settings, listeners: Listeners, ready: Ready, *, invi
         gc.collect()
         gc.freeze()  # what a server begins with lives as long: nobody needs to look for garbage in it
         found = server.core.get(Connections)
-        web = _web_server(settings, server.site, found, lambda: ready(list(server.apps), invitation))
+        web = _web_server(settings, application, found, lambda: ready(list(server.apps), invitation))
         await web.serve([listeners.main])
 
 

@@ -34,6 +34,7 @@ class Settings:
     seed: int = 0
     environment: str = ""  # what people call this installation, such as production
     edit_apps: bool = False  # the console may change the files of apps
+    traces: bool = False  # are sent, as the variables of OpenTelemetry say
     seed_file: Path | None = None  # of an ephemeral server: what it begins with
     log_level: str = "info"
 

@@ -30,6 +30,7 @@ from gameserver.cli.reach import do
 from gameserver.cli.scripts import scripts
 from gameserver.cli.staff import staff
 from gameserver.cli.webhooks import webhooks
+from gameserver.emulator import stop_at_eof
 from gameserver.scripts.engine import PROCESSES_MAX
 from gameserver.settings import PREFIX, Settings, prepare_data
 from gameserver.storage import StorageError
@@ -223,6 +224,7 @@ def serve(
             envvar=PREFIX + "LOG_LEVEL", help=f"One of {', '.join(logs.LEVELS)}.", rich_help_panel=_PROCESS
         ),
     ] = _DEFAULT.log_level,
+    traces: options.Traces = False,
     ephemeral: Annotated[
         bool,
         typer.Option(
@@ -243,27 +245,8 @@ def serve(
             rich_help_panel=_TRIAL,
         ),
     ] = 0,
-    seed_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--seed-file",
-            envvar=PREFIX + "SEED_FILE",
-            exists=True,
-            dir_okay=False,
-            help="With --ephemeral: what it begins with, and is reset to: a file of `gameserver export`.",
-            show_default=False,
-            rich_help_panel=_TRIAL,
-        ),
-    ] = None,
-    until_eof: Annotated[
-        bool,
-        typer.Option(
-            "--until-eof",
-            help="Stop when standard input ends, so that the server does not outlive the program that has "
-            "started it.",
-            rich_help_panel=_TRIAL,
-        ),
-    ] = False,
+    seed_file: options.SeedFile = None,
+    until_eof: options.UntilEof = False,
 ) -> None:
     """Run the server.
 
@@ -296,11 +279,12 @@ def serve(
         ephemeral=ephemeral,
         seed=seed,
         seed_file=seed_file,
+        traces=traces,
         log_level=log_level,
     )
     try:
         if until_eof:
-            serving.stop_at_eof()
+            stop_at_eof()
         serving.serve(settings)
     except serving.BadOptions as error:
         fail(str(error), Exit.USAGE)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from gameserver import tracing
 from gameserver.settings import PREFIX, Settings
 
 WHERE = "Where the server keeps things"
@@ -85,6 +86,45 @@ Database = Annotated[
         show_default=False,
         callback=_url,
         rich_help_panel=WHERE,
+    ),
+]
+
+
+def _traces(asked: bool) -> bool:
+    if asked and not tracing.is_installed():
+        raise typer.BadParameter("traces need further packages: pip install 'gameserver[otel]'")
+    return asked
+
+
+Traces = Annotated[
+    bool,
+    typer.Option(
+        "--traces",
+        envvar=PREFIX + "TRACES",
+        help="Send OpenTelemetry traces, to where OTEL_EXPORTER_OTLP_ENDPOINT says.",
+        callback=_traces,
+        rich_help_panel="Processes and logs",
+    ),
+]
+SeedFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--seed-file",
+        envvar=PREFIX + "SEED_FILE",
+        exists=True,
+        dir_okay=False,
+        help="With --ephemeral: what it begins with, and is reset to: a file of `gameserver export`.",
+        show_default=False,
+        rich_help_panel="Trying things out",
+    ),
+]
+UntilEof = Annotated[
+    bool,
+    typer.Option(
+        "--until-eof",
+        help="Stop when standard input ends, so that the server does not outlive the program that has "
+        "started it.",
+        rich_help_panel="Trying things out",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

@@ -5,8 +5,9 @@ them again is wrapped around it (see `packets`).
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -424,3 +425,20 @@ def _refuse_unknown(reason: Aborted | CommitUnknown) -> None:
     """Without a record nobody can tell whether a commit took place, so it is not tried once more."""
     if isinstance(reason, CommitUnknown):
         raise reason
+
+
+RunMessage = Callable[[Any, Operation | None, Message, Outcome], Awaitable[bytes]]
+
+
+@contextlib.contextmanager
+def messages_wrapped(wrap: Callable[[RunMessage], RunMessage]) -> Iterator[None]:
+    """Put something around every message of this process, until the end of the block; for traces.
+
+    A message that has nothing around it pays nothing for that.
+    """
+    plain = _Run._run_message  # noqa: SLF001 - a class of this file
+    _Run._run_message = wrap(plain)  # type: ignore[method-assign, assignment]  # noqa: SLF001 - as above
+    try:
+        yield
+    finally:
+        _Run._run_message = plain  # type: ignore[method-assign]  # noqa: SLF001 - as above
