@@ -77,10 +77,11 @@ SEARCH_SECONDS = 10.0
 async def reading(server: Server, app: App, reader: str = "") -> AsyncIterator[Context]:
     """Read as an operation does that changes nothing, with a server's authority.
 
-    `reader` names who of the staff searches: their searches take turns, and have a budget.
+    `reader` names who of the staff searches: their searches take turns, and have a budget of their own.
     """
     ctx = Context(server.core, app, ORIGIN, caller=Caller.SERVER)
-    async with server.core.database.read(Payer(f"staff/{reader}", SEARCH_SECONDS)) as tx:
+    payer = Payer(f"staff/{reader}", SEARCH_SECONDS) if reader else None
+    async with server.core.database.read(payer) as tx:
         ctx.use(tx)
         yield ctx
     await ctx.effects.run_outbox()
