@@ -301,6 +301,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--record-examples", action="store_true", help="add to protocol/examples what is missing"
     )
+    parser.addoption(
+        "--screenshots", action="store_true", help="write pictures of the console into docs/images"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

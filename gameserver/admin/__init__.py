@@ -1,6 +1,6 @@
 """What staff and operators may do, as typed actions behind the command line, the API and the console."""
 
-from gameserver.admin import bans, history, operators, staff
+from gameserver.admin import balances, bans, history, notes, operators, staff
 from gameserver.rpc.hooks import PLAYER_DELETE
 from gameserver.rpc.registry import Floors
 
@@ -9,5 +9,5 @@ FLOOR = Floors(
     subscriptions=((PLAYER_DELETE, operators.blank),),
     jobs=(operators.FORGET, staff.FORGET, bans.END_JOB, *history.JOBS),
     sections=((operators.SECTION, operators.StaffSettings, operators.SAMPLE),),
-    kept={"staff": (operators.KEPT, bans.KEPT)},
+    kept={"staff": (operators.KEPT, bans.KEPT, notes.KEPT, balances.KEPT)},
 )

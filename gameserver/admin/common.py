@@ -8,9 +8,10 @@ from starlette.types import ASGIApp
 
 from gameserver.apps import App, LiveApps
 from gameserver.jobs import Scheduler
+from gameserver.players import users
 from gameserver.rpc import Caller, Context, Core, Origin, Registry, Runner
 from gameserver.settings import Settings
-from gameserver.storage import Payer
+from gameserver.storage import Payer, Transaction
 
 LIMIT_MAX = 500
 FACE = "cli"
@@ -93,6 +94,12 @@ def app_of(server: Server, app_id: str) -> App:
     if app is None:
         raise Refused(f"there is no app {app_id}; `gameserver app list` names them")
     return app
+
+
+async def lock_player(tx: Transaction, app_id: str, profile_id: str) -> None:
+    """Keep others from changing a player until the transaction ends. Raises `Refused` when there is none."""
+    if not await users.lock(tx, app_id, profile_id):
+        raise Refused(f"app {app_id} has no player {profile_id}")
 
 
 def limit_of(limit: int) -> int:

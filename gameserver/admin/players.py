@@ -1,14 +1,16 @@
 """What staff do with players: find, look at, lock out, and decide over all that is kept of them."""
 
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
-from sqlalchemy import String, and_, bindparam, or_, select, union
+from sqlalchemy import String, and_, bindparam, func, or_, select, union
 
 from gameserver.admin import bans
 from gameserver.admin.common import FACE, ORIGIN, Refused, Server, app_of, limit_of
 from gameserver.admin.declaring import action
 from gameserver.admin.operators import CLI, Operator, note
 from gameserver.admin.rights import Right
+from gameserver.admin.securing import identity_ref
 from gameserver.admin.sessions import session_shown
 from gameserver.apps import LOGIN_TYPES
 from gameserver.faces.backendless import BackendlessSettings
@@ -93,16 +95,21 @@ PLAYERS_BEFORE = (
     .limit(bindparam("most"))
 )
 _LIKE = select(*_LISTED).limit(bindparam("most"))
-BY_START_OF_NAME = _LIKE.where(_p.c.app_id == bindparam("app"), IS_NAMED, starts_with(_p.c.name))
+BY_START_OF_NAME = _LIKE.where(_p.c.app_id == bindparam("app"), IS_NAMED, starts_with(func.lower(_p.c.name)))
 BY_START_OF_ID = _LIKE.where(
     _p.c.app_id.concat("") == bindparam("app", type_=String),
     _p.c.profile_id >= bindparam("at_least"),
     _p.c.profile_id < bindparam("below"),
 )
+_SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
 ID_LETTERS_MIN = 4  # of a profile id, to look for what it begins with
 FIND_USER = select(*_SHOWN).where(_p.c.profile_id == bindparam("profile"), _p.c.app_id == bindparam("app"))
 IDENTITIES = (
-    select(identities.c.type, identities.c.external_id, identities.c.is_validated, identities.c.created_ms)
+    select(
+        *(identities.c[name] for name in ("type", "external_key", "external_id")),
+        identities.c.is_validated,
+        identities.c.created_ms,
+    )
     .where(identities.c.profile_id == bindparam("profile"), identities.c.app_id == bindparam("app"))
     .order_by(identities.c.created_ms, identities.c.type)
 )
@@ -153,7 +160,7 @@ async def player_newest(server: Server, app: str, limit: int = 50, after: str = 
 async def player_search(server: Server, app: str, text: str, limit: int = 50) -> list[dict[str, Any]]:
     """Return the players whom a text means: as `player_find` does, or else by how it begins.
 
-    That is a name, in the case that was typed, in lower case or with a capital letter, or a profile id.
+    That is a name in whatever case, or a profile id.
     """
     exact = await player_find(server, app, text, limit)
     wanted = text.strip()
@@ -161,7 +168,7 @@ async def player_search(server: Server, app: str, text: str, limit: int = 50) ->
         return exact
     found: dict[str, Row] = {}
     async with server.core.database.read() as tx:
-        for spelt in dict.fromkeys((wanted, wanted.lower(), wanted.capitalize(), wanted.title())):
+        for spelt in _spelt(wanted):
             for row in await tx.all(BY_START_OF_NAME, app=app, most=limit, **beginning(spelt)):
                 found.setdefault(row["profile_id"], row)
         if len(wanted) >= ID_LETTERS_MIN:
@@ -185,7 +192,8 @@ async def player_show(server: Server, app: str, profile: str, *, by: Operator = 
     shown: dict[str, Any] = {column.name: row[column.name] for column in _SHOWN}
     shown["ban"] = bans.told(ban)
     shown["identities"] = [
-        {name: login[name] for name in ("type", "external_id", "is_validated", "created_ms")}
+        {"identity": identity_ref(login["type"], login["external_key"])}
+        | {name: login[name] for name in ("type", "external_id", "is_validated", "created_ms")}
         for login in logins
     ]
     if not by.may(Right.CONTACTS_READ, app):
@@ -373,6 +381,12 @@ async def player_role_remove(
         return await roles.of_player(tx, app, profile)
 
     return await server.core.database.transact(change)
+
+
+def _spelt(wanted: str) -> list[str]:
+    """Return how a name may begin in the index: SQLite makes only A to Z small, PostgreSQL all letters."""
+    cases = (wanted, wanted.title(), wanted.upper())
+    return list(dict.fromkeys([wanted.lower(), *(case.translate(_SMALL) for case in cases)]))
 
 
 async def player_row(tx: Transaction, app: str, profile: str) -> Row:

@@ -122,9 +122,16 @@ MENU = (
 
 PLAYER_TABS = [
     ("Overview", ""),
+    ("Timeline", "/timeline"),
+    ("Currencies", "/currencies"),
+    ("Progress", "/progress"),
     ("Data", "/data"),
     ("Boards", "/boards"),
+    ("Friends", "/friends"),
     ("Social", "/social"),
+    ("Devices", "/devices"),
+    ("Mail", "/mail"),
+    ("Notes", "/notes"),
 ]
 """What there is to see of a player, by label and path."""
 
@@ -388,6 +395,13 @@ def as_file(name: str, rows: Sequence[Mapping[str, Any]], kind: str) -> Response
         text, media = out.getvalue(), "text/csv"
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}.{kind}"'}
     return Response(text.encode("utf-8", "replace"), headers=headers, media_type=media)
+
+
+def as_document(name: str, value: Any) -> Response:
+    """Return one JSON document as a file."""
+    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}.json"'}
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    return Response(text.encode("utf-8", "replace"), headers=headers, media_type="application/json")
 
 
 def _cell(value: Any) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Delete,
     FromClause,
     Index,
+    Integer,
     PrimaryKeyConstraint,
     Select,
     String,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    func,
     literal,
     or_,
     select,
@@ -39,6 +41,9 @@ Shown = Mapping[str, ColumnElement[Any]]
 
 _PLAYER = bindparam("player", type_=String)
 _TARGET = bindparam("target", type_=String)
+_MOST, _SKIP = bindparam("most", type_=Integer), bindparam("skip", type_=Integer)
+_TIMES = ("created_ms", "at_ms", "registered_ms", "since_ms", "updated_ms")
+"""Columns that tell when a row came, the best first."""
 
 
 class Child(NamedTuple):
@@ -109,6 +114,11 @@ class PlayerTable:
         theirs = or_(*(column == _PLAYER for column in self.players))
         # Sorted here: or SQLite goes through all rows of an app, which an index has in that order.
         self._read = chosen.where(theirs, *self._app_condition(table))
+        # A player's rows are found first and sorted then: "+ 0" keeps an index of times out of the choice.
+        newest = [(table.c[name] + 0).desc() for name in _TIMES if name in table.c][:1]
+        self._page = self._read.order_by(*newest, *table.primary_key).limit(_MOST).offset(_SKIP)
+        some = select(literal(1)).select_from(table).where(theirs, *self._app_condition(table)).limit(_MOST)
+        self._count = select(func.count()).select_from(some.subquery())
         self._read_children = [self._children_of(child, theirs) for child in self.children]
         self._delete: list[Delete] = []
         self._between: list[Delete] = []
@@ -151,6 +161,19 @@ class PlayerTable:
         if self.one:
             return found[0] if found else None
         return found
+
+    async def page(
+        self, tx: Transaction, app_id: str, profile_id: str, most: int, skip: int = 0
+    ) -> list[dict[str, Any]]:
+        """Return some of a player's rows as an export tells them, the newest first, without children."""
+        params = self._params(app_id, profile_id)
+        rows = await tx.all(self._page, **params, most=most, skip=skip)
+        return [_object(self.shown, row) for row in rows]
+
+    async def count(self, tx: Transaction, app_id: str, profile_id: str, most: int) -> int:
+        """Return how many rows are a player's; `most` when there are as many, or more."""
+        row = await tx.one(self._count, **self._params(app_id, profile_id), most=most)
+        return 0 if row is None else int(row[0])
 
     async def remove(self, tx: Transaction, app_id: str, profile_id: str) -> int:
         """Delete a player's rows, children first; returns how many rows there were."""

@@ -88,6 +88,15 @@ players = Table(
     info={"stored_by": StoredBy.PLAYER},
 )
 _c = players.c
+Index(  # the same for whoever looks for a name without knowing its case
+    "players_by_start_of_lower_name",
+    _c.app_id,
+    func.lower(_c.name).label("lower_name"),
+    sqlite_where=text("name != ''"),
+    postgresql_where=text("name != ''"),
+    postgresql_ops={"lower_name": "text_pattern_ops"},
+    info={"concurrently": True},
+)
 IS_NAMED = _c.name != literal_column("''", String)
 """The condition of `players_by_start_of_name`, as text: SQLite knows an index by how it reads."""
 KEPT = PlayerTable(

@@ -9,6 +9,7 @@ where it is needed: a server whose tables are up to date, as they are at most st
 import asyncio
 import re
 import sqlite3
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -144,7 +145,8 @@ def write_step(title: str, folder: Path | None = None) -> Path | None:
     with engine.begin() as connection:
         _migrate(None, connection)
         context = MigrationContext.configure(connection, opts=_COMPARED)
-        changes = produce_migrations(context, metadata).upgrade_ops
+        with _unheard():
+            changes = produce_migrations(context, metadata).upgrade_ops
         assert changes is not None, "comparing has always a result"
         if changes.is_empty():
             return None
@@ -202,7 +204,8 @@ def _migrate(progress: Progress | None, connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection
     config.attributes["on_version_apply"] = applied
-    command.upgrade(config, "head")
+    with _unheard():
+        command.upgrade(config, "head")
     connection.execute(text(f"CREATE TABLE IF NOT EXISTS {_COMPATIBLE} (oldest VARCHAR(32) NOT NULL)"))
     connection.execute(text(f"DELETE FROM {_COMPATIBLE}"))  # noqa: S608 - the name is ours
     connection.execute(text(f"INSERT INTO {_COMPATIBLE} VALUES (:oldest)"), {"oldest": oldest})  # noqa: S608 - names of our own
@@ -289,7 +292,17 @@ def _differences(connection: Connection) -> list[str]:
     from alembic.runtime.migration import MigrationContext
 
     context = MigrationContext.configure(connection, opts=_COMPARED)
-    return [repr(difference) for difference in compare_metadata(context, metadata)]
+    with _unheard():
+        return [repr(difference) for difference in compare_metadata(context, metadata)]
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Say nothing of indexes of expressions, which are not looked at on SQLite; they are built later."""
+    with warnings.catch_warnings():
+        for said in ("autogenerate skipping", "Skipped unsupported reflection"):
+            warnings.filterwarnings("ignore", said, Warning)
+        yield
 
 
 def _render_item(kind: str, item: object, _context: object) -> str | Literal[False]:

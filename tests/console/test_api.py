@@ -32,6 +32,10 @@ EXAMPLES: dict[str, Any] = {
     "role": "none",
     "name": "nobody",
     "key": "none",
+    "identity": "none",
+    "currency": "none",
+    "note_id": "none",
+    "table": "devices",
 }
 """Arguments with which an action does no harm."""
 NEEDED: dict[str, dict[str, Any]] = {
@@ -41,6 +45,10 @@ NEEDED: dict[str, dict[str, Any]] = {
     "player_find": {"text": "nobody"},
     "player_search": {"text": "nobody"},
     "player_merge": {"target": "another"},
+    "player_merge_preview": {"target": "another"},
+    "player_rename": {"name": "x"},
+    "player_note_add": {"text": "x"},
+    "player_balance_adjust": {"amount": 1, "receipt": "x"},
     "staff_add": {"name": "x", "role": "nothing"},
     "key_add": {"label": "x", "role": "nothing"},
     "refusal_codes": {"since_ms": 0},

@@ -65,7 +65,8 @@ def console(
         'title = "Test"', 'title = "Moon Miners"'
     )
     (folder / "apps" / "test" / "app.toml").write_text(
-        f'{definition}signature = "optional"\n[group.types.clan]\n{HELLO.replace("CONSOLE", app_id)}'
+        f'{definition}signature = "optional"\n[group.types.clan]\n[virtualCurrency.currencies.coins]\n'
+        + HELLO.replace("CONSOLE", app_id)
     )
     options = [part for name, url in services.items() for part in (f"--{name}", url)]
     with serve(folder, "--edit-apps", *options) as server:

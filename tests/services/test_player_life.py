@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import LargeBinary, Text, bindparam, cast, insert, or_, select
 
-from gameserver.admin import actions, bans
+from gameserver.admin import actions, balances, bans, notes
 from gameserver.admin.common import Refused
 from gameserver.documents.list_counts import tallies
 from gameserver.domain.economy import wallet
@@ -20,7 +20,7 @@ from gameserver.players import profile_links
 from gameserver.players.refusals import Refusals
 from gameserver.services.entity import storage as entities
 from gameserver.sessions import SessionsUnavailable
-from gameserver.storage import Aborted, metadata
+from gameserver.storage import Aborted, Transaction, metadata
 from gameserver.wire import json
 from tests.conftest import APP_ID, APP_TOML, Client, Game
 from tests.services.test_script import write_script
@@ -89,6 +89,7 @@ STAYS = {
     "webhook_deliveries.data": "the same: the id, and no more",
     "staff_actions.profile_id": "what staff did is kept as long as the app says; what it was about is erased",
     "staff_actions.target": "the same",
+    "staff_receipts.profile_id": "a receipt counts once, also when the player it was for is gone",
     "leaderboard_removals.entry_id": "until the index of ranks is known to have lost the score",
     "jobs.key": "a job that has them leave the chat of their groups everywhere, soon",
     "jobs.payload": "the same",
@@ -137,6 +138,13 @@ async def full_player(game: Game) -> Client:
     return player
 
 
+async def _known_to_staff(game: Game, tx: Transaction, profile: str) -> None:
+    of_staff = {"app_id": APP_ID, "profile_id": profile, "staff": "bob", "at_ms": game.clock.ms()}
+    await tx.run(notes.ADD, **of_staff, note_id="1", text="is kind", is_pinned=False)
+    receipt = {"receipt": game.unique("receipt"), "currency": "coins", "amount": 1}
+    await tx.run(balances.ADD, **of_staff, **receipt)
+
+
 async def _player(game: Game) -> Client:
     email = f"{game.unique('life')}@example.com"
     user = {"email": email, "password": PASSWORD, "city": "Oslo"}
@@ -153,6 +161,7 @@ async def _player(game: Game) -> Client:
     await actions.player_role_add(game.server_app, APP_ID, profile, "Moderator")
     async with game.core.database.write() as tx:  # as a ban does that is over as soon as it is told
         await bans.begin(tx, APP_ID, profile, bans.Ban("shouted", "bob", game.clock.ms(), None))
+        await _known_to_staff(game, tx, profile)
     await game.server.call("identity", "CREATE_HANDOFF_ID", profile)
     await player.call("playerState", "UPDATE_NAME", playerName="Ada")
     await player.call("playerState", "UPDATE_ATTRIBUTES", attributes={"hair": "red"})
