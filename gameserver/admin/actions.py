@@ -7,7 +7,18 @@ the command's own, over the Redis and the database that all processes share.
 from collections.abc import Mapping
 from typing import Any
 
-from gameserver.admin import balances, card, definitions, notes, operations, scripts, securing, staff, system, webhooks
+from gameserver.admin import (
+    balances,
+    card,
+    definitions,
+    notes,
+    operations,
+    scripts,
+    securing,
+    staff,
+    system,
+    webhooks,
+)
 from gameserver.admin.calls import call
 from gameserver.admin.common import Refused, Server
 from gameserver.admin.declaring import Action, declared, perform

@@ -3,7 +3,7 @@
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
-from sqlalchemy import String, and_, bindparam, func, or_, select, union
+from sqlalchemy import String, bindparam, func, or_, select, union
 
 from gameserver.admin import bans
 from gameserver.admin.common import FACE, ORIGIN, Refused, Server, app_of, limit_of
@@ -51,10 +51,9 @@ USERS_AFTER = (
     select(*_LISTED)
     .where(
         _p.c.app_id == bindparam("app"),
-        or_(
-            _p.c.created_ms > bindparam("created"),
-            and_(_p.c.created_ms == bindparam("created"), _p.c.profile_id > bindparam("profile")),
-        ),
+        # Beside what is meant, what an index finds: or the engines go through all that were seen already.
+        _p.c.created_ms >= bindparam("created"),
+        or_(_p.c.created_ms > bindparam("created"), _p.c.profile_id > bindparam("profile")),
     )
     .order_by(*_OLDEST_FIRST)
     .limit(bindparam("most"))
@@ -86,10 +85,8 @@ PLAYERS_BEFORE = (
     select(*_LISTED)
     .where(
         _p.c.app_id == bindparam("app"),
-        or_(
-            _p.c.created_ms < bindparam("created"),
-            and_(_p.c.created_ms == bindparam("created"), _p.c.profile_id < bindparam("profile")),
-        ),
+        _p.c.created_ms <= bindparam("created"),
+        or_(_p.c.created_ms < bindparam("created"), _p.c.profile_id < bindparam("profile")),
     )
     .order_by(*_NEWEST)
     .limit(bindparam("most"))

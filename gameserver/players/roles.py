@@ -65,14 +65,12 @@ ADD = upsert(player_roles, ["app_id", "role", "profile_id"], None)
 REMOVE = delete(player_roles).where(
     _r.c.app_id == bindparam("app"), _r.c.role == bindparam("role"), _r.c.profile_id == bindparam("profile")
 )
-OF_PLAYER = (
-    select(_r.c.role)
-    .where(_r.c.profile_id == bindparam("profile"), _r.c.app_id == bindparam("app"))
-    .order_by(_r.c.role)
-)
+# Spelled so that no index of an app's roles seems good for those of some players: SQLite would read them all.
+_OF_APP = _r.c.app_id.concat("") == bindparam("app", type_=String)
+OF_PLAYER = select(_r.c.role).where(_r.c.profile_id == bindparam("profile"), _OF_APP).order_by(_r.c.role)
 OF_PLAYERS = (
     select(_r.c.profile_id, _r.c.role)
-    .where(_r.c.profile_id.in_(bindparam("profiles", expanding=True)), _r.c.app_id == bindparam("app"))
+    .where(_r.c.profile_id.in_(bindparam("profiles", expanding=True)), _OF_APP)
     .order_by(_r.c.profile_id, _r.c.role)
 )
 USERS_WITH = (

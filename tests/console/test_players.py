@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text as sql_text
 
 from gameserver.admin.actions import run
 from gameserver.admin.common import Refused
 from tests.conftest import APP_ID, APP_TOML, Client, Game
 from tests.console.conftest import Desk, hired
 from tests.services.logins import Postbox, postbox, refused_login
+from tests.services.test_player_life_checks import Plans
 
 __all__ = ["postbox"]  # a fixture
 OLD, NEW = "correct horse", "battery staple"
@@ -411,3 +413,54 @@ async def test_a_mail_address_a_login_and_an_id_lead_straight_to_the_player(game
     for text in (address, address.upper(), ada.profile_id, ada.profile_id[:13]):
         await desk.of_app("/search", q=text)
         assert "Open sessions" in desk.text, text
+
+
+async def test_what_pages_ask_is_found_by_an_index(
+    game: Game, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if game.core.database.dialect != "sqlite":
+        pytest.skip("the next test asks PostgreSQL")
+    ada, bob = await named(game, "Ada"), await named(game, "Bob")
+    await desk.of_app(card(ada))
+    plans = Plans(monkeypatch)
+    visits: list[tuple[str, dict[str, str]]] = [
+        ("/search", {"q": "ad"}),
+        ("/search", {"q": ada.profile_id[:6]}),
+        ("/players", {"after": ada.profile_id}),
+        *((card(ada, path), {}) for path in TABS),
+        (card(ada, "/erase"), {}),
+        (card(ada, "/merge"), {"other": bob.profile_id}),
+    ]
+    for path, query in visits:
+        await desk.of_app(path, **query)
+        assert desk.status == 200, desk.text
+    assert len(plans.statements) > 50
+    slow = plans.slow(game.core.database.reader)  # type: ignore[attr-defined]
+    assert not slow, "\n".join(slow)
+    assert any("players_by_start_of_lower_name" in step for step in steps(game, plans))
+
+
+def steps(game: Game, plans: Plans) -> list[str]:
+    """The steps of SQLite for what has run."""
+    reader = game.core.database.reader  # type: ignore[attr-defined]
+    return [
+        row[3]
+        for sql, count in plans.statements.items()
+        for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * count)
+    ]
+
+
+async def test_a_name_in_any_case_is_found_by_an_index_of_postgresql(game: Game) -> None:
+    if game.core.database.dialect == "sqlite":
+        pytest.skip("the test before asks SQLite")
+    sql = (
+        "EXPLAIN SELECT profile_id FROM players WHERE app_id = 'x' AND name != '' "
+        "AND lower(name) ~>=~ 'ad' AND lower(name) ~<~ 'ae' LIMIT 50"
+    )
+    async with game.core.database.write() as tx:
+        await tx.run(sql_text("SET LOCAL enable_seqscan = off"))
+        await tx.run(sql_text("SET LOCAL enable_bitmapscan = off"))
+        rows = await tx.all(sql_text(sql))
+    told = " ".join(str(row[0]) for row in rows)
+    assert "players_by_start_of_lower_name" in told
+    assert re.search(r"Index Cond: .*lower\(name\) ~>=~ 'ad'", told)

@@ -5,7 +5,7 @@ from alembic import op
 
 revision = "202611301826"
 down_revision = "202611301824"
-oldest = "202611301714"
+oldest = "202611301759"
 
 
 def upgrade() -> None:
