@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from gameserver.admin.common import Refused
 from gameserver.admin.rights import Right
-from gameserver.console.players import BANS
+from gameserver.console.players import above_tabs
 from gameserver.console.web import Choice, View, as_file, declared, page
 
 log = structlog.get_logger(__name__)
@@ -111,7 +111,7 @@ async def of_player(view: View) -> Response:
     rows = await view.do("player_boards", app=view.app_id, profile=profile)
     if kind := view.query.get("as"):
         return as_file("standings", rows, "json" if kind == "json" else "csv")
-    return view.render("player_boards.html", player=player, bans=BANS, rows=rows)
+    return view.render("player_boards.html", **await above_tabs(view, player), rows=rows)
 
 
 def _path(view: View, board: str) -> str:

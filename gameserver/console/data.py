@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from gameserver.admin.common import Changed, Refused, Spent
 from gameserver.admin.declaring import Forbidden
 from gameserver.admin.rights import Right
-from gameserver.console.players import BANS
+from gameserver.console.players import above_tabs
 from gameserver.console.web import HEADERS, Choice, View, as_file, declared, page
 from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import StorageError
@@ -51,7 +51,7 @@ async def of_player(view: View) -> Response:
     after = rows[-1]["entity_id"] if len(rows) == PAGE_ROWS else ""
     here = view.url(f"/players/{profile}/data")
     return view.render(
-        "player_data.html", player=player, bans=BANS, rows=rows, after=after, type=kind_of, here=here
+        "player_data.html", **await above_tabs(view, player), rows=rows, after=after, type=kind_of, here=here
     )
 
 
@@ -70,13 +70,12 @@ class _Place:
             self.key["profile"] = self.profile
 
     async def render(self, template: str, status: int = 200, **known: Any) -> Response:
-        player = None
+        above: dict[str, Any] = {"player": None}
         if self.profile:
             player = await self.view.do("player_show", app=self.view.app_id, profile=self.profile)
-        frame = "player_layout.html" if player else "layout.html"
-        return self.view.render(
-            template, status=status, frame=frame, player=player, bans=BANS, place=self, **known
-        )
+            above = await above_tabs(self.view, player)
+        frame = "player_layout.html" if self.profile else "layout.html"
+        return self.view.render(template, status=status, frame=frame, place=self, **above, **known)
 
     def undo(self, change: str) -> Choice:
         return Choice(f"{self.here}/undo", {"change": change})

@@ -152,20 +152,22 @@ async def notes(view: View) -> Response:
 
 
 async def card(view: View, template: str, **known: Any) -> Response:
-    """Render a tab of a player's card: with what stands above all tabs."""
+    """Render a tab of a player's card."""
     shown = await view.do("player_show", **_of_player(view))
-    pinned = await view.tried("player_note_list", **_of_player(view), limit=3, pinned=True)
-    app = view.app
-    declared_roles = app.section(BackendlessSettings).roles if app is not None else []
-    return view.render(
-        template,
-        player=shown,
-        pinned=pinned or [],
-        bans=BANS,
-        currencies=list(await view.tried("player_balances", **_of_player(view)) or {}),
-        declared_roles=list(declared_roles),
-        **known,
-    )
+    return view.render(template, **await above_tabs(view, shown), **known)
+
+
+async def above_tabs(view: View, shown: dict[str, Any]) -> dict[str, Any]:
+    """Return what stands above all tabs of a player, as `player_show` told of them."""
+    of_player = {"app": view.app_id, "profile": shown["profile_id"]}
+    pinned = await view.tried("player_note_list", **of_player, limit=3, pinned=True)
+    return {
+        "player": shown,
+        "pinned": pinned or [],
+        "bans": BANS,
+        "currencies": list(await view.tried("player_balances", **of_player) or {}),
+        "declared_roles": list(view.app.section(BackendlessSettings).roles) if view.app is not None else [],
+    }
 
 
 # What one does

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from gameserver.admin.common import Refused
 from gameserver.admin.rights import Right
-from gameserver.console.players import BANS
+from gameserver.console.players import above_tabs
 from gameserver.console.web import View, as_file, declared, page
 
 PAGE_ROWS = 50
@@ -99,8 +99,7 @@ async def of_player(view: View) -> Response:
     rows = await view.do("player_chat", **key)
     return _file(view, "chat", rows) or view.render(
         "player_social.html",
-        player=player,
-        bans=BANS,
+        **await above_tabs(view, player),
         rows=rows,
         groups=await view.do("player_groups", **key),
     )

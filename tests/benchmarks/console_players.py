@@ -103,7 +103,7 @@ def pages(count: int) -> dict[str, str]:
         "search: profile id": f"{base}/search?q={profile_of(middle)[:10]}",
         "card": player,
         **{f"card, {tab}": f"{player}/{tab}" for tab in ("timeline", "currencies", "progress", "devices")},
-        **{f"card, {tab}": f"{player}/{tab}" for tab in ("mail", "social", "notes", "erase")},
+        **{f"card, {tab}": f"{player}/{tab}" for tab in ("mail", "friends", "notes", "erase")},
         "merge, tried out": f"{player}/merge?other={profile_of(middle + 1)}",
     }
 
