@@ -114,10 +114,10 @@ async def click(server: GameServer, app_id: str, cookie: str, path: str) -> None
     assert status == 200, (path, status)
 
 
-async def look(server: GameServer, app_id: str, cookie: str, place: int, pause: float, until: float) -> None:
+async def look(server: GameServer, app_id: str, cookie: str, place: int, pause: float) -> None:
     """Open one page after the other, with time to read it."""
     await asyncio.sleep(pause * place / PEOPLE)
-    while time.perf_counter() < until:
+    while True:
         await click(server, app_id, cookie, PAGES[place % len(PAGES)])
         place += 1
         await asyncio.sleep(pause)
@@ -147,11 +147,15 @@ async def run(settings: Settings, app_id: str, seconds: float, rounds: int, paus
             for player in players:
                 player.sent = 0
             until, began = time.perf_counter() + seconds, time.process_time()
-            work = [play(players[number::AT_ONCE], until) for number in range(AT_ONCE)]
-            if with_people:
-                work += [look(server, app_id, cookie, place, pause, until) for place in range(PEOPLE)]
-            await asyncio.gather(*work)
+            people = [
+                asyncio.create_task(look(server, app_id, cookie, place, pause))
+                for place in range(PEOPLE if with_people else 0)
+            ]
+            await asyncio.gather(*(play(players[number::AT_ONCE], until) for number in range(AT_ONCE)))
             rates[with_people].append(sum(player.sent for player in players) / (time.process_time() - began))
+            for each in people:
+                each.cancel()
+            await asyncio.wait(people) if people else None
     alone, beside = statistics.median(rates[False]), statistics.median(rates[True])
     print(
         f"packets a CPU second     {alone:7.0f} alone, {beside:.0f} beside {PEOPLE} people who click every {pause:g} s: {100 * (1 - beside / alone):+.1f} %"
