@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +271,9 @@ async def test_a_reset_ends_connections(tmp_path: Path) -> None:
 
 # What starts it for tests of games
 
+IS_INSTALLED = "gameserver" in entry_points(group="pytest11").names
+PLUGIN = () if IS_INSTALLED else ("-p", "gameserver.pytest_plugin")
+"""A source tree that is only on the path has no entry points, by which pytest finds what is installed."""
 TESTS = """
 import gameserver_client
 
@@ -305,7 +309,7 @@ def test_a_test_of_a_game_begins_with_a_server_in_which_nothing_has_happened(tmp
     (tmp_path / "test_game.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\ngameserver_apps = apps\ngameserver_options = --seed 7\n")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "gameserver.pytest_plugin"],
+        [sys.executable, "-m", "pytest", "-q", *PLUGIN],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT), "RACER_SECRET": "a secret from outside"},
         capture_output=True,
