@@ -6,6 +6,7 @@ import stat
 import sys
 from pathlib import Path
 
+from tests.cli.test_emulator import PLUGIN
 from tests.clients.pages import ROOT, blocks, ran
 from tests.clients.test_docs import at
 from tests.processes import serve
@@ -49,5 +50,5 @@ def test_what_the_page_shows(tmp_path: Path) -> None:
     node_tests(tmp_path, "page.test.cjs")
     (tmp_path / "test_page.py").write_text(python)
     (tmp_path / "pyproject.toml").write_text(toml.replace('gameserver_apps = "apps"\n', ""))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "gameserver.pytest_plugin", "test_page.py"]
+    command = [sys.executable, "-m", "pytest", "-q", *PLUGIN, "test_page.py"]
     assert "2 passed" in ran(command, tmp_path, PYTHONPATH=str(ROOT))
