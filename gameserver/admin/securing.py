@@ -4,19 +4,23 @@ import hashlib
 import secrets
 from typing import Any
 
-from gameserver.admin.common import ORIGIN, Refused, Server, app_of, lock_player
+from gameserver.admin.common import FACE, ORIGIN, Refused, Server, app_of, lock_player
 from gameserver.admin.declaring import action
 from gameserver.admin.operators import CLI, Operator, note
 from gameserver.admin.rights import Right
 from gameserver.apps import App, is_mail_address
 from gameserver.players import identities, profiles, resets, tokens
 from gameserver.players.resets import ResetRequest
+from gameserver.players.termination import Actor
 from gameserver.players.webhooks import IdentityDetached
-from gameserver.rpc import Context
+from gameserver.rpc import Context, PacketFailed
+from gameserver.scripts.trying import new_player
 from gameserver.services.identity.base import opens_account
 from gameserver.sessions import AllOf
 from gameserver.storage import Row
 from gameserver.wire.errors import InvalidParameterValue
+
+SAMPLE_NAME = "Sample player"
 
 
 def identity_ref(type_: str, key: str) -> str:
@@ -131,7 +135,19 @@ async def player_rename(
     return {"profile_id": profile, "name": name, "before": before}
 
 
-ACTIONS = (player_reset_mail, player_secure, player_identity_remove, player_rename)
+@action(Right.PLAYERS_CHANGE, "POST /apps/{app}/players/sample")
+async def player_sample(server: Server, app: str, *, by: Operator = CLI) -> dict[str, Any]:
+    """Make a player as a first login does, called "Sample player", to try things with."""
+    definition = app_of(server, app)
+    try:
+        profile = await new_player(server.runner, definition)
+    except PacketFailed as error:
+        raise Refused(str(error)) from None
+    await server.core.endings.end(definition, AllOf(app, profile), "revoked", Actor(FACE))
+    return await player_rename(server, app, profile, SAMPLE_NAME, by=by)
+
+
+ACTIONS = (player_sample, player_reset_mail, player_secure, player_identity_remove, player_rename)
 
 
 async def _asked(server: Server, app: App, profile: str) -> ResetRequest | None:

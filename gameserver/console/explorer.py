@@ -32,8 +32,8 @@ async def operation(view: View) -> Response:
     """Show an operation with a form, filled in with its example."""
     shown = await view.do("operation_show", app=view.app_id, operation=view.part("operation"))
     example = (shown["example"] or {}).get("data") or {}
-    given = {**example, **{name: value for name, value in view.query.items() if name.startswith(FIELD)}}
-    return _shown(view, shown, _texts(shown, given), who="server", profile=view.query.get("profile", ""))
+    texts = {**_texts(shown, example), **_given(view.query)}
+    return _shown(view, shown, texts, who="server", profile=view.query.get("profile", ""))
 
 
 @page("POST /apps/{app}/explorer/{operation}", Right.OPERATIONS_CALL)
@@ -91,6 +91,11 @@ def _shown(
         answer=answer,
         code=code_of(view.app_id, shown["name"], sent),
     )
+
+
+def _given(query: Mapping[str, str]) -> dict[str, str]:
+    """Return what a link fills in: `?f.score=5`."""
+    return {name.removeprefix(FIELD): value for name, value in query.items() if name.startswith(FIELD)}
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

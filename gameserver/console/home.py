@@ -10,6 +10,8 @@ from gameserver.console import live
 from gameserver.console.activity import refusals_meant
 from gameserver.console.web import View, at, declared, page
 
+FEW = 3  # players; with as many nobody needs to be told how to begin
+
 
 @page("GET /")
 async def start(view: View) -> Response:
@@ -26,7 +28,15 @@ async def home(view: View) -> Response:
     newest, shown = await asyncio.gather(
         view.tried("player_newest", app=view.app_id, limit=10), live.around(view)
     )
-    return view.render("home.html", newest=newest, **shown)
+    is_new = newest is not None and len(newest) < FEW
+    return view.render("home.html", newest=newest, is_new=is_new, **shown)
+
+
+@page("POST /apps/{app}/sample", Right.PLAYERS_CHANGE)
+async def sample(view: View) -> Response:
+    """Make a player to try things with."""
+    done = await view.do("player_sample", app=view.app_id)
+    return view.to(view.url(), f"{done['name']} is there.")
 
 
 @page("GET /apps/{app}/search", Right.PLAYERS_READ)
@@ -52,4 +62,4 @@ async def go(view: View) -> Response:
     return view.to(at(f"/apps/{app_id}"))
 
 
-PAGES = declared(start, home, search, go)
+PAGES = declared(start, home, sample, search, go)

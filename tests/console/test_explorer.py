@@ -77,3 +77,22 @@ def test_code_is_written_as_each_language_does() -> None:
         '{ { "entityType", "it\\"s" }, { "data", new Dictionary<string, object> '
         '{ { "a", new object[] { 1, null, true } } } } });'
     )
+
+
+async def test_a_first_visit_explains_itself_in_three_steps(game: Game) -> None:
+    """On an app without players: make one, post a score for them, see the board."""
+    desk = await hired(game)
+    await desk.of_app()
+    if "First steps" not in desk.text:  # the database is shared, and others were here
+        return
+    await desk.act("/sample")
+    assert "Sample player" in desk.text
+    link = re.search(r'href="(/console/apps/[^"]+POST_SCORE_DYNAMIC[^"]+)"', desk.page)
+    assert link is not None
+    page = await desk.go(unescape(link.group(1)))
+    found = re.findall(r'name="(f\.\w+|profile)" value="([^"]*)"', page)
+    fields = {name: unescape(value) for name, value in found}
+    await desk.post(str(desk.http.base_url.join(link.group(1).split("?")[0])), who="server", **fields)
+    assert "Answer 200" in desk.text, desk.text
+    await desk.of_app("/boards")
+    assert "first" in desk.text
