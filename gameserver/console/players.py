@@ -9,6 +9,7 @@ from gameserver.admin.rights import Right
 from gameserver.console.web import Choice, View, as_document, as_file, declared, page
 from gameserver.faces.backendless import BackendlessSettings
 
+LATE_REFUSALS = 5
 PAGE_ROWS = 50
 DAY_MS = 86_400_000
 BANS = {"1": "1 day", "7": "7 days", "30": "30 days", "": "for good"}
@@ -40,10 +41,7 @@ async def players(view: View) -> Response:
 async def player(view: View) -> Response:
     """Show a player: who they are, how they log in, what is open, what they have, what was refused."""
     of_player = _of_player(view)
-    refused = None
-    if view.may(Right.RECORDS_READ):
-        equal = {"profile_id": view.part("profile"), "kind": "refusal"}
-        refused = await view.tried("audit_list", app=view.app_id, limit=5, equal=equal)
+    refused = await _refused(view) if view.may(Right.RECORDS_READ) else None
     return await card(
         view,
         "player.html",
@@ -51,6 +49,22 @@ async def player(view: View) -> Response:
         roles=await view.tried("player_role_list", **of_player),
         refused=refused,
     )
+
+
+async def _refused(view: View) -> list[dict[str, Any]] | None:
+    """Return what was refused to a player of late, logins and messages; None when nobody can tell."""
+    equal = {"profile_id": view.part("profile")}
+    messages = await view.tried("refusal_list", app=view.app_id, limit=LATE_REFUSALS, equal=equal)
+    logins = await view.tried(
+        "audit_list", app=view.app_id, limit=LATE_REFUSALS, equal={**equal, "kind": "refusal"}
+    )
+    if messages is None or logins is None:
+        return None
+    told = [
+        {**row, "reason": str(row["reason_code"]), "of": row["operation"] or "packet"} for row in messages
+    ]
+    told += [{**row, "of": "login"} for row in logins]
+    return sorted(told, key=lambda row: -row["at_ms"])[:LATE_REFUSALS]
 
 
 @page("GET /apps/{app}/players/{profile}/timeline", Right.PLAYERS_READ)

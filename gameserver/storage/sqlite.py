@@ -459,7 +459,8 @@ class Writer:
                 await turn
             except asyncio.CancelledError:
                 if turn.cancelled():
-                    self._queue.remove(turn)
+                    with suppress(ValueError):  # whoever gave the turn on may have passed over it already
+                        self._queue.remove(turn)
                 else:
                     self.give_up_turn()
                 raise

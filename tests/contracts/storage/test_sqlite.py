@@ -244,3 +244,20 @@ async def test_what_a_packet_reads_while_it_writes_has_one_limit(
         assert await tx.one(GET, id="p1") is not None  # the transaction goes on
     async with sqlite_db.read() as tx:
         assert await tx.one(GET, id="p1") is not None
+
+
+async def test_a_writer_who_is_cancelled_as_their_turn_passes_ends_as_cancelled(sqlite_db: Database) -> None:
+    async def add(number: int) -> None:
+        async with sqlite_db.write() as tx:
+            await tx.run(ADD, id=f"p{number}", name=f"n{number}")
+
+    async with sqlite_db.write() as tx:
+        await tx.run(ADD, id="p0", name="n0")
+        waiting = asyncio.create_task(add(1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        waiting.cancel()  # the turn is given on before the task hears of it
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await add(2)
+    assert await names(sqlite_db) == ["n0", "n2"]
