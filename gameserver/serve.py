@@ -425,10 +425,10 @@ async def _serve(settings: Settings, listeners: Listeners, ready: Ready, *, invi
 @contextlib.asynccontextmanager
 async def _serving_admin(server: GameServer, listener: socket.socket) -> AsyncIterator[None]:
     """Serve the operators' pages until the end of the block: also while packets in flight are answered."""
-    app = logs.with_request_ids(server.admin)
+    app, proxies = logs.with_request_ids(server.admin), Proxies(server.settings.proxies)
     listening = asyncio.Event()
     web = web_server(
-        app,
+        behind(proxies, app) if proxies else app,
         Places(ADMIN_CONNECTIONS_MAX, ADMIN_CONNECTIONS_MAX),
         ready=listening.set,
         takes_signals=False,

@@ -187,6 +187,7 @@ ADD_OF_APP = upsert(app_minutes, ["app_id", "minute_ms", "process"], None)
 
 _STEP = bindparam("step", type_=BigInteger)
 _SINCE = bindparam("since", type_=BigInteger)
+_UNTIL = bindparam("until", type_=BigInteger)
 _STEPS: ColumnElement[int] = literal_column("at_ms")  # PostgreSQL would take the parameter for another one
 _AT = (_s.minute_ms - _s.minute_ms % _STEP).label("at_ms")
 _AT_OF_APP = (_a.minute_ms - _a.minute_ms % _STEP).label("at_ms")
@@ -198,7 +199,7 @@ OF_SERVER = (
         func.max(_s.job_late_ms).label("job_late_ms"),
         *(func.sum(_s[name]).label(name) for name in COUNTED),
     )
-    .where(_s.minute_ms >= _SINCE)
+    .where(_s.minute_ms.between(_SINCE, _UNTIL))
     .group_by(_STEPS)
     .order_by(_STEPS)
 )
@@ -209,7 +210,7 @@ OF_APP = (
         func.sum(_a.refusals).label("refusals"),
         func.max(_a.online).label("online"),
     )
-    .where(_a.app_id == bindparam("app", type_=String), _a.minute_ms >= _SINCE)
+    .where(_a.app_id == bindparam("app", type_=String), _a.minute_ms.between(_SINCE, _UNTIL))
     .group_by(_STEPS)
     .order_by(_STEPS)
 )
@@ -225,15 +226,16 @@ JOBS = (
 )
 
 
-async def read(tx: Transaction, app_id: str, since_ms: int, step_ms: int) -> list[dict[str, Any]]:
-    """Return what was counted since a time, in steps: of all apps, and what is of this one.
+async def read(
+    tx: Transaction, app_id: str, since_ms: int, until_ms: int, step_ms: int
+) -> list[dict[str, Any]]:
+    """Return what was counted between two times, in steps: of all apps, and what is of this one.
 
     Counts are per minute, so that steps of any length tell the same.
     """
-    server = {int(row["at_ms"]): row for row in await tx.all(OF_SERVER, since=since_ms, step=step_ms)}
-    of_app = {
-        int(row["at_ms"]): row for row in await tx.all(OF_APP, app=app_id, since=since_ms, step=step_ms)
-    }
+    span = {"since": since_ms, "until": until_ms, "step": step_ms}
+    server = {int(row["at_ms"]): row for row in await tx.all(OF_SERVER, **span)}
+    of_app = {int(row["at_ms"]): row for row in await tx.all(OF_APP, app=app_id, **span)}
     return [_step(at_ms, server[at_ms], of_app.get(at_ms)) for at_ms in sorted(server)]
 
 

@@ -38,7 +38,7 @@ async def metrics_show(
     if step_ms < MINUTE_MS or step_ms % MINUTE_MS or (now - since) // step_ms > STEPS_MAX:
         raise Refused(f"step_ms is a multiple of {MINUTE_MS}, and there are at most {STEPS_MAX} steps")
     async with server.core.database.read() as tx:
-        return await history.read(tx, app, since, step_ms)
+        return await history.read(tx, app, since, now, step_ms)
 
 
 @action(Right.SYSTEM_READ, "GET /system")

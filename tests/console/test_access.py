@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import httpx
 import pyotp
@@ -10,6 +11,7 @@ import pytest
 from gameserver.admin import actions
 from tests.conftest import APP_ID, Game
 from tests.console.conftest import PASSWORD, Desk, hired
+from tests.processes import request, serve
 
 
 async def test_who_is_not_logged_in_sees_the_login_and_then_what_they_wanted(desk: Desk) -> None:
@@ -191,6 +193,26 @@ async def test_the_console_is_not_where_players_are(game: Game) -> None:
     assert (await admin.get("/console/login")).status_code == 200
     # A server for tests has one address for everything; see `rpc/site.py`.
     assert answer.status_code == 200
+
+
+def test_a_proxy_tells_that_tls_ends_there_and_who_asks(tmp_path: Path) -> None:
+    form = {"name": "ada", "password": PASSWORD, "repeat": PASSWORD}
+    with serve(tmp_path, "--proxies", "127.0.0.1") as server:
+        log = next(tmp_path.glob("server-*.log")).read_text()
+        link = re.search(r"console (http://\S+/welcome/\S+)", log)
+        assert link is not None
+        headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"}
+        answer = request("POST", link.group(1), data=form, headers=headers)
+        assert (answer.status_code, server.url.startswith("http://")) == (303, True)
+        assert "Secure" in answer.headers["set-cookie"]
+        wrong = {"name": "nobody", "password": "wrong"}
+        login = link.group(1).partition("/welcome/")[0] + "/login"
+        for _ in range(9):  # whoever guesses from elsewhere locks themselves out
+            request("POST", login, data=wrong, headers=headers)
+        own = {**headers, "X-Forwarded-For": "203.0.113.8"}
+        right = {"name": "ada", "password": PASSWORD}
+        assert request("POST", login, data=right, headers=headers).status_code == 403
+        assert request("POST", login, data=right, headers=own).status_code == 303
 
 
 async def test_the_environment_is_on_every_page(desk: Desk) -> None:

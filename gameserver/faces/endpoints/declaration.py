@@ -19,8 +19,10 @@ RESERVED = frozenset(
     {
         "_clock",
         "apps",
+        "console",
         "dispatcher",
         "dispatcherv2",
+        "emulator",
         "healthz",
         "metrics",
         "mobileservices",
