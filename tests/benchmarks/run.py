@@ -27,6 +27,7 @@ from pathlib import Path
 from tests.benchmarks import figures, growth
 from tests.benchmarks.figures import FLOOR, FLOOR_AGAIN, SQL_FLOOR, Measured, Memory, Open, Result, machine
 from tests.benchmarks.measure import (
+    IDS_APART,
     Cost,
     Load,
     Running,
@@ -45,7 +46,6 @@ from tests.benchmarks.tables import HEAD, SETUPS, compared, line, table
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- figures of the benchmark -->\n", "<!-- end of the figures -->\n"
-IDS_APART = 1_000_000
 COMPLAINTS_MAX = 10
 
 

@@ -19,8 +19,7 @@ MORE = """
 [playerStatistics]
 create_unknown = true
 levels = [{ experience = 10, rewards = { currency = { coins = 5 } } }]
-[globalGameStatistics]
-create_unknown = true
+[globalGameStatistics.statistics.kills]
 [leaderboard.boards.best]
 [leaderboard.boards.all]
 type = "ARCADE_HIGH"

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+import structlog
+
 from gameserver.apps import App
 from gameserver.domain.social import friends, groups
 from gameserver.domain.social.groups import GROUP_DELETE, MEMBER_GONE, GroupWork
@@ -10,7 +12,10 @@ from gameserver.jobs import Job, JobRun, enqueue, forget_of_apps
 from gameserver.realtime import Channels
 from gameserver.services.chat import storage
 from gameserver.services.chat.base import ChatSettings, Kind, channel_of, kept_ms, service
+from gameserver.sessions import SessionsUnavailable
 from gameserver.storage.timeline import DAY_MS
+
+log = structlog.get_logger(__name__)
 
 
 async def expel(run: JobRun) -> None:
@@ -38,7 +43,10 @@ async def leave_channel(work: GroupWork, group_id: str, profile_id: str) -> None
     await enqueue(work.tx, EXPEL, f"{group_id}/{profile_id}", gone, at_ms=work.now_ms)
 
     async def expel_now() -> None:
-        await work.core.get(Channels).expel(app_id, profile_id, room)
+        try:
+            await work.core.get(Channels).expel(app_id, profile_id, room)
+        except SessionsUnavailable as error:  # a process that hangs is asked again by the job
+            log.info("expel_postponed", reason=str(error))
 
     work.after_commit(expel_now)
 
