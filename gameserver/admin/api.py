@@ -4,6 +4,7 @@
 with `gameserver staff key add`, or in the console. There are no cookies here, so nothing to forge.
 """
 
+import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from http import HTTPMethod, HTTPStatus
@@ -54,20 +55,21 @@ class _BadArguments(Exception):
 
 def routes(server: Server) -> list[BaseRoute]:
     """The pages of the API."""
-    description = _json(openapi())
     # Paths with fewer arguments first: `players/find` is no player.
     actions = sorted(ACTIONS.values(), key=lambda each: each.path.count("{"))
     return [
-        Route(f"{PATH}/openapi.json", _always(description), methods=["GET"]),
+        Route(f"{PATH}/openapi.json", _describe, methods=["GET"]),
         *(Route(PATH + each.path, _page(server, each), methods=[each.method]) for each in actions),
     ]
 
 
-def _always(body: bytes) -> Callable[[Request], Awaitable[Response]]:
-    async def page(_: Request) -> Response:
-        return Response(body, media_type="application/json")
+async def _describe(_: Request) -> Response:
+    return Response(_description(), media_type="application/json")
 
-    return page
+
+@functools.cache
+def _description() -> bytes:
+    return _json(openapi())
 
 
 def _page(server: Server, action: Action) -> Callable[[Request], Awaitable[Response]]:
@@ -155,6 +157,7 @@ def _converted(shape: type[msgspec.Struct], given: dict[str, Any], *, from_text:
     return {name: getattr(arguments, name) for name in shape.__struct_fields__}
 
 
+@functools.cache
 def arguments_of(action: Action) -> type[msgspec.Struct]:
     """Return what an action takes, as a type that decodes it."""
     hints = get_type_hints(action.do)
