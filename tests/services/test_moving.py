@@ -278,3 +278,36 @@ async def test_an_action_that_cannot_be_done_is_refused(game: Game) -> None:
         await actions.run(game.server_app, "export_page", whose, somebody)
     with pytest.raises(Refused, match="an export has the parts"):
         await export_page(game.server_app, APP_ID, "mail", 10)
+
+
+@pytest.mark.parametrize(
+    ("part", "after"),
+    [
+        ("player", []),
+        ("player", ["", 1]),
+        ("player", [1]),
+        ("player", [1, "", ""]),
+        ("player", [True, ""]),
+        ("player", [2**63, ""]),
+        ("entity", [1, ""]),
+        ("score", ["board", "place"]),
+        ("score", [["board"]]),
+        ("leaderboard", [None]),
+        ("globalStatistics", [""]),
+    ],
+)
+async def test_a_page_begins_only_where_one_has_ended(game: Game, part: str, after: list[Any]) -> None:
+    with pytest.raises(Refused, match="after is what the page before has told"):
+        await actions.run(
+            game.server_app, "export_page", {"app": APP_ID, "part": part, "limit": 5, "after": after}
+        )
+
+
+async def test_who_begins_in_the_middle_is_in_the_journal_too(game: Game) -> None:
+    whose = {"app": APP_ID, "part": "player", "limit": 1, "after": [-1, ""]}
+    reason = game.unique("why")
+    somebody = Operator("ada", "api", reason=reason)
+    await actions.run(game.server_app, "export_page", whose, somebody)
+    rows = await actions.run(game.server_app, "journal_list", {"app": APP_ID, "limit": 100})
+    [row] = [row for row in rows if row["reason"] == reason]
+    assert (row["action"], row["staff"], row["after"]) == ("export_page", "ada", {"after": [-1, ""]})

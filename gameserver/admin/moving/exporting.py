@@ -1,7 +1,7 @@
 """Telling all there is of an app in lines: each page says where the next one begins."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, BindParameter, String, Text, bindparam, desc, select, tuple_
@@ -27,8 +27,25 @@ from gameserver.services.global_entity.storage import entities as global_entitie
 from gameserver.storage import Row, Transaction
 from gameserver.wire import json
 
-PARTS = ("globalStatistics", "player", "entity", "globalEntity", "leaderboard", "score")
+_PLACES: Mapping[str, tuple[tuple[type, ...], ...]] = {
+    "globalStatistics": (),
+    "player": ((int, str),),
+    "entity": ((int, str, str),),
+    "globalEntity": ((int, str),),
+    "leaderboard": ((str,),),
+    "score": ((str,), (str, int, int, str)),
+}
+PARTS = tuple(_PLACES)
 """In this order: what a line names has come before it."""
+NUMBER_MAX = 2**63 - 1
+
+
+def check_place(part: str, after: Sequence[Any]) -> None:
+    """Raise `Refused` for what is no place in a part that a page has told."""
+    fits = tuple(map(type, after)) in _PLACES[part]
+    if not fits or any(isinstance(value, int) and abs(value) > NUMBER_MAX for value in after):
+        raise Refused("after is what the page before has told, or nothing")
+
 
 _APP: BindParameter[str] = bindparam("app")
 _MOST: BindParameter[int] = bindparam("most")
@@ -109,12 +126,13 @@ async def export_page(
         raise Refused(f"an export has the parts {', '.join(PARTS)}")
     if with_passwords and by is not CLI:
         raise Refused("digests of passwords are told on the command line alone")
-    if after is None:
-        async with server.core.database.write() as tx:
-            await note(server, tx, by, "export_page", app, target=part)
+    if after is not None:
+        check_place(part, after)
+    async with server.core.database.write() as tx:  # each page: whoever says where to begin begins anywhere
+        await note(server, tx, by, "export_page", app, target=part, after={"after": after})
     page = _Page(definition, most, server.core.clock.ms(), with_passwords=with_passwords)
     async with server.core.database.read() as tx:
-        found, following = await getattr(page, f"part_{part}")(tx, after)
+        found, following = await page.parts[part](tx, after)
     return {
         "lines": [json.encode_free({"type": part, **line}).decode() for line in found],
         "after": following,
@@ -122,12 +140,21 @@ async def export_page(
 
 
 _Found = tuple[list[dict[str, Any]], list[Any] | None]
+_Part = Callable[[Transaction, list[Any] | None], Awaitable[_Found]]
 
 
 class _Page:
     def __init__(self, app: App, most: int, now_ms: int, *, with_passwords: bool) -> None:
         self._app, self._most, self._now_ms = app, most, now_ms
         self._with_passwords = with_passwords
+        self.parts: Mapping[str, _Part] = {
+            "globalStatistics": self._global_statistics,
+            "player": self._players,
+            "entity": self._entities,
+            "globalEntity": self._global_entities,
+            "leaderboard": self._leaderboards,
+            "score": self._scores,
+        }
 
     def _next(self, rows: Sequence[Row], *names: str) -> list[Any] | None:
         return [rows[-1][name] for name in names] if len(rows) == self._most else None
@@ -136,11 +163,11 @@ class _Page:
         places = {f"after{place}": value for place, value in enumerate(after)}
         return await tx.all(statement, app=self._app.id, most=self._most, **places)
 
-    async def part_globalStatistics(self, tx: Transaction, _: Any) -> _Found:  # noqa: N802 - as on the wire
+    async def _global_statistics(self, tx: Transaction, _: list[Any] | None) -> _Found:
         found = await read_global(tx, self._app.id)
         return ([{"statistics": found}] if found else []), None
 
-    async def part_player(self, tx: Transaction, after: list[Any] | None) -> _Found:
+    async def _players(self, tx: Transaction, after: list[Any] | None) -> _Found:
         rows = await self._rows(tx, PLAYERS, after or [-1, ""])
         ids = [row["profile_id"] for row in rows]
         if not ids:
@@ -183,7 +210,7 @@ class _Page:
             told["passwordDigest"] = row["digest"]
         return told
 
-    async def part_entity(self, tx: Transaction, after: list[Any] | None) -> _Found:
+    async def _entities(self, tx: Transaction, after: list[Any] | None) -> _Found:
         rows = await self._rows(tx, ENTITIES, after or [-1, "", ""])
         found = [
             {
@@ -195,7 +222,7 @@ class _Page:
         ]
         return found, self._next(rows, "player_ms", "owner_id", "entity_id")
 
-    async def part_globalEntity(self, tx: Transaction, after: list[Any] | None) -> _Found:  # noqa: N802 - as above
+    async def _global_entities(self, tx: Transaction, after: list[Any] | None) -> _Found:
         rows = await self._rows(tx, GLOBAL_ENTITIES, after or [-1, ""])
         found = [
             {
@@ -210,7 +237,7 @@ class _Page:
         ]
         return found, self._next(rows, "created_ms", "entity_id")
 
-    async def part_leaderboard(self, tx: Transaction, after: list[Any] | None) -> _Found:
+    async def _leaderboards(self, tx: Transaction, after: list[Any] | None) -> _Found:
         rows = await self._rows(tx, BOARDS, after or [""])
         return [self._board(row) for row in rows if self._is_told(row)], self._next(rows, "board_id")
 
@@ -232,7 +259,7 @@ class _Page:
             "data": None if board.data is None else json.read_stored(board.data),
         }
 
-    async def part_score(self, tx: Transaction, after: list[Any] | None) -> _Found:
+    async def _scores(self, tx: Transaction, after: list[Any] | None) -> _Found:
         """Tell scores of one board; after its last ones comes the next board."""
         board_id, *place = after or [""]
         if not place:

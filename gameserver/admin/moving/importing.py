@@ -67,6 +67,10 @@ _read_kind = msgspec.json.Decoder(_Kind).decode
 T = TypeVar("T")
 
 
+NAME_MAX = 256
+"""Characters of a player's name: longer ones than players give themselves here came from elsewhere."""
+
+
 class NotTaken(Exception):
     """Nothing, or not all, of a line is taken; the text says why."""
 
@@ -226,7 +230,7 @@ class Importer:
                 raise NotTaken(f"{line.profile_id} is a player of another app")
             return False
         created = ctx.now_ms if line.created_at is None else line.created_at
-        profiles.check_line("playerName", line.player_name, 256)
+        profiles.check_line("playerName", line.player_name, NAME_MAX)
         row = {
             "profile_id": line.profile_id,
             "app_id": self._app.id,
