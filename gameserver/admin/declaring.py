@@ -56,6 +56,10 @@ class Action:
         return (inspect.getdoc(self.do) or "").partition("\n")[0]
 
 
+_ACTIONS: dict[Do, Action] = {}
+"""What is declared of functions, by them."""
+
+
 class Forbidden(Exception):
     """Whoever acts has not the right; `right` is what they would need."""
 
@@ -77,7 +81,7 @@ def action(right: Right, where: str, *, dangerous: bool = False) -> Callable[[F]
     method, _, path = where.partition(" ")
 
     def declare(function: F) -> F:
-        function.declared = Action(function, right, method, path, dangerous)  # type: ignore[attr-defined]  # a mark
+        _ACTIONS[function] = Action(function, right, method, path, dangerous)
         return function
 
     return declare
@@ -85,7 +89,7 @@ def action(right: Right, where: str, *, dangerous: bool = False) -> Callable[[F]
 
 def declared(*functions: Do) -> dict[str, Action]:
     """Return actions by their names."""
-    return {function.__name__: function.declared for function in functions}  # type: ignore[attr-defined]  # see above
+    return {function.__name__: _ACTIONS[function] for function in functions}
 
 
 async def perform(server: Server, chosen: Action, arguments: Mapping[str, Any], by: Operator = CLI) -> Any:

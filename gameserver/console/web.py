@@ -80,12 +80,16 @@ class Page:
     form_bytes: int = FORM_BYTES_MAX
 
 
+_PAGES: dict[Callable[..., Awaitable[Response]], Page] = {}
+"""What is declared of functions, by them."""
+
+
 def page(where: str, right: Right | None = None, *, form_bytes: int = FORM_BYTES_MAX) -> Callable[[F], F]:
     """Declare a function as a page. `where` is method and path, such as `GET /apps/{app}/players`."""
     method, _, path = where.partition(" ")
 
     def declare(function: F) -> F:
-        function.page = Page(function, method, path, right, form_bytes)  # type: ignore[attr-defined]  # a mark
+        _PAGES[function] = Page(function, method, path, right, form_bytes)
         return function
 
     return declare
@@ -93,7 +97,7 @@ def page(where: str, right: Right | None = None, *, form_bytes: int = FORM_BYTES
 
 def declared(*functions: Callable[..., Awaitable[Response]]) -> list[Page]:
     """Return pages, as they were declared."""
-    return [function.page for function in functions]  # type: ignore[attr-defined]  # see above
+    return [_PAGES[function] for function in functions]
 
 
 class Place(NamedTuple):
