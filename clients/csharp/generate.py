@@ -19,8 +19,7 @@ HERE = Path(__file__).resolve().parent
 TARGET = HERE / "Runtime" / "Services"
 sys.path.insert(0, str(HERE.parent))  # this is a program, and what it shares lies beside its folder
 
-import exported  # noqa: E402
-from exported import Schema, closure, is_shape, reference, references  # noqa: E402
+import exported  # noqa: E402 - found by the line above
 
 WIDTH = 116
 HEAD = """\
@@ -56,7 +55,7 @@ OBJECT = "IDictionary<string, object>"
 TAKEN = frozenset(("Members", "Get"))  # of what all answers inherit
 
 
-def sources(documents: Iterable[Schema]) -> dict[str, str]:
+def sources(documents: Iterable[exported.Schema]) -> dict[str, str]:
     """Write the text of each file, by its name."""
     found = exported.services(documents)
     files = {f"{pascal(name)}.cs": file_of(name, methods, schemas) for name, methods, schemas in found}
@@ -64,7 +63,7 @@ def sources(documents: Iterable[Schema]) -> dict[str, str]:
     return files | {"GameClient.Services.cs": list_of(names, exported.open_operations(found))}
 
 
-def file_of(service: str, methods: list[dict[str, Any]], schemas: dict[str, Schema]) -> str:
+def file_of(service: str, methods: list[dict[str, Any]], schemas: dict[str, exported.Schema]) -> str:
     """One service: its operations, and the shapes of their answers."""
     name = f"{pascal(service)}Service"
     lines = [
@@ -78,8 +77,8 @@ def file_of(service: str, methods: list[dict[str, Any]], schemas: dict[str, Sche
     ]
     for method in methods:
         lines += ["", *indented(operation(method, schemas))]
-    for shape in sorted(closure((method.get("result") for method in methods), schemas)):
-        if is_shape(schemas[shape]):
+    for shape in sorted(exported.closure((method.get("result") for method in methods), schemas)):
+        if exported.is_shape(schemas[shape]):
             lines += ["", *indented(reply_class(shape, schemas))]
     return HEAD + "\n".join(indented([*lines, "}"])) + "\n}\n"
 
@@ -104,7 +103,7 @@ def list_of(services: list[str], opened: list[str]) -> str:
     return HEAD + "\n".join(indented([*lines, "}"])) + "\n}\n"
 
 
-def operation(method: dict[str, Any], schemas: dict[str, Schema]) -> list[str]:
+def operation(method: dict[str, Any], schemas: dict[str, exported.Schema]) -> list[str]:
     """One method: the required parameters first, then those that may be left out."""
     name, params = exported.operation_of(method), exported.parameters(method)
     rows, declared, values = [], [], []
@@ -124,16 +123,16 @@ def operation(method: dict[str, Any], schemas: dict[str, Schema]) -> list[str]:
     return [*lines, "{", *indented(call), "}"]
 
 
-def result(schema: Schema, schemas: dict[str, Schema]) -> tuple[str, str]:
+def result(schema: exported.Schema, schemas: dict[str, exported.Schema]) -> tuple[str, str]:
     """Return the class of an answer, and how it is made of the bare one."""
-    for name in references(schema):
-        if is_shape(schemas.get(name)) and schema.get("type") != "object":
+    for name in exported.references(schema):
+        if exported.is_shape(schemas.get(name)) and schema.get("type") != "object":
             shape = class_of(name)
             return shape, f"told => new {shape}(told)"
     return "Reply", "told => new Reply(told)"
 
 
-def reply_class(name: str, schemas: dict[str, Schema]) -> list[str]:
+def reply_class(name: str, schemas: dict[str, exported.Schema]) -> list[str]:
     """A class that reads the members of an object."""
     own = class_of(name)
     lines = [
@@ -160,14 +159,14 @@ def reply_class(name: str, schemas: dict[str, Schema]) -> list[str]:
     return [*lines, "}"]
 
 
-def reader(field: str, schema: Any, schemas: dict[str, Schema]) -> tuple[str, str]:
+def reader(field: str, schema: Any, schemas: dict[str, exported.Schema]) -> tuple[str, str]:
     """Return the type of a member of an answer, and the code that reads it."""
     quoted, kind = json.dumps(field), bare(schema)
     simple = kind.get("type")
     if isinstance(simple, str) and simple in READERS:
         return optional(VALUES[simple]), f"{READERS[simple]}({quoted})"
-    if "$ref" in kind and is_shape(schemas.get(reference(kind))):
-        shape = class_of(reference(kind))
+    if "$ref" in kind and exported.is_shape(schemas.get(exported.reference(kind))):
+        shape = class_of(exported.reference(kind))
         return shape, f"GetOne({quoted}, found => new {shape}(found))"
     if simple == "array":
         of_item, make = item(kind.get("items"), schemas)
@@ -180,18 +179,18 @@ def reader(field: str, schema: Any, schemas: dict[str, Schema]) -> tuple[str, st
     return "object", f"Get({quoted})"
 
 
-def item(schema: Any, schemas: dict[str, Schema]) -> tuple[str, str]:
+def item(schema: Any, schemas: dict[str, exported.Schema]) -> tuple[str, str]:
     """Return the type of what a list or an object holds, and how it is made of a plain value."""
     kind = bare(schema)
-    if "$ref" in kind and is_shape(schemas.get(reference(kind))):
-        shape = class_of(reference(kind))
+    if "$ref" in kind and exported.is_shape(schemas.get(exported.reference(kind))):
+        shape = class_of(exported.reference(kind))
         return shape, f"item => new {shape}(item as {OBJECT})"
     if kind.get("type") == "object":
         return OBJECT, f"item => item as {OBJECT}"
     return ITEMS.get(str(kind.get("type")), ANY)
 
 
-def parameter(schema: Any, schemas: dict[str, Schema]) -> str:
+def parameter(schema: Any, schemas: dict[str, exported.Schema]) -> str:
     """Return the type of a parameter; of several kinds, any value that JSON can write."""
     kind = bare(schema)
     simple = kind.get("type")
@@ -203,7 +202,7 @@ def parameter(schema: Any, schemas: dict[str, Schema]) -> str:
     return OBJECT if simple == "object" else "object"
 
 
-def bare(schema: Any) -> Schema:
+def bare(schema: Any) -> exported.Schema:
     """Take away that a value may be null. What is not one kind then is {}."""
     if not isinstance(schema, dict):
         return {}

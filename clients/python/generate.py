@@ -19,8 +19,7 @@ HERE = Path(__file__).resolve().parent
 TARGET = HERE / "gameserver_client" / "services"
 sys.path.insert(0, str(HERE.parent))  # this is a program, and what it shares lies beside its folder
 
-import exported  # noqa: E402
-from exported import closure, is_shape, reference  # noqa: E402
+import exported  # noqa: E402 - found by the line above
 
 WIDTH = 110
 
@@ -58,7 +57,7 @@ def sources(documents: Iterable[dict[str, Any]]) -> dict[str, str]:
 
 def module(service: str, methods: list[dict[str, Any]], schemas: dict[str, Any]) -> str:
     """One service: the shapes of its answers and parameters, and a class with its operations."""
-    taken = closure(
+    taken = exported.closure(
         (param.get("schema") for method in methods for param in method.get("params", [])), schemas
     )
     shapes = [
@@ -88,7 +87,7 @@ def open_operations(names: list[str]) -> str:
 
 def answer_shapes(methods: list[dict[str, Any]], schemas: dict[str, Any]) -> set[str]:
     """Name the shapes that an answer refers to."""
-    return closure((method.get("result") for method in methods), schemas)
+    return exported.closure((method.get("result") for method in methods), schemas)
 
 
 def shape(name: str, schemas: dict[str, Any], *, taken: bool = False) -> str:
@@ -97,7 +96,7 @@ def shape(name: str, schemas: dict[str, Any], *, taken: bool = False) -> str:
     Answers hold what has a default, always; of what is taken from the caller, it may be left out.
     """
     schema = schemas[name]
-    if not is_shape(schema):
+    if not exported.is_shape(schema):
         return ""
     required = set(schema.get("required", ()))
     fields, notes = {}, {}
@@ -208,8 +207,10 @@ def annotation(schema: Any, schemas: dict[str, Any]) -> str:
     if not isinstance(schema, dict):
         return "Any"
     if "$ref" in schema:
-        meant = schemas.get(reference(schema), {})
-        return shape_name(reference(schema)) if is_shape(meant) else annotation(meant, schemas)
+        meant = schemas.get(exported.reference(schema), {})
+        return (
+            shape_name(exported.reference(schema)) if exported.is_shape(meant) else annotation(meant, schemas)
+        )
     if "const" in schema or "enum" in schema:
         return literal(schema["enum"] if "enum" in schema else [schema["const"]])
     for key in ("anyOf", "oneOf"):
