@@ -50,4 +50,4 @@ class _BoundedReads(Database):
         await self._database.check()
 
     async def close(self) -> None:
-        raise NotImplementedError("it belongs to the server")
+        raise AssertionError("whoever looks does not close what the server goes on with")

@@ -206,9 +206,9 @@ def checked(text: bytes, bytes_max: int) -> str:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]  # the set tells
-        raise Refused(f"the name {twice[:64]!r} stands twice in one object")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise Refused(f"the name {name[:64]!r} stands twice in one object")
+        found[name] = value
     return found

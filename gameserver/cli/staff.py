@@ -60,8 +60,8 @@ def staff_add(
     role: Role,
     app: OfApp = EVERY_APP,
     also: Annotated[
-        list[str], typer.Option("--also", help=f"A right beside the role: {', '.join(Right)}.")
-    ] = [],  # noqa: B006 - typer copies it
+        list[str] | None, typer.Option("--also", help=f"A right beside the role: {', '.join(Right)}.")
+    ] = None,
     second_factor: Annotated[
         bool, typer.Option("--second-factor", help="They have to use an authenticator.")
     ] = False,

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from itertools import takewhile
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import msgspec
@@ -240,10 +240,14 @@ def _where(view: View) -> str:
 def _value(text: str) -> Any:
     """Return what somebody means: a number, true, null, a list, or else the text itself."""
     try:
-        value = json.loads(text)
+        return json.loads(text, parse_constant=_no_json)
     except (ValueError, RecursionError):
         return text
-    return text if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN is no JSON
+
+
+def _no_json(name: str) -> NoReturn:
+    """Refuse NaN and the infinities, which Python reads and JSON does not have."""
+    raise ValueError(name)
 
 
 def _exported(view: View, asked: dict[str, Any]) -> Response:

@@ -85,6 +85,7 @@ namespace GameServer.Client
         /// <summary>Write the shortest digits that are this very number: 0.1f is 0.1, and no double near it.</summary>
         static void WriteNumber(IFormattable number, StringBuilder text)
         {
+            // As a double only to see whether it is a number at all: its digits are those of its own type.
             double value = Convert.ToDouble(number, CultureInfo.InvariantCulture);
             if (double.IsNaN(value) || double.IsInfinity(value))
             {

@@ -9,6 +9,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ class Service:
         status, code = entry.get("status", 200), entry.get("reason_code", 0)
         if status in AGAIN or code in TOO_MANY:
             return None, f"{status}/{code}: {entry.get('status_message', '')}", 0.0
-        if status != 200:  # noqa: PLR2004 - what the protocol says for "done"
+        if status != HTTPStatus.OK:
             raise Refused(
                 f"{status}/{code}: {entry.get('status_message', '')}", code if isinstance(code, int) else 0
             )
