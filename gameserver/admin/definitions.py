@@ -11,8 +11,8 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
@@ -48,7 +48,7 @@ async def definition_show(server: Server, app: str) -> dict[str, Any]:
     return {
         "folder": definition.path.name,
         "may_edit": server.settings.edit_apps,
-        "files": [{"name": name, "text": _without_secrets(text)} for name, text in files],
+        "files": [{"name": name, "text": text} for name, text in files],
         "mistakes": [
             {"file": Path(each.file).name, "line": each.line, "key": each.key, "message": each.message}
             for each in problems
@@ -110,15 +110,16 @@ async def endpoint_save(
         "get_changes_state": get_changes_state,
     }
     before = definition.section(Web).endpoints.get(name)
-    written = await asyncio.to_thread(
-        _saved, server, definition, name, endpoint, events or [], version, is_new=before is None
+    edit = await asyncio.to_thread(
+        _edited, server, definition, name, endpoint, events or [], version, is_new=before is None
     )
+    was = None if before is None else msgspec.to_builtins(before)
+    wanted = {**endpoint, "events": events or []}
+    async with server.core.database.write() as tx:  # before: a file is in no transaction
+        await note(server, tx, by, "endpoint_save", app, target=name, before=was, after=wanted)
+    await asyncio.to_thread(_write, edit)
     server.apps.replace(await asyncio.to_thread(_loaded, server, definition.path.parent), {definition.name})
-    told = _told(app_of(server, app).section(Web), name)
-    async with server.core.database.write() as tx:
-        was = None if before is None else msgspec.to_builtins(before)
-        await note(server, tx, by, "endpoint_save", app, target=name, before=was, after=told)
-    return {**told, "version": _version(written)}
+    return {**_told(app_of(server, app).section(Web), name), "version": _version(edit.text)}
 
 
 @action(Right.OPERATIONS_CALL, "POST /apps/{app}/endpoints/{name}/run")
@@ -143,7 +144,7 @@ async def endpoint_run(
     endpoint = web.endpoints[name]
     path = endpoint.path
     for each in endpoint.parameters:
-        path = path.replace(f"{{{each}}}", (values or {}).get(each, ""))
+        path = path.replace(f"{{{each}}}", quote((values or {}).get(each, ""), safe=""))
     transport = httpx.ASGITransport(server.site, raise_app_exceptions=False, client=(by.address or "::1", 1))
     url = "http://console.invalid" + path + (f"?{urlencode(query)}" if query else "")
     async with httpx.AsyncClient(transport=transport, cookies=cookies or {}) as client:
@@ -175,10 +176,10 @@ def _told(web: Web, name: str) -> dict[str, Any]:
 
 
 def _files(home: Path) -> list[tuple[str, str]]:
-    """Return the text of each file that defines an app, by its path below the app's folder."""
+    """Return the text of each file that defines an app, without secrets, by its path below the folder."""
     found = sorted(home.glob("*.toml"), key=lambda path: (path.name != "app.toml", path.name))
     found += sorted(home.glob("*/*.toml"))
-    return [(str(path.relative_to(home)), _text(path)) for path in found[:FILES_MAX]]
+    return [(str(path.relative_to(home)), _without_secrets(_text(path))) for path in found[:FILES_MAX]]
 
 
 def _text(path: Path) -> str:
@@ -218,7 +219,15 @@ def _place(home: Path, name: str) -> tuple[Path, bool, str]:
     return path, is_own, path.read_text("utf-8")
 
 
-def _saved(
+class _Edit(NamedTuple):
+    """What is to become of a file."""
+
+    path: Path
+    was: str
+    text: str
+
+
+def _edited(
     server: Server,
     app: App,
     name: str,
@@ -227,15 +236,15 @@ def _saved(
     version: str,
     *,
     is_new: bool,
-) -> str:
-    """Write an endpoint into its file; returns the file's text then. Raises `Refused`."""
+) -> _Edit:
+    """Put an endpoint into the text of its file. Raises `Refused` for what no server could serve."""
     path, is_own, text = _place(app.path, name)
     if not is_new and version != _version(text):
         raise Refused(f"{path.name} was changed meanwhile; open the endpoint again and look")
     document = tomlkit.parse(text)
     web: Any = document if is_own else _table(document, "web")
     _set(_table(_table(web, "endpoints"), name), endpoint, {"method": "POST"})
-    trigger = next((key for key, each in app.section(Web).actions.items() if each.trigger == name), name)
+    trigger = _action_of(app.section(Web), name)
     if events:
         _set(_table(_table(web, "actions"), trigger), {"trigger": name, "events": _inline(events)}, {})
     elif trigger in web.get("actions", {}):
@@ -248,8 +257,18 @@ def _saved(
     fresh = tomlkit.dumps(document)
     if mistakes := _mistakes(server, app.path, path, fresh):
         raise Refused("; ".join(mistakes))
-    _write(path, fresh)
-    return fresh
+    return _Edit(path, text, fresh)
+
+
+def _action_of(web: Web, endpoint: str) -> str:
+    """Return the name of the action that an endpoint triggers, or one that is free."""
+    free = endpoint
+    for name, each in web.actions.items():
+        if each.trigger == endpoint:
+            return name
+        if name == free:
+            free = f"{free[:60]} do"
+    return free
 
 
 def _table(parent: Any, name: str) -> Any:
@@ -323,8 +342,11 @@ def _mirror(home: Path, copy: Path, but: Path) -> None:
             (copy / child.name).symlink_to(child.resolve())
 
 
-def _write(path: Path, text: str) -> None:
-    """Put a text in the place of a file's, at once, with the same rights."""
+def _write(edit: _Edit) -> None:
+    """Put a text in the place of a file's, at once, with the same rights. Raises `Refused`."""
+    path, was, text = edit
+    if path.read_text("utf-8") != was:
+        raise Refused(f"{path.name} was changed meanwhile; open the endpoint again and look")
     try:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=path.parent, prefix=".edit-", delete=False
@@ -332,7 +354,11 @@ def _write(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(file.name).chmod(path.stat().st_mode & 0o777)
-        Path(file.name).replace(path)
+        fresh = Path(file.name)
+        try:
+            fresh.chmod(path.stat().st_mode & 0o777)
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
     except OSError as error:
         raise Refused(f"{path.name} cannot be written: {error.strerror}") from None

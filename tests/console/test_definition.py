@@ -28,6 +28,14 @@ events = [
 ]
 """
 
+OTHER = """
+[web.endpoints.other]
+path = "/v1/other"
+[web.actions.taken]
+trigger = "other"
+events = [{ do = "logout" }]
+"""
+
 
 class Written:
     """The app's file."""
@@ -187,3 +195,28 @@ shown = 1
     for each in ("one", "two", "three", "four", "five", "six", "seven"):
         assert each not in hidden, hidden
     assert hidden.count("SHOWN") + hidden.count("shown") == 3
+
+
+async def test_an_action_of_the_same_name_that_is_anothers_stays(desk: Desk, file: Written) -> None:
+    file.write(file.text() + OTHER)
+    desk.game.apps.replace(load_apps(file.folder, desk.game.server_app.registry.sections()))
+    await desk.of_app("/new-endpoint")
+    await desk.act("/new-endpoint", name="taken", path="/v1/taken", **{"do.0": "logout"})
+    assert "Saved" in desk.text
+    actions = tomllib.loads(file.text())["web"]["actions"]
+    assert {name: each["trigger"] for name, each in actions.items()} == {
+        "log_in": "login",
+        "taken": "other",
+        "taken do": "taken",
+    }
+
+
+async def test_a_part_of_a_path_leads_nowhere_else(desk: Desk, file: Written) -> None:
+    file.write(file.text() + '\n[web.endpoints.club]\npath = "/v1/clubs/{club}"\nmethod = "GET"\n')
+    desk.game.apps.replace(load_apps(file.folder, desk.game.server_app.registry.sections()))
+    await desk.of_app("/endpoints/club")
+    await desk.act("/endpoints/club/run", **{"path.club": "../../../healthz?x="})
+    assert "Answer 404" in desk.text
+    assert '"alive"' not in desk.text
+    await desk.act("/endpoints/club/run", **{"path.club": "moon & miners?"})
+    assert "Answer 404" not in desk.text
