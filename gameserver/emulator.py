@@ -30,7 +30,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gameserver import __version__
-from gameserver.admin import moving
+from gameserver.admin import moving, staff
 from gameserver.admin.moving.lines import LINES_MAX
 from gameserver.app import GameServer, open_server
 from gameserver.jobs import storage as jobs
@@ -197,8 +197,8 @@ class Emulator:
         except BaseException:
             await stage.close()
             raise
-        before, self._stage, self._beginning = self._stage, stage, beginning
-        await before.close()
+        self._beginning = beginning
+        await self._make_way_for(stage)
         return taken
 
     # Changing all data
@@ -226,7 +226,13 @@ class Emulator:
         raise AssertionError("unreachable")
 
     async def _change_to(self, snapshot: Snapshot) -> None:
-        stage, before = await self._open(snapshot), self._stage
+        await self._make_way_for(await self._open(snapshot))
+
+    async def _make_way_for(self, stage: _Stage) -> None:
+        """Let another server be the one of the moment. Whoever looks at it in the console stays logged in."""
+        before = self._stage
+        async with before.server.core.database.read() as old, stage.server.core.database.write() as new:
+            await staff.carry_over(old, new)
         self._stage = stage
         await before.close()
 

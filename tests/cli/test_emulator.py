@@ -17,6 +17,7 @@ from websockets.asyncio.client import connect
 
 from gameserver import emulator as emulating
 from gameserver import testing
+from gameserver.admin import staff
 from gameserver.emulator import Emulator
 from gameserver.settings import Settings
 from gameserver.wire.clock import FixedClock
@@ -270,6 +271,21 @@ async def test_a_reset_ends_connections(tmp_path: Path) -> None:
 
 
 # What starts it for tests of games
+
+
+async def test_who_looks_at_it_in_the_console_stays_logged_in(playing: Playing) -> None:
+    await playing.ask("snapshot", {"name": "empty"})
+    token = await staff.first_invitation(playing.emulator.server)
+    form = {"name": "ada", "password": "a long enough password", "repeat": "a long enough password"}
+    entered = await playing.http.post(f"/console/welcome/{token}", data=form)
+    assert entered.status_code == 303
+    for what, body in (("reset", None), ("restore", {"name": "empty"})):
+        await playing.log_in()
+        await playing.ask(what, body)
+        page = await playing.http.get("/console/apps/10001")
+        assert (page.status_code, "Nobody has logged in yet" in page.text) == (200, True)
+    assert await staff.first_invitation(playing.emulator.server) is None
+
 
 IS_INSTALLED = "gameserver" in entry_points(group="pytest11").names
 PLUGIN = () if IS_INSTALLED else ("-p", "gameserver.pytest_plugin")

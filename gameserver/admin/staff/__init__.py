@@ -23,7 +23,7 @@ from gameserver.admin.staff.entering import (
     set_settings,
 )
 from gameserver.admin.staff.managing import ACTIONS
-from gameserver.admin.staff.storage import FORGET, Member
+from gameserver.admin.staff.storage import FORGET, Member, carry_over
 
 __all__ = [
     "ACTIONS",
@@ -34,6 +34,7 @@ __all__ = [
     "Member",
     "WrongLogin",
     "accept",
+    "carry_over",
     "change_password",
     "confirm",
     "enter",

@@ -120,6 +120,18 @@ async def give(
     return token
 
 
+async def carry_over(before: Transaction, now: Transaction) -> None:
+    """Let the staff of one database be those of another one: they belong to the studio, not to the data."""
+    for table, every, clear, add in (
+        (staff, ALL, FORGET_STAFF, ADD),
+        (staff_tokens, ALL_TOKENS, FORGET_TOKENS, GIVE),
+    ):
+        rows = [{each.name: row[each.name] for each in table.c} for row in await before.all(every)]
+        await now.run(clear)
+        if rows:
+            await now.run_many(add, rows)
+
+
 # Storage
 
 staff = Table(
@@ -190,6 +202,8 @@ USE_CODE = (
     .values(recovery=bindparam("left"))
 )
 GIVE = insert_row(staff_tokens)
+ALL_TOKENS = select(staff_tokens).order_by(_t.until_ms.desc()).limit(1000)
+FORGET_STAFF, FORGET_TOKENS = delete(staff), delete(staff_tokens)
 TOKEN = select(staff_tokens).where(_DIGEST, _LIVES)
 WHOSE = (
     select(staff, *(column for column in _t if column.name != "name"))
