@@ -221,8 +221,9 @@ class Server:
 class Game:
     """A server in process, its clock, and clients for it."""
 
-    def __init__(self, server: GameServer, clock: FixedClock) -> None:
+    def __init__(self, server: GameServer, clock: FixedClock, app_id: str = APP_ID) -> None:
         self.server_app = server
+        self.app_id = app_id
         self.clock = clock
         self.core = server.core
         self.apps = server.apps
@@ -234,15 +235,15 @@ class Game:
     @property
     def app(self) -> Any:
         """The test app's definition."""
-        return self.apps.find(APP_ID)
+        return self.apps.find(self.app_id)
 
     def unique(self, prefix: str) -> str:
         """A text no other test uses."""
         return f"{prefix}-{uuid.uuid4()}"
 
-    def client(self, app_id: str = APP_ID, secret: str = SECRET) -> Client:
-        """A client that has not logged in."""
-        return Client(self, app_id, secret)
+    def client(self, app_id: str = "", secret: str = SECRET) -> Client:
+        """A client that has not logged in: of the test app, unless another is named."""
+        return Client(self, app_id or self.app_id, secret)
 
     async def player(self, **data: Any) -> Client:
         """A client that has."""
@@ -361,11 +362,17 @@ def migrated(services: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture
-def apps_folder(tmp_path: Path) -> Path:
+def app_id() -> str:
+    """The test app's id; a test file that has to be alone with its players gives its own."""
+    return APP_ID
+
+
+@pytest.fixture
+def apps_folder(tmp_path: Path, app_id: str) -> Path:
     """The folder of app definitions; a test may write more before it asks for `game`."""
     folder = tmp_path / "apps"
     (folder / "test").mkdir(parents=True)
-    (folder / "test" / "app.toml").write_text(APP_TOML)
+    (folder / "test" / "app.toml").write_text(APP_TOML.replace(APP_ID, app_id))
     return folder
 
 
@@ -392,7 +399,7 @@ async def forgiven(game: Game) -> None:
 
 @pytest.fixture
 async def game(
-    migrated: dict[str, Any], schema_template: Path | None, apps_folder: Path, tmp_path: Path
+    migrated: dict[str, Any], schema_template: Path | None, apps_folder: Path, tmp_path: Path, app_id: str
 ) -> AsyncIterator[Game]:
     """The real server on the run's backends, with a clock that stands still."""
     data = tmp_path / "data"
@@ -409,7 +416,7 @@ async def game(
         async with open_server(
             settings, clock=clock, passwords=Passwords(memory_kib=8, passes=1), with_jobs=False
         ) as server:
-            game = Game(server, clock)
+            game = Game(server, clock, app_id)
             await forgiven(game)
             yield game
             await game.http.aclose()
