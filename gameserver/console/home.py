@@ -1,15 +1,20 @@
 """The first page of an app, and the search box of every page."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from starlette.responses import Response
 
 from gameserver.admin.common import Refused
+from gameserver.admin.retention import AGES
 from gameserver.admin.rights import Right
 from gameserver.console import live
 from gameserver.console.activity import refusals_meant
-from gameserver.console.web import View, at, declared, page
+from gameserver.console.web import View, as_file, at, declared, page
 
+RETENTION_DAYS = 60  # shown on a page
+WEEK_DAYS = 7
 FEW = 3  # players; with as many nobody needs to be told how to begin
 
 
@@ -25,11 +30,39 @@ async def start(view: View) -> Response:
 @page("GET /apps/{app}", Right.PLAYERS_READ)
 async def home(view: View) -> Response:
     """Show what needs attention, charts, and the newest players."""
-    newest, shown = await asyncio.gather(
-        view.tried("player_newest", app=view.app_id, limit=10), live.around(view)
+    newest, days, shown = await asyncio.gather(
+        view.tried("player_newest", app=view.app_id, limit=10),
+        view.tried("retention_show", app=view.app_id, days=max(AGES) + WEEK_DAYS + 1),
+        live.around(view),
     )
     is_new = newest is not None and len(newest) < FEW
-    return view.render("home.html", newest=newest, is_new=is_new, **shown)
+    back = None if days is None else came_back(days)
+    return view.render("home.html", newest=newest, is_new=is_new, back=back, **shown)
+
+
+def came_back(days: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return who came back, of the last seven days of which it is known, and who was there the day before."""
+    shares = []
+    for age in AGES:
+        known = [day for day in days if day[f"of_{age}"] is not None][:WEEK_DAYS]
+        of, back = (sum(day[f"{name}_{age}"] for day in known) for name in ("of", "back"))
+        shares.append({"age": age, "days": len(known), "of": of, "share": share(back, of)})
+    last = next((day for day in days if day["active"] is not None), None)
+    return {"shares": shares, "last": last}
+
+
+def share(part: int | None, whole: int | None) -> str:
+    """Return a part of a whole in percent; empty where there is none, or nobody knows."""
+    return f"{100 * part / whole:.1f} %" if part is not None and whole else ""
+
+
+@page("GET /apps/{app}/retention", Right.PLAYERS_READ)
+async def retention(view: View) -> Response:
+    """Show day by day who came, who came back, and who was there."""
+    rows = await view.do("retention_show", app=view.app_id, days=RETENTION_DAYS)
+    if kind := view.query.get("as"):
+        return as_file("retention", rows, "json" if kind == "json" else "csv")
+    return view.render("retention.html", rows=rows, ages=AGES, share=share)
 
 
 @page("POST /apps/{app}/sample", Right.PLAYERS_CHANGE)
@@ -62,4 +95,4 @@ async def go(view: View) -> Response:
     return view.to(at(f"/apps/{app_id}"))
 
 
-PAGES = declared(start, home, sample, search, go)
+PAGES = declared(start, home, retention, sample, search, go)

@@ -10,17 +10,21 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Float,
     Index,
     Integer,
     String,
     Table,
     Text,
+    and_,
     bindparam,
     case,
+    cast,
     func,
     insert,
     literal_column,
+    or_,
     select,
     text,
     update,
@@ -58,6 +62,10 @@ players = Table(
     Column("last_login_ms", BigInteger, nullable=False),
     Column("previous_login_ms", BigInteger),
     Column("login_count", Integer, nullable=False),
+    # Days of UTC, counted from 1970, on which the player logged in: the last one, and as bits how many days
+    # before it others were, the lowest bit the last one itself. Null: not since such days are noted.
+    Column("active_day", Integer),
+    Column("active_days", BigInteger),
     Column("is_tester", Boolean, nullable=False),
     Column("is_disabled", Boolean, nullable=False),
     Column("disabled_through", String(16)),  # the face that did so; null: the operator
@@ -121,13 +129,47 @@ KEPT = PlayerTable(
         "statuses": _c.statuses,
         "attributes": _c.attributes,
     },
+    untold=dict.fromkeys(("active_day", "active_days"), "counts players by day; the audit tells of logins"),
     moves=False,
 )
 
 THIS_PLAYER = (players.c.profile_id == bindparam("profile"), players.c.app_id == bindparam("app"))
 
 # What a login and a read of the whole state answer with; attributes are asked for by themselves.
-STATE = tuple(column for column in players.c if column.name != "attributes")
+STATE = tuple(
+    column for column in players.c if column.name not in ("attributes", "active_day", "active_days")
+)
+
+DAY_MS = 86_400_000
+ACTIVE_DAYS = 62
+"""Of how many days a player's row tells whether they logged in, up to the last such day."""
+_TODAY = cast(bindparam("now_ms", type_=BigInteger) // literal_column(str(DAY_MS), BigInteger), Integer)
+_DAYS_SINCE = cast(_TODAY - _c.active_day, Integer)
+_SHIFTED = _c.active_days.bitwise_lshift(_DAYS_SINCE).bitwise_and(literal_column(str(2**ACTIVE_DAYS - 1)))
+_ACTIVE: dict[str, Any] = {
+    "active_day": case((_c.active_day > _TODAY, _c.active_day), else_=_TODAY),
+    "active_days": case(
+        (_DAYS_SINCE <= 0, _c.active_days),
+        (_DAYS_SINCE < ACTIVE_DAYS, _SHIFTED.bitwise_or(literal_column("1"))),
+        else_=1,
+    ),
+}
+"""What a login makes of the days, in the statement that notes it anyway."""
+
+
+def active_on(day: ColumnElement[int]) -> ColumnElement[bool]:
+    """Tell whether a player logged in on a day, counted from 1970; of the last `ACTIVE_DAYS` alone."""
+    age = _c.active_day - day
+    bit = _c.active_days.bitwise_rshift(age).bitwise_and(literal_column("1"))
+    return and_(age >= 0, age < ACTIVE_DAYS, bit == 1)
+
+
+def active_within(day: ColumnElement[int], days: int) -> ColumnElement[bool]:
+    """Tell whether a player logged in on a day or one of those before it, `days` in all."""
+    age = _c.active_day - day
+    bits = _c.active_days.bitwise_rshift(age).bitwise_and(literal_column(str(2**days - 1)))
+    return or_(and_(age <= 0, age > -days), and_(age > 0, age < ACTIVE_DAYS, bits != 0))
+
 
 _VALUES = ("language_code", "country_code", "time_zone_offset")
 
@@ -160,11 +202,14 @@ _LOGGED_IN: dict[str, Any] = {
     "previous_login_ms": players.c.last_login_ms,
     "last_login_ms": bindparam("now_ms", type_=BigInteger),
     "login_count": players.c.login_count + 1,
+    **_ACTIVE,
     **{
         name: func.coalesce(bindparam(f"new_{name}", type_=players.c[name].type), players.c[name])
         for name in _VALUES
     },
 }
+COMES = {"active_day": _TODAY, "active_days": literal_column("1", BigInteger)}
+"""The days of whoever is made by logging in."""
 LOG_IN = update(players).values(
     {name: case((players.c.is_disabled, players.c[name]), else_=value) for name, value in _LOGGED_IN.items()}
 )

@@ -37,9 +37,9 @@ from gameserver.storage import Row, Transaction
 from gameserver.wire.fields import ProfileId, ServerTime
 from gameserver.wire.shapes import FreeValue, Reply
 
-CREATE_PLAYER = profiles.CREATE.values(login_count=1, contact_email=bindparam("contact_email")).returning(
-    *profiles.STATE
-)
+CREATE_PLAYER = profiles.CREATE.values(
+    login_count=1, contact_email=bindparam("contact_email"), **profiles.COMES
+).returning(*profiles.STATE)
 LOG_IN = profiles.LOG_IN.where(*profiles.THIS_PLAYER)
 LOG_IN_BY_IDENTITY = profiles.LOG_IN.where(
     profiles.players.c.profile_id == select(identities.c.profile_id).where(*THIS_IDENTITY).scalar_subquery(),

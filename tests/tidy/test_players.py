@@ -20,6 +20,7 @@ OF_NOBODY = {
     "staff": "people of the studio",
     "server_minutes": "count packets, whoever sends them",
     "app_minutes": "count logins and sessions, whoever has them",
+    "app_days": "count players by day, and name none",
     "staff_tokens": "sessions, links and keys of staff",
     "jobs": "say what the server has to do; what they speak of has its own tables",
     "leaderboard_removals": "emptied by the server as soon as the index of ranks has followed",

@@ -244,6 +244,8 @@ class Importer:
             "last_login_ms": created if line.last_login is None else line.last_login,
             "previous_login_ms": line.previous_login,
             "login_count": line.login_count,
+            "active_day": None,
+            "active_days": None,
             "is_tester": line.is_tester,
             "is_disabled": line.is_disabled,
             "disabled_through": None,
