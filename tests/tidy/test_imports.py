@@ -30,6 +30,7 @@ BELOW["services"] = {"scripts", *BELOW["scripts"]}
 BELOW["faces"] = {"scripts", *BELOW["scripts"]}
 BELOW["admin"] = {"protocol_export", "settings", "services", "faces", *BELOW["services"]}
 BELOW["console"] = {"admin", *BELOW["admin"]}
+BELOW["serve"] = {"app", "console", "emulator", "http_server", "logs", "tracing", *BELOW["console"]}
 SEPARATE_INSIDE = {"services", "faces"}  # their modules do not import each other either
 
 

@@ -30,7 +30,7 @@ ALSO_NAMED = {
         "cli/doctor.py",
         "GET_SERVER_VERSION",
     ): "asks a server as clients do, wherever it is and whatever its version",
-    ("serve.py", "AUTHENTICATE"): "the line for curl that a first start prints",
+    ("serve/greeting.py", "AUTHENTICATE"): "the line for curl that a first start prints",
 }
 
 ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~$})-])/(?:home|root|tmp|work|opt|mnt|srv|Users)/\w")
