@@ -191,6 +191,7 @@ class QuotaReached(GameError):
 
 
 _UNLIMITED = 1e9
+_NOT_COUNTED = (0, 0)
 
 
 def payer(app: App, profile_id: str | None, address: str, *, is_server: bool) -> Payer:
@@ -238,7 +239,7 @@ class Quotas:
         """
         most = app.section(QuotaSettings).packets_per_minute
         key = (app.id, "packets_per_minute", profile_id)
-        until, count = self._windows.get(key, (0, 0))
+        until, count = self._windows.get(key, _NOT_COUNTED)
         if now_ms < until and count < most and profile_id:  # as `_count` does, for what every packet pays
             self._windows[key] = until, count + 1
         else:
@@ -304,7 +305,7 @@ class Quotas:
         if not who:  # no address is known: nobody to count for
             return
         key = (app.id, name, who)
-        until, count = self._windows.get(key, (0, 0))
+        until, count = self._windows.get(key, _NOT_COUNTED)
         if now_ms >= until:
             if len(self._windows) >= self._sweep_at:
                 self._windows = {k: v for k, v in self._windows.items() if v[0] > now_ms}

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from sqlalchemy import Update
@@ -105,60 +105,39 @@ class Core:
         return self.get(PublicUrl).text
 
 
-class Context:
+class Context(msgspec.Struct, eq=False):
     """One packet's surroundings, shared by its messages in turn.
 
     What is to happen outside SQL is added here, and happens when the packet is committed (see `effects`).
     """
 
-    __slots__ = (
-        "_free_bytes",
-        "_reserved",
-        "_tx",
-        "app",
-        "caller",
-        "core",
-        "effects",
-        "is_over",
-        "is_retry",
-        "is_whole",
-        "now_ms",
-        "origin",
-        "packet_id",
-        "prepared",
-        "profile_id",
-        "session",
-        "session_error",
-        "session_id",
-        "steps",
-    )
+    core: Core
+    app: App
+    origin: Origin
+    caller: Caller = Caller.CLIENT
+    packet_id: int | None = None  # on faces that have them
+    session: Session | None = None
+    session_id: str = ""  # as the client sent it, for who must pass it on
+    session_error: GameError | None = None  # why there is no session, in the words the client needs
+    profile_id: str | None = None
+    prepared: Any = None
+    is_over: Callable[[], bool] | None = None  # whether no further message is to begin
+    is_retry: bool = False  # the database gave up an earlier try: what is remembered may be old
+    steps: object | None = None  # the journal of the run; see `steps`
+    is_whole: bool = False  # the message is all that is committed, and no answer is stored with it
+    now_ms: int = 0
+    effects: Effects = cast("Effects", None)  # nobody sees that: each context is made with its own
+    _tx: Transaction | None = None
+    _reserved: NewSession | None = None
+    _free_bytes: int = ANSWER_MAX
 
-    def __init__(self, core: Core, app: App, origin: Origin, *, caller: Caller = Caller.CLIENT) -> None:
-        self.core = core
-        self.app = app
-        self.origin = origin
-        self.caller = caller
-        self.now_ms = core.clock.ms()
-        self.packet_id: int | None = None  # on faces that have them
-        self.session: Session | None = None
-        self.session_id = ""  # as the client sent it, for who must pass it on
-        self.session_error: GameError | None = None  # why there is no session, in the words the client needs
-        self.profile_id: str | None = None
-        self.prepared: Any = None
-        self.is_over: Callable[[], bool] | None = None  # whether no further message is to begin
-        self.is_retry = False  # the database gave up an earlier try: what is remembered may be old
-        self.steps: object | None = None  # the journal of the run; see `steps`
-        self.is_whole = False  # the message is all that is committed, and no answer is stored with it
-        self.effects = Effects(core, app, origin)
-        self._tx: Transaction | None = None
-        self._reserved: NewSession | None = None
-        self._free_bytes = ANSWER_MAX
+    def __post_init__(self) -> None:
+        self.now_ms = self.core.clock.ms()
+        self.effects = Effects(self.core, self.app, self.origin)
 
     def alone(self) -> "Context":
         """The same packet, for one message that is committed by itself, with effects of its own."""
-        own = Context.__new__(Context)
-        for name in Context.__slots__:  # `copy` takes ten times as long
-            setattr(own, name, getattr(self, name))
+        own = copy(self)
         own.effects = Effects(self.core, self.app, self.origin)
         return own
 

@@ -64,6 +64,7 @@ class Cause(NamedTuple):
 
 Mark = tuple[Opening | None, int, int, int, Switch | None]
 """How much is to happen so far: the session of a login, ends, events, the rest, and the switch."""
+NOTHING: Mark = (None, 0, 0, 0, None)
 
 
 class Floors(Protocol):
@@ -77,35 +78,23 @@ class Floors(Protocol):
         """Return what lives as long as the server, by its type."""
 
 
-class Effects:
+class Effects(msgspec.Struct, eq=False):
     """Effects of one packet. Messages add to them; who runs the packet calls the methods, in their order."""
 
-    __slots__ = (
-        "_app",
-        "_floors",
-        "_origin",
-        "endings",
-        "events",
-        "opening",
-        "outbox",
-        "refusals",
-        "switch",
-    )
-
-    def __init__(self, floors: "Floors", app: App, origin: Origin) -> None:
-        self._floors = floors
-        self._app = app
-        self._origin = origin
-        self.clear()
+    _floors: Floors
+    _app: App
+    _origin: Origin
+    opening: Opening | None = None
+    endings: list[Ending] = []
+    events: list[bytes] = []  # as JSON, for the caller, with this very answer
+    outbox: list[Effect] = []
+    switch: Switch | None = None
+    refusals: list[tuple[str, GameError]] = []  # of logins: whom they asked for, and why not
 
     def clear(self) -> None:
         """Forget everything: the packet runs from its beginning."""
-        self.opening: Opening | None = None
-        self.endings: list[Ending] = []
-        self.events: list[bytes] = []  # as JSON, for the caller, with this very answer
-        self.outbox: list[Effect] = []
-        self.switch: Switch | None = None
-        self.refusals: list[tuple[str, GameError]] = []  # of logins: whom they asked for, and why not
+        self.opening = self.switch = None
+        self.endings, self.events, self.outbox, self.refusals = [], [], [], []
 
     def mark(self) -> Mark:
         """Note how much is to happen, before a message that may be refused."""

@@ -12,7 +12,7 @@ from gameserver.rpc.caller import Caller, Origin
 from gameserver.rpc.context import Context
 from gameserver.rpc.hooks import PACKET_MARKED
 from gameserver.rpc.recording import PacketRecord, Repeated
-from gameserver.rpc.runner import PacketFailed, Plan, Runner, why
+from gameserver.rpc.runner import Outcome, PacketFailed, Plan, Runner, why
 from gameserver.rpc.runs import Runs, Superseded, Waiter, time_limit
 from gameserver.rpc.service import Access
 from gameserver.rpc.steps import Steps, run_messages
@@ -69,8 +69,8 @@ class Packets:
         runs elsewhere, `OtherAppNeeded` when its session belongs to another app, and `PacketFailed` when it
         may be repeated.
         """
-        ctx = Context(self.core, app, origin, caller=caller)
-        ctx.packet_id = packet.packet_id if packet.packet_id != LOGIN_PACKET_ID else None
+        packet_id = packet.packet_id if packet.packet_id != LOGIN_PACKET_ID else None
+        ctx = Context(self.core, app, origin, caller, packet_id, session_id=packet.session_id or "")
         try:
             return await self._admit(ctx, packet, body_hash, waiter)
         except (Aborted, CommitUnknown) as error:
@@ -79,7 +79,6 @@ class Packets:
     async def _admit(
         self, ctx: Context, packet: Packet, body_hash: str, waiter: Waiter
     ) -> tuple[bytes, Session | None]:
-        ctx.session_id = packet.session_id or ""
         plan = self.runner.plan(packet.messages)
         if not packet.session_id or _logs_in_first(plan):
             return await self._run(ctx, plan, packet.packet_id), None
@@ -181,10 +180,15 @@ class Packets:
         run = self.runs.begin(session, ctx.packet_id, waiter, ctx.app.stepwise_seconds if stepwise else None)
         ctx.is_over = run.is_over
         try:
-            if stepwise:
-                answer = await self._run_steps(ctx, plan, record, admission)
+            try:
+                if stepwise:
+                    outcome = await self._run_steps(ctx, plan, record, admission)
+                else:
+                    outcome = await self.runner.commit(ctx, plan, record)
+            except Repeated as repeated:
+                answer = await record.replay(session, repeated.stored)
             else:
-                answer = await self._run_recorded(ctx, plan, record, session)
+                answer = await record.finish(session, outcome)
         except BaseException:
             with contextlib.suppress(Exception):  # the claim lapses by itself
                 await self.core.sessions.release(session, ctx.packet_id)
@@ -195,30 +199,17 @@ class Packets:
             raise Superseded
         return answer
 
-    async def _run_recorded(self, ctx: Context, plan: Plan, record: PacketRecord, session: Session) -> bytes:
-        try:
-            try:
-                outcome = await self.runner.commit(ctx, plan, record)
-            except (Aborted, CommitUnknown) as error:  # of the last try
-                await record.look_again(error)
-                raise
-        except Repeated as repeated:
-            return await record.replay(session, repeated.stored)
-        return await record.finish(session, outcome)
-
-    async def _run_steps(self, ctx: Context, plan: Plan, record: PacketRecord, admission: Admitted) -> bytes:
+    async def _run_steps(
+        self, ctx: Context, plan: Plan, record: PacketRecord, admission: Admitted
+    ) -> Outcome:
         """Run a packet whose messages are steps, and store its answer when the last of them is done."""
-        session = admission.session
-        steps = Steps(self.runner, ctx.effects, f"{session.digest}/{ctx.packet_id}")
-        try:
-            if admission.resumed:
-                await steps.load()
-            outcome = await run_messages(steps, ctx, plan)
-            if outcome.wrote:
-                await record.store(outcome)
-        except Repeated as repeated:
-            return await record.replay(session, repeated.stored)
-        return await record.finish(session, outcome)
+        steps = Steps(self.runner, ctx.effects, f"{admission.session.digest}/{ctx.packet_id}")
+        if admission.resumed:
+            await steps.load()
+        outcome = await run_messages(steps, ctx, plan)
+        if outcome.wrote:
+            await record.store(outcome)
+        return outcome
 
     async def _answer_ended(
         self, ctx: Context, plan: Plan, packet: Packet, body_hash: str, ended: Ended

@@ -27,18 +27,14 @@ class Repeated(Exception):
         self.stored = stored
 
 
-class PacketRecord:
+class PacketRecord(msgspec.Struct, eq=False):
     """The record of one packet of a session, which the digest names."""
 
-    __slots__ = ("_body_hash", "_core", "_ctx", "_digest", "_packet_id", "closing")
-
-    def __init__(self, ctx: Context, digest: str, packet_id: int, body_hash: str) -> None:
-        self._core = ctx.core
-        self._ctx = ctx
-        self._digest = digest
-        self._packet_id = packet_id
-        self._body_hash = body_hash
-        self.closing: Callable[[], Awaitable[None]] | None = None
+    _ctx: Context
+    _digest: str
+    _packet_id: int
+    _body_hash: str
+    closing: Callable[[], Awaitable[None]] | None = None
 
     @property
     def stored_ms(self) -> int:
@@ -94,7 +90,7 @@ class PacketRecord:
         async def work(tx: Transaction) -> None:
             outcome.answer = await self.keep(tx, outcome.entries, self._ctx.effects)
 
-        await self._core.database.transact(work, between=self.look_again)
+        await self._ctx.core.database.transact(work, between=self.look_again)
 
     async def look_again(self, reason: Aborted | CommitUnknown) -> None:
         """See whether the packet is to run once more after its transaction has failed.
@@ -136,7 +132,7 @@ class PacketRecord:
                 await effects.run_outbox()
                 return answer
         kept = None if outcome.wrote and len(answer) > ANSWER_BYTES_IN_REDIS else answer
-        finished = self._core.sessions.finish(session, self._packet_id, kept)
+        finished = self._ctx.core.sessions.finish(session, self._packet_id, kept)
         if outcome.wrote and effects.outbox:  # what goes to Redis as well travels with it
             try:
                 await effects.run_outbox()
@@ -151,7 +147,7 @@ class PacketRecord:
 
     async def _is_passed(self) -> bool:
         """Tell whether the session has gone on or has ended: no copy of this packet is answered now."""
-        found = await self._core.sessions.peek_digest(self._digest)
+        found = await self._ctx.core.sessions.peek_digest(self._digest)
         if isinstance(found, Ended):
             return found.reason != "unknown"
         return found.last_packet_id > self._packet_id
@@ -161,14 +157,14 @@ class PacketRecord:
 
     async def note_done(self) -> None:
         """Note that what the note asks for has been done."""
-        async with self._core.database.write() as tx:
+        async with self._ctx.core.database.write() as tx:
             await answers.note_done(tx, self._digest, self._packet_id)
 
     # Repeats
 
     async def find(self) -> answers.StoredAnswer | None:
         """Return the committed answer of this very packet, after doing what its note still asks for."""
-        async with self._core.database.read() as tx:
+        async with self._ctx.core.database.read() as tx:
             stored = await answers.find(tx, self._digest, self._packet_id)
         if stored is None or stored.body_hash != self._body_hash:
             return None
@@ -177,13 +173,13 @@ class PacketRecord:
             if isinstance(note, list):
                 note = _Note(note)
             if note.switch is not None:
-                session = await self._core.sessions.peek_digest(self._digest)
+                session = await self._ctx.core.sessions.peek_digest(self._digest)
                 if isinstance(session, Session):
-                    core = self._core
+                    core = ctx.core
                     await switch(core.sessions, core.endings, ctx.app, session, note.switch, ctx.by)
             await end(
-                self._core.endings,
-                self._core.get(LiveApps),
+                self._ctx.core.endings,
+                self._ctx.core.get(LiveApps),
                 ctx.app,
                 note.endings,
                 ctx.by,
@@ -196,7 +192,7 @@ class PacketRecord:
         """Answer a repeat that has claimed the packet once more."""
         if stored.note is None:
             kept = stored.answer if len(stored.answer) <= ANSWER_BYTES_IN_REDIS else None
-            await self._core.sessions.finish(session, self._packet_id, kept)
+            await self._ctx.core.sessions.finish(session, self._packet_id, kept)
         return stored.answer
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
+import msgspec
 import structlog
 
 from gameserver.apps import App
@@ -17,7 +18,7 @@ from gameserver.players.quotas import QuotaSettings
 from gameserver.rpc import locks, metrics
 from gameserver.rpc.caller import Caller, Origin
 from gameserver.rpc.context import Context, Core
-from gameserver.rpc.effects import Effects
+from gameserver.rpc.effects import NOTHING, Effects
 from gameserver.rpc.hooks import MESSAGE_HOOKS, MessageHooks
 from gameserver.rpc.last import Last
 from gameserver.rpc.registry import Registry
@@ -44,17 +45,14 @@ class PacketFailed(Exception):
     """The database or the session store gave up; the client may repeat the packet."""
 
 
-class Outcome:
+class Outcome(msgspec.Struct, eq=False):
     """What messages came to: their entries, whether they wrote, and the answer where a record keeps it."""
 
-    __slots__ = ("answer", "entries", "login", "refused", "wrote")
-
-    def __init__(self) -> None:
-        self.entries: list[bytes] = []
-        self.login = 0  # which message is the login that opens a session
-        self.wrote = False
-        self.answer: bytes | None = None
-        self.refused: list[tuple[Message, GameError, str | None]] | None = None  # and to whom
+    entries: list[bytes] = []
+    login: int = 0  # which message is the login that opens a session
+    wrote: bool = False
+    answer: bytes | None = None
+    refused: list[tuple[Message, GameError, str | None]] | None = None  # and to whom
 
 
 class Record(Protocol):
@@ -151,7 +149,7 @@ class Runner:
 
         Raises `Aborted` and `CommitUnknown`, and what the record does.
         """
-        return _Run(self.core, ctx, plan, record).commit()
+        return _Run(self.core, ctx, plan, record, ctx.profile_id).commit()
 
     async def do(
         self,
@@ -207,19 +205,16 @@ class _NeedsSavepoints(Exception):
     """A message was refused after it had written: run them again, with a savepoint for each."""
 
 
-class _Run:
+class _Run(msgspec.Struct, eq=False):
     """One run of messages, which may take several tries."""
 
-    __slots__ = ("core", "ctx", "plan", "prepared", "profile_id", "record", "savepoints")
-
-    def __init__(self, core: Core, ctx: Context, plan: Plan, record: Record | None) -> None:
-        self.core = core
-        self.ctx = ctx
-        self.plan = plan
-        self.record = record
-        self.profile_id = ctx.profile_id
-        self.prepared: dict[int, object] = {}
-        self.savepoints = False
+    core: Core
+    ctx: Context
+    plan: Plan
+    record: Record | None
+    profile_id: str | None
+    prepared: dict[int, object] = {}
+    savepoints: bool = False
 
     async def commit(self) -> Outcome:
         """Run the messages in the weakest transaction that will do, and open the session of a login."""
@@ -256,6 +251,10 @@ class _Run:
     async def _write(self) -> Outcome:
         try:
             return await self.core.database.transact(self._attempt, payer=self.ctx.payer, between=self._again)
+        except (Aborted, CommitUnknown) as error:  # of the last try
+            if self.record is not None:
+                await self.record.look_again(error)
+            raise
         except _RolledBack as refused:
             return refused.outcome
         except _NeedsSavepoints:
@@ -339,7 +338,7 @@ class _Run:
             if operation is not None and operation.prepare is not None and index not in self.prepared:
                 ctx.prepared = await self._prepare_one(operation, message)
             before = tx.writes if tx is not None else 0
-            mark = effects.mark()
+            mark = effects.mark() if index else NOTHING
             try:
                 if self.savepoints and tx is not None:
                     async with tx.savepoint():
@@ -411,7 +410,7 @@ class _Run:
 
 def _check_access(ctx: Context, operation: Operation) -> None:
     limits = ctx.origin.may_call
-    if limits is not None and not {operation.service, operation.wire_name} & limits:
+    if limits is not None and limits.isdisjoint((operation.service, operation.wire_name)):
         raise errors.NotAllowed(f"server {ctx.origin.name!r} may not call {operation.wire_name}")
     access = operation.access
     if access is Access.PLAYER or (access is Access.SIGNED_IN and ctx.caller is Caller.CLIENT):

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from gameserver.rpc import metrics
 from gameserver.rpc.runner import PacketFailed
 from gameserver.sessions import Session, SessionStore, SessionsUnavailable
@@ -36,18 +38,16 @@ class Superseded(Exception):
     """The answer goes to another connection, or nowhere."""
 
 
-class Run:
+class Run(msgspec.Struct, eq=False):
     """A packet that is running."""
 
-    __slots__ = ("done", "packet_id", "seconds_max", "session", "started", "waiter")
-
-    def __init__(self, session: Session, packet_id: int, waiter: Waiter, seconds_max: float) -> None:
-        self.session = session
-        self.packet_id = packet_id
-        self.waiter: Waiter | None = waiter
-        self.started = time.monotonic()
-        self.seconds_max = seconds_max
-        self.done: asyncio.Future[bytes] | None = None  # made when a second connection waits
+    session: Session
+    packet_id: int
+    waiter: Waiter | None
+    started: float
+    seconds_max: float
+    done: asyncio.Future[bytes] | None = None
+    """Is made when a second connection waits."""
 
     def is_over(self) -> bool:
         """Tell whether no further message is to begin: it takes too long, or nobody waits for it any more."""
@@ -77,7 +77,8 @@ class Runs:
     ) -> Run:
         """Note that a packet runs, and for how long it may; `end` or `fail` must follow."""
         seconds = RUN_SECONDS_MAX if seconds_max is None else seconds_max
-        run = self._runs[session.digest, packet_id] = Run(session, packet_id, waiter, seconds)
+        run = Run(session, packet_id, waiter, time.monotonic(), seconds)
+        self._runs[session.digest, packet_id] = run
         return run
 
     def end(self, run: Run, answer: bytes) -> None:

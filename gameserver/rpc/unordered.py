@@ -112,11 +112,7 @@ class UnorderedPackets:
             await steps.load()
             outcome = await run_messages(steps, ctx, plan)
         else:
-            try:
-                outcome = await self.runner.commit(ctx, plan, record)
-            except (Aborted, CommitUnknown) as error:  # of the last try
-                await record.look_again(error)
-                raise
+            outcome = await self.runner.commit(ctx, plan, record)
         if outcome.answer is None:
             await record.store(outcome)
         return outcome
@@ -124,8 +120,6 @@ class UnorderedPackets:
 
 class _Record(PacketRecord):
     """The record of a packet that has a name of its own."""
-
-    __slots__ = ()
 
     @property
     def stored_ms(self) -> int:
@@ -136,7 +130,7 @@ class _Record(PacketRecord):
         """Return the answer that is kept under the name. Raises `ReusedPacketId` for another packet's."""
         stored = await self.find()
         if stored is None:
-            async with self._core.database.read() as tx:
+            async with self._ctx.core.database.read() as tx:
                 if await answers.find(tx, self._digest, self._packet_id) is not None:
                     raise _reused()
         return stored

@@ -272,9 +272,10 @@ class MemorySessions:
 
     def _claimed(self, session: Session, packet_id: int) -> _Record | None:
         record = self._records.get(session.digest)
-        if record is None or record.reason is not None or self._clock.ms() >= self._forgotten_ms(record):
+        if record is None or record.reason is not None or record.state != "running":
             return None
-        return record if record.state == "running" and record.last_packet == packet_id else None
+        claimed = record.last_packet == packet_id and self._clock.ms() < self._forgotten_ms(record)
+        return record if claimed else None
 
     # Looking
 
@@ -326,11 +327,11 @@ class MemorySessions:
 
     def _find(self, digest: str, now: int) -> _Record | Ended:
         record = self._records.get(digest)
+        if record is not None and record.reason is None and now < record.expires_ms:
+            return record
         if record is None or now >= self._forgotten_ms(record):
             return Ended("unknown")
-        if record.reason is not None:
-            return Ended(record.reason)
-        return record if now < record.expires_ms else Ended("expired")
+        return Ended(record.reason or "expired")
 
     def _forgotten_ms(self, record: _Record) -> int:
         return record.expires_ms + self._tombstone_ms if record.reason is None else record.forgotten_ms

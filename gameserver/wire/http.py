@@ -102,10 +102,14 @@ async def beside_the_loop(work: Callable[[bytes, *Rest], T], body: bytes, *rest:
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
     """Read and unpack a request body, within the limits. Raises a `GameError`."""
+    event: Any = await receive()
+    if b"content-encoding" not in headers and "body" in event and not event.get("more_body"):
+        body: bytes = event["body"]  # as nearly all come
+        if len(body) <= BODY_BYTES_MAX:
+            return body
     chunks: list[bytes] = []
     size = 0
     while True:
-        event: Any = await receive()
         if event["type"] == "http.disconnect":
             raise errors.InvalidRequest("the client went away")
         chunk = event.get("body", b"")
@@ -115,6 +119,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
         chunks.append(chunk)
         if not event.get("more_body", False):
             break
+        event = await receive()
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     match headers.get(b"content-encoding", b"identity").strip().lower():
         case b"identity" | b"":
