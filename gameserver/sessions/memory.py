@@ -128,10 +128,6 @@ class MemorySessions:
         self._random = random
         self._records: dict[str, _Record] = {}
         self._players: dict[str, dict[str, str]] = {}  # by app and player: their digests, with blanks between
-        self._shapes: dict[
-            tuple[str, ...], int
-        ] = {}  # the names of facts, which are the same in most sessions
-        self._names: list[tuple[str, ...]] = []  # by shape
         self._apps: dict[str, dict[str, None]] = {}
         self._acting: dict[str, dict[str, str]] = {}  # like _players: by the app and player they act for
         self._due = Wheel(DIGEST_LENGTH)
