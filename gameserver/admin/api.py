@@ -20,6 +20,7 @@ from gameserver.admin import staff
 from gameserver.admin.actions import ACTIONS
 from gameserver.admin.common import Changed, Refused, Server
 from gameserver.admin.declaring import Action, Forbidden, perform
+from gameserver.admin.downloads import KINDS, download
 from gameserver.admin.operators import Operator
 from gameserver.admin.rights import MEANINGS
 from gameserver.sessions import SessionsUnavailable
@@ -29,8 +30,14 @@ from gameserver.wire import json
 PATH = "/api/v1"
 BODY_BYTES_MAX = 1 << 20
 VIA = "api"
+AS = "as"
+"""The member of the query that has a list as a file."""
 IN_QUERY = (HTTPMethod.GET, HTTPMethod.DELETE)
 """Methods whose arguments are in the query."""
+
+
+TAKEN = ("reason", AS)
+"""What is in a query beside arguments and columns."""
 
 
 class ApiError(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -84,8 +91,11 @@ def _page(server: Server, action: Action) -> Callable[[Request], Awaitable[Respo
                     HTTPStatus.UNAUTHORIZED, "unauthorized", "send a key: Authorization: Bearer …"
                 )
             given, reason = await _arguments(request, names)
+            kind = str(given.pop(AS, "")) if action.pages else ""
             arguments = _converted(shape, given, from_text=request.method in IN_QUERY)
             by = msgspec.structs.replace(by, reason=reason)
+            if kind:
+                return await download(server, action, arguments, by, kind, action.name, {})
             return Response(
                 _json(await perform(server, action, arguments, by)), media_type="application/json"
             )
@@ -126,7 +136,7 @@ async def _arguments(request: Request, names: set[str]) -> tuple[dict[str, Any],
     if request.method in IN_QUERY:
         given = dict(request.query_params)
         if "equal" in names:  # rows are picked by their columns: ?profile_id=…
-            equal = {name: given.pop(name) for name in list(given) if name not in names and name != "reason"}
+            equal = {name: given.pop(name) for name in list(given) if name not in names and name not in TAKEN}
             given = {**given, "equal": equal}
     else:
         given = await _body(request)
@@ -235,6 +245,8 @@ def _described(action: Action, shape: dict[str, Any]) -> dict[str, Any]:
     if action.method in IN_QUERY:
         if action.changes:
             properties["reason"] = reason
+        if action.pages:
+            properties[AS] = {"enum": list(KINDS), "description": "All rows, as a file that is streamed."}
         parameters += [
             {"name": name, "in": "query", "required": name in required, "schema": schema}
             for name, schema in properties.items()

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Index, String, Table, and_, bindparam, or_, select
 
 from gameserver.admin.common import ORIGIN, Refused, Server, app_of, limit_of, lock_player
-from gameserver.admin.declaring import action
+from gameserver.admin.declaring import action, by_key
 from gameserver.admin.operators import CLI, Operator, note
 from gameserver.admin.players import player_row
 from gameserver.admin.rights import Right
@@ -41,7 +41,7 @@ async def player_balances(server: Server, app: str, profile: str) -> dict[str, d
     }
 
 
-@action(Right.PLAYERS_READ, "GET /apps/{app}/players/{profile}/ledger")
+@action(Right.PLAYERS_READ, "GET /apps/{app}/players/{profile}/ledger", pages=by_key("key"))
 async def player_ledger(
     server: Server, app: str, profile: str, limit: int = 50, after: str = "", currency: str = ""
 ) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import String, bindparam, select
 
 from gameserver.admin.common import ORIGIN, Refused, Server, app_of, limit_of
-from gameserver.admin.declaring import action
+from gameserver.admin.declaring import action, by_count, by_key
 from gameserver.admin.operators import staff_actions
 from gameserver.admin.players import player_row
 from gameserver.admin.rights import Right
@@ -43,7 +43,7 @@ SHOWN_TABLES = (
 """What staff read of a player row by row; others have actions of their own, or are told by an export."""
 
 
-@action(Right.PLAYERS_READ, "GET /apps/{app}/players/{profile}/history")
+@action(Right.PLAYERS_READ, "GET /apps/{app}/players/{profile}/history", pages=by_key("id"))
 async def player_history(
     server: Server, app: str, profile: str, limit: int = 50, after: str = ""
 ) -> list[dict[str, Any]]:
@@ -62,7 +62,7 @@ async def player_history(
     ]
 
 
-@action(Right.DATA_READ, "GET /apps/{app}/players/{profile}/kept/{table}")
+@action(Right.DATA_READ, "GET /apps/{app}/players/{profile}/kept/{table}", pages=by_count("skip"))
 async def player_kept(
     server: Server, app: str, profile: str, table: str, limit: int = 50, skip: int = 0
 ) -> list[dict[str, Any]]:

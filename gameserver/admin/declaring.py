@@ -1,17 +1,20 @@
 """How an action is declared: the right it needs, and where the API offers it."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gameserver.admin.bounded import BoundedServer
-from gameserver.admin.common import Refused, Server
+from gameserver.admin.common import LIMIT_MAX, Refused, Server
 from gameserver.admin.operators import CLI, Operator, note
 from gameserver.admin.rights import Right
 from gameserver.storage import QueryTooSlow
 
 Do = Callable[..., Awaitable[Any]]
+Rows = Sequence[Mapping[str, Any]]
+Pages = Callable[[Do, Server, Mapping[str, Any]], AsyncIterator[Rows]]
+"""Gives all rows of a list page by page, by asking for it again and again; at least one page, be it empty."""
 F = TypeVar("F", bound=Do)
 
 
@@ -23,6 +26,7 @@ class Action:
     - `method`, `path`: where the API offers it. Parts in braces are arguments; the others are the query of a
       GET, or members of a JSON body.
     - `dangerous`: staff have to say why.
+    - `pages`: of a list, how all its rows are read; with it the list can be had as a file.
     """
 
     do: Do
@@ -30,6 +34,7 @@ class Action:
     method: str
     path: str
     dangerous: bool
+    pages: Pages | None = None
 
     @property
     def name(self) -> str:
@@ -72,7 +77,9 @@ class TooSlow(Refused):
     """What somebody looks for takes the database longer than looking may."""
 
 
-def action(right: Right, where: str, *, dangerous: bool = False) -> Callable[[F], F]:
+def action(
+    right: Right, where: str, *, dangerous: bool = False, pages: Pages | None = None
+) -> Callable[[F], F]:
     """Declare a function as an action. `where` is the API's method and path, such as `GET /apps/{app}/logs`.
 
     Its first argument is the server; a keyword argument `by` is filled in with whoever acts. What changes
@@ -81,7 +88,7 @@ def action(right: Right, where: str, *, dangerous: bool = False) -> Callable[[F]
     method, _, path = where.partition(" ")
 
     def declare(function: F) -> F:
-        _ACTIONS[function] = Action(function, right, method, path, dangerous)
+        _ACTIONS[function] = Action(function, right, method, path, dangerous, pages)
         return function
 
     return declare
@@ -124,3 +131,52 @@ async def _note_denied(
             profile=str(arguments.get("profile", "")),
             outcome="denied",
         )
+
+
+# How all rows of a list are read
+
+
+async def at_once(ask: Do, _: Server, __: Mapping[str, Any]) -> AsyncIterator[Rows]:
+    """Read a list that has one page."""
+    yield await ask()
+
+
+def by_key(key: str, of: str = "", limit: bool = True) -> Pages:
+    """Read a list whose argument `after` is the `key` of the last row seen.
+
+    `of` names the rows where the list gives more than them. Without `limit` the list decides how many rows it
+    gives at once, and gives none at its end.
+    """
+
+    async def pages(ask: Do, _: Server, arguments: Mapping[str, Any]) -> AsyncIterator[Rows]:
+        more: dict[str, Any] = {"limit": LIMIT_MAX} if limit else {}
+        after = arguments.get("after", "")
+        while True:
+            found = await ask(**more, after=after)
+            rows = found[of] if of else found
+            yield rows
+            if len(rows) < (LIMIT_MAX if limit else 1):
+                return
+            after = str(rows[-1][key])
+
+    return pages
+
+
+def by_count(name: str, of: str = "", keep: str = "") -> Pages:
+    """Read a list whose argument `name` is how many rows come before.
+
+    `keep` names an argument that stays as the first page tells it: which version it is of.
+    """
+
+    async def pages(ask: Do, _: Server, arguments: Mapping[str, Any]) -> AsyncIterator[Rows]:
+        seen, more = int(arguments.get(name, 0)), dict[str, Any]()
+        while True:
+            found = await ask(limit=LIMIT_MAX, **{name: seen}, **more)
+            rows = found[of] if of else found
+            yield rows
+            if len(rows) < LIMIT_MAX:
+                return
+            seen += len(rows)
+            more = {keep: found[keep]} if keep else {}
+
+    return pages

@@ -1,6 +1,6 @@
 """What staff do with entities of players, and with entities of the app: look, edit, delete, put back."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import msgspec
@@ -8,7 +8,7 @@ from sqlalchemy import Select, String, and_, bindparam, or_, select, tuple_
 
 from gameserver.admin import documents
 from gameserver.admin.common import ORIGIN, Refused, Server, Spent, app_of, limit_of, reading
-from gameserver.admin.declaring import action
+from gameserver.admin.declaring import Do, Rows, action, by_key
 from gameserver.admin.documents import Shelf
 from gameserver.admin.operators import CLI, Operator, noted
 from gameserver.admin.rights import Right
@@ -55,9 +55,21 @@ _OF_PLAYER = (
 )
 _PLACE: tuple[Any, ...] = (bindparam("created"), bindparam("last", type_=String))
 LIST = _OF_PLAYER
+_WHOLE = (
+    select(*_e)
+    .where(_e.owner_id == bindparam("owner"), _e.app_id.concat("") == bindparam("app", type_=String))
+    .order_by(*_OLDEST)
+    .limit(bindparam("most"))
+)
 LIST_AFTER = LIST.where(tuple_(*_OLDEST) > tuple_(*_PLACE))
 LIST_OF_TYPE = LIST.where(_e.entity_type == bindparam("type"))
 LIST_OF_TYPE_AFTER = LIST_AFTER.where(_e.entity_type == bindparam("type"))
+
+
+async def _pages_of_documents(ask: Do, server: Server, arguments: Mapping[str, Any]) -> AsyncIterator[Rows]:
+    """Read all entities, each with its data letter by letter."""
+    async for rows in by_key("entity_id", limit=False)(ask, server, arguments):
+        yield [row | {"data": msgspec.Raw(row["data"].encode())} for row in map(dict, rows)]
 
 
 # Of players
@@ -83,6 +95,30 @@ async def entity_list(
             statement = LIST_OF_TYPE_AFTER if entity_type else LIST_AFTER
             asked |= {"created": last["created_ms"], "last": after}
         return [ENTITIES.head_of(row) for row in await ctx.tx.all(statement, **asked)]
+
+
+@action(
+    Right.DATA_READ,
+    "GET /apps/{app}/players/{profile}/entities-export",
+    pages=_pages_of_documents,
+)
+async def entity_export(
+    server: Server, app: str, profile: str, entity_type: str = "", after: str = ""
+) -> list[dict[str, Any]]:
+    """Return the next entities of a player with all of their data, 200 at most; arguments as in the list.
+
+    There are fewer where the app lets entities be large. After the last there are none.
+    """
+    definition = app_of(server, app)
+    most = max(1, min(EXPORT_BYTES // ENTITIES.bytes_max(definition), EXPORT_ROWS))
+    asked: dict[str, Any] = {"owner": profile, "app": app, "most": most}
+    statement = _WHOLE.where(_e.entity_type == entity_type) if entity_type else _WHOLE
+    async with reading(server, definition) as ctx:
+        if after:
+            last = await _row(ctx, ENTITIES, ENTITIES.key(app, after, profile))
+            statement = statement.where(tuple_(*_OLDEST) > tuple_(*_PLACE))
+            asked |= {"created": last["created_ms"], "last": after}
+        return [ENTITIES.whole(row) for row in await ctx.tx.all(statement, **asked)]
 
 
 @action(Right.DATA_READ, "GET /apps/{app}/players/{profile}/entities/{entity}")
@@ -161,7 +197,7 @@ async def global_entity_list(
     return [GLOBALS.head_of(row) for row in rows]
 
 
-@action(Right.DATA_READ, "GET /apps/{app}/global-entities-export")
+@action(Right.DATA_READ, "GET /apps/{app}/global-entities-export", pages=_pages_of_documents)
 async def global_entity_export(
     server: Server, app: str, entity_type: str = "", where: str = "", after: str = "", *, by: Operator = CLI
 ) -> list[dict[str, Any]]:
@@ -219,7 +255,11 @@ async def global_entity_restore(
     return await server.runner.do(work, app_of(server, app), ORIGIN)
 
 
-@action(Right.DATA_READ, "GET /apps/{app}/global-statistics")
+async def _pages_of_statistics(ask: Do, _: Server, __: Mapping[str, Any]) -> AsyncIterator[Rows]:
+    yield [{"statistic": name, "value": value} for name, value in sorted((await ask()).items())]
+
+
+@action(Right.DATA_READ, "GET /apps/{app}/global-statistics", pages=_pages_of_statistics)
 async def global_statistic_list(server: Server, app: str) -> dict[str, Any]:
     """Return the statistics that all players of an app share."""
     definition = app_of(server, app)
@@ -274,6 +314,7 @@ async def _globals(
 
 ACTIONS = (
     entity_list,
+    entity_export,
     entity_show,
     entity_save,
     entity_delete,

@@ -3,13 +3,13 @@
 from typing import Any
 
 from gameserver.admin.common import Refused, Server
-from gameserver.admin.declaring import action
+from gameserver.admin.declaring import action, at_once
 from gameserver.admin.operators import CLI, Operator, note
 from gameserver.admin.rights import Right
 from gameserver.jobs import JobBusy
 
 
-@action(Right.SYSTEM_READ, "GET /jobs")
+@action(Right.SYSTEM_READ, "GET /jobs", pages=at_once)
 async def job_list(server: Server) -> list[dict[str, Any]]:
     """Return what there is to know of each job, by name."""
     return await server.jobs.list()

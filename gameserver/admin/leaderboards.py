@@ -1,13 +1,13 @@
 """What staff do with leaderboards: look, take a cheater's score out and put it back, build ranks again."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import msgspec
 from sqlalchemy import bindparam, select
 
-from gameserver.admin.common import ORIGIN, Refused, Server, app_of, limit_of, reading
-from gameserver.admin.declaring import action
+from gameserver.admin.common import LIMIT_MAX, ORIGIN, Refused, Server, app_of, limit_of, reading
+from gameserver.admin.declaring import Do, Rows, action, at_once, by_count
 from gameserver.admin.operators import CLI, Operator, note, noted
 from gameserver.admin.players import player_row
 from gameserver.admin.rights import Right
@@ -41,7 +41,16 @@ async def leaderboard_list(server: Server, app: str) -> list[str]:
         return [row["board_id"] for row in await tx.all(LEADERBOARD_IDS, app=app)]
 
 
-@action(Right.DATA_READ, "GET /apps/{app}/boards")
+async def _pages_of_boards(ask: Do, _: Server, __: Mapping[str, Any]) -> AsyncIterator[Rows]:
+    """Read all boards: those that nothing is stored of come with the last page, and tell no place."""
+    rows = await ask(limit=LIMIT_MAX)
+    yield rows
+    while len(rows) == LIMIT_MAX and rows[-1]["is_stored"]:
+        rows = await ask(limit=LIMIT_MAX, after=rows[-1]["board"])
+        yield rows
+
+
+@action(Right.DATA_READ, "GET /apps/{app}/boards", pages=_pages_of_boards)
 async def board_list(server: Server, app: str, limit: int = 50, after: str = "") -> list[dict[str, Any]]:
     """Return leaderboards of an app by their ids; behind the last, those that are only declared.
 
@@ -91,7 +100,9 @@ async def board_show(server: Server, app: str, board: str) -> dict[str, Any]:
     }
 
 
-@action(Right.DATA_READ, "GET /apps/{app}/boards/{board}/ranks")
+@action(
+    Right.DATA_READ, "GET /apps/{app}/boards/{board}/ranks", pages=by_count("first", "entries", "version")
+)
 async def board_ranks(
     server: Server,
     app: str,
@@ -139,7 +150,7 @@ async def board_ranks(
     }
 
 
-@action(Right.DATA_READ, "GET /apps/{app}/players/{profile}/boards")
+@action(Right.DATA_READ, "GET /apps/{app}/players/{profile}/boards", pages=at_once)
 async def player_boards(server: Server, app: str, profile: str) -> list[dict[str, Any]]:
     """Return where a player stands: each score that can be read, with its rank."""
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, String, Table, Text, bindparam, delete, select, update
 
 from gameserver.admin.common import Refused, Server, app_of, limit_of, lock_player
-from gameserver.admin.declaring import action
+from gameserver.admin.declaring import action, by_key
 from gameserver.admin.operators import CLI, Operator, note
 from gameserver.admin.rights import Right
 from gameserver.players.lifecycle import PlayerTable
@@ -18,7 +18,7 @@ TEXT_MAX = 4000
 TOLD = ("note_id", "staff", "text", "is_pinned", "at_ms")
 
 
-@action(Right.PLAYERS_READ, "GET /apps/{app}/players/{profile}/notes")
+@action(Right.PLAYERS_READ, "GET /apps/{app}/players/{profile}/notes", pages=by_key("note_id"))
 async def player_note_list(
     server: Server, app: str, profile: str, limit: int = 50, after: str = "", *, pinned: bool = False
 ) -> list[dict[str, Any]]:

@@ -10,14 +10,14 @@ from typing import Any
 
 from gameserver import protocol_export
 from gameserver.admin.common import Refused, Server, app_of
-from gameserver.admin.declaring import action
+from gameserver.admin.declaring import action, at_once
 from gameserver.admin.rights import Right
 from gameserver.rpc import Registry
 
 Described = dict[str, dict[str, Any]]
 
 
-@action(Right.APP_READ, "GET /apps/{app}/operations")
+@action(Right.APP_READ, "GET /apps/{app}/operations", pages=at_once)
 async def operation_list(server: Server, app: str) -> list[dict[str, Any]]:
     """Return the operations that may be called, by name, with a sentence for each."""
     app_of(server, app)

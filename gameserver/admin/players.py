@@ -1,13 +1,14 @@
 """What staff do with players: find, look at, lock out, and decide over all that is kept of them."""
 
+from collections.abc import AsyncIterator, Mapping
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from sqlalchemy import String, bindparam, func, or_, select, union
 
 from gameserver.admin import bans
-from gameserver.admin.common import FACE, ORIGIN, Refused, Server, app_of, limit_of
-from gameserver.admin.declaring import action
+from gameserver.admin.common import FACE, LIMIT_MAX, ORIGIN, Refused, Server, app_of, limit_of
+from gameserver.admin.declaring import Do, Rows, action, by_key
 from gameserver.admin.operators import CLI, Operator, note
 from gameserver.admin.rights import Right
 from gameserver.admin.securing import identity_ref
@@ -99,6 +100,26 @@ BY_START_OF_ID = _LIKE.where(
     _p.c.profile_id < bindparam("below"),
 )
 _SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
+IDS_BY_START_OF_NAME = (
+    select(_p.c.profile_id)
+    .where(_p.c.app_id == bindparam("app"), IS_NAMED, starts_with(func.lower(_p.c.name)))
+    .limit(bindparam("most"))
+)
+IDS_BY_START_OF_ID = (
+    select(_p.c.profile_id)
+    .where(
+        _p.c.app_id.concat("") == bindparam("app", type_=String),
+        _p.c.profile_id >= bindparam("at_least"),
+        _p.c.profile_id < bindparam("below"),
+    )
+    .limit(bindparam("most"))
+)
+_WAYS_MOST = select(_WAYS.c.profile_id).limit(bindparam("most"))
+SOME_PLAYERS = select(*_LISTED).where(
+    _p.c.app_id.concat("") == bindparam("app", type_=String),
+    _p.c.profile_id.in_(bindparam("ids", expanding=True)),
+)
+MEANT_MAX = 100_000  # players that a text may mean where all of them are wanted
 ID_LETTERS_MIN = 4  # of a profile id, to look for what it begins with
 FIND_USER = select(*_SHOWN).where(_p.c.profile_id == bindparam("profile"), _p.c.app_id == bindparam("app"))
 IDENTITIES = (
@@ -112,7 +133,7 @@ IDENTITIES = (
 )
 
 
-@action(Right.PLAYERS_READ, "GET /apps/{app}/players")
+@action(Right.PLAYERS_READ, "GET /apps/{app}/players", pages=by_key("profile_id"))
 async def player_list(server: Server, app: str, limit: int = 50, after: str = "") -> list[dict[str, Any]]:
     """Return players of an app, the oldest first; `after` is the id of the last one already seen."""
     app_of(server, app)
@@ -139,7 +160,7 @@ async def player_find(server: Server, app: str, text: str, limit: int = 50) -> l
     return [{column.name: row[column.name] for column in _LISTED} for row in rows]
 
 
-@action(Right.PLAYERS_READ, "GET /apps/{app}/players/newest")
+@action(Right.PLAYERS_READ, "GET /apps/{app}/players/newest", pages=by_key("profile_id"))
 async def player_newest(server: Server, app: str, limit: int = 50, after: str = "") -> list[dict[str, Any]]:
     """Return players of an app, the newest first; `after` is the id of the last one already seen."""
     app_of(server, app)
@@ -153,7 +174,46 @@ async def player_newest(server: Server, app: str, limit: int = 50, after: str = 
     return [{column.name: row[column.name] for column in _LISTED} for row in rows]
 
 
-@action(Right.PLAYERS_READ, "GET /apps/{app}/players/search")
+async def meant(server: Server, app: str, text: str) -> list[str]:
+    """Return the ids of all players whom a text means, as `player_search` finds them. Raises `Refused`.
+
+    Of more than 100 000 nobody gets the ids: those are as good as all.
+    """
+    wanted, most = text.strip(), MEANT_MAX + 1
+    if not wanted:
+        raise Refused("a text says which players are meant")
+    keys = sorted({accounts.identity_key(type_, wanted) for type_ in LOGIN_TYPES})
+    async with server.core.database.read() as tx:
+        exact = {"app": app, "wanted": wanted, "keys": keys, "types": list(LOGIN_TYPES), "most": most}
+        found = {row["profile_id"] for row in await tx.all(_WAYS_MOST, **exact)}
+        if not found:
+            ways = [(IDS_BY_START_OF_NAME, spelt) for spelt in _spelt(wanted)]
+            if len(wanted) >= ID_LETTERS_MIN:
+                ways.append((IDS_BY_START_OF_ID, wanted.lower()))
+            for statement, start in ways:
+                rows = await tx.all(statement, app=app, most=most, **beginning(start))
+                found |= {row["profile_id"] for row in rows}
+    if len(found) > MEANT_MAX:
+        raise Refused(f"{wanted!r} means more than {MEANT_MAX} players: say more of the name")
+    return sorted(found)
+
+
+async def _pages_of_search(ask: Do, server: Server, arguments: Mapping[str, Any]) -> AsyncIterator[Rows]:
+    """Read all players whom a text means; where they are many, in the order of their ids."""
+    rows = await ask(limit=LIMIT_MAX)
+    if len(rows) < LIMIT_MAX:
+        yield rows
+        return
+    ids = await meant(server, arguments["app"], arguments["text"])
+    for start in range(0, len(ids), LIMIT_MAX):
+        some = ids[start : start + LIMIT_MAX]
+        async with server.core.database.read() as tx:
+            rows = await tx.all(SOME_PLAYERS, app=arguments["app"], ids=some)
+        named = {row["profile_id"]: row for row in rows}
+        yield [{column.name: named[one][column.name] for column in _LISTED} for one in some if one in named]
+
+
+@action(Right.PLAYERS_READ, "GET /apps/{app}/players/search", pages=_pages_of_search)
 async def player_search(server: Server, app: str, text: str, limit: int = 50) -> list[dict[str, Any]]:
     """Return the players whom a text means: as `player_find` does, or else by how it begins.
 

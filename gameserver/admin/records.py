@@ -7,7 +7,7 @@ from sqlalchemy import String, bindparam, select
 
 from gameserver.admin import operators
 from gameserver.admin.common import Refused, Server, app_of, columns_of, limit_of
-from gameserver.admin.declaring import action
+from gameserver.admin.declaring import action, at_once, by_key
 from gameserver.admin.rights import Right
 from gameserver.domain.push import storage as pushes
 from gameserver.players import app_log, audit, refusals
@@ -40,7 +40,7 @@ LIMITS = frozenset(
 AUDIT_FILTERS = frozenset({"profile_id", "kind", "session", "face", "address", "reason"})
 
 
-@action(Right.RECORDS_READ, "GET /apps/{app}/audit")
+@action(Right.RECORDS_READ, "GET /apps/{app}/audit", pages=by_key("id"))
 async def audit_list(
     server: Server,
     app: str,
@@ -59,7 +59,7 @@ async def audit_list(
     return await _found(server, app, audit.timeline, limit, span, equal, AUDIT_FILTERS)
 
 
-@action(Right.RECORDS_READ, "GET /apps/{app}/refusals")
+@action(Right.RECORDS_READ, "GET /apps/{app}/refusals", pages=by_key("id"))
 async def refusal_list(
     server: Server,
     app: str,
@@ -110,7 +110,7 @@ WHO = (
 )
 
 
-@action(Right.RECORDS_READ, "GET /apps/{app}/refusals/codes")
+@action(Right.RECORDS_READ, "GET /apps/{app}/refusals/codes", pages=at_once)
 async def refusal_codes(server: Server, app: str, since_ms: int) -> list[dict[str, Any]]:
     """Return how often each reason code was given in an app since a time, the most frequent first.
 
@@ -146,7 +146,7 @@ def meaning_of(reason_code: int) -> str:
 _MEANINGS: dict[int, str] = {}
 
 
-@action(Right.RECORDS_READ, "GET /apps/{app}/journal")
+@action(Right.RECORDS_READ, "GET /apps/{app}/journal", pages=by_key("id"))
 async def journal_list(
     server: Server,
     app: str,
@@ -169,7 +169,7 @@ def _read(text: str | None) -> Any:
     return None if text is None else msgspec.json.decode(text)
 
 
-@action(Right.RECORDS_READ, "GET /apps/{app}/reports")
+@action(Right.RECORDS_READ, "GET /apps/{app}/reports", pages=by_key("id"))
 async def datastream_list(
     server: Server,
     app: str,
@@ -188,7 +188,7 @@ async def datastream_list(
     return [row | {"data": msgspec.json.decode(row["data"])} for row in rows]
 
 
-@action(Right.RECORDS_READ, "GET /apps/{app}/logs")
+@action(Right.RECORDS_READ, "GET /apps/{app}/logs", pages=by_key("id"))
 async def log_list(
     server: Server,
     app: str,
@@ -210,42 +210,44 @@ async def log_list(
     return [row | {"context": row["context"] and msgspec.json.decode(row["context"])} for row in rows]
 
 
-@action(Right.RECORDS_READ, "GET /apps/{app}/pushes")
+@action(Right.RECORDS_READ, "GET /apps/{app}/pushes", pages=by_key("delivery"))
 async def push_list(
     server: Server,
     app: str,
     limit: int = 50,
+    after: str = "",
     since_ms: int | None = None,
     until_ms: int | None = None,
     equal: dict[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return what became of an app's push notifications on each device, the newest first.
 
-    `equal` says what must be in columns, such as `state`.
+    `after` is the `delivery` of the last one already seen; `equal` says what must be in columns.
     """
     app_of(server, app)
     most, equal = limit_of(limit), columns_of(equal, PUSH_FILTERS)
     async with server.core.database.read() as tx:
-        return await pushes.listed(tx, app, most, since_ms=since_ms, until_ms=until_ms, **equal)
+        return await pushes.listed(tx, app, most, after=after, since_ms=since_ms, until_ms=until_ms, **equal)
 
 
-@action(Right.RECORDS_READ, "GET /apps/{app}/mails")
+@action(Right.RECORDS_READ, "GET /apps/{app}/mails", pages=by_key("letter_id"))
 async def mail_list(
     server: Server,
     app: str,
     limit: int = 50,
+    after: str = "",
     since_ms: int | None = None,
     until_ms: int | None = None,
     equal: dict[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return what became of an app's letters, the newest first, without addresses.
 
-    `equal` says what must be in columns, such as `state`.
+    `after` is the `letter_id` of the last one already seen; `equal` says what must be in columns.
     """
     app_of(server, app)
     most, equal = limit_of(limit), columns_of(equal, MAIL_FILTERS)
     async with server.core.database.read() as tx:
-        return await letters.listed(tx, app, most, since_ms=since_ms, until_ms=until_ms, **equal)
+        return await letters.listed(tx, app, most, after=after, since_ms=since_ms, until_ms=until_ms, **equal)
 
 
 async def _found(

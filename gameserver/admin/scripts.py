@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from gameserver.admin.common import Refused, Server, app_of
-from gameserver.admin.declaring import action
+from gameserver.admin.declaring import action, at_once
 from gameserver.admin.operators import CLI, Operator, note
 from gameserver.admin.players import player_row
 from gameserver.admin.rights import Right
@@ -19,7 +19,7 @@ from gameserver.wire import json
 from gameserver.wire.errors import GameError
 
 
-@action(Right.APP_READ, "GET /apps/{app}/scripts")
+@action(Right.APP_READ, "GET /apps/{app}/scripts", pages=at_once)
 async def script_list(server: Server, app: str) -> list[dict[str, Any]]:
     """Return the scripts of an app: who may call them from outside, how long they may run, what is wrong."""
     settings = app_of(server, app).section(ScriptSettings)
@@ -49,7 +49,7 @@ async def script_show(server: Server, app: str, script: str) -> dict[str, Any]:
     }
 
 
-@action(Right.APP_READ, "GET /apps/{app}/schedules")
+@action(Right.APP_READ, "GET /apps/{app}/schedules", pages=at_once)
 async def schedule_list(server: Server, app: str) -> list[dict[str, Any]]:
     """Return the schedules of an app's scripts, with the turn that came last."""
     declared = app_of(server, app).section(SchedulingSettings).schedules

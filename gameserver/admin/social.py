@@ -1,11 +1,12 @@
 """What staff do with what players say and how they band together: chat, and groups."""
 
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from sqlalchemy import String, and_, bindparam, literal_column, or_, select
 
-from gameserver.admin.common import ORIGIN, Refused, Server, app_of, limit_of, reading
-from gameserver.admin.declaring import action
+from gameserver.admin.common import LIMIT_MAX, ORIGIN, Refused, Server, app_of, limit_of, reading
+from gameserver.admin.declaring import Do, Rows, action, at_once, by_key
 from gameserver.admin.operators import CLI, Operator, note
 from gameserver.admin.rights import Right
 from gameserver.domain.social import groups
@@ -24,6 +25,7 @@ from gameserver.storage.beginnings import beginning, starts_with
 from gameserver.wire.errors import GameError
 
 LINES_MAX = 200
+MEANT_MAX = 100_000  # groups that a name may mean where all of them are wanted
 _ch, _m, _g, _in = chat.channels.c, chat.messages.c, social_groups.c, members.c
 _CHANNELS = (
     select(_ch.channel_id, _ch.kind, _ch.used_ms)
@@ -69,6 +71,14 @@ _GROUPS_AFTER = _GROUPS.where(
     ),
 )
 _BY_NAME = select(*_SHOWN).where(_g.app_id == bindparam("app"), starts_with(_g.name)).limit(bindparam("most"))
+_IDS_BY_NAME = (
+    select(_g.group_id).where(_g.app_id == bindparam("app"), starts_with(_g.name)).limit(bindparam("most"))
+)
+_SOME = (
+    select(*_SHOWN)
+    .where(_g.group_id.in_(bindparam("ids", expanding=True)), groups.OF_APP)
+    .order_by(_g.group_id)
+)
 _GROUP = select(*_SHOWN, _g.data, _g.summary_data, _g.acl_member, _g.acl_other).where(
     _g.group_id == bindparam("group"), groups.OF_APP
 )
@@ -90,7 +100,7 @@ _OF_PLAYER = (
 # Chat
 
 
-@action(Right.DATA_READ, "GET /apps/{app}/chat")
+@action(Right.DATA_READ, "GET /apps/{app}/chat", pages=by_key("channel"))
 async def chat_list(
     server: Server, app: str, kind: str = "gl", limit: int = 50, after: str = ""
 ) -> list[dict[str, Any]]:
@@ -122,7 +132,7 @@ async def chat_list(
     return shown
 
 
-@action(Right.DATA_READ, "GET /apps/{app}/chat/{channel}")
+@action(Right.DATA_READ, "GET /apps/{app}/chat/{channel}", pages=by_key("line"))
 async def chat_read(
     server: Server, app: str, channel: str, limit: int = 50, after: str = ""
 ) -> list[dict[str, Any]]:
@@ -138,7 +148,7 @@ async def chat_read(
     return [_line(row) for row in rows]
 
 
-@action(Right.DATA_READ, "GET /apps/{app}/players/{profile}/chat")
+@action(Right.DATA_READ, "GET /apps/{app}/players/{profile}/chat", pages=at_once)
 async def player_chat(server: Server, app: str, profile: str) -> list[dict[str, Any]]:
     """Return what a player has said in chat, on all channels, the newest first: the last 200 lines."""
     async with reading(server, app_of(server, app)) as ctx:
@@ -198,7 +208,37 @@ def _line(row: Row) -> dict[str, Any]:
 # Groups
 
 
-@action(Right.DATA_READ, "GET /apps/{app}/groups")
+async def _pages_of_groups(ask: Do, server: Server, arguments: Mapping[str, Any]) -> AsyncIterator[Rows]:
+    """Read all groups, or those that a name finds; where these are many, in the order of their names."""
+    name = arguments.get("name", "").strip()
+    if not name:
+        async for rows in by_key("group_id")(ask, server, arguments):
+            yield rows
+        return
+    rows = await ask(limit=LIMIT_MAX)
+    if len(rows) < LIMIT_MAX:
+        yield rows
+        return
+    found: set[str] = set()
+    async with server.core.database.read() as tx:
+        asked = {"app": arguments["app"], "most": MEANT_MAX + 1}
+        for spelt in _spelt(name):
+            found |= {row["group_id"] for row in await tx.all(_IDS_BY_NAME, **asked, **beginning(spelt))}
+    if len(found) > MEANT_MAX:
+        raise Refused(f"more than {MEANT_MAX} groups have such a name: say more of it")
+    ids = sorted(found)
+    for start in range(0, len(ids), LIMIT_MAX):
+        async with server.core.database.read() as tx:
+            some = await tx.all(_SOME, app=arguments["app"], ids=ids[start : start + LIMIT_MAX])
+        yield [{str(column.name): row[column.name] for column in _SHOWN} for row in some]
+
+
+def _spelt(name: str) -> list[str]:
+    """Return how a name may be spelt that somebody has typed."""
+    return list(dict.fromkeys((name, name.lower(), name.capitalize(), name.title())))
+
+
+@action(Right.DATA_READ, "GET /apps/{app}/groups", pages=_pages_of_groups)
 async def group_list(
     server: Server, app: str, name: str = "", limit: int = 50, after: str = ""
 ) -> list[dict[str, Any]]:
@@ -211,7 +251,7 @@ async def group_list(
         if wanted:
             one = await ctx.tx.one(_GROUP, group=wanted[:64], app=app)
             found = {} if one is None else {one["group_id"]: one}
-            for spelt in dict.fromkeys((wanted, wanted.lower(), wanted.capitalize(), wanted.title())):
+            for spelt in _spelt(wanted):
                 for row in await ctx.tx.all(_BY_NAME, app=app, most=most, **beginning(spelt)):
                     found.setdefault(row["group_id"], row)
             rows = sorted(found.values(), key=lambda row: (row["name"].casefold(), row["group_id"]))[:most]
@@ -225,7 +265,7 @@ async def group_list(
     return [{str(column.name): row[column.name] for column in _SHOWN} for row in rows]
 
 
-@action(Right.DATA_READ, "GET /apps/{app}/groups/{group}")
+@action(Right.DATA_READ, "GET /apps/{app}/groups/{group}", pages=by_key("profile_id", "members"))
 async def group_show(
     server: Server, app: str, group: str, limit: int = 100, after: str = ""
 ) -> dict[str, Any]:
@@ -244,7 +284,7 @@ async def group_show(
     return shown
 
 
-@action(Right.DATA_READ, "GET /apps/{app}/players/{profile}/groups")
+@action(Right.DATA_READ, "GET /apps/{app}/players/{profile}/groups", pages=at_once)
 async def player_groups(server: Server, app: str, profile: str) -> list[dict[str, Any]]:
     """Return the groups that a player is in, is invited to, or has asked to be let into."""
     async with reading(server, app_of(server, app)) as ctx:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import String, bindparam, select
 
 from gameserver.admin.common import Refused, Server, app_of, columns_of, limit_of
-from gameserver.admin.declaring import action
+from gameserver.admin.declaring import action, at_once, by_key
 from gameserver.admin.operators import CLI, Operator, note
 from gameserver.admin.rights import Right
 from gameserver.apps import App
@@ -30,7 +30,7 @@ ONE = select(deliveries.deliveries).where(
 )
 
 
-@action(Right.RECORDS_READ, "GET /apps/{app}/webhooks")
+@action(Right.RECORDS_READ, "GET /apps/{app}/webhooks", pages=at_once)
 async def webhook_list(server: Server, app: str) -> list[dict[str, Any]]:
     """Return the targets of an app, with how they do and how much waits for them or has failed."""
     declared = app_of(server, app).section(WebhookSettings).outgoing
@@ -67,7 +67,7 @@ def _shown(
     }
 
 
-@action(Right.RECORDS_READ, "GET /apps/{app}/webhooks/deliveries")
+@action(Right.RECORDS_READ, "GET /apps/{app}/webhooks/deliveries", pages=by_key("id"))
 async def webhook_deliveries(
     server: Server,
     app: str,

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from gameserver.admin.common import Refused
 from gameserver.admin.rights import Right
 from gameserver.console import moments
-from gameserver.console.web import HEADERS, Page, View, as_file, declared, page
+from gameserver.console.web import HEADERS, Page, View, declared, page
 from gameserver.players.app_log import LEVELS
 from gameserver.players.audit import KINDS
 
@@ -18,7 +18,6 @@ AROUND_MS = 5 * 60_000
 UNINDEXED_MS = 24 * 3_600_000
 """How far back is looked for what no index finds, when nobody has said from when on."""
 DIFF_MAX = 200
-MS_DIGITS_MAX = 15
 
 
 class Column(NamedTuple):
@@ -51,7 +50,7 @@ class Records(NamedTuple):
     indexed: frozenset[str] = frozenset({"profile_id"})
     """What an index finds, or what is searched in a table of bounded length."""
     key: str = "id"
-    """What the next page goes on from: an id, or the time in `created_ms`."""
+    """What the next page goes on from."""
     shows: bool = False
     """Whether a row has a page of its own."""
 
@@ -181,7 +180,7 @@ ALL = (
         (Field("state", "State"), Field("receiver_id", "Receiver"), Field("reason", "Reason")),
         "No letter was sent yet.",
         indexed=frozenset(),
-        key="created_ms",
+        key="letter_id",
     ),
     Records(
         "Pushes",
@@ -191,7 +190,7 @@ ALL = (
         (Field("state", "State"), _PLAYER, Field("kind", "Kind"), Field("reason", "Reason")),
         "No push notification was sent yet.",
         indexed=frozenset(),
-        key="created_ms",
+        key="delivery",
     ),
 )
 
@@ -211,9 +210,10 @@ async def _show(view: View, records: Records) -> Response:
     wanted = {field.name: value for field in records.fields if (value := _value(view, field.name))}
     unindexed = wanted.keys() - records.indexed
     cut_ms = view.now_ms - UNINDEXED_MS if unindexed and since is None else None
-    rows = await view.do(records.action, **_arguments(view, records, wanted, since or cut_ms, until))
-    if kind := view.query.get("as"):
-        return as_file(records.action.partition("_")[0], rows, "json" if kind == "json" else "csv")
+    asked = _arguments(view, records, wanted, since or cut_ms, until)
+    if file := await view.file(records.action.partition("_")[0], records.action, **asked):
+        return file
+    rows = await view.do(records.action, **asked, limit=PAGE_ROWS, after=view.query.get("after", ""))
     newest = str(rows[0][records.key]) if rows else ""
     if view.request.headers.get("hx-request") and newest == view.query.get("newest", ""):
         return Response(status_code=204, headers=HEADERS)
@@ -223,7 +223,7 @@ async def _show(view: View, records: Records) -> Response:
         all=ALL,
         rows=rows,
         columns=records.columns
-        or [Column(name, _label(name), _kind(name)) for name in (rows[:1] or [{}])[0]],
+        or [Column(name, _label(name), _kind(name)) for name in (rows[:1] or [{}])[0] if name != "delivery"],
         filtered=bool(wanted or since or until),
         newest=newest,
         cut_ms=cut_ms,
@@ -239,14 +239,7 @@ def _value(view: View, name: str) -> str:
 def _arguments(
     view: View, records: Records, wanted: dict[str, str], since: int | None, until: int | None
 ) -> dict[str, Any]:
-    after = view.query.get("after", "")
-    arguments: dict[str, Any] = {"app": view.app_id, "limit": PAGE_ROWS, "since_ms": since, "until_ms": until}
-    if records.key == "id":
-        arguments["after"] = after
-    elif after:
-        if not after.isdecimal() or len(after) > MS_DIGITS_MAX:
-            raise Refused("open the list again: there is no such page")
-        arguments["until_ms"] = int(after)
+    arguments: dict[str, Any] = {"app": view.app_id, "since_ms": since, "until_ms": until}
     arguments |= {name: value for name, value in wanted.items() if name in records.arguments}
     equal = {name: value for name, value in wanted.items() if name not in records.arguments}
     return arguments | {"equal": equal}

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from gameserver.admin.common import Refused
 from gameserver.admin.rights import Right
 from gameserver.console.players import above_tabs
-from gameserver.console.web import Choice, View, as_file, declared, page
+from gameserver.console.web import Choice, View, declared, page
 
 log = structlog.get_logger(__name__)
 
@@ -24,9 +24,9 @@ async def boards(view: View) -> Response:
     after = view.query.get("after", "")
     if name := view.query.get("go", "").strip():
         return view.to(_path(view, name))
+    if file := await view.file("leaderboards", "board_list", app=view.app_id):
+        return file
     rows = await view.do("board_list", app=view.app_id, limit=PAGE_ROWS, after=after)
-    if kind := view.query.get("as"):
-        return as_file("leaderboards", rows, "json" if kind == "json" else "csv")
     stored = [row["board"] for row in rows if row["is_stored"]]
     return view.render("boards.html", rows=rows, after=stored[-1] if len(stored) == PAGE_ROWS else "")
 
@@ -37,12 +37,12 @@ async def board(view: View) -> Response:
     name, around = view.part("board"), view.query.get("around", "").strip()
     version, first = _number(view, "version", -1), _number(view, "first", 0)
     asked: dict[str, Any] = {"app": view.app_id, "board": name}
+    if file := await view.file("ranks", "board_ranks", **asked, version=version):
+        return file
     shown = await view.do("board_show", **asked)
     ranks = await view.do(
         "board_ranks", **asked, version=version, first=first, limit=PAGE_ROWS, around=around
     )
-    if kind := view.query.get("as"):
-        return as_file(f"ranks-{ranks['version']}", ranks["entries"], "json" if kind == "json" else "csv")
     entries = ranks["entries"]
     last = entries[-1]["rank"] if entries else 0
     return view.render(
@@ -107,10 +107,10 @@ async def restore(view: View) -> Response:
 async def of_player(view: View) -> Response:
     """Show where a player stands on each leaderboard."""
     profile = view.part("profile")
+    if file := await view.file("standings", "player_boards", app=view.app_id, profile=profile):
+        return file
     player = await view.do("player_show", app=view.app_id, profile=profile)
     rows = await view.do("player_boards", app=view.app_id, profile=profile)
-    if kind := view.query.get("as"):
-        return as_file("standings", rows, "json" if kind == "json" else "csv")
     return view.render("player_boards.html", **await above_tabs(view, player), rows=rows)
 
 

@@ -4,21 +4,17 @@ import asyncio
 import difflib
 import json
 import time
-from collections.abc import AsyncIterator
 from itertools import takewhile
 from typing import Any, NoReturn
 from urllib.parse import quote
 
 import msgspec
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from gameserver.admin.common import Changed, Refused, Spent
-from gameserver.admin.declaring import Forbidden
+from gameserver.admin.common import Changed, Refused
 from gameserver.admin.rights import Right
 from gameserver.console.players import above_tabs
-from gameserver.console.web import HEADERS, Choice, View, as_file, declared, page
-from gameserver.sessions import SessionsUnavailable
-from gameserver.storage import StorageError
+from gameserver.console.web import HEADERS, Choice, View, declared, page
 
 PAGE_ROWS = 50
 SHOWN_MAX = 64 << 10  # characters of a document on the page that only shows it
@@ -27,7 +23,6 @@ FORM_BYTES_MAX = 12 << 20  # a document of 3 MB, as a form writes it
 DIFF_LINES_MAX = 1500
 OPERATORS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$exists", "$regex", "$size")
 CONDITIONS = 3
-PAUSE_SECONDS = 2.0  # of an export whose searches have taken as long as they may
 
 
 # Of players
@@ -37,17 +32,11 @@ PAUSE_SECONDS = 2.0  # of an export whose searches have taken as long as they ma
 async def of_player(view: View) -> Response:
     """List a player's entities."""
     profile, kind_of = view.part("profile"), view.query.get("type", "").strip()
+    asked = {"app": view.app_id, "profile": profile, "entity_type": kind_of}
+    if file := await view.file("entities", "entity_export", **asked):
+        return file
     player = await view.do("player_show", app=view.app_id, profile=profile)
-    rows = await view.do(
-        "entity_list",
-        app=view.app_id,
-        profile=profile,
-        entity_type=kind_of,
-        limit=PAGE_ROWS,
-        after=view.query.get("after", ""),
-    )
-    if kind := view.query.get("as"):
-        return as_file("entities", rows, "json" if kind == "json" else "csv")
+    rows = await view.do("entity_list", **asked, limit=PAGE_ROWS, after=view.query.get("after", ""))
     after = rows[-1]["entity_id"] if len(rows) == PAGE_ROWS else ""
     here = view.url(f"/players/{profile}/data")
     return view.render(
@@ -187,17 +176,15 @@ async def data(view: View) -> Response:
     """List global entities, those that a clause finds."""
     kind_of, where = view.query.get("type", "").strip(), _where(view)
     asked = {"app": view.app_id, "entity_type": kind_of, "where": where}
-    if view.query.get("as") == "jsonl":
-        return _exported(view, asked)
     began, wrong, rows = time.perf_counter(), "", []
     try:
+        if file := await view.file("entities", "global_entity_export", **asked):
+            return file
         rows = await view.do(
             "global_entity_list", **asked, limit=PAGE_ROWS, after=view.query.get("after", "")
         )
     except Refused as error:
         wrong = str(error)
-    if (kind := view.query.get("as")) and not wrong:
-        return as_file("entities", rows, "json" if kind == "json" else "csv")
     return view.render(
         "data.html",
         rows=rows,
@@ -215,10 +202,10 @@ async def data(view: View) -> Response:
 @page("GET /apps/{app}/data/statistics", Right.DATA_READ)
 async def statistics(view: View) -> Response:
     """Show what all players of the app share in numbers."""
+    if file := await view.file("statistics", "global_statistic_list", app=view.app_id):
+        return file
     found = await view.do("global_statistic_list", app=view.app_id)
     rows = [{"statistic": name, "value": value} for name, value in sorted(found.items())]
-    if kind := view.query.get("as"):
-        return as_file("statistics", rows, "json" if kind == "json" else "csv")
     return view.render("data_statistics.html", rows=rows)
 
 
@@ -248,33 +235,6 @@ def _value(text: str) -> Any:
 def _no_json(name: str) -> NoReturn:
     """Refuse NaN and the infinities, which Python reads and JSON does not have."""
     raise ValueError(name)
-
-
-def _exported(view: View, asked: dict[str, Any]) -> Response:
-    """Return all that a clause finds as lines of JSON, read a few at a time; the last line has the count."""
-
-    async def lines() -> AsyncIterator[bytes]:
-        count, after = 0, ""
-        try:
-            while True:
-                try:
-                    rows = await view.do("global_entity_export", **asked, after=after)
-                except Spent:
-                    await asyncio.sleep(PAUSE_SECONDS)
-                    continue
-                for row in rows:
-                    yield msgspec.json.encode(row | {"data": msgspec.Raw(row["data"].encode())}) + b"\n"
-                count += len(rows)
-                if not rows:
-                    break
-                after = rows[-1]["entity_id"]
-        except (Refused, Forbidden, StorageError, SessionsUnavailable) as error:
-            yield msgspec.json.encode({"error": str(error), "count": count}) + b"\n"
-            return
-        yield msgspec.json.encode({"count": count}) + b"\n"
-
-    headers = {**HEADERS, "Content-Disposition": 'attachment; filename="entities.jsonl"'}
-    return StreamingResponse(lines(), headers=headers, media_type="application/jsonl")
 
 
 # Texts

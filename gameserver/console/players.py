@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from gameserver.admin.common import Refused
 from gameserver.admin.rights import Right
-from gameserver.console.web import Choice, View, as_document, as_file, declared, page
+from gameserver.console.web import Choice, View, as_document, declared, page
 from gameserver.faces.backendless import BackendlessSettings
 
 LATE_REFUSALS = 5
@@ -24,12 +24,11 @@ COUNT_MAX = 10_000
 async def players(view: View) -> Response:
     """List players, the newest first, or those whom a text finds."""
     text, after = view.query.get("q", "").strip(), view.query.get("after", "")
-    if text:
-        rows = await view.do("player_search", app=view.app_id, text=text, limit=PAGE_ROWS)
-    else:
-        rows = await view.do("player_newest", app=view.app_id, limit=PAGE_ROWS, after=after)
-    if kind := view.query.get("as"):
-        return as_file("players", rows, "json" if kind == "json" else "csv")
+    asked = {"app": view.app_id} | ({"text": text} if text else {})
+    action = "player_search" if text else "player_newest"
+    if file := await view.file("players", action, **asked):
+        return file
+    rows = await view.do(action, **asked, limit=PAGE_ROWS, **({} if text else {"after": after}))
     is_last = bool(text) or len(rows) < PAGE_ROWS
     return view.render("players.html", rows=rows, text=text, after="" if is_last else rows[-1]["profile_id"])
 
@@ -72,14 +71,14 @@ async def timeline(view: View) -> Response:
     """Show what happened to a player: logins and their ends, refusals, and what staff did."""
     profile, after, shown = view.part("profile"), view.query.get("after", ""), view.query.get("of", "staff")
     rows: list[dict[str, Any]] | None = None
-    if shown == "staff":
-        rows = await view.do("player_history", **_of_player(view), limit=PAGE_ROWS, after=after)
-    elif view.may(Right.RECORDS_READ):
+    if shown == "staff" or view.may(Right.RECORDS_READ):
         kinds = {"logins": "login", "refusals": "refusal", "ends": "logout", "revoked": "revocation"}
         equal = {"profile_id": profile} | ({"kind": kinds[shown]} if shown in kinds else {})
-        rows = await view.do("audit_list", app=view.app_id, limit=PAGE_ROWS, after=after, equal=equal)
-    if rows is not None and (kind := view.query.get("as")):
-        return as_file(f"timeline-{profile}", rows, "json" if kind == "json" else "csv")
+        action = "player_history" if shown == "staff" else "audit_list"
+        asked = _of_player(view) if shown == "staff" else {"app": view.app_id, "equal": equal}
+        if file := await view.file(f"timeline-{profile}", action, **asked):
+            return file
+        rows = await view.do(action, **asked, limit=PAGE_ROWS, after=after)
     more = rows[-1]["id"] if rows and len(rows) == PAGE_ROWS else ""
     return await card(view, "player_timeline.html", rows=rows, of=shown, after=more)
 
@@ -88,9 +87,10 @@ async def timeline(view: View) -> Response:
 async def currencies(view: View) -> Response:
     """Show a player's balances, and why each changed."""
     after, currency = view.query.get("after", ""), view.query.get("currency", "")
-    rows = await view.do("player_ledger", **_of_player(view), limit=PAGE_ROWS, after=after, currency=currency)
-    if kind := view.query.get("as"):
-        return as_file(f"ledger-{view.part('profile')}", rows, "json" if kind == "json" else "csv")
+    asked = {**_of_player(view), "currency": currency}
+    if file := await view.file(f"ledger-{view.part('profile')}", "player_ledger", **asked):
+        return file
+    rows = await view.do("player_ledger", **asked, limit=PAGE_ROWS, after=after)
     balances = await view.do("player_balances", **_of_player(view))
     more = rows[-1]["key"] if len(rows) == PAGE_ROWS else ""
     return await card(
@@ -143,24 +143,26 @@ async def _kept(view: View, *tables: str) -> Response:
     skip = int(text) if text.isdecimal() and len(text) <= len(str(COUNT_MAX)) else 0
     chosen = [only] if only in tables else list(tables)
     most = PAGE_ROWS if only else PART_ROWS
+    if only in tables:
+        asked = {**_of_player(view), "table": only}
+        if file := await view.file(f"{only}-{view.part('profile')}", "player_kept", **asked):
+            return file
     lists = {}
     for table in chosen:
         lists[table] = await view.do(
             "player_kept", **_of_player(view), table=table, limit=most, skip=skip if only else 0
         )
-    if only and (kind := view.query.get("as")):
-        return as_file(f"{only}-{view.part('profile')}", lists[only], "json" if kind == "json" else "csv")
     return await card(view, "player_kept.html", lists=lists, kept=KEPT, only=only, most=most, skip=skip)
 
 
 @page("GET /apps/{app}/players/{profile}/notes", Right.PLAYERS_READ)
 async def notes(view: View) -> Response:
     """Show what staff noted about a player."""
+    if file := await view.file(f"notes-{view.part('profile')}", "player_note_list", **_of_player(view)):
+        return file
     rows = await view.do(
         "player_note_list", **_of_player(view), limit=PAGE_ROWS, after=view.query.get("after", "")
     )
-    if kind := view.query.get("as"):
-        return as_file(f"notes-{view.part('profile')}", rows, "json" if kind == "json" else "csv")
     more = rows[-1]["note_id"] if len(rows) == PAGE_ROWS else ""
     return await card(view, "player_notes.html", rows=rows, after=more)
 

@@ -1,45 +1,40 @@
 """Social: what is said in chat, and groups, as far as somebody has to step in."""
 
-from typing import Any
-
 from starlette.responses import Response
 
 from gameserver.admin.common import Refused
 from gameserver.admin.rights import Right
 from gameserver.console.players import above_tabs
-from gameserver.console.web import View, as_file, declared, page
+from gameserver.console.web import View, declared, page
 
 PAGE_ROWS = 50
 KINDS = {"gl": "Of all players", "gr": "Of groups", "dy": "Made by players", "sy": "Of servers"}
-
-
-def _file(view: View, name: str, rows: list[dict[str, Any]]) -> Response | None:
-    kind = view.query.get("as")
-    return as_file(name, rows, "json" if kind == "json" else "csv") if kind else None
 
 
 @page("GET /apps/{app}/social", Right.DATA_READ)
 async def channels(view: View) -> Response:
     """List channels of a kind, the last used first."""
     kind = view.query.get("kind", "gl")
+    if file := await view.file("channels", "chat_list", app=view.app_id, kind=kind):
+        return file
     rows = await view.do(
         "chat_list", app=view.app_id, kind=kind, limit=PAGE_ROWS, after=view.query.get("after", "")
     )
     after = rows[-1]["channel"] if len(rows) == PAGE_ROWS else ""
-    return _file(view, "channels", rows) or view.render(
-        "social.html", rows=rows, kind=kind, kinds=KINDS, after=after
-    )
+    return view.render("social.html", rows=rows, kind=kind, kinds=KINDS, after=after)
 
 
 @page("GET /apps/{app}/social/chat/{channel}", Right.DATA_READ)
 async def chat(view: View) -> Response:
     """Show what was said in a channel, the newest first."""
     channel = view.part("channel")
+    if file := await view.file("chat", "chat_read", app=view.app_id, channel=channel):
+        return file
     rows = await view.do(
         "chat_read", app=view.app_id, channel=channel, limit=PAGE_ROWS, after=view.query.get("after", "")
     )
     after = rows[-1]["line"] if len(rows) == PAGE_ROWS else ""
-    return _file(view, "chat", rows) or view.render("chat.html", rows=rows, channel=channel, after=after)
+    return view.render("chat.html", rows=rows, channel=channel, after=after)
 
 
 @page("POST /apps/{app}/social/chat/{channel}/{line}/delete", Right.SOCIAL_MODERATE)
@@ -53,22 +48,26 @@ async def delete_line(view: View) -> Response:
 async def groups(view: View) -> Response:
     """List groups, the newest first, or those that a name finds."""
     name = view.query.get("name", "").strip()
+    if file := await view.file("groups", "group_list", app=view.app_id, name=name):
+        return file
     rows = await view.do(
         "group_list", app=view.app_id, name=name, limit=PAGE_ROWS, after=view.query.get("after", "")
     )
     after = rows[-1]["group_id"] if len(rows) == PAGE_ROWS and not name else ""
-    return _file(view, "groups", rows) or view.render("groups.html", rows=rows, name=name, after=after)
+    return view.render("groups.html", rows=rows, name=name, after=after)
 
 
 @page("GET /apps/{app}/social/groups/{group}", Right.DATA_READ)
 async def group(view: View) -> Response:
     """Show a group and who is in it."""
+    if file := await view.file("members", "group_show", app=view.app_id, group=view.part("group")):
+        return file
     found = await view.do(
         "group_show", app=view.app_id, group=view.part("group"), after=view.query.get("after", "")
     )
     rows = found["members"]
     after = rows[-1]["profile_id"] if len(rows) == 100 else ""  # noqa: PLR2004 - as many as a page has
-    return _file(view, "members", rows) or view.render("group.html", group=found, rows=rows, after=after)
+    return view.render("group.html", group=found, rows=rows, after=after)
 
 
 @page("POST /apps/{app}/social/groups/{group}/delete", Right.SOCIAL_MODERATE)
@@ -95,9 +94,11 @@ async def remove_member(view: View) -> Response:
 async def of_player(view: View) -> Response:
     """Show what a player has said in chat, and the groups they are in."""
     key = {"app": view.app_id, "profile": view.part("profile")}
+    if file := await view.file("chat", "player_chat", **key):
+        return file
     player = await view.do("player_show", **key)
     rows = await view.do("player_chat", **key)
-    return _file(view, "chat", rows) or view.render(
+    return view.render(
         "player_social.html",
         **await above_tabs(view, player),
         rows=rows,

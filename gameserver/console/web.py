@@ -7,12 +7,10 @@ carries a token of its session, and comes from this very address.
 
 import asyncio
 import contextlib
-import csv
 import hashlib
 import hmac
-import io
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -31,6 +29,7 @@ from gameserver.admin import staff
 from gameserver.admin.actions import ACTIONS
 from gameserver.admin.common import Refused, Server
 from gameserver.admin.declaring import Forbidden, TooSlow, perform
+from gameserver.admin.downloads import download
 from gameserver.admin.operators import Operator
 from gameserver.admin.rights import Right
 from gameserver.admin.staff import Entered
@@ -188,8 +187,12 @@ class View:
 
     async def do(self, name: str, /, **arguments: Any) -> Any:
         """Do an action as whoever looks. Raises `Refused` and `Forbidden`."""
-        chosen = ACTIONS[name]
-        by = Operator(
+        return await perform(self.server, ACTIONS[name], arguments, self.by)
+
+    @property
+    def by(self) -> Operator:
+        """Whoever looks, as the one who acts."""
+        return Operator(
             self.entered.member.name,
             VIA,
             address_of(self.request),
@@ -197,7 +200,13 @@ class View:
             self.form.get("reason", "").strip(),
             self.entered.member.grants,
         )
-        return await perform(self.server, chosen, arguments, by)
+
+    async def file(self, called: str, name: str, /, **arguments: Any) -> Response | None:
+        """Return all rows of a list as a file, when the page is asked for one; `name` is the action."""
+        kind = self.query.get("as", "")
+        if not kind:
+            return None
+        return await download(self.server, ACTIONS[name], arguments, self.by, kind, called, HEADERS)
 
     async def tried(self, name: str, /, **arguments: Any) -> Any:
         """Do an action that a page can do without; None when what it needs is away, or takes long."""
@@ -386,33 +395,11 @@ def at(path: str = "/", **query: Any) -> str:
     return f"{BASE}{path}" + (f"?{urlencode(kept)}" if kept else "")
 
 
-def as_file(name: str, rows: Sequence[Mapping[str, Any]], kind: str) -> Response:
-    """Return rows as a file, `csv` or `json`. A spreadsheet takes no cell of it for a formula."""
-    if kind == "json":
-        text, media = json.dumps(list(rows), ensure_ascii=False, indent=1), "application/json"
-    else:
-        out = io.StringIO()
-        writer = csv.writer(out)
-        columns = list(dict.fromkeys(column for row in rows for column in row))
-        writer.writerow(columns)
-        writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
-        text, media = out.getvalue(), "text/csv"
-    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}.{kind}"'}
-    return Response(text.encode("utf-8", "replace"), headers=headers, media_type=media)
-
-
 def as_document(name: str, value: Any) -> Response:
     """Return one JSON document as a file."""
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}.json"'}
     text = json.dumps(value, ensure_ascii=False, indent=1)
     return Response(text.encode("utf-8", "replace"), headers=headers, media_type="application/json")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{text}" if isinstance(value, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 # Templates

@@ -9,7 +9,7 @@ from gameserver.admin.common import Refused
 from gameserver.admin.declaring import Forbidden
 from gameserver.admin.rights import Right
 from gameserver.console import moments
-from gameserver.console.web import View, as_file, declared, page
+from gameserver.console.web import View, declared, page
 from gameserver.players.webhooks.deliveries import STATES
 from gameserver.storage import StorageError
 
@@ -27,9 +27,9 @@ def _render(view: View, template: str, tab: str, **known: Any) -> Response:
 async def jobs(view: View) -> Response:
     """List jobs: how late they are, how they ended, what was given up."""
     every = view.may(Right.SYSTEM_READ, "")  # they are the whole server's
+    if every and (file := await view.file("jobs", "job_list")):
+        return file
     rows = await view.tried("job_list") if every else []
-    if rows and (kind := view.query.get("as")):
-        return as_file("jobs", rows, "json" if kind == "json" else "csv")
     trouble = view.query.get("trouble")
     shown = [row for row in rows or [] if not trouble or row["failures"] or row["given_up"] or row["late_ms"]]
     if rows is not None:
@@ -70,17 +70,10 @@ async def webhooks(view: View) -> Response:
     if not all(moments.is_absolute(view.query.get(name, "")) for name in ("since", "until")):
         return view.to(view.here(since=moments.iso(since), until=moments.iso(until), zone=None))
     equal = {name: value for name in FILTERS if (value := view.query.get(name, "").strip())}
-    rows = await view.do(
-        "webhook_deliveries",
-        app=view.app_id,
-        limit=PAGE_ROWS,
-        after=view.query.get("after", ""),
-        since_ms=since,
-        until_ms=until,
-        equal=equal,
-    )
-    if kind := view.query.get("as"):
-        return as_file("deliveries", rows, "json" if kind == "json" else "csv")
+    asked = {"app": view.app_id, "since_ms": since, "until_ms": until, "equal": equal}
+    if file := await view.file("deliveries", "webhook_deliveries", **asked):
+        return file
+    rows = await view.do("webhook_deliveries", **asked, limit=PAGE_ROWS, after=view.query.get("after", ""))
     return _render(
         view,
         "webhooks.html",

@@ -164,7 +164,7 @@ async def test_every_list_opens_and_is_taken_along(game: Game, desk: Desk) -> No
     ada = await game.player()
     await ada.call("playerState", "LOGOUT")
     await ada.refused("time", "READ")
-    rows = json.loads(await desk.of_app("/activity/refusals", **{"as": "json"}))
+    rows = json.loads(await desk.of_app("/activity/refusals", **{"as": "json"}))["rows"]
     assert rows[0]["reason_code"] == 40304
     rows = list(csv.DictReader(io.StringIO(await desk.of_app("/activity/refusals", **{"as": "csv"}))))
     assert rows[0]["reason_code"] == "40304"

@@ -124,8 +124,8 @@ async def test_ranks_page_by_page_and_around_somebody(
     assert " 60 " in desk.text
     await desk.of_app(f"/boards/{board}", around="nobody")
     assert "Nobody with this id" in desk.text
-    rows = json.loads(await desk.of_app(f"/boards/{board}", **{"as": "json"}))
-    assert (len(rows), rows[0]["score"]) == (50, 159)
+    rows = json.loads(await desk.of_app(f"/boards/{board}", **{"as": "json"}))["rows"]
+    assert (len(rows), rows[0]["score"]) == (60, 159)
     await desk.of_app(f"/boards/{board}")
     await desk.act(f"/boards/{board}/rebuild")
     assert "of 60 scores" in desk.text

@@ -221,7 +221,7 @@ async def test_global_entities_are_found_edited_and_exported(game: Game, desk: D
     await desk.of_app("/data", type=kind)
     assert "Next page" in desk.text
     await desk.of_app("/data", type=kind, after=sorted(each["entityId"] for each in made_ones)[49])
-    assert sum(each["entityId"] in desk.page for each in made_ones) == 10 + 1  # and the place it begins from
+    assert sum(each["entityId"] in desk.page for each in made_ones) == 10
     assert "Next page" not in desk.text
     await desk.of_app("/data", type=kind, field0="data.price", operator0="$gte", value0="58")
     assert ("58" in desk.text, " ms. " in desk.text) == (True, True)
@@ -230,7 +230,7 @@ async def test_global_entities_are_found_edited_and_exported(game: Game, desk: D
             "/data", type=kind, field0="data.price", operator0="$gte", value0="58", **{"as": "json"}
         )
     )
-    assert len(rows) == 2
+    assert (len(rows["rows"]), rows["count"]) == (2, 2)
     await desk.of_app("/data", where='{"data.price": {"$near": 1}}')
     assert (desk.status, "no such operator" in desk.text) == (422, True)
     lines = (await desk.of_app("/data", type=kind, **{"as": "jsonl"})).splitlines()

@@ -47,7 +47,7 @@ async def test_jobs_are_listed_run_and_tried_again(desk: Desk) -> None:
     assert "nothing did not run to its end" in desk.text
     await desk.act("/jobs/retry", job="bans.end")
     assert "0 pieces of bans.end are tried again" in desk.text
-    rows = json.loads(await desk.of_app("/jobs", **{"as": "json"}))
+    rows = json.loads(await desk.of_app("/jobs", **{"as": "json"}))["rows"]
     assert {"name", "late_ms", "failures"} <= rows[0].keys()
 
 

@@ -15,7 +15,9 @@ from sqlalchemy import (
     delete,
     func,
     literal,
+    or_,
     select,
+    tuple_,
     update,
 )
 
@@ -208,6 +210,9 @@ FORGET_DEVICE = delete(devices).where(
     devices.c.registered_ms <= bindparam("until"),  # registered anew since: another token, or good again
 )
 
+CREATED = select(_d.created_ms).where(
+    _d.app_id == bindparam("app"), _d.push_id == bindparam("push"), _d.device == bindparam("device")
+)
 LISTED = ("created_ms", "kind", "state", "reason", "tries", "ended_ms", "profile_id", "push_id")
 
 
@@ -216,17 +221,32 @@ async def listed(
     app_id: str,
     most: int,
     *,
+    after: str = "",
     since_ms: int | None = None,
     until_ms: int | None = None,
     **equal: str,
 ) -> list[dict[str, Any]]:
-    """Return what became of an app's notifications, the newest first; `equal` names columns."""
-    statement = select(*(_d[name] for name in LISTED)).where(_d.app_id == app_id)
+    """Return what became of an app's notifications, the newest first.
+
+    `after` is the `delivery` of the last one already seen; `equal` names columns.
+    """
+    statement = select(*(_d[name] for name in LISTED), _d.device).where(_d.app_id == app_id)
     for name, value in equal.items():
         statement = statement.where(_d[name] == value)
     if since_ms is not None:
         statement = statement.where(_d.created_ms >= since_ms)
     if until_ms is not None:
         statement = statement.where(_d.created_ms < until_ms)
+    if after:
+        push_id, _, device = after.partition("/")
+        last = await tx.one(CREATED, app=app_id, push=push_id, device=device)
+        if last is None:
+            return []
+        at, place = last["created_ms"], tuple_(_d.push_id, _d.device)
+        behind = and_(_d.created_ms == at, place > tuple_(literal(push_id), literal(device)))
+        statement = statement.where(_d.created_ms <= at, or_(_d.created_ms < at, behind))
     rows = await tx.all(statement.order_by(_d.created_ms.desc(), _d.push_id, _d.device).limit(most))
-    return [{name: row[name] for name in LISTED} for row in rows]
+    return [
+        {name: row[name] for name in LISTED} | {"delivery": f"{row['push_id']}/{row['device']}"}
+        for row in rows
+    ]

@@ -10,7 +10,9 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     bindparam,
+    or_,
     select,
     update,
 )
@@ -79,6 +81,7 @@ MAILBOXES = select(players.c.profile_id).where(
     players.c.profile_id.in_(bindparam("profiles", expanding=True)),
     players.c.contact_email.is_not(None),
 )
+CREATED = select(_c.created_ms).where(*_THIS)
 LISTED = ("created_ms", "state", "reason", "tries", "ended_ms", "sender_id", "receiver_id", "letter_id")
 
 
@@ -87,11 +90,15 @@ async def listed(
     app_id: str,
     most: int,
     *,
+    after: str = "",
     since_ms: int | None = None,
     until_ms: int | None = None,
     **equal: str,
 ) -> list[dict[str, Any]]:
-    """Return what became of an app's letters, the newest first, without addresses; `equal` names columns."""
+    """Return what became of an app's letters, the newest first, without addresses.
+
+    `after` is the id of the last one already seen; `equal` names columns.
+    """
     statement = select(*(_c[name] for name in LISTED)).where(_c.app_id == app_id)
     for name, value in equal.items():
         statement = statement.where(_c[name] == value)
@@ -99,5 +106,12 @@ async def listed(
         statement = statement.where(_c.created_ms >= since_ms)
     if until_ms is not None:
         statement = statement.where(_c.created_ms < until_ms)
+    if after:
+        last = await tx.one(CREATED, app=app_id, letter=after)
+        if last is None:
+            return []
+        at = last["created_ms"]
+        behind = and_(_c.created_ms == at, _c.letter_id > after)
+        statement = statement.where(_c.created_ms <= at, or_(_c.created_ms < at, behind))
     rows = await tx.all(statement.order_by(_c.created_ms.desc(), _c.letter_id).limit(most))
     return [{name: row[name] for name in LISTED} for row in rows]
