@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from gameserver.admin.common import Refused, Server, app_of
-from gameserver.admin.declaring import action
+from gameserver.admin.declaring import action, at_once
 from gameserver.admin.rights import Right
 from gameserver.apps import App
 from gameserver.jobs import Job, JobRun
@@ -46,7 +46,7 @@ EVERY_SECONDS = 600.0
 SECONDS_MAX = 600.0
 
 
-@action(Right.PLAYERS_READ, "GET /apps/{app}/retention")
+@action(Right.PLAYERS_READ, "GET /apps/{app}/retention", pages=at_once)
 async def retention_show(server: Server, app: str, days: int = 30) -> list[dict[str, Any]]:
     """Return for each day of the last ones, the newest first, who came and who was there.
 

@@ -11,7 +11,7 @@ from gameserver.admin.retention import AGES
 from gameserver.admin.rights import Right
 from gameserver.console import live
 from gameserver.console.activity import refusals_meant
-from gameserver.console.web import View, as_file, at, declared, page
+from gameserver.console.web import View, at, declared, page
 
 RETENTION_DAYS = 60  # shown on a page
 WEEK_DAYS = 7
@@ -59,9 +59,10 @@ def share(part: int | None, whole: int | None) -> str:
 @page("GET /apps/{app}/retention", Right.PLAYERS_READ)
 async def retention(view: View) -> Response:
     """Show day by day who came, who came back, and who was there."""
-    rows = await view.do("retention_show", app=view.app_id, days=RETENTION_DAYS)
-    if kind := view.query.get("as"):
-        return as_file("retention", rows, "json" if kind == "json" else "csv")
+    asked = {"app": view.app_id, "days": RETENTION_DAYS}
+    if file := await view.file("retention", "retention_show", **asked):
+        return file
+    rows = await view.do("retention_show", **asked)
     return view.render("retention.html", rows=rows, ages=AGES, share=share)
 
 

@@ -65,7 +65,9 @@ async def test_players_are_counted_who_come_back(game: Game) -> None:
     assert "not known yet" not in desk.text
     page = await desk.go(f"/console/apps/{game.app_id}/retention")
     assert "50.0 % <small>2 of 4</small>" in page
-    rows_of_file = json.loads(await desk.go(f"/console/apps/{game.app_id}/retention", **{"as": "json"}))
+    rows_of_file = json.loads(await desk.go(f"/console/apps/{game.app_id}/retention", **{"as": "json"}))[
+        "rows"
+    ]
     assert rows_of_file[1]["active"] == 2
 
 
