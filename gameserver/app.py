@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gameserver import admin, console, faces, scripts, services
@@ -43,14 +44,19 @@ class GameServer:
         core.parts.add(Runner, self.runner)
         jobs = Scheduler(registry.jobs, core.database, core.clock, apps, core.parts)
         self.jobs = core.parts.add(Scheduler, jobs)
-        staff = (*console.routes(self), *api.routes(self))
-        self.site = Site(faces.ALL, core, apps, self.packets, staff)
-        self.admin: ASGIApp = self.site.admin
+        self.site = Site(faces.ALL, core, apps, self.packets, self._pages_for_staff)
+
+    @property
+    def admin(self) -> ASGIApp:
         """The pages for operators and their tools, which have an address of their own."""
+        return self.site.admin
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Hand a request to the face that claims its path."""
         return self.site(scope, receive, send)
+
+    def _pages_for_staff(self) -> list[BaseRoute]:
+        return [*console.routes(self), *api.routes(self)]
 
 
 def registry() -> Registry:

@@ -25,6 +25,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+import starlette.routing
 from sqlalchemy import Delete, Update, update
 
 from gameserver.app import GameServer, open_server
@@ -38,7 +39,7 @@ from gameserver.rpc import registry as rpc_registry
 from gameserver.rpc.runner import Outcome, _Run
 from gameserver.rpc.service import Operation
 from gameserver.settings import Settings
-from gameserver.storage import Statement, postgresql, sqlite
+from gameserver.storage import Statement, open_database, postgresql, sqlite
 from gameserver.storage.plans import Plan, Plans
 from gameserver.storage.schema import migrate
 from gameserver.storage.tables import Upsert
@@ -50,6 +51,9 @@ from tests.protocol import examples
 if importlib.util.find_spec("sniffio") is None:
     # httpx imports it at every request, for which Python searches all folders anew: None tells it not to.
     sys.modules["sniffio"] = None  # type: ignore[assignment]  # the documented way to say so
+
+# Each server has its own routes, to the same paths.
+starlette.routing.compile_path = functools.cache(starlette.routing.compile_path)
 
 BACKENDS = os.environ.get("GAMESERVER_TEST_BACKENDS", "embedded")
 APP_ID, SECRET = "10001", "a-secret-for-tests-0123456789"
@@ -414,7 +418,11 @@ async def game(
         patch.setattr(rpc_registry, "States", STATES)
         patch.setattr(_Run, "_run_message", run_noted)
         async with open_server(
-            settings, clock=clock, passwords=Passwords(memory_kib=8, passes=1), with_jobs=False
+            settings,
+            clock=clock,
+            passwords=Passwords(memory_kib=8, passes=1),
+            database=await open_database(settings.database_url),  # whose tables need no look at each time
+            with_jobs=False,
         ) as server:
             game = Game(server, clock, app_id)
             await forgiven(game)

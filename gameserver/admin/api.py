@@ -81,7 +81,7 @@ def _description() -> bytes:
 
 def _page(server: Server, action: Action) -> Callable[[Request], Awaitable[Response]]:
     shape = arguments_of(action)
-    names = {field.name for field in msgspec.structs.fields(shape)}
+    names = set(action.parameters)
 
     async def page(request: Request) -> Response:
         try:

@@ -1,6 +1,7 @@
 """All faces under one address, and the pages for operators under another."""
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,7 +19,8 @@ from gameserver.wire.clock import FixedClock
 class Site:
     """An ASGI application. The hot paths are plain ASGI callables in front of the framework.
 
-    `staff` are pages at the address of operators beside those that faces have there.
+    `staff` gives the pages at the address of operators beside those that faces have there. They are hundreds,
+    made ready when the first is asked for: of the servers that tests and commands open, few are.
     """
 
     def __init__(
@@ -27,23 +29,35 @@ class Site:
         core: Core,
         apps: LiveApps,
         packets: Packets,
-        staff: Sequence[BaseRoute] = (),
+        staff: Callable[[], Sequence[BaseRoute]] = tuple,
     ) -> None:
         self._mounted: dict[str, ASGIApp] = {}
-        routes: list[BaseRoute] = []
-        admin_routes: list[BaseRoute] = [*staff]
+        self._routes: list[BaseRoute] = []
+        self._of_faces_for_staff: list[BaseRoute] = []
+        self._staff = staff
         for face in faces:
             mounted = face.mount(core, apps, packets)
             if isinstance(mounted, Mapping):
                 self._mounted |= mounted
             else:
-                routes += mounted
+                self._routes += mounted
             if face.mount_admin is not None:
-                admin_routes += face.mount_admin(core, apps, packets)
-        if isinstance(core.clock, FixedClock):  # a server for tests: one address is enough
-            routes[:0] = admin_routes
-        self._pages = _pages(routes)
-        self.admin: ASGIApp = _pages(admin_routes)
+                self._of_faces_for_staff += face.mount_admin(core, apps, packets)
+        self._for_tests = isinstance(core.clock, FixedClock)
+
+    @cached_property
+    def admin(self) -> ASGIApp:
+        """The pages for operators and their tools, which have an address of their own."""
+        return _pages(self._admin_routes)
+
+    @cached_property
+    def _pages(self) -> ASGIApp:
+        # One address is enough for a server of tests.
+        return _pages([*self._admin_routes, *self._routes] if self._for_tests else self._routes)
+
+    @cached_property
+    def _admin_routes(self) -> list[BaseRoute]:
+        return [*self._staff(), *self._of_faces_for_staff]
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Hand a request to the face that claims its path."""
