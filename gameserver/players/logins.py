@@ -1,11 +1,14 @@
 """The second half of a login: finding or making the player of credentials that `accounts` has verified."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
+import structlog
 from sqlalchemy import Update
 
 from gameserver.apps import App, is_mail_address
+from gameserver.frame import Hook, Hooks, Parts
 from gameserver.players import identities, pairs, profiles, tokens
 from gameserver.players.accounts import (
     AccountDisabled,
@@ -20,6 +23,44 @@ from gameserver.players.states import CREATE_PLAYER, ROW_ALONE, States
 from gameserver.players.tokens import Kind
 from gameserver.players.webhooks import PlayerCreated, emit, is_wanted
 from gameserver.storage import Aborted, ConstraintBroken, Row, Transaction
+
+log = structlog.get_logger(__name__)
+
+
+class LoginFollower(NamedTuple):
+    """What a service does when somebody has logged in, once that is committed and before it is answered.
+
+    `follow` is given the player, what the session remembers of the login, and the time. It may be lost with a
+    crash. Apps that `wanted` does not name pay nothing.
+    """
+
+    wanted: Callable[[App], bool]
+    follow: Callable[[Parts, App, str, Mapping[str, Any], int], Awaitable[None]]
+
+
+LOGGED_IN: Hook[LoginFollower] = Hook("player.logged_in")
+
+
+def followers(
+    hooks: Hooks, parts: Parts, app: App, profile_id: str, facts: Mapping[str, Any], now_ms: int
+) -> list[Callable[[], Awaitable[None]]]:
+    """Return what is to be done once a login is committed."""
+    return [
+        partial(follower.follow, parts, app, profile_id, facts, now_ms)
+        for follower in hooks.of(LOGGED_IN)
+        if follower.wanted(app)
+    ]
+
+
+async def follow(
+    hooks: Hooks, parts: Parts, app: App, profile_id: str, facts: Mapping[str, Any], now_ms: int
+) -> None:
+    """Do what is to be done once a login is committed. What fails is logged: the login has taken place."""
+    for do in followers(hooks, parts, app, profile_id, facts, now_ms):
+        try:
+            await do()
+        except Exception:
+            log.exception("login_not_followed")
 
 
 def _disabled() -> AccountDisabled:

@@ -17,6 +17,7 @@ from gameserver.players.accounts import Accounts
 from gameserver.players.audit import Audit
 from gameserver.players.life import PlayerHooks
 from gameserver.players.links import PublicUrl
+from gameserver.players.logins import followers
 from gameserver.players.mail import Mail, Mailer
 from gameserver.players.passwords import Passwords
 from gameserver.players.refusals import Refusals
@@ -327,6 +328,8 @@ class Context(msgspec.Struct, eq=False):
                         pass
             self._reserved = new
         self.effects.opening = Opening(new, limit, reserves)
+        core = self.core
+        self.outbox.extend(followers(core.hooks, core.parts, self.app, profile_id, facts, self.now_ms))
         self.profile_id, self.session_error = profile_id, None
         return new.session_id or ""
 

@@ -58,6 +58,17 @@ rewards = {{ currency = {{ gems = 20 }} }}
 url = "https://127.0.0.1:9/"
 secret = "whsec_{"k" * 32}"
 events = ["player.created", "custom.life"]
+[segment.segments.everybody]
+id = 1
+[segment.segments.phones]
+id = 2
+criteria = {{ platforms = ["IOS"] }}
+[segment.segments.winners]
+id = 3
+criteria = {{ statistics.wins = {{ minimum = 5 }} }}
+[segment.segments.champions]
+id = 4
+criteria = {{ statistics.wins = {{ minimum = 10 }} }}
 [tournament.templates.cup]
 payouts = [{{ rest = true, rewards = {{ currency = {{ coins = 100 }} }} }}]
 [leaderboard.boards.life_daily]
@@ -128,6 +139,7 @@ async def full_players(game: Game, count: int) -> list[Client]:
     for player in players:
         await join(player)
         await player.refused("time", "NEVER")
+        await game.server.call("segment", "REFRESH_MY_SEGMENTS", player.profile_id)
     await game.core.audit.flush()
     await game.core.get(Refusals).flush()
     return players
@@ -151,7 +163,7 @@ async def _player(game: Game) -> Client:
     registered = await game.http.post("/LIFE-APP/js-key/users/register", json=user)
     assert registered.status_code == 200, registered.text
     player = game.client()
-    await player.log_in("Email", email, PASSWORD, anonymousId=game.unique("device"))
+    await player.log_in("Email", email, PASSWORD, anonymousId=game.unique("device"), releasePlatform="IOS")
     profile = player.profile_id
     assert registered.json()["objectId"] == profile
     await game.server.call("webhook", "SEND_EVENT", profile, name="custom.life", values={"hair": "red"})

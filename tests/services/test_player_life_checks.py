@@ -135,6 +135,8 @@ MISSED = {
     ("playerState", "player.reset"): "attributes and statuses are gone",
     ("playerStatistics", "player.merge"): "experience and statistics add up",
     ("playerStatistics", "player.reset"): "experience and statistics begin anew",
+    ("segment", "player.merge"): "the target belongs where their values together lead",
+    ("segment", "player.reset"): "a reset player belongs where new ones do",
     ("virtualCurrency", "player.merge"): "balances add up",
     ("webhook", "player.delete"): "what was told of a deleted player is forgotten",
 }

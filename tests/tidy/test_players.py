@@ -16,6 +16,8 @@ OF_NOBODY = {
     "leaderboards": "boards are the app's",
     "leaderboard_versions": "boards are the app's",
     "social_groups": "groups are of their members; that the owner is one of them is kept true",
+    "segments": "segments are the app's",
+    "segment_refreshes": "say how far the server is",
     "webhook_targets": "targets are the app's",
     "staff": "people of the studio",
     "server_minutes": "count packets, whoever sends them",

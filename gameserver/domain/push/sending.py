@@ -163,6 +163,7 @@ async def _store(
         state=state,
         content=msgspec.json.encode(content).decode(),
         reached="",
+        targets=None,
         created_ms=now_ms,
         due_ms=due_ms,
     )

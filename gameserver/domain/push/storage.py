@@ -46,7 +46,9 @@ pushes = Table(
     Column("receiver_id", String(36), nullable=False),  # of one that is scheduled; else empty
     Column("state", String(16), nullable=False),
     Column("content", Json, nullable=False),
-    Column("reached", String(64), nullable=False),  # of one to all: the last device that it was made for
+    # Of one to all the last device that it was made for, of one to segments the last player.
+    Column("reached", String(64), nullable=False),
+    Column("targets", Json),  # of one to many: which segments, and of which time zone; null: all players
     Column("created_ms", BigInteger, nullable=False),
     Column("due_ms", BigInteger, nullable=False),
     Index("pushes_by_sender", "sender_id", "state"),
@@ -80,7 +82,7 @@ KEPT = (
     PlayerTable(
         pushes,
         ("sender_id", "receiver_id"),
-        untold={"reached": "how far the server has come"},
+        untold={"reached": "how far the server has come", "targets": "of the app's own, to many"},
     ),
     PlayerTable(
         deliveries,

@@ -279,6 +279,8 @@ async def _finish(call: Call, policy: LoginPolicy, new: NewSession) -> dict[str,
     assert row is not None, "without a user the login is refused"
     digest = sessions.digest(session_id) or ""
     call.note("login", new.facts["authenticationType"], new.profile_id, digest)
+    core = call.core
+    await logins.follow(core.hooks, core.parts, call.app, new.profile_id, new.facts, call.now_ms)
     return {**properties.view(call.app, row), "user-token": session_id}
 
 
