@@ -149,10 +149,11 @@ async def chat_read(
 
 
 @action(Right.DATA_READ, "GET /apps/{app}/players/{profile}/chat", pages=at_once)
-async def player_chat(server: Server, app: str, profile: str) -> list[dict[str, Any]]:
+async def player_chat(server: Server, app: str, profile: str, limit: int = LINES_MAX) -> list[dict[str, Any]]:
     """Return what a player has said in chat, on all channels, the newest first: the last 200 lines."""
-    async with reading(server, app_of(server, app)) as ctx:
-        rows = await ctx.tx.all(_LINES_OF, profile=profile, app=app, most=LINES_MAX)
+    definition, most = app_of(server, app), min(limit_of(limit), LINES_MAX)
+    async with reading(server, definition) as ctx:
+        rows = await ctx.tx.all(_LINES_OF, profile=profile, app=app, most=most)
     return [_line(row) for row in rows]
 
 
