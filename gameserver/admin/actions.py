@@ -18,6 +18,7 @@ from gameserver.admin import (
     securing,
     staff,
     system,
+    views,
     webhooks,
 )
 from gameserver.admin.calls import call
@@ -134,6 +135,7 @@ ACTIONS: Mapping[str, Action] = declared(
     *scripts.ACTIONS,
     *system.ACTIONS,
     *retention.ACTIONS,
+    *views.ACTIONS,
     *staff.ACTIONS,
     *operations.ACTIONS,
     *definitions.ACTIONS,

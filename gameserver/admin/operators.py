@@ -133,6 +133,8 @@ staff_actions = Table(
     Column("after", Json),
     Index("staff_actions_by_profile", "profile_id", "id"),
     Index("staff_actions_by_staff", "app_id", "staff", "id"),
+    # It is kept long, and looked through by each of these alone.
+    *(Index(f"staff_actions_by_{name}", "app_id", name, "id") for name in ("action", "target", "outcome")),
     info={"stored_by": StoredBy.APP},
 )
 _c = staff_actions.c

@@ -204,6 +204,8 @@ async def log_list(
 
     `level` is the least bad one, `text` a part of the message, `equal` what must be in columns.
     """
+    if level and level not in app_log.LEVELS:
+        raise Refused(f"a level is one of {', '.join(app_log.LEVELS)}")
     await server.core.get(AppLog).flush()
     span = {"after": after, "since_ms": since_ms, "until_ms": until_ms, "also": app_log.picked(level, text)}
     rows = await _found(server, app, app_log.timeline, limit, span, equal, LOG_FILTERS)

@@ -22,6 +22,7 @@ class Right(StrEnum):
     APP_CHANGE = "app.change"
     OPERATIONS_CALL = "operations.call"
     SYSTEM_READ = "system.read"
+    VIEWS_SHARE = "views.share"
     STAFF_MANAGE = "staff.manage"
 
 
@@ -40,6 +41,7 @@ MEANINGS: dict[Right, str] = {
     Right.APP_CHANGE: "edit the app's definition, where the operator allows it",
     Right.OPERATIONS_CALL: "run operations with a server's authority",
     Right.SYSTEM_READ: "see processes, load and what is wrong",
+    Right.VIEWS_SHARE: "share saved views of lists with all staff of the app",
     Right.STAFF_MANAGE: "add and remove staff and their keys",
 }
 
@@ -52,13 +54,14 @@ _VIEWER = frozenset(
         Right.SYSTEM_READ,
     }
 )
-_SUPPORT = _VIEWER | {Right.PLAYERS_CHANGE, Right.SOCIAL_MODERATE, Right.BOARDS_CHANGE}
+_SUPPORT = _VIEWER | {Right.PLAYERS_CHANGE, Right.SOCIAL_MODERATE, Right.BOARDS_CHANGE, Right.VIEWS_SHARE}
 _DESIGNER = _VIEWER | {
     Right.DATA_CHANGE,
     Right.BOARDS_CHANGE,
     Right.APP_CHANGE,
     Right.OPERATIONS_CALL,
     Right.JOBS_RUN,
+    Right.VIEWS_SHARE,
 }
 ROLES: dict[str, frozenset[Right]] = {
     "viewer": _VIEWER,

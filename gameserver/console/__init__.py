@@ -11,6 +11,8 @@ from gameserver.console import access, activity, definition, explorer, home, liv
 from gameserver.console.boards import PAGES as OF_BOARDS
 from gameserver.console.data import PAGES as OF_DATA
 from gameserver.console.social import PAGES as OF_SOCIAL
+from gameserver.console.views import PAGES as OF_VIEWS
+from gameserver.console.views import with_views
 from gameserver.console.web import BASE, HEADERS, guarded
 
 PAGES = (
@@ -26,6 +28,7 @@ PAGES = (
     *OF_SOCIAL,
     *explorer.PAGES,
     *staff.PAGES,
+    *OF_VIEWS,
 )
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
@@ -37,7 +40,10 @@ def routes(server: Server) -> list[BaseRoute]:
         Route(BASE, _to_console, methods=["GET"]),
         Route(f"{BASE}/static/{{name}}", _static, methods=["GET"]),
         *access.routes(server),
-        *(Route(BASE + page.path, guarded(server, page), methods=[page.method]) for page in PAGES),
+        *(
+            Route(BASE + page.path, guarded(server, with_views(page)), methods=[page.method])
+            for page in PAGES
+        ),
     ]
 
 

@@ -207,7 +207,7 @@ async def _show(view: View, records: Records) -> Response:
     since, until = (moments.read(view.query.get(name, ""), zone, view.now_ms) for name in ("since", "until"))
     if not all(moments.is_absolute(view.query.get(name, "")) for name in ("since", "until")):
         return view.to(view.here(since=moments.iso(since), until=moments.iso(until), zone=None))
-    wanted = {field.name: value for field in records.fields if (value := _value(view, field.name))}
+    wanted = _wanted(view, records)
     unindexed = wanted.keys() - records.indexed
     cut_ms = view.now_ms - UNINDEXED_MS if unindexed and since is None else None
     asked = _arguments(view, records, wanted, since or cut_ms, until)
@@ -230,6 +230,24 @@ async def _show(view: View, records: Records) -> Response:
         after=str(rows[-1][records.key]) if len(rows) == PAGE_ROWS else "",
         zone_name=getattr(zone, "key", "UTC"),
     )
+
+
+def _rows_of(records: Records) -> Callable[[View, int], Awaitable[list[dict[str, Any]]]]:
+    async def rows(view: View, limit: int) -> list[dict[str, Any]]:
+        zone = moments.zone_of(view)
+        since, until = (moments.read(_value(view, name), zone, view.now_ms) for name in ("since", "until"))
+        wanted = _wanted(view, records)
+        if wanted.keys() - records.indexed and since is None:
+            since = view.now_ms - UNINDEXED_MS
+        asked = _arguments(view, records, wanted, since, until)
+        found: list[dict[str, Any]] = await view.do(records.action, **asked, limit=limit)
+        return found
+
+    return rows
+
+
+def _wanted(view: View, records: Records) -> dict[str, str]:
+    return {field.name: value for field in records.fields if (value := _value(view, field.name))}
 
 
 def _value(view: View, name: str) -> str:
@@ -324,4 +342,6 @@ def refusals_meant(view: View, text: str) -> RedirectResponse | None:
 
 
 Show = Callable[[View], Awaitable[Response]]
+ROWS = {f"/activity{records.path}": _rows_of(records) for records in ALL}
+"""What lists find, by their paths."""
 PAGES = [*map(_page_of, ALL), *declared(line, entry)]

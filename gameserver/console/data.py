@@ -199,6 +199,17 @@ async def data(view: View) -> Response:
     )
 
 
+async def global_rows(view: View, limit: int) -> list[dict[str, Any]] | None:
+    """Return global entities of a type; None where a clause would have to be searched for."""
+    if _where(view):
+        return None
+    kind_of = view.query.get("type", "").strip()
+    found: list[dict[str, Any]] = await view.do(
+        "global_entity_list", app=view.app_id, entity_type=kind_of, limit=limit
+    )
+    return found
+
+
 @page("GET /apps/{app}/data/statistics", Right.DATA_READ)
 async def statistics(view: View) -> Response:
     """Show what all players of the app share in numbers."""

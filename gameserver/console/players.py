@@ -23,14 +23,27 @@ COUNT_MAX = 10_000
 @page("GET /apps/{app}/players", Right.PLAYERS_READ)
 async def players(view: View) -> Response:
     """List players, the newest first, or those whom a text finds."""
-    text, after = view.query.get("q", "").strip(), view.query.get("after", "")
-    asked = {"app": view.app_id} | ({"text": text} if text else {})
-    action = "player_search" if text else "player_newest"
+    text, (action, asked) = view.query.get("q", "").strip(), _asked(view)
     if file := await view.file("players", action, **asked):
         return file
-    rows = await view.do(action, **asked, limit=PAGE_ROWS, **({} if text else {"after": after}))
-    is_last = bool(text) or len(rows) < PAGE_ROWS
-    return view.render("players.html", rows=rows, text=text, after="" if is_last else rows[-1]["profile_id"])
+    found = await rows(view, PAGE_ROWS)
+    after = found[-1]["profile_id"] if not text and len(found) == PAGE_ROWS else ""
+    return view.render("players.html", rows=found, text=text, after=after)
+
+
+def _asked(view: View) -> tuple[str, dict[str, Any]]:
+    if text := view.query.get("q", "").strip():
+        return "player_search", {"app": view.app_id, "text": text}
+    return "player_newest", {"app": view.app_id}
+
+
+async def rows(view: View, limit: int) -> list[dict[str, Any]]:
+    """Return the players of a list, as its address asks for them."""
+    action, asked = _asked(view)
+    if action == "player_newest":
+        asked["after"] = view.query.get("after", "")
+    found: list[dict[str, Any]] = await view.do(action, **asked, limit=limit)
+    return found
 
 
 # The card and its tabs

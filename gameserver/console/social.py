@@ -1,5 +1,7 @@
 """Social: what is said in chat, and groups, as far as somebody has to step in."""
 
+from typing import Any
+
 from starlette.responses import Response
 
 from gameserver.admin.common import Refused
@@ -50,11 +52,18 @@ async def groups(view: View) -> Response:
     name = view.query.get("name", "").strip()
     if file := await view.file("groups", "group_list", app=view.app_id, name=name):
         return file
-    rows = await view.do(
-        "group_list", app=view.app_id, name=name, limit=PAGE_ROWS, after=view.query.get("after", "")
-    )
+    rows = await group_rows(view, PAGE_ROWS)
     after = rows[-1]["group_id"] if len(rows) == PAGE_ROWS and not name else ""
     return view.render("groups.html", rows=rows, name=name, after=after)
+
+
+async def group_rows(view: View, limit: int) -> list[dict[str, Any]]:
+    """Return the groups of a list, as its address asks for them."""
+    name, after = view.query.get("name", "").strip(), view.query.get("after", "")
+    found: list[dict[str, Any]] = await view.do(
+        "group_list", app=view.app_id, name=name, limit=limit, after=after
+    )
+    return found
 
 
 @page("GET /apps/{app}/social/groups/{group}", Right.DATA_READ)
@@ -97,11 +106,13 @@ async def of_player(view: View) -> Response:
     if file := await view.file("chat", "player_chat", **key):
         return file
     player = await view.do("player_show", **key)
-    rows = await view.do("player_chat", **key)
+    is_whole = bool(view.query.get("whole"))
+    rows = await view.do("player_chat", **key, **({} if is_whole else {"limit": PAGE_ROWS}))
     return view.render(
         "player_social.html",
         **await above_tabs(view, player),
         rows=rows,
+        has_more=not is_whole and len(rows) == PAGE_ROWS,
         groups=await view.do("player_groups", **key),
     )
 

@@ -7,6 +7,7 @@ carries a token of its session, and comes from this very address.
 
 import asyncio
 import contextlib
+import copy
 import hashlib
 import hmac
 import json
@@ -46,6 +47,8 @@ FORM_BYTES_MAX = 1 << 20
 FIELDS_MAX = 200
 PAGE_SECONDS_MAX = 3.0  # for what a page only looks at
 PART_SECONDS_MAX = 2.0  # for what it can do without
+PASSING = frozenset({"after", "as", "newest", "follow", "zone", "span"})
+"""What is no part of what a list is asked for: where it is read, and how it is shown."""
 CELL_MAX = 200  # characters of a value in a list
 VIA = "console"
 HEADERS = {
@@ -161,11 +164,30 @@ class View:
         app_id = request.path_params.get("app", "")
         self.app: App | None = server.apps.find(app_id) if app_id else None
         self.app_id = app_id
+        self.saved: list[dict[str, Any]] = []
+        """Saved views of the list that the page shows."""
+        self._asked: Mapping[str, str] | None = None
 
     @property
     def query(self) -> Mapping[str, str]:
         """What follows the question mark."""
-        return self.request.query_params
+        return self.request.query_params if self._asked is None else self._asked
+
+    def asking(self, query: str) -> "View":
+        """Return this request as if something else followed the question mark."""
+        other = copy.copy(self)
+        other._asked = dict(parse_qsl(query, max_num_fields=FIELDS_MAX))  # noqa: SLF001 - of its own kind
+        return other
+
+    @property
+    def asked(self) -> str:
+        """What the page's list is asked for, as a saved view keeps it; empty: for everything."""
+        return urlencode([each for each in self.query.items() if each[1] and each[0] not in PASSING])
+
+    @property
+    def within(self) -> str:
+        """The page's path within the app."""
+        return self.request.url.path.removeprefix(self.url())
 
     @property
     def tabs(self) -> list[tuple[str, str]]:

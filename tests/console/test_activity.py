@@ -206,3 +206,8 @@ async def test_who_may_not_read_records_finds_no_activity(game: Game) -> None:
     assert somebody.status == 200
     await somebody.go("/console/apps/10002/activity")
     assert somebody.status in (403, 422)
+
+
+async def test_a_level_that_there_is_not_is_refused(desk: Desk) -> None:
+    await desk.of_app("/activity?level=loud")
+    assert (desk.status, "a level is one of" in desk.text.lower()) == (422, True)

@@ -36,6 +36,7 @@ EXAMPLES: dict[str, Any] = {
     "currency": "none",
     "note_id": "none",
     "table": "devices",
+    "view": "none",
 }
 """Arguments with which an action does no harm."""
 NEEDED: dict[str, dict[str, Any]] = {
@@ -60,6 +61,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "score_remove": {"member": "nobody"},
     "entity_save": {"data": "{}", "version": 1},
     "global_entity_save": {"data": "{}", "version": 1},
+    "view_save": {"page": "none", "name": "x", "query": ""},
 }
 """What belongs into the query or the body."""
 

@@ -22,6 +22,7 @@ OF_NOBODY = {
     "staff": "people of the studio",
     "server_minutes": "count packets, whoever sends them",
     "app_minutes": "count logins and sessions, whoever has them",
+    "staff_views": "what people of the studio ask lists for",
     "app_days": "count players by day, and name none",
     "staff_tokens": "sessions, links and keys of staff",
     "jobs": "say what the server has to do; what they speak of has its own tables",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gameserver.admin import views
 from gameserver.admin.common import Refused, Server
 from gameserver.admin.declaring import action
 from gameserver.admin.operators import CLI, Operator, note
@@ -111,6 +112,7 @@ async def staff_remove(server: Server, name: str, app: str = "", *, by: Operator
         else:
             await tx.run(REMOVE, name=name)
             await tx.run(REMOVE_TOKENS, name=name)
+            await views.forget_of(tx, name)
         await tx.run(END_ALL, name=name)
         await note(server, tx, by, "staff_remove", target=name, before=grants.roles, after=left)
     return {"name": name, "roles": left}
