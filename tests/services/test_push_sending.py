@@ -275,16 +275,10 @@ async def test_all_players_and_those_whom_others_find(game: Game, push: Provider
         assert (app_id, where, name) == (APP_ID, query["customQueryJson"], "ownerId")
         return [bob.profile_id, bob.profile_id] if kind == "athletes" else None
 
-    async def segments(tx: Any, app_id: str, ids: Any) -> list[Any] | None:
-        return [ada.profile_id] if ids == [1, 2] else None
-
     game.core.hooks.subscribe(audiences.CUSTOM_QUERY, athletes)
-    game.core.hooks.subscribe(audiences.SEGMENTS, segments)
     assert await game.server.call(PUSH, "SEND_RAW_PUSH_TO_CUSTOM_QUERY", **query, contentJson=raw) == {}
-    answer = await game.server.call(PUSH, "SEND_SIMPLE", message="x", segmentIdList=[2, 1, 1])
-    assert answer == {"estimatedTargets": 1}
     await work(game)
-    assert [len(push.apns.of(phone)) for phone in phones] == [2, 2]
+    assert [len(push.apns.of(phone)) for phone in phones] == [1, 2]
     assert (await ada.refused(PUSH, "SEND_SIMPLE", message="x")).reason_code == 40358
     assert (await ada.refused(PUSH, "SEND_RAW_PUSH_TO_CUSTOM_QUERY", **query, contentJson=raw)).status == 403
 

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
+from gameserver.domain.segments.storage import refreshes
 from gameserver.services.script import jobs as script_jobs
+from gameserver.services.script import targets
 from tests.conftest import APP_TOML, Game
 
 BLOCK = "//*** ------------- brainCloud meta-data begins now - do not hand-edit -----------------\n"
@@ -68,6 +71,12 @@ APP = (
     + """
 [script]
 scheduled_per_player = 2
+[segment.segments.one]
+id = 1
+criteria = { attributes.one = [] }
+[segment.segments.two]
+id = 2
+criteria = { attributes.two = [] }
 """
 )
 
@@ -336,9 +345,37 @@ async def test_a_batch_runs_for_each_player(game: Game) -> None:
     assert refusal.reason_code == 40720
 
 
+async def test_a_batch_runs_for_players_of_segments(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has one turn, and those who are named beside them; while segments are worked out anew it waits."""
+    monkeypatch.setattr(targets, "AT_ONCE", 1)
+    players = [await game.player() for _ in range(4)]
+    for player, tags in zip(players, (["one"], ["one", "two"], ["three"], []), strict=True):
+        attributes = dict.fromkeys(tags, "x")
+        await player.call("playerState", "UPDATE_ATTRIBUTES", attributes=attributes)
+        await game.server.call("segment", "REFRESH_MY_SEGMENTS", player.profile_id)
+    async with game.core.database.write() as tx:
+        await tx.run(delete(refreshes).where(refreshes.c.app_id == game.app_id))
+    before = await turns(game)
+    await game.server.call(
+        "script",
+        "RUN_BATCH_USER_SCRIPT",
+        scriptName="visit",
+        segmentIdList=[2, 1, 2],
+        profileIds=[players[3].profile_id, players[0].profile_id, "nobody"],
+        completionScript="count",
+    )
+    await turn(game)
+    assert await turns(game) == before
+    await game.run_jobs("segment.watch")
+    await turn(game)
+    await turn(game, 6)
+    assert [await visited(player) for player in players] == [1, 1, 0, 1]
+    assert await turns(game) == before + 1
+
+
 async def test_a_batch_goes_on_behind_many_who_are_gone(game: Game) -> None:
     player = await game.player()
-    gone = [f"-{number}" for number in range(script_jobs.PLAYERS_AT_ONCE)]  # whose turn comes first
+    gone = [f"-{number}" for number in range(targets.AT_ONCE)]  # whose turn comes first
     await game.server.call(
         "script", "RUN_BATCH_USER_SCRIPT", scriptName="visit", profileIds=[*gone, player.profile_id]
     )
@@ -387,10 +424,10 @@ async def test_batches_are_scheduled_and_cancelled(game: Game) -> None:
     for job_id, code in ((plain["jobId"], 40719), ("nowhere", 40465)):
         refusal = await game.server.refused("script", "CANCEL_USER_SCRIPT_BATCH", jobId=job_id)
         assert refusal.reason_code == code
-    assert (
-        await game.server.refused("script", "RUN_BATCH_USER_SCRIPT", scriptName="visit", segmentIdList=[1])
-    ).reason_code == 40660
     for operation in ("RUN_BATCH_USER_SCRIPT", "SCHEDULE_BATCH_USER_SCRIPT"):
+        for wrong in ([], [1, 3]):
+            to: dict[str, Any] = {"scriptName": "visit", "minutesFromNow": 1, "segmentIdList": wrong}
+            assert (await game.server.refused("script", operation, **to)).reason_code == 40793
         refusal = await game.server.refused("script", operation, scriptName="no", minutesFromNow=1)
         assert refusal.reason_code == 40363
     assert (await player.refused("script", "RUN_BATCH_USER_SCRIPT", scriptName="visit")).reason_code == 40346

@@ -1,6 +1,6 @@
-"""Players whom others find: those of segments, and those whom a query of custom entities names.
+"""Players whom a query of custom entities names.
 
-The services that keep segments and custom entities subscribe; without any there is none.
+The service that keeps custom entities subscribes; without it there is none.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,35 +11,18 @@ from gameserver.storage import Transaction
 from gameserver.wire.errors import GameError
 
 
-class UnknownSegment(GameError):
-    """The app has no such segment."""
-
-    reason_code = 40793
-
-
 class UnknownEntityType(GameError):
     """The app has no custom entities of this type."""
 
     reason_code = 40570
 
 
-SegmentsHook = Callable[[Transaction, str, Sequence[int]], Awaitable[Sequence[str] | None]]
-"""From an app and ids of segments to the profiles in any of them; None where one does not exist."""
 QueryHook = Callable[[Transaction, str, str, Mapping[str, Any], str], Awaitable[Sequence[str] | None]]
 """From an app, a type of custom entities, a query and the field that names a player to their profiles.
 
 None where the app has no such type. Raises what a query may be refused with."""
 
-SEGMENTS: Hook[SegmentsHook] = Hook("push.segments")
 CUSTOM_QUERY: Hook[QueryHook] = Hook("push.custom_query")
-
-
-async def in_segments(hooks: Hooks, tx: Transaction, app_id: str, segment_ids: Sequence[int]) -> list[str]:
-    """Return the profiles in any of some segments, each once. Raises `UnknownSegment`."""
-    for hook in hooks.of(SEGMENTS):
-        if (found := await hook(tx, app_id, segment_ids)) is not None:
-            return list(dict.fromkeys(found))
-    raise UnknownSegment("the app has no such segment")
 
 
 async def named_by_query(

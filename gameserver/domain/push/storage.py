@@ -35,7 +35,7 @@ from gameserver.storage.timeline import DAY_MS
 
 WAITING, SENT, FAILED, NOT_SENT = "waiting", "sent", "failed", "not_sent"
 REASON_MAX = 64
-SCHEDULED, TO_ALL, IN_HAND = "scheduled", "all", "in_hand"  # states of a push
+SCHEDULED, TO_ALL, TO_SEGMENTS, IN_HAND = "scheduled", "all", "segments", "in_hand"  # states of a push
 
 pushes = Table(
     "pushes",
@@ -144,6 +144,13 @@ DEVICES_OF = (
 )
 ALL_DEVICES = (
     select(*_DEVICE)
+    .where(devices.c.app_id == bindparam("app"), devices.c.device > bindparam("after"))
+    .order_by(devices.c.device)
+    .limit(bindparam("most", type_=BigInteger))
+)
+ALL_DEVICES_AND_ZONES = (
+    select(*_DEVICE, players.c.time_zone_offset)
+    .select_from(devices.outerjoin(players, players.c.profile_id == devices.c.profile_id))
     .where(devices.c.app_id == bindparam("app"), devices.c.device > bindparam("after"))
     .order_by(devices.c.device)
     .limit(bindparam("most", type_=BigInteger))

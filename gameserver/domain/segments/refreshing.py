@@ -45,8 +45,9 @@ async def _start(tx: Transaction, app: App, digest: str, now_ms: int) -> None:
 
 async def is_whole(tx: Transaction, app: App) -> bool:
     """Tell whether all players were looked at since the segments were last changed."""
+    digest = app.section(SegmentSettings).digest
     row = await tx.one(storage.REFRESH, app=app.id)
-    return row is not None and row["whole_digest"] == app.section(SegmentSettings).digest
+    return not digest or (row is not None and row["whole_digest"] == digest)
 
 
 async def record(tx: Transaction, app: App, now_ms: int) -> dict[int, Row]:

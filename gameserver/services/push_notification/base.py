@@ -14,7 +14,7 @@ from gameserver.domain.social import friends
 from gameserver.players.profiles import UnknownPlayer
 from gameserver.rpc import Context, Service
 from gameserver.wire.errors import GameError, MissingParameter, PacketTooLarge, RateLimited
-from gameserver.wire.shapes import FREE, Request
+from gameserver.wire.shapes import FREE, Reply, Request
 
 service = Service("pushNotification", section=PushSettings, sample=push.SAMPLE)
 
@@ -40,6 +40,25 @@ TEXT_ERRORS: tuple[type[GameError], ...] = (MissingBody, *CONTENT_ERRORS)  # of 
 
 ProfileId = Annotated[str, Meta(min_length=1, max_length=documents.TYPE_MAX)]
 FreeOptional = Annotated[dict[str, Any] | None, FREE]
+
+
+SEGMENTS_MAX = 100  # of one call
+SegmentIds = Annotated[
+    Annotated[list[int], Meta(max_length=SEGMENTS_MAX)] | None,
+    Meta(description="The segments whose players get it, by number. Null or nothing: all players."),
+]
+
+
+class Targets(Reply):
+    """Where a notification goes that is for many."""
+
+    estimated_targets: Annotated[
+        int,
+        Meta(
+            description="For how many players of the segments it is, or for how many devices where it is for "
+            "all; about, and at most a million."
+        ),
+    ]
 
 
 # SDKs say `toPlayerId`, the documents `toProfileId`.

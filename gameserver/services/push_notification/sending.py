@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from gameserver.documents import documents
-from gameserver.domain.push import audiences, content, sending, storage
-from gameserver.domain.push.audiences import UnknownEntityType, UnknownSegment
+from gameserver.domain.push import audiences, content, sending
+from gameserver.domain.push.audiences import UnknownEntityType
 from gameserver.domain.push.content import Content, MissingBody
+from gameserver.domain.segments.membership import UnknownSegment
 from gameserver.domain.social import groups
 from gameserver.domain.social.groups import NotGroupMember, UnknownGroup
 from gameserver.players.profiles import UnknownPlayer
@@ -16,11 +17,13 @@ from gameserver.players.quotas import QuotaSettings
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.push_notification.base import (
     CONTENT_ERRORS,
+    SEGMENTS_MAX,
     TEXT_ERRORS,
     Alerting,
     ProfileId,
     PushNotConfigured,
     Ready,
+    Targets,
     Templated,
     ToPlayerId,
     ToProfileId,
@@ -32,19 +35,14 @@ from gameserver.services.push_notification.base import (
     receiver,
     service,
 )
+from gameserver.services.push_notification.segments import to_many
 from gameserver.wire.errors import GameError, PacketTooLarge
-from gameserver.wire.shapes import FREE, Empty, Reply, Request, read_value
+from gameserver.wire.shapes import FREE, Empty, Request, read_value
 
 PLAYERS_MAX = 1000  # of one call
-TARGETS_MAX = 1_000_000  # devices that are counted
-SEGMENTS_MAX = 100
 
 
 # To a player
-
-
-class Targets(Reply):
-    estimated_targets: Annotated[int, Meta(description="How many devices it is for, about.")]
 
 
 class SendSimple(Request, kw_only=True):
@@ -69,23 +67,15 @@ class SendSimple(Request, kw_only=True):
 async def send_simple(ctx: Context, request: SendSimple) -> Targets | None:
     """Send a text to a player; from a server that names none, to the players of segments or to all.
 
-    Servers then learn how many devices it is for. Refused: unknown players and segments, no text or too much,
-    more than a player may send.
+    Servers then learn for how many it is. Refused: unknown players and segments, no text or too much, more
+    than a player may send.
     """
     told = content.of_text(request.message)
     is_wide = request.to_profile_id is None and request.to_player_id is None and ctx.caller.is_studio
-    if not is_wide:
-        await _to_player(ctx, receiver(request.to_profile_id, request.to_player_id), told)
-        return None
-    check_configured(ctx)
-    if request.segment_id_list:
-        found = await audiences.in_segments(
-            ctx.core.hooks, ctx.tx, ctx.app.id, sorted(set(request.segment_id_list))
-        )
-        return Targets(estimated_targets=await _to_players(ctx, "", found, told))
-    await sending.send_to_all(ctx.tx, ctx.app, ctx.core.new_id(), "", told, ctx.now_ms)
-    row = await ctx.tx.one(storage.COUNT_DEVICES, app=ctx.app.id, most=TARGETS_MAX)
-    return Targets(estimated_targets=0 if row is None else row[0])
+    if is_wide:
+        return await to_many(ctx, request.segment_id_list, told)
+    await _to_player(ctx, receiver(request.to_profile_id, request.to_player_id), told)
+    return None
 
 
 class SendNormalized(Alerting, kw_only=True):

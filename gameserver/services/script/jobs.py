@@ -4,12 +4,10 @@ import time
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, select
 
 from gameserver.apps import App, LiveApps
 from gameserver.jobs import Job, JobRun, enqueue
 from gameserver.jobs.expiring import forget_of_apps
-from gameserver.players.profiles import players
 from gameserver.rpc import Caller, Context, Origin, Runner
 from gameserver.rpc import steps as journal
 from gameserver.rpc.steps import JOB_KEPT_MS, PACKET_KEPT_MS, Steps, run_messages
@@ -19,6 +17,8 @@ from gameserver.scripts.running import data_of, run_script
 from gameserver.services.script import storage
 from gameserver.services.script.base import SchedulingSettings, find, service
 from gameserver.services.script.storage import COMPLETED, FAILED, SCHEDULED, SCRIPT
+from gameserver.services.script.targets import Targets, next_of, read_targets
+from gameserver.services.script.targets import are_known as are_targets_known
 from gameserver.storage import Row, Transaction
 from gameserver.wire import json
 from gameserver.wire.errors import GameError
@@ -27,7 +27,7 @@ from gameserver.wire.packet import Message, refusal
 SECONDS_MORE = 30.0  # than a script may run: for its turn among others, and for what is noted of it
 BATCH_SECONDS = 240.0  # after which another job goes on with a batch: others have a turn, too
 DAY_MS = 24 * 3600 * 1000
-PLAYERS_AT_ONCE = 100
+PAUSE_MS = 5000  # until it is looked again whether it is known who belongs to segments
 
 # The list
 
@@ -163,16 +163,6 @@ RUN_SCRIPT = Job(
 
 # Batches
 
-_TARGETS = select(players.c.profile_id).where(
-    players.c.app_id == bindparam("app"), players.c.profile_id.in_(bindparam("ids", expanding=True))
-)
-_ALL = (
-    select(players.c.profile_id)
-    .where(players.c.app_id == bindparam("app"), players.c.profile_id > bindparam("after"))
-    .order_by(players.c.profile_id)
-    .limit(PLAYERS_AT_ONCE)
-)
-
 
 async def _run_batch(run: JobRun) -> None:
     begun = await _begin(run)
@@ -180,7 +170,12 @@ async def _run_batch(run: JobRun) -> None:
         return
     (app, row), began = begun, time.monotonic()
     job_id, last, done, failed = row["job_id"], row["last_profile_id"], row["done"], row["failed"]
-    targets = None if row["targets"] is None else msgspec.json.decode(row["targets"])
+    targets = read_targets(row["targets"] or "null")
+    async with run.database.read() as tx:
+        are_known = await are_targets_known(tx, app, targets)
+    if not are_known:
+        await _leave_rest(run, app, job_id, "known", run.now_ms + PAUSE_MS)
+        return
     while turns := await _next(run, app, targets, last):
         for profile_id in turns:
             entry = await _run_message(
@@ -190,25 +185,12 @@ async def _run_batch(run: JobRun) -> None:
             if not await _go_on(run, app, job_id, last, done, failed):
                 return  # it was cancelled
             if time.monotonic() - began >= BATCH_SECONDS:
-                await _leave_rest(run, app, job_id, done)
+                await _leave_rest(run, app, job_id, f"{done}", run.now_ms)
                 return
     names = [f"job/{job_id}/completion"]
     if row["completion_script"]:
         await _run_message(run, app, names[0], row["completion_script"], row["parameters"])
     await _end(run, app, job_id, names, COMPLETED, {"done": done, "failed": failed})
-
-
-async def _next(run: JobRun, app: App, targets: list[str] | None, last: str) -> list[str]:
-    """Return whose turn is next, in the order of their ids; nobody when all have had theirs."""
-    async with run.database.read() as tx:
-        if targets is None:
-            return [row[0] for row in await tx.all(_ALL, app=app.id, after=last)]
-        left = [target for target in targets if target > last]
-        for begin in range(0, len(left), PLAYERS_AT_ONCE):
-            ids = left[begin : begin + PLAYERS_AT_ONCE]
-            if there := {row[0] for row in await tx.all(_TARGETS, app=app.id, ids=ids)}:
-                return [target for target in ids if target in there]
-        return []
 
 
 async def _go_on(run: JobRun, app: App, job_id: str, last: str, done: int, failed: int) -> bool:
@@ -223,13 +205,18 @@ async def _go_on(run: JobRun, app: App, job_id: str, last: str, done: int, faile
     return bool(await run.database.transact(go_on))
 
 
-async def _leave_rest(run: JobRun, app: App, job_id: str, done: int) -> None:
-    """Let a next job go on: this one's time is over."""
+async def _next(run: JobRun, app: App, targets: Targets | None, last: str) -> list[str]:
+    async with run.database.read() as tx:
+        return await next_of(tx, app, targets, last)
+
+
+async def _leave_rest(run: JobRun, app: App, job_id: str, why: str, at_ms: int) -> None:
+    """Let a next job go on: this one's time is over, or has not come."""
 
     async def leave(tx: Transaction) -> None:
-        key = f"{job_id}/{done}"
-        await enqueue(tx, RUN_BATCH, key, payload={"app": app.id}, at_ms=run.now_ms, lane=app.id)
         await run.done(tx)
+        key = f"{job_id}/{why}"
+        await enqueue(tx, RUN_BATCH, key, payload={"app": app.id}, at_ms=at_ms, lane=app.id)
 
     await run.database.transact(leave)
 

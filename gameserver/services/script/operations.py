@@ -7,6 +7,9 @@ from msgspec import Meta, field
 from gameserver.apps import App, LiveApps
 from gameserver.documents.documents import data_out
 from gameserver.domain.leaderboards.periods import read_time
+from gameserver.domain.segments import membership
+from gameserver.domain.segments.membership import UnknownSegment
+from gameserver.domain.segments.settings import SEGMENTS_MAX
 from gameserver.players import profile_links
 from gameserver.players.fields import PeerCode
 from gameserver.players.profile_links import InvalidPeer, NoParent, UnknownLevel
@@ -31,9 +34,16 @@ from gameserver.services.script.base import (
 )
 from gameserver.services.script.jobs import RUN_BATCH, RUN_SCRIPT, put_on_list
 from gameserver.services.script.storage import BATCH, QUEUED, RUNNING, SCHEDULED, SCRIPT
+from gameserver.services.script.targets import OfSegments, Targets
 from gameserver.storage import Row, locks
 from gameserver.wire import json
-from gameserver.wire.errors import DisabledApp, InvalidParameterType, InvalidParameterValue, MissingParameter
+from gameserver.wire.errors import (
+    DisabledApp,
+    GameError,
+    InvalidParameterType,
+    InvalidParameterValue,
+    MissingParameter,
+)
 from gameserver.wire.fields import AppId
 from gameserver.wire.shapes import Nothing, Reply, Request
 
@@ -389,14 +399,18 @@ async def get_running(ctx: Context, request: Nothing) -> RunningOrQueued:
 
 
 class RunBatch(Named, kw_only=True):
-    """For which players: those named, or all. `completion_script` runs once after the last of them."""
+    """For which players: those named and those of segments, or all.
+
+    `completion_script` runs once after the last of them.
+    """
 
     profile_ids: Annotated[
         Annotated[list[str], Meta(max_length=10_000)] | None,
-        Meta(description="The players for whom it runs; null or nothing: all."),
+        Meta(description="The players for whom it runs; null or nothing, and no segment: all."),
     ] = None
     segment_id_list: Annotated[
-        list[int] | None, Meta(description="Must be empty: the app has no segments.")
+        Annotated[list[int], Meta(max_length=SEGMENTS_MAX)] | None,
+        Meta(description="The segments for whose players it runs, by number; null or nothing: none."),
     ] = None
     completion_script: Annotated[
         Annotated[str, Meta(max_length=512)] | None,
@@ -407,14 +421,16 @@ class RunBatch(Named, kw_only=True):
     ] = None
 
 
-@service.operation(
-    "RUN_BATCH_USER_SCRIPT", tx=Tx.WRITE, access=Access.SERVER, errors=(MissingScript, EmptyScript)
-)
+BATCH_ERRORS: tuple[type[GameError], ...] = (MissingScript, EmptyScript, UnknownSegment)
+
+
+@service.operation("RUN_BATCH_USER_SCRIPT", tx=Tx.WRITE, access=Access.SERVER, errors=BATCH_ERRORS)
 async def run_batch(ctx: Context, request: RunBatch) -> ScriptJob:
     """Run a script once for each of many players, as that player, and another one when all have had theirs.
 
     One player whose run fails keeps nobody else waiting. The job begins at once and is found among those that
-    run. Refused: scripts that there are not, and segments, of which the app has none.
+    run. A player of several segments has one turn; who belongs to them is looked up when the batch runs.
+    Refused: scripts and segments that there are not.
     """
     return await _batch(ctx, request, ctx.now_ms, QUEUED)
 
@@ -429,9 +445,7 @@ class ScheduleBatch(RunBatch, kw_only=True):
     ] = None
 
 
-@service.operation(
-    "SCHEDULE_BATCH_USER_SCRIPT", tx=Tx.WRITE, access=Access.SERVER, errors=(MissingScript, EmptyScript)
-)
+@service.operation("SCHEDULE_BATCH_USER_SCRIPT", tx=Tx.WRITE, access=Access.SERVER, errors=BATCH_ERRORS)
 async def schedule_batch(ctx: Context, request: ScheduleBatch) -> ScriptJob:
     """Do what `RUN_BATCH_USER_SCRIPT` does at a time, or in some minutes."""
     start_ms = start_of(ctx, request.start_date_in_utc, request.start_date_utc, request.minutes_from_now)
@@ -443,11 +457,10 @@ async def _batch(ctx: Context, request: RunBatch, start_ms: int, state: str) -> 
     completion = request.completion_script or None
     if completion is not None:
         completion = find(ctx.app, completion).path
-    if request.segment_id_list:
-        raise InvalidParameterValue(
-            "data.segmentIdList: the app has no segments; name players, or leave it out"
-        )
-    targets = None if request.profile_ids is None else json.encode(sorted(set(request.profile_ids))).decode()
+    named = None if request.profile_ids is None else sorted(set(request.profile_ids))
+    targets: Targets | None = named
+    if request.segment_id_list or (request.segment_id_list is not None and named is None):
+        targets = OfSegments(membership.check(ctx.app, request.segment_id_list), named or [])
     return shown(
         await put_on_list(
             ctx,
@@ -456,7 +469,7 @@ async def _batch(ctx: Context, request: RunBatch, start_ms: int, state: str) -> 
             script_name=program.path,
             parameters=data_of(request.script_data).decode(),
             run_state=state,
-            targets=targets,
+            targets=None if targets is None else json.encode(targets).decode(),
             completion_script=completion,
             start_ms=start_ms,
         )

@@ -37,7 +37,7 @@ script_jobs = Table(
     Column("run_state", String(16), nullable=False),
     Column("owner_id", String(36)),  # the player who has scheduled it; null for servers and scripts
     Column("peer_app_id", String(64)),  # where it runs, when that is a peer of the app
-    Column("targets", Json),  # of a batch: profile ids, or null for all players
+    Column("targets", Json),  # of a batch: see `targets`; null for all players
     Column("completion_script", Text),
     Column("last_profile_id", String(36), nullable=False),  # of a batch: whose turn was last
     Column("done", Integer, nullable=False),  # of a batch: how many players have had theirs

@@ -358,7 +358,7 @@ namespace GameServer.Client
                 Optional("senderId", senderId));
         }
 
-        /// <summary>A part of an answer.</summary>
+        /// <summary>Where a notification goes that is for many.</summary>
         public sealed class TargetsData : Reply
         {
             internal TargetsData(IDictionary<string, object> data)
@@ -366,7 +366,8 @@ namespace GameServer.Client
             {
             }
 
-            /// <summary>How many devices it is for, about.</summary>
+            /// <summary>For how many players of the segments it is, or for how many devices where it is for all; about,
+            /// and at most a million.</summary>
             public long? EstimatedTargets => GetWhole("estimatedTargets");
         }
     }

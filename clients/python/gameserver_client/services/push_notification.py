@@ -10,8 +10,12 @@ from gameserver_client.service import R, Service, typed
 
 
 class Targets(TypedDict):
+    """Where a notification goes that is for many."""
+
     estimatedTargets: int
-    """How many devices it is for, about."""
+    """For how many players of the segments it is, or for how many devices where it is for all; about,
+    and at most a million.
+    """
 
 
 class PushNotificationService(Service[R]):
@@ -394,8 +398,8 @@ class PushNotificationService(Service[R]):
     ) -> Targets:
         """Send a text to a player; from a server that names none, to the players of segments or to all.
 
-        Servers then learn how many devices it is for. Refused: unknown players and segments, no text or
-        too much, more than a player may send.
+        Servers then learn for how many it is. Refused: unknown players and segments, no text or too much,
+        more than a player may send.
 
         message: What it says.
         to_profile_id: The player who gets it.
