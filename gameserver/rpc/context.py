@@ -130,11 +130,12 @@ class Context(msgspec.Struct, eq=False):
     effects: Effects = cast("Effects", None)  # nobody sees that: each context is made with its own
     _tx: Transaction | None = None
     _reserved: NewSession | None = None
-    _free_bytes: int = ANSWER_MAX
+    _free_bytes: int = 0
 
     def __post_init__(self) -> None:
         self.now_ms = self.core.clock.ms()
         self.effects = Effects(self.core, self.app, self.origin)
+        self._free_bytes = ANSWER_MAX
 
     def alone(self) -> "Context":
         """The same packet, for one message that is committed by itself, with effects of its own."""
