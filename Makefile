@@ -17,8 +17,8 @@ check:  ## format, lint, types, the checks of the tree, and the fast tests: unde
 	$(PYTEST) tests/tidy tests/protocol tests/apps tests/services/test_player_state.py
 
 test:  ## every test, on SQLite and memory, then those that depend on it on PostgreSQL and Redis
-	GAMESERVER_TEST_BACKENDS=embedded $(PYTEST)
-	GAMESERVER_TEST_BACKENDS=services $(PYTEST)
+	GAMESERVER_TEST_PROCESSES=$$(nproc) GAMESERVER_TEST_BACKENDS=embedded $(PYTEST)
+	GAMESERVER_TEST_PROCESSES=$$(nproc) GAMESERVER_TEST_BACKENDS=services $(PYTEST)
 
 full:  ## what has to hold before a change is taken; installs what is missing
 	bash .ci/run

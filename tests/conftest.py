@@ -3,6 +3,7 @@
 `GAMESERVER_TEST_BACKENDS` picks what lies below it: `embedded` (the default: SQLite and sessions in memory)
 or `services` (PostgreSQL and Redis, started for the test run). On `services` run only the tests that ask for
 the fixture of that name, be it through `game` or others: the rest does not depend on the choice.
+`GAMESERVER_TEST_PROCESSES` says how many processes run the tests beside each other; see `sharing`.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ import httpx
 import msgspec
 import pytest
 import starlette.routing
+from prometheus_client import REGISTRY
 from sqlalchemy import Delete, Update, update
 
 from gameserver.app import GameServer, open_server
@@ -34,7 +36,7 @@ from gameserver.players.lockout import Attempt
 from gameserver.players.passwords import Passwords
 from gameserver.players.states import States
 from gameserver.protocol_export import general_errors
-from gameserver.rpc import Caller, Origin
+from gameserver.rpc import Caller, Origin, metrics
 from gameserver.rpc import registry as rpc_registry
 from gameserver.rpc.runner import Outcome, _Run
 from gameserver.rpc.service import Operation
@@ -47,6 +49,7 @@ from gameserver.wire.clock import FixedClock
 from gameserver.wire.packet import Message, Packet
 from tests import servers
 from tests.protocol import examples
+from tests.sharing import Sharing
 
 if importlib.util.find_spec("sniffio") is None:
     # httpx imports it at every request, for which Python searches all folders anew: None tells it not to.
@@ -56,11 +59,13 @@ if importlib.util.find_spec("sniffio") is None:
 starlette.routing.compile_path = functools.cache(starlette.routing.compile_path)
 
 BACKENDS = os.environ.get("GAMESERVER_TEST_BACKENDS", "embedded")
+PROCESSES = int(os.environ.get("GAMESERVER_TEST_PROCESSES", "1"))
 APP_ID, SECRET = "10001", "a-secret-for-tests-0123456789"
 APP_TOML = f'id = "{APP_ID}"\nsecret = "{SECRET}"\ntitle = "Test"\n'
 GENERAL_ERRORS = general_errors()
 RUNNING: ContextVar[Operation | None] = ContextVar("running", default=None)
 CHANGED: dict[str, set[str]] = defaultdict(set)  # by operation: tables in which it has changed rows
+OUTCOMES: dict[str, set[str]] = defaultdict(set)  # by operation: what its messages have ended in
 
 
 class NotingPlans(Plans):
@@ -73,6 +78,23 @@ class NotingPlans(Plans):
             if isinstance(plain, Update | Delete) or plain is not statement:
                 CHANGED[operation.wire_name].add(plain.table.name)  # type: ignore[attr-defined]  # it has one
         return super().__getitem__(statement)
+
+
+def outcomes() -> dict[str, set[str]]:
+    """What the messages of this run ended in, by operation: the server counts them anyway."""
+    metrics.settle()  # what was counted is passed on once a second
+    for family in REGISTRY.collect():
+        for sample in family.samples:
+            if sample.name == "gameserver_messages_total" and sample.value > 0:
+                OUTCOMES[sample.labels["operation"]].add(sample.labels["outcome"])
+    return OUTCOMES
+
+
+def learn(found: tuple[dict[str, set[str]], dict[str, set[str]]]) -> None:
+    """Take over what another process of this run has found out."""
+    for known, told in zip((CHANGED, OUTCOMES), found, strict=True):
+        for name, values in told.items():
+            known[name] |= values
 
 
 MEMORY, MEMORY_BYTES_MIN = Path("/dev/shm"), 2 << 30
@@ -321,6 +343,14 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # what is imported now stays: to look for garbage in it takes a third of all the collecting
     if config.getoption("--record-examples", default=False):
         EXAMPLES = examples.Examples()
+    elif PROCESSES > 1:
+        sharing = Sharing(PROCESSES, looks_at_all, lambda: (CHANGED, outcomes()), learn)
+        config.pluginmanager.register(sharing, "sharing")
+
+
+def looks_at_all(item: pytest.Item) -> bool:
+    """Whether a test looks at what the others have done."""
+    return "whole_suite" in getattr(item, "fixturenames", ())
 
 
 def pytest_unconfigure() -> None:

@@ -3,27 +3,15 @@
 from collections import defaultdict
 
 import pytest
-from prometheus_client import REGISTRY
 
-from gameserver.rpc import Registry, metrics
+from gameserver.rpc import Registry
 from gameserver.services import ALL
 from gameserver.storage import StoredBy, metadata
 from gameserver.wire.errors import GameError
-from tests.conftest import CHANGED
+from tests.conftest import CHANGED, outcomes
 from tests.protocol.examples import REFUSED_ONLY
 
 OUR_CODES = 49_000
-
-
-def outcomes() -> dict[str, set[str]]:
-    """What the messages this process has run ended in, by operation: the server counts them anyway."""
-    found: dict[str, set[str]] = defaultdict(set)
-    metrics.settle()  # what was counted is passed on once a second
-    for family in REGISTRY.collect():
-        for sample in family.samples:
-            if sample.name == "gameserver_messages_total" and sample.value > 0:
-                found[sample.labels["operation"]].add(sample.labels["outcome"])
-    return found
 
 
 @pytest.mark.usefixtures("whole_suite")
