@@ -87,7 +87,7 @@ async def open_server(
         parts = lifespans.parts
         parts.add(Hooks, offered.hooks)
         clock = parts.add(Clock, clock or SystemClock())
-        apps = parts.add(LiveApps, LiveApps(load_apps(settings.apps, sections)))
+        apps = parts.add(LiveApps, LiveApps(load_apps(settings.apps, sections), clock))
         prepare_data(settings)
         is_ready = database is not None
         database = parts.add(Database, database or await open_database(settings.database_url))

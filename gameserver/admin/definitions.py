@@ -6,10 +6,14 @@ has changed meanwhile is not overwritten.
 """
 
 import asyncio
+import difflib
 import hashlib
+import json
 import os
 import re
 import tempfile
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -24,15 +28,21 @@ from gameserver.admin.declaring import action
 from gameserver.admin.operators import CLI, Operator, note
 from gameserver.admin.rights import Right
 from gameserver.apps import App, Apps, load_apps
+from gameserver.apps.loading import dotted
 from gameserver.faces.endpoints.declaration import Web
 
 FILES_MAX = 100
 FILE_BYTES_MAX = 1 << 20
 EVENTS_MAX = 20
+DIFF_LINES_MAX = 4000  # of both texts of a file
+KEYS_MAX = 500
+VALUE_MAX = 200
 NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9 _-]{0,62}[A-Za-z0-9_-])?")
 _SECRET = re.compile(
-    r"""(?mx) (\b (?:[a-z0-9_]*secret | [a-z0-9_]*password | [a-z0-9_]*key | [a-z0-9_]*token) \s* = \s* )
-    (\"\"\" .*? \"\"\" | ''' .*? ''' | \"(?:\\.|[^\"\\\n])*\" | '[^'\n]*')""",
+    # Of a text that is not closed, which is no TOML, the rest.
+    r"""(?mx) ( \b [a-z0-9_]* (?: secret | password | key | token ) ["']? \s* = \s* )
+    ( \"{3} .*? \"{3} | '{3} .*? '{3} | (?: \"{3} | '{3} ) .*
+    | \"(?:\\.|[^\"\\\n])*\" | '[^'\n]*' | ["'] [^\n]* )""",
     re.DOTALL,
 )
 _TOKENS = re.compile(r"(?ms)^(\[[^\]\n]*dev_tokens[^\]\n]*\]\n)(.*?)(?=^\[|\Z)")
@@ -55,6 +65,20 @@ async def definition_show(server: Server, app: str) -> dict[str, Any]:
             if Path(each.file).is_relative_to(definition.path)
         ],
     }
+
+
+@action(Right.APP_READ, "GET /apps/{app}/definition/changes")
+async def definition_changes(server: Server, app: str) -> dict[str, Any]:
+    """Return how the files that lie on disk differ from what this process serves, and since when it does.
+
+    `files` are those that differ, line by line; `keys` are the settings, by their dotted paths. Secrets are
+    hidden under numbers: the same one says that it is the same secret. `mistakes` are those of the files as
+    they are now: as long as there are any, nothing of them is taken over.
+    """
+    definition = app_of(server, app)
+    loaded = server.apps.loaded(definition)
+    changes = await asyncio.to_thread(_changes, server, definition, loaded.texts)
+    return {"loaded_ms": loaded.at_ms, **changes}
 
 
 @action(Right.APP_READ, "GET /apps/{app}/endpoints")
@@ -162,7 +186,7 @@ async def endpoint_run(
     }
 
 
-ACTIONS = (definition_show, endpoint_list, endpoint_show, endpoint_save, endpoint_run)
+ACTIONS = (definition_show, definition_changes, endpoint_list, endpoint_show, endpoint_save, endpoint_run)
 
 
 def _told(web: Web, name: str) -> dict[str, Any]:
@@ -192,6 +216,92 @@ def _text(path: Path) -> str:
 def _without_secrets(text: str) -> str:
     hidden = _TOKENS.sub(lambda found: f"{found[1]}# (hidden)\n", text)
     return _SECRET.sub(lambda found: found[1] + HIDDEN, hidden)
+
+
+# What runs, and what lies on disk
+
+
+def _changes(server: Server, app: App, running: Mapping[str, str]) -> dict[str, Any]:
+    fresh = _loaded(server, app.path.parent)
+    stored = fresh.texts.get(app.name, {})
+    seen: dict[str, str] = {}  # secrets by how they are told
+    files: list[dict[str, Any]] = []
+    shown: tuple[dict[str, str], dict[str, str]] = ({}, {})
+    for name in dict.fromkeys((*running, *stored)):
+        was, now = (_numbered(texts.get(name, ""), seen) for texts in (running, stored))
+        for texts, text in zip(shown, (was, now), strict=True):
+            texts[name] = text
+        if running.get(name) != stored.get(name):
+            state = "new" if name not in running else "gone" if name not in stored else "changed"
+            files.append({"name": name, "state": state, "lines": _lines(was, now)})
+    places = (app.path, *(app.path / name for name in stored))
+    return {
+        "files": files,
+        "keys": _keys(*shown),
+        "mistakes": [
+            {"file": Path(each.file).name, "line": each.line, "key": each.key, "message": each.message}
+            for each in fresh.problems
+            if any(Path(each.file).is_relative_to(place) for place in places)
+        ],
+    }
+
+
+def _numbered(text: str, seen: dict[str, str]) -> str:
+    """Return a text in which secrets are numbers: whoever compares two texts sees which have changed."""
+
+    def number(secret: str) -> str:
+        return seen.setdefault(secret, f"(hidden {len(seen) + 1})")
+
+    hidden = _TOKENS.sub(lambda found: f'{found[1]}"{number(found[2])}" = ""\n', text)
+    return _SECRET.sub(lambda found: f'{found[1]}"{number(found[2])}"', hidden)
+
+
+def _lines(was: str, now: str) -> list[list[str]]:
+    """Return what differs, line by line, as marks (`-`, `+`, `@` or none) and lines."""
+    old, new = was.split("\n"), now.split("\n")
+    if len(old) + len(new) > DIFF_LINES_MAX:
+        return [["", f"{len(old)} lines became {len(new)}: too many to show which"]]
+    lines = list(difflib.unified_diff(old, new, lineterm="", n=2))[2:]
+    return [[line[:1].strip(), line[1:] if line[:1] in " +-" else line] for line in lines]
+
+
+def _keys(*sides: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the settings that differ, as what runs and what lies on disk have them; None: not at all."""
+    tables = []
+    for texts in sides:
+        leaves: dict[str, Any] = {}
+        for text in texts.values():
+            try:
+                leaves |= _leaves(tomllib.loads(text), ())
+            except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+                return []  # the mistakes say so
+        tables.append(leaves)
+    was, now = tables
+    different = [key for key in dict.fromkeys((*was, *now)) if was.get(key) != now.get(key)]
+    return [
+        {
+            "section": key.partition(".")[0],
+            "key": key,
+            "running": _short(was.get(key)),
+            "disk": _short(now.get(key)),
+        }
+        for key in sorted(different)[:KEYS_MAX]
+    ]
+
+
+def _leaves(value: Any, path: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {dotted(path): value} if path else {}
+    return {
+        place: leaf for name, part in value.items() for place, leaf in _leaves(part, (*path, name)).items()
+    }
+
+
+def _short(value: Any) -> str | None:
+    if value is None:
+        return None
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= VALUE_MAX else f"{text[: VALUE_MAX - 1]}…"
 
 
 def _version(text: str) -> str:

@@ -11,6 +11,7 @@ from watchfiles import Change, awatch
 
 from gameserver.apps.definition import App
 from gameserver.apps.loading import Apps, Problem, Sections, load_apps
+from gameserver.wire.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +30,36 @@ class Reload:
     problems: tuple[Problem, ...]
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What the files of an app said when they were taken over, by their paths in its folder, and when."""
+
+    texts: Mapping[str, str]
+    at_ms: int
+
+
 class LiveApps:
     """The apps as they are now. Ask again for every packet: an `App` in hand never changes."""
 
-    def __init__(self, apps: Apps) -> None:
+    def __init__(self, apps: Apps, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._loaded: dict[str, Loaded] = {}
+        self._remember(apps)
         self.problems = tuple(apps.problems)
         self.remarks = tuple(apps.remarks)
         self._by_id = dict(apps.by_id)
+
+    def loaded(self, app: App) -> Loaded:
+        """What the files said that the app is of, which need not be what they say now."""
+        return self._loaded.get(app.name) or Loaded({}, 0)
+
+    def _remember(self, fresh: Apps) -> None:
+        """Keep what the files of the apps said that are taken over; the same again is no news."""
+        now = self._clock.ms()
+        for app in fresh:
+            texts, before = fresh.texts.get(app.name, {}), self._loaded.get(app.name)
+            if before is None or before.texts != texts:
+                self._loaded[app.name] = Loaded(texts, now)
 
     def find(self, app_id: str) -> App | None:
         """Find an app by its id."""
@@ -53,6 +77,7 @@ class LiveApps:
         kept = {app.id: app for app in before.values() if fresh.broken is None or app.name in fresh.broken}
         after = {**kept, **fresh.by_id}  # an id that a broken file held may have moved to another app
         touched = set(touched_folders)
+        self._remember(fresh)
         self._by_id = after
         self.problems = tuple(fresh.problems)
         self.remarks = tuple(fresh.remarks)

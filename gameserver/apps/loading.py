@@ -69,15 +69,18 @@ class Apps:
         problems: Iterable[Problem] = (),
         broken: Iterable[str] | None = (),
         remarks: Iterable[Problem] = (),
+        texts: Mapping[str, Mapping[str, str]] = {},
     ) -> None:
         """Hold `apps`; `broken` names the folders with problems, None means that nothing could be read.
 
-        `remarks` are mistakes that keep no app from being served: in a script.
+        `remarks` are mistakes that keep no app from being served: in a script. `texts` are what the files of
+        each folder said, by their paths in it.
         """
         self.by_id = {app.id: app for app in apps}
         self.problems = sorted(problems)
         self.remarks = sorted(remarks)
         self.broken = None if broken is None else frozenset(broken)
+        self.texts = texts
 
     def find(self, app_id: str) -> App | None:
         """Find an app by its id."""
@@ -162,6 +165,7 @@ class _Loader:
         self.problems: list[Problem] = []
         self.remarks: list[Problem] = []
         self.broken: set[str] = set()
+        self.texts: dict[str, dict[str, str]] = {}
 
     def result(self) -> Apps:
         by_id: dict[str, list[tuple[App, int]]] = {}
@@ -179,7 +183,7 @@ class _Loader:
                 self.report(app.path, line, key, message, file)
         self.check_relations({app.id: app for app, _ in self.loaded})
         good = [app for app, _ in self.loaded if app.name not in self.broken]
-        return Apps(good, self.problems, self.broken, self.remarks)
+        return Apps(good, self.problems, self.broken, self.remarks, self.texts)
 
     def check_relations(self, apps: dict[str, App]) -> None:
         """Check what apps say of each other: parents and peers."""
@@ -194,6 +198,7 @@ class _Loader:
 
     def load(self, home: Path) -> None:
         sources = self.sources[home.name] = _Sources(home / FILE_NAME)
+        texts = self.texts[home.name] = {}
 
         def report(path: KeyPath, message: str) -> None:
             file, line = sources.place(path)
@@ -202,6 +207,8 @@ class _Loader:
         is_whole = True
         for file, own_name in self.files(home):
             text = self.read(home, file)
+            if text is not None:
+                texts[str(file.relative_to(home))] = text
             table = None if text is None else self.parse(home, file, text)
             if text is None or table is None:
                 is_whole = False

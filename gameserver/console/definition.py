@@ -31,7 +31,11 @@ NEW = {
 async def definition(view: View) -> Response:
     """Show the files that define the app, and what is wrong with them."""
     shown = await view.do("definition_show", app=view.app_id)
-    return view.render("definition.html", shown=shown)
+    changes = await view.do("definition_changes", app=view.app_id)
+    sections: dict[str, list[dict[str, Any]]] = {}
+    for each in changes["keys"]:
+        sections.setdefault(each["section"], []).append(each)
+    return view.render("definition.html", shown=shown, changes=changes, sections=sections)
 
 
 @page("GET /apps/{app}/endpoints", Right.APP_READ)

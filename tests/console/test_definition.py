@@ -191,6 +191,13 @@ Google = "seven"
 [quotas]
 shown = 1
 """
+    for unclosed in (
+        'secret = "eight\n',
+        "password = '''\neight\n",
+        'key = """\neight\n',
+        '"secret" = "eight"\n',
+    ):
+        assert "eight" not in _without_secrets(f"{text}{unclosed}")
     hidden = _without_secrets(text)
     for each in ("one", "two", "three", "four", "five", "six", "seven"):
         assert each not in hidden, hidden
@@ -220,3 +227,53 @@ async def test_a_part_of_a_path_leads_nowhere_else(desk: Desk, file: Written) ->
     assert '"alive"' not in desk.text
     await desk.act("/endpoints/club/run", **{"path.club": "moon & miners?"})
     assert "Answer 404" not in desk.text
+
+
+async def test_what_runs_is_told_from_what_lies_on_disk(desk: Desk, file: Written) -> None:
+    await desk.of_app("/definition")
+    assert "The files say the same now." in desk.text
+    secret = 'secret = "a-new-secret-that-nobody-may-read"'
+    old = re.search(r"^secret = .*$", file.text(), re.MULTILINE)
+    assert old is not None
+    file.write(file.text().replace(old[0], secret).replace('path = "/v1/login"', 'path = "/v2/login"'))
+    (file.folder / "test" / "chat.toml").write_text("[chat]\n# how much is kept\n")
+    await desk.of_app("/definition")
+    assert "reload this page" in desk.text
+    assert re.search(r"web.endpoints.login.path \"/v1/login\" \"/v2/login\"", desk.text), desk.text
+    assert re.search(r'secret "\(hidden \d\)" "\(hidden \d\)"', desk.text), "that it has changed can be seen"
+    assert '+ path = "/v2/login"' in desk.text
+    assert "chat.toml is new" in desk.text
+    assert "nobody-may-read" not in desk.page
+    assert SECRET not in desk.page
+    file.write(file.text() + '\n[session]\nlife_seconds = "soon"\n')
+    await desk.of_app("/definition")
+    assert ("life_seconds" in desk.text, "as soon as the mistakes above are mended" in desk.text) == (
+        True,
+        True,
+    )
+    file.write(file.text() + '\nsecret = "not closed')
+    await desk.of_app("/definition")
+    assert (desk.status, "not TOML" in desk.text, "not closed" in desk.text) == (200, True, False)
+
+
+async def test_when_it_was_loaded_is_told_and_the_same_again_is_no_news(desk: Desk, file: Written) -> None:
+    apps, server = desk.game.apps, desk.game.server_app
+
+    def reload() -> int:
+        desk.game.clock.advance(60)
+        apps.replace(load_apps(file.folder, server.registry.sections()))
+        return apps.loaded(desk.game.app).at_ms
+
+    began = apps.loaded(desk.game.app).at_ms
+    assert reload() == began
+    file.write(file.text() + "# seen by nobody\n")
+    assert reload() == began + 120_000
+    file.write(file.text() + "[session]\nlife_seconds = 1\n")
+    assert reload() == began + 120_000, "what has mistakes is not taken over"
+    assert "life_seconds" not in "".join(apps.loaded(desk.game.app).texts.values())
+
+
+async def test_how_files_differ_is_shown_to_who_may_see_them(game: Game) -> None:
+    viewer = await hired(game, "viewer", APP_ID)
+    await viewer.of_app("/definition")
+    assert viewer.status == 200
