@@ -1,5 +1,6 @@
 """What staff do with players: find, look at, lock out, and decide over all that is kept of them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
@@ -20,7 +21,7 @@ from gameserver.players.identities import identities
 from gameserver.players.profiles import IS_NAMED, players
 from gameserver.players.termination import Actor
 from gameserver.rpc import Context
-from gameserver.sessions import AllOf
+from gameserver.sessions import AllOf, SessionsUnavailable
 from gameserver.storage import Row, Transaction
 from gameserver.storage.beginnings import beginning, starts_with
 from gameserver.wire.errors import GameError
@@ -120,6 +121,7 @@ SOME_PLAYERS = select(*_LISTED).where(
     _p.c.profile_id.in_(bindparam("ids", expanding=True)),
 )
 MEANT_MAX = 100_000  # players that a text may mean where all of them are wanted
+SESSIONS_SECONDS_MAX = 1.0  # for what a player can be shown without
 ID_LETTERS_MIN = 4  # of a profile id, to look for what it begins with
 FIND_USER = select(*_SHOWN).where(_p.c.profile_id == bindparam("profile"), _p.c.app_id == bindparam("app"))
 IDENTITIES = (
@@ -239,7 +241,8 @@ async def player_search(server: Server, app: str, text: str, limit: int = 50) ->
 async def player_show(server: Server, app: str, profile: str, *, by: Operator = CLI) -> dict[str, Any]:
     """Return a player with identities and open sessions.
 
-    Who may not read contacts gets None for the mail address and for what the player logs in with.
+    Who may not read contacts gets None for the mail address and for what the player logs in with. `sessions`
+    is None while Redis is away: everything else can be seen nevertheless.
     """
     app_of(server, app)
     async with server.core.database.read() as tx:
@@ -257,8 +260,16 @@ async def player_show(server: Server, app: str, profile: str, *, by: Operator = 
         shown["contact_email"] = None
         for login in shown["identities"]:
             login["external_id"] = None
-    shown["sessions"] = [session_shown(session) for session in await server.core.sessions.list(app, profile)]
+    shown["sessions"] = await _open_sessions(server, app, profile)
     return shown
+
+
+async def _open_sessions(server: Server, app: str, profile: str) -> list[dict[str, Any]] | None:
+    try:
+        async with asyncio.timeout(SESSIONS_SECONDS_MAX):
+            return [session_shown(session) for session in await server.core.sessions.list(app, profile)]
+    except (SessionsUnavailable, TimeoutError):
+        return None
 
 
 @action(Right.PLAYERS_CHANGE, "POST /apps/{app}/players/{profile}/disable", dangerous=True)

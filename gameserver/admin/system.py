@@ -14,7 +14,7 @@ from gameserver.realtime import Channels
 from gameserver.realtime.connections import Connections
 from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import StorageError
-from gameserver.storage.schema import schema_version
+from gameserver.storage.schema import newest_step, oldest_compatible, schema_version
 
 ASK_SECONDS_MAX = 1.0
 HOUR_MS = 3_600_000
@@ -45,7 +45,8 @@ async def metrics_show(
 async def system_show(server: Server) -> dict[str, Any]:
     """Return the server's version and step of tables, what is away, its processes and sessions by app.
 
-    `away` says in words what does not answer; of what is away nothing else is told.
+    `away` says in words what does not answer; of what is away nothing else is told. `tables` is the last step
+    that they have taken, `tables_wanted` the last one that this server knows, `tables_told` what that means.
     """
     core = server.core
     away: dict[str, str] = {}
@@ -67,8 +68,13 @@ async def system_show(server: Server) -> dict[str, Any]:
     async def open_sessions() -> dict[str, int]:
         return {app.id: await core.sessions.count(app.id) for app in server.apps}
 
-    async def step() -> str | None:
-        return await asyncio.to_thread(schema_version, core.database.url)
+    async def step() -> tuple[str | None, str | None]:
+        url = core.database.url
+        if url == "sqlite://":  # nobody keeps it, and nobody else sees it
+            return newest_step(), None
+        version = await asyncio.to_thread(schema_version, url)
+        is_newest = version == newest_step()
+        return version, None if is_newest else await asyncio.to_thread(oldest_compatible, url)
 
     _, warning, processes, sessions, tables = await asyncio.gather(
         told("database", core.database.check),
@@ -83,7 +89,9 @@ async def system_show(server: Server) -> dict[str, Any]:
     return {
         "version": __version__,
         "database": core.database.dialect,
-        "tables": tables,
+        "tables": tables[0] if tables else None,
+        "tables_wanted": newest_step(),
+        "tables_told": "" if tables is None else _told_of_tables(*tables),
         "away": away,
         "warning": warning or "",
         "mistakes": [str(problem) for problem in server.apps.problems],
@@ -91,6 +99,17 @@ async def system_show(server: Server) -> dict[str, Any]:
         "processes": processes,
         "sessions": sessions,
     }
+
+
+def _told_of_tables(version: str | None, oldest: str | None) -> str:
+    """Say what the step of the tables means to this server."""
+    wanted = newest_step()
+    if version == wanted:
+        return "the tables are those of this server"
+    if version is None or version < wanted:
+        return f"the tables are older than this server, which wants {wanted}: run `gameserver migrate`"
+    since = f"servers since {oldest} go on working with them" if oldest else "old servers must be stopped"
+    return f"the tables are newer than this server: an upgrade is under way, and {since}"
 
 
 @action(Right.SYSTEM_READ, "GET /apps/{app}/attention")

@@ -45,7 +45,7 @@ COOKIE = "console_session"
 SAID_COOKIE = "console_said"
 FORM_BYTES_MAX = 1 << 20
 FIELDS_MAX = 200
-PAGE_SECONDS_MAX = 3.0  # for what a page only looks at
+PAGE_SECONDS_MAX = 2.4  # for what a page only looks at
 PART_SECONDS_MAX = 2.0  # for what it can do without
 PASSING = frozenset({"after", "as", "newest", "follow", "zone", "span"})
 """What is no part of what a list is asked for: where it is read, and how it is shown."""
@@ -307,7 +307,11 @@ def guarded(server: Server, declared_page: Page) -> Show:
         except Refused as error:
             return _trouble(view, HTTPStatus.UNPROCESSABLE_ENTITY, _sentence(error))
         except TimeoutError:
-            return _trouble(view, HTTPStatus.GATEWAY_TIMEOUT, "This took too long, so it was given up.")
+            return _trouble(
+                view,
+                HTTPStatus.GATEWAY_TIMEOUT,
+                "This took too long, so it was given up. Redis or the database may be away; Live says which.",
+            )
         except SessionsUnavailable:
             return _trouble(
                 view, HTTPStatus.SERVICE_UNAVAILABLE, "Redis is away. The rest of the console works."

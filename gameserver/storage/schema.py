@@ -102,6 +102,11 @@ def schema_version(url: str) -> str | None:
         return asyncio.run(_version_in_postgresql(url))
 
 
+def newest_step() -> str:
+    """Return the number of the last step that this server knows: it wants tables that have taken it."""
+    return _steps()[-1]
+
+
 def check_schema(url: str) -> None:
     """Raise `SchemaMismatch`, saying what to do, when this server cannot work with the tables.
 

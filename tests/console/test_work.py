@@ -1,19 +1,22 @@
 """Jobs, webhooks and scripts in the console; what the server counted, and what needs attention."""
 
 import asyncio
+import inspect
 import json
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from sqlalchemy import select
 
-from gameserver.admin import actions, history
+from gameserver.admin import actions, history, system
 from gameserver.admin.history import History
 from gameserver.admin.operators import staff_actions
-from gameserver.console import live
+from gameserver.console import PAGES, live
 from gameserver.players.refusals import Refusals
+from gameserver.ranks import Ranks
 from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import Payer, QueryTooSlow, Transaction
 from tests.conftest import APP_ID, APP_TOML, Game
@@ -147,27 +150,70 @@ def test_quantiles_are_those_of_the_buckets() -> None:
     assert history.quantile_ms(buckets, 0.95) == 60_000.0
 
 
-async def test_pages_open_and_say_so_while_redis_is_away(
+FIRST = "/apps/{app}"
+WITHOUT = {"/apps/{app}/boards/{board}", "/apps/{app}/players/{profile}/boards"}
+"""Pages that show nothing but what Redis holds."""
+
+
+async def test_every_page_opens_and_says_so_while_redis_is_away(
     game: Game, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: object) -> int:
+    ada = await game.player()
+    board, group = game.unique("board"), game.unique("group")
+    config = {"leaderboardType": "HIGH_VALUE", "rotationType": "NEVER"}
+    await ada.call("leaderboard", "POST_SCORE_DYNAMIC", leaderboardId=board, score=7, **config)
+    entity = await ada.call("entity", "CREATE", entityType="save", data={})
+    parts = {
+        "app": APP_ID,
+        "profile": ada.profile_id,
+        "operation": "time.READ",
+        "endpoint": group,
+        "board": board,
+    }
+    parts |= {"entity": entity["entityId"], "group": group, "line": group, "channel": f"{APP_ID}:gl:none"}
+
+    async def away(*_: object, **__: object) -> Any:
         raise SessionsUnavailable("no answer")
 
-    async def silent(*_: object) -> int:
+    async def silent(*_: object, **__: object) -> Any:
         await asyncio.sleep(60)
-        return 0
 
-    for missing in (away, silent):
-        monkeypatch.setattr(game.core.sessions.__class__, "count", missing)
-        monkeypatch.setattr(game.core.sessions.__class__, "ping", missing)
+    def put(instead: Any) -> None:
+        for store in (game.core.sessions, game.core.get(Ranks)):
+            for name, found in vars(store.__class__).items():
+                if inspect.iscoroutinefunction(found) and name not in ("close", "watch"):
+                    monkeypatch.setattr(store.__class__, name, instead)
+
+    put(away)
+    for page in PAGES:
+        if page.method != "GET" or not page.path.startswith(FIRST) or "metrics" in page.path:
+            continue
+        await desk.go("/console" + page.path.format(**parts))
+        if page.path in WITHOUT:
+            assert (desk.status, "Redis is away" in desk.text) == (503, True), (page.path, desk.text)
+        elif page.path.endswith(("}", "/delivery", "/source", "/edit")) and "{profile}" not in page.path:
+            assert desk.status in (200, 422), (page.path, desk.text)  # of a thing that there is not
+        else:
+            assert desk.status == 200, (page.path, desk.text)
+            if "{profile}" in page.path or page.path in (FIRST, f"{FIRST}/live"):
+                assert "Redis is away" in desk.text, page.path
+    put(silent)
+    for name in ("", "/live", f"/players/{ada.profile_id}", f"/players/{ada.profile_id}/boards"):
         began = asyncio.get_running_loop().time()
-        await desk.of_app()
-        assert "Redis is away" in desk.text
-        assert desk.status == 200
+        await desk.of_app(name)
+        assert "Redis" in desk.text, desk.text
         assert asyncio.get_running_loop().time() - began < 2.5
+    monkeypatch.undo()
+
+
+async def test_what_the_step_of_the_tables_means_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await desk.of_app("/live")
+    assert "the tables are those of this server" in desk.text
+    for version, said in (("0001", "are older"), ("999912312359", "an upgrade is under way")):
+        monkeypatch.setattr(system, "schema_version", lambda _, version=version: version)
         await desk.of_app("/live")
-        assert "Redis is away" in desk.text
-        assert "nobody can count them" in desk.text
+        assert f"{version}: the tables" in desk.text
+        assert said in desk.text
 
 
 async def test_top_reason_codes_of_the_last_hour_are_on_the_first_page(game: Game, desk: Desk) -> None:
