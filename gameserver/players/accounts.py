@@ -9,7 +9,7 @@ import hmac
 import unicodedata
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -159,8 +159,7 @@ class Login(msgspec.Struct, kw_only=True):
     nonce: str = ""  # as the client made it, for a platform's token that carries one
 
 
-@dataclass(slots=True)
-class Verified:
+class Verified(msgspec.Struct, eq=False):
     """Credentials that hold, or an identity that nobody has yet and that the client wants made.
 
     Where possession is all it takes, nobody has looked for the identity yet: `log_in` does, in the statement

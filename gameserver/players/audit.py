@@ -82,10 +82,12 @@ class Audit(Batches):
         if app.section(AuditSettings).keep_days == 0:
             return
         profile_id, address, reason = profile_id[:36], address[:64], reason[:64]
-        refused = (app.id, profile_id, session, face, address, reason) if kind == "refusal" else None
-        if refused is not None and (same := self._refusals.get(refused)) is not None:
-            same["times"] += times
-            return
+        refused = None
+        if kind == "refusal":
+            refused = app.id, profile_id, session, face, address, reason
+            if (same := self._refusals.get(refused)) is not None:
+                same["times"] += times
+                return
         now = self._clock.ms()
         self._number = (self._number + 1) % (1 << 32)
         event = {

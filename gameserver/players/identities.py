@@ -14,6 +14,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    false,
     literal_column,
     select,
     text,
@@ -23,8 +24,8 @@ from sqlalchemy import (
 from gameserver.players import profiles
 from gameserver.players.lifecycle import PlayerTable
 from gameserver.players.providers import Vouched
-from gameserver.storage import Aborted, Json, Row, Transaction, insert_row, metadata
-from gameserver.storage.tables import StoredBy
+from gameserver.storage import Aborted, Json, Row, Transaction, insert_row, metadata, upsert
+from gameserver.storage.tables import StoredBy, fail_unless
 
 identities = Table(
     "identities",
@@ -86,6 +87,11 @@ FIND_CONTACT = (
     .where(*THIS_IDENTITY)
 )
 ADD = insert_row(identities)
+ADD_FIRST = upsert(  # for who makes the player at the same time: ends with `Conflict` where it is taken
+    identities,
+    ("app_id", "type", "external_key"),
+    {"created_ms": fail_unless(identities.c.created_ms, false(), identities.c.created_ms)},
+)
 OF_PLAYER = (*THIS_IDENTITY, identities.c.profile_id == bindparam("profile"))
 SET_DIGEST = update(identities).where(*OF_PLAYER).values(digest=bindparam("new_digest"))
 SET_VALIDATED = update(identities).where(*OF_PLAYER).values(is_validated=True)

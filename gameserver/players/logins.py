@@ -19,10 +19,10 @@ from gameserver.players.accounts import (
     switching,
     unknown,
 )
-from gameserver.players.states import CREATE_PLAYER, ROW_ALONE, States
+from gameserver.players.states import ROW_ALONE, States, create_player
 from gameserver.players.tokens import Kind
 from gameserver.players.webhooks import PlayerCreated, emit, is_wanted
-from gameserver.storage import Aborted, ConstraintBroken, Row, Transaction
+from gameserver.storage import Aborted, Row, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -223,28 +223,18 @@ async def _create(
     tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, profile_id: str
 ) -> Row:
     verified.count_new()
-    try:
-        return await _add(tx, app, login, verified, now_ms, profile_id)
-    except ConstraintBroken as error:  # two first logins at once: verify again, and find the winner's profile
-        raise Aborted("another login has just made this identity") from error
-
-
-async def _add(
-    tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, profile_id: str
-) -> Row:
-    await tx.defer(identities.ADD, **verified.row(app.id, profile_id, now_ms))
-    player = await tx.one(
-        CREATE_PLAYER,
-        profile_id=profile_id,
-        app_id=app.id,
-        now_ms=now_ms,
+    # Two first logins at once: the second verifies again then, and finds the winner's profile.
+    await tx.defer(identities.ADD_FIRST, **verified.row(app.id, profile_id, now_ms))
+    player = await create_player(
+        tx,
+        app.id,
+        profile_id,
+        now_ms,
         language_code=login.language_code or app.default_language or None,
         country_code=login.country_code or app.default_country or None,
         time_zone_offset=login.time_zone_offset or 0.0,
-        ab_testing_id=profiles.ab_testing_id(profile_id),
         contact_email=_mailbox(verified),
     )
-    assert player is not None, "an insert that took place returns its row"
     if is_wanted(app, PlayerCreated):
         created = PlayerCreated(profile_id=profile_id, authentication_type=verified.type)
         await emit(tx, app, created, now_ms)

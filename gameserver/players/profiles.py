@@ -145,13 +145,14 @@ ACTIVE_DAYS = 62
 """Of how many days a player's row tells whether they logged in, up to the last such day."""
 _TODAY = cast(bindparam("now_ms", type_=BigInteger) // literal_column(str(DAY_MS), BigInteger), Integer)
 _DAYS_SINCE = cast(_TODAY - _c.active_day, Integer)
+_NONE, _ONE, _ALL = (literal_column(str(number), Integer) for number in (0, 1, ACTIVE_DAYS))
 _SHIFTED = _c.active_days.bitwise_lshift(_DAYS_SINCE).bitwise_and(literal_column(str(2**ACTIVE_DAYS - 1)))
 _ACTIVE: dict[str, Any] = {
     "active_day": case((_c.active_day > _TODAY, _c.active_day), else_=_TODAY),
     "active_days": case(
-        (_DAYS_SINCE <= 0, _c.active_days),
-        (_DAYS_SINCE < ACTIVE_DAYS, _SHIFTED.bitwise_or(literal_column("1"))),
-        else_=1,
+        (_NONE >= _DAYS_SINCE, _c.active_days),
+        (_ALL > _DAYS_SINCE, _SHIFTED.bitwise_or(_ONE)),
+        else_=_ONE,
     ),
 }
 """What a login makes of the days, in the statement that notes it anyway."""
@@ -201,7 +202,7 @@ CREATE = insert(players).values(
 _LOGGED_IN: dict[str, Any] = {
     "previous_login_ms": players.c.last_login_ms,
     "last_login_ms": bindparam("now_ms", type_=BigInteger),
-    "login_count": players.c.login_count + 1,
+    "login_count": players.c.login_count + literal_column("1", Integer),
     **_ACTIVE,
     **{
         name: func.coalesce(bindparam(f"new_{name}", type_=players.c[name].type), players.c[name])

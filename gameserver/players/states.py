@@ -33,13 +33,32 @@ from gameserver.players.fields import (
 )
 from gameserver.players.identities import OF_PLAYER, THIS_IDENTITY, identities
 from gameserver.players.profiles import Status
-from gameserver.storage import Row, Transaction
+from gameserver.storage import MadeRow, Row, Transaction
 from gameserver.wire.fields import ProfileId, ServerTime
 from gameserver.wire.shapes import FreeValue, Reply
 
 CREATE_PLAYER = profiles.CREATE.values(
     login_count=1, contact_email=bindparam("contact_email"), **profiles.COMES
-).returning(*profiles.STATE)
+)
+_SHOWN = (  # by `States.show`, in its order: a name costs SQLite's rows a search among all columns
+    "profile_id",
+    "name",
+    "picture_url",
+    "contact_email",
+    "language_code",
+    "country_code",
+    "time_zone_offset",
+    "created_ms",
+    "last_login_ms",
+    "previous_login_ms",
+    "login_count",
+    "is_tester",
+    "ab_testing_id",
+    "summary_friend_data",
+    "statuses",
+)
+_NOT_SHOWN = tuple(column for column in profiles.STATE if column.name not in _SHOWN)
+_COLUMNS = (*(profiles.players.c[name] for name in _SHOWN), *_NOT_SHOWN)
 LOG_IN = profiles.LOG_IN.where(*profiles.THIS_PLAYER)
 LOG_IN_BY_IDENTITY = profiles.LOG_IN.where(
     profiles.players.c.profile_id == select(identities.c.profile_id).where(*THIS_IDENTITY).scalar_subquery(),
@@ -154,10 +173,10 @@ class States:
 
     def __init__(self, parts: Iterable[StatePart] = ()) -> None:
         self._parts = tuple(parts)
-        self._fills = [(part.fill, part.column.name) for part in self._parts]
+        self._fills = [(part.fill, place) for place, part in enumerate(self._parts, len(_NOT_SHOWN))]
         self._some: dict[tuple[bool, ...], States] = {}
         self._of: dict[str, tuple[App, States]] = {}  # by app, as it was defined when somebody asked
-        columns = (*profiles.STATE, *(part.column for part in self._parts))
+        columns = (*_COLUMNS, *(part.column for part in self._parts))
         self._read = select(*columns).where(*profiles.THIS_PLAYER)
         is_known = pairs.is_known("device")
 
@@ -209,29 +228,69 @@ class States:
 
         `shape` makes the reply, `PlayerState` or one with more members, from those that the row holds.
         """
-        summary = row["summary_friend_data"]
+        (
+            profile_id,
+            name,
+            picture_url,
+            email_address,
+            language_code,
+            country_code,
+            time_zone_offset,
+            created_ms,
+            last_login_ms,
+            previous_login_ms,
+            login_count,
+            is_tester,
+            ab_testing_id,
+            summary,
+            statuses,
+            *others,
+        ) = row
         state = shape(
-            id=row["profile_id"],
-            profile_id=row["profile_id"],
-            player_name=row["name"],
-            picture_url=row["picture_url"],
-            email_address=row["contact_email"],
-            language_code=row["language_code"],
-            country_code=row["country_code"],
-            time_zone_offset=profiles.number(row["time_zone_offset"]),
-            created_at=row["created_ms"],
-            last_login=row["last_login_ms"],
-            previous_login=row["previous_login_ms"],
-            login_count=row["login_count"],
-            is_tester=row["is_tester"],
-            ab_testing_id=row["ab_testing_id"],
+            id=profile_id,
+            profile_id=profile_id,
+            player_name=name,
+            picture_url=picture_url,
+            email_address=email_address,
+            language_code=language_code,
+            country_code=country_code,
+            time_zone_offset=profiles.number(time_zone_offset),
+            created_at=created_ms,
+            last_login=last_login_ms,
+            previous_login=previous_login_ms,
+            login_count=login_count,
+            is_tester=is_tester,
+            ab_testing_id=ab_testing_id,
             summary_friend_data=None if summary is None else data_out(summary),
-            statuses=profiles.active_statuses(row["statuses"], now_ms),
+            statuses={} if statuses is None else profiles.active_statuses(statuses, now_ms),
             server_time=now_ms,
         )
-        for fill, column in self._fills:
-            fill(apps, app, None if is_new else row[column], state)
+        for fill, place in self._fills:
+            fill(apps, app, None if is_new else others[place], state)
         return state
 
 
 ROW_ALONE = States()
+_NEW: dict[str, Any] = {  # in the order of a row
+    **dict.fromkeys(column.name for column in _COLUMNS),
+    "name": "",
+    "login_count": 1,
+    "is_tester": False,
+    "is_disabled": False,
+    "session_epoch": 0,
+}
+
+
+async def create_player(tx: Transaction, app_id: str, profile_id: str, now_ms: int, **said: Any) -> Row:
+    """Make a player who logs in for the first time; returns their row, which nobody has to wait for.
+
+    `said` are the language, the country, the distance from UTC, and the contact address.
+    """
+    known = {
+        "profile_id": profile_id,
+        "app_id": app_id,
+        "ab_testing_id": profiles.ab_testing_id(profile_id),
+        **said,
+    }
+    await tx.defer(CREATE_PLAYER, now_ms=now_ms, **known)
+    return MadeRow({**_NEW, **known, "created_ms": now_ms, "last_login_ms": now_ms})

@@ -335,13 +335,14 @@ class Context(msgspec.Struct, eq=False):
         return new.session_id or ""
 
     def _new_session(self, profile_id: str, facts: dict[str, Any], epoch: int | None) -> NewSession:
+        if None in facts.values():
+            facts = {name: fact for name, fact in facts.items() if fact is not None}
         return NewSession(
             session_id=new_session_id(profile_id, self.core.random_bytes),
             app_id=self.app.id,
             profile_id=profile_id,
             face=self.origin.face,
-            facts={name: fact for name, fact in facts.items() if fact is not None}
-            | {"address": self.origin.address},
+            facts={**facts, "address": self.origin.address},
             life_seconds=self.app.session.life_seconds,
             packet_id=-1 if self.packet_id is None else self.packet_id,
             epoch=epoch,

@@ -291,7 +291,8 @@ class _Run(msgspec.Struct, eq=False):
 
         What needs the player who logs in earlier in the same packet has to wait for its turn.
         """
-        prepared, logins = dict[int, object](), 0
+        prepared: dict[int, object] = {}
+        logins = 0
         for index, (operation, message) in enumerate(self.plan):
             if operation is None or not operation.has_to_prepare:
                 continue

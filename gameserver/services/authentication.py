@@ -140,17 +140,33 @@ class Authenticate(Request):
         extra_bytes = len(json.encode(self.extra_json)) if self.extra_json else 0
         if extra_bytes > EXTRA_BYTES_MAX:
             raise InvalidParameterValue(f"data.extraJson: at most {EXTRA_BYTES_MAX} bytes")
-        return {
-            "authenticationType": canonical_type(self.authentication_type),
-            "releasePlatform": self.release_platform,
-            "gameVersion": self.game_version,
-            "clientLib": self.client_lib,
-            "clientLibVersion": self.client_lib_version,
-            "languageCode": self.language_code,
-            "countryCode": self.country_code,
-            "compressResponses": bool(self.compress_responses),
-            "extraJson": (self.extra_json or None) if extra_bytes <= EXTRA_BYTES_IN_SESSION else None,
-        }
+        facts = _Facts(
+            canonical_type(self.authentication_type),
+            bool(self.compress_responses),
+            self.release_platform,
+            self.game_version,
+            self.client_lib,
+            self.client_lib_version,
+            self.language_code,
+            self.country_code,
+            (self.extra_json or None) if extra_bytes <= EXTRA_BYTES_IN_SESSION else None,
+        )
+        said: dict[str, Any] = msgspec.to_builtins(facts)
+        return said
+
+
+class _Facts(msgspec.Struct, rename="camel", omit_defaults=True):
+    """What a session remembers of the client, as far as it is said."""
+
+    authentication_type: str
+    compress_responses: bool
+    release_platform: str | None = None
+    game_version: str | None = None
+    client_lib: str | None = None
+    client_lib_version: str | None = None
+    language_code: str | None = None
+    country_code: str | None = None
+    extra_json: dict[str, Any] | None = None
 
 
 class Ready(msgspec.Struct, frozen=True):

@@ -489,16 +489,18 @@ service.runs(TELL_GROUP)
 
 # A player's life
 
+NO_EVENTS = "[]"
+
 
 def tell_incoming(apps: LiveApps, app: App, stored: str | None, state: PlayerState) -> None:
     """Add the events that wait for the player to their state."""
-    if stored is not None:
+    if stored is not None and stored != NO_EVENTS:
         state.incoming_events = events.from_state(stored)
 
 
 def tell_sent(apps: LiveApps, app: App, stored: str | None, state: PlayerState) -> None:
     """Add the events of the player that wait for others."""
-    if stored is not None:
+    if stored is not None and stored != NO_EVENTS:
         state.sent_events = events.from_state(stored)
 
 

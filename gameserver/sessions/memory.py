@@ -50,54 +50,19 @@ from gameserver.sessions.interface import (
     Selector,
     Session,
 )
-from gameserver.sessions.wheel import Marks, Wheel
+from gameserver.sessions.record import NO_FACTS, Record
+from gameserver.sessions.wheel import SPAN_MS, Marks, Wheel
 from gameserver.wire.clock import Clock
 
 COLLECT_MAX = 100  # how many due entries one login looks at
 LOCK_MEMORY_MS = LOCK_MEMORY_SECONDS * 1000
 RATE_WINDOW_MS = RATE_WINDOW_SECONDS * 1000
 LOCKS_COUNTED = 50
-NO_FACTS = msgspec.msgpack.encode({})
 
 Packet = tuple[int, str, bytes | None]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
-
-
-class _Record(msgspec.Struct, gc=False):
-    """A session, or what is left of one that has ended (`reason`).
-
-    Every field is one that cannot hold others, or `gc=False` would be a mistake: so facts are packed.
-    """
-
-    app_id: str
-    profile_id: str
-    home_app_id: str
-    home_profile_id: str
-    face: str
-    created_ms: int
-    facts: bytes
-    expires_ms: int
-    life_ms: int
-    last_packet: int | None  # of an ended one: the packet that ended it
-    state: str = "login"  # login, running, released, done
-    lease_ms: int = 0
-    body_hash: str = ""
-    answer: bytes | None = None
-    window_ms: int = 0
-    packets: int = 0
-    reason: Reason | None = None
-    forgotten_ms: int = 0  # of an ended one
-    marked_ms: int = 0
-    marks: int = 0
-
-    def renew(self, now: int) -> None:
-        self.expires_ms = max(self.expires_ms, now + self.life_ms)
-
-    def mark(self, since_ms: int) -> None:
-        self.marked_ms = min(since_ms, self.marked_ms) if self.marks else since_ms
-        self.marks += 1
 
 
 @dataclass(slots=True, eq=False)
@@ -126,11 +91,12 @@ class MemorySessions:
         self._tombstone_ms = tombstone_seconds * 1000
         self._packets_max = packets_per_minute_max
         self._random = random
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, Record] = {}
         self._players: dict[str, dict[str, str]] = {}  # by app and player: their digests, with blanks between
         self._apps: dict[str, dict[str, None]] = {}
         self._acting: dict[str, dict[str, str]] = {}  # like _players: by the app and player they act for
         self._due = Wheel(DIGEST_LENGTH)
+        self._collect_ms = 0  # until then nothing more is due
         self._fences = Marks()  # epoch, until
         self._counts = Marks()  # start, hits
         self._locks = Marks()  # until, how many there were
@@ -151,9 +117,14 @@ class MemorySessions:
         known = self._find(digest, now)
         if isinstance(known, Ended) and known.reason != "unknown":
             return known
-        if new.epoch is not None and new.epoch < self._fence_epoch(new.app_id, new.profile_id, now):
+        if (
+            new.epoch is not None
+            and self._fences
+            and new.epoch < self._fence_epoch(new.app_id, new.profile_id, now)
+        ):
             return Ended("revoked")
         dropped: list[Session] = []
+        life_ms, marked_ms, marks = new.life_seconds * 1000, 0, 0
         if isinstance(known, Ended):
             alive = self._alive(new.app_id, new.profile_id, now)
             most = min(limit.most, SESSIONS_PER_PLAYER_MAX)
@@ -163,10 +134,11 @@ class MemorySessions:
                 dropped.append(self._session(other, self._records[other]))
                 self._bury(other, "replaced", now, None)
             self._forget(digest)  # if it was, then so long ago that it never was
-        life_ms = new.life_seconds * 1000
+        else:
+            marked_ms, marks = known.marked_ms, known.marks
         if isinstance(known, Ended) or now + life_ms < known.expires_ms:
             self._due.add(now + life_ms, digest.encode())
-        self._records[digest] = _Record(
+        self._records[digest] = Record(
             new.app_id,
             new.profile_id,
             new.app_id,
@@ -177,8 +149,8 @@ class MemorySessions:
             now + life_ms,
             life_ms,
             new.packet_id,
-            marked_ms=0 if isinstance(known, Ended) else known.marked_ms,
-            marks=0 if isinstance(known, Ended) else known.marks,
+            marked_ms=marked_ms,
+            marks=marks,
         )
         self._list(new.app_id, new.profile_id, digest)
         return Opened(session_id, session, dropped)
@@ -214,7 +186,7 @@ class MemorySessions:
         record.renew(now)
         return self._claim(digest, record, packet_id, body_hash, now)
 
-    def _claim(self, digest: str, record: _Record, packet_id: int, body_hash: str, now: int) -> Admission:
+    def _claim(self, digest: str, record: Record, packet_id: int, body_hash: str, now: int) -> Admission:
         last = record.last_packet
         assert last is not None, "only an ended session has no last packet"
         if packet_id < last:
@@ -266,7 +238,7 @@ class MemorySessions:
             kept.append(record is not None)
         return kept
 
-    def _claimed(self, session: Session, packet_id: int) -> _Record | None:
+    def _claimed(self, session: Session, packet_id: int) -> Record | None:
         record = self._records.get(session.digest)
         if record is None or record.reason is not None or record.state != "running":
             return None
@@ -313,7 +285,7 @@ class MemorySessions:
         record.mark(record.created_ms)
         return self._session(session.digest, record)
 
-    def _acts_no_more(self, digest: str, record: _Record) -> None:
+    def _acts_no_more(self, digest: str, record: Record) -> None:
         """Forget whom a session acts for, where that is not the player who logged in."""
         acting = self._acting.get(record.app_id)
         if acting is not None and digest in acting.get(record.profile_id, ""):
@@ -321,7 +293,7 @@ class MemorySessions:
             if rest:
                 acting[record.profile_id] = rest
 
-    def _find(self, digest: str, now: int) -> _Record | Ended:
+    def _find(self, digest: str, now: int) -> Record | Ended:
         record = self._records.get(digest)
         if record is not None and record.reason is None and now < record.expires_ms:
             return record
@@ -329,10 +301,10 @@ class MemorySessions:
             return Ended("unknown")
         return Ended(record.reason or "expired")
 
-    def _forgotten_ms(self, record: _Record) -> int:
+    def _forgotten_ms(self, record: Record) -> int:
         return record.expires_ms + self._tombstone_ms if record.reason is None else record.forgotten_ms
 
-    def _session(self, digest: str, record: _Record) -> Session:
+    def _session(self, digest: str, record: Record) -> Session:
         return Session(
             digest,
             record.app_id,
@@ -358,7 +330,7 @@ class MemorySessions:
 
     def _alive(self, app_id: str, profile_id: str, now: int) -> list[str]:
         opened = self._opened(app_id, profile_id)
-        return [digest for digest in opened if isinstance(self._find(digest, now), _Record)]
+        return [digest for digest in opened if isinstance(self._find(digest, now), Record)]
 
     def _list(self, app_id: str, profile_id: str, digest: str) -> None:
         self._apps.setdefault(app_id, {})[digest] = None
@@ -367,7 +339,7 @@ class MemorySessions:
         if digest not in listed:
             players[profile_id] = f"{listed} {digest}" if listed else digest
 
-    def _unlist(self, digest: str, record: _Record) -> None:
+    def _unlist(self, digest: str, record: Record) -> None:
         self._acts_no_more(digest, record)
         self._apps.get(record.home_app_id, {}).pop(digest, None)
         players = self._players.get(record.home_app_id, {})
@@ -459,7 +431,7 @@ class MemorySessions:
         """Yield all live sessions of an app in no order."""
         for digest in list(self._apps.get(app_id, {})):
             record = self._find(digest, self._clock.ms())
-            if isinstance(record, _Record):
+            if isinstance(record, Record):
                 yield self._session(digest, record)
 
     async def count(self, app_id: str) -> int:
@@ -475,10 +447,16 @@ class MemorySessions:
 
     def _collect(self, now: int, most: int | None) -> None:
         """Look at what is due: at most so many sessions of spans that are over, or (None) at everything."""
+        if most is not None and now < self._collect_ms:
+            return  # what falls due meanwhile is of spans that are not over
+        taken = 0
         for entry in self._due.take(now, most):
+            taken += 1
             self._look_at(entry, now)
         for marks in (self._fences, self._counts, self._locks):
-            marks.collect(now, most)
+            taken = max(taken, marks.collect(now, most))
+        if most is None or taken < most:
+            self._collect_ms = now - now % SPAN_MS + SPAN_MS
 
     def _look_at(self, entry: bytes, now: int) -> None:
         digest = entry.decode()

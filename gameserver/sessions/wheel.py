@@ -97,9 +97,11 @@ class Marks:
         """Forget a name."""
         self._kept.pop(_key(name), None)
 
-    def collect(self, now_ms: int, most: int | None) -> None:
-        """Forget what is due, see `Wheel.take`."""
+    def collect(self, now_ms: int, most: int | None) -> int:
+        """Forget what is due, see `Wheel.take`; returns how many entries were looked at."""
+        taken = 0
         for key in self._due.take(now_ms, most):
+            taken += 1
             packed = self._kept.get(key)
             if packed is None:
                 continue
@@ -108,6 +110,7 @@ class Marks:
                 del self._kept[key]
             elif most is None:
                 self._due.add(due, key)
+        return taken
 
     def clear(self) -> None:
         """Forget everything."""

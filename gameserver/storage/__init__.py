@@ -31,7 +31,7 @@ from gameserver.storage.tables import (
     metadata,
     upsert,
 )
-from gameserver.storage.transaction import Database, Row, Transaction
+from gameserver.storage.transaction import Database, MadeRow, Row, Transaction
 
 __all__ = [
     "Aborted",
@@ -45,6 +45,7 @@ __all__ = [
     "Expiry",
     "Json",
     "Jsonb",
+    "MadeRow",
     "Payer",
     "QueryTooSlow",
     "Row",

@@ -56,8 +56,10 @@ class Batches:
             self._lost.inc()
             return False
         self._waiting.append(row)
-        self._some.set()
-        if len(self._waiting) >= BATCH_ROWS:
+        waiting = len(self._waiting)
+        if waiting == 1:  # the others are waited for
+            self._some.set()
+        elif waiting >= BATCH_ROWS:
             self._many.set()
         return True
 
@@ -84,7 +86,7 @@ class Batches:
                 try:
                     async with self._database.write() as tx:
                         await tx.run_many(self._add, batch)
-                except StorageError:
+                except (StorageError, asyncio.CancelledError):
                     self._some.set()
                     raise
                 except Exception:

@@ -200,8 +200,9 @@ def _row_factory(statement: Executable, dialect: Dialect) -> RowFactory | None:
     def make(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> sqlite3.Row:
         row = list(values)
         for position, convert in converters:
-            if row[position] is not None:
-                row[position] = convert(row[position])
+            value = row[position]
+            if value is not None:
+                row[position] = convert(value)
         return sqlite3.Row(cursor, tuple(row))
 
     return make

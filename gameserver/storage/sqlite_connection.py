@@ -26,6 +26,12 @@ THREADS_MAX = 8  # for searches, what a writer reads, and what the server itself
 _STEPS_BETWEEN_LOOKS = 20_000  # of SQLite's machine, a millisecond or so
 
 
+# A value that is no number or text sqlite3 asks first how it is to be stored, and each of the two who could
+# know raises an exception inside. So it is told beforehand, by functions that are not Python's own.
+sqlite3.register_adapter(type(None), {None: None}.get)
+sqlite3.register_adapter(bool, int)
+sqlite3.register_adapter(bytes, bytes)
+
 PROBE = text("PRAGMA user_version = 0")
 """Writes a number that nobody reads into the file's first page."""
 

@@ -33,6 +33,24 @@ class Row(Protocol):
     def __len__(self) -> int: ...
 
 
+class MadeRow:
+    """A `Row` as it was written: who knows all its values need not ask for them."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+
+    def __getitem__(self, key: str | int, /) -> Any:
+        return self._values[key] if isinstance(key, str) else tuple(self)[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._values.values())
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
 class Transaction(ABC):
     """Statements that happen together.
 

@@ -57,13 +57,14 @@ _BRACKETS_TO_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # up and dow
 def encode(value: Any) -> bytes:
     """Encode a value the way every client reads it."""
     text = _encode(value)
-    return text if text.isascii() and b"\\\\" not in text else _plain(text)
+    # `in` raises an exception inside, and takes it back, whenever it looks for bytes.
+    return text if text.isascii() and text.find(b"\\\\") < 0 else _plain(text)
 
 
 def encode_plain(value: Any) -> bytes:
     """Encode what is made of plain Python values the way every client reads it: faster than `encode`."""
     text = encode_free(value)
-    return text if text.isascii() and b"\\\\" not in text else _plain(text)
+    return text if text.isascii() and text.find(b"\\\\") < 0 else _plain(text)
 
 
 def encode_free(value: Any) -> bytes:
@@ -91,12 +92,13 @@ def is_suspect(text: bytes, depth_max: int = DEPTH_MAX) -> bool:
     """
     if text.count(b"{") + text.count(b"[") > depth_max and is_deep(text, depth_max):
         return True
-    if b"\\u" in text and _SUSPECT_ESCAPE.search(text) is not None:
+    if text.find(b"\\u") >= 0 and _SUSPECT_ESCAPE.search(text) is not None:
         return True
     shape = text.translate(_SHAPE)  # all digits alike
     # Ids are full of such digits, within quotes; fractions of JavaScript are long.
     return (
-        _LONG_NUMBER in shape or (b"0e" in shape and (b"0e000" in shape or b"0e+000" in shape))
+        shape.find(_LONG_NUMBER) >= 0
+        or (shape.find(b"0e") >= 0 and (shape.find(b"0e000") >= 0 or shape.find(b"0e+000") >= 0))
     ) and _SUSPECT_NUMBER.search(text) is not None
 
 

@@ -505,6 +505,31 @@ async def test_a_login_of_a_player_who_is_there_is_one_round_trip(game: Game, de
         assert wrote == ["only"], (words, data, seen)
 
 
+async def test_a_first_login_is_two_round_trips(game: Game, define: Define) -> None:
+    if game.core.database.dialect == "sqlite":
+        pytest.skip("no round trips")
+    for alone, asked in ((False, "one"), (True, "only")):
+        define(f"[login]\nanonymous_id_alone = {str(alone).lower()}\n")
+        seen = game.statements()
+        await game.client().log_in("Anonymous", game.unique("new"))
+        game.core.database.observe = None
+        # Whether the player is there, and then all of them at once: what is "later" travels with the commit.
+        assert [kind for kind in seen if kind != "run_many"] == [asked, "later", "later", "commit"]
+
+
+async def test_a_first_login_tells_what_is_stored(game: Game, define: Define) -> None:
+    define('default_language = "en"\n')
+    ada, bob = game.client(), game.client()
+    for client, said in (
+        (ada, {}),
+        (bob, {"countryCode": "CA", "timeZoneOffset": -5.5, "languageCode": "fr"}),
+    ):
+        told = await client.log_in("Email", f"{game.unique('new')}@example.com", "secret-secret", **said)
+        stored = await client.call("playerState", "READ")
+        assert told["newUser"] == "true"
+        assert {name: told[name] for name in stored} == stored
+
+
 async def test_a_refused_login_of_a_disabled_account_is_not_noted(game: Game) -> None:
     id_, device = game.unique("ada"), game.unique("device")
     ada = game.client()

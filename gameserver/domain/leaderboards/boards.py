@@ -239,7 +239,8 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
         A pure function of row and time: whether or not somebody has stored the rotation yet, everybody
         sees the same. Versions that nobody can read any more are left out.
         """
-        board, ended = self, list[Version]()
+        board = self
+        ended: list[Version] = []
         while board.reset_ms is not None and now_ms >= board.reset_ms:
             if board.rotation is Rotation.ADHOC:
                 board = _next_adhoc(board, ended)

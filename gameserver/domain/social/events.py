@@ -286,9 +286,12 @@ def _newest(name: str, column: Column[Any]) -> Any:
     """The newest events of a player as a column beside the player's own."""
     some = (
         select(*COLUMNS)
-        .where(column == players.c.profile_id, _c.app_id.concat("") == players.c.app_id)
+        .where(
+            column == players.c.profile_id,
+            _c.app_id.concat(literal_column("''", String)) == players.c.app_id,
+        )
         .order_by(_c.ev_id.desc())
-        .limit(STATE_MAX)
+        .limit(literal_column(str(STATE_MAX)))
         .correlate(players)
         .subquery()
     )

@@ -24,7 +24,7 @@ from gameserver.players.accounts import (
 from gameserver.players.fields import LevelName, PeerCode, PlayerName
 from gameserver.players.profile_links import PARENT, InvalidPeer, NoParent, NoPeer, UnknownLevel
 from gameserver.players.quotas import QuotaReached
-from gameserver.players.states import CREATE_PLAYER, PeerProfile, PlayerState
+from gameserver.players.states import PeerProfile, PlayerState, create_player
 from gameserver.players.webhooks import PlayerCreated, PlayerLoggedIn
 from gameserver.rpc import PLAYER_MERGE, Caller, Context, Tx
 from gameserver.services.identity.attaching import Credentials
@@ -200,18 +200,16 @@ async def _make_child(ctx: Context, child: App, request: SwitchToChild, count: i
         _check_children(count)
         ctx.core.accounts.count_new(child, address(ctx), ctx.now_ms)()
     profile_id = ctx.core.new_id()
-    player = await ctx.tx.one(
-        CREATE_PLAYER,
-        profile_id=profile_id,
-        app_id=child.id,
-        now_ms=ctx.now_ms,
+    await create_player(
+        ctx.tx,
+        child.id,
+        profile_id,
+        ctx.now_ms,
         language_code=request.language_code or child.default_language or None,
         country_code=request.country_code or child.default_country or None,
         time_zone_offset=request.time_zone_offset or 0.0,
-        ab_testing_id=profiles.ab_testing_id(profile_id),
         contact_email=None,
     )
-    assert player is not None, "an insert that took place returns its row"
     await profile_links.add(ctx.tx, profile_id, PARENT, ctx.player_id, ctx.now_ms)
     state = await ctx.core.player_hooks.states.of(child).row(
         ctx.tx, child, profile_id
