@@ -38,10 +38,12 @@ _NOTHING = _Value(0, _UNDEFINED)
 _Interrupt = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _GetProperty = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, _Value, ctypes.c_uint32)
 
-_ALWAYS = ("BaseObjects", "Eval", "RegExp", "JSON", "Promise", "BigInt", "WeakRef")
+_ALWAYS = ("BaseObjects", "Eval", "RegExp", "JSON", "BigInt")
 _NAMED = (  # what takes long to make, and is reached by its name alone
     ("Date", r"Date"),
     ("Proxy", r"Proxy"),
+    ("Promise", r"Promise|[aA]sync"),
+    ("WeakRef", r"WeakRef|FinalizationRegistry"),
     ("MapSet", r"Map|Set|groupBy"),
     ("TypedArrays", r"(Int|Uint|Float|Clamped)\w*Array|ArrayBuffer|DataView|Atomics"),
     ("AToB", r"atob|btoa"),
@@ -117,6 +119,8 @@ class Engine:
         self._named = {name: function(f"JS_AddIntrinsic{name}", whole, pointer) for name, _ in _NAMED}
 
         self.interrupt = _Interrupt(lambda _runtime, _nothing: is_over())
+        self.size = size()  # of the text that was asked for last
+        self.to_size = ctypes.byref(self.size)
         self._ask = ask
         self._on_get = _GetProperty(self._answer)
         self._exotic = (ctypes.c_void_p * 16)(ctypes.cast(self._on_get, ctypes.c_void_p))
@@ -159,11 +163,10 @@ class Engine:
         Of what the engine calls, this is what returns no value but a number, as a function in Python must.
         """
         try:
-            size = ctypes.c_size_t()
-            text = self.text_of_name(context, ctypes.byref(size), name)
+            text = self.text_of_name(context, self.to_size, name)
             if not text:
                 return -1
-            asked = ctypes.string_at(text, size.value)
+            asked = ctypes.string_at(text, self.size.value)
             self.free_text(context, text)
             answer = self._ask(asked)
             if answer is None:
@@ -252,6 +255,8 @@ class Realm:
                 return "unsettled", b"the script's result is a promise that nothing will settle", ""
             if state == _REJECTED:
                 return self._failed("thrown", value)
+        if value.tag == _UNDEFINED:
+            return "", b"null", ""
         text = self._json(value, b"null")
         engine.free(context, value)
         return self._failed("not_json") if text is None else ("", text, "")
@@ -290,11 +295,10 @@ class Realm:
         return text
 
     def _text_of(self, value: _Value) -> bytes | None:
-        size = ctypes.c_size_t()
-        text = self.engine.text_of(self.context, ctypes.byref(size), value, False)
+        text = self.engine.text_of(self.context, self.engine.to_size, value, False)
         if not text:
             return None
-        found = ctypes.string_at(text, size.value)
+        found = ctypes.string_at(text, self.engine.size.value)
         self.engine.free_text(self.context, text)
         return found
 

@@ -42,22 +42,23 @@ seconds that it may take, and how many bytes its memory, the arguments of a call
 
 def pack(kind: bytes, *parts: bytes) -> bytes:
     """Make a frame: its length, the kind, how many parts, their lengths, and the parts."""
-    head, sizes = _HEADS[len(parts)], [len(part) for part in parts]
+    head, sizes = _HEADS[len(parts)], [*map(len, parts)]
     return b"".join((head.pack(head.size - 4 + sum(sizes), kind, len(parts), *sizes), *parts))
 
 
-def unpack(frame: bytes | bytearray) -> Frame:
+def unpack(frame: bytes) -> Frame:
     """Take a frame apart. Raises ValueError for what is no frame."""
     count = frame[_COUNT_AT] if len(frame) > _COUNT_AT else PARTS_MAX + 1
     if count > PARTS_MAX or len(frame) < (at := _HEADS[count].size):
         raise ValueError("a frame has no head")
     _, kind, _, *sizes = _HEADS[count].unpack_from(frame)
-    if at + sum(sizes) != len(frame):
-        raise ValueError("a frame has parts of other lengths")
     parts = []
     for size in sizes:
-        parts.append(bytes(frame[at : at + size]))
-        at += size
+        end = at + size
+        parts.append(frame[at:end])
+        at = end
+    if at != len(frame):
+        raise ValueError("a frame has parts of other lengths")
     return kind, parts
 
 
@@ -89,8 +90,11 @@ class Frames:
             raise ValueError(f"a frame has more than {self.bytes_max} bytes")
         if len(buffer) < end:
             return None
+        if len(buffer) == end:
+            self._buffer = b""
+            return unpack(bytes(buffer))
         self._buffer = buffer[end:]
-        return unpack(buffer if len(buffer) == end else buffer[:end])
+        return unpack(bytes(buffer[:end]))
 
 
 # Time and chance
@@ -219,7 +223,7 @@ _NEEDS_BRIDGE = re.compile(
 class Pipe:
     """The way to the server."""
 
-    def __init__(self, receive: Callable[[int], bytes], send: Callable[[memoryview], int]) -> None:
+    def __init__(self, receive: Callable[[int], bytes], send: Callable[[bytes], int]) -> None:
         self._receive = receive
         self._send = send
         self._frames = Frames(1 << 31)
@@ -237,9 +241,8 @@ class Pipe:
 
     def write(self, frame: bytes) -> None:
         """Send a frame."""
-        view = memoryview(frame)
-        while view:
-            view = view[self._send(view) :]
+        while (sent := self._send(frame)) < len(frame):
+            frame = frame[sent:]
 
 
 class Worker:
@@ -443,8 +446,11 @@ def _text(name: str) -> str:
 
 
 def _end_after(seconds: float) -> None:
-    """Let the system end this process after a time, for the case that the server has died; 0: never."""
-    if hasattr(signal, "setitimer"):
+    """Let the system end this process after a time, for the case that the server has died; 0: never.
+
+    Linux ends it by itself with the server (see `confinement`), and two calls of the system in each run are saved.
+    """
+    if sys.platform != "linux" and hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
@@ -452,7 +458,7 @@ def _receive(most: int) -> bytes:
     return os.read(0, most)
 
 
-def _send(frame: memoryview) -> int:
+def _send(frame: bytes) -> int:
     return os.write(1, frame)
 
 

@@ -46,6 +46,8 @@ async def test_the_result_is_the_value_of_the_last_expression(
         ("eval('new S' + 'et([1]).size') + [].constructor.constructor('return new M\\u0061p().size')()", 1),
         ("['match', 'matchAll', 'search'].map(name => typeof 'a'[name]('a'))", ["object"] * 2 + ["number"]),
         ("typeof Array['from' + 'Async']([1]).then", "function"),
+        ("typeof (async function* () {})().next().then + typeof new FinalizationRegistry(() => 1)", "functionobject"),
+        ("Promise.all([1, Promise.resolve(2)])", [1, 2]),
         ("10n ** 20n > 1 && new WeakRef(data).deref() === data && Reflect.has(data, 'x')", True),
         ("new Proxy(data, {}).x + new Date(2).getTime()", 7),
     ],

@@ -355,6 +355,22 @@ async def test_whoever_goes_away_frees_the_process(scripts: Scripts) -> None:
     assert await asyncio.gather(*(scripts.value("1") for _ in range(4))) == [1] * 4
 
 
+async def test_who_runs_and_who_waits_go_away_at_once(scripts: Scripts) -> None:
+    called = asyncio.Event()
+
+    async def wait(name: str, args: list[Any]) -> Any:
+        called.set()
+        await asyncio.Event().wait()
+
+    runs = [asyncio.create_task(scripts.run("bridge.getProfileId()", host=Calls(wait))) for _ in range(5)]
+    await called.wait()
+    for run in runs:
+        run.cancel()
+    gone = await asyncio.gather(*runs, return_exceptions=True)
+    assert [type(each) for each in gone] == [asyncio.CancelledError] * 5
+    assert await asyncio.gather(*(scripts.value("1") for _ in range(4))) == [1] * 4
+
+
 async def test_a_host_that_is_silent_ends_with_the_time_of_the_run(scripts: Scripts) -> None:
     async def wait(name: str, args: list[Any]) -> Any:
         await asyncio.Event().wait()
