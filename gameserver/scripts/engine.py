@@ -26,6 +26,7 @@ import quickjs
 
 from gameserver.frame import Parts
 from gameserver.scripts import worker as wire
+from gameserver.scripts.pipes import Pipes
 from gameserver.scripts.programs import Program, RunLimits
 from gameserver.wire.clock import Clock
 
@@ -138,10 +139,10 @@ class Engine:
     def __init__(self, clock: Clock, workers: int = 0, *, plain: bool = False) -> None:
         """Run scripts in so many processes at most, 0: by the number of CPUs.
 
-        `plain` ones use the engine's Python module alone.
+        `plain` ones do with what there is everywhere: the engine's Python module, and the event loop's pipes.
         """
         self._clock = clock
-        self._plain = plain
+        self._plain = plain or sys.platform == "win32"
         self._has_started = False  # whether a process did, in the way that is used
         self._most = workers or max(4, 2 * (os.cpu_count() or 1))
         self._all: set[_Worker] = set()
@@ -379,7 +380,7 @@ class Engine:
 
 
 class _Time:
-    """The time of a run, in the task that is ended with it: what `asyncio.timeout` does, at a third of its cost."""
+    """The time of a run, in the task that ends with it: `asyncio.timeout` at a third of the cost."""
 
     __slots__ = ("_cancelling", "_is_over", "_task")
 
@@ -438,7 +439,8 @@ class _Worker(asyncio.SubprocessProtocol):
         self.gone = asyncio.Event()
         self.on_gone: Callable[[Any], None] = _nothing
         self._transport: asyncio.SubprocessTransport | None = None
-        self._input: asyncio.WriteTransport | None = None
+        self._pipes: Pipes | None = None
+        self._write: Callable[[bytes], object] = _nothing
         self._loop = asyncio.get_running_loop()
         self._frames = wire.Frames(FRAME_BYTES_MAX)
         self._reader: asyncio.Future[None] | None = None
@@ -450,10 +452,19 @@ class _Worker(asyncio.SubprocessProtocol):
     async def start(cls, among: set[Self], *, plain: bool) -> Self:
         """Start a process and wait until it is ready; it is `among` them until it is gone. Raises OSError."""
         loop = asyncio.get_running_loop()
-        command = (*COMMAND, wire.PLAIN) if plain else COMMAND
-        _, worker = await loop.subprocess_exec(
-            cls, *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=_ENVIRONMENT, cwd=_ROOT
-        )
+        pipes = None if plain else Pipes()
+        words = [wire.PLAIN] if plain else []
+        ends = (PIPE, PIPE) if pipes is None else (pipes.input, pipes.output)
+        try:
+            _, worker = await loop.subprocess_exec(
+                cls, *COMMAND, *words, stdin=ends[0], stdout=ends[1], stderr=PIPE, env=_ENVIRONMENT, cwd=_ROOT
+            )
+        except BaseException:
+            if pipes is not None:
+                pipes.close()
+            raise
+        if pipes is not None:
+            worker.use(pipes)
         among.add(worker)
         worker.on_gone = among.discard
         try:
@@ -515,11 +526,11 @@ class _Worker(asyncio.SubprocessProtocol):
         self._send(wire.pack(wire.REPLY, reply.value, thrown, reply.draws or b"", repeats))
 
     def _send(self, frame: bytes) -> None:
-        if self._input is None or not self.alive:
+        if not self.alive:
             raise _Ended("the process has ended")
         try:
-            self._input.write(frame)
-        except RuntimeError as error:  # its end is noted at the next turn of the loop
+            self._write(frame)
+        except (OSError, RuntimeError) as error:  # its end is noted at the next turn of the loop
             raise _Ended("the pipe to the process is closed") from error
 
     async def frame(self) -> wire.Frame:
@@ -552,12 +563,27 @@ class _Worker(asyncio.SubprocessProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the process over."""
         self._transport = cast("asyncio.SubprocessTransport", transport)  # uvloop's is not derived from it
-        self._input = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
+        pipe = self._transport.get_pipe_transport(0)
+        if pipe is not None:
+            self._write = cast("asyncio.WriteTransport", pipe).write
+
+    def use(self, pipes: Pipes) -> None:
+        """Talk to the process by these."""
+        self._pipes = pipes
+        self._write = pipes.write
+        pipes.begin(self._receive)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Gather the frames of its output."""
+        """Gather what it says."""
         if fd == STDERR:
             self._complaint = (self._complaint + data)[-COMPLAINT_BYTES:]
+        else:
+            self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
+        """Gather the frames of its output; nothing is its end."""
+        if not data:
+            self._end()
             return
         try:
             self._frames.feed(data)
@@ -572,13 +598,17 @@ class _Worker(asyncio.SubprocessProtocol):
             self._end()
 
     def process_exited(self) -> None:
-        """Note the end of the process."""
+        """Note the end of the process, once what it has said is read."""
+        if self._pipes is not None:
+            self._pipes.read()
         self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the base's signature
         """Note that the process is gone, and its pipes are closed."""
         if self._transport is not None:
             self._transport.close()
+        if self._pipes is not None:
+            self._pipes.close()
         self.gone.set()
         self.on_gone(self)
 

@@ -122,13 +122,17 @@ class Engine:
         self.size = size()  # of the text that was asked for last
         self.to_size = ctypes.byref(self.size)
         self._ask = ask
-        self._on_get = _GetProperty(self._answer)
-        self._exotic = (ctypes.c_void_p * 16)(ctypes.cast(self._on_get, ctypes.c_void_p))
-        self.class_of_ask = _Class(b"Ask", (None, None, None), ctypes.addressof(self._exotic))
+        self.class_of_ask = self._class_of_ask()
         compiled = self.compile(self.realm().context, bridge.encode(), b"bridge.js", _BYTECODE | _STRIP)
         if compiled is None:
             raise ValueError("the engine does not read what it should")
         self.bridge = compiled
+
+    def _class_of_ask(self) -> _Class:
+        """Return a class whose objects have as properties what `ask` answers."""
+        self._on_get = _GetProperty(self._answer)
+        self._exotic = (ctypes.c_void_p * 16)(ctypes.cast(self._on_get, ctypes.c_void_p))
+        return _Class(b"Ask", (None, None, None), ctypes.addressof(self._exotic))
 
     def realm(self) -> "Realm":
         """Make a context in which no script was ever run."""

@@ -448,7 +448,7 @@ def _text(name: str) -> str:
 def _end_after(seconds: float) -> None:
     """Let the system end this process after a time, for the case that the server has died; 0: never.
 
-    Linux ends it by itself with the server (see `confinement`), and two calls of the system in each run are saved.
+    Linux ends it together with the server (see `confinement`), which saves each run two calls of the system.
     """
     if sys.platform != "linux" and hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -217,14 +217,33 @@ async def test_a_process_that_is_killed_between_runs_is_replaced(scripts: Script
     assert await scripts.value("2") == 2
 
 
+async def test_processes_that_are_gone_leave_no_open_files(scripts: Scripts) -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    await scripts.value("1")  # what is opened once is open
+    [first] = scripts.engine.workers
+    first.kill()
+    await first.gone.wait()
+    before = open_files()
+    for _ in range(3):
+        long = "x" * MIB
+        assert (
+            await scripts.value("data.long", {"long": long}, limits=RunLimits(result_bytes=2 * MIB)) == long
+        )
+        [worker] = scripts.engine.workers
+        worker.kill()
+        await worker.gone.wait()
+    assert open_files() == before
+
+
 async def test_a_process_whose_pipe_has_just_been_closed_is_one_failed_run(scripts: Scripts) -> None:
-    class Closed:
-        def write(self, _: bytes) -> None:
-            raise RuntimeError("the handler is closed")
+    def write(_: bytes) -> None:
+        raise RuntimeError("the handler is closed")
 
     async def close(name: str, args: list[Any]) -> Any:
         [worker] = scripts.engine.workers
-        worker._input = Closed()  # type: ignore[assignment]
+        worker._write = write
 
     result = await scripts.run("bridge.getProfileId(); 1", host=Calls(close))
     assert result.failure is Failure.KILLED
