@@ -28,6 +28,7 @@ from gameserver.frame import Parts
 from gameserver.scripts import worker as wire
 from gameserver.scripts.pipes import Pipes
 from gameserver.scripts.programs import Program, RunLimits
+from gameserver.scripts.times import TaskTime, Times
 from gameserver.wire.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -151,8 +152,7 @@ class Engine:
         self._closed = False
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._runs: dict[tuple[str, str], int] = {}
-        self._due: dict[Callable[[], object], float] = {}  # what ends that which runs or waits, and when
-        self._watch: asyncio.TimerHandle | None = None
+        self._times = Times()
 
     async def run(
         self,
@@ -233,9 +233,9 @@ class Engine:
         depth: int,
     ) -> Result:
         done = False
-        time = _Time()
+        time = TaskTime()
         token = _PLACE.set(_Place(worker, depth))
-        self._end_after(limits.seconds + GRACE_SECONDS, time.end)
+        self._times.end_after(limits.seconds + GRACE_SECONDS, time.end)
         try:
             worker.begin(program, data, surface, limits, self._clock.ms(), draws)
             result = await self._serve(worker, program, host, limits)
@@ -250,25 +250,11 @@ class Engine:
         except _Ended:
             result = Result(failure=Failure.KILLED, message=f"{program.path}: the process that ran it ended")
         finally:
-            self._due.pop(time.end, None)
+            self._times.drop(time.end)
             _PLACE.reset(token)
             if not done:
                 worker.kill()
         return result
-
-    def _end_after(self, seconds: float, end: Callable[[], object]) -> None:
-        """Have what runs or waits ended after so long. A timer for each would take longer than a frame."""
-        loop = asyncio.get_running_loop()
-        self._due[end] = loop.time() + seconds
-        if self._watch is None:
-            self._watch = loop.call_later(GRACE_SECONDS, self._look_at_times, loop)
-
-    def _look_at_times(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
-        for end in [end for end, due in self._due.items() if due <= now]:
-            del self._due[end]
-            end()
-        self._watch = loop.call_later(GRACE_SECONDS, self._look_at_times, loop) if self._due else None
 
     async def _serve(self, worker: "_Worker", program: Program, host: Host, limits: RunLimits) -> Result:
         calls = 0
@@ -293,7 +279,7 @@ class Engine:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(app_id, deque()).append(turn)
             give_up = partial(self._give_up, app_id, turn)
-            self._end_after(seconds, give_up)
+            self._times.end_after(seconds, give_up)
             try:
                 await turn
             except asyncio.CancelledError:
@@ -303,7 +289,7 @@ class Engine:
                     self._leave()
                 raise
             finally:
-                self._due.pop(give_up, None)
+                self._times.drop(give_up)
         else:
             self._taken += 1
         try:
@@ -370,35 +356,12 @@ class Engine:
     async def close(self) -> None:
         """End all processes."""
         self._closed = True
-        if self._watch is not None:
-            self._watch.cancel()
+        self._times.close()
         workers = self.workers
         for worker in workers:
             worker.kill()
         for worker in workers:
             await worker.gone.wait()
-
-
-class _Time:
-    """The time of a run, in the task that ends with it: `asyncio.timeout` at a third of the cost."""
-
-    __slots__ = ("_cancelling", "_is_over", "_task")
-
-    def __init__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "scripts are run by tasks"
-        self._task = task
-        self._cancelling = task.cancelling()
-        self._is_over = False
-
-    def end(self) -> None:
-        """End the run: its time is over."""
-        self._is_over = True
-        self._task.cancel()
-
-    def has_ended_it(self) -> bool:
-        """Tell whether it was this that has cancelled the task, and nobody else; for once."""
-        return self._is_over and self._task.uncancel() <= self._cancelling
 
 
 class _Ended(Exception):
