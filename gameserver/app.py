@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gameserver import admin, console, faces, scripts, services
 from gameserver.admin import api
 from gameserver.admin.history import History
+from gameserver.admin.staff import SignOn, read_settings
 from gameserver.apps import LiveApps, load_apps, watch
 from gameserver.frame import Hooks, Lifespans, running
 from gameserver.jobs import Scheduler
@@ -104,6 +105,7 @@ async def open_server(
         parts.add(PublicUrl, PublicUrl(settings.public_url or settings.listening_url))
         mailer = parts.add(Mail, Mail(settings.data / "outbox", clock))
         lifespans.callback(mailer.close)
+        parts.add(SignOn, SignOn(read_settings(settings.sign_on) if settings.sign_on else None))
         parts.add(Processes, Processes(settings.script_processes))
         for lifespan in offered.lifespans:
             await lifespans.open(lifespan)

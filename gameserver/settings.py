@@ -33,6 +33,7 @@ class Settings:
     ephemeral: bool = False
     seed: int = 0
     environment: str = ""  # what people call this installation, such as production
+    sign_on: Path | None = None  # the file that names the studio's own provider of logins
     edit_apps: bool = False  # the console may change the files of apps
     traces: bool = False  # are sent, as the variables of OpenTelemetry say
     seed_file: Path | None = None  # of an ephemeral server: what it begins with

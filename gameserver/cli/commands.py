@@ -187,6 +187,7 @@ def serve(
             rich_help_panel=_PROCESS,
         ),
     ] = "",
+    sign_on: options.SignOn = None,
     edit_apps: Annotated[
         bool,
         typer.Option(
@@ -274,6 +275,7 @@ def serve(
         proxies=proxies,
         public_url=public_url.rstrip("/"),
         realtime_url=realtime_url,
+        sign_on=sign_on,
         edit_apps=edit_apps,
         environment=environment,
         ephemeral=ephemeral,

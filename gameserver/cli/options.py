@@ -118,6 +118,18 @@ SeedFile = Annotated[
         rich_help_panel="Trying things out",
     ),
 ]
+SignOn = Annotated[
+    Path | None,
+    typer.Option(
+        "--sign-on",
+        envvar=PREFIX + "SIGN_ON",
+        exists=True,
+        dir_okay=False,
+        help="File that names the studio's own provider of logins to the console. See docs/console.md.",
+        show_default=False,
+        rich_help_panel=WHERE,
+    ),
+]
 UntilEof = Annotated[
     bool,
     typer.Option(

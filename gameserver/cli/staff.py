@@ -17,6 +17,8 @@ _COLUMNS = {
     "also": "ALSO",
     "has_password": "PASSWORD",
     "has_second_factor": "SECOND FACTOR",
+    "signs_on": "SIGN-ON",
+    "is_disabled": "SHUT OUT",
     "created_ms": "SINCE",
 }
 _KEYS = {"label": "LABEL", "owner": "OWNER", "roles": "ROLES", "until_ms": "UNTIL", "key": "KEY"}
@@ -96,6 +98,20 @@ def staff_remove(
 ) -> None:
     """Take somebody's role in an app, or all of it; their sessions and keys end at once."""
     show_record(do(where, "staff_remove", name=name, app=app), as_json=as_json)
+
+
+@staff.command("disable", epilog="Example: `gameserver staff disable bob`")
+@options.reaching
+def staff_disable(name: Name, *, where: Settings, as_json: options.AsJson = False) -> None:
+    """Shut somebody out, whatever way they come; their sessions end, and their keys open nothing."""
+    show_record(do(where, "staff_disable", name=name), as_json=as_json)
+
+
+@staff.command("enable", epilog="Example: `gameserver staff enable bob`")
+@options.reaching
+def staff_enable(name: Name, *, where: Settings, as_json: options.AsJson = False) -> None:
+    """Let somebody in again who was shut out."""
+    show_record(do(where, "staff_enable", name=name), as_json=as_json)
 
 
 @keys.command("list", epilog="Example: `gameserver staff key list`")

@@ -1,18 +1,23 @@
 """How staff get in and out: passwords, links for the first one, second factors, and how they see things."""
 
+import hmac
+import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
+from urllib.parse import quote, unquote
 from zoneinfo import available_timezones
 
 import segno
+import structlog
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from gameserver.admin import staff
 from gameserver.admin.common import Refused, Server
-from gameserver.admin.staff import PASSWORD_MIN, SESSION_MS_MAX, WrongLogin
+from gameserver.admin.staff import PASSWORD_MIN, SESSION_MS_MAX, Away, NoWayIn, SignOn, WrongLogin
+from gameserver.admin.staff.provider import derived
 from gameserver.console.web import (
     BASE,
     COOKIE,
@@ -31,7 +36,13 @@ from gameserver.players.passwords import Busy
 from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import StorageError
 
+log = structlog.get_logger(__name__)
+
 HALF_COOKIE = "console_half"
+SIGN_ON_COOKIE = "console_sign_on"
+SIGN_ON_SECONDS_MAX = 600  # that somebody may stay at the provider
+CODE_MAX = 4096  # characters of a code
+AWAY = "The studio's login does not answer just now. Try again in a moment, or log in with a password."
 WRONG = "Name, password or code is wrong, or there were too many tries. Wait a while, or ask an admin."
 
 
@@ -40,6 +51,8 @@ def routes(server: Server) -> list[BaseRoute]:
     pages: list[tuple[str, str, Callable[[Server, Request], Awaitable[Response]]]] = [
         ("GET", "/login", _show_login),
         ("POST", "/login", _log_in),
+        ("GET", "/sign-on", _sign_on),
+        ("GET", "/sign-on/callback", _signed_on),
         ("GET", "/code", _show_code),
         ("POST", "/code", _confirm),
         ("GET", "/welcome/{token}", _show_welcome),
@@ -74,17 +87,24 @@ def _inside(to: str) -> str:
     return to if to.startswith(f"{BASE}/") and "\\" not in to and to.isprintable() else at()
 
 
-def _entered(request: Request, token: str, to: str) -> Response:
+def _entered(
+    request: Request, token: str, to: str, seconds: int = SESSION_MS_MAX // 1000, *, secure: bool = False
+) -> Response:
     """Begin a session: with a token that was made for it, whatever the browser brought."""
     answer = RedirectResponse(to, HTTPStatus.SEE_OTHER, HEADERS)
-    set_cookie = partial(answer.set_cookie, path=BASE, httponly=True, secure=is_secure(request))
-    set_cookie(COOKIE, token, max_age=SESSION_MS_MAX // 1000, samesite="lax")
+    set_cookie = partial(answer.set_cookie, path=BASE, httponly=True, secure=secure or is_secure(request))
+    set_cookie(COOKIE, token, max_age=seconds, samesite="lax")
     answer.delete_cookie(HALF_COOKIE, path=BASE)
     return answer
 
 
-async def _show_login(_: Server, request: Request) -> Response:
-    return _page("login.html", to=_inside(request.query_params.get("to", "")), wrong="", name="")
+async def _show_login(server: Server, request: Request) -> Response:
+    return _login(server, _inside(request.query_params.get("to", "")))
+
+
+def _login(server: Server, to: str, wrong: str = "", name: str = "", status: int = HTTPStatus.OK) -> Response:
+    label = server.core.get(SignOn).label
+    return _page("login.html", status, to=to, wrong=wrong, name=name, sign_on=label)
 
 
 async def _log_in(server: Server, request: Request) -> Response:
@@ -93,7 +113,7 @@ async def _log_in(server: Server, request: Request) -> Response:
     try:
         token, is_half = await staff.log_in(server, name, form.get("password", ""), address_of(request))
     except WrongLogin:
-        return _page("login.html", HTTPStatus.FORBIDDEN, to=to, wrong=WRONG, name=name)
+        return _login(server, to, WRONG, name, HTTPStatus.FORBIDDEN)
     if not is_half:
         return _entered(request, token, to)
     answer = RedirectResponse(at("/code", to=to), HTTPStatus.SEE_OTHER, HEADERS)
@@ -106,6 +126,54 @@ async def _log_in(server: Server, request: Request) -> Response:
         secure=is_secure(request),
         samesite="strict",
     )
+    return answer
+
+
+# With the studio's own account: the browser keeps a secret while it is at the provider, and from it come the
+# state, the nonce and the verifier. Who comes back without the secret has not begun here.
+
+
+async def _sign_on(server: Server, request: Request) -> Response:
+    to, secret = _inside(request.query_params.get("to", "")), secrets.token_urlsafe(32)
+    try:
+        address = await staff.begin_sign_on(server, secret)
+    except Away:
+        return _login(server, to, AWAY, status=HTTPStatus.SERVICE_UNAVAILABLE)
+    answer = RedirectResponse(address, HTTPStatus.SEE_OTHER, HEADERS)
+    answer.set_cookie(
+        SIGN_ON_COOKIE, f"{secret}.{quote(to, safe='')}", max_age=SIGN_ON_SECONDS_MAX,
+        path=f"{BASE}/sign-on", httponly=True,
+        secure=is_secure(request) or server.core.get(SignOn).is_secure,
+        samesite="lax",  # it comes along when the provider sends the browser back
+    )  # fmt: skip
+    return answer
+
+
+async def _signed_on(server: Server, request: Request) -> Response:
+    query = request.query_params
+    secret, _, kept = request.cookies.get(SIGN_ON_COOKIE, "").partition(".")
+    to, wrong, status = _inside(unquote(kept)), "", HTTPStatus.FORBIDDEN
+    state, expected = query.get("state", ""), derived(secret, "state")
+    if not secret or not hmac.compare_digest(state.encode(), expected.encode()):
+        wrong = "This sign-on did not begin in this browser, or took too long. Begin again."
+    elif "error" in query or not query.get("code"):
+        log.info("sign_on_not_done", error=query.get("error", "")[:80])
+        wrong = "The sign-on was not done to its end. Begin again, or ask whoever runs the server."
+    else:
+        try:
+            token, life_ms = await staff.finish_sign_on(
+                server, secret, query["code"][:CODE_MAX], address_of(request)
+            )
+        except Away:
+            wrong, status = AWAY, HTTPStatus.SERVICE_UNAVAILABLE
+        except NoWayIn as error:
+            wrong = str(error)
+        else:
+            answer = _entered(request, token, to, life_ms // 1000, secure=server.core.get(SignOn).is_secure)
+            answer.delete_cookie(SIGN_ON_COOKIE, path=f"{BASE}/sign-on")
+            return answer
+    answer = _login(server, to, wrong, status=status)
+    answer.delete_cookie(SIGN_ON_COOKIE, path=f"{BASE}/sign-on")
     return answer
 
 

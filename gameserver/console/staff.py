@@ -4,7 +4,7 @@ from starlette.responses import Response
 
 from gameserver.admin.common import Refused
 from gameserver.admin.rights import EVERY_APP, MEANINGS, ROLES, Right
-from gameserver.console.web import View, at, declared, page
+from gameserver.console.web import Choice, View, at, declared, page
 
 
 @page("GET /apps/{app}/staff", Right.STAFF_MANAGE)
@@ -64,6 +64,23 @@ async def remove(view: View) -> Response:
     return view.to(view.url("/staff"), f"{name} is out.")
 
 
+@page("POST /apps/{app}/staff/disable", Right.STAFF_MANAGE)
+async def disable(view: View) -> Response:
+    """Shut somebody out."""
+    name = view.form.get("name", "")
+    await view.do("staff_disable", name=name)
+    undo = Choice(view.url("/staff/enable"), {"name": name})
+    return view.to(view.url("/staff"), f"{name} is shut out, and all their sessions are over.", undo)
+
+
+@page("POST /apps/{app}/staff/enable", Right.STAFF_MANAGE)
+async def enable(view: View) -> Response:
+    """Let somebody in again."""
+    name = view.form.get("name", "")
+    await view.do("staff_enable", name=name)
+    return view.to(view.url("/staff"), f"{name} may come in again.")
+
+
 @page("POST /apps/{app}/staff/keys", Right.STAFF_MANAGE)
 async def add_key(view: View) -> Response:
     """Make a key for a program, and show it this once."""
@@ -88,4 +105,4 @@ def _link(view: View, invitation: str) -> str:
     return f"{str(view.request.base_url).rstrip('/')}{at(f'/welcome/{invitation}')}"
 
 
-PAGES = declared(staff, add, reset, remove, add_key, remove_key)
+PAGES = declared(staff, add, reset, remove, disable, enable, add_key, remove_key)

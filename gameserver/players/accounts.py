@@ -234,7 +234,7 @@ class Accounts:
         self._passwords = passwords
         self._audit = audit
         self._quotas = quotas
-        self._providers = Providers(parts.get(Outgoing))
+        self.providers = self._providers = Providers(parts.get(Outgoing))
         self._external = ExternalLogins(self._providers, parts)
 
     async def close(self) -> None:

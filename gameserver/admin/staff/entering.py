@@ -79,7 +79,7 @@ async def log_in(server: Server, name: str, password: str, address: str) -> tupl
         is_right = await server.core.get(Passwords).verify(digest, password, network)
     except UnusablePassword:
         is_right = False
-    if row is None or not is_right:
+    if row is None or not is_right or row["disabled_ms"] is not None:
         raise WrongLogin
     for counter in (names, network):
         await sessions.forget_hits(counter)
@@ -132,7 +132,8 @@ async def enter(server: Server, token: str, kinds: tuple[Kind, ...]) -> Entered 
     if row is None or row["kind"] not in kinds:
         return None
     if row["kind"] == "session" and now - row["used_ms"] > TOUCH_MS:
-        until = min(now + SESSION_IDLE_MS, row["began_ms"] + SESSION_MS_MAX)
+        life = json.read_stored(row["data"]).get("life_ms", SESSION_MS_MAX)
+        until = min(now + SESSION_IDLE_MS, row["began_ms"] + life)
         async with server.core.database.write() as tx:
             await tx.run(TOUCH, digest=digest, now=now, until=until)
     member = member_of(row)

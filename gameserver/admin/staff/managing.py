@@ -20,6 +20,7 @@ from gameserver.admin.staff.storage import (
     REMOVE,
     REMOVE_TOKENS,
     RESET,
+    SET_DISABLED,
     SET_GRANTS,
     add_member,
     digest_of,
@@ -66,6 +67,7 @@ async def staff_add(
     now = server.core.clock.ms()
     async with server.core.database.write() as tx:
         row = await tx.one(LOCK, name=name)
+        _check_local(row)
         before = None if row is None else member_of(row).grants
         grants = Grants(
             {**(before.roles if before else {}), app: role}, more or (before.also if before else ())
@@ -88,7 +90,7 @@ async def staff_reset(server: Server, name: str, *, by: Operator = CLI) -> dict[
     """Take password and second factor from somebody, end their sessions, and return a link's token."""
     now = server.core.clock.ms()
     async with server.core.database.write() as tx:
-        await _found(tx, name)
+        _check_local(await _found(tx, name))
         await tx.run(RESET, name=name)
         await tx.run(END_ALL, name=name)
         token = await give(tx, "invitation", name, now, INVITATION_MS, "")
@@ -116,6 +118,29 @@ async def staff_remove(server: Server, name: str, app: str = "", *, by: Operator
         await tx.run(END_ALL, name=name)
         await note(server, tx, by, "staff_remove", target=name, before=grants.roles, after=left)
     return {"name": name, "roles": left}
+
+
+@action(Right.STAFF_MANAGE, "POST /staff/{name}/disable")
+async def staff_disable(server: Server, name: str, *, by: Operator = CLI) -> dict[str, Any]:
+    """Shut somebody out, whatever way they come: sessions end, and keys open nothing until they may again."""
+    async with server.core.database.write() as tx:
+        await _found(tx, name)
+        if by.name == name:
+            raise Refused("nobody shuts themselves out; another admin can")
+        await tx.run(SET_DISABLED, name=name, at=server.core.clock.ms())
+        await tx.run(END_ALL, name=name)
+        await note(server, tx, by, "staff_disable", target=name)
+    return {"name": name, "is_disabled": True}
+
+
+@action(Right.STAFF_MANAGE, "POST /staff/{name}/enable")
+async def staff_enable(server: Server, name: str, *, by: Operator = CLI) -> dict[str, Any]:
+    """Let somebody in again who was shut out."""
+    async with server.core.database.write() as tx:
+        await _found(tx, name)
+        await tx.run(SET_DISABLED, name=name, at=None)
+        await note(server, tx, by, "staff_enable", target=name)
+    return {"name": name, "is_disabled": False}
 
 
 @action(Right.STAFF_MANAGE, "GET /keys")
@@ -175,7 +200,23 @@ async def key_remove(server: Server, key: str, app: str = "", *, by: Operator = 
     return {"key": key}
 
 
-ACTIONS = (staff_list, staff_add, staff_reset, staff_remove, key_list, key_add, key_remove)
+ACTIONS = (
+    staff_list,
+    staff_add,
+    staff_reset,
+    staff_remove,
+    staff_disable,
+    staff_enable,
+    key_list,
+    key_add,
+    key_remove,
+)
+
+
+def _check_local(row: Row | None) -> None:
+    """Refuse what is the provider's to decide."""
+    if row is not None and row["subject"] is not None:
+        raise Refused(f"{row['name']} comes by single sign-on: roles and password are the provider's")
 
 
 def _role(text: str) -> str:
@@ -207,6 +248,8 @@ def _told(row: Row) -> dict[str, Any]:
         "roles": member.grants.roles,
         "also": list(member.grants.also),
         "has_password": row["password"] is not None,
+        "signs_on": row["subject"] is not None,
+        "is_disabled": row["disabled_ms"] is not None,
         "has_second_factor": member.has_second_factor,
         "needs_second_factor": member.needs_second_factor,
         "created_ms": row["created_ms"],

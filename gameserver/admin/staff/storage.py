@@ -75,9 +75,15 @@ def digest_of(token: str) -> str:
 
 
 async def add_member(
-    tx: Transaction, name: str, grants: Grants, now_ms: int, *, needs_second_factor: bool = False
+    tx: Transaction,
+    name: str,
+    grants: Grants,
+    now_ms: int,
+    *,
+    needs_second_factor: bool = False,
+    subject: str | None = None,
 ) -> None:
-    """Add somebody who has no password yet."""
+    """Add somebody who has no password yet; with a subject they need none."""
     await tx.run(
         ADD,
         name=name,
@@ -89,6 +95,8 @@ async def add_member(
         recovery="[]",
         settings="{}",
         created_ms=now_ms,
+        subject=subject,
+        disabled_ms=None,
     )
 
 
@@ -146,6 +154,9 @@ staff = Table(
     Column("recovery", Json, nullable=False),  # digests of the codes that are left
     Column("settings", Json, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column("subject", String(64)),  # digest of who it is to the studio's provider; null: they have a password
+    Column("disabled_ms", BigInteger),  # since when nothing opens any more; null: they may come in
+    Index("staff_by_subject", "subject", unique=True),
     info={"stored_by": StoredBy.KEY},
 )
 staff_tokens = Table(
@@ -172,7 +183,10 @@ _LIVES = _t.until_ms > bindparam("now")
 READ = select(staff).where(_NAMED)
 LOCK = READ.with_for_update()
 ALL = select(staff).order_by(_s.name).limit(1000)
-ANYBODY = select(_s.name).limit(1)
+# Whoever comes by the studio's provider may be gone with it: that is why they do not count.
+ANYBODY = select(_s.name).where(_s.subject.is_(None)).limit(1)
+LOCK_SUBJECT = select(staff).where(_s.subject == bindparam("subject", type_=String)).with_for_update()
+SET_DISABLED = update(staff).where(_s.name == bindparam("name")).values(disabled_ms=bindparam("at"))
 ADD = insert_row(staff)
 REMOVE = delete(staff).where(_s.name == bindparam("name"))
 SET_PASSWORD = update(staff).where(_s.name == bindparam("name")).values(password=bindparam("password"))
@@ -208,7 +222,7 @@ TOKEN = select(staff_tokens).where(_DIGEST, _LIVES)
 WHOSE = (
     select(staff, *(column for column in _t if column.name != "name"))
     .join(staff_tokens, _t.name == _s.name)
-    .where(_DIGEST, _LIVES)
+    .where(_DIGEST, _LIVES, _s.disabled_ms.is_(None))
 )
 TOUCH = update(staff_tokens).where(_DIGEST).values(used_ms=bindparam("now"), until_ms=bindparam("until"))
 END = delete(staff_tokens).where(_DIGEST)

@@ -16,13 +16,14 @@ from gameserver.players.providers.vouching import (
     UnknownAuthenticationError,
     Vouched,
 )
-from gameserver.players.providers.web import Web
+from gameserver.players.providers.web import Asker, Web
 from gameserver.wire.outgoing import Outgoing
 
 __all__ = [
     "SAME_PERSON",
     "SAMPLE",
     "SECTION",
+    "Asker",
     "Claimed",
     "Issuer",
     "ProviderSettings",
@@ -108,3 +109,9 @@ class Providers:
         Raises `ProviderUnavailable` or `UnknownAuthenticationError` when the issuer's keys cannot be had.
         """
         return await tokens.read(claimed, self._outside, issuer)
+
+    async def read_signed(
+        self, asker: Asker, issuer: Issuer, token: str, nonce: str, now_ms: int
+    ) -> dict[str, Any] | None:
+        """Do the same on behalf of somebody who is no app."""
+        return await tokens.read_signed(asker, self._outside, issuer, token, nonce, now_ms)

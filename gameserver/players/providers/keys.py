@@ -10,9 +10,9 @@ import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gameserver.apps import DISCOVERY, App
+from gameserver.apps import DISCOVERY
 from gameserver.players.providers.vouching import ProviderUnavailable, UnknownAuthenticationError
-from gameserver.players.providers.web import Web, unclear, where
+from gameserver.players.providers.web import Asker, Web, unclear, where
 
 SETS_MAX = 256  # issuers of all apps
 KEYS_MAX = 64  # of one issuer
@@ -56,7 +56,7 @@ class KeySets:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._sets.clear()
 
-    async def find(self, app: App, url: str, kid: str, algorithm: str, now_ms: int) -> jwt.PyJWK | None:
+    async def find(self, app: Asker, url: str, kid: str, algorithm: str, now_ms: int) -> jwt.PyJWK | None:
         """Return the key of an id, for an algorithm; None when the issuer has no such.
 
         `url` is that of the keys, or of a discovery document that names it. Raises `ProviderUnavailable` when
@@ -83,7 +83,7 @@ class KeySets:
             raise failure("the keys of the player's token cannot be fetched now: try again later")
         return _ready(known, kid, algorithm)
 
-    async def _fetch(self, app: App, url: str, known: _KeySet, now_ms: int) -> None:
+    async def _fetch(self, app: Asker, url: str, known: _KeySet, now_ms: int) -> None:
         try:
             keys = await self._keys(app, url)
         except (ProviderUnavailable, UnknownAuthenticationError) as error:  # it is in the log
@@ -94,7 +94,7 @@ class KeySets:
         finally:
             known.fetching = None
 
-    async def _keys(self, app: App, url: str) -> dict[str, dict[str, Any]]:
+    async def _keys(self, app: Asker, url: str) -> dict[str, dict[str, Any]]:
         if url.endswith(DISCOVERY):
             status, document = await self._web.ask_json(app, url)
             named = document.get("jwks_uri") if status == HTTPStatus.OK else None

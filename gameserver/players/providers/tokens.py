@@ -15,7 +15,7 @@ from gameserver.players.providers import transfers
 from gameserver.players.providers.asking import Claimed, Outside
 from gameserver.players.providers.settings import Google
 from gameserver.players.providers.vouching import Vouched
-from gameserver.players.providers.web import unclear
+from gameserver.players.providers.web import Asker, unclear
 
 EXPIRES_MAX = 253_402_300_799  # the end of the year 9999; later is for ever
 LEEWAY_SECONDS = 60
@@ -155,6 +155,13 @@ async def read(
     Raises `ProviderUnavailable` or `UnknownAuthenticationError` when the issuer's keys cannot be had.
     """
     token = claimed.token if token is None else token
+    return await read_signed(claimed.app, outside, issuer, token, claimed.nonce, claimed.now_ms)
+
+
+async def read_signed(
+    asker: Asker, outside: Outside, issuer: Issuer, token: str, nonce: str, now_ms: int
+) -> dict[str, Any] | None:
+    """Do what `read` does on whoever's behalf."""
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.InvalidTokenError, ValueError, RecursionError):
@@ -163,14 +170,14 @@ async def read(
     # Before any fetch: what could not be taken in any case shall cause none.
     if header.get("alg") != issuer.algorithm or not isinstance(kid, str) or not 0 < len(kid) <= KEY_ID_MAX:
         return None
-    key = await outside.keys.find(claimed.app, issuer.keys_url, kid, issuer.algorithm, claimed.now_ms)
+    key = await outside.keys.find(asker, issuer.keys_url, kid, issuer.algorithm, now_ms)
     if key is None:
         return None
     claims = read_claims(token, key, issuer.algorithm, issuer.names, issuer.audiences)
     if (
         claims is None
-        or not is_current(claims, claimed.now_ms, LEEWAY_SECONDS)
-        or not _nonce_fits(claims, claimed, issuer)
+        or not is_current(claims, now_ms, LEEWAY_SECONDS)
+        or not _nonce_fits(claims, nonce, issuer)
     ):
         return None
     return claims
@@ -222,15 +229,15 @@ def expiry_ms(expires: float) -> int:
     return int(min(expires, EXPIRES_MAX) * 1000)
 
 
-def _nonce_fits(claims: dict[str, Any], claimed: Claimed, issuer: Issuer) -> bool:
+def _nonce_fits(claims: dict[str, Any], nonce: str, issuer: Issuer) -> bool:
     """Compare the nonce, which some clients hand to the provider as SHA-256 in hex."""
-    if not claimed.nonce:
+    if not nonce:
         return not issuer.nonce_required
     named = claims.get("nonce")
     if not isinstance(named, str):
         return False
-    hashed = hashlib.sha256(claimed.nonce.encode()).hexdigest()
-    return any(hmac.compare_digest(named.encode(), text.encode()) for text in (claimed.nonce, hashed))
+    hashed = hashlib.sha256(nonce.encode()).hexdigest()
+    return any(hmac.compare_digest(named.encode(), text.encode()) for text in (nonce, hashed))
 
 
 def _names(claims: dict[str, Any] | None, claim: str, external_id: str) -> Vouched | None:

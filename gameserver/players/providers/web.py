@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import httpx
 import msgspec
 import structlog
 
-from gameserver.apps import App
+from gameserver.apps import Settings
 from gameserver.players.providers.settings import ProviderSettings
 from gameserver.players.providers.vouching import ProviderUnavailable, UnknownAuthenticationError
 from gameserver.wire.outgoing import Caller, Outgoing, TooLarge, Unanswered
@@ -23,6 +23,16 @@ PROVIDERS = Caller("providers")  # the operator has declared where they are
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+S = TypeVar("S", bound=Settings)
+
+
+class Asker(Protocol):
+    """On whose behalf somebody is asked, such as an app: how long they have, and a stand-in in tests."""
+
+    def section(self, kind: type[S]) -> S:
+        """Return the settings of a kind."""
+
+
 class Web:
     """Asks providers and services of the studio."""
 
@@ -31,7 +41,7 @@ class Web:
 
     async def ask(
         self,
-        app: App,
+        app: Asker,
         url: str,
         *,
         query: Mapping[str, str] | None = None,
@@ -61,7 +71,7 @@ class Web:
 
     async def ask_json(
         self,
-        app: App,
+        app: Asker,
         url: str,
         *,
         query: Mapping[str, str] | None = None,
@@ -108,7 +118,7 @@ class Web:
         return answer.status, answer.body
 
 
-def where(app: App, url: str) -> str:
+def where(app: Asker, url: str) -> str:
     """Return the address to ask: the provider's, or that of the stand-in that the app declares for tests."""
     stand_in = app.section(ProviderSettings).stand_in
     return f"{stand_in}/{url.split('://', 1)[1]}" if stand_in else url
