@@ -9,6 +9,7 @@ from typing import Any
 
 from gameserver.admin import (
     balances,
+    bulk,
     card,
     definitions,
     notes,
@@ -139,6 +140,7 @@ ACTIONS: Mapping[str, Action] = declared(
     *staff.ACTIONS,
     *operations.ACTIONS,
     *definitions.ACTIONS,
+    *bulk.ACTIONS,
 )
 
 

@@ -9,6 +9,7 @@ from gameserver.admin.declaring import action, by_key
 from gameserver.admin.operators import CLI, Operator, note
 from gameserver.admin.players import player_row
 from gameserver.admin.rights import Right
+from gameserver.apps import App
 from gameserver.domain.economy import wallet
 from gameserver.domain.economy.wallet import AMOUNT_MAX, CurrencySettings, entries
 from gameserver.players.lifecycle import PlayerTable
@@ -79,36 +80,53 @@ async def player_balance_adjust(
     receipt = receipt.strip()
     if not 0 < len(receipt) <= RECEIPT_MAX or not receipt.isprintable():
         raise Refused(f"a receipt is one line of 1 to {RECEIPT_MAX} characters")
-    if not 0 < abs(amount) <= AMOUNT_MAX:
-        raise Refused("the amount is a whole number other than 0, of at most 2^53")
-    if currency not in definition.section(CurrencySettings).currencies:
-        raise Refused(f"app {app} declares no currency {currency[:64]!r}")
+    check_adjustment(definition, currency, amount)
 
     async def work(ctx: Context) -> tuple[int, int]:
         await lock_player(ctx.tx, app, profile)
         row = {"profile_id": profile, "currency": currency, "amount": amount, "staff": by.name[:64]}
         if not await ctx.tx.unless_taken(ADD, app_id=app, receipt=receipt, at_ms=ctx.now_ms, **row):
             raise Refused(_used(await ctx.tx.one(FIND, app=app, receipt=receipt), profile))
-        before = (await wallet.balances(ctx.tx, app, profile) or {}).get(currency)
-        key, many = f"receipt/{receipt}", abs(amount)
-        change, event = (
-            (wallet.add, wallet.CurrencyAwarded) if amount > 0 else (wallet.revoke, wallet.CurrencyRevoked)
-        )
-        if not await change(ctx.tx, profile, currency, many, key, ctx.now_ms):
-            raise Refused("the player's ledger has this receipt already")
-        await ctx.emit(event(profile_id=profile, currency=currency, amount=many, entry=key))
-        was = before.balance if before is not None else 0
-        await note(
-            server, ctx.tx, by, "player_balance_adjust", app, profile=profile, target=receipt,
-            before={currency: was}, after={currency: was + amount},
-        )  # fmt: skip
-        return was, was + amount
+        return await adjusted(ctx, by, profile, currency, amount, f"receipt/{receipt}", receipt)
 
     try:
         was, now = await server.runner.do(work, definition, ORIGIN)
     except GameError as error:
         raise Refused(str(error)) from error
     return {"profile_id": profile, "currency": currency, "before": was, "balance": now, "receipt": receipt}
+
+
+def check_adjustment(app: App, currency: str, amount: int) -> None:
+    """Raise `Refused` for what no balance of an app can be adjusted by."""
+    if not 0 < abs(amount) <= AMOUNT_MAX:
+        raise Refused("the amount is a whole number other than 0, of at most 2^53")
+    if currency not in app.section(CurrencySettings).currencies:
+        raise Refused(f"app {app.id} declares no currency {currency[:64]!r}")
+
+
+async def adjusted(
+    ctx: Context, by: Operator, profile: str, currency: str, amount: int, key: str, target: str
+) -> tuple[int, int]:
+    """Adjust a balance in the running transaction, and note it; returns how it was and is.
+
+    `key` is that of the entry in the ledger, `target` what the journal calls it. Raises `Refused`.
+    """
+    app = ctx.app.id
+    await lock_player(ctx.tx, app, profile)
+    before = (await wallet.balances(ctx.tx, app, profile) or {}).get(currency)
+    many = abs(amount)
+    change, event = (
+        (wallet.add, wallet.CurrencyAwarded) if amount > 0 else (wallet.revoke, wallet.CurrencyRevoked)
+    )
+    if not await change(ctx.tx, profile, currency, many, key, ctx.now_ms):
+        raise Refused("the player's ledger has this receipt already")
+    await ctx.emit(event(profile_id=profile, currency=currency, amount=many, entry=key))
+    was = before.balance if before is not None else 0
+    await note(
+        ctx, ctx.tx, by, "player_balance_adjust", app, profile=profile, target=target,
+        before={currency: was}, after={currency: was + amount},
+    )  # fmt: skip
+    return was, was + amount
 
 
 ACTIONS = (player_balances, player_ledger, player_balance_adjust)

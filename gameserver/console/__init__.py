@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from gameserver.admin.common import Server
-from gameserver.console import access, activity, definition, explorer, home, live, players, staff, work
+from gameserver.console import access, activity, bulk, definition, explorer, home, live, players, staff, work
 from gameserver.console.boards import PAGES as OF_BOARDS
 from gameserver.console.data import PAGES as OF_DATA
 from gameserver.console.social import PAGES as OF_SOCIAL
@@ -19,6 +19,7 @@ PAGES = (
     *home.PAGES,
     *access.PAGES,
     *players.PAGES,
+    *bulk.PAGES,
     *activity.PAGES,
     *work.PAGES,
     *live.PAGES,

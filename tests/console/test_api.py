@@ -37,6 +37,7 @@ EXAMPLES: dict[str, Any] = {
     "note_id": "none",
     "table": "devices",
     "view": "none",
+    "bulk": "none",
 }
 """Arguments with which an action does no harm."""
 NEEDED: dict[str, dict[str, Any]] = {
@@ -60,6 +61,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "endpoint_save": {"path": "/v1/none"},
     "score_remove": {"member": "nobody"},
     "entity_save": {"data": "{}", "version": 1},
+    "bulk_start": {"kind": "none", "expected": 1},
+    "bulk_delete": {"expected": 0},
     "global_entity_save": {"data": "{}", "version": 1},
     "view_save": {"page": "none", "name": "x", "query": ""},
 }

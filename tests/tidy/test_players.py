@@ -24,6 +24,8 @@ OF_NOBODY = {
     "app_minutes": "count logins and sessions, whoever has them",
     "staff_views": "what people of the studio ask lists for",
     "app_days": "count players by day, and name none",
+    "staff_bulk_parts": "who waits for a bulk action of staff, until it is their turn",
+    "staff_bulks": "what staff do with many players at once",
     "staff_tokens": "sessions, links and keys of staff",
     "jobs": "say what the server has to do; what they speak of has its own tables",
     "leaderboard_removals": "emptied by the server as soon as the index of ranks has followed",
