@@ -1,6 +1,7 @@
 # What a day's work needs. `make check` before each commit, `make test` before a change is handed in.
 BIN ?= .venv/bin
 PYTEST = $(BIN)/pytest -p no:cacheprovider
+CORES = -n auto --dist loadfile
 
 .PHONY: install check test full export examples release
 
@@ -17,8 +18,10 @@ check:  ## format, lint, types, the checks of the tree, and the fast tests: unde
 	$(PYTEST) tests/tidy tests/protocol tests/apps tests/services/test_player_state.py
 
 test:  ## every test, on SQLite and memory, then those that depend on it on PostgreSQL and Redis
-	GAMESERVER_TEST_PROCESSES=$$(nproc) GAMESERVER_TEST_BACKENDS=embedded $(PYTEST)
-	GAMESERVER_TEST_PROCESSES=$$(nproc) GAMESERVER_TEST_BACKENDS=services $(PYTEST)
+	rm -rf .found
+	GAMESERVER_TEST_BACKENDS=embedded $(PYTEST) $(CORES) --write-found .found
+	$(PYTEST) --read-found .found tests/tidy/test_operations.py
+	GAMESERVER_TEST_BACKENDS=services $(PYTEST) $(CORES)
 
 full:  ## what has to hold before a change is taken; installs what is missing
 	bash .ci/run

@@ -3,7 +3,6 @@
 `GAMESERVER_TEST_BACKENDS` picks what lies below it: `embedded` (the default: SQLite and sessions in memory)
 or `services` (PostgreSQL and Redis, started for the test run). On `services` run only the tests that ask for
 the fixture of that name, be it through `game` or others: the rest does not depend on the choice.
-`GAMESERVER_TEST_PROCESSES` says how many processes run the tests beside each other; see `sharing`.
 """
 
 import asyncio
@@ -49,7 +48,6 @@ from gameserver.wire.clock import FixedClock
 from gameserver.wire.packet import Message, Packet
 from tests import servers
 from tests.protocol import examples
-from tests.sharing import Sharing
 
 if importlib.util.find_spec("sniffio") is None:
     # httpx imports it at every request, for which Python searches all folders anew: None tells it not to.
@@ -59,7 +57,6 @@ if importlib.util.find_spec("sniffio") is None:
 starlette.routing.compile_path = functools.cache(starlette.routing.compile_path)
 
 BACKENDS = os.environ.get("GAMESERVER_TEST_BACKENDS", "embedded")
-PROCESSES = int(os.environ.get("GAMESERVER_TEST_PROCESSES", "1"))
 APP_ID, SECRET = "10001", "a-secret-for-tests-0123456789"
 APP_TOML = f'id = "{APP_ID}"\nsecret = "{SECRET}"\ntitle = "Test"\n'
 GENERAL_ERRORS = general_errors()
@@ -88,13 +85,6 @@ def outcomes() -> dict[str, set[str]]:
             if sample.name == "gameserver_messages_total" and sample.value > 0:
                 OUTCOMES[sample.labels["operation"]].add(sample.labels["outcome"])
     return OUTCOMES
-
-
-def learn(found: tuple[dict[str, set[str]], dict[str, set[str]]]) -> None:
-    """Take over what another process of this run has found out."""
-    for known, told in zip((CHANGED, OUTCOMES), found, strict=True):
-        for name, values in told.items():
-            known[name] |= values
 
 
 MEMORY, MEMORY_BYTES_MIN = Path("/dev/shm"), 2 << 30
@@ -332,6 +322,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--screenshots", action="store_true", help="write pictures of the console into docs/images"
     )
+    parser.addoption(
+        "--write-found", default="", metavar="FOLDER", help="write what the tests have seen operations do"
+    )
+    parser.addoption(
+        "--read-found", default="", metavar="FOLDER", help="judge what the tests of a run before have seen"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -343,14 +339,25 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # what is imported now stays: to look for garbage in it takes a third of all the collecting
     if config.getoption("--record-examples", default=False):
         EXAMPLES = examples.Examples()
-    elif PROCESSES > 1:
-        sharing = Sharing(PROCESSES, looks_at_all, lambda: (CHANGED, outcomes()), learn)
-        config.pluginmanager.register(sharing, "sharing")
 
 
-def looks_at_all(item: pytest.Item) -> bool:
-    """Whether a test looks at what the others have done."""
-    return "whole_suite" in getattr(item, "fixturenames", ())
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write what a process of the run has seen; a run has several under `pytest -n`."""
+    name = session.config.getoption("--write-found")
+    if name and getattr(session, "items", None):
+        folder = session.config.invocation_params.dir / name
+        folder.mkdir(exist_ok=True)
+        found = {"changed": CHANGED, "outcomes": outcomes()}
+        (folder / f"{os.getpid()}.json").write_bytes(msgspec.json.encode(found, enc_hook=str))
+
+
+def found_before(folder: Path) -> None:
+    """Take over what all processes of a run have seen."""
+    for path in folder.iterdir():
+        read = msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, set[str]]])
+        for known, found in ((CHANGED, read["changed"]), (OUTCOMES, read["outcomes"])):
+            for name, values in found.items():
+                known[name] |= values
 
 
 def pytest_unconfigure() -> None:

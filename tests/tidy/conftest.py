@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import found_before
+
 TESTS = Path(__file__).parents[1]
 _deselected = pytest.StashKey[bool]()
 
@@ -20,8 +22,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def whole_suite(request: pytest.FixtureRequest) -> None:
-    """Skip unless all tests of the server were asked for, none was left out, and this process runs them."""
+    """Skip unless all tests of the server were asked for, none was left out, and this process ran them.
+
+    Or ran before: `pytest --read-found` looks at what the processes of that run have written.
+    """
     config = request.config
+    if name := config.getoption("--read-found"):
+        found_before(config.invocation_params.dir / name)
+        return
     asked_for = {(config.invocation_params.dir / argument).resolve() for argument in config.args}
     left_out = (
         config.stash.get(_deselected, False)
