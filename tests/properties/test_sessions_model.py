@@ -93,6 +93,10 @@ class Model(RuleBasedStateMachine):
 
     def both(self, *steps: Step) -> Any:
         """The outcome of the last step, when all outcomes are the same."""
+        return self.all_of(*steps)[-1]
+
+    def all_of(self, *steps: Step) -> list[Any]:
+        """The outcomes of steps, when they are the same."""
 
         async def in_redis() -> list[Any]:
             return await asyncio.gather(*(step(self.redis) for step in steps))
@@ -105,7 +109,7 @@ class Model(RuleBasedStateMachine):
         for outcome in outcomes:
             if isinstance(outcome, Opened):
                 self.ended.update(each.digest for each in outcome.dropped)
-        return outcomes[-1]
+        return outcomes
 
     def pick(self, which: int) -> str:
         return list(self.ids)[which % len(self.ids)]
@@ -326,8 +330,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def sessions_are_the_same(self) -> None:
-        for session_id in self.ids:
-            self.both(peek(session_id))
+        self.all_of(*map(peek, self.ids))
 
     @invariant()
     def locks_are_the_same(self) -> None:
@@ -340,14 +343,9 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def ended_means_ended(self) -> None:
-        for session_id in self.ids:
-            if self.memory.digest(session_id) in self.ended:
-                for refusal in (
-                    self.both(touch(session_id)),
-                    self.both(admit(session_id)),
-                    self.both(peek(session_id)),
-                ):
-                    assert isinstance(refusal, Ended)
+        ended = [each for each in self.ids if self.memory.digest(each) in self.ended]
+        for step in (touch, admit, peek):
+            assert all(isinstance(refusal, Ended) for refusal in self.all_of(*map(step, ended)))
 
 
 Model.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
