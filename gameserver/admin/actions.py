@@ -57,6 +57,7 @@ from gameserver.admin.records import (
     refusal_codes,
     refusal_list,
 )
+from gameserver.admin.segments import ACTIONS as OF_SEGMENTS
 from gameserver.admin.sessions import session_end, session_list
 from gameserver.admin.social import ACTIONS as OF_SOCIAL
 
@@ -128,6 +129,7 @@ ACTIONS: Mapping[str, Action] = declared(
     *OF_BOARDS,
     *OF_ENTITIES,
     *OF_SOCIAL,
+    *OF_SEGMENTS,
     *securing.ACTIONS,
     *balances.ACTIONS,
     *notes.ACTIONS,

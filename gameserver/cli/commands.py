@@ -28,6 +28,7 @@ from gameserver.cli.players import players
 from gameserver.cli.push import push
 from gameserver.cli.reach import do
 from gameserver.cli.scripts import scripts
+from gameserver.cli.segments import segments
 from gameserver.cli.staff import staff
 from gameserver.cli.webhooks import webhooks
 from gameserver.emulator import stop_at_eof
@@ -58,6 +59,7 @@ app.add_typer(datastream, name="datastream")
 app.add_typer(push, name="push")
 app.add_typer(mail, name="mail")
 app.add_typer(leaderboards, name="leaderboard")
+app.add_typer(segments, name="segment")
 app.add_typer(jobs, name="jobs")
 app.add_typer(scripts, name="script")
 app.add_typer(webhooks, name="webhook")

@@ -10,6 +10,7 @@ from gameserver.admin.common import Server
 from gameserver.console import access, activity, bulk, definition, explorer, home, live, players, staff, work
 from gameserver.console.boards import PAGES as OF_BOARDS
 from gameserver.console.data import PAGES as OF_DATA
+from gameserver.console.segments import PAGES as OF_SEGMENTS
 from gameserver.console.social import PAGES as OF_SOCIAL
 from gameserver.console.views import PAGES as OF_VIEWS
 from gameserver.console.views import with_views
@@ -24,6 +25,7 @@ PAGES = (
     *work.PAGES,
     *live.PAGES,
     *definition.PAGES,
+    *OF_SEGMENTS,  # before data, where they stand among ids of entities
     *OF_DATA,
     *OF_BOARDS,
     *OF_SOCIAL,

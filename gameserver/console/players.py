@@ -113,9 +113,12 @@ async def currencies(view: View) -> Response:
 
 @page("GET /apps/{app}/players/{profile}/progress", Right.PLAYERS_READ)
 async def progress(view: View) -> Response:
-    """Show a player's level and statistics."""
+    """Show a player's level, statistics and segments."""
     return await card(
-        view, "player_progress.html", progress=await view.do("player_progress", **_of_player(view))
+        view,
+        "player_progress.html",
+        progress=await view.do("player_progress", **_of_player(view)),
+        segments=await view.do("player_segments", **_of_player(view)),
     )
 
 

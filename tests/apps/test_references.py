@@ -144,16 +144,16 @@ def test_names_may_come_into_being_where_the_app_says_so(tmp_path: Path) -> None
 # The declarations themselves
 
 
-def types_below(kind: Any) -> Iterator[tuple[str, Any]]:
-    """Each setting with its type, and the types that its type is made of."""
+def types_below(kind: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Each setting with its type, and the types that its type is made of; tables in themselves once."""
     if isinstance(kind, type) and issubclass(kind, Struct):
-        for f in fields(kind):
-            for _, inner in types_below(f.type):
+        for f in fields(kind) if kind not in above else ():
+            for _, inner in types_below(f.type, (*above, kind)):
                 yield f"{kind.__name__}.{f.name}", inner
     else:
         yield "", kind
         for part in get_args(kind):
-            yield from types_below(part)
+            yield from types_below(part, above)
 
 
 def notes(of: type[Any]) -> Iterator[Any]:

@@ -27,6 +27,7 @@ EXAMPLES: dict[str, Any] = {
     "channel": "none",
     "line": "1",
     "group": "none",
+    "segment": "9",
     "entity": "none",
     "job": "none",
     "role": "none",

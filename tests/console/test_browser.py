@@ -65,8 +65,8 @@ def console(
         'title = "Test"', 'title = "Moon Miners"'
     )
     (folder / "apps" / "test" / "app.toml").write_text(
-        f'{definition}signature = "optional"\n[group.types.clan]\n[virtualCurrency.currencies.coins]\n'
-        + HELLO.replace("CONSOLE", app_id)
+        f'{definition}signature = "optional"\n[group.types.clan]\n[segment.segments.all]\nid = 1\n'
+        "[virtualCurrency.currencies.coins]\n" + HELLO.replace("CONSOLE", app_id)
     )
     options = [part for name, url in services.items() for part in (f"--{name}", url)]
     with serve(folder, "--edit-apps", *options) as server:
@@ -137,6 +137,7 @@ def pages(console: Console) -> list[str]:
         "profile": console.players["Grace"],
         "operation": "entity.CREATE",
         "endpoint": "hello",
+        "segment": "1",
         **make(console.game, console.app_id),
     }
     of_app = {**parts, "entity": parts["global"]}

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from gameserver.apps import Declares, Mistake, Settings
+from gameserver.apps import Mistake, Settings
 from gameserver.apps.fields import Name
 from gameserver.domain.segments.criteria import Criteria
 
@@ -42,8 +42,8 @@ level = { minimum = 2 }
 #platforms = ["IOS", "ANG"]
 #client_version = { minimum = "1.4.0", below = "2.0" }
 #tester = false
-statistics = { wins = { minimum = 100 } }
-currencies = { coins = { minimum = 1000 } }
+#statistics = { wins = { minimum = 100 } }
+#currencies = { coins = { minimum = 1000 } }
 # An attribute has one of these texts; with [] it has any.
 attributes = { clan = [] }
 # One of several: any; none: not. And all, for what cannot stand beside the rest.
@@ -88,7 +88,6 @@ class SegmentSettings(Settings, kw_only=True, dict=True):
     ] = 24
     segments: Annotated[
         dict[Name, Segment],
-        Declares("segment"),
         Meta(max_length=SEGMENTS_MAX, description="Segments, by name."),
     ] = msgspec.field(default_factory=dict)
 
