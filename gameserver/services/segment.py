@@ -67,7 +67,12 @@ class SegmentList(Reply):
     segments: Annotated[list[SegmentShown], Meta(description="The app's segments, by their numbers.")]
 
 
-@service.operation("SYS_GET_SEGMENT_LIST", tx=Tx.WRITE, access=Access.SERVER)
+@service.operation(
+    "SYS_GET_SEGMENT_LIST",
+    tx=Tx.WRITE,
+    access=Access.SERVER,
+    locks=lambda ctx, _: [refreshing.records_lock(ctx.app)],
+)
 async def get_list(ctx: Context, request: Nothing) -> SegmentList:
     """List the segments of the app, without their criteria."""
     declared = ctx.section(SegmentSettings).by_id

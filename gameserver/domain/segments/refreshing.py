@@ -10,7 +10,7 @@ from gameserver.apps import App, LiveApps
 from gameserver.domain.segments import membership, storage
 from gameserver.domain.segments.settings import Segment, SegmentSettings
 from gameserver.jobs import Job, JobRun, enqueue
-from gameserver.storage import Row, Transaction
+from gameserver.storage import Row, Transaction, locks
 
 STEP = 200  # players in a transaction
 WATCH_SECONDS = 30.0
@@ -50,6 +50,11 @@ async def is_whole(tx: Transaction, app: App) -> bool:
     return not digest or (row is not None and row["whole_digest"] == digest)
 
 
+def records_lock(app: App) -> str:
+    """Return the lock of the records of an app's segments."""
+    return locks.shared_lock(app.id, "segments", "")
+
+
 async def record(tx: Transaction, app: App, now_ms: int) -> dict[int, Row]:
     """Note how the segments are declared now, where that has changed; returns their records by number."""
     declared = app.section(SegmentSettings).by_id
@@ -61,6 +66,8 @@ async def record(tx: Transaction, app: App, now_ms: int) -> dict[int, Row]:
         or (name, segment.testers_only, said(segment))
         != tuple(stored[number][column] for column in ("name", "testers_only", "said"))
     ]
+    if other:
+        await locks.take(tx, [records_lock(app)])
     for number, name, segment in other:
         await tx.run(
             storage.RECORD,
