@@ -20,6 +20,7 @@ from tests.conftest import APP_ID, APP_TOML, Client, Game
 from tests.push_providers import Providers, providers
 from tests.services.test_push_refusals import LARGE, SMALL
 from tests.services.test_push_sending import device, states, work
+from tests.services.test_script import write_script
 
 PUSH = "pushNotification"
 HOUR_MS = 3_600_000
@@ -42,6 +43,13 @@ testers_only = true
 texts = { en = "{0} sent you a gift", fr = "{0} t'a envoyé un cadeau" }
 [pushNotification.templates.2]
 texts = { en = "{0} " }
+"""
+SCRIPT = """
+    var proxy = bridge.getPushNotificationServiceProxy(), raw = {aps: {alert: "x"}};
+    var toAll = proxy.scheduleRawPushNotifications(null, raw, null, "8:30", false, null);
+    var toSome = proxy.scheduleRawPushNotifications(null, raw, null, [2], "8:30", false, null);
+    var wrong = proxy.sendNormalizedToSegments({body: "x"}, null, [9]);
+    [toAll.data.notificationJobs, toSome.data.notificationJobs, wrong.reason_code];
 """
 AT_ONCE = {
     "SEND_NORMALIZED_TO_SEGMENTS": "ALERT",
@@ -72,6 +80,7 @@ def apps_folder(apps_folder: Path, app_id: str, push: Providers, request: pytest
     (apps_folder / "test" / "push.pem").write_text(push.authority)
     told = getattr(request, "param", None) or push.settings()
     (apps_folder / "test" / "app.toml").write_text(APP_TOML.replace(APP_ID, app_id) + APP + told)
+    write_script(apps_folder / "test", "later", SCRIPT)
     return apps_folder
 
 
@@ -181,6 +190,15 @@ async def test_it_comes_at_a_time_of_the_day_where_players_are(game: Game, push:
     assert got(push, phones) == [count + 1 for count in before]
     all_of_them = await game.server.call(PUSH, "SCHEDULE_RAW_NOTIFICATIONS", **to)
     assert all_of_them["notificationJobs"] >= 3
+
+
+async def test_scripts_say_it_in_order(game: Game) -> None:
+    player = await game.player(timeZoneOffset=0)
+    answer = await player.call("script", "RUN", scriptName="later", scriptData={})
+    assert answer["response"] == [len(sending.ZONES), len(sending.ZONES), 40793]
+    async with game.core.database.read() as tx:
+        rows = await tx.all(select(pushes.c.state).where(pushes.c.app_id == game.app_id))
+    assert sorted({row[0] for row in rows}) == ["all", "segments"]
 
 
 @pytest.mark.parametrize(
