@@ -1,24 +1,18 @@
 (function () {
   "use strict";
-  // Time and chance, what Rhino's errors have, and the bridge: for scripts that name any of them. What it uses later it
-  // keeps in constants: a script may change every global and every prototype, and these functions must go on. So nothing
-  // here iterates, spreads or calls methods by name later. The way out to the process is `ask`: its properties, by what is
-  // asked, are the answers; undefined where it refuses, for the reason that is its property `refusal`. The lines are joined
-  // before they are read: what starts with two slashes is left out, and each statement has its semicolon.
-  const G = globalThis, ask = G.__ask, D = Date, E = Error, X = Proxy;
-  const stringify = JSON.stringify, construct = Reflect.construct, define = Object.defineProperty, get = Reflect.get;
+  // Time and chance, what Rhino's errors have, and the bridge: each for scripts that name it. The sections that a script
+  // does not need are left out; the first and the last are always there. What it uses later it keeps in constants: a script
+  // may change every global and every prototype, and these functions must go on. So nothing here iterates, spreads or calls
+  // methods by name later. The way out to the process is `ask`: its properties, by what is asked, are the answers; undefined
+  // where it refuses, for the reason that is its property `refusal`. The lines are joined before they are read: what starts
+  // with two slashes is left out, and each statement has its semicolon.
+  const G = globalThis, ask = G.__ask, E = Error, X = Proxy, stringify = JSON.stringify, define = Object.defineProperty;
   delete G.__ask;
-
-  const want = (text) => {
-    const answer = ask[text];
-    if (answer === undefined) throw new E(ask.refusal);
-    return answer;
-  };
-  const wantCall = (name, given, session) => want("call" + name + "\n" + stringify(given) + "\n" + session);
   const hide = (where, name, value) => define(where, name, { __proto__: null, value, writable: true, configurable: true });
 
+  // section: time
   // Time and chance, which a second run of the same packet is given again.
-  const now = () => ask.now;
+  const D = Date, construct = Reflect.construct, now = () => ask.now;
   const Clock = new X(D, {
     __proto__: null,
     construct: (_, given, target) => construct(D, given.length ? given : [now()], target === Clock ? D : target),
@@ -29,6 +23,7 @@
   hide(G, "Date", Clock);
   hide(D.prototype, "constructor", Clock);
 
+  // section: errors
   // What Rhino's errors have.
   const place = (e, what) => {
     try { return ask["place" + stringify("" + e.stack)][what]; } catch { return undefined; }
@@ -46,7 +41,14 @@
     return { name: this.name, message: this.message, fileName: this.fileName, lineNumber: this.lineNumber, ...this };
   });
 
-  // The bridge: names are looked up where they are used, in any case of letters.
+  // section: bridge
+  // Names are looked up where they are used, in any case of letters.
+  const get = Reflect.get, want = (text) => {
+    const answer = ask[text];
+    if (answer === undefined) throw new E(ask.refusal);
+    return answer;
+  };
+  const wantCall = (name, given, session) => want("call" + name + "\n" + stringify(given) + "\n" + session);
   const quiet = { __proto__: null, then: 1, toJSON: 1, constructor: 1, prototype: 1 };
   const named = (known, make) => {
     const made = { __proto__: null };
@@ -81,5 +83,5 @@
     },
   );
   G.bridge = bridge;
-  delete G.performance;
+  // section: end
 })()

@@ -49,7 +49,6 @@ _NAMED = (  # what takes long to make, and is reached by its name alone
     ("AToB", r"atob|btoa"),
     ("DOMException", r"atob|btoa|DOMException"),
 )
-_OF_BRIDGE = ("Date", "Proxy")
 _ANY_NAME = re.compile(r"eval|Function|constructor|globalThis|\bthis\b|import|\\u")
 _PENDING, _REJECTED = 0, 2  # states of promises
 
@@ -57,18 +56,23 @@ _PENDING, _REJECTED = 0, 2  # states of promises
 class Code:
     """A compiled script, and what its context needs."""
 
-    def __init__(self, code: bytes | None, parts: list[Any]) -> None:
+    def __init__(self, code: bytes | None, parts: list[Any], bridge: bytes | None) -> None:
         self.code = code  # None when it has a mistake
         self.parts = parts
+        self.bridge = bridge  # what it needs of `bridge.js`, if anything
 
 
 class Engine:
     """Makes realms. `ask` answers what `bridge.js` asks: with JSON, or None when it refuses."""
 
     def __init__(
-        self, path: str, ask: Callable[[bytes], bytes | None], is_over: Callable[[], bool], bridge: str
+        self,
+        path: str,
+        ask: Callable[[bytes], bytes | None],
+        is_over: Callable[[], bool],
+        bridge: Callable[[tuple[str, ...]], str],
     ) -> None:
-        """Open the library of the Python module at a path.
+        """Open the library of the Python module at a path. `bridge` gives sections of `bridge.js`.
 
         Raises OSError, AttributeError or ValueError where it does not offer what is needed.
         """
@@ -123,10 +127,8 @@ class Engine:
         self.to_size = ctypes.byref(self.size)
         self._ask = ask
         self.class_of_ask = self._class_of_ask()
-        compiled = self.compile(self.realm().context, bridge.encode(), b"bridge.js", _BYTECODE | _STRIP)
-        if compiled is None:
-            raise ValueError("the engine does not read what it should")
-        self.bridge = compiled
+        self._bridge = bridge
+        self._bridges: dict[tuple[str, ...], bytes] = {}
 
     def _class_of_ask(self) -> _Class:
         """Return a class whose objects have as properties what `ask` answers."""
@@ -138,14 +140,27 @@ class Engine:
         """Make a context in which no script was ever run."""
         return Realm(self)
 
-    def code_of(self, context: int, text: str, *, needs_bridge: bool) -> Code:
-        """Compile a script in the context of its first run."""
+    def code_of(self, context: int, text: str, needs: tuple[str, ...]) -> Code:
+        """Compile a script in the context of its first run. `needs` are sections of `bridge.js`."""
+        of_bridge = {"Proxy" if needs else "", "Date" if "time" in needs else ""}
         parts = [
             self._named[name]
             for name, words in _NAMED
-            if (needs_bridge and name in _OF_BRIDGE) or _ANY_NAME.search(text) or re.search(words, text)
+            if name in of_bridge or _ANY_NAME.search(text) or re.search(words, text)
         ]
-        return Code(self.compile(context, text.encode(), b"script"), parts)
+        bridge = self._bridge_of(needs) if needs else None
+        return Code(self.compile(context, text.encode(), b"script"), parts, bridge)
+
+    def _bridge_of(self, needs: tuple[str, ...]) -> bytes:
+        code = self._bridges.get(needs)
+        if code is None:
+            realm = self.realm()
+            code = self.compile(realm.context, self._bridge(needs).encode(), b"bridge.js", _BYTECODE | _STRIP)
+            realm.close()
+            if code is None:
+                raise ValueError("the engine does not read what it should")
+            self._bridges[needs] = code
+        return code
 
     def compile(self, context: int, text: bytes, file: bytes, form: int = _BYTECODE) -> bytes | None:
         """Compile a script; None when it has a mistake."""
@@ -199,12 +214,12 @@ class Realm:
         """Run a script. `data` is JSON."""
         engine, context = self.engine, self.context
         if program.code is None:
-            program.code = engine.code_of(context, program.text, needs_bridge=program.needs_bridge)
+            program.code = engine.code_of(context, program.text, program.needs)
         code: Code = program.code
         for add in code.parts:
             add(context)
-        if program.needs_bridge:
-            self._load_bridge()
+        if code.bridge is not None:
+            self._load_bridge(code.bridge)
         engine.limit(self.runtime, memory_bytes)
         engine.on_interrupt(self.runtime, engine.interrupt, None)
         if not self._set(b"data", engine.parse(context, data, len(data), b"data")):
@@ -221,15 +236,13 @@ class Realm:
             return self._failed("thrown")
         return self._result(value)
 
-    def _load_bridge(self) -> None:
+    def _load_bridge(self, code: bytes) -> None:
         engine, context = self.engine, self.context
         number = ctypes.c_uint32()
         engine.new_class_id(self.runtime, ctypes.byref(number))
         engine.new_class(self.runtime, number, ctypes.byref(engine.class_of_ask))
         self._set(b"__ask", engine.new_object(context, _Value(0, _NULL), number))
-        engine.free(
-            context, engine.run(context, engine.read(context, engine.bridge, len(engine.bridge), _BYTECODE))
-        )
+        engine.free(context, engine.run(context, engine.read(context, code, len(code), _BYTECODE)))
 
     def _set(self, name: bytes, value: _Value) -> bool:
         """Set a variable; False when that failed, or the making of the value had."""

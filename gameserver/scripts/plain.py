@@ -13,7 +13,9 @@ Ended = tuple[str, bytes, str]
 class Engine:
     """Makes realms. `ask` answers what `bridge.js` asks: with JSON, or None when it refuses."""
 
-    def __init__(self, ask: Callable[[bytes], bytes | None], prelude: str, bridge: str) -> None:
+    def __init__(
+        self, ask: Callable[[bytes], bytes | None], prelude: str, bridge: Callable[[tuple[str, ...]], str]
+    ) -> None:
         self.ask = ask
         self.prelude = prelude
         self.bridge = bridge
@@ -36,8 +38,8 @@ class Realm:
 
     def run(self, program: Any, data: bytes, memory_bytes: int) -> Ended:
         """Run a script. `data` is JSON."""
-        if program.needs_bridge:
-            self.context.eval(self.engine.bridge)
+        if program.needs:
+            self.context.eval(self.engine.bridge(program.needs))
         self.context.set_memory_limit(memory_bytes)
         try:
             self.boot("begin", self.context.parse_json(data.decode()))

@@ -4,6 +4,7 @@
   // keeps in constants: a script may change every global and every prototype, and these functions must go on. So nothing
   // here iterates, spreads or calls methods by name later. `ask` is the way out to the process, whose answer is a list.
   // The lines are joined before they are read: what starts with two slashes is left out, and each statement has its semicolon.
+  delete globalThis.performance;
   const G = globalThis, ask = G.__ask, E = Error, P = Promise, evaluate = eval, stringify = JSON.stringify;
   // What bridge.js asks by: properties, as native.py makes them.
   G.__ask = new Proxy({}, {

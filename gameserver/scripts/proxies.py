@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -40,23 +39,27 @@ _LINE = re.compile(r"^(get(\w+)ServiceProxy)\.(\w+)\((.*)\) (\w+)\.(\w+)$")
 _decode_arguments = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-class Call(NamedTuple):
+class Call:
     """What a method calls. `names` are those of its arguments, as members of `data`; `fixed` are others."""
 
-    service: str
-    operation: str
-    names: tuple[str, ...]
-    fixed: tuple[tuple[str, str], ...]
+    def __init__(
+        self, service: str, operation: str, names: Sequence[str], fixed: Sequence[tuple[str, str]]
+    ) -> None:
+        self.service = service
+        self.operation = operation
+        self.names = names
+        self.fixed = fixed
+        self._heads = [f'"{name}":'.encode() for name in names]
+        self._others = [f'"{name}":{value}'.encode() for name, value in fixed]
 
     def message(self, arguments: Sequence[bytes]) -> Message:
         """Return the message. Arguments that are null or left out are not sent, further ones are ignored."""
         members = [
-            b'"%b":%b' % (name.encode(), argument)
-            for name, argument in zip(self.names, arguments, strict=False)
+            head + argument
+            for head, argument in zip(self._heads, arguments, strict=False)
             if argument != json.JSON_NULL
         ]
-        members += [f'"{name}":{value}'.encode() for name, value in self.fixed]
-        data = b"{%b}" % b",".join(members)
+        data = b"{%b}" % b",".join(members + self._others)
         return check_message(Message(self.service, self.operation, msgspec.Raw(data)), data)
 
 
@@ -94,8 +97,8 @@ class Proxies:
             if not calls:
                 methods.append(method)
             words = [word.partition("=") for word in arguments.split(", ") if word]
-            names = tuple(name for name, is_fixed, _ in words if not is_fixed)
-            fixed = tuple((name, value) for name, is_fixed, value in words if is_fixed)
+            names = [name for name, is_fixed, _ in words if not is_fixed]
+            fixed = [(name, value) for name, is_fixed, value in words if is_fixed]
             calls.append(Call(service, operation, names, fixed))
         for other, getter in SAME.items():
             proxies[other] = proxies[getter]

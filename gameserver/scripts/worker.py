@@ -16,6 +16,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -197,7 +198,8 @@ class Program:
         # Line 1 is that of the prelude. Behind a statement, "use strict" is no directive.
         self.text = f"void 0;\n{text}"
         self.lines = lines  # [first line, file, line there]
-        self.needs_bridge = _NEEDS_BRIDGE.search(text) is not None
+        self.needs = tuple(part for part, words in _NEEDS.items() if words.search(text) or _ANY.search(text))
+        """The sections of `bridge.js` that it may come to."""
         self.code: Any = None  # what the engine has made of it
 
     def place(self, stack: str) -> tuple[str, int, int]:
@@ -212,10 +214,15 @@ class Program:
 
 # As `native` names a script on a stack, and as `plain` does.
 _PLACE = re.compile(r"(?:\bscript|<input>):(\d{1,9}):(\d{1,9})\b")
-# Words without which a script comes to neither the bridge, nor time and chance, nor a caught error.
-_NEEDS_BRIDGE = re.compile(
-    r"bridge|Date|Math|Error|catch|eval|Function|constructor|globalThis|\bthis\b|import|async|Promise|\\u"
-)
+# Words without one of which a script does not come to time and chance, to a caught error, to the bridge.
+_NEEDS = {
+    "time": re.compile(r"Date|Math"),
+    "errors": re.compile(r"Error|catch|Promise|[aA]sync"),
+    "bridge": re.compile(r"bridge"),
+}
+_ANY = re.compile(
+    r"eval|Function|constructor|globalThis|\bthis\b|import|\\u"
+)  # by which it comes to all of them
 
 # Running
 
@@ -423,14 +430,15 @@ def main() -> None:
     if hasattr(time, "tzset"):
         time.tzset()
     worker = Worker(Pipe(_receive, _send))
+    bridge = partial(bridge_of, _text("bridge.js"))
     # Here these are files beside this one, in no package.
     if PLAIN in sys.argv:
         plain = importlib.import_module("plain")
-        worker.engine = plain.Engine(worker.ask, _text("prelude.js"), _text("bridge.js"))
+        worker.engine = plain.Engine(worker.ask, _text("prelude.js")[""], bridge)
     else:
         native, library = importlib.import_module("native"), importlib.util.find_spec("_quickjs")
         assert library is not None, "the Python module holds it"
-        worker.engine = native.Engine(library.origin, worker.ask, worker.is_over, _text("bridge.js"))
+        worker.engine = native.Engine(library.origin, worker.ask, worker.is_over, bridge)
     worker.rehearse()
     importlib.import_module("confinement").confine()
     worker.pipe.write(pack(READY))
@@ -439,10 +447,23 @@ def main() -> None:
     os._exit(0)
 
 
-def _text(name: str) -> str:
-    """Read a script of our own: in one line, to be told apart from scripts in a stack."""
-    lines = (Path(__file__).parent / name).read_text("utf-8").splitlines()
-    return " ".join(line.strip() for line in lines if not line.lstrip().startswith("//"))
+def _text(name: str) -> dict[str, str]:
+    """Read a script of our own by its sections, in one line: to be told apart from scripts in a stack."""
+    section, read = "", dict[str, str]()
+    for line in map(str.strip, (Path(__file__).parent / name).read_text("utf-8").splitlines()):
+        if line.startswith(_SECTION):
+            section = line.removeprefix(_SECTION)
+        elif not line.startswith("//"):
+            read[section] = f"{read.get(section, '')} {line}"
+    return read
+
+
+_SECTION = "// section: "
+
+
+def bridge_of(sections: dict[str, str], needs: tuple[str, ...]) -> str:
+    """Return the text of `bridge.js` with the sections that a script needs."""
+    return " ".join(sections[section] for section in ("", *needs, "end"))
 
 
 def _end_after(seconds: float) -> None:
