@@ -397,12 +397,12 @@ def _result(program: Program, parts: list[bytes]) -> Result:
 class _Worker(asyncio.SubprocessProtocol):
     """A process, seen from the server."""
 
-    def __init__(self) -> None:
+    def __init__(self, pipes: Pipes | None) -> None:
         self.alive = True
         self.gone = asyncio.Event()
         self.on_gone: Callable[[Any], None] = _nothing
         self._transport: asyncio.SubprocessTransport | None = None
-        self._pipes: Pipes | None = None
+        self._pipes = pipes  # None: those of the event loop
         self._write: Callable[[bytes], object] = _nothing
         self._loop = asyncio.get_running_loop()
         self._frames = wire.Frames(FRAME_BYTES_MAX)
@@ -420,14 +420,18 @@ class _Worker(asyncio.SubprocessProtocol):
         ends = (PIPE, PIPE) if pipes is None else (pipes.input, pipes.output)
         try:
             _, worker = await loop.subprocess_exec(
-                cls, *COMMAND, *words, stdin=ends[0], stdout=ends[1], stderr=PIPE, env=_ENVIRONMENT, cwd=_ROOT
+                lambda: cls(pipes),
+                *(*COMMAND, *words),
+                stdin=ends[0],
+                stdout=ends[1],
+                stderr=PIPE,
+                env=_ENVIRONMENT,
+                cwd=_ROOT,
             )
         except BaseException:
             if pipes is not None:
                 pipes.close()
             raise
-        if pipes is not None:
-            worker.use(pipes)
         among.add(worker)
         worker.on_gone = among.discard
         try:
@@ -526,15 +530,11 @@ class _Worker(asyncio.SubprocessProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the process over."""
         self._transport = cast("asyncio.SubprocessTransport", transport)  # uvloop's is not derived from it
-        pipe = self._transport.get_pipe_transport(0)
-        if pipe is not None:
-            self._write = cast("asyncio.WriteTransport", pipe).write
-
-    def use(self, pipes: Pipes) -> None:
-        """Talk to the process by these."""
-        self._pipes = pipes
-        self._write = pipes.write
-        pipes.begin(self._receive)
+        if self._pipes is not None:
+            self._pipes.begin(self._receive)
+            self._write = self._pipes.write
+        else:
+            self._write = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0)).write
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Gather what it says."""
