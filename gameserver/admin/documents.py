@@ -17,11 +17,15 @@ from gameserver.admin.operators import Operator, note, noted
 from gameserver.admin.players import player_row
 from gameserver.apps import App
 from gameserver.documents.documents import DATA_DEPTH_MAX, VERSION_ANY, check_names
+from gameserver.domain.social import groups
 from gameserver.rpc import Context
 from gameserver.storage import Row, Statement, insert_row, locks
 from gameserver.wire import json as wire_json
 from gameserver.wire.errors import GameError
 
+IS_GROUP = select(groups.social_groups.c.group_id).where(
+    groups.social_groups.c.group_id == bindparam("group"), groups.OF_APP
+)
 HEAD_CHARACTERS = 201  # of a document in a list
 
 
@@ -32,6 +36,7 @@ class Shelf:
     - `noun`: what one of its documents is called, and what its actions begin with.
     - `owner`: the column of the player who owns a document.
     - `keyed`: whether the owner belongs to a document's key.
+    - `of_group`: whether its group does, in the column `group_id`.
     - `set_data`: takes the key, `new_data` and `now_ms`; the version goes up by one.
     - `bytes_max`: how large an app lets a document be.
     """
@@ -42,6 +47,7 @@ class Shelf:
     keyed: bool
     set_data: Statement
     bytes_max: Callable[[App], int]
+    of_group: bool = False
     lock: Statement = field(init=False)
     read: Statement = field(init=False)
     insert: Statement = field(init=False)
@@ -55,16 +61,19 @@ class Shelf:
         )
         if self.keyed:
             one = and_(c[self.owner] == bindparam("owner"), one)
+        if self.of_group:
+            one = and_(c.group_id == bindparam("group"), one)
         set_ = object.__setattr__
         set_(self, "read", select(self.table).where(one))
         set_(self, "lock", select(self.table).where(one).with_for_update())
         set_(self, "insert", insert_row(self.table))
         set_(self, "delete", delete(self.table).where(one))
 
-    def key(self, app: str, entity: str, owner: str = "") -> dict[str, str]:
+    def key(self, app: str, entity: str, owner: str = "", group: str = "") -> dict[str, str]:
         """Return the parameters that find a document."""
         key = {"app": app, "entity": entity}
-        return key | {"owner": owner} if self.keyed else key
+        key |= {"owner": owner} if self.keyed else {}
+        return key | ({"group": group} if self.of_group else {})
 
     @property
     def listed(self) -> tuple[ColumnElement[Any], ...]:
@@ -125,11 +134,17 @@ async def restore(ctx: Context, by: Operator, shelf: Shelf, change: str) -> dict
     if row is None or row["before"] is None:
         raise Refused("the journal has no such change any more")
     before = msgspec.json.decode(row["before"])
-    key = shelf.key(ctx.app.id, before["entity_id"], before[shelf.owner] or "")
+    group = before["group_id"] if shelf.of_group else ""
+    key = shelf.key(ctx.app.id, before["entity_id"], before[shelf.owner] or "", group)
     if row["action"] == deleted:
-        if owner := before[shelf.owner]:
-            await locks.take(ctx.tx, [locks.player_lock(owner)])  # or a player who goes would leave it behind
+        owner = before[shelf.owner]
+        held = [locks.player_lock(owner)] if owner else []
+        held += [groups.group_lock(ctx.app.id, group)] if group else []
+        await locks.take(ctx.tx, held)  # or a player, or a group, that goes would leave it behind
+        if owner:
             await player_row(ctx.tx, ctx.app.id, owner)
+        if group and await ctx.tx.one(IS_GROUP, group=group, app=ctx.app.id) is None:
+            raise Refused("the group is gone, so nothing was put back")
         if not await ctx.tx.unless_taken(shelf.insert, **before):
             raise Refused("there is one in its place by now, so nothing was put back")
         after = before
@@ -140,7 +155,8 @@ async def restore(ctx: Context, by: Operator, shelf: Shelf, change: str) -> dict
         await ctx.tx.run(shelf.set_data, **key, new_data=before["data"], now_ms=ctx.now_ms)
         after = {"version": there["version"] + 1, "data": before["data"]}
     await _note(ctx, by, f"{shelf.noun}_restore", shelf, before, after)
-    return {"entity_id": before["entity_id"], "owner": before[shelf.owner], "version": after["version"]}
+    told = {"entity_id": before["entity_id"], "owner": before[shelf.owner], "version": after["version"]}
+    return told | ({"group": group} if group else {})
 
 
 async def _lock(ctx: Context, shelf: Shelf, key: Mapping[str, str]) -> Row:
@@ -160,8 +176,8 @@ async def _note(
 ) -> str:
     return await note(
         ctx, ctx.tx, by, action, ctx.app.id,
-        profile=before[shelf.owner] or "", target=f"{before['entity_type']} {before['entity_id']}",
-        before=before, after=after, whole=True,
+        profile=before[shelf.owner] or "", before=before, after=after, whole=True,
+        target=f"{before['entity_type'] or ''} {before['entity_id']}".strip(),
     )  # fmt: skip
 
 

@@ -21,6 +21,8 @@ from gameserver.services.entity import storage as of_players
 from gameserver.services.entity.operations import EntitySettings
 from gameserver.services.global_entity import storage as of_app
 from gameserver.services.global_entity.rules import GlobalEntitySettings
+from gameserver.services.group import entity_storage as of_groups
+from gameserver.services.group.base import GroupSettings
 from gameserver.storage import BudgetSpent, QueryTooSlow, Row
 
 WHERE_MAX = 8_000  # characters of a clause
@@ -43,7 +45,17 @@ GLOBALS = Shelf(
     lambda app: app.section(GlobalEntitySettings).data_bytes_max,
 )
 
-CHANGES = [f"{shelf.noun}_{what}" for shelf in (ENTITIES, GLOBALS) for what in ("save", "delete")]
+OF_GROUPS = Shelf(
+    "group_entity",
+    of_groups.entities,
+    "owner_id",
+    False,
+    of_groups.SET_SUM,
+    lambda app: app.section(GroupSettings).data_bytes_max,
+    of_group=True,
+)
+
+CHANGES = [f"{shelf.noun}_{what}" for shelf in (ENTITIES, GLOBALS, OF_GROUPS) for what in ("save", "delete")]
 
 _e, _g = of_players.entities.c, of_app.entities.c
 _OLDEST = (_e.created_ms, _e.entity_id)
@@ -66,7 +78,7 @@ LIST_OF_TYPE = LIST.where(_e.entity_type == bindparam("type"))
 LIST_OF_TYPE_AFTER = LIST_AFTER.where(_e.entity_type == bindparam("type"))
 
 
-async def _pages_of_documents(ask: Do, server: Server, arguments: Mapping[str, Any]) -> AsyncIterator[Rows]:
+async def pages_of_documents(ask: Do, server: Server, arguments: Mapping[str, Any]) -> AsyncIterator[Rows]:
     """Read all entities, each with its data letter by letter."""
     async for rows in by_key("entity_id", limit=False)(ask, server, arguments):
         yield [row | {"data": msgspec.Raw(row["data"].encode())} for row in map(dict, rows)]
@@ -100,7 +112,7 @@ async def entity_list(
 @action(
     Right.DATA_READ,
     "GET /apps/{app}/players/{profile}/entities-export",
-    pages=_pages_of_documents,
+    pages=pages_of_documents,
 )
 async def entity_export(
     server: Server, app: str, profile: str, entity_type: str = "", after: str = ""
@@ -169,7 +181,7 @@ async def entity_restore(server: Server, app: str, change: str, *, by: Operator 
 
 @action(Right.DATA_READ, "GET /apps/{app}/entity-changes/{change}")
 async def entity_change_show(server: Server, app: str, change: str) -> dict[str, Any]:
-    """Return an entity, of a player or of the app, as it was before staff saved or deleted it."""
+    """Return an entity, of a player, of a group or of the app, as it was before staff saved or deleted it."""
     app_of(server, app)
     async with server.core.database.read() as tx:
         row = await noted(tx, app, change, *CHANGES)
@@ -197,7 +209,7 @@ async def global_entity_list(
     return [GLOBALS.head_of(row) for row in rows]
 
 
-@action(Right.DATA_READ, "GET /apps/{app}/global-entities-export", pages=_pages_of_documents)
+@action(Right.DATA_READ, "GET /apps/{app}/global-entities-export", pages=pages_of_documents)
 async def global_entity_export(
     server: Server, app: str, entity_type: str = "", where: str = "", after: str = "", *, by: Operator = CLI
 ) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import msgspec
 from sqlalchemy import String, and_, bindparam, literal_column, or_, select
 
 from gameserver.admin.common import LIMIT_MAX, ORIGIN, Refused, Server, app_of, limit_of, reading
@@ -18,9 +19,10 @@ from gameserver.services.chat.base import ChatSettings, Kind, number_of
 from gameserver.services.chat.posting import ChangeMessage
 from gameserver.services.chat.system import system_delete
 from gameserver.services.group.base import OfMember
+from gameserver.services.group.changing import UpdateName, system_update_name
 from gameserver.services.group.making import DeleteGroup, system_delete_group
 from gameserver.services.group.managing import system_remove_member
-from gameserver.storage import Row
+from gameserver.storage import Row, locks
 from gameserver.storage.beginnings import beginning, starts_with
 from gameserver.wire.errors import GameError
 
@@ -294,6 +296,30 @@ async def player_groups(server: Server, app: str, profile: str) -> list[dict[str
     return [{name: row[name] for name in columns} for row in rows]
 
 
+@action(Right.SOCIAL_MODERATE, "PUT /apps/{app}/groups/{group}/name", dangerous=True)
+async def group_rename(
+    server: Server, app: str, group: str, name: str, *, by: Operator = CLI
+) -> dict[str, Any]:
+    """Give a group another name, as for one that nobody should read. Returns the one before too."""
+    if not name.strip():
+        raise Refused("a group needs a name")
+
+    async def work(ctx: Context) -> dict[str, Any]:
+        await locks.take(ctx.tx, [groups.group_lock(app, group)])
+        row = await _group(ctx, group)
+        try:
+            await system_update_name(ctx, msgspec.convert({"groupId": group, "name": name}, UpdateName))
+        except (GameError, msgspec.ValidationError) as error:
+            raise Refused(str(error)) from error
+        await note(
+            ctx, ctx.tx, by, "group_rename", app,
+            target=group, before={"name": row["name"]}, after={"name": name},
+        )  # fmt: skip
+        return {"group": group, "name": name, "before": row["name"]}
+
+    return await server.runner.do(work, app_of(server, app), ORIGIN)
+
+
 @action(Right.SOCIAL_MODERATE, "DELETE /apps/{app}/groups/{group}", dangerous=True)
 async def group_delete(server: Server, app: str, group: str, *, by: Operator = CLI) -> dict[str, Any]:
     """Delete a group with everything that belongs to it: its chat, its entities, its scores."""
@@ -347,6 +373,7 @@ ACTIONS = (
     group_list,
     group_show,
     player_groups,
+    group_rename,
     group_delete,
     group_member_remove,
 )

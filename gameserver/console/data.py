@@ -51,12 +51,17 @@ class _Place:
         self.view = view
         self.entity = view.part("entity")
         self.profile = str(view.request.path_params.get("profile", ""))
-        self.noun = "entity" if self.profile else "global_entity"
-        self.list = view.url(f"/players/{self.profile}/data" if self.profile else "/data")
+        self.group = str(view.request.path_params.get("group", ""))
+        self.noun = "entity" if self.profile else "group_entity" if self.group else "global_entity"
+        whose = f"/players/{self.profile}" if self.profile else ""
+        whose = f"/social/groups/{quote(self.group, safe='')}" if self.group else whose
+        self.list = view.url(f"{whose}/data")
         self.here = f"{self.list}/{quote(self.entity, safe='')}"
         self.key = {"app": view.app_id, "entity": self.entity}
         if self.profile:
             self.key["profile"] = self.profile
+        if self.group:
+            self.key["group"] = self.group
 
     async def render(self, template: str, status: int = 200, **known: Any) -> Response:
         above: dict[str, Any] = {"player": None}
@@ -158,14 +163,34 @@ async def undo(view: View) -> Response:
 
 
 def _both(method: str, rest: str, right: Right, show_it: Any) -> Any:
-    """Declare a page for entities of players, and for those of the app."""
-    for where in ("/players/{profile}/data/{entity}", "/data/{entity}"):
+    """Declare a page for entities of players, of groups, and of the app."""
+    for where in (
+        "/players/{profile}/data/{entity}",
+        "/social/groups/{group}/data/{entity}",
+        "/data/{entity}",
+    ):
 
         async def shown(view: View) -> Response:
             answer: Response = await show_it(view)
             return answer
 
         yield page(f"{method} /apps/{{app}}{where}{rest}", right, form_bytes=FORM_BYTES_MAX)(shown)
+
+
+# Of groups
+
+
+@page("GET /apps/{app}/social/groups/{group}/data", Right.DATA_READ)
+async def of_group(view: View) -> Response:
+    """List a group's entities."""
+    asked = {"app": view.app_id, "group": view.part("group")}
+    if file := await view.file("entities", "group_entity_export", **asked):
+        return file
+    rows = await view.do("group_entity_list", **asked, limit=PAGE_ROWS, after=view.query.get("after", ""))
+    group = await view.do("group_show", **asked, limit=1)
+    after = rows[-1]["entity_id"] if len(rows) == PAGE_ROWS else ""
+    here = view.url(f"/social/groups/{quote(view.part('group'), safe='')}")
+    return view.render("group_data.html", group=group, rows=rows, after=after, here=here)
 
 
 # Of the app
@@ -281,6 +306,7 @@ def differences(before: str, after: str) -> list[tuple[str, str]]:
 
 PAGES = declared(
     of_player,
+    of_group,
     data,
     statistics,
     *_both("GET", "", Right.DATA_READ, show),

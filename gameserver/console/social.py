@@ -7,7 +7,7 @@ from starlette.responses import Response
 from gameserver.admin.common import Refused
 from gameserver.admin.rights import Right
 from gameserver.console.players import above_tabs
-from gameserver.console.web import View, declared, page
+from gameserver.console.web import Choice, View, declared, page
 
 PAGE_ROWS = 50
 KINDS = {"gl": "Of all players", "gr": "Of groups", "dy": "Made by players", "sy": "Of servers"}
@@ -79,6 +79,16 @@ async def group(view: View) -> Response:
     return view.render("group.html", group=found, rows=rows, after=after)
 
 
+@page("POST /apps/{app}/social/groups/{group}/name", Right.SOCIAL_MODERATE)
+async def rename_group(view: View) -> Response:
+    """Give a group another name."""
+    group, form = view.part("group"), view.form
+    done = await view.do("group_rename", app=view.app_id, group=group, name=form.get("name", "").strip())
+    path = view.url(f"/social/groups/{group}")
+    undo = Choice(f"{path}/name", {"name": done["before"], "reason": "undone"})
+    return view.to(path, f"The group is called {done['name']} now.", undo)
+
+
 @page("POST /apps/{app}/social/groups/{group}/delete", Right.SOCIAL_MODERATE)
 async def delete_group(view: View) -> Response:
     """Delete a group, once its name is typed."""
@@ -117,4 +127,6 @@ async def of_player(view: View) -> Response:
     )
 
 
-PAGES = declared(channels, chat, delete_line, groups, group, delete_group, remove_member, of_player)
+PAGES = declared(
+    channels, chat, delete_line, groups, group, rename_group, delete_group, remove_member, of_player
+)

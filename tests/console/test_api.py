@@ -64,6 +64,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "entity_save": {"data": "{}", "version": 1},
     "bulk_start": {"kind": "none", "expected": 1},
     "bulk_delete": {"expected": 0},
+    "group_rename": {"name": "x"},
+    "group_entity_save": {"data": "{}", "version": 1},
     "global_entity_save": {"data": "{}", "version": 1},
     "view_save": {"page": "none", "name": "x", "query": ""},
 }

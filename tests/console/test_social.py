@@ -1,6 +1,7 @@
 """Chat and groups in the console: what was said, who is in what, and what staff put a stop to."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,13 @@ async def test_a_group_is_found_and_goes_once_its_name_is_typed(game: Game, desk
     await desk.act(f"/social/groups/{group}/members/{ada.profile_id}/remove", reason="x")
     assert (desk.status, "owner" in desk.text) == (422, True)
     await desk.of_app(f"/social/groups/{group}")
+    await desk.act(f"/social/groups/{group}/name", name="Sun", reason="a bad name")
+    assert "The group is called Sun now" in desk.text
+    assert (await ada.call("group", "READ_GROUP", groupId=group))["name"] == "Sun"
+    await desk.act(f"/social/groups/{group}/name", name="", reason="x")
+    assert desk.status == 422
+    await desk.of_app(f"/social/groups/{group}")
+    await desk.act(f"/social/groups/{group}/name", name=name, reason="undone")
     await desk.act(f"/social/groups/{group}/delete", reason="a gang", confirm="Moon")
     assert (desk.status, "not the group's name" in desk.text) == (422, True)
     await desk.of_app(f"/social/groups/{group}")
@@ -83,3 +91,45 @@ async def test_a_viewer_reads_and_no_more(game: Game) -> None:
     await bob.go("/console/account")
     await bob.act(f"/social/groups/{made['groupId']}/delete", reason="x", confirm="x")
     assert bob.status == 403
+
+
+async def test_entities_of_a_group_are_seen_edited_and_put_back(game: Game, desk: Desk) -> None:
+    ada = await game.player()
+    made = await ada.call("group", "CREATE_GROUP", name=game.unique("g")[:20], groupType="clan")
+    group, acl = made["groupId"], {"member": 2, "other": 0}
+    entities = [
+        await ada.call(
+            "group", "CREATE_GROUP_ENTITY", groupId=group, entityType="chest", acl=acl, data={"gold": n}
+        )
+        for n in (1, 2)
+    ]
+    one, read = entities[0]["entityId"], {"groupId": group, "entityId": entities[0]["entityId"]}
+    await desk.of_app(f"/social/groups/{group}")
+    assert "what the group keeps" in desk.text
+    here = f"/social/groups/{group}/data"
+    await desk.of_app(here)
+    assert all(each["entityId"] in desk.text for each in entities)
+    told = json.loads(await desk.of_app(here, **{"as": "json"}))
+    assert sorted(row["data"]["gold"] for row in told["rows"]) == [1, 2]
+    await desk.of_app(f"{here}/{one}/edit")
+    await ada.call("group", "UPDATE_GROUP_ENTITY_DATA", **read, version=1, data={"gold": 5})
+    await desk.act(f"{here}/{one}", data='{"gold": 1e16}', version="1", reason="lost")
+    assert (desk.status, "Nothing was saved" in desk.text, '"gold": 5' in desk.text) == (409, True, True)
+    await desk.act(f"{here}/{one}", data='{"gold": 1e16}', version="2", reason="lost")
+    assert "Saved as version 3" in desk.text
+    assert (await ada.call("group", "READ_GROUP_ENTITY", **read))["data"] == {"gold": 1e16}
+    await desk.of_app(f"{here}/{one}")
+    await desk.act(f"{here}/{one}/delete")
+    assert "Deleted." in desk.text
+    change = re.findall(r'name="change" value="([^"]+)"', desk.page)[0]
+    await desk.act(f"{here}/{one}/undo", change=change)
+    assert "as it was before" in desk.text, desk.text
+    assert (await ada.call("group", "READ_GROUP_ENTITY", **read))["version"] == 3
+    await desk.of_app(f"{here}/{one}")
+    await desk.act(f"{here}/{one}/delete")
+    change = re.findall(r'name="change" value="([^"]+)"', desk.page)[0]
+    await ada.call("group", "DELETE_GROUP", groupId=group, version=-1)
+    await desk.act(f"{here}/{one}/undo", change=change)
+    assert (desk.status, "group is gone" in desk.text) == (422, True)
+    await desk.of_app(here)
+    assert "no such group" in desk.text
