@@ -20,6 +20,7 @@ from gameserver.admin import (
     securing,
     staff,
     system,
+    trials,
     views,
     webhooks,
 )
@@ -145,6 +146,7 @@ ACTIONS: Mapping[str, Action] = declared(
     *operations.ACTIONS,
     *definitions.ACTIONS,
     *bulk.ACTIONS,
+    *trials.ACTIONS,
 )
 
 

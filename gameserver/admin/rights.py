@@ -12,6 +12,7 @@ class Right(StrEnum):
     CONTACTS_READ = "contacts.read"
     PLAYERS_CHANGE = "players.change"
     PLAYERS_ERASE = "players.erase"
+    PLAYERS_TRY = "players.try"
     DATA_READ = "data.read"
     DATA_CHANGE = "data.change"
     BOARDS_CHANGE = "boards.change"
@@ -31,6 +32,7 @@ MEANINGS: dict[Right, str] = {
     Right.CONTACTS_READ: "see mail addresses and what players log in with",
     Right.PLAYERS_CHANGE: "disable players, end sessions, send reset mail, adjust balances, leave notes",
     Right.PLAYERS_ERASE: "reset, merge and delete players, export all that is kept of them, move data in",
+    Right.PLAYERS_TRY: "run operations as a player, for thirty minutes at a time",
     Right.DATA_READ: "see entities, boards, groups and chat",
     Right.DATA_CHANGE: "edit entities and properties",
     Right.BOARDS_CHANGE: "remove scores and rebuild ranks",
@@ -60,6 +62,7 @@ _DESIGNER = _VIEWER | {
     Right.BOARDS_CHANGE,
     Right.APP_CHANGE,
     Right.OPERATIONS_CALL,
+    Right.PLAYERS_TRY,
     Right.JOBS_RUN,
     Right.VIEWS_SHARE,
 }

@@ -33,7 +33,9 @@ async def operation(view: View) -> Response:
     shown = await view.do("operation_show", app=view.app_id, operation=view.part("operation"))
     example = (shown["example"] or {}).get("data") or {}
     texts = {**_texts(shown, example), **_given(view.query)}
-    return _shown(view, shown, texts, who="server", profile=view.query.get("profile", ""))
+    trial = _trial(view)
+    profile = view.query.get("profile", "") or (trial["profile"] if trial else "")
+    return _shown(view, shown, texts, who="player" if trial else "server", profile=profile)
 
 
 @page("POST /apps/{app}/explorer/{operation}", Right.OPERATIONS_CALL)
@@ -42,6 +44,8 @@ async def run(view: View) -> Response:
     shown = await view.do("operation_show", app=view.app_id, operation=view.part("operation"))
     texts = {name.removeprefix(FIELD): value for name, value in view.form.items() if name.startswith(FIELD)}
     who, profile = view.form.get("who", "server"), view.form.get("profile", "").strip()
+    if who == "player" and (trial := _trial(view)):
+        profile = trial["profile"]
     problem, data, answer = "", None, None
     try:
         data = _values(shown, texts)
@@ -89,8 +93,14 @@ def _shown(
         profile=profile,
         problem=problem,
         answer=answer,
+        trial=_trial(view),
         code=code_of(view.app_id, shown["name"], sent),
     )
+
+
+def _trial(view: View) -> dict[str, Any] | None:
+    """Return as which player of this app whoever looks tries things."""
+    return view.trial if view.trial and view.trial["app"] == view.app_id else None
 
 
 def _given(query: Mapping[str, str]) -> dict[str, str]:

@@ -325,6 +325,20 @@ async def remove_note(view: View) -> Response:
     return view.to(_path(view, "/notes"), "The note is gone.")
 
 
+@page("POST /apps/{app}/players/{profile}/try", Right.PLAYERS_TRY)
+async def try_as(view: View) -> Response:
+    """Begin to try things as a player."""
+    await view.do("player_try_begin", **_of_player(view))
+    return view.to(view.url("/explorer"), "Open an operation and run it as the player.")
+
+
+@page("POST /apps/{app}/players/{profile}/try/end", Right.PLAYERS_TRY)
+async def end_trial(view: View) -> Response:
+    """End to try things as a player."""
+    await view.do("player_try_end", **_of_player(view))
+    return view.to(_path(view), "You act for yourself again.")
+
+
 # All that is kept
 
 
@@ -426,6 +440,8 @@ PAGES = declared(
     add_note,
     pin_note,
     remove_note,
+    try_as,
+    end_trial,
     export,
     erase,
     reset,

@@ -34,6 +34,7 @@ from gameserver.admin.downloads import download
 from gameserver.admin.operators import Operator
 from gameserver.admin.rights import Right
 from gameserver.admin.staff import Entered
+from gameserver.admin.trials import trial_of
 from gameserver.apps import App
 from gameserver.sessions import SessionsUnavailable
 from gameserver.storage import StorageError
@@ -161,6 +162,7 @@ class View:
         self.request = request
         self.entered = entered
         self.form: dict[str, str] = {}
+        self.trial: dict[str, Any] | None = None  # as which player whoever looks tries things just now
         app_id = request.path_params.get("app", "")
         self.app: App | None = server.apps.find(app_id) if app_id else None
         self.app_id = app_id
@@ -295,6 +297,8 @@ def guarded(server: Server, declared_page: Page) -> Show:
             return entered
         view = View(server, request, entered)
         try:
+            if not request.headers.get("hx-request"):
+                view.trial = await trial_of(server, entered.member.name)
             return await _shown(view, declared_page)
         except BadForm:
             return _trouble(

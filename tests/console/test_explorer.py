@@ -4,6 +4,9 @@ import re
 from html import unescape
 from pathlib import Path
 
+from sqlalchemy import select
+
+from gameserver.admin.operators import staff_actions
 from gameserver.apps import load_apps
 from gameserver.console.explorer import code_of
 from gameserver.services import ALL
@@ -29,18 +32,66 @@ async def test_an_operation_is_found_by_what_it_does(desk: Desk) -> None:
     assert "No operation" in desk.text
 
 
-async def test_one_is_run_for_a_player_as_a_server_and_as_their_client(desk: Desk) -> None:
+async def test_one_is_run_for_a_player_as_a_server(desk: Desk) -> None:
     ada = await desk.game.player()
     path = "/explorer/playerState.UPDATE_NAME"
-    for who in ("server", "player"):
-        await desk.of_app(path)
-        await desk.act(path, **{"f.playerName": f"Ada by {who}", "who": who, "profile": ada.profile_id})
-        assert "Answer 200" in desk.text
-        assert (await ada.call("playerState", "READ"))["playerName"] == f"Ada by {who}"
-    path = "/explorer/user.SYS_GET_PAGE"
     await desk.of_app(path)
-    await desk.act(path, who="player", profile=ada.profile_id, **{"f.context": "{}"})
+    await desk.act(path, **{"f.playerName": "Ada", "who": "server", "profile": ada.profile_id})
+    assert "Answer 200" in desk.text
+    assert (await ada.call("playerState", "READ"))["playerName"] == "Ada"
+
+
+async def test_staff_try_things_as_a_player_for_half_an_hour(desk: Desk) -> None:
+    game = desk.game
+    ada, bob = await game.player(), await game.player()
+    path, card = "/explorer/playerState.UPDATE_NAME", f"/players/{ada.profile_id}"
+    form = {"f.playerName": "Ada tried", "who": "player"}
+    await desk.of_app(path)
+    await desk.act(path, **form, profile=ada.profile_id)
+    assert "Begin with Try as player" in desk.text
+    await desk.of_app(card)
+    await desk.act(f"{card}/try")
+    assert (desk.status, "needs a reason" in desk.text) == (422, True)
+    await desk.act(f"{card}/try", reason="ticket 12")
+    banner = f"{desk.name} tries things as the player {ada.profile_id}"
+    assert (banner in desk.text, "ticket 12" in desk.text) == (True, True)
+    await desk.of_app(path)
+    assert banner in desk.text
+    await desk.act(path, **form, profile=bob.profile_id)  # whatever a form says
+    assert "Answer 200" in desk.text
+    assert (await ada.call("playerState", "READ"))["playerName"] == "Ada tried"
+    for operation in (
+        "identity.ATTACH", "identity.UPDATE_UNIVERSAL_PASSWORD", "authenticationV2.AUTHENTICATE",
+        "playerState.FULL_PLAYER_RESET", "playerState.UPDATE_CONTACT_EMAIL",
+        "rttRegistration.REQUEST_CLIENT_CONNECTION",
+    ):  # fmt: skip
+        await desk.of_app(f"/explorer/{operation}")
+        await desk.act(f"/explorer/{operation}", who="player")
+        assert "it is the player's own" in desk.text, desk.text
+    await desk.of_app("/explorer/user.SYS_GET_PAGE")
+    await desk.act("/explorer/user.SYS_GET_PAGE", who="player", **{"f.context": "{}"})
     assert "Answer 403" in desk.text
+    async with game.core.database.read() as tx:
+        rows = await tx.all(select(staff_actions).where(staff_actions.c.profile_id == ada.profile_id))
+    noted = {(row["action"], row["staff"]) for row in rows}
+    assert {("player_try_begin", desk.name), ("call_as_player", desk.name)} <= noted
+    game.clock.advance(30 * 60 + 1)
+    await desk.of_app(path)
+    assert banner not in desk.text
+    await desk.act(path, **form, profile=ada.profile_id)
+    assert "Begin with Try as player" in desk.text
+    await desk.of_app(card)
+    await desk.act(f"{card}/try", reason="again")
+    await desk.act(f"{card}/try/end")
+    assert ("act for yourself" in desk.text, banner in desk.text) == (True, False)
+
+
+async def test_who_has_not_the_right_tries_nothing_as_anybody(game: Game) -> None:
+    ada, helper = await game.player(), await hired(game, "support", APP_ID)
+    await helper.of_app(f"/players/{ada.profile_id}")
+    assert "Try as player" not in helper.text
+    await helper.act(f"/players/{ada.profile_id}/try", reason="x")
+    assert helper.status == 403
 
 
 async def test_what_is_no_json_and_what_is_refused_is_said(desk: Desk) -> None:

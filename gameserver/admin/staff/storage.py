@@ -27,8 +27,9 @@ from gameserver.storage.expiry import Expiry
 from gameserver.storage.tables import StoredBy
 from gameserver.wire import json
 
-Kind = Literal["session", "half", "invitation", "key"]
-"""What a token opens: a session; one that still lacks its second factor; a first password; the API."""
+Kind = Literal["session", "half", "invitation", "key", "trial"]
+"""What a token opens: a session; one that still lacks its second factor; a first password; the API; nothing,
+for it says as which player somebody tries things."""
 
 NAME_MAX = 64
 INVITATION_MS = 24 * 3600 * 1000
@@ -227,11 +228,13 @@ WHOSE = (
 TOUCH = update(staff_tokens).where(_DIGEST).values(used_ms=bindparam("now"), until_ms=bindparam("until"))
 END = delete(staff_tokens).where(_DIGEST)
 END_KEY = delete(staff_tokens).where(_DIGEST, _t.kind == "key")
-END_ALL = delete(staff_tokens).where(_OF, _t.kind.in_(["session", "half", "invitation"]))
+END_ALL = delete(staff_tokens).where(_OF, _t.kind.in_(["session", "half", "invitation", "trial"]))
 END_OTHERS = delete(staff_tokens).where(
     _OF, _t.kind.in_(["session", "half"]), _t.digest != bindparam("digest")
 )
 END_INVITATIONS = delete(staff_tokens).where(_OF, _t.kind == "invitation")
+END_TRIALS = delete(staff_tokens).where(_OF, _t.kind == "trial")
+TRIAL = select(staff_tokens).where(_OF, _t.kind == "trial", _LIVES).limit(1)
 REMOVE_TOKENS = delete(staff_tokens).where(_OF)
 KEY = select(staff_tokens).where(_DIGEST, _t.kind == "key")
 KEYS = select(staff_tokens).where(_t.kind == "key").order_by(_t.name, _t.label).limit(1000)
