@@ -48,6 +48,7 @@ class Console(NamedTuple):
     game: str
     app_id: str
     players: dict[str, str]
+    bulk: str = ""
 
     def of_app(self, path: str = "") -> str:
         return f"{self.url}/console/apps/{self.app_id}{path}"
@@ -81,7 +82,12 @@ def console(
         browser.write("input[name=password]", PASSWORD)
         browser.write("input[name=repeat]", PASSWORD, enter=True)
         browser.shows("Newest players")
-        yield Console(url.group(1), server.url, app_id, players)
+        browser.go(f"{url.group(1)}/console/apps/{app_id}/bulk/new?which=all")
+        browser.click("summary", "Enable…")
+        browser.write("details[open].act input[name=reason]", "to have one", enter=True)
+        browser.shows("had their turn")
+        bulk = browser.path().rpartition("/")[2]
+        yield Console(url.group(1), server.url, app_id, players, bulk)
 
 
 def _admin(folder: Path, options: list[str]) -> str:
@@ -138,11 +144,19 @@ def pages(console: Console) -> list[str]:
         "operation": "entity.CREATE",
         "endpoint": "hello",
         "segment": "1",
+        "bulk": console.bulk,
         **make(console.game, console.app_id),
     }
-    of_app = {**parts, "entity": parts["global"]}
+    entities = {"/players/": parts["entity"], "/groups/": parts["chest"]}
+
+    def filled(path: str) -> str:
+        entity = next((entities[each] for each in entities if each in path), parts["global"])
+        return path.format(**{**parts, "entity": entity}) + (
+            "?which=all" if path.endswith("/bulk/new") else ""
+        )
+
     return [
-        f"{console.url}/console{page.path.format(**(parts if '/players/' in page.path else of_app))}"
+        f"{console.url}/console{filled(page.path)}"
         for page in PAGES
         if page.method == "GET" and page.path not in NOT_ALONE
     ]

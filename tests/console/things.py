@@ -14,7 +14,7 @@ SAVE = {"level": 41, "gold": 1e16, "bag": ["rope", "lamp"]}
 def make(url: str, app_id: str) -> dict[str, str]:
     """Log in and make one of each; returns the profile and the ids, by what they are called in paths.
 
-    `global` is a global entity. The app has the type of groups `clan`.
+    `global` is a global entity, `chest` one of the group. The app has the type of groups `clan`.
     """
     session = _Session(url, app_id)
     channel = f"{app_id}:dy:moon"
@@ -36,13 +36,18 @@ def make(url: str, app_id: str) -> dict[str, str]:
         ("chat", "POST_CHAT_MESSAGE_SIMPLE", {"channelId": channel, "text": "Anybody there?"}),
         ("group", "CREATE_GROUP", {"name": "Moon Miners", "groupType": "clan"}),
     )
+    group = made[5]["groupId"]
+    [chest] = session.send(
+        ("group", "CREATE_GROUP_ENTITY", {"groupId": group, "entityType": "chest", "data": SAVE}),
+    )
     return {
         "profile": session.profile_id,
         "board": BOARD,
         "channel": channel,
         "entity": made[2]["entityId"],
         "global": made[3]["entityId"],
-        "group": made[5]["groupId"],
+        "group": group,
+        "chest": chest["entityId"],
     }
 
 
