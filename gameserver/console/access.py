@@ -41,6 +41,7 @@ log = structlog.get_logger(__name__)
 HALF_COOKIE = "console_half"
 SIGN_ON_COOKIE = "console_sign_on"
 SIGN_ON_SECONDS_MAX = 600  # that somebody may stay at the provider
+TO_MAX = 1000  # characters of where one wants to go after it
 CODE_MAX = 4096  # characters of a code
 AWAY = "The studio's login does not answer just now. Try again in a moment, or log in with a password."
 WRONG = "Name, password or code is wrong, or there were too many tries. Wait a while, or ask an admin."
@@ -135,6 +136,7 @@ async def _log_in(server: Server, request: Request) -> Response:
 
 async def _sign_on(server: Server, request: Request) -> Response:
     to, secret = _inside(request.query_params.get("to", "")), secrets.token_urlsafe(32)
+    to = to if len(to) <= TO_MAX else at()  # or the cookie would be one that browsers drop
     try:
         address = await staff.begin_sign_on(server, secret)
     except Away:

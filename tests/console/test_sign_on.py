@@ -31,7 +31,7 @@ client_secret_file = "secret"
 console_url = "http://console.test"
 label = "Studio"
 stand_in = "{stand_in}"
-timeout_seconds = 0.2
+timeout_seconds = 1.0
 
 [[roles]]
 group = "admins"
@@ -195,13 +195,18 @@ async def test_a_local_admin_comes_in_while_the_provider_is_away(
 ) -> None:
     for weather in ("broken", "slow", "garbage", "list", "huge"):
         provider.web.weather = weather
+        game.clock.advance(2)
         stranger = Desk(game, "")
         assert await goes(stranger) == ""
         assert (stranger.status, "does not answer just now" in stranger.text) == (503, True), weather
+        asked = len(provider.web.asked)
+        await goes(stranger)
+        assert (stranger.status, len(provider.web.asked)) == (503, asked)  # it is left alone for a moment
     local = Desk(game, desk.name)
     await local.post("/console/login", name=desk.name, password=PASSWORD)
     assert local.status == 200
     provider.web.weather = "fair"
+    game.clock.advance(2)
     ada = Desk(game, "ada")
     back = provider.authorize(await goes(ada))
     provider.web.weather = "broken"  # between the two
@@ -244,6 +249,9 @@ async def test_a_sign_on_leads_nowhere_but_into_the_console(provider: Provider, 
     desk = Desk(provider.game, "x")
     name = provider.game.unique("to")
     provider.person = {"sub": name, "preferred_username": name, "groups": ["admins"]}
+    far = {"to": "/console/" + "x" * 9000}
+    begun = await desk.http.get("/console/sign-on", params=far, follow_redirects=False)
+    assert len(begun.headers["set-cookie"]) < 2000
     answer = await desk.http.get(provider.authorize(await goes(desk, to)), follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/console/")
     cookies = {each.partition("=")[0]: each for each in answer.headers.get_list("set-cookie")}

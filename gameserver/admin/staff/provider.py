@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 ASK_SECONDS_MAX = 10.0  # for all that is asked while somebody waits
 FRESH_MS = 6 * 3_600_000  # then it is asked again where it answers
+RETRY_MS = 1_000  # it is left alone for so long after it did not answer, however many want to sign on
 STALE_MS = 3 * 24 * 3_600_000  # how long that serves while it is away
 GROUPS_MAX = 10_000
 CALLBACK = "/console/sign-on/callback"
@@ -120,6 +121,7 @@ class SignOn:
         self.settings = settings
         self._known: dict[str, Any] = {}
         self._known_ms: int | None = None
+        self._failed_ms: int | None = None
         if settings is not None and settings.stand_in:
             log.warning("provider_of_logins_is_not_asked", stand_in=settings.stand_in)
         self._sections = (
@@ -248,15 +250,21 @@ class SignOn:
         age = None if self._known_ms is None else now_ms - self._known_ms
         if age is not None and age < FRESH_MS:
             return self._known
+        is_stale = age is not None and age < STALE_MS
+        if self._failed_ms is not None and now_ms - self._failed_ms < RETRY_MS:
+            if is_stale:
+                return self._known
+            raise Away("it did not answer a moment ago")
         try:
             url = settings.issuer.rstrip("/") + DISCOVERY
             status, found = await providers.web.ask_json(self, url)
             self._check(status, found)
         except (ProviderUnavailable, UnknownAuthenticationError, Away) as error:
-            if age is not None and age < STALE_MS:
+            self._failed_ms = now_ms
+            if is_stale:
                 return self._known
             raise Away(str(error)) from None
-        self._known, self._known_ms = found, now_ms
+        self._known, self._known_ms, self._failed_ms = found, now_ms, None
         return found
 
     def _check(self, status: int, found: Mapping[str, Any]) -> None:
