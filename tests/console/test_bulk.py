@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import select
 
 from gameserver.admin import actions, bulk
-from gameserver.admin.bulk import running
+from gameserver.admin.bulk import kinds, running
 from gameserver.admin.common import Refused
 from gameserver.admin.operators import Operator, staff_actions
 from gameserver.rpc import Context, Runner
+from gameserver.storage import StorageError
 from tests.conftest import APP_ID, APP_TOML, Client, Game
 from tests.console.conftest import Desk, hired
 from tests.console.test_api import program
@@ -101,10 +102,10 @@ async def test_nobody_gets_anything_twice_whenever_a_process_dies(
         nonlocal turns
         turns += 1
         if turns == 2:
-            raise RuntimeError("dies before the commit")
+            raise StorageError("dies before the commit")
         result = await usual(work, *more, **options)
         if turns in (3, 5):
-            raise RuntimeError("dies after the commit")
+            raise StorageError("dies after the commit")
         return result
 
     monkeypatch.setattr(runner, "do", dies)
@@ -115,6 +116,27 @@ async def test_nobody_gets_anything_twice_whenever_a_process_dies(
     assert (told["state"], told["changed"], told["skipped"], told["refused"]) == ("done", 5, 0, 0)
     assert turns > 5
     assert await balances(them) == [3] * 5
+
+
+async def test_one_with_whom_the_server_fails_keeps_no_other_waiting(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, them = await many(game, 3)
+    ids = sorted(each.profile_id for each in them)
+    usual = kinds.KINDS["balance"]
+
+    async def fails(one: Any) -> Any:
+        if one.profile == ids[1]:
+            raise ZeroDivisionError
+        return await usual.do(one)
+
+    monkeypatch.setitem(kinds.KINDS, "balance", usual._replace(do=fails))
+    given = {"currency": "coins", "amount": 2}
+    done = await start(game, "balance", profiles=ids, expected=3, given=given)
+    await game.server_app.jobs.catch_up()
+    told = await show(game, done)
+    assert (told["state"], told["changed"], told["refused"]) == ("done", 2, 1)
+    assert sum(await balances(them)) == 4
 
 
 async def test_bans_end_sessions_and_an_undo_lets_in_only_those_it_shut_out(game: Game) -> None:

@@ -1,5 +1,7 @@
 """The job that goes through the list of a bulk action, a part at a time."""
 
+import structlog
+
 from gameserver.admin.bulk.kinds import KINDS, One, Skip
 from gameserver.admin.bulk.storage import (
     ADD_PLAYER,
@@ -26,6 +28,8 @@ from gameserver.sessions import AllOf, SessionsUnavailable
 from gameserver.storage import Row, StorageError, Transaction
 from gameserver.wire import json
 from gameserver.wire.errors import GameError
+
+log = structlog.get_logger(__name__)
 
 VIA = "bulk"
 
@@ -69,9 +73,10 @@ async def _turn(run: JobRun, app: App, bulk: Row, profile: str) -> bool:
     runner, kind = run.get(Runner), KINDS[bulk["kind"]]
     by = Operator(bulk["staff"], VIA, bulk["address"], bulk["id"], bulk["reason"])
 
-    async def work(ctx: Context) -> int | None:
+    async def work(ctx: Context) -> tuple[str, int | None]:
         if not await _mark(ctx.tx, bulk, profile, CHANGED, "", ctx.now_ms):
-            return None
+            had = await ctx.tx.one(FIRST, app=app.id, bulk=bulk["id"], profile=profile)
+            return ("" if had is None else had["outcome"]), None
         before = None
         if bulk["undoes"]:
             first = await ctx.tx.one(FIRST, app=app.id, bulk=bulk["undoes"], profile=profile)
@@ -80,24 +85,38 @@ async def _turn(run: JobRun, app: App, bulk: Row, profile: str) -> bool:
         if kept is not None:
             text = json.encode(kept).decode()
             await ctx.tx.run(SET_BEFORE, app=app.id, bulk=bulk["id"], profile=profile, kept=text)
-        return kept.get("epoch") if kept else None
+        return CHANGED, (kept or {}).get("epoch")
+
+    async def end(epoch: int | None = None) -> None:
+        reason = "disabled" if kind.ends == "disabled" else "revoked"
+        by_whom = Actor(FACE, why=kind.ends)
+        await runner.core.endings.end(app, AllOf(app.id, profile), reason, by_whom, epoch=epoch)
 
     try:
-        epoch = await runner.do(work, app, ORIGIN)
+        if kind.ends == "deleted":  # or packets that still come in would write what nobody removes any more
+            await end()
+        outcome, epoch = await runner.do(work, app, ORIGIN)
     except _Cancelled:
         return False
-    except (Skip, Refused, GameError) as error:
-        outcome, why = SKIPPED if isinstance(error, Skip) else REFUSED, str(error)[:200]
-        try:
-            await run.database.transact(lambda tx: _mark(tx, bulk, profile, outcome, why, run.now_ms))
-        except _Cancelled:
-            return False
-        return True
-    if kind.ends:  # also of whom a process had changed that then died: ending twice does no harm
-        await runner.core.endings.end(
-            app, AllOf(app.id, profile), "disabled" if kind.ends == "disabled" else "revoked",
-            Actor(FACE, why=kind.ends), epoch=epoch,
-        )  # fmt: skip
+    except Skip as error:
+        return await _not_done(run, bulk, profile, SKIPPED, str(error))
+    except (Refused, GameError) as error:
+        return await _not_done(run, bulk, profile, REFUSED, str(error))
+    except (StorageError, SessionsUnavailable):
+        raise  # the part is tried again
+    except Exception:  # of one player: the others have their turn nevertheless
+        log.exception("bulk_action_failed", bulk=bulk["id"], profile=profile)
+        return await _not_done(run, bulk, profile, REFUSED, "the server failed; its log says why")
+    if kind.ends and outcome == CHANGED:  # also by a process that then died: ending twice does no harm
+        await end(epoch)
+    return True
+
+
+async def _not_done(run: JobRun, bulk: Row, profile: str, outcome: str, why: str) -> bool:
+    try:
+        await run.database.transact(lambda tx: _mark(tx, bulk, profile, outcome, why[:200], run.now_ms))
+    except _Cancelled:
+        return False
     return True
 
 

@@ -115,7 +115,7 @@ _OF_PART = (_r.app_id == _APP, _r.bulk_id == bindparam("bulk"))
 PART = select(staff_bulk_parts).where(*_OF_PART, _r.number == bindparam("number"))
 FORGET_PART = delete(staff_bulk_parts).where(*_OF_PART, _r.number == bindparam("number"))
 FORGET_PARTS = delete(staff_bulk_parts).where(*_OF_PART)
-FIRST = select(_y.before).where(*_OF_BULK, _y.profile_id == bindparam("profile"))
+FIRST = select(_y.outcome, _y.before).where(*_OF_BULK, _y.profile_id == bindparam("profile"))
 SET_BEFORE = (
     update(staff_bulk_players)
     .where(*_OF_BULK, _y.profile_id == bindparam("profile"))
