@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import LargeBinary, Text, bindparam, cast, insert, or_, select
 
 from gameserver.admin import actions, balances, bans, notes
+from gameserver.admin.bulk.storage import ADD_PLAYER
 from gameserver.admin.common import Refused
 from gameserver.documents.list_counts import tallies
 from gameserver.domain.economy import wallet
@@ -101,6 +102,7 @@ STAYS = {
     "staff_actions.profile_id": "what staff did is kept as long as the app says; what it was about is erased",
     "staff_actions.target": "the same",
     "staff_receipts.profile_id": "a receipt counts once, also when the player it was for is gone",
+    "staff_bulk_players.profile_id": "nobody gets anything twice; forgotten after 90 days",
     "leaderboard_removals.entry_id": "until the index of ranks is known to have lost the score",
     "jobs.key": "a job that has them leave the chat of their groups everywhere, soon",
     "jobs.payload": "the same",
@@ -155,6 +157,8 @@ async def _known_to_staff(game: Game, tx: Transaction, profile: str) -> None:
     await tx.run(notes.ADD, **of_staff, note_id="1", text="is kind", is_pinned=False)
     receipt = {"receipt": game.unique("receipt"), "currency": "coins", "amount": 1}
     await tx.run(balances.ADD, **of_staff, **receipt)
+    outcome = {"bulk_id": game.unique("bulk")[:32], "outcome": "done", "why": "", "before": None}
+    await tx.run(ADD_PLAYER, app_id=APP_ID, profile_id=profile, at_ms=game.clock.ms(), **outcome)
 
 
 async def _player(game: Game) -> Client:
