@@ -91,6 +91,7 @@ ADD_FIRST = upsert(  # for who makes the player at the same time: ends with `Con
     identities,
     ("app_id", "type", "external_key"),
     {"created_ms": fail_unless(identities.c.created_ms, false(), identities.c.created_ms)},
+    values={column.name: bindparam(column.name) for column in identities.c},
 )
 OF_PLAYER = (*THIS_IDENTITY, identities.c.profile_id == bindparam("profile"))
 SET_DIGEST = update(identities).where(*OF_PLAYER).values(digest=bindparam("new_digest"))

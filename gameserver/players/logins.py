@@ -99,7 +99,7 @@ def _changes_nothing_else(verified: Verified) -> bool:
 
 
 class _Note:
-    """Runs the statement that notes a login from a device."""
+    """Runs the statement that notes a login from a device, and what else may be the whole transaction."""
 
     __slots__ = ("_device", "_is_whole", "_tx")
 
@@ -118,6 +118,16 @@ class _Note:
         params["any_device"] = True
         return await self._tx.one(statement, device=self._device, **params)
 
+    @property
+    def takes_only(self) -> bool:
+        """Whether one statement may be the whole transaction: no device is to be remembered."""
+        return self._is_whole and self._device is None and self._tx.takes_only
+
+    async def whose(self, app_id: str, type_: str, key: str) -> Row | None:
+        """Find an identity, whose owner does not get in."""
+        find = self._tx.only if self.takes_only else self._tx.one
+        return await find(identities.FIND, app=app_id, type_=type_, key=key)
+
 
 async def _find_or_make(
     tx: Transaction,
@@ -135,14 +145,14 @@ async def _find_or_make(
         "new_time_zone_offset": login.time_zone_offset,
     }
     if not verified.looked_up:
-        player = await _log_in_by_possession(tx, note, app, login, verified, now_ms, said, states)
+        player = await _log_in_by_possession(note, app, login, verified, now_ms, said, states)
         if player is not None:
             verified.profile_id = player["profile_id"]
             if player["is_disabled"]:
                 raise _disabled()
             return player, False
     if verified.profile_id is None or not verified.looked_up:
-        return await _create(tx, app, login, verified, now_ms, new_id()), True
+        return await _create(tx, note, app, login, verified, now_ms, new_id()), True
     if verified.handoff is not None:
         kind = Kind.SETTOP_CODE if verified.type == "SettopHandoff" else Kind.HANDOFF
         if await tokens.redeem(tx, kind, verified.handoff, now_ms) is None:
@@ -180,7 +190,6 @@ async def _find_or_make(
 
 
 async def _log_in_by_possession(
-    tx: Transaction,
     note: _Note,
     app: App,
     login: Login,
@@ -208,7 +217,7 @@ async def _log_in_by_possession(
         return player
     known = None
     if login.profile_id or not app.login.anonymous_id_alone:
-        known = await identities.find(tx, app.id, verified.type, verified.key)
+        known = await note.whose(app.id, verified.type, verified.key)
     if known is not None:
         verified.profile_id = known["profile_id"]
         raise (
@@ -220,22 +229,31 @@ async def _log_in_by_possession(
 
 
 async def _create(
-    tx: Transaction, app: App, login: Login, verified: Verified, now_ms: int, profile_id: str
+    tx: Transaction,
+    note: _Note,
+    app: App,
+    login: Login,
+    verified: Verified,
+    now_ms: int,
+    profile_id: str,
 ) -> Row:
     verified.count_new()
+    tells = is_wanted(app, PlayerCreated)
     # Two first logins at once: the second verifies again then, and finds the winner's profile.
-    await tx.defer(identities.ADD_FIRST, **verified.row(app.id, profile_id, now_ms))
+    identity = verified.row(app.id, profile_id, now_ms)
     player = await create_player(
         tx,
         app.id,
         profile_id,
         now_ms,
+        identity=identity,
+        is_whole=note.takes_only and not tells,
         language_code=login.language_code or app.default_language or None,
         country_code=login.country_code or app.default_country or None,
         time_zone_offset=login.time_zone_offset or 0.0,
         contact_email=_mailbox(verified),
     )
-    if is_wanted(app, PlayerCreated):
+    if tells:
         created = PlayerCreated(profile_id=profile_id, authentication_type=verified.type)
         await emit(tx, app, created, now_ms)
     return player

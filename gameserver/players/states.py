@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from itertools import compress
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, field
 from sqlalchemy import Boolean, Update, bindparam, exists, or_, select
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import Label
 
@@ -31,7 +32,7 @@ from gameserver.players.fields import (
     TimeZoneOffset,
     XpCapped,
 )
-from gameserver.players.identities import OF_PLAYER, THIS_IDENTITY, identities
+from gameserver.players.identities import ADD_FIRST, OF_PLAYER, THIS_IDENTITY, identities
 from gameserver.players.profiles import Status
 from gameserver.storage import MadeRow, Row, Transaction
 from gameserver.wire.fields import ProfileId, ServerTime
@@ -40,6 +41,10 @@ from gameserver.wire.shapes import FreeValue, Reply
 CREATE_PLAYER = profiles.CREATE.values(
     login_count=1, contact_email=bindparam("contact_email"), **profiles.COMES
 )
+# For a transaction that takes only one statement, and so for PostgreSQL.
+CREATE_WITH_IDENTITY = CREATE_PLAYER.add_cte(
+    cast("postgresql.Insert", ADD_FIRST.postgresql).cte("identity")
+).returning(profiles.players.c.profile_id)
 _SHOWN = (  # by `States.show`, in its order: a name costs SQLite's rows a search among all columns
     "profile_id",
     "name",
@@ -281,10 +286,21 @@ _NEW: dict[str, Any] = {  # in the order of a row
 }
 
 
-async def create_player(tx: Transaction, app_id: str, profile_id: str, now_ms: int, **said: Any) -> Row:
+async def create_player(
+    tx: Transaction,
+    app_id: str,
+    profile_id: str,
+    now_ms: int,
+    *,
+    identity: dict[str, Any] | None = None,
+    is_whole: bool = False,
+    **said: Any,
+) -> Row:
     """Make a player who logs in for the first time; returns their row, which nobody has to wait for.
 
-    `said` are the language, the country, the distance from UTC, and the contact address.
+    `identity` is the row of what they log in with; where it is taken the transaction ends with `Conflict`.
+    `is_whole`: it `takes_only` this, which ends it. `said` are the language, the country, the distance from
+    UTC, and the contact address.
     """
     known = {
         "profile_id": profile_id,
@@ -292,5 +308,11 @@ async def create_player(tx: Transaction, app_id: str, profile_id: str, now_ms: i
         "ab_testing_id": profiles.ab_testing_id(profile_id),
         **said,
     }
-    await tx.defer(CREATE_PLAYER, now_ms=now_ms, **known)
+    if identity is None:
+        await tx.defer(CREATE_PLAYER, now_ms=now_ms, **known)
+    elif is_whole:
+        await tx.only(CREATE_WITH_IDENTITY, now_ms=now_ms, **(identity | known))
+    else:
+        await tx.defer(ADD_FIRST, **identity)
+        await tx.defer(CREATE_PLAYER, now_ms=now_ms, **known)
     return MadeRow({**_NEW, **known, "created_ms": now_ms, "last_login_ms": now_ms})

@@ -508,13 +508,13 @@ async def test_a_login_of_a_player_who_is_there_is_one_round_trip(game: Game, de
 async def test_a_first_login_is_two_round_trips(game: Game, define: Define) -> None:
     if game.core.database.dialect == "sqlite":
         pytest.skip("no round trips")
-    for alone, asked in ((False, "one"), (True, "only")):
+    for alone in (False, True):
         define(f"[login]\nanonymous_id_alone = {str(alone).lower()}\n")
         seen = game.statements()
         await game.client().log_in("Anonymous", game.unique("new"))
         game.core.database.observe = None
-        # Whether the player is there, and then all of them at once: what is "later" travels with the commit.
-        assert [kind for kind in seen if kind != "run_many"] == [asked, "later", "later", "commit"]
+        # Whether the player is there, and then all that makes them.
+        assert [kind for kind in seen if kind != "run_many"] == ["only", "only"]
 
 
 async def test_a_first_login_tells_what_is_stored(game: Game, define: Define) -> None:
