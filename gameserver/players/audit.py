@@ -7,6 +7,7 @@ import secrets
 from collections import Counter as Counts
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -56,7 +57,7 @@ class Audit(Batches):
         """How many logins this process has noted so far, by app."""
         super().__init__(database, ADD, "audit_events", LOST, before_writing=self._refusals.clear)
         self._process = secrets.token_hex(4)
-        self._number = 0
+        self._numbers = count()
 
     def note(
         self,
@@ -89,9 +90,8 @@ class Audit(Batches):
                 same["times"] += times
                 return
         now = self._clock.ms()
-        self._number = (self._number + 1) % (1 << 32)
         event = {
-            "id": f"{first_id(now)}{self._process}{self._number:08x}",
+            "id": f"{first_id(now)}{self._process}{next(self._numbers) & 0xFFFFFFFF:08x}",
             "app_id": app.id,
             "kind": kind,
             "profile_id": profile_id,

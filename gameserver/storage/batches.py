@@ -52,14 +52,14 @@ class Batches:
 
     def put(self, row: dict[str, Any]) -> bool:
         """Take a row; False where it is lost, because too many wait. Never waits and never fails."""
-        if len(self._waiting) >= WAITING_MAX:
+        waiting = len(self._waiting)
+        if waiting >= WAITING_MAX:
             self._lost.inc()
             return False
         self._waiting.append(row)
-        waiting = len(self._waiting)
-        if waiting == 1:  # the others are waited for
+        if not waiting:  # where there are others, somebody is on the way to write them
             self._some.set()
-        elif waiting >= BATCH_ROWS:
+        elif waiting >= BATCH_ROWS - 1:
             self._many.set()
         return True
 

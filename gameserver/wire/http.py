@@ -36,7 +36,8 @@ class Connection:
         self._receive = receive
         self._send = send
         self._watch: asyncio.Task[Any] | None = None
-        self._abort: Callable[[], None] | None = (scope.get("extensions") or {}).get("gameserver.abort")
+        extensions = scope.get("extensions")
+        self._abort: Callable[[], None] | None = extensions.get("gameserver.abort") if extensions else None
         self._headers = (JSON_CONTENT, *headers)
         self.answered = False
         self.packet_id = UNKNOWN_PACKET_ID
