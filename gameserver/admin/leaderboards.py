@@ -20,6 +20,7 @@ from gameserver.domain.leaderboards.tournaments import phase_times, read_schedul
 from gameserver.domain.social import groups
 from gameserver.rpc import Context
 from gameserver.storage import Row, locks
+from gameserver.storage.beginnings import beginning, starts_with
 from gameserver.wire.errors import GameError
 
 STANDINGS_MAX = 50
@@ -30,6 +31,13 @@ LEADERBOARD_IDS = (
     select(leaderboards.c.board_id)
     .where(leaderboards.c.app_id == bindparam("app"))
     .order_by(leaderboards.c.board_id)
+)
+
+
+BY_BEGINNING = (
+    select(leaderboards.c.board_id)
+    .where(leaderboards.c.app_id == bindparam("app"), starts_with(leaderboards.c.board_id))
+    .limit(bindparam("most"))
 )
 
 
@@ -65,6 +73,18 @@ async def board_list(server: Server, app: str, limit: int = 50, after: str = "")
             made = await store.find_many(ctx, list(declared(definition)))
             found += [board for _, board in sorted(made.items()) if not board.uid]
     return [_board_shown(each.at(ctx.now_ms)[0]) for each in found]
+
+
+@action(Right.DATA_READ, "GET /apps/{app}/boards/search", pages=at_once)
+async def board_search(server: Server, app: str, text: str, limit: int = 20) -> list[str]:
+    """Return the ids of leaderboards that begin with a text, those that are only declared included."""
+    definition, most = app_of(server, app), limit_of(limit)
+    if not text:
+        raise Refused("say how the board's id begins")
+    async with server.core.database.read() as tx:
+        rows = await tx.all(BY_BEGINNING, app=app, most=most, **beginning(text))
+    stored = {row["board_id"] for row in rows}
+    return sorted(name for name in stored | set(declared(definition)) if name.startswith(text))[:most]
 
 
 @action(Right.DATA_READ, "GET /apps/{app}/boards/{board}")
@@ -343,6 +363,7 @@ ACTIONS = (
     leaderboard_list,
     leaderboard_rebuild,
     board_list,
+    board_search,
     board_show,
     board_ranks,
     player_boards,

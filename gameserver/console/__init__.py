@@ -10,6 +10,7 @@ from gameserver.admin.common import Server
 from gameserver.console import access, activity, bulk, definition, explorer, home, live, players, staff, work
 from gameserver.console.boards import PAGES as OF_BOARDS
 from gameserver.console.data import PAGES as OF_DATA
+from gameserver.console.opened import with_opened
 from gameserver.console.segments import PAGES as OF_SEGMENTS
 from gameserver.console.social import PAGES as OF_SOCIAL
 from gameserver.console.views import PAGES as OF_VIEWS
@@ -44,7 +45,7 @@ def routes(server: Server) -> list[BaseRoute]:
         Route(f"{BASE}/static/{{name}}", _static, methods=["GET"]),
         *access.routes(server),
         *(
-            Route(BASE + page.path, guarded(server, with_views(page)), methods=[page.method])
+            Route(BASE + page.path, guarded(server, with_opened(with_views(page))), methods=[page.method])
             for page in PAGES
         ),
     ]

@@ -18,6 +18,7 @@ from gameserver.admin import staff
 from gameserver.admin.common import Refused, Server
 from gameserver.admin.staff import PASSWORD_MIN, SESSION_MS_MAX, Away, NoWayIn, SignOn, WrongLogin
 from gameserver.admin.staff.provider import derived
+from gameserver.console import opened
 from gameserver.console.web import (
     BASE,
     COOKIE,
@@ -96,6 +97,7 @@ def _entered(
     set_cookie = partial(answer.set_cookie, path=BASE, httponly=True, secure=secure or is_secure(request))
     set_cookie(COOKIE, token, max_age=seconds, samesite="lax")
     answer.delete_cookie(HALF_COOKIE, path=BASE)
+    answer.delete_cookie(opened.COOKIE, path=BASE)  # of whoever was there before
     return answer
 
 
@@ -233,6 +235,7 @@ async def log_out(view: View) -> Response:
     await staff.log_out(view.server, view.entered.digest)
     answer = RedirectResponse(at("/login"), HTTPStatus.SEE_OTHER, HEADERS)
     answer.delete_cookie(COOKIE, path=BASE)
+    answer.delete_cookie(opened.COOKIE, path=BASE)
     return answer
 
 

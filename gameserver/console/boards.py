@@ -2,7 +2,6 @@
 
 import asyncio
 from typing import Any
-from urllib.parse import quote
 
 import structlog
 from starlette.responses import Response
@@ -10,7 +9,7 @@ from starlette.responses import Response
 from gameserver.admin.common import Refused
 from gameserver.admin.rights import Right
 from gameserver.console.players import above_tabs
-from gameserver.console.web import Choice, View, declared, page
+from gameserver.console.web import Choice, View, declared, page, segment
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +114,7 @@ async def of_player(view: View) -> Response:
 
 
 def _path(view: View, board: str) -> str:
-    return view.url(f"/boards/{quote(board, safe='')}")
+    return view.url(f"/boards/{segment(board)}")
 
 
 def _number(view: View, name: str, default: int) -> int:

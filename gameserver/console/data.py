@@ -6,7 +6,6 @@ import json
 import time
 from itertools import takewhile
 from typing import Any, NoReturn
-from urllib.parse import quote
 
 import msgspec
 from starlette.responses import Response
@@ -14,7 +13,7 @@ from starlette.responses import Response
 from gameserver.admin.common import Changed, Refused
 from gameserver.admin.rights import Right
 from gameserver.console.players import above_tabs
-from gameserver.console.web import HEADERS, Choice, View, declared, page
+from gameserver.console.web import HEADERS, Choice, View, declared, page, segment
 
 PAGE_ROWS = 50
 SHOWN_MAX = 64 << 10  # characters of a document on the page that only shows it
@@ -54,9 +53,9 @@ class _Place:
         self.group = str(view.request.path_params.get("group", ""))
         self.noun = "entity" if self.profile else "group_entity" if self.group else "global_entity"
         whose = f"/players/{self.profile}" if self.profile else ""
-        whose = f"/social/groups/{quote(self.group, safe='')}" if self.group else whose
+        whose = f"/social/groups/{segment(self.group)}" if self.group else whose
         self.list = view.url(f"{whose}/data")
-        self.here = f"{self.list}/{quote(self.entity, safe='')}"
+        self.here = f"{self.list}/{segment(self.entity)}"
         self.key = {"app": view.app_id, "entity": self.entity}
         if self.profile:
             self.key["profile"] = self.profile

@@ -9,10 +9,11 @@ from starlette.responses import Response
 from gameserver.admin.common import Refused
 from gameserver.admin.retention import AGES
 from gameserver.admin.rights import Right
-from gameserver.console import live
+from gameserver.console import live, opened
 from gameserver.console.activity import refusals_meant
-from gameserver.console.web import View, at, declared, page
+from gameserver.console.web import View, at, declared, page, segment
 
+FOUND_MAX, OTHERS_MAX = 50, 20  # shown by a search: of players, and of each other kind
 RETENTION_DAYS = 60  # shown on a page
 WEEK_DAYS = 7
 FEW = 3  # players; with as many nobody needs to be told how to begin
@@ -30,14 +31,15 @@ async def start(view: View) -> Response:
 @page("GET /apps/{app}", Right.PLAYERS_READ)
 async def home(view: View) -> Response:
     """Show what needs attention, charts, and the newest players."""
-    newest, days, shown = await asyncio.gather(
+    newest, last, days, shown = await asyncio.gather(
         view.tried("player_newest", app=view.app_id, limit=10),
+        opened.last(view),
         view.tried("retention_show", app=view.app_id, days=max(AGES) + WEEK_DAYS + 1),
         live.around(view),
     )
     is_new = newest is not None and len(newest) < FEW
     back = None if days is None else came_back(days)
-    return view.render("home.html", newest=newest, is_new=is_new, back=back, **shown)
+    return view.render("home.html", newest=newest, is_new=is_new, back=back, last=last, **shown)
 
 
 def came_back(days: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -81,10 +83,29 @@ async def search(view: View) -> Response:
         return view.to(view.url())
     if (meant := refusals_meant(view, text)) is not None:
         return meant
-    found = await view.do("player_search", app=view.app_id, text=text, limit=50)
-    if len(found) == 1:
+    found = await view.do("player_find", app=view.app_id, text=text, limit=FOUND_MAX)
+    others: dict[str, list[dict[str, str]]] = {}
+    if not found:
+        found = await view.do("player_search", app=view.app_id, text=text, limit=FOUND_MAX)
+    if len(found) != 1 or text not in found[0].values():
+        others = await _others(view, text)
+    if len(found) == 1 and not others:
         return view.to(view.url(f"/players/{found[0]['profile_id']}"))
-    return view.render("search.html", text=text, found=found)
+    return view.render("search.html", text=text, found=found, others=others)
+
+
+async def _others(view: View, text: str) -> dict[str, list[dict[str, str]]]:
+    """Return what else begins with a text, or is of that id: boards, groups, operations."""
+    found: dict[str, list[dict[str, str]]] = {}
+    if view.may(Right.DATA_READ):
+        boards = await view.tried("board_search", app=view.app_id, text=text, limit=OTHERS_MAX) or []
+        found["Boards"] = [{"label": board, "url": view.url(f"/boards/{segment(board)}")} for board in boards]
+        groups = await view.tried("group_list", app=view.app_id, name=text, limit=OTHERS_MAX) or []
+        found["Groups"] = [
+            {"label": row["name"] or row["group_id"], "url": view.url(f"/social/groups/{row['group_id']}")}
+            for row in groups
+        ]
+    return {kind: rows for kind, rows in found.items() if rows}
 
 
 @page("GET /go")

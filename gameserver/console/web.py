@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import jinja2
@@ -31,7 +31,7 @@ from gameserver.admin.actions import ACTIONS
 from gameserver.admin.common import Refused, Server
 from gameserver.admin.declaring import Forbidden, TooSlow, perform
 from gameserver.admin.downloads import download
-from gameserver.admin.operators import Operator
+from gameserver.admin.operators import Operator, note
 from gameserver.admin.rights import Right
 from gameserver.admin.staff import Entered
 from gameserver.admin.trials import trial_of
@@ -203,7 +203,8 @@ class View:
 
     def part(self, name: str) -> str:
         """Return a part of the page's path."""
-        return str(self.request.path_params[name])
+        text = str(self.request.path_params[name])
+        return unquote(text) if "%" in text else text
 
     def may(self, right: Right, app_id: str | None = None) -> bool:
         """Tell whether whoever looks has a right, by default in the app of the page."""
@@ -353,6 +354,8 @@ async def _shown(view: View, declared_page: Page) -> Response:
     if view.app_id and view.app is None:
         raise Refused(f"there is no app {view.app_id}")
     if declared_page.right is not None and not view.may(declared_page.right):
+        if view.request.method == "POST":
+            await _note_denied(view, declared_page)
         raise Forbidden(declared_page.right, view.app_id)
     if view.request.method == "POST":
         view.form = await read_form(view.request, declared_page.form_bytes)
@@ -361,6 +364,20 @@ async def _shown(view: View, declared_page: Page) -> Response:
         return await declared_page.show(view)
     async with asyncio.timeout(PAGE_SECONDS_MAX):
         return await declared_page.show(view)
+
+
+async def _note_denied(view: View, declared_page: Page) -> None:
+    """Write into the journal what somebody has tried who may not: what is not shown was asked for by hand."""
+    async with view.server.core.database.write() as tx:
+        await note(
+            view.server,
+            tx,
+            view.by,
+            f"page {declared_page.show.__name__}",
+            view.app_id,
+            profile=str(view.request.path_params.get("profile", "")),
+            outcome="denied",
+        )
 
 
 def _trouble(view: View, status: HTTPStatus, text: str) -> Response:
@@ -417,6 +434,15 @@ def address_of(request: Request) -> str:
 def is_secure(request: Request) -> bool:
     """Tell whether the browser reached us over TLS, be it at a proxy."""
     return request.url.scheme == "https" or request.headers.get("origin", "").startswith("https://")
+
+
+def segment(text: str) -> str:
+    """Return an id as one part of a path, whatever is in it; `View.part` reads it.
+
+    Servers and proxies take `%2F` for a slash, so what holds one is written twice.
+    """
+    once = quote(text, safe="")
+    return quote(once, safe="") if "/" in text or "%" in text else once
 
 
 def at(path: str = "/", **query: Any) -> str:
@@ -498,5 +524,5 @@ TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters.update(time=time_tag, short=short, pretty=pretty, plain=plain, path=partial(quote, safe=""))
+TEMPLATES.filters.update(time=time_tag, short=short, pretty=pretty, plain=plain, path=segment)
 TEMPLATES.globals.update(at=at)

@@ -47,6 +47,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "import_lines": {"texts": []},
     "player_find": {"text": "nobody"},
     "player_search": {"text": "nobody"},
+    "board_search": {"text": "nothing"},
     "player_merge": {"target": "another"},
     "player_merge_preview": {"target": "another"},
     "player_rename": {"name": "x"},

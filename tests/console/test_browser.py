@@ -82,6 +82,10 @@ def console(
         browser.write("input[name=password]", PASSWORD)
         browser.write("input[name=repeat]", PASSWORD, enter=True)
         browser.shows("Newest players")
+        browser.go(f"{url.group(1)}/console/apps/{app_id}/players?q=ad")
+        browser.click("summary", "Save this view")
+        browser.write("details[open] input[name=name]", "Those with Ad", enter=True)
+        browser.shows("Saved as Those with Ad.")
         browser.go(f"{url.group(1)}/console/apps/{app_id}/bulk/new?which=all")
         browser.click("summary", "Enable…")
         browser.write("details[open].act input[name=reason]", "to have one", enter=True)
@@ -155,11 +159,12 @@ def pages(console: Console) -> list[str]:
             "?which=all" if path.endswith("/bulk/new") else ""
         )
 
-    return [
+    alone = [
         f"{console.url}/console{filled(page.path)}"
         for page in PAGES
         if page.method == "GET" and page.path not in NOT_ALONE
     ]
+    return [*alone, console.of_app("/players?q=ad")]  # with a saved view
 
 
 def test_no_page_complains_or_shuts_somebody_out(console: Console, browser: Browser) -> None:
@@ -325,3 +330,66 @@ def test_the_recipe_of_web_endpoints_is_done_without_code(console: Console, brow
     browser.go(console.of_app("/definition"))
     assert "# What everybody may ask." in browser.run("return document.body.textContent")
     assert "a-secret-for-tests" not in browser.run("return document.body.textContent")
+
+
+def test_keys_on_a_list_change_nothing(console: Console, browser: Browser) -> None:
+    browser.go(console.of_app("/players?q=ad"))
+    before = browser.run("return document.querySelector('main').innerHTML")
+    browser.run("window.sent = 0; addEventListener('submit', () => { window.sent += 1; })")
+    keys = (
+        "abcdefghijklmnopqrstuvwxyz0123456789.,-+*#!?" + "\ue017\ue003\ue00d\ue012\ue014"
+    )  # Delete, Backspace, …
+    for body in (keys, "\ue009a\ue000", "\ue008d\ue000"):
+        actions = [{"type": kind, "value": key} for key in body for kind in ("keyDown", "keyUp")]
+        browser._ask("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
+    assert browser.path().endswith("/players?q=ad")
+    assert browser.run("return window.sent") == 0
+    assert browser.run("return document.querySelector('main').innerHTML") == before
+
+
+def test_back_three_times_gives_whole_pages_with_their_filters(console: Console, browser: Browser) -> None:
+    browser.go(console.of_app("/players"))
+    browser.write("main input[name=q]", "ad", enter=True)
+    browser.shows("Lovelace")
+    browser.click("td a", "Adam")
+    browser.shows(console.players["Adam"])
+    browser.click(".tabs a", "Timeline")
+    browser.shows("Timeline")
+    browser.go(console.of_app("/activity/audit?follow=1&kind=login"))
+    for path in ("/timeline", f"/players/{console.players['Adam']}", "/players?q=ad"):
+        browser.back()
+        assert browser.path().endswith(path)
+        assert (
+            browser.run("return document.querySelectorAll('header, main, nav[aria-label=Console]').length")
+            == 3
+        )
+    assert browser.run("return document.querySelector('main input[name=q]').value") == "ad"
+    browser.shows("Lovelace")
+    browser.go(browser.run("return location.href"))  # as a reload
+    browser.shows("Lovelace")
+
+
+def test_a_player_is_found_and_disabled_by_keys_alone(console: Console, browser: Browser) -> None:
+    browser.go(console.of_app())
+
+    def press(*keys: str) -> None:
+        actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        browser._ask("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
+
+    press("/", *"grace", "\ue007")
+    browser.shows(console.players["Grace"])
+    for _ in range(60):
+        press("\ue004")  # Tab
+        if "Disable" in browser.run("return document.activeElement.textContent.slice(0, 20)"):
+            break
+    assert browser.run("return document.activeElement.tagName") == "SUMMARY"
+    assert browser.run("return getComputedStyle(document.activeElement).outlineStyle") != "none"
+    press("\ue007")
+    for _ in range(10):
+        if browser.run("return document.activeElement.name") == "reason":
+            break
+        press("\ue004")
+    press(*"by keys", "\ue007")
+    browser.shows("by keys")
+    browser.shows("Undo")
+    browser.click(".said button", "Undo")
