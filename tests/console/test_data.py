@@ -92,6 +92,10 @@ async def test_a_change_is_shown_noted_and_undone(game: Game, desk: Desk) -> Non
         "entity_save", '{"level":1,"bag":["rope"]}', '{"level":42,"bag":["rope"]}',
     )  # fmt: skip
     path, undo = undo_of(desk)
+    history = re.search(r'href="([^"]+)">History<', desk.page)
+    assert history is not None
+    await desk.go(html.unescape(history[1]))
+    assert ("entity_save" in desk.text, "lost at sea" in desk.text) == (True, True)
     await desk.post(path, **undo)
     assert (await stored(game, entity))["data"] == before["data"]
     assert (await stored(game, entity))["version"] == 3
