@@ -31,9 +31,9 @@ NEW = {
 async def definition(view: View) -> Response:
     """Show the files that define the app, and what is wrong with them."""
     shown = await view.do("definition_show", app=view.app_id)
-    changes = await view.do("definition_changes", app=view.app_id)
+    changes = await view.tried("definition_changes", app=view.app_id)
     sections: dict[str, list[dict[str, Any]]] = {}
-    for each in changes["keys"]:
+    for each in changes["keys"] if changes else ():
         sections.setdefault(each["section"], []).append(each)
     return view.render("definition.html", shown=shown, changes=changes, sections=sections)
 
