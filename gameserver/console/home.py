@@ -85,9 +85,8 @@ async def search(view: View) -> Response:
         return meant
     found = await view.do("player_find", app=view.app_id, text=text, limit=FOUND_MAX)
     others: dict[str, list[dict[str, str]]] = {}
-    if not found:
-        found = await view.do("player_search", app=view.app_id, text=text, limit=FOUND_MAX)
-    if len(found) != 1 or text not in found[0].values():
+    if len(found) != 1:  # nobody, or several, whose name, id, mail address or login this is
+        found = found or await view.do("player_search", app=view.app_id, text=text, limit=FOUND_MAX)
         others = await _others(view, text)
     if len(found) == 1 and not others:
         return view.to(view.url(f"/players/{found[0]['profile_id']}"))

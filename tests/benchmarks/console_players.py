@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -124,7 +125,8 @@ def pages(count: int) -> dict[str, str]:
     for page in PAGES:
         if page.method != "GET" or page.path in NOT_ALONE or not page.path.startswith("/apps/{app}"):
             continue
-        path = page.path.format(**parts, **(of_player if "/players/" in page.path else of_app))
+        of_this = of_player if "/players/" in page.path else of_app
+        path = page.path.format_map(defaultdict(lambda: "none", {**parts, **of_this}))
         found[page.path.removeprefix("/apps/{app}") or "/"] = f"/console{path}"
     asked = {
         "players, a later page": f"/players?after={profile_of(middle)}",
@@ -179,6 +181,8 @@ NOT_ALONE = {
     "/apps/{app}/activity/journal/{line}",
     "/apps/{app}/webhooks/delivery",
     "/apps/{app}/scripts/source",
+    "/apps/{app}/bulk/new",
+    "/apps/{app}/bulk/{bulk}",
     "/apps/{app}/players/{profile}/data/{entity}/edit",  # holds the whole text, here of 1 MB
     "/apps/{app}/data/{entity}/edit",
 }
@@ -209,6 +213,7 @@ async def measure(count: int, url: str, folder: Path, redis: str = "") -> int:
         http = await logged_in(server)
         for label, path in pages(count).items():
             taken = []
+            await http.get(path)  # the first one makes its template
             for _ in range(VISITS):
                 began = time.perf_counter()
                 answer = await http.get(path)

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from collections import defaultdict
 
 import pytest
 
@@ -55,12 +56,12 @@ async def test_no_page_goes_through_a_table(game: Game, desk: Desk, monkeypatch:
     config = {"leaderboardType": "HIGH_VALUE", "rotationType": "NEVER"}
     await ada.call("leaderboard", "POST_SCORE_DYNAMIC", leaderboardId=board, score=7, **config)
     await ada.call("chat", "POST_CHAT_MESSAGE_SIMPLE", channelId=f"{APP_ID}:dy:moon", text="hello")
-    parts = {"app": APP_ID, "profile": ada.profile_id, "board": board, "channel": f"{APP_ID}:dy:moon"}
-    parts |= dict.fromkeys(("operation", "endpoint", "entity", "group", "line"), "none")
+    parts = defaultdict(lambda: "none", app=APP_ID, profile=ada.profile_id, board=board)
+    parts["channel"] = f"{APP_ID}:dy:moon"
     plans = Plans(monkeypatch)
     for page in PAGES:
         if page.method == "GET" and page.path.startswith("/apps/{app}"):
-            await desk.go("/console" + page.path.format(**parts))
+            await desk.go("/console" + page.path.format_map(parts))
     for path in ASKED:
         await desk.go(f"/console/apps/{APP_ID}{path}")
         assert desk.status == 200, desk.text
