@@ -188,7 +188,7 @@ async def of_group(view: View) -> Response:
     rows = await view.do("group_entity_list", **asked, limit=PAGE_ROWS, after=view.query.get("after", ""))
     group = await view.do("group_show", **asked, limit=1)
     after = rows[-1]["entity_id"] if len(rows) == PAGE_ROWS else ""
-    here = view.url(f"/social/groups/{quote(view.part('group'), safe='')}")
+    here = view.url(f"/social/groups/{segment(view.part('group'))}")
     return view.render("group_data.html", group=group, rows=rows, after=after, here=here)
 
 

@@ -63,3 +63,17 @@ async def test_who_has_no_session_sees_the_login_whatever_they_ask_for(game: Gam
     async with game.core.database.read() as tx:
         after = (await tx.all(select(func.count().label("n")).select_from(staff_actions)))[0]["n"]
     assert before == after
+
+
+async def test_a_change_that_is_asked_for_by_hand_is_refused_and_noted(game: Game) -> None:
+    viewer = await hired(game, "viewer", APP_ID)
+    answer = await ask(viewer, "POST", f"/console/apps/{APP_ID}/players/none/disable")
+    assert answer.status_code == 403
+    async with game.core.database.read() as tx:
+        rows = await tx.all(
+            select(staff_actions).where(
+                staff_actions.c.staff == viewer.name, staff_actions.c.outcome == "denied"
+            )
+        )
+    assert [(row["action"], row["profile_id"]) for row in rows] == [("page disable", "none")]
+    await viewer.http.aclose()
