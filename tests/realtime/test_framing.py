@@ -242,6 +242,7 @@ async def test_fragments_without_an_end_go_on_for_ever(game: Game, address: str)
         ws_frame(b"", CLOSE),
         ws_frame(b"\x03\xe8", CLOSE),
     ],
+    ids=range(11),  # the frames themselves are masked at random
 )
 async def test_what_is_no_message_ends_the_connection_and_nothing_else(
     game: Game, address: str, monkeypatch: pytest.MonkeyPatch, data: bytes
