@@ -84,12 +84,9 @@ async def segment_members(
     server: Server, app: str, segment: int, limit: int = 50, after: str = ""
 ) -> list[dict[str, Any]]:
     """Return the players of a segment, by their ids; `after` is the id of the last one already seen."""
-    definition, most = app_of(server, app), limit_of(limit)
-    current = membership.definitions(definition, [segment])
-    if not current:
-        raise Refused(f"app {app} has no segment {segment}")
+    definition, most = current_segment(app_of(server, app), segment), limit_of(limit)
     async with server.core.database.read() as tx:
-        rows = await tx.all(storage.LISTED, app=app, definition=current[0], after=after, most=most)
+        rows = await tx.all(storage.LISTED, app=app, definition=definition, after=after, most=most)
     return [{"profile": row["profile_id"], "name": row["name"], "since_ms": row["since_ms"]} for row in rows]
 
 
@@ -107,6 +104,14 @@ async def player_segments(server: Server, app: str, profile: str) -> list[dict[s
 
 
 ACTIONS = (segment_list, segment_progress, segment_refresh, segment_members, player_segments)
+
+
+def current_segment(app: App, segment: int) -> str:
+    """Return what memberships of a segment bear at present."""
+    current = membership.definitions(app, [segment])
+    if not current:
+        raise Refused(f"app {app.id} has no segment {segment}")
+    return current[0]
 
 
 async def _progress(tx: Transaction, app: App) -> dict[str, Any]:

@@ -33,25 +33,32 @@ def _checked(names: Any) -> list[str]:
 async def choose(view: View) -> Response:
     """Show how many players are meant, and ask what is to be done for them."""
     text, profiles = view.query.get("q", "").strip(), _checked(view.query)
-    if view.query.get("which") == "all":
+    segment = _segment(view.query.get("segment", ""))
+    if segment is not None or view.query.get("which") == "all":
         profiles = []
-        counted = await view.do("bulk_count", app=view.app_id, text=text)
+        counted = await view.do("bulk_count", app=view.app_id, text=text, segment=segment)
         expected = counted["players"]
     else:
         expected = len(profiles)
         if not profiles:
             raise Refused("check the players first, or choose all that are found")
-    return _form(view, text, profiles, expected)
+    return _form(view, text, segment, profiles, expected)
+
+
+def _segment(text: str) -> int | None:
+    return _whole(text, "a segment") if text else None
 
 
 def _form(
-    view: View, text: str, profiles: list[str], expected: int, wrong: str = "", status: int = 200
-) -> Response:
+    view: View, text: str, segment: int | None, profiles: list[str], expected: int, wrong: str = "",
+    status: int = 200,
+) -> Response:  # fmt: skip
     assert view.app is not None, "the page is of an app"
     return view.render(
         "bulk_new.html",
         status=status,
         text=text,
+        segment=segment,
         profiles=profiles,
         expected=expected,
         wrong=wrong,
@@ -65,13 +72,15 @@ def _form(
 async def begin(view: View) -> Response:
     """Begin a bulk action; with another number of players than was shown it asks again."""
     form, profiles = view.form, _checked(view.form)
-    kind, text = form.get("kind", ""), form.get("q", "").strip()
+    kind, text, segment = form.get("kind", ""), form.get("q", "").strip(), _segment(form.get("segment", ""))
     expected = _whole(form.get("expected", ""), "how many players it is")
     asked: dict[str, Any] = {"app": view.app_id, "expected": expected}
     if profiles:
         asked["profiles"] = profiles
     elif text:
         asked["text"] = text
+    elif segment is not None:
+        asked["segment"] = segment
     else:
         asked["everybody"] = True
     try:
@@ -84,7 +93,7 @@ async def begin(view: View) -> Response:
             done = await view.do("bulk_start", **asked, kind=kind, given=_given(view, kind))
     except OtherCount as error:
         wrong = f"{str(error)[0].upper()}{str(error)[1:]}. Look again, and begin once more if it is right."
-        return _form(view, text, profiles, error.count, wrong, 409)
+        return _form(view, text, segment, profiles, error.count, wrong, 409)
     return view.to(view.url(f"/bulk/{done['id']}"), f"Begun for {done['total']} players.")
 
 

@@ -234,12 +234,12 @@ class Accounts:
         self._passwords = passwords
         self._audit = audit
         self._quotas = quotas
-        self.providers = self._providers = Providers(parts.get(Outgoing))
-        self._external = ExternalLogins(self._providers, parts)
+        self.providers = Providers(parts.get(Outgoing))
+        self._external = ExternalLogins(self.providers, parts)
 
     async def close(self) -> None:
         """Stop asking systems that vouch for players."""
-        await self._providers.close()
+        await self.providers.close()
 
     async def verify(
         self, app: App, login: Login, address: str, now_ms: int, *, face: str = "dispatcher"
@@ -276,7 +276,7 @@ class Accounts:
         It logs nobody in. Raises `ProviderUnavailable` or `UnknownAuthenticationError` when the issuer's keys
         cannot be had.
         """
-        return await self._providers.read_token(Claimed(app, "", token, "", now_ms), issuer)
+        return await self.providers.read_token(Claimed(app, "", token, "", now_ms), issuer)
 
     async def _verify(self, app: App, login: Login, address: str, now_ms: int, known: list[str]) -> Verified:
         if not app.login.enabled:
@@ -285,7 +285,7 @@ class Accounts:
         if not app.login.allows(type_):
             raise UnknownAuthenticationType(f"the app does not allow authentication by {type_}")
         proof = PROOFS[type_]
-        if proof is Proof.THIRD_PARTY and not self._providers.can_check(app, type_):
+        if proof is Proof.THIRD_PARTY and not self.providers.can_check(app, type_):
             if type_ == "Parse":  # as the reference says of whoever comes with Parse credentials
                 raise WrongCredentials(_WRONG)
             raise UnableToValidate(
@@ -437,7 +437,7 @@ class Accounts:
             if type_ == "External":
                 vouched = await self._external.vouch(login.external_auth_name, claimed)
             else:
-                vouched = await self._providers.vouch(type_, claimed)
+                vouched = await self.providers.vouch(type_, claimed)
         except Unproven as unproven:
             vouched, told = None, {"extraErrorJson": unproven.extra}
         if vouched is None:

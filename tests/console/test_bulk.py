@@ -2,17 +2,19 @@
 
 import json
 import re
+import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from gameserver.admin import actions, bulk
 from gameserver.admin.bulk import kinds, running
 from gameserver.admin.common import Refused
 from gameserver.admin.operators import Operator, staff_actions
+from gameserver.domain.segments.storage import refreshes
 from gameserver.rpc import Context, Runner
 from gameserver.storage import StorageError
 from tests.conftest import APP_ID, APP_TOML, Client, Game
@@ -23,12 +25,16 @@ APP = """
 [virtualCurrency.currencies.coins]
 [messaging]
 enabled = true
+[segment.segments.explorers]
+id = 7
+criteria = { attributes = { map = ["%s"] } }
 """
+MAP = str(uuid.uuid4())  # that no player of other tests has
 
 
 @pytest.fixture
 def apps_folder(apps_folder: Path) -> Path:
-    (apps_folder / "test" / "app.toml").write_text(APP_TOML + APP)
+    (apps_folder / "test" / "app.toml").write_text(APP_TOML + APP % MAP)
     return apps_folder
 
 
@@ -233,6 +239,31 @@ async def test_a_reason_a_right_and_the_number_are_needed(game: Game) -> None:
     assert (await boss.ask("POST", f"{path}/delete", json=deletes))[0] == 200
     await game.server_app.jobs.catch_up()
     assert (await boss.ask("GET", f"/apps/{APP_ID}/players/{ada.profile_id}"))[0] == 422
+
+
+async def test_coins_for_a_segment_once_it_is_known_who_belongs_to_it(game: Game, desk: Desk) -> None:
+    them = [await game.player() for _ in range(3)]
+    for each in them[:2]:
+        await each.call("playerState", "UPDATE_ATTRIBUTES", attributes={"map": MAP})
+    segment = {"segment": 7, "expected": 2, "given": {"currency": "coins", "amount": 5}}
+    async with game.core.database.write() as tx:
+        await tx.run(delete(refreshes).where(refreshes.c.app_id == APP_ID))
+    with pytest.raises(Refused, match="still being worked out"):
+        await start(game, "balance", **segment)
+    await actions.run(game.server_app, "segment_refresh", {"app": APP_ID}, BY)
+    await game.server_app.jobs.catch_up()
+    with pytest.raises(Refused, match="no segment 8"):
+        await start(game, "balance", **(segment | {"segment": 8}))
+    with pytest.raises(Refused, match="in one way"):
+        await start(game, "balance", **segment, everybody=True)
+    assert "/bulk/new?segment=7" in await desk.of_app("/data/segments/7")
+    await desk.of_app("/bulk/new", segment="7")
+    assert "All of segment 7 now" in desk.text
+    form = {"segment": "7", "expected": "2", "reason": "a present", "currency": "coins", "amount": "5"}
+    await desk.act("/bulk/new", kind="balance", **form)
+    assert "of 2 players had their turn" in desk.text
+    await game.server_app.jobs.catch_up()
+    assert await balances(them) == [5, 5, 0]
 
 
 async def test_the_pages_choose_begin_stop_and_undo(game: Game, desk: Desk) -> None:

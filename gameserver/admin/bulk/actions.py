@@ -1,7 +1,7 @@
 """Beginning bulk actions, seeing how far they are, cancelling and undoing them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -29,6 +29,9 @@ from gameserver.admin.declaring import action, by_key
 from gameserver.admin.operators import CLI, Operator, note
 from gameserver.admin.players import MEANT_MAX, meant
 from gameserver.admin.rights import Right
+from gameserver.admin.segments import current_segment
+from gameserver.apps import App
+from gameserver.domain.segments import refreshing, storage
 from gameserver.jobs import enqueue
 from gameserver.storage import Row, Transaction
 from gameserver.storage.timeline import first_id
@@ -49,11 +52,39 @@ class OtherCount(Changed):
         self.data, self.version, self.count = str(count), count, count
 
 
+class Whom(NamedTuple):
+    """Which players are meant: in one of four ways."""
+
+    profiles: list[str] | None
+    text: str
+    segment: int | None
+    everybody: bool
+
+    def check(self) -> None:
+        """Refuse what is none of the four ways, or several of them."""
+        ways = (self.profiles is not None, bool(self.text), self.segment is not None, self.everybody)
+        if sum(ways) != 1:
+            raise Refused("say who is meant, in one way: profiles, a text, a segment, or everybody")
+
+    def told(self, ids: Sequence[str]) -> dict[str, Any]:
+        """Return what is noted of it."""
+        if self.text:
+            return {"text": self.text}
+        if self.segment is not None:
+            return {"segment": self.segment}
+        return {"everybody": True} if self.everybody else {"named": len(ids)}
+
+
 @action(Right.PLAYERS_READ, "GET /apps/{app}/bulk/count")
-async def bulk_count(server: Server, app: str, text: str = "") -> dict[str, Any]:
-    """Count the players whom a text finds, as a search does, or all; more than 100 000 are refused."""
+async def bulk_count(server: Server, app: str, text: str = "", segment: int | None = None) -> dict[str, Any]:
+    """Count the players whom a text finds, as a search does, or of a segment, or all.
+
+    More than 100 000 are refused.
+    """
     app_of(server, app)
-    return {"text": text.strip(), "players": len(await _found(server, app, text))}
+    whom = Whom(None, text.strip(), segment, not text.strip() and segment is None)
+    whom.check()
+    return {"text": whom.text, "segment": segment, "players": len(await _found(server, app, whom))}
 
 
 @action(Right.PLAYERS_CHANGE, "POST /apps/{app}/bulk", dangerous=True)
@@ -64,6 +95,7 @@ async def bulk_start(
     expected: int,
     profiles: list[str] | None = None,
     text: str = "",
+    segment: int | None = None,
     *,
     everybody: bool = False,
     given: dict[str, Any] | None = None,
@@ -71,14 +103,16 @@ async def bulk_start(
 ) -> dict[str, Any]:
     """Begin to do something for many players, as a job.
 
-    `profiles` names them, 5000 at most; or they are those whom `text` finds, or `everybody`, 100 000 at most.
-    `expected` is how many there are: with another number nothing is done, and the answer is 409. `kind` and
-    what it takes in `given`: `balance` (`currency`, `amount`, below zero to take back), `disable` (`until_ms`
-    or nothing), `enable`, `message` (`text`, `sender`), `push` (`text`), `mail` (`title`, `text`).
+    `profiles` names them, 5000 at most; or they are those whom `text` finds, the members of a `segment`, or
+    `everybody`, 100 000 at most. `expected` is how many there are: with another number nothing is done, and
+    the answer is 409. `kind` and what it takes in `given`: `balance` (`currency`, `amount`, below zero to
+    take back), `disable` (`until_ms` or nothing), `enable`, `message` (`text`, `sender`), `push` (`text`),
+    `mail` (`title`, `text`).
     """
     if kind == "delete":
         raise Refused("players are deleted by bulk_delete, which needs another right")
-    return await _begin(server, app, kind, expected, profiles, text, everybody, given or {}, by)
+    whom = Whom(profiles, text.strip(), segment, everybody)
+    return await _begin(server, app, kind, expected, whom, given or {}, by)
 
 
 @action(Right.PLAYERS_ERASE, "POST /apps/{app}/bulk/delete", dangerous=True)
@@ -88,53 +122,62 @@ async def bulk_delete(
     expected: int,
     profiles: list[str] | None = None,
     text: str = "",
+    segment: int | None = None,
     *,
     everybody: bool = False,
     by: Operator = CLI,
 ) -> dict[str, Any]:
     """Begin to delete many players with all that is kept of them; arguments as those of `bulk_start`."""
-    return await _begin(server, app, "delete", expected, profiles, text, everybody, {}, by)
+    whom = Whom(profiles, text.strip(), segment, everybody)
+    return await _begin(server, app, "delete", expected, whom, {}, by)
 
 
 async def _begin(
-    server: Server, app: str, kind: str, expected: int, profiles: list[str] | None, text: str,
-    everybody: bool, given: dict[str, Any], by: Operator,
-) -> dict[str, Any]:  # fmt: skip
-    definition = app_of(server, app)
-    checked = check(definition, kind, given)
-    if (profiles is not None) + bool(text.strip()) + everybody != 1:
-        raise Refused("say who is meant, in one way: profiles, a text, or everybody")
-    if profiles is not None:
-        ids = sorted(set(profiles))
+    server: Server, app: str, kind: str, expected: int, whom: Whom, given: dict[str, Any], by: Operator
+) -> dict[str, Any]:
+    checked = check(app_of(server, app), kind, given)
+    whom.check()
+    if whom.profiles is not None:
+        ids = sorted(set(whom.profiles))
         if not 0 < len(ids) <= NAMED_MAX or not all(0 < len(each) <= ID_MAX for each in ids):
             raise Refused(f"profiles are 1 to {NAMED_MAX} profile ids")
     else:
-        ids = await _found(BoundedServer(server, by.name), app, text)
+        ids = await _found(BoundedServer(server, by.name), app, whom)
     if len(ids) != expected:
         raise OtherCount(expected, len(ids))
-    what = (
-        {"text": text.strip()}
-        if text.strip()
-        else ({"everybody": True} if everybody else {"named": len(ids)})
-    )
-    return await _store(server, app, kind, checked, ids, what, by)
+    return await _store(server, app, kind, checked, ids, whom.told(ids), by)
 
 
-async def _found(server: Any, app: str, text: str) -> list[str]:
-    """Return the ids of the players whom a text finds, or of all."""
-    if text.strip():
-        return await meant(server, app, text)
+async def _found(server: Any, app: str, whom: Whom) -> list[str]:
+    """Return the ids of the players whom a text finds, of those of a segment, or of all."""
+    if whom.text:
+        return await meant(server, app, whom.text)
     found: list[str] = []
-    created, last = -1, ""
+    created, last, definition = -1, "", ""
     while True:
         async with server.core.database.read() as tx:
-            rows = await tx.all(IDS_AFTER, app=app, created=created, last=last, most=READ_ROWS)
+            if whom.segment is None:
+                asked = {"app": app, "created": created, "last": last, "most": READ_ROWS}
+                rows = await tx.all(IDS_AFTER, **asked)
+            else:
+                definition = definition or await _whole_segment(tx, app_of(server, app), whom.segment)
+                asked = {"app": app, "definition": definition, "after": last, "most": READ_ROWS}
+                rows = await tx.all(storage.LISTED, **asked)
         found += [row["profile_id"] for row in rows]
         if len(found) > MEANT_MAX:
             raise Refused(f"there are more than {MEANT_MAX} players: do it for some at a time")
         if len(rows) < READ_ROWS:
             return found
-        created, last = rows[-1]["created_ms"], rows[-1]["profile_id"]
+        last = rows[-1]["profile_id"]
+        created = rows[-1]["created_ms"] if whom.segment is None else -1
+
+
+async def _whole_segment(tx: Transaction, app: App, segment: int) -> str:
+    """Return what its members bear, once all players were looked at since the segments last changed."""
+    definition = current_segment(app, segment)
+    if not await refreshing.is_whole(tx, app):
+        raise Refused("it is still being worked out who belongs to which segment; wait until that is done")
+    return definition
 
 
 async def _store(
