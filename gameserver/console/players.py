@@ -22,7 +22,7 @@ COUNT_MAX = 10_000
 
 @page("GET /apps/{app}/players", Right.PLAYERS_READ)
 async def players(view: View) -> Response:
-    """List players, the newest first, or those whom a text finds."""
+    """List players, the newest or the oldest first, or those whom a text finds."""
     text, (action, asked) = view.query.get("q", "").strip(), _asked(view)
     if file := await view.file("players", action, **asked):
         return file
@@ -34,13 +34,13 @@ async def players(view: View) -> Response:
 def _asked(view: View) -> tuple[str, dict[str, Any]]:
     if text := view.query.get("q", "").strip():
         return "player_search", {"app": view.app_id, "text": text}
-    return "player_newest", {"app": view.app_id}
+    return "player_list" if view.query.get("sort") == "oldest" else "player_newest", {"app": view.app_id}
 
 
 async def rows(view: View, limit: int) -> list[dict[str, Any]]:
     """Return the players of a list, as its address asks for them."""
     action, asked = _asked(view)
-    if action == "player_newest":
+    if action != "player_search":
         asked["after"] = view.query.get("after", "")
     found: list[dict[str, Any]] = await view.do(action, **asked, limit=limit)
     return found

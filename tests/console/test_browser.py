@@ -177,6 +177,7 @@ def test_no_page_complains_or_shuts_somebody_out(console: Console, browser: Brow
         for page in pages(console):
             browser.go(page)
             browser.run(f"document.documentElement.dataset.theme = '{theme}'")
+            browser.run("document.getAnimations().forEach((each) => each.finish())")  # of changing colours
             browser.run(axe)
             found = browser._ask("POST", "/execute/async", {"script": RUN_AXE, "args": []})
             trouble += [f"{page} {theme}: {each}" for each in [*found, *browser.complaints()]]
@@ -330,6 +331,23 @@ def test_the_recipe_of_web_endpoints_is_done_without_code(console: Console, brow
     browser.go(console.of_app("/definition"))
     assert "# What everybody may ask." in browser.run("return document.body.textContent")
     assert "a-secret-for-tests" not in browser.run("return document.body.textContent")
+
+
+def test_a_list_that_is_all_there_is_sorted_by_its_columns(console: Console, browser: Browser) -> None:
+    browser.go(console.of_app("/players"))
+    names = "return [...document.querySelectorAll('tbody td:nth-child(2) a')].map((each) => each.textContent)"
+    newest = browser.run(names)
+    browser.click("th button", "Name")
+    assert browser.run(names) == sorted(newest)
+    browser.click("th button", "Name")
+    assert browser.run(names) == sorted(newest, reverse=True)
+    browser.click("th button", "Created")
+    assert browser.run(names) == newest[::-1]
+    assert browser.run("return document.querySelectorAll('th[aria-sort]').length") == 1
+    browser.click(".filters a", "The oldest first")
+    browser.shows("The newest first")
+    assert browser.run(names) == newest[::-1]
+    assert not browser.complaints()
 
 
 def test_keys_on_a_list_change_nothing(console: Console, browser: Browser) -> None:

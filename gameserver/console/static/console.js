@@ -19,6 +19,42 @@ document.addEventListener("DOMContentLoaded", () => {
 });
 document.addEventListener("htmx:after:swap", () => localise(document));
 
+// A list that is all on this page is sorted by a column; of a longer one only a part would be, which misleads.
+const order = new Intl.Collator(undefined, { numeric: true }).compare;
+function sortable() {
+  if (document.querySelector(".pager a[rel=next], .pager a[rel=first]")) return;
+  for (const table of document.querySelectorAll("main table"))
+    if (table.tHead && table.tBodies[0]?.rows.length > 1)
+      for (const head of table.tHead.rows[0].cells) {
+        if (!head.textContent.trim() || head.querySelector("button, input")) continue;
+        const button = document.createElement("button");
+        button.type = "button";
+        button.className = "sort";
+        button.append(...head.childNodes);
+        head.append(button);
+      }
+}
+function value(row, place, isNumber) {
+  const cell = row.cells[place];
+  const said = cell?.querySelector("time")?.dateTime ?? cell?.textContent.trim() ?? "";
+  const number = isNumber ? parseFloat(said.replace(/[\s,]/g, "")) : NaN;
+  return isNumber ? (Number.isNaN(number) ? Infinity : number) : said;
+}
+document.addEventListener("DOMContentLoaded", sortable);
+document.addEventListener("htmx:after:swap", sortable);
+document.addEventListener("click", (event) => {
+  const head = event.target.closest("th > button.sort")?.parentElement;
+  if (!head) return;
+  const isNumber = head.classList.contains("number");
+  const down = head.getAttribute("aria-sort") === "ascending";
+  for (const each of head.parentElement.cells) each.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", down ? "descending" : "ascending");
+  const body = head.closest("table").tBodies[0];
+  const rows = [...body.rows].map((row) => [value(row, head.cellIndex, isNumber), row]);
+  rows.sort(([one], [other]) => (down ? -1 : 1) * (isNumber ? one - other || 0 : order(one, other)));
+  body.append(...rows.map(([, row]) => row));
+});
+
 // "/" goes to the search box; Escape closes what is open.
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, [contenteditable]");
