@@ -134,13 +134,13 @@ async def test_error_40304_at_14_05_is_found_from_the_search_box(game: Game, des
 
 
 async def test_lists_are_filtered_by_the_page_and_a_link_to_it_stays_the_same(game: Game, desk: Desk) -> None:
-    ada = await game.player()
-    await game.server.call("log", "LOG_ERROR", errorMessage="a bad one", context=None)
-    await game.server.call("log", "LOG_INFO", errorMessage="a good one", context=None)
-    await desk.of_app("/activity")
+    ada, mark = await game.player(), game.unique("mark")  # others log in the same app
+    await game.server.call("log", "LOG_ERROR", errorMessage=f"a bad one {mark}", context=None)
+    await game.server.call("log", "LOG_INFO", errorMessage=f"a good one {mark}", context=None)
+    await desk.of_app("/activity", text=mark)
     assert "a bad one" in desk.text
     assert "a good one" in desk.text
-    await desk.of_app("/activity", level="error")
+    await desk.of_app("/activity", text=mark, level="error")
     assert "a bad one" in desk.text
     assert "a good one" not in desk.text
     link = re.search(r'href="(/console/apps/[^"]+/activity/log/[^"]+)"', desk.page)

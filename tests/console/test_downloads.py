@@ -25,12 +25,11 @@ from tests.console.test_api import program
 
 async def many(game: Game, count: int) -> str:
     """Players whose names begin with what is returned."""
-    ada, name = await game.player(), game.unique("many")
+    ada, name, start = await game.player(), game.unique("many"), game.core.new_id()[:-4]
     async with game.core.database.write() as tx:
         row = dict(await tx.one(select(players).where(players.c.profile_id == ada.profile_id)) or {})
         added = [
-            row | {"profile_id": f"{ada.profile_id[:-4]}{number:04d}", "name": f"{name}{number}"}
-            for number in range(count)
+            row | {"profile_id": f"{start}{number:04d}", "name": f"{name}{number}"} for number in range(count)
         ]
         await tx.run_many(players.insert(), added)
     return name

@@ -498,7 +498,7 @@ async def test_bad_tokens_go_only_while_most_are_good(game: Game, push: Provider
     await send(game, ada)
     await work(game)
     assert len(await tokens(game, ada)) == 3
-    told = await actions.log_list(game.server_app, APP_ID, 5, level="error")
+    told = await actions.log_list(game.server_app, APP_ID, 5, level="error", text="BadDeviceToken")
     assert "BadDeviceToken" in told[0]["message"]
     push.apns.always = None
     for _ in range(2):
