@@ -25,6 +25,8 @@ from gameserver.admin import actions, retention
 from gameserver.app import GameServer, open_server
 from gameserver.console import PAGES
 from gameserver.domain.economy.wallet import entries, wallets
+from gameserver.domain.segments import SegmentSettings
+from gameserver.domain.segments.storage import memberships
 from gameserver.players.identities import identities
 from gameserver.players.profiles import DAY_MS, players
 from gameserver.settings import Settings
@@ -45,10 +47,11 @@ events = [{ do = "call", operation = "time.READ" }]
 [group.types.clan]
 """
 APP = f'id = "{APP_ID}"\nsecret = "a-secret-for-benchmarks-0123456789"\n[virtualCurrency.currencies.coins]\n'
+SEGMENT = "[segment.segments.some]\nid = 1\n"
 CHUNK, VISITS, TARGET_MS, TARGET_BYTES = 10_000, 21, 300, 150_000
 SYLLABLES = ("ka", "lo", "mi", "ne", "ru", "sha", "ti", "vo", "wen", "xa", "yo", "zu", "Ba", "De", "Fi", "Ga")
 ENTRIES = 2000  # in the ledger of the player that is looked at
-ADD_PLAYER, ADD_IDENTITY = insert_row(players), insert_row(identities)
+ADD_PLAYER, ADD_IDENTITY, ADD_MEMBER = insert_row(players), insert_row(identities), insert_row(memberships)
 
 
 def name_of(number: int) -> str:
@@ -90,9 +93,22 @@ async def fill(server: GameServer, count: int) -> None:
         await tx.run(insert_row(wallets), **whose, **kept, balance=ENTRIES, awarded=ENTRIES)
     everybody = [profile_of(number) for number in range(count)]
     await Things(server, APP_ID, everybody, profile_of(count // 2)).fill()
+    await fill_segment(server, count)
     async with database.write() as tx:
         if database.dialect == "postgresql":
+            await tx.run(text("SET LOCAL statement_timeout = 0"))
             await tx.run(text("ANALYZE"))
+
+
+async def fill_segment(server: GameServer, count: int) -> None:
+    app = server.apps.find(APP_ID)
+    assert app is not None, "it was just written"
+    own = {"app_id": APP_ID, "segment_id": 1, "since_ms": 0}
+    own |= {"definition": app.section(SegmentSettings).definitions[1]}
+    for first in range(0, count, CHUNK):
+        members = [own | {"profile_id": profile_of(n)} for n in range(first, min(first + CHUNK, count), 3)]
+        async with server.core.database.write() as tx:
+            await tx.run_many(ADD_MEMBER, members)
 
 
 async def logged_in(server: GameServer) -> httpx.AsyncClient:
@@ -118,6 +134,7 @@ def pages(count: int) -> dict[str, str]:
         "operation": "entity.CREATE",
         "endpoint": "hello",
         "board": BOARD,
+        "segment": "1",
     }
     parts |= {"channel": f"{APP_ID}:{CHANNEL_KIND}:room0", "group": uid_of("group", 0), "line": "none"}
     of_player, of_app = {"entity": uid_of("entity", 0)}, {"entity": uid_of("global", 0)}
@@ -185,6 +202,8 @@ NOT_ALONE = {
     "/apps/{app}/bulk/{bulk}",
     "/apps/{app}/players/{profile}/data/{entity}/edit",  # holds the whole text, here of 1 MB
     "/apps/{app}/data/{entity}/edit",
+    "/apps/{app}/social/groups/{group}/data/{entity}",
+    "/apps/{app}/social/groups/{group}/data/{entity}/edit",
 }
 """Pages of a thing that there is not, or that are asked below."""
 
@@ -197,7 +216,7 @@ def say(line: str) -> None:
 async def measure(count: int, url: str, folder: Path, redis: str = "") -> int:
     apps = folder / "apps" / "bench"
     apps.mkdir(parents=True)
-    (apps / "app.toml").write_text(APP + ENDPOINT)
+    (apps / "app.toml").write_text(APP + SEGMENT + ENDPOINT)
     (apps / "scripts").mkdir()
     (apps / "scripts" / "Hello.js").write_text(SCRIPT)
     await asyncio.to_thread(migrate, url)

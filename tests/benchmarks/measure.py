@@ -226,8 +226,11 @@ def players(url: str, path: Path, names: list[str], *, entities: bool = False) -
     path.write_text("\n".join(found) + "\n")
 
 
-def wrk(url: str, seconds: float, lines: Path, messages: str, first_id: int, *, once: bool = False) -> Load:
-    """Send packets over keep-alive connections."""
+def wrk(
+    url: str, seconds: float, lines: Path, messages: str, first_id: int, *, once: bool = False,
+    apart: int = IDS_APART // 2,
+) -> Load:  # fmt: skip
+    """Send packets over keep-alive connections; `apart` are the packetIds of another try, if one is needed."""
     script = str(Path(__file__).with_name("load.lua"))
     command = [
         "wrk",
@@ -254,8 +257,8 @@ def wrk(url: str, seconds: float, lines: Path, messages: str, first_id: int, *, 
     latency = re.search(r"Latency Distribution.*?50%\s+(\S+).*?99%\s+(\S+)", out, re.DOTALL)
     if (requests is None or requests[1] == "0") and seconds < PATIENCE_SECONDS:
         # The machine is busy and the time was short; perhaps wrk had not even begun.
-        # With other ids: what it has sent may still run.
-        return wrk(url, seconds * 4, lines, messages, first_id + IDS_APART // 2, once=once)
+        # With other ids, however many tries it takes: what it has sent may still run.
+        return wrk(url, seconds * 4, lines, messages, first_id + apart, once=once, apart=apart // 2)
     assert requests, out + err
     assert rate, out
     assert latency, out
