@@ -50,15 +50,15 @@ class Ear:
                 reader, self._writer = await asyncio.open_connection(parts.hostname, parts.port)
                 self._say({"service": "rtt", "operation": "CONNECT", "data": hello})
                 answer = await _hear(reader)
+            if answer["operation"] == "CONNECT":
+                self.cx_id, self.is_open = answer["data"]["cxId"], True
+                self._listening = asyncio.create_task(self._listen(reader))
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            self.close()
             return False
-        if answer["operation"] != "CONNECT":
-            self.close()
-            return False
-        self.cx_id, self.is_open = answer["data"]["cxId"], True
-        self._listening = asyncio.create_task(self._listen(reader))
-        return True
+        finally:
+            if not self.is_open:  # also where the run ends meanwhile
+                self.close()
+        return self.is_open
 
     def _say(self, message: Any) -> None:
         assert self._writer is not None
