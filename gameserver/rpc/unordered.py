@@ -131,8 +131,11 @@ class _Record(PacketRecord):
         stored = await self.find()
         if stored is None:
             async with self._ctx.core.database.read() as tx:
-                if await answers.find(tx, self._digest, self._packet_id) is not None:
-                    raise _reused()
+                other = await answers.find(tx, self._digest, self._packet_id)
+            if other is not None and other.body_hash != self._body_hash:
+                raise _reused()
+            if other is not None:  # it was committed between the two looks
+                stored = await self.find()
         return stored
 
     async def _is_passed(self) -> bool:

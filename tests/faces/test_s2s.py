@@ -326,6 +326,22 @@ async def test_a_packet_whose_process_died_runs_when_its_claim_has_lapsed(game: 
     assert await logged(game, text) == [text]
 
 
+async def test_an_answer_that_is_committed_while_it_is_looked_for_is_given(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, text = await session_id(game), game.unique("between")
+    body, find, looks = packet(session, 5, logs(text)), unordered._Record.find, itertools.count()
+    first = await post(game, body)
+
+    async def too_early(record: unordered._Record) -> Any:
+        return None if next(looks) == 0 else await find(record)
+
+    monkeypatch.setattr(unordered._Record, "find", too_early)
+    assert await post(game, body) == first
+    assert next(looks) == 2
+    assert await logged(game, text) == [text]
+
+
 async def test_answers_are_forgotten_after_an_hour_or_two(game: Game) -> None:
     session = await session_id(game)
     await post(game, packet(session, 1, logs(game.unique("kept"))))
