@@ -62,7 +62,9 @@ class Browser:
     """A window of Chromium, as far as these tests need one."""
 
     def __init__(self, driver: httpx.Client, profile: Path, program: str) -> None:
-        options = {"binary": program, "args": [*FLAGS, f"--user-data-dir={profile}"]}
+        self.saved = profile / "saved"
+        prefs = {"download.default_directory": str(self.saved), "download.prompt_for_download": False}
+        options = {"binary": program, "args": [*FLAGS, f"--user-data-dir={profile}"], "prefs": prefs}
         wanted = {
             "browserName": "chrome",
             "goog:chromeOptions": options,
@@ -74,6 +76,8 @@ class Browser:
         self._driver = driver
         self._session = f"/session/{value['sessionId']}"
         self._ask("POST", "/timeouts", {"script": 4 * LOOK_SECONDS * 1000})
+        where = {"behavior": "allow", "downloadPath": str(self.saved)}
+        self._ask("POST", "/goog/cdp/execute", {"cmd": "Browser.setDownloadBehavior", "params": where})
         self.clicks = 0
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -113,6 +117,14 @@ class Browser:
             if shown is True:
                 return
         raise AssertionError(shown)
+
+    def saves(self, pattern: str) -> bytes:
+        """Wait until a file whose name fits a pattern is saved; returns what is in it."""
+        for _ in range(WAIT_SECONDS * 10):
+            if found := list(self.saved.glob(pattern)):
+                return found[0].read_bytes()
+            self._ask("POST", "/execute/async", {"script": "setTimeout(arguments[0], 100)", "args": []})
+        raise AssertionError(f"nothing like {pattern} is saved, only {list(self.saved.glob('*'))}")
 
     def cookies(self) -> dict[str, dict[str, Any]]:
         """The cookies that the browser would send to this page, by name."""

@@ -131,6 +131,7 @@ def test_data_are_sent_and_erased_in_three_each(console: Console, browser: Brows
         find(console, browser, "robin", profile)
         browser.click("summary", "Export")
         browser.write("details[open] input[name=reason]", "asked by mail", enter=True)
+        assert profile.encode() in browser.saves(f"*{profile}*.json")
     browser.go(console.of_app(f"/players/{profile}/timeline"))
     browser.shows("player_export")
     with clicks(browser, 3):

@@ -133,7 +133,8 @@ class Player:
             await asyncio.sleep(self.chance.uniform(0, THINK_SECONDS_MAX))
         dice = self.chance.random()
         session = self._client.session
-        assert session is not None
+        if session is None:  # what came last was refused for want of it
+            return
         if dice < 0.4:
             await self._step(also_log_out=False)
             with contextlib.suppress(GameServerError):

@@ -196,15 +196,39 @@ async def run(plan: Plan, folder: Path, out: TextIO | None = None, rates: Rates 
 
 async def _run(plan: Plan, fleet: Fleet, out: TextIO | None, rates: Rates) -> Ledger:
     ledger = Ledger(fleet)
-    network = Network(ledger, random.Random(f"network {plan.seed}"), rates)
-    society = Society(ears=Ears(ledger, random.Random(f"ears {plan.seed}")))
-    players = [
-        Player(n, network, random.Random(f"player {n} {plan.seed}"), society) for n in range(plan.players)
-    ]
+    async with contextlib.AsyncExitStack() as stack:
+        network = Network(ledger, random.Random(f"network {plan.seed}"), rates)
+        stack.push_async_callback(network.close)
+        society = Society(ears=Ears(ledger, random.Random(f"ears {plan.seed}")))
+        players = [
+            Player(n, network, random.Random(f"player {n} {plan.seed}"), society) for n in range(plan.players)
+        ]
+        for player in players:
+            stack.push_async_callback(player.close)
+        stack.push_async_callback(society.ears.close)
+        watching = asyncio.create_task(society.ears.watch())
+        stack.callback(watching.cancel)
+        await _play(plan, ledger, network, players, watching, out)
+        if not ledger.violations:
+            await society.ears.settle()
+            await _verify_presence(players, society.ears, ledger)
+    if not ledger.violations:
+        await orphans.check(fleet, ledger, players=len(players))
+    else:
+        for slot in fleet.slots:
+            ledger.log += slot.complaints()[:LOG_LINES_MAX]
+    return ledger
+
+
+async def _play(
+    plan: Plan, ledger: Ledger, network: Network, players: list[Player], watching: asyncio.Task[None],
+    out: TextIO | None,
+) -> None:  # fmt: skip
+    """Let them play until time is up, and compare what they know with what the servers know."""
+    fleet = ledger.fleet
     stop = asyncio.Event()
     mishaps = asyncio.create_task(Mishaps(fleet, plan, ledger).go_on(stop))
     playing = [asyncio.create_task(player.play(stop)) for player in players]
-    watching = asyncio.create_task(society.ears.watch())
     try:
         await _watch(plan, ledger, [mishaps, watching, *playing], out)
         stop.set()
@@ -223,20 +247,6 @@ async def _run(plan: Plan, fleet: Fleet, out: TextIO | None, rates: Rates) -> Le
         await network.settle()
         await fleet.start()
         await _verify(players, ledger)
-    if not ledger.violations:
-        await society.ears.settle()
-        await _verify_presence(players, society.ears, ledger)
-    watching.cancel()
-    await society.ears.close()
-    for player in players:
-        await player.close()
-    await network.close()
-    if not ledger.violations:
-        await orphans.check(fleet, ledger, players=len(players))
-    else:
-        for slot in fleet.slots:
-            ledger.log += slot.complaints()[:LOG_LINES_MAX]
-    return ledger
 
 
 async def _watch(plan: Plan, ledger: Ledger, tasks: list[asyncio.Task[None]], out: TextIO | None) -> None:
