@@ -12,6 +12,7 @@ from gameserver.admin import (
     bulk,
     card,
     definitions,
+    endpoints,
     group_entities,
     notes,
     operations,
@@ -145,6 +146,7 @@ ACTIONS: Mapping[str, Action] = declared(
     *staff.ACTIONS,
     *operations.ACTIONS,
     *definitions.ACTIONS,
+    *endpoints.ACTIONS,
     *bulk.ACTIONS,
     *trials.ACTIONS,
 )

@@ -1,4 +1,4 @@
-"""Finds the line of every key in a TOML text.
+"""Finds the line of every key in a TOML text, and the texts among its values.
 
 The standard parser keeps no positions, and a mistake in a long file is only half named without its line. This
 scanner reads text that the standard parser has accepted already; on anything else its answer means nothing.
@@ -33,6 +33,13 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     return _Scanner(text).scan()
 
 
+def text_values(text: str) -> list[tuple[KeyPath, int, int]]:
+    """Return each value that is a text, in quotes: its path, where it begins, and where it ends."""
+    scanner = _Scanner(text)
+    scanner.scan()
+    return scanner.texts
+
+
 def nearest_line(lines: dict[KeyPath, int], path: KeyPath) -> int:
     """Find the line of a path or, when the text does not hold it, of the closest table around it."""
     for length in range(len(path), 0, -1):
@@ -48,6 +55,7 @@ class _Scanner:
         self.line_starts = [0, *(m.end() for m in re.finditer("\n", text))]
         self.lines: dict[KeyPath, int] = {}
         self.array_sizes: dict[KeyPath, int] = {}
+        self.texts: list[tuple[KeyPath, int, int]] = []
 
     def scan(self) -> dict[KeyPath, int]:
         table: KeyPath = ()
@@ -128,7 +136,9 @@ class _Scanner:
     def value(self, path: KeyPath) -> None:
         first = self.text[self.at]
         if first in "\"'":
+            at = self.at
             self.skip(_TEXT)
+            self.texts.append((path, at, self.at))
         elif first == "[":
             self.array(path)
         elif first == "{":

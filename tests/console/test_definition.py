@@ -4,11 +4,14 @@ import dataclasses
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
+import msgspec
+import msgspec.inspect
 import pytest
 
-from gameserver.admin.definitions import _without_secrets
-from gameserver.apps import load_apps
+from gameserver.admin.definitions import NOT_SHOWN, without_secrets
+from gameserver.apps import App, load_apps
 from tests.conftest import APP_ID, SECRET, Game
 from tests.console.conftest import Desk, hired
 
@@ -182,26 +185,68 @@ def test_secrets_are_hidden_however_they_are_written() -> None:
 secret_env = "SHOWN"
 password_field = "shown"
   app_secret = 'two'
-a = { secret = "three", key = "four\\"five" }
+a = { secret = "three", "b key" = "shown", key = "four\\"five" }
 key = '''
 six
 '''
-[providers.dev_tokens]
-Google = "seven"
+"rest.secret" = "seven"
+x."api_key" = "eight" # shown
+tokens = ["nine", "ten"]
 [quotas]
 shown = 1
 """
-    for unclosed in (
-        'secret = "eight\n',
-        "password = '''\neight\n",
-        'key = """\neight\n',
-        '"secret" = "eight"\n',
-    ):
-        assert "eight" not in _without_secrets(f"{text}{unclosed}")
-    hidden = _without_secrets(text)
-    for each in ("one", "two", "three", "four", "five", "six", "seven"):
-        assert each not in hidden, hidden
-    assert hidden.count("SHOWN") + hidden.count("shown") == 3
+    hidden = without_secrets(text)
+    for each in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"):
+        assert each not in hidden, (each, hidden)
+    assert hidden.lower().count("shown") == 5
+    assert tomllib.loads(hidden).keys() == tomllib.loads(text).keys()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'providers.dev_tokens = { Google = { me = "one" } }',
+        '[providers]\ndev_tokens.Google.me = "one"',
+        '[providers.dev_tokens.Google] # for tests\nme = "one"\n',
+        '[providers]\n  [providers.dev_tokens]\n  Google = { me = "one" }\n',
+        'secret_headers = { Authorization = { value = "one" } }',
+    ],
+)
+def test_all_of_a_table_of_secrets_is_hidden(text: str) -> None:
+    assert "one" not in without_secrets(text)
+
+
+@pytest.mark.parametrize("text", ['secret = "one\n', "password = '''\none\n", "key = one\n", "[a" * 999])
+def test_nothing_is_shown_where_nobody_knows_what_is_secret(text: str) -> None:
+    assert without_secrets(text) == NOT_SHOWN
+
+
+def test_every_setting_that_is_declared_a_secret_is_hidden(game: Game) -> None:
+    """By its name, or by the table that it stands in."""
+    found = set[str]()
+    seen = set[type]()
+
+    def look(kind: Any, name: str) -> None:
+        match kind:
+            case msgspec.inspect.Metadata(type=inner, extra=extra):
+                if "secret" in (extra or {}):
+                    found.add(name)
+                look(inner, name)
+            case msgspec.inspect.StructType(cls=cls, fields=fields) if cls not in seen:
+                seen.add(cls)
+                for field in fields:
+                    look(field.type, field.encode_name)
+            case msgspec.inspect.UnionType(types=kinds):
+                for each in kinds:
+                    look(each, name)
+            case msgspec.inspect.DictType(value_type=inner) | msgspec.inspect.ListType(item_type=inner):
+                look(inner, name)
+
+    for settings in (App, *game.server_app.registry.sections().values()):
+        look(msgspec.inspect.type_info(settings), "")
+    assert {"secret", "password", "client_secret"} <= found
+    shown = {name for name in found if "sevenfold" in without_secrets(f'{name} = "sevenfold"')}
+    assert shown == {"value"}, "which stands in secret_headers"
 
 
 async def test_an_action_of_the_same_name_that_is_anothers_stays(desk: Desk, file: Written) -> None:
