@@ -94,6 +94,14 @@ class Shelf:
         return {str(column.name): row[column.name] for column in self.table.c}
 
 
+async def row_of(ctx: Context, shelf: Shelf, key: Mapping[str, str]) -> Row:
+    """Return a document as it is stored. Raises `Refused` where there is none."""
+    row = await ctx.tx.one(shelf.read, **key)
+    if row is None:
+        raise Refused("there is no such entity any more")
+    return row
+
+
 async def save(
     ctx: Context, by: Operator, shelf: Shelf, key: Mapping[str, str], typed: str, version: int
 ) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from sqlalchemy import Select, String, and_, bindparam, or_, select, tuple_
 from gameserver.admin import documents
 from gameserver.admin.common import ORIGIN, Refused, Server, Spent, app_of, limit_of, reading
 from gameserver.admin.declaring import Do, Rows, action, by_key
-from gameserver.admin.documents import Shelf
+from gameserver.admin.documents import Shelf, row_of
 from gameserver.admin.operators import CLI, Operator, noted
 from gameserver.admin.rights import Right
 from gameserver.documents import query
@@ -103,7 +103,7 @@ async def entity_list(
         if entity_type:
             asked["type"] = entity_type
         if after:
-            last = await _row(ctx, ENTITIES, ENTITIES.key(app, after, profile))
+            last = await row_of(ctx, ENTITIES, ENTITIES.key(app, after, profile))
             statement = LIST_OF_TYPE_AFTER if entity_type else LIST_AFTER
             asked |= {"created": last["created_ms"], "last": after}
         return [ENTITIES.head_of(row) for row in await ctx.tx.all(statement, **asked)]
@@ -127,7 +127,7 @@ async def entity_export(
     statement = _WHOLE.where(_e.entity_type == entity_type) if entity_type else _WHOLE
     async with reading(server, definition) as ctx:
         if after:
-            last = await _row(ctx, ENTITIES, ENTITIES.key(app, after, profile))
+            last = await row_of(ctx, ENTITIES, ENTITIES.key(app, after, profile))
             statement = statement.where(tuple_(*_OLDEST) > tuple_(*_PLACE))
             asked |= {"created": last["created_ms"], "last": after}
         return [ENTITIES.whole(row) for row in await ctx.tx.all(statement, **asked)]
@@ -137,7 +137,7 @@ async def entity_export(
 async def entity_show(server: Server, app: str, profile: str, entity: str) -> dict[str, Any]:
     """Return an entity of a player. `data` is the JSON text that is stored, letter by letter."""
     async with reading(server, app_of(server, app)) as ctx:
-        return ENTITIES.whole(await _row(ctx, ENTITIES, ENTITIES.key(app, entity, profile)))
+        return ENTITIES.whole(await row_of(ctx, ENTITIES, ENTITIES.key(app, entity, profile)))
 
 
 @action(Right.DATA_CHANGE, "PUT /apps/{app}/players/{profile}/entities/{entity}")
@@ -228,7 +228,7 @@ async def global_entity_export(
 async def global_entity_show(server: Server, app: str, entity: str) -> dict[str, Any]:
     """Return a global entity. `data` is the JSON text that is stored, letter by letter."""
     async with reading(server, app_of(server, app)) as ctx:
-        return GLOBALS.whole(await _row(ctx, GLOBALS, GLOBALS.key(app, entity)))
+        return GLOBALS.whole(await row_of(ctx, GLOBALS, GLOBALS.key(app, entity)))
 
 
 @action(Right.DATA_CHANGE, "PUT /apps/{app}/global-entities/{entity}")
@@ -283,13 +283,6 @@ async def global_statistic_list(server: Server, app: str) -> dict[str, Any]:
 # What actions have in common
 
 
-async def _row(ctx: Context, shelf: Shelf, key: Mapping[str, str]) -> Row:
-    row = await ctx.tx.one(shelf.read, **key)
-    if row is None:
-        raise Refused("there is no such entity any more")
-    return row
-
-
 async def _globals(
     server: Server,
     app: str,
@@ -312,7 +305,7 @@ async def _globals(
     try:
         async with reading(server, app_of(server, app), by.name) as ctx:
             if after:
-                last = await _row(ctx, GLOBALS, GLOBALS.key(app, after))
+                last = await row_of(ctx, GLOBALS, GLOBALS.key(app, after))
                 behind = and_(_g.created_ms == last["created_ms"], _g.entity_id > after)
                 statement = statement.where(or_(_g.created_ms > last["created_ms"], behind))
                 statement = statement.where(_g.created_ms >= last["created_ms"])

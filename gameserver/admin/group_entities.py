@@ -13,7 +13,6 @@ from gameserver.admin.operators import CLI, Operator
 from gameserver.admin.rights import Right
 from gameserver.rpc import Context
 from gameserver.services.group.entity_storage import OF_GROUP, entities
-from gameserver.storage import Row
 
 _c = entities.c
 _OLDEST = (_c.created_ms, _c.entity_id)
@@ -62,7 +61,9 @@ async def group_entity_export(server: Server, app: str, group: str, after: str =
 async def group_entity_show(server: Server, app: str, group: str, entity: str) -> dict[str, Any]:
     """Return an entity of a group. `data` is the JSON text that is stored, letter by letter."""
     async with reading(server, app_of(server, app)) as ctx:
-        return OF_GROUPS.whole(await _row(ctx, group, entity))
+        return OF_GROUPS.whole(
+            await documents.row_of(ctx, OF_GROUPS, OF_GROUPS.key(app, entity, group=group))
+        )
 
 
 @action(Right.DATA_CHANGE, "PUT /apps/{app}/groups/{group}/entities/{entity}")
@@ -112,15 +113,9 @@ ACTIONS = (
 )
 
 
-async def _row(ctx: Context, group: str, entity: str) -> Row:
-    row = await ctx.tx.one(OF_GROUPS.read, **OF_GROUPS.key(ctx.app.id, entity, group=group))
-    if row is None:
-        raise Refused("there is no such entity any more")
-    return row
-
-
 async def _place(ctx: Context, group: str, after: str) -> dict[str, Any]:
-    return {"created": (await _row(ctx, group, after))["created_ms"], "last": after}
+    row = await documents.row_of(ctx, OF_GROUPS, OF_GROUPS.key(ctx.app.id, after, group=group))
+    return {"created": row["created_ms"], "last": after}
 
 
 async def _group(ctx: Context, group: str) -> None:

@@ -145,7 +145,7 @@ app_days = Table(
     info={"stored_by": StoredBy.APP},
 )
 _d, _p = app_days.c, players.c
-NOTHING = dict.fromkeys((name for name in _d.keys() if name not in ("app_id", "day_ms")), None)  # noqa: SIM118
+NOTHING: dict[str, Any] = dict.fromkeys(column.name for column in _d if not column.primary_key)
 ADD = upsert(app_days, ["app_id", "day_ms"], None)
 READ = select(app_days).where(
     _d.app_id == bindparam("app", type_=String), _d.day_ms >= bindparam("since", type_=BigInteger)

@@ -52,9 +52,11 @@ async def player_try_begin(server: Server, app: str, profile: str, *, by: Operat
 async def player_try_end(server: Server, app: str, profile: str, *, by: Operator = CLI) -> dict[str, Any]:
     """End to try things as a player."""
     app_of(server, app)
+    trial = await trial_of(server, by.name)
+    if trial is None or (trial["app"], trial["profile"]) != (app, profile):
+        raise Refused("you try nothing as this player")
     async with server.core.database.write() as tx:
-        if not await tx.run(END_TRIALS, name=by.name):
-            raise Refused("you try nothing as a player")
+        await tx.run(END_TRIALS, name=by.name)
         await note(server, tx, by, "player_try_end", app, profile=profile)
     return {"app": app, "profile": profile, "until_ms": server.core.clock.ms()}
 

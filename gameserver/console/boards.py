@@ -6,10 +6,9 @@ from typing import Any
 import structlog
 from starlette.responses import Response
 
-from gameserver.admin.common import Refused
 from gameserver.admin.rights import Right
 from gameserver.console.players import above_tabs
-from gameserver.console.web import Choice, View, declared, page, segment
+from gameserver.console.web import Choice, View, declared, page, segment, whole
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +87,7 @@ async def remove(view: View) -> Response:
         app=view.app_id,
         board=name,
         member=form.get("member", ""),
-        version=_whole(form.get("version", "")),
+        version=whole(form.get("version", ""), "a version"),
         entry=form.get("entry", ""),
     )
     undo = Choice(view.url(f"/scores/{done['change']}/restore"), {"back": form.get("back", "")})
@@ -119,14 +118,7 @@ def _path(view: View, board: str) -> str:
 
 def _number(view: View, name: str, default: int) -> int:
     text = view.query.get(name, "")
-    return _whole(text) if text else default
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text[:12])
-    except ValueError:
-        raise Refused("a version, and a rank, is a whole number") from None
+    return whole(text, f"what {name} says") if text else default
 
 
 PAGES = declared(boards, board, rebuild, remove, restore, of_player)

@@ -8,7 +8,7 @@ from gameserver.admin.bulk import OtherCount
 from gameserver.admin.common import Refused
 from gameserver.admin.rights import Right
 from gameserver.console.players import BANS, DAY_MS
-from gameserver.console.web import HEADERS, View, declared, page
+from gameserver.console.web import HEADERS, View, declared, page, whole
 from gameserver.domain.economy.wallet import CurrencySettings
 
 PAGE_ROWS = 50
@@ -46,7 +46,7 @@ async def choose(view: View) -> Response:
 
 
 def _segment(text: str) -> int | None:
-    return _whole(text, "a segment") if text else None
+    return whole(text, "a segment") if text else None
 
 
 def _form(
@@ -73,7 +73,7 @@ async def begin(view: View) -> Response:
     """Begin a bulk action; with another number of players than was shown it asks again."""
     form, profiles = view.form, _checked(view.form)
     kind, text, segment = form.get("kind", ""), form.get("q", "").strip(), _segment(form.get("segment", ""))
-    expected = _whole(form.get("expected", ""), "how many players it is")
+    expected = whole(form.get("expected", ""), "how many players it is")
     asked: dict[str, Any] = {"app": view.app_id, "expected": expected}
     if profiles:
         asked["profiles"] = profiles
@@ -103,7 +103,7 @@ def _given(view: View, kind: str) -> dict[str, Any]:
         case "balance":
             return {
                 "currency": form.get("currency", ""),
-                "amount": _whole(form.get("amount", ""), "the amount"),
+                "amount": whole(form.get("amount", ""), "the amount"),
             }
         case "disable":
             days = form.get("days", "")
@@ -117,13 +117,6 @@ def _given(view: View, kind: str) -> dict[str, Any]:
         case "mail":
             return {"title": form.get("subject", ""), "text": form.get("mail", "")}
     return {}
-
-
-def _whole(text: str, what: str) -> int:
-    try:
-        return int(text[:20])
-    except ValueError:
-        raise Refused(f"{what} is a whole number") from None
 
 
 @page("GET /apps/{app}/bulk", Right.PLAYERS_READ)

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote, unquote
 
+import msgspec
 from starlette.responses import Response
 
 from gameserver.admin.rights import Right
@@ -59,16 +60,9 @@ def _note(view: View, answer: Response, what: Opened) -> None:
 def read(cookies: Mapping[str, str]) -> list[Opened]:
     """Return what was opened, the last first, as far as the browser tells it well."""
     try:
-        told = json.loads(dict(parse_qsl(f"t={cookies[COOKIE]}"))["t"])
-    except (KeyError, ValueError, RecursionError):
+        return msgspec.json.decode(unquote(cookies[COOKIE]), type=list[Opened])[:OPENED_MAX]
+    except (KeyError, msgspec.DecodeError, RecursionError):
         return []
-    if not isinstance(told, list):
-        return []
-    return [
-        (each[0], each[1], each[2])
-        for each in told[:OPENED_MAX]
-        if isinstance(each, list) and len(each) == 3 and all(isinstance(part, str) for part in each)  # noqa: PLR2004
-    ]
 
 
 async def last(view: View) -> Sequence[Mapping[str, Any]]:

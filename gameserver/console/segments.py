@@ -2,9 +2,8 @@
 
 from starlette.responses import Response
 
-from gameserver.admin.common import Refused
 from gameserver.admin.rights import Right
-from gameserver.console.web import View, declared, page
+from gameserver.console.web import View, declared, page, whole
 
 PAGE_ROWS = 50
 
@@ -29,14 +28,12 @@ async def refresh(view: View) -> Response:
 @page("GET /apps/{app}/data/segments/{segment}", Right.DATA_READ)
 async def members(view: View) -> Response:
     """List the players of a segment."""
-    number = view.part("segment")
-    if not number.isascii() or not number.isdecimal() or len(number) > 9:  # noqa: PLR2004 - as ids are
-        raise Refused("a segment has a number")
-    asked = {"app": view.app_id, "segment": int(number)}
+    number = whole(view.part("segment"), "a segment")
+    asked = {"app": view.app_id, "segment": number}
     if file := await view.file("segment", "segment_members", **asked):
         return file
     rows = await view.do("segment_members", **asked, limit=PAGE_ROWS, after=view.query.get("after", ""))
-    [shown] = [row for row in await view.do("segment_list", app=view.app_id) if row["segment"] == int(number)]
+    [shown] = [row for row in await view.do("segment_list", app=view.app_id) if row["segment"] == number]
     after = rows[-1]["profile"] if len(rows) == PAGE_ROWS else ""
     return view.render("segment.html", rows=rows, segment=shown, after=after)
 

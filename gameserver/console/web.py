@@ -48,6 +48,7 @@ FORM_BYTES_MAX = 1 << 20
 FIELDS_MAX = 200
 PAGE_SECONDS_MAX = 2.4  # for what a page only looks at
 PART_SECONDS_MAX = 2.0  # for what it can do without
+WHOLE_MAX = 2**53  # of numbers that somebody writes
 PASSING = frozenset({"after", "as", "newest", "follow", "zone", "span"})
 """What is no part of what a list is asked for: where it is read, and how it is shown."""
 CELL_MAX = 200  # characters of a value in a list
@@ -434,6 +435,17 @@ def address_of(request: Request) -> str:
 def is_secure(request: Request) -> bool:
     """Tell whether the browser reached us over TLS, be it at a proxy."""
     return request.url.scheme == "https" or request.headers.get("origin", "").startswith("https://")
+
+
+def whole(text: str, what: str) -> int:
+    """Return the whole number that somebody wrote. Raises `Refused`."""
+    try:
+        number = int(text[:20])
+    except ValueError:
+        raise Refused(f"{what} is a whole number") from None
+    if abs(number) > WHOLE_MAX:
+        raise Refused(f"{what} is a whole number up to {WHOLE_MAX}")
+    return number
 
 
 def segment(text: str) -> str:

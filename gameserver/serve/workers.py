@@ -98,7 +98,7 @@ class _Workers:
     def _bury(self, process: multiprocessing.process.BaseProcess) -> None:
         process.join()
         self._running.pop(process).close()
-        mark_process_dead(process.pid, self._metrics)  # type: ignore[no-untyped-call]
+        mark_process_dead(process.pid, self._metrics)  # type: ignore[no-untyped-call]  # the package has no types there
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         """Pass a wish to stop on; a second SIGINT makes workers drop what they do, as in a single process."""

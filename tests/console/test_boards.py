@@ -150,6 +150,21 @@ async def test_ranks_page_by_page_and_around_somebody(
     assert (desk.status, "versions 1 to 1" in desk.text) == (422, True)
 
 
+@pytest.mark.parametrize("number", ["9" * 20, "-1e9", str(2**53), str(-(2**53)), "1" * 5000, "\u0661", "no"])
+async def test_no_number_is_too_much_for_a_page(game: Game, desk: Desk, number: str) -> None:
+    board = game.unique("board")
+    await posted(game, board, 3)
+    for asked in ({"first": number}, {"version": number}):
+        await desk.of_app(f"/boards/{board}", **asked)
+        assert desk.status in (200, 422), (asked, desk.status)
+    await desk.of_app(f"/data/segments/{number}")
+    assert desk.status == 422
+    await desk.of_app("/bulk/new", segment=number)
+    assert desk.status == 422
+    await desk.act("/bulk/new", kind="balance", expected=number, reason="x", amount=number, currency="coins")
+    assert desk.status in (409, 422)
+
+
 async def test_a_viewer_sees_no_button_and_removes_nothing(game: Game) -> None:
     board = game.unique("scores")
     [player] = await posted(game, board, 500)

@@ -4,9 +4,12 @@ import re
 from html import unescape
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select
 
-from gameserver.admin.operators import staff_actions
+from gameserver.admin import actions
+from gameserver.admin.common import Refused
+from gameserver.admin.operators import Operator, staff_actions
 from gameserver.apps import load_apps
 from gameserver.console.explorer import code_of
 from gameserver.services import ALL
@@ -82,6 +85,9 @@ async def test_staff_try_things_as_a_player_for_half_an_hour(desk: Desk) -> None
     assert "Begin with Try as player" in desk.text
     await desk.of_app(card)
     await desk.act(f"{card}/try", reason="again")
+    other = {"app": APP_ID, "profile": bob.profile_id}
+    with pytest.raises(Refused, match="nothing as this player"):
+        await actions.run(game.server_app, "player_try_end", other, Operator(desk.name))
     await desk.act(f"{card}/try/end")
     assert ("act for yourself" in desk.text, banner in desk.text) == (True, False)
 
