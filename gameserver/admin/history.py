@@ -1,6 +1,8 @@
-"""What the server counts, kept for two weeks by itself: one row for each minute and process.
+"""What the server counts, kept by itself: rows for each minute and process, later one for each hour.
 
-`/metrics` says it to those who have something that keeps it; the console's charts need no such thing.
+`/metrics` says it to those who have something that keeps it; the console's charts need no such thing. A job
+adds up each hour that is over. Charts of two weeks read those sums, so that they cost the same however many
+processes there are. Hours are kept for two weeks; minutes go when they are added up and two days old.
 """
 
 import asyncio
@@ -10,6 +12,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -30,7 +33,7 @@ from sqlalchemy import (
 from gameserver import __version__
 from gameserver.apps import LiveApps
 from gameserver.frame import Parts
-from gameserver.jobs import Scheduler, forget
+from gameserver.jobs import Job, JobRun, Scheduler, forget
 from gameserver.players.audit import Audit
 from gameserver.players.refusals import Refusals
 from gameserver.realtime.connections import Connections
@@ -44,13 +47,18 @@ from gameserver.wire.clock import Clock
 log = structlog.get_logger(__name__)
 
 MINUTE_MS = 60_000
-KEPT_MS = 14 * 24 * 3600 * 1000
+HOUR_MS = 60 * MINUTE_MS
+MINUTES_KEPT_MS = 48 * HOUR_MS
+KEPT_MS = 14 * 24 * HOUR_MS
+GRACE_MS = 5 * MINUTE_MS
+"""For processes that write the last minute of an hour late, or whose clocks are a little behind."""
 ALIVE_MS = 150_000
 """How long a process counts as running after its last row."""
 ASK_SECONDS_MAX = 5.0
 PROCESSES_MAX = 500
 APPS_MAX = 200
 SERVER_ERROR = 500
+AT_ONCE = 1000  # minutes that are deleted
 
 
 class History:
@@ -152,6 +160,53 @@ async def lifespan(parts: Parts) -> AsyncIterator[History]:
     yield History(parts)
 
 
+async def _roll_up(run: JobRun) -> None:
+    """Add up the hours that are over, the oldest first, and forget minutes that are old.
+
+    An hour that is over does not change: who adds it up a second time leaves what is there.
+    """
+    while True:
+        async with run.database.read() as tx:
+            done_ms = await _rolled_up_to(tx, run.now_ms)
+            first = await tx.one(FIRST_MINUTE, since=done_ms)
+            hour_ms = run.now_ms if first is None else first["minute_ms"] // HOUR_MS * HOUR_MS
+            if hour_ms + HOUR_MS + GRACE_MS > run.now_ms:
+                break
+            span = {"since": hour_ms, "until": hour_ms + HOUR_MS - 1}
+            server = await tx.all(OF_SERVER, **span, step=HOUR_MS)
+            apps = await tx.all(OF_APPS, **span)
+        async with run.database.write() as tx:
+            for row in server:
+                await tx.run(ADD_HOUR, hour_ms=hour_ms, **{name: int(row[name]) for name in SUMMED})
+            if apps:
+                await tx.run_many(
+                    ADD_HOUR_OF_APP,
+                    [
+                        {
+                            "hour_ms": hour_ms,
+                            **{name: int(row[name]) for name in OF_ONE_APP},
+                            "app_id": row["app_id"],
+                        }
+                        for row in apps
+                    ],
+                )
+        if run.is_over:
+            run.is_unfinished = True
+            return
+        await asyncio.sleep(0)
+    before = min(done_ms, run.now_ms - MINUTES_KEPT_MS)
+    for old in (OLD_MINUTES, OLD_MINUTES_OF_APPS):
+        await run.catch_up(partial(old.forget, before_ms=before, most=AT_ONCE), AT_ONCE)
+
+
+async def _rolled_up_to(tx: Transaction, now_ms: int) -> int:
+    """Return when the last hour ended that is added up."""
+    newest = await tx.one(NEWEST_HOUR, now=now_ms)
+    return 0 if newest is None else int(newest["hour_ms"]) + HOUR_MS
+
+
+ROLL_UP = Job("history.rollUp", _roll_up, every_seconds=300)
+
 # Storage
 
 BUCKETS = tuple(f"bucket_{number}" for number in range(len(metrics.PACKETS.bounds) + 1))
@@ -181,9 +236,37 @@ app_minutes = Table(
     Index("app_minutes_by_time", "minute_ms"),
     info={"stored_by": StoredBy.APP},
 )
-_s, _a = server_minutes.c, app_minutes.c
+# Of all processes together.
+server_hours = Table(
+    "server_hours",
+    metadata,
+    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("minutes", Integer, nullable=False),  # of which there is something
+    Column("sockets", BigInteger, nullable=False),  # of each minute, added up
+    Column("job_late_ms", BigInteger, nullable=False),  # at most
+    *(Column(name, BigInteger, nullable=False) for name in COUNTED),
+    info={"stored_by": StoredBy.SERVER},
+)
+app_hours = Table(
+    "app_hours",
+    metadata,
+    Column("app_id", String(64), primary_key=True),
+    Column("hour_ms", BigInteger, primary_key=True),
+    Column("logins", BigInteger, nullable=False),
+    Column("refusals", BigInteger, nullable=False),
+    Column("online", BigInteger, nullable=False),  # at most
+    Index("app_hours_by_time", "hour_ms"),
+    info={"stored_by": StoredBy.APP},
+)
+HIGHEST = frozenset({"job_late_ms", "online"})
+"""Of these the highest number is told; the others are added up."""
+SUMMED = ("minutes", "sockets", "job_late_ms", *COUNTED)
+OF_ONE_APP = ("logins", "refusals", "online")
+_s, _a, _h, _ah = server_minutes.c, app_minutes.c, server_hours.c, app_hours.c
 ADD = upsert(server_minutes, ["minute_ms", "process"], None)
 ADD_OF_APP = upsert(app_minutes, ["app_id", "minute_ms", "process"], None)
+ADD_HOUR = upsert(server_hours, ["hour_ms"], None)
+ADD_HOUR_OF_APP = upsert(app_hours, ["app_id", "hour_ms"], None)
 
 _STEP = bindparam("step", type_=BigInteger)
 _SINCE = bindparam("since", type_=BigInteger)
@@ -191,6 +274,8 @@ _UNTIL = bindparam("until", type_=BigInteger)
 _STEPS: ColumnElement[int] = literal_column("at_ms")  # PostgreSQL would take the parameter for another one
 _AT = (_s.minute_ms - _s.minute_ms % _STEP).label("at_ms")
 _AT_OF_APP = (_a.minute_ms - _a.minute_ms % _STEP).label("at_ms")
+_AT_HOUR = (_h.hour_ms - _h.hour_ms % _STEP).label("at_ms")
+_AT_HOUR_OF_APP = (_ah.hour_ms - _ah.hour_ms % _STEP).label("at_ms")
 OF_SERVER = (
     select(
         _AT,
@@ -200,6 +285,16 @@ OF_SERVER = (
         *(func.sum(_s[name]).label(name) for name in COUNTED),
     )
     .where(_s.minute_ms.between(_SINCE, _UNTIL))
+    .group_by(_STEPS)
+    .order_by(_STEPS)
+)
+HOURS_OF_SERVER = (
+    select(
+        _AT_HOUR,
+        func.max(_h.job_late_ms).label("job_late_ms"),
+        *(func.sum(_h[name]).label(name) for name in SUMMED if name != "job_late_ms"),
+    )
+    .where(_h.hour_ms.between(_SINCE, _UNTIL))
     .group_by(_STEPS)
     .order_by(_STEPS)
 )
@@ -214,15 +309,46 @@ OF_APP = (
     .group_by(_STEPS)
     .order_by(_STEPS)
 )
+HOURS_OF_APP = (
+    select(
+        _AT_HOUR_OF_APP,
+        func.sum(_ah.logins).label("logins"),
+        func.sum(_ah.refusals).label("refusals"),
+        func.max(_ah.online).label("online"),
+    )
+    .where(_ah.app_id == bindparam("app", type_=String), _ah.hour_ms.between(_SINCE, _UNTIL))
+    .group_by(_STEPS)
+    .order_by(_STEPS)
+)
+OF_APPS = (
+    select(
+        _a.app_id,
+        func.sum(_a.logins).label("logins"),
+        func.sum(_a.refusals).label("refusals"),
+        func.max(_a.online).label("online"),
+    )
+    .where(_a.minute_ms.between(_SINCE, _UNTIL))
+    .group_by(_a.app_id)
+)
+FIRST_MINUTE = select(_s.minute_ms).where(_s.minute_ms >= _SINCE).order_by(_s.minute_ms).limit(1)
+NEWEST_HOUR = (
+    # A clock that was ahead has added up what is not over yet.
+    select(_h.hour_ms)
+    .where(_h.hour_ms <= bindparam("now", type_=BigInteger))
+    .order_by(_h.hour_ms.desc())
+    .limit(1)
+)
 PROCESSES = (
     select(_s.process, _s.version, _s.started_ms, _s.minute_ms, _s.packets, _s.sockets, _s.job_late_ms)
     .where(_s.minute_ms >= _SINCE)
     .order_by(_s.minute_ms.desc(), _s.process)
     .limit(PROCESSES_MAX)
 )
+OLD_MINUTES, OLD_MINUTES_OF_APPS = Expiry(_s.minute_ms), Expiry(_a.minute_ms)
 JOBS = (
-    forget("history.forget", Expiry(_s.minute_ms), KEPT_MS, every_seconds=600),
-    forget("history.forgetOfApps", Expiry(_a.minute_ms), KEPT_MS, every_seconds=600),
+    ROLL_UP,
+    forget("history.forget", Expiry(_h.hour_ms), KEPT_MS, every_seconds=600),
+    forget("history.forgetOfApps", Expiry(_ah.hour_ms), KEPT_MS, every_seconds=600),
 )
 
 
@@ -231,27 +357,45 @@ async def read(
 ) -> list[dict[str, Any]]:
     """Return what was counted between two times, in steps: of all apps, and what is of this one.
 
-    Counts are per minute, so that steps of any length tell the same.
+    Counts are per minute, so that steps of any length tell the same. Steps of whole hours are read from the
+    hours that are added up, beginning with that of `since_ms`, and only what came after them from minutes.
     """
-    span = {"since": since_ms, "until": until_ms, "step": step_ms}
-    server = {int(row["at_ms"]): row for row in await tx.all(OF_SERVER, **span)}
-    of_app = {int(row["at_ms"]): row for row in await tx.all(OF_APP, app=app_id, **span)}
-    return [_step(at_ms, server[at_ms], of_app.get(at_ms)) for at_ms in sorted(server)]
+    added_up_to = await _rolled_up_to(tx, until_ms) if step_ms % HOUR_MS == 0 else 0
+    spans = [(OF_SERVER, OF_APP, max(since_ms, added_up_to), until_ms)]
+    if added_up_to:
+        spans.append((HOURS_OF_SERVER, HOURS_OF_APP, since_ms // HOUR_MS * HOUR_MS, added_up_to - 1))
+    server: dict[int, Counter[str]] = {}
+    own: dict[int, Counter[str]] = {}
+    for of_server, of_app, first, last in spans:
+        span = {"since": first, "until": last, "step": step_ms}
+        _add_up(server, await tx.all(of_server, **span), SUMMED)
+        _add_up(own, await tx.all(of_app, app=app_id, **span), OF_ONE_APP)
+    return [_step(at_ms, server[at_ms], own.get(at_ms, Counter())) for at_ms in sorted(server)]
 
 
-def _step(at_ms: int, row: Row, own: Row | None) -> dict[str, Any]:
-    minutes = int(row["minutes"])
-    buckets = [int(row[name]) for name in BUCKETS]
+def _add_up(steps: dict[int, Counter[str]], rows: Sequence[Row], names: Sequence[str]) -> None:
+    for row in rows:
+        known = steps.setdefault(int(row["at_ms"]), Counter())
+        for name in names:
+            if name in HIGHEST:
+                known[name] = max(known[name], int(row[name]))
+            else:
+                known[name] += int(row[name])
+
+
+def _step(at_ms: int, row: Counter[str], own: Counter[str]) -> dict[str, Any]:
+    minutes = row["minutes"]
+    buckets = [row[name] for name in BUCKETS]
     return {
         "at_ms": at_ms,
-        **{name: round(int(row[name]) / minutes, 2) for name in COUNTED if name not in BUCKETS},
+        **{name: round(row[name] / minutes, 2) for name in COUNTED if name not in BUCKETS},
         "p50_ms": quantile_ms(buckets, 0.5),
         "p95_ms": quantile_ms(buckets, 0.95),
-        "sockets": round(int(row["sockets"]) / minutes, 1),
-        "job_late_s": round(int(row["job_late_ms"]) / 1000, 1),
-        "logins": 0.0 if own is None else round(int(own["logins"]) / minutes, 2),
-        "refusals": 0.0 if own is None else round(int(own["refusals"]) / minutes, 2),
-        "online": 0 if own is None else int(own["online"]),
+        "sockets": round(row["sockets"] / minutes, 1),
+        "job_late_s": round(row["job_late_ms"] / 1000, 1),
+        "logins": round(own["logins"] / minutes, 2),
+        "refusals": round(own["refusals"] / minutes, 2),
+        "online": own["online"],
     }
 
 

@@ -30,13 +30,16 @@ async def metrics_show(
     """Return what was counted, in steps of whole minutes, the oldest first; without a time, of the last hour.
 
     Counts are per minute. Packets, messages, latency, sockets and lateness are those of all apps; logins,
-    refusals and who is online are those of this one. Two weeks are kept.
+    refusals and who is online are those of this one. Minutes are kept for two days, hours for
+    two weeks: steps that begin further back than two days are whole hours.
     """
     app_of(server, app)
     now = server.core.clock.ms()
     since = now - HOUR_MS if since_ms is None else max(since_ms, now - history.KEPT_MS)
     if step_ms < MINUTE_MS or step_ms % MINUTE_MS or (now - since) // step_ms > STEPS_MAX:
         raise Refused(f"step_ms is a multiple of {MINUTE_MS}, and there are at most {STEPS_MAX} steps")
+    if since < now - history.MINUTES_KEPT_MS and step_ms % HOUR_MS:
+        raise Refused(f"minutes are kept for two days; further back step_ms is a multiple of {HOUR_MS}")
     async with server.core.database.read() as tx:
         return await history.read(tx, app, since, now, step_ms)
 

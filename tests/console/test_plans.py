@@ -20,7 +20,8 @@ FEW = (
         "webhook_targets": "the app names them",
         "script_schedules": "the app names them",
         "global_statistics": "the app names them",
-        "server_minutes": "by time, and of two weeks",
+        "server_minutes": "by time, and of two days",
+        "server_hours": "by time, and of two weeks",
     }.keys()
 )
 """Tables that may be read whole."""

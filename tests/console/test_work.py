@@ -2,7 +2,9 @@
 
 import asyncio
 import inspect
+import itertools
 import json
+import random
 from collections import defaultdict
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from sqlalchemy import select
 
 from gameserver.admin import actions, history, system
+from gameserver.admin.common import Refused
 from gameserver.admin.history import History
 from gameserver.admin.operators import staff_actions
 from gameserver.console import PAGES, live
@@ -136,9 +139,56 @@ async def test_what_is_counted_is_kept_each_minute_and_told_per_minute(game: Gam
     assert "ready" in desk.text
     assert kept._process in desk.text
     game.clock.advance(15 * 86_400)
-    await game.run_jobs("history.forget", "history.forgetOfApps")
+    await game.run_jobs("history.rollUp", "history.forget", "history.forgetOfApps")
     async with game.core.database.read() as tx:
         assert await history.read(tx, APP_ID, 0, game.clock.ms(), 60_000) == []
+        assert await history.read(tx, APP_ID, 0, game.clock.ms(), 3_600_000) == []
+
+
+async def test_hours_that_are_over_are_added_up_and_tell_what_minutes_told(game: Game) -> None:
+    game.clock.advance(400 * 86_400 + random.randrange(100 * 86_400))  # where no other test has counted
+    now = game.clock.ms()
+    hour = now // 3_600_000 * 3_600_000
+    # Hour by hour: two processes that both count, one alone, nobody, and the hour that is not over.
+    for hours_ago, processes in ((5, ("one", "two")), (4, ("two",)), (2, ("one",)), (0, ("one", "two"))):
+        minutes = range(0, 60, 20) if hours_ago else range(0, max(1, (now - hour) // 60_000), 20)
+        for process, minute in itertools.product(processes, minutes):
+            at_ms = hour - hours_ago * 3_600_000 + minute * 60_000
+            row: dict[str, Any] = dict.fromkeys(history.COUNTED, 0)
+            row |= {"packets": 60 + minute, "bucket_2": 60}
+            row |= {"minute_ms": at_ms, "process": process, "version": "1", "started_ms": 1, "sockets": 7}
+            own = {"app_id": APP_ID, "minute_ms": at_ms, "process": process, "logins": 3, "refusals": 1}
+            async with game.core.database.write() as tx:
+                await tx.run(history.ADD, **row, job_late_ms=minute * 1000)
+                await tx.run(history.ADD_OF_APP, **own, online=100 + minute)
+
+    async def told(step_ms: int, since_ms: int = hour - 6 * 3_600_000) -> list[dict[str, Any]]:
+        async with game.core.database.read() as tx:
+            return await history.read(tx, APP_ID, since_ms, now, step_ms)
+
+    by_hour, by_two, by_minute = await told(3_600_000), await told(7_200_000), await told(60_000)
+    assert [row["packets"] for row in by_hour[:3]] == [160, 80, 80]
+    assert [(row["logins"], row["online"], row["job_late_s"]) for row in by_hour[:2]] == [
+        (6, 140, 40),
+        (3, 140, 40),
+    ]
+    await game.run_jobs("history.rollUp")
+    await game.run_jobs("history.rollUp")
+    async with game.core.database.read() as tx:
+        added = await tx.all(
+            select(history.server_hours).where(history.server_hours.c.hour_ms > hour - 6 * 3_600_000)
+        )
+    assert sorted((hour - row["hour_ms"]) // 3_600_000 for row in added) == [2, 4, 5]
+    assert (await told(3_600_000), await told(7_200_000), await told(60_000)) == (by_hour, by_two, by_minute)
+    game.clock.advance(3 * 86_400)
+    await game.run_jobs("history.rollUp", "history.forget", "history.forgetOfApps")
+    assert (await told(60_000), await told(3_600_000)) == ([], by_hour)
+    asked = {"app": APP_ID, "since_ms": hour - 3_600_000, "step_ms": 600_000}
+    with pytest.raises(Refused, match="minutes are kept for two days"):
+        await actions.run(game.server_app, "metrics_show", asked)
+    game.clock.advance(12 * 86_400)
+    await game.run_jobs("history.forget", "history.forgetOfApps")
+    assert await told(3_600_000) == []
 
 
 def test_quantiles_are_those_of_the_buckets() -> None:

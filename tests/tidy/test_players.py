@@ -22,6 +22,8 @@ OF_NOBODY = {
     "staff": "people of the studio",
     "server_minutes": "count packets, whoever sends them",
     "app_minutes": "count logins and sessions, whoever has them",
+    "server_hours": "count packets, whoever sends them",
+    "app_hours": "count logins and sessions, whoever has them",
     "staff_views": "what people of the studio ask lists for",
     "app_days": "count players by day, and name none",
     "staff_bulk_parts": "who waits for a bulk action of staff, until it is their turn",
