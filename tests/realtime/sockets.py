@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -14,7 +14,7 @@ from gameserver.http_server import Places, web_server
 from gameserver.realtime import Connections
 from tests.conftest import Client, Game
 
-PATIENCE_SECONDS = 5
+PATIENCE_SECONDS = 20
 OPENED: "ContextVar[list[Socket]]" = ContextVar("opened")  # by this test
 
 
@@ -122,4 +122,11 @@ async def until_gone(game: Game, most: int = 0) -> None:
     """Return when the server has so many connections at most."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while len(game.core.get(Connections)) > most:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+
+
+async def until(look: Callable[[], Awaitable[bool]]) -> None:
+    """Return when it is so. What other processes see of a connection follows a moment after its end."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await look():  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)

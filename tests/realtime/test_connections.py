@@ -16,7 +16,15 @@ from gameserver.realtime import connections as rules
 from gameserver.realtime.connection import QUEUE_BYTES_MAX, SPENT_MAX
 from gameserver.sessions import AllOf, AllOfApp, Ended, Session, SessionsUnavailable
 from tests.conftest import APP_ID, Game
-from tests.realtime.sockets import connect_frame, connected, listening, open_socket, secret_of, until_gone
+from tests.realtime.sockets import (
+    connect_frame,
+    connected,
+    listening,
+    open_socket,
+    secret_of,
+    until,
+    until_gone,
+)
 
 
 @pytest.fixture
@@ -86,15 +94,18 @@ async def test_other_paths_have_no_sockets(game: Game, address: str) -> None:
 async def test_who_is_connected_is_known(game: Game, address: str) -> None:
     player = await game.player()
 
-    async def status() -> Any:
-        return (await player.call("rttRegistration", "GET_CONNECTION_STATUS"))["connectionStatus"]
+    async def is_connected() -> bool:
+        told = await player.call("rttRegistration", "GET_CONNECTION_STATUS")
+        return {"CONNECTED": True, "DISCONNECTED": False}[told["connectionStatus"]]
 
-    assert await status() == "DISCONNECTED"
+    async def is_away() -> bool:
+        return not await is_connected()
+
+    assert await is_away()
     opened = await connected(address, player)
-    assert await status() == "CONNECTED"
+    assert await is_connected()
     await opened.close()
-    await until_gone(game)
-    assert await status() == "DISCONNECTED"
+    await until(is_away)
 
 
 # Refusals
@@ -284,8 +295,12 @@ async def test_nothing_is_left_of_who_closes_while_it_connects(
     may_answer.set()
     await admitting
     assert (connections._by_session, connections._lapses._at) == ({}, {})
-    [presence] = (await game.core.get(Roster).look(APP_ID, [player.profile_id])).values()
-    assert presence.cx_ids == ()
+
+    async def is_forgotten() -> bool:
+        [presence] = (await game.core.get(Roster).look(APP_ID, [player.profile_id])).values()
+        return presence.cx_ids == ()
+
+    await until(is_forgotten)
 
 
 # Alive or not
@@ -318,8 +333,11 @@ async def test_a_client_that_is_frozen_is_hung_up_on(
     opened = await connected(address, player)
     opened.inner.transport.pause_reading()
     await until_gone(game)
-    channel = player_channel(APP_ID, player.profile_id)
-    assert not await game.core.get(Channels).is_listening(channel)
+
+    async def nobody_listens() -> bool:
+        return not await game.core.get(Channels).is_listening(player_channel(APP_ID, player.profile_id))
+
+    await until(nobody_listens)
 
 
 async def test_a_slow_reader_is_cut_off_and_nobody_else_waits(game: Game, address: str) -> None:

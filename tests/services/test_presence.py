@@ -13,7 +13,7 @@ from gameserver.services.presence.announcing import AT_ONCE, Announcer
 from gameserver.services.presence.base import PROFILES_MAX, presence_channel
 from gameserver.wire.errors import NoSession
 from tests.conftest import APP_ID, APP_TOML, Client, Game
-from tests.realtime.sockets import Socket, connected, listening, until_gone
+from tests.realtime.sockets import Socket, connected, listening, until, until_gone
 from tests.services.groups import put_group
 from tests.services.test_friend import befriend, named
 
@@ -85,11 +85,17 @@ async def test_a_player_who_connects_is_there_with_what_they_show(game: Game, ad
     assert (await present(bob, ada, offline=True)) == {ada.profile_id: away}
     assert not await is_online(bob, ada)
     await ada.call("presence", "SET_VISIBILITY", visible=True)
+
+    async def is_there(*connections: Socket) -> bool:
+        there = await present(bob, ada)
+        return [cx_id for each in there.values() for cx_id in each["user"]["cxs"]] == [
+            each.cx_id for each in connections
+        ]
+
     await one.close()
-    await until_gone(game, 1)
-    assert (await present(bob, ada))[ada.profile_id]["user"]["cxs"] == [two.cx_id]
+    await until(lambda: is_there(two))
     await ada.call("playerState", "LOGOUT")
-    await until_gone(game)
+    await until(is_there)
     assert await present(bob, ada) == {}
 
 
