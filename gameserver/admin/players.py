@@ -18,7 +18,7 @@ from gameserver.apps import LOGIN_TYPES
 from gameserver.faces.backendless import BackendlessSettings
 from gameserver.players import accounts, roles, users
 from gameserver.players.identities import identities
-from gameserver.players.profiles import IS_NAMED, players
+from gameserver.players.profiles import IS_NAMED, is_called, players
 from gameserver.players.termination import Actor
 from gameserver.rpc import Context
 from gameserver.sessions import AllOf, SessionsUnavailable
@@ -64,7 +64,7 @@ _APP, _WANTED = _p.c.app_id == bindparam("app"), bindparam("wanted", type_=Strin
 # Each way has an index of its own; one condition with all of them would have none.
 _WAYS = union(
     select(_p.c.profile_id).where(_APP, _p.c.profile_id == _WANTED),
-    select(_p.c.profile_id).where(_APP, IS_NAMED, _p.c.name == _WANTED),
+    select(_p.c.profile_id).where(_APP, is_called(_WANTED)),
     select(_p.c.profile_id).where(_APP, _p.c.contact_email.is_not(None), _p.c.contact_email == _WANTED),
     select(identities.c.profile_id).where(
         identities.c.app_id == bindparam("app"),

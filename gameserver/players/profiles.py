@@ -76,16 +76,6 @@ players = Table(
     Column("statuses", Json),  # here and not in a table of their own: every login answers with them
     Column("attributes", Json),
     Index("players_by_app", "app_id", "created_ms"),
-    # People are looked for by what they are called, or how that begins. Most have no name.
-    Index(
-        "players_by_start_of_name",
-        "app_id",
-        "name",
-        sqlite_where=text("name != ''"),
-        postgresql_where=text("name != ''"),
-        postgresql_ops={"name": "text_pattern_ops"},
-        info={"concurrently": True},
-    ),
     Index(
         "players_by_contact",
         "app_id",
@@ -93,10 +83,10 @@ players = Table(
         sqlite_where=text("contact_email IS NOT NULL"),
         postgresql_where=text("contact_email IS NOT NULL"),
     ),
-    info={"stored_by": StoredBy.PLAYER},
+    info={"stored_by": StoredBy.PLAYER, "former_indexes": ["players_by_start_of_name"]},
 )
 _c = players.c
-Index(  # the same for whoever looks for a name without knowing its case
+Index(  # people are looked for by what they are called, or how that begins; most have no name
     "players_by_start_of_lower_name",
     _c.app_id,
     func.lower(_c.name).label("lower_name"),
@@ -106,7 +96,15 @@ Index(  # the same for whoever looks for a name without knowing its case
     info={"concurrently": True},
 )
 IS_NAMED = _c.name != literal_column("''", String)
-"""The condition of `players_by_start_of_name`, as text: SQLite knows an index by how it reads."""
+"""The condition of `players_by_start_of_lower_name`, as text: SQLite knows an index by how it reads."""
+
+
+def is_called(name: ColumnElement[str]) -> ColumnElement[bool]:
+    """Tell whether a player is called just so. The one index of names leads to it, whatever the case."""
+    # Spelled so that SQLite does not put the name into the lower case, too, and then finds no index for it.
+    return and_(IS_NAMED, func.lower(_c.name) == func.lower(name), _c.name.concat("") == name)
+
+
 KEPT = PlayerTable(
     players,
     "profile_id",

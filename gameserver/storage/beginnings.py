@@ -6,7 +6,7 @@ PostgreSQL it needs `text_pattern_ops` (`postgresql_ops={"name": "text_pattern_o
 
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, String, bindparam
+from sqlalchemy import Boolean, ColumnElement, String, and_, bindparam, func, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -40,6 +40,23 @@ def beginning(text: str) -> dict[str, str]:
     return {"at_least": text, "below": end[:-1] + chr(following)}
 
 
+def starts_with_by_lower(column: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition of `starts_with`, for an index over the text in lower case.
+
+    Its parameters are those of `beginning_by_lower`.
+    """
+    at_least = func.lower(bindparam("near", type_=String))
+    below = at_least.concat(literal_column(f"'{chr(_LAST)}'", String))
+    return and_(_Between(func.lower(column), at_least, below), starts_with(column))
+
+
+def beginning_by_lower(text: str) -> dict[str, str]:
+    """Return the parameters of `starts_with_by_lower` for a text that is not empty."""
+    # Where a Sigma ends a word, its lower case may be another than within.
+    near = text[0] + text[1:].partition("\N{GREEK CAPITAL LETTER SIGMA}")[0]
+    return {"near": near, **beginning(text)}
+
+
 def holds(column: ColumnElement[str]) -> ColumnElement[bool]:
     """Return the condition for text that holds the parameter `part` anywhere, whatever the case of a to z."""
     return _Holds(column, bindparam("part", type_=String))
@@ -48,13 +65,13 @@ def holds(column: ColumnElement[str]) -> ColumnElement[bool]:
 @compiles(_Between, "sqlite")
 def _between_on_sqlite(element: Any, compiler: SQLCompiler, **words: Any) -> str:
     column, least, below = (compiler.process(clause, **words) for clause in element.clauses)
-    return f"({column} >= {least} AND {column} < {below})"
+    return f"({column} >= ({least}) AND {column} < ({below}))"
 
 
 @compiles(_Between, "postgresql")
 def _between_on_postgresql(element: Any, compiler: SQLCompiler, **words: Any) -> str:
     column, least, below = (compiler.process(clause, **words) for clause in element.clauses)
-    return f"({column} ~>=~ {least} AND {column} ~<~ {below})"
+    return f"({column} ~>=~ ({least}) AND {column} ~<~ ({below}))"
 
 
 @compiles(_Holds, "sqlite")

@@ -82,8 +82,9 @@ _TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
 def migrate(url: str, progress: Progress | None = None) -> None:
     """Bring the tables of a database to the present version, all steps in one transaction.
 
-    Indexes that are declared with `info={"concurrently": True}` are built afterwards; on PostgreSQL everybody
-    may go on writing meanwhile, and what was cut off is begun anew by the next call.
+    Indexes that are declared with `info={"concurrently": True}` are built afterwards, and those that a table
+    names as its `former_indexes` go; on PostgreSQL everybody may go on writing meanwhile, and what was cut
+    off is begun anew by the next call.
 
     Of several processes that start at the same time one migrates and the others wait for it. `progress` is
     called after each step with the steps done, the steps in all and the name of the step. Raises
@@ -240,6 +241,11 @@ def _later_indexes() -> dict[str, Index]:
     return {str(index.name): index for index in indexes if index.info.get("concurrently")}
 
 
+def _former_indexes() -> list[str]:
+    """Return the names of indexes that were built apart from the steps, and are not wanted any more."""
+    return [name for table in metadata.tables.values() for name in table.info.get("former_indexes", ())]
+
+
 def _build_indexes(url: str) -> None:
     with _connecting():
         if backend(url) == "postgresql":
@@ -253,6 +259,8 @@ def _build_in_sqlite(connection: Connection) -> None:
     for index in _later_indexes().values():
         if index.table is not None and index.table.name in tables:  # not all steps may be taken
             connection.execute(CreateIndex(index, if_not_exists=True))
+    for name in _former_indexes():
+        connection.execute(text(f'DROP INDEX IF EXISTS "{name}"'))
 
 
 async def _build_in_postgresql(url: str) -> None:
@@ -268,6 +276,8 @@ async def _build_in_postgresql(url: str) -> None:
             if not valid and is_there:  # not all steps may be taken
                 sql = str(CreateIndex(index).compile(dialect=POSTGRESQL))
                 await connection.execute(sql.replace("INDEX", "INDEX CONCURRENTLY", 1))
+        for name in _former_indexes():
+            await connection.execute(f'DROP INDEX CONCURRENTLY IF EXISTS "{name}"')
     finally:
         await connection.close()
 

@@ -182,6 +182,16 @@ def test_an_index_is_built_while_others_write(url: str, monkeypatch: pytest.Monk
         assert valid is True
 
 
+def test_an_index_that_a_table_has_given_up_goes(url: str) -> None:
+    [name] = tables.metadata.tables["players"].info["former_indexes"]
+    migrate(url)
+    run(url, f"CREATE INDEX {name} ON players (app_id, name)")  # as servers of an earlier version made it
+    for _ in range(2):  # the second call finds it gone
+        migrate(url)
+        assert name not in indexes(url)
+    assert schema_differences(url) == []
+
+
 def indexes(url: str) -> set[str]:
     source = "pg_indexes" if url.startswith("postgresql") else "sqlite_master"
     column = "indexname" if url.startswith("postgresql") else "name"

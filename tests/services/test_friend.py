@@ -1,14 +1,19 @@
 """friend: linked both ways, found by indexes, never told by a mail address."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text as sql_text
 
 from gameserver.domain.social import friends as domain
 from gameserver.players import identities
+from gameserver.services.friend import storage
 from gameserver.storage import QueryTooSlow
+from gameserver.storage.beginnings import beginning_by_lower
+from gameserver.storage.dialects import POSTGRESQL
 from tests.conftest import APP_TOML, Client, Game
 from tests.services.listening import ear
 from tests.services.test_player_life_checks import Plans
@@ -362,6 +367,48 @@ async def test_a_text_means_itself(game: Game, letter: str) -> None:
         "FIND_USERS_BY_SUBSTR_NAME",
     ):
         assert names_of(await found(ada, operation, word)) == {word}
+
+
+@pytest.mark.parametrize("letters", ["sS", "äÄ", "ςΣ", "σΣ"])
+async def test_the_case_of_a_name_matters_but_for_a_part_of_it(game: Game, letters: str) -> None:
+    small, large = (game.unique("x") + letter for letter in letters)
+    large = small[:-1] + large[-1]
+    ada, bob = await named(game, small + "a"), await named(game, large + "a")
+    for text, player in ((small, ada), (large, bob)):
+        for operation, asked in (
+            ("FIND_USERS_BY_EXACT_NAME", f"{text}a"),
+            ("FIND_USERS_BY_NAME_STARTING_WITH", text),
+            ("FIND_USERS_BY_NAME_STARTING_WITH", f"{text}a"),
+        ):
+            assert names_of(await found(player, operation, asked)) == {f"{text}a"}
+
+
+async def test_an_index_finds_names(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = "players_by_start_of_lower_name"
+    if game.core.database.dialect == "sqlite":
+        ada = await named(game, game.unique("Ada"))
+        plans = Plans(monkeypatch)
+        for operation in ("FIND_USERS_BY_EXACT_NAME", "FIND_USERS_BY_NAME_STARTING_WITH"):
+            await found(ada, operation, "Ada")
+        reader = game.core.database.reader  # type: ignore[attr-defined]
+        ways = [
+            row[3]
+            for sql, count in plans.statements.items()
+            for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * count)
+            if " players " in row[3]
+        ]
+        assert sum(f"{index} (app_id=? AND <expr>=?)" in way for way in ways) == 1
+        assert sum(f"{index} (app_id=? AND <expr>>? AND <expr><?)" in way for way in ways) == 1
+        return
+    for statement in (storage.BY_NAME, storage.BY_START_OF_NAME):
+        said = statement.params(app="x", text="Ada", most=10, **beginning_by_lower("Ada"))
+        sql = said.compile(dialect=POSTGRESQL, compile_kwargs={"literal_binds": True})
+        async with game.core.database.write() as tx:
+            for other in ("seqscan", "bitmapscan"):
+                await tx.run(sql_text(f"SET LOCAL enable_{other} = off"))
+            rows = await tx.all(sql_text(f"EXPLAIN {sql}".replace(":", "\\:")))
+        plan = " ".join(str(row[0]) for row in rows)
+        assert re.search(rf"{index} .*Index Cond: .*lower\(name\) (=|~>=~) 'ada'", plan), plan
 
 
 async def test_a_search_that_takes_too_long_finds_those_who_are_called_so(

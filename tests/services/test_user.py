@@ -332,7 +332,7 @@ async def test_a_page_too_large_for_an_answer_is_refused(game: Game, monkeypatch
         ({}, "players_by_app (app_id=?)"),
         ({"createdAt": {"$gt": 1}}, "players_by_app (app_id=? AND created_ms>?)"),
         ({"profileId": NOBODY}, "(profile_id=?)"),
-        ({"playerName": "Bats"}, "players_by_start_of_name (app_id=? AND name=?)"),
+        ({"playerName": "Bats"}, "players_by_start_of_lower_name (app_id=? AND <expr>=?)"),
         ({"emailAddress": "b@example.com"}, "players_by_contact (app_id=? AND contact_email=?)"),
     ],
 )

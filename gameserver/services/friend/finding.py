@@ -14,7 +14,7 @@ from gameserver.rpc import Access, Context, Tx
 from gameserver.services.friend import storage
 from gameserver.services.friend.base import ShortSearchText, service, summary
 from gameserver.storage import BudgetSpent, QueryTooSlow, Row, Statement
-from gameserver.storage.beginnings import beginning
+from gameserver.storage.beginnings import beginning, beginning_by_lower
 from gameserver.wire.fields import ProfileId as PlayerId
 from gameserver.wire.shapes import Reply, Request
 
@@ -78,7 +78,7 @@ async def find_by_exact_name(ctx: Context, request: Search) -> Matches:
 @service.operation("FIND_USERS_BY_NAME_STARTING_WITH", tx=Tx.READ, access=Access.SIGNED_IN)
 async def find_by_start_of_name(ctx: Context, request: Search) -> Matches:
     """Find players whose name begins so, letter by letter. 100 at most."""
-    start = beginning(request.search_text)
+    start = beginning_by_lower(request.search_text)
     rows = await ctx.tx.all(storage.BY_START_OF_NAME, app=ctx.app.id, most=request.most + 1, **start)
     return _by_friend(rows, request.most)
 

@@ -11,9 +11,9 @@ from sqlalchemy.types import BigInteger, SmallInteger
 from gameserver.documents.query import Fields
 from gameserver.domain.social.friends import friendships
 from gameserver.players.identities import UNIVERSAL, identities
-from gameserver.players.profiles import IS_NAMED, players
+from gameserver.players.profiles import IS_NAMED, is_called, players
 from gameserver.storage import Json
-from gameserver.storage.beginnings import holds, starts_with
+from gameserver.storage.beginnings import holds, starts_with, starts_with_by_lower
 from gameserver.storage.tables import TWIN
 
 _p, _i, _f = players.c, identities.c, friendships.c
@@ -27,8 +27,8 @@ _OF_APP = _p.app_id.concat("") == bindparam("app", type_=String)
 READ = select(*PLAYER).where(_p.profile_id == bindparam("profile"), _OF_APP)
 
 _BY_NAME = select(*PLAYER).where(_p.app_id == bindparam("app"), IS_NAMED).limit(_MOST)
-BY_NAME = _BY_NAME.where(_p.name == bindparam("text")).order_by(_p.profile_id)
-BY_START_OF_NAME = _BY_NAME.where(starts_with(_p.name))
+BY_NAME = _BY_NAME.where(is_called(bindparam("text", type_=String))).order_by(_p.profile_id)
+BY_START_OF_NAME = _BY_NAME.where(starts_with_by_lower(_p.name))
 BY_PART_OF_NAME = _BY_NAME.where(holds(_p.name), _p.name != bindparam("text"))
 
 _BY_UNIVERSAL_ID = (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta, Raw
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, literal, select
 
 from gameserver.documents import query
 from gameserver.documents.documents import data_out
@@ -21,7 +21,7 @@ from gameserver.documents.paging import (
 from gameserver.documents.query import InvalidFieldInWhere, InvalidWhere
 from gameserver.players import profiles
 from gameserver.players.fields import CountryCode, PlayerName, TimeZoneOffset
-from gameserver.players.profiles import IS_NAMED, UnknownPlayer, players
+from gameserver.players.profiles import UnknownPlayer, is_called, players
 from gameserver.rpc import Access, Context, Tx
 from gameserver.services.user.base import OfPlayer, read_player, service
 from gameserver.storage import Row
@@ -113,7 +113,7 @@ def _scope(app_id: str, search: Any) -> ColumnElement[bool]:
     of_app = _c.app_id == app_id
     name, address = criteria.get("playerName"), criteria.get("emailAddress")
     if isinstance(name, str) and name:
-        named = select(_c.profile_id).where(of_app, IS_NAMED, _c.name == name)
+        named = select(_c.profile_id).where(of_app, is_called(literal(name)))
     elif isinstance(address, str):
         named = select(_c.profile_id).where(of_app, _c.contact_email == address)
     else:
