@@ -15,8 +15,16 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gameserver import __version__
-from gameserver.admin.moving import PARTS
-from gameserver.admin.moving.lines import BATCH_BYTES_MAX, END, FORMAT, HEADER, LINE_BYTES_MAX, LINES_MAX
+from gameserver.admin.moving import PARTS, read_line
+from gameserver.admin.moving.lines import (
+    BATCH_BYTES_MAX,
+    END,
+    FORMAT,
+    HEADER,
+    LINE_BYTES_MAX,
+    LINES_MAX,
+    Line,
+)
 from gameserver.cli import options
 from gameserver.cli.braincloud import from_braincloud
 from gameserver.cli.output import Exit, fail, say, show_json
@@ -32,9 +40,6 @@ class _Head(msgspec.Struct, rename="camel"):
 
     type: str = ""
     format: int = 0
-    profile_id: str = ""
-    leaderboard_id: str = ""
-    owner_id: str | None = None
     lines: dict[str, int] = msgspec.field(default_factory=dict)
 
 
@@ -58,9 +63,10 @@ def export_app(
 ) -> None:
     """Write the data of an app as JSON lines, while the server runs.
 
-    Players with identities, statistics and balances, entities, global entities and statistics, leaderboards
-    with the scores of their running versions. `gameserver import` takes them; docs/moving-in.md describes
-    them and says what is not among them.
+    Players with identities, statistics and balances, entities, global entities and statistics, friends and
+    blocks, groups with members and entities, chat, messages, events, leaderboards with the scores of their
+    running versions. `gameserver import` takes them; docs/moving-in.md describes them and says what is not
+    among them.
     """
     if to is not None and to.exists():
         fail(f"{to} exists already")
@@ -173,7 +179,7 @@ class _Taking:
         self._there: Counter[str] = Counter()
         self._skipped: list[dict[str, Any]] = []
         self._skipped_count = 0
-        self._promised: set[str] = set()  # players and boards of a dry run so far
+        self._promised: set[str] = set()  # players, groups and boards of a dry run so far
         self._seen: Counter[str] = Counter()
         self._announced: dict[str, int] | None = None
         self._began = 1
@@ -242,15 +248,11 @@ class _Taking:
         needed: set[str] = set()
         brought: set[str] = set()
         for text in batch:
-            with contextlib.suppress(msgspec.DecodeError):
-                head = _read_head(text)
-                match head.type:
-                    case "player":
-                        brought.add(head.profile_id)
-                    case "leaderboard":
-                        brought.add(head.leaderboard_id)
-                    case _:
-                        needed |= {head.profile_id, head.leaderboard_id, head.owner_id or ""}
+            _, line = read_line(text)
+            if isinstance(line, Line):
+                needed.update(line.needs())
+                if (brings := line.brings()) is not None:
+                    brought.add(brings)
         found = needed & self._promised
         self._promised |= brought
         return found

@@ -29,6 +29,7 @@ secret = "{SECRET}"
 create_unknown = true
 [globalGameStatistics]
 create_unknown = true
+[group.types.clan]
 [leaderboard.boards.best]
 [leaderboard.boards.weekly]
 rotation = "WEEKLY"
@@ -119,6 +120,15 @@ def test_a_game_moves_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ids = [play(server, name) for name in ("ada", "bob", "eve-", "dan--", "cy")]
         s2s(server, "virtualCurrency", "AWARD_VC", {"vcId": "coins", "vcAmount": 50}, ids[0])
         s2s(server, "virtualCurrency", "CONSUME_VC", {"vcId": "coins", "vcAmount": 20}, ids[0])
+        s2s(server, "friend", "ADD_FRIENDS", {"profileIds": ids[1:3]}, ids[0])
+        clan = {"name": "Red", "groupType": "clan", "ownerId": ids[0], "ownerAttributes": {"rank": 1}}
+        group = s2s(server, "group", "SYS_CREATE_GROUP", clan)["groupId"]
+        member = {"groupId": group, "profileId": ids[1], "role": "ADMIN", "attributes": {"rank": 2}}
+        s2s(server, "group", "SYS_ADD_GROUP_MEMBER", member)
+        s2s(server, "group", "JOIN_GROUP", {"groupId": group}, ids[2])
+        base = {"groupId": group, "entityType": "base", "data": {"x": 1}, "acl": {"member": 2, "other": 0}}
+        for _ in range(3):
+            s2s(server, "group", "SYS_CREATE_GROUP_ENTITY", base)
         wall = {"entityType": "wall", "timeToLive": -1, "acl": {"other": 1}, "data": {"x": 1}}
         for _ in range(3):
             s2s(server, "globalEntity", "CREATE_SYSTEM_ENTITY", wall)
@@ -153,10 +163,11 @@ def _moves_in(other: Path, file: Path, ids: list[str]) -> None:
         pass
     told = json.loads(command(other, "import", "10001", str(file), "--json").stdout)
     assert told["taken"] == {
-        "globalStatistics": 1, "player": 5, "entity": 5, "score": 10, "globalEntity": 3
+        "globalStatistics": 1, "player": 5, "entity": 5, "score": 10, "globalEntity": 3,
+        "friend": 2, "group": 1, "groupMember": 2, "groupEntity": 3,
     }  # fmt: skip
     assert told["skipped"] == []
-    assert told["there"] == {"leaderboard": 2}
+    assert told["there"] == {"leaderboard": 2, "friend": 2}  # each of two friends says so
     with running(other) as server:
         player = server.log_in("ada", forceCreate=False)["data"]
         assert (player["profileId"], player["playerName"]) == (ids[0], "ada")
@@ -164,8 +175,15 @@ def _moves_in(other: Path, file: Path, ids: list[str]) -> None:
         assert player["currency"]["coins"] == {
             "balance": 30, "awarded": 50, "consumed": 20, "purchased": 0, "revoked": 0
         }  # fmt: skip
+        [group] = server.call(player["sessionId"], 1, "group", "GET_MY_GROUPS", {})["data"]["groups"]
+        shown = s2s(server, "group", "SYS_READ_GROUP", {"groupId": group["groupId"]})
+        assert shown["members"] == {
+            ids[0]: {"role": "OWNER", "attributes": {"rank": 1}},
+            ids[1]: {"role": "ADMIN", "attributes": {"rank": 2}},
+        }
+        assert shown["pendingMembers"][ids[2]]["pendingReason"] == "ASKED_TO_JOIN"
         page = {"leaderboardId": "best", "sort": "HIGH_TO_LOW", "startIndex": 0, "endIndex": 9}
-        found = server.call(player["sessionId"], 1, "leaderboard", "GET_GLOBAL_LEADERBOARD_PAGE", page)
+        found = server.call(player["sessionId"], 2, "leaderboard", "GET_GLOBAL_LEADERBOARD_PAGE", page)
         assert [row["score"] for row in found["data"]["leaderboard"]] == [5, 4, 3, 3, 2]
 
 
@@ -210,6 +228,16 @@ def test_what_this_server_has_not_is_kept_and_told(tmp_path: Path) -> None:
             ]
         },
         "SYS_GET_PAGE": {"context": "c", "results": {"items": [{"profileId": "p"}], "moreAfter": False}},
+        "SYS_LIST_GROUPS_PAGE": {
+            "context": "c",
+            "results": {"items": [{"groupId": "k", "summaryData": {"s": 1}}], "moreAfter": False},
+        },
+        "SYS_READ_GROUP": {
+            "groupId": "k", "groupType": "clan", "ownerId": "p", "name": "K", "members": {
+                "p": {"role": "OWNER", "attributes": {"o": 1}}, "q": {"role": "MEMBER", "attributes": {}}
+            },
+            "pendingMembers": {}, "version": 3, "data": {}, "acl": {"other": 1, "member": 1},
+        },
         "SYS_GET_USER_EXPORT": {
             "p": [
                 {
@@ -221,9 +249,10 @@ def test_what_this_server_has_not_is_kept_and_told(tmp_path: Path) -> None:
                         {"leaderboardId": "a", "versionId": 3, "score": 99},
                     ],
                     "playerCurrency": {"items": {"gems": {"balance": 4, "awarded": 4}}},
-                    "playerProfile": [{"playerName": "Bats", "pictureUrl": None, "attributes": {}}],
+                    "playerProfile": [
+                        {"playerName": "Bats", "pictureUrl": None, "friendProfileIds": ["q"]}
+                    ],
                     "playerStatistics": {"statistics": {"w": 1, "t": "x"}, "questsStatus": {"q": 1}},
-                    "groups": {"groups": [{}]},
                 }
             ]
         },
@@ -245,10 +274,14 @@ def test_what_this_server_has_not_is_kept_and_told(tmp_path: Path) -> None:
     assert by_type["leaderboard"][0]["retainedCount"] == 8
     assert [line["entityType"] for line in by_type["customEntity"]] == ["athletes", "cards"]
     assert by_type["globalProperty"] == [{"type": "globalProperty", "name": "motd", "value": "hello"}]
+    assert by_type["friend"] == [{"type": "friend", "profileId": "p", "friendId": "q"}]
+    [group], [member] = by_type["group"], by_type["groupMember"]
+    assert (group["ownerAttributes"], group["summaryData"], group["version"]) == ({"o": 1}, {"s": 1}, 3)
+    assert (member["groupId"], member["profileId"], member["role"]) == ("k", "q", "MEMBER")
     assert state.notes == [
         "globalGameStatistics.READ: 500/40000: no",
-        "player p: is in 1 groups, which are not taken",
         "player p: questsStatus not taken",
+        "group.SYS_READ_GROUP_ENTITIES_PAGE: 500/40000: no",
         "globalEntity.GET_SYSTEM_ENTITY_PAGE: 500/40000: no",
     ]
 

@@ -2,6 +2,8 @@
 
 import json
 import stat
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,59 @@ def test_a_killed_import_is_given_again(folder: Path) -> None:
     for kind in ("player", "entity", "score"):
         assert taken.get(kind, 0) + there.get(kind, 0) == 3000
     assert there["player"] > 0
+
+
+def society() -> list[dict[str, Any]]:
+    """Three players in a group, who talk to each other."""
+    now = round(time.time() * 1000)
+    ada, bob, cat = ids = ["ada", "bob", "cat"]
+    channel = {"channelType": "gr", "channelCode": "red"}
+    sender = {"id": ada, "name": "Ada", "pic": None}
+    boxes = [{"profileId": ada, "msgbox": "sent"}, {"profileId": bob}, {"profileId": cat, "isDeleted": True}]
+    times = {"msgCr": now, "msgUp": now}
+    return [
+        *({"type": "player", "profileId": each} for each in ids),
+        {"type": "friend", "profileId": ada, "friendId": bob},
+        {"type": "friend", "profileId": cat, "friendId": ada, "platforms": ["Steam"]},
+        {"type": "block", "profileId": bob, "blockedId": cat},
+        {"type": "group", "groupId": "red", "groupType": "clan", "ownerId": ada, "data": {"indexedId": "r"}},
+        {"type": "groupMember", "groupId": "red", "profileId": bob, "role": "ADMIN", "attributes": {"a": 1}},
+        {"type": "groupMember", "groupId": "red", "profileId": cat, "pendingReason": "INVITED_TO_JOIN"},
+        {"type": "groupEntity", "groupId": "red", "entityId": "base", "data": {"x": 1}, "ownerId": bob},
+        {"type": "chatChannel", **channel, "lastMsgId": "9", "usedAt": now},
+        {"type": "chatMessage", **channel, "msgId": "7", "from": sender, "content": {}, "date": now},
+        {"type": "message", "msgId": "m", "from": sender, "content": {}, "boxes": boxes, **times},
+        {"type": "event", "evId": f"{now:024x}", "toPlayerId": cat, "fromPlayerId": ada, "createdAt": now},
+    ]
+
+
+def test_who_belongs_together_moves_too(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In several batches, tried before, and from one server into the next."""
+    monkeypatch.setattr(moving, "LINES_MAX", 4)
+    other = tmp_path / "other"
+    with running(other):
+        pass
+    for each in (folder, other):
+        [definition] = (each / "apps").rglob("app.toml")
+        definition.write_text(definition.read_text() + "\n[group.types.clan]\n")
+    lines = society()
+    counts = dict(Counter(line["type"] for line in lines))
+    write(folder / "first.jsonl", [*lines, {"type": "end", "lines": counts}])
+    done = command(folder, "import", "10001", "first.jsonl", "--dry-run", "--json")
+    assert json_of(done)["taken"] == counts
+    done = command(folder, "import", "10001", "first.jsonl", "--from-line", "5")
+    assert done.stderr.startswith("line 5: app 10001 has no player cat; a line of theirs comes before this")
+    done = command(folder, "import", "10001", "first.jsonl", "--json")
+    assert json_of(done)["taken"] == counts
+    assert command(folder, "export", "10001", "--to", "game.jsonl").returncode == 0
+    file = folder / "game.jsonl"
+    for expected in ("taken", "there"):
+        assert json_of(command(other, "import", "10001", str(file), "--json"))[expected] == counts
+    told = command(other, "export", "10001").stdout.splitlines()
+    assert told[1:] == file.read_text().splitlines()[1:]
+    assert json.loads(told[-1])["lines"] == counts
 
 
 def test_what_the_page_shows(folder: Path) -> None:

@@ -245,7 +245,7 @@ async def test_what_is_wrong_is_told_with_its_line_and_spoils_no_other(game: Gam
         ({**board, "rotationType": "DAYS", "resetAt": 5}, "numDaysToRotate: DAYS needs"),
         ({**score, "leaderboardId": game.unique("none")}, "there is no leaderboard"),
         ({**score, "leaderboardId": "all"}, "entryId: players have many scores"),
-        ({**score, "leaderboardId": "teams"}, "on this leaderboard groups have scores"),
+        ({**score, "leaderboardId": "teams"}, "groupId: on this leaderboard groups have"),
         ({**score, "score": 2**53 + 1}, "score: "),
         ({**score, "score": 1.5}, "score: expected whole number, got number"),
         ({"type": "globalProperty", "name": "x"}, "this server has no global properties"),

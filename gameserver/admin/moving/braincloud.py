@@ -5,6 +5,7 @@ because too much was asked, goes on from there.
 """
 
 import contextlib
+import itertools
 import os
 import random
 import time
@@ -20,6 +21,7 @@ from gameserver.admin.moving.lines import END, FORMAT, HEADER
 
 URL = "https://api.braincloudservers.com/s2sdispatcher"
 ROWS = 50  # of a page
+READ_LINES = 500  # of the file, at once
 TRIES_MAX = 8
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 1.0, 120.0
 TIMEOUT_SECONDS = 60.0
@@ -183,6 +185,8 @@ class TakingOut:
             self._properties,
             self._boards,
             self._players,
+            self._friends,
+            self._groups,
             self._system_entities,
             self._global_entities,
             self._custom_entities,
@@ -251,13 +255,18 @@ class TakingOut:
             return None
 
     def _paged(
-        self, first: str, following: str, cursor: Any, more: Mapping[str, Any] | None = None
+        self,
+        first: str,
+        following: str,
+        cursor: Any,
+        more: Mapping[str, Any] | None = None,
+        criteria: Mapping[str, Any] | None = None,
     ) -> tuple[list[dict[str, Any]], Any]:
         """Return the items of a page and the context for the next one; refusals are noted, and the end."""
         if cursor is None:
             context = {
                 "pagination": {"rowsPerPage": ROWS, "pageNumber": 1, "doCount": False},
-                "searchCriteria": {},
+                "searchCriteria": criteria or {},
                 "sortCriteria": {"createdAt": 1},
             }
             told = self._asked(first, {**(more or {}), "context": context})
@@ -352,6 +361,7 @@ class TakingOut:
                 for name, counts in ((told.get("playerCurrency") or {}).get("items") or {}).items()
                 if isinstance(counts, dict)
             },
+            "friendProfileIds": _texts(profile.get("friendProfileIds")),  # for the step behind this
         }
         found = [
             line,
@@ -369,13 +379,49 @@ class TakingOut:
         return found
 
     def _note_left_out(self, profile_id: str, told: dict[str, Any]) -> None:
-        groups = told.get("groups")
-        if isinstance(groups, dict) and groups.get("groups"):
-            self.state.note(f"player {profile_id}: is in {len(groups['groups'])} groups, which are not taken")
         progress = told.get("playerStatistics") or {}
         left = [name for name in _LEFT_OUT if progress.get(name)]
         if left:
             self.state.note(f"player {profile_id}: {', '.join(left)} not taken")
+
+    def _friends(self, cursor: Any) -> Page:
+        """Make lines of what those of players say, which all are in the file by now. No call is needed."""
+        found: list[Line] = []
+        with self._part.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(cursor or 0)
+            for text in itertools.islice(file, READ_LINES):
+                line = msgspec.json.decode(text)
+                friends = line.get("friendProfileIds") or []
+                found += [
+                    {"type": "friend", "profileId": line["profileId"], "friendId": each} for each in friends
+                ]
+            place = file.tell()
+        return found, place if place < end else None
+
+    def _groups(self, cursor: Any) -> Page:
+        items, following = self._paged(
+            "group.SYS_LIST_GROUPS_PAGE", "group.SYS_LIST_GROUPS_PAGE_BY_OFFSET", cursor
+        )
+        found: list[Line] = []
+        for item in items:
+            group_id = str(item.get("groupId"))
+            told = self._asked("group.SYS_READ_GROUP", {"groupId": group_id})
+            if told is not None:
+                found += _group(group_id, {**item, **told})
+                found += self._group_entities(group_id)
+        return found, following
+
+    def _group_entities(self, group_id: str) -> Iterator[Line]:
+        operations = ("group.SYS_READ_GROUP_ENTITIES_PAGE", "group.SYS_READ_GROUP_ENTITIES_PAGE_BY_OFFSET")
+        cursor: Any = None
+        while True:
+            items, cursor = self._paged(*operations, cursor, criteria={"groupId": group_id})
+            for item in items:
+                owner = {"ownerId": item.get("ownerId")}
+                yield {"type": "groupEntity", "groupId": group_id, **owner, **_picked(item, _ENTITY)}
+            if cursor is None:
+                return
 
     def _system_entities(self, cursor: Any) -> Page:
         first, following = (
@@ -410,6 +456,36 @@ _ENTITY = ("entityId", "entityType", "data", "acl", "version", "createdAt", "upd
 _SCORE = ("leaderboardId", "score", "data", "createdAt", "updatedAt")
 _LEFT_OUT = ("milestonesStatus", "questsStatus", "playerAchievements")
 _NEVER_MS = 2**53  # and beyond it: what stays
+
+
+_GROUP = ("name", "isOpenGroup", "acl", "version", "data", "summaryData", "defaultMemberAttributes")
+_TIMES = ("createdAt", "updatedAt")
+
+
+def _group(group_id: str, told: Mapping[str, Any]) -> list[Line]:
+    """Return the line of a group, and those of who is in it and who waits to be."""
+    owner_id = told.get("ownerId")
+    members, pending = (told.get(name) or {} for name in ("members", "pendingMembers"))
+    line: Line = {
+        "type": "group",
+        "groupId": group_id,
+        "groupType": told.get("groupType"),
+        "ownerId": owner_id,
+        **_picked(told, (*_GROUP, *_TIMES)),
+        "ownerAttributes": (members.get(owner_id) or {}).get("attributes"),
+    }
+    others = {**pending, **members}
+    others.pop(owner_id, None)
+    names = ("role", "attributes", "pendingReason")
+    seats = [
+        {"type": "groupMember", "groupId": group_id, "profileId": profile_id, **_picked(seat, names)}
+        for profile_id, seat in others.items()
+    ]
+    return [line, *seats]
+
+
+def _texts(told: Any) -> list[str]:
+    return [each for each in told if isinstance(each, str)] if isinstance(told, list) else []
 
 
 def _global_entity(item: dict[str, Any]) -> Line:

@@ -98,6 +98,25 @@ async def put(
     attributes: str,
 ) -> None:
     """Give a player a seat in a group instead of the one they had. The caller has looked for room."""
+    await give_seat(work, group_id, profile_id, before, seat, role, attributes, work.now_ms)
+    if seat is Seat.MEMBER and before is not Seat.MEMBER:
+        joined = GroupJoined(profile_id=profile_id, group_id=group_id)
+        await emit(work.tx, work.app, joined, work.now_ms)
+        for hook in work.core.hooks.of(MEMBER_JOINED):
+            await hook(work, group_id, profile_id)
+
+
+async def give_seat(
+    work: GroupWork,
+    group_id: str,
+    profile_id: str,
+    before: Seat | None,
+    seat: Seat,
+    role: Role,
+    attributes: str,
+    since_ms: int,
+) -> None:
+    """Do what `put` does, and tell nobody: for what has happened elsewhere, at some time."""
     await work.tx.defer(
         PUT,
         group_id=group_id,
@@ -106,15 +125,10 @@ async def put(
         seat=seat,
         role=role,
         attributes=attributes,
-        since_ms=work.now_ms,
+        since_ms=since_ms,
     )
     if before is not seat:
         await _count(work, group_id, before, seat)
-    if seat is Seat.MEMBER and before is not Seat.MEMBER:
-        joined = GroupJoined(profile_id=profile_id, group_id=group_id)
-        await emit(work.tx, work.app, joined, work.now_ms)
-        for hook in work.core.hooks.of(MEMBER_JOINED):
-            await hook(work, group_id, profile_id)
 
 
 async def take_out(work: GroupWork, group_id: str, profile_id: str, seat: Seat) -> None:
