@@ -268,16 +268,22 @@ class Game:
         return client
 
     async def run_jobs(self, *names: str) -> None:
-        """Run jobs now, whatever their schedules say: those named, and else all.
+        """Run jobs now: those named, and else all that have a schedule, whatever it says.
 
-        Servers of other tests, whose clocks are elsewhere, may have left a lease behind in a database that
-        tests share.
+        Of a job without one: the work that was enqueued and is due. Servers of other tests, whose clocks are
+        elsewhere, may have left a lease behind in a database that tests share.
         """
+        scheduler = self.server_app.jobs
+        assert scheduler.jobs.keys() >= set(names), f"no such job: {set(names) - scheduler.jobs.keys()}"
         async with self.core.database.write() as tx:
             await tx.run(update(jobs).where(jobs.c.holder != "").values(holder=""))
-        for job in self.server_app.jobs.jobs.values():
+        for job in scheduler.jobs.values():
             if job.every_seconds is not None and (not names or job.name in names):
-                await self.server_app.jobs.run_now(job.name)
+                await scheduler.run_now(job.name)
+            elif job.name in names:
+                async with self.core.database.read() as tx:
+                    await scheduler._begin_enqueued(tx, job, self.clock.ms())
+                await scheduler.settled()
 
     def check_declared(self, service: str, operation: str, entry: dict[str, Any]) -> None:
         """A refusal is one of those that the operation declares, or of those that any operation may answer.
@@ -321,6 +327,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption(
         "--screenshots", action="store_true", help="write pictures of the console into docs/images"
+    )
+    parser.addoption(
+        "--judge",
+        default="",
+        metavar="SERVICES",
+        help="let tests/tidy/test_operations.py judge what this run has seen of these services",
     )
     parser.addoption(
         "--write-found", default="", metavar="FOLDER", help="write what the tests have seen operations do"

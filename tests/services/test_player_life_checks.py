@@ -117,7 +117,7 @@ def test_every_hook_of_a_players_life_is_named_in_its_services_test() -> None:
         for hook, _ in service.subscriptions
         if hook in LIFE
     )
-    assert dict(subscribed) == dict.fromkeys(MISSED, 1)
+    assert dict(subscribed) == dict.fromkeys(MISSED, 1), "MISSED says what each hook is for"
     assert {hook for _, hook in subscribed} == {hook.name for hook in LIFE}
 
 
@@ -163,7 +163,8 @@ async def build_index(game: Game) -> None:
 @pytest.mark.parametrize(("service", "hook"), MISSED)
 async def test_a_hook_that_is_missing_is_missed(game: Game, service: str, hook: str) -> None:
     """With it and without it, what is left of players like each other is not the same."""
-    assert await differs(game, hook, service), MISSED[service, hook]
+    unseen = f"nothing shows that {MISSED[service, hook]}: `differs` has to make what the hook is about"
+    assert await differs(game, hook, service), unseen
 
 
 @pytest.mark.parametrize("hook", [hook.name for hook in LIFE])

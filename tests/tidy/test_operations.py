@@ -5,6 +5,7 @@ from collections import defaultdict
 import pytest
 
 from gameserver.rpc import Registry
+from gameserver.rpc.service import Operation
 from gameserver.services import ALL
 from gameserver.storage import StoredBy, metadata
 from gameserver.wire.errors import GameError
@@ -14,15 +15,23 @@ from tests.protocol.examples import REFUSED_ONLY
 OUR_CODES = 49_000
 
 
+@pytest.fixture
+def judged(request: pytest.FixtureRequest) -> list[Operation]:
+    """The operations that are judged: all, or those of the services that `--judge` names."""
+    named = {name for name in request.config.getoption("--judge").split(",") if name}
+    assert {service.name for service in ALL} >= named, "there is no such service"
+    return [operation for operation in Registry(ALL) if not named or operation.service in named]
+
+
 @pytest.mark.usefixtures("whole_suite")
-def test_every_operation_has_been_called_and_has_been_refused() -> None:
+def test_every_operation_has_been_called_and_has_been_refused(judged: list[Operation]) -> None:
     seen = outcomes()
     spellings: dict[object, list[str]] = defaultdict(list)
-    for operation in Registry(ALL):
+    for operation in judged:
         spellings[operation.handler].append(operation.wire_name)
     missing = [
         f"no test calls {operation.wire_name} with success"
-        for operation in Registry(ALL)
+        for operation in judged
         if "ok" not in seen[operation.wire_name] and operation.wire_name not in REFUSED_ONLY
     ]
     missing += [
@@ -34,10 +43,10 @@ def test_every_operation_has_been_called_and_has_been_refused() -> None:
 
 
 @pytest.mark.usefixtures("whole_suite")
-def test_every_refusal_that_an_operation_lists_has_been_seen() -> None:
+def test_every_refusal_that_an_operation_lists_has_been_seen(judged: list[Operation]) -> None:
     seen = outcomes()
     missing = []
-    for operation in Registry(ALL):
+    for operation in judged:
         of_handler = set().union(
             *(seen[other.wire_name] for other in Registry(ALL) if other.handler is operation.handler)
         )
@@ -64,7 +73,7 @@ UNLOCKED = {"playerState.FULL_PLAYER_RESET": "of what is shared, only what belon
 
 
 @pytest.mark.usefixtures("whole_suite")
-def test_who_changes_what_players_share_declares_its_locks() -> None:
+def test_who_changes_what_players_share_declares_its_locks(judged: list[Operation]) -> None:
     """Without `locks=` two packets with several messages may wait for each other in a circle."""
     shared = {
         table.name
@@ -73,7 +82,7 @@ def test_who_changes_what_players_share_declares_its_locks() -> None:
     }
     forgotten = [
         f"{operation.wire_name} changes {', '.join(sorted(changed))}"
-        for operation in Registry(ALL)
+        for operation in judged
         if operation.locks is None
         and operation.wire_name not in UNLOCKED
         and (changed := CHANGED[operation.wire_name] & shared)

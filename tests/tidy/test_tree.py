@@ -4,7 +4,7 @@ import ast
 import re
 import shutil
 import subprocess
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,15 +79,17 @@ def test_all_services_of_the_folder_are_listed_in_order() -> None:
 def test_wire_names_are_written_once() -> None:
     """A name that is written twice is sooner or later written in two ways."""
     names = Counter(operation.name for operation in Registry(ALL))
-    used: Counter[str] = Counter()
+    used: dict[str, list[str]] = defaultdict(list)
     for path in sorted(SERVER.rglob("*.py")):
         where = path.relative_to(SERVER).as_posix()
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
                 continue
             if node.value in names and (where, node.value) not in ALSO_NAMED:
-                used[node.value] += 1
-    assert used == names
+                used[node.value].append(f"{where}:{node.lineno}")
+    more = {name: places for name, places in used.items() if len(places) > names[name]}
+    assert not more, f"written more often than declared; give the name a constant beside the service: {more}"
+    assert {name: len(places) for name, places in used.items()} == names
 
 
 def test_the_exceptions_are_still_needed() -> None:
