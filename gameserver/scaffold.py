@@ -1,9 +1,9 @@
 """A new service's files, for who changes the server: what is mechanical, the rest marked "write me".
 
-A catalogue is a JSON object whose `operations` are objects with `operation`, the wire name, and as far as
-known `summary`, `parameters` (`name`, `description`), `request.data` and `responses[].data` (examples, whose
-types become the declared ones), `errors` (`code`), `client_callable` (false: for servers alone) and
-`js_method`, the method of the npm client.
+A catalogue is a JSON object whose `operations` are wire names, or objects with `operation`, the wire name,
+and as far as known `summary`, `parameters` (`name`, `description`), `request.data` and `responses[].data`
+(examples, whose types become the declared ones), `errors` (`code`), `client_callable` (false: for servers
+alone) and `js_method`, the method of the npm client. What has the same fields gets one type.
 """
 
 import keyword
@@ -11,12 +11,13 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from pprint import pformat
 from typing import Any, TypeGuard
 
 _MARK = "\n\nSERVICES"  # what the scenarios of the Python client stand before
+FOR_SERVERS = 40346  # what a client is refused with that calls what is for servers alone
 _PLAIN = {bool: "bool", int: "int", float: "float", str: "str"}
 
 
@@ -34,7 +35,7 @@ def write_service(root: Path, name: str, catalogue: dict[str, Any] | None = None
         root / "gameserver" / "services" / f"{file}.py": _service(name, operations),
         root / "tests" / "services" / f"test_{file}.py": _tests(name, operations),
     }
-    if any(one.get("js_method") for one in operations):
+    if any(_is_for_clients(one) for one in operations):
         texts[root / "tests" / "clients" / "js" / "scenarios" / f"{file}.js"] = _scenario(name, operations)
     scenarios = root / "tests" / "clients" / "test_python.py"
     before, mark, behind = scenarios.read_text("utf-8").partition(_MARK)
@@ -44,6 +45,8 @@ def write_service(root: Path, name: str, catalogue: dict[str, Any] | None = None
         if path.exists():
             raise FileExistsError(f"{path}: there is such a file")
     texts[scenarios] = before + _python_scenario(name, operations) + mark + behind
+    listed = root / "gameserver" / "services" / "__init__.py"
+    texts[listed] = _with_service(listed.read_text("utf-8"), file)
     for path, text in texts.items():
         path.write_text(text, "utf-8")
     formatted = [str(path) for path in texts if path.suffix == ".py"]
@@ -54,19 +57,39 @@ def write_service(root: Path, name: str, catalogue: dict[str, Any] | None = None
 
 def _operations(catalogue: dict[str, Any]) -> list[dict[str, Any]]:
     found = catalogue.get("operations", [])
-    if not isinstance(found, list) or not all(
+    if not isinstance(found, list):
+        raise ValueError("the catalogue's operations are no list")  # noqa: TRY004 - what a user wrote
+    found = [{"operation": one} if isinstance(one, str) else one for one in found]
+    if not all(
         isinstance(one, dict) and re.fullmatch(r"[A-Z][A-Z0-9_]*", str(one.get("operation"))) for one in found
     ):
-        raise ValueError("the catalogue's operations are no list of objects with an `operation` such as READ")
+        raise ValueError("the catalogue's operations are names such as READ, or objects with an `operation`")
     by_name = {one["operation"]: one for one in reversed(found)}
     return [by_name[name] for name in sorted(by_name)]
+
+
+def _with_service(listing: str, file: str) -> str:
+    """Add a service to the imports and to `ALL`, both in the order of the file names."""
+    for opening, suffix in (("from gameserver.services import (\n", ""), ("= (\n", ".service")):
+        before, found, rest = listing.partition(opening)
+        rows, end, behind = rest.partition(")\n")
+        if not found or not end:
+            raise ValueError("services/__init__.py: there is no list to write the service into")
+        names = sorted({*(row.strip(" ,").removesuffix(".service") for row in rows.splitlines()), file})
+        listing = before + found + "".join(f"    {name}{suffix},\n" for name in names) + end + behind
+    return listing
+
+
+def _is_for_clients(one: dict[str, Any]) -> bool:
+    return bool(one.get("client_callable", True))
 
 
 # The service
 
 
 def _service(name: str, operations: list[dict[str, Any]]) -> str:
-    parts = [part for one in operations for part in _operation(one)]
+    shapes: dict[str, str] = {}
+    parts = [part for one in operations for part in _operation(one, shapes)]
     head = f'''\
 """{name}: write me."""
 
@@ -75,7 +98,7 @@ from typing import Annotated, Any
 from msgspec import Meta, field
 
 from gameserver.rpc import Access, Context, Service, Tx
-from gameserver.wire.shapes import FreeObject, Reply, Request
+from gameserver.wire.shapes import FreeObject, Nothing, Reply, Request
 
 service = Service("{name}")
 
@@ -83,7 +106,8 @@ service = Service("{name}")
     return head + ("# Operations\n\n\n" if parts else "") + "\n\n".join(parts)
 
 
-def _operation(one: dict[str, Any]) -> Iterator[str]:
+def _operation(one: dict[str, Any], shapes: dict[str, str]) -> Iterator[str]:
+    """Yield an operation's types and its handler. `shapes`: the types that are there, by their fields."""
     name, kind = one["operation"], _class(one["operation"])
     asked = {p["name"]: _example(one).get(p["name"]) for p in one.get("parameters", [])} | _example(one)
     told = {str(p["name"]): str(p.get("description", "")) for p in one.get("parameters", [])}
@@ -93,33 +117,32 @@ def _operation(one: dict[str, Any]) -> Iterator[str]:
         annotation = _plain(value, free=True)
         maybe = value is None or "optional" in told.get(field, "").lower()
         (optional if maybe else always).append(_field(field, annotation, optional=maybe))
-    yield _struct(kind, "Request", always + optional)
+    request = (yield from _struct(kind, "Request", always + optional, shapes)) if asked else "Nothing"
     answer = _answer(one)
+    returned = "None" if answer is None else "dict[str, Any]"
     if _is_shape(answer):
-        yield from _shapes(f"{kind}Reply", answer)
-    returned = f"{kind}Reply" if _is_shape(answer) else "None" if answer is None else "dict[str, Any]"
+        returned = yield from _shapes(f"{kind}Reply", answer, shapes)
     tx = "Tx.READ" if re.match(r"(GET|READ|LIST)_?", name) else "Tx.WRITE"
-    access = "" if one.get("client_callable", True) else ", access=Access.SERVER"
+    access = "" if _is_for_clients(one) else ", access=Access.SERVER"
     yield f'''\
 @service.operation("{name}", tx={tx}{access})
-async def {_python(name)}(ctx: Context, request: {kind}) -> {returned}:
+async def {_python(name)}(ctx: Context, request: {request}) -> {returned}:
     """{_sentence(one)}"""
     raise NotImplementedError("write me")
 '''
 
 
-def _shapes(name: str, example: dict[str, Any]) -> Iterator[str]:
-    """The shape of an answer, behind those of the objects in it."""
+def _shapes(name: str, example: dict[str, Any], shapes: dict[str, str]) -> Generator[str, None, str]:
+    """The shape of an answer, behind those of the objects in it; returns the name it has."""
     rows = []
     for field, value in example.items():
         inner = value[0] if isinstance(value, list) and value else value
         annotation = _plain(value)
         if _is_shape(inner):
-            kind = name + _class(field)
-            yield from _shapes(kind, inner)
+            kind = yield from _shapes(name + _class(field), inner, shapes)
             annotation = f"list[{kind}]" if isinstance(value, list) else kind
         rows.append(_field(field, annotation))
-    yield _struct(name, "Reply", rows)
+    return (yield from _struct(name, "Reply", rows, shapes))
 
 
 def _is_shape(value: Any) -> TypeGuard[dict[str, Any]]:
@@ -127,8 +150,13 @@ def _is_shape(value: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict) and bool(value) and all(re.fullmatch(r"[A-Za-z]\w*", key) for key in value)
 
 
-def _struct(name: str, base: str, rows: list[str]) -> str:
-    return f"class {name}({base}):\n" + textwrap.indent("\n".join(rows) or "pass", "    ") + "\n"
+def _struct(name: str, base: str, rows: list[str], shapes: dict[str, str]) -> Generator[str, None, str]:
+    """A type, unless there is one with the same fields; returns its name."""
+    fields = f"({base}):\n" + textwrap.indent("\n".join(rows), "    ") + "\n"
+    if fields not in shapes:
+        shapes[fields] = name
+        yield f"class {name}{fields}"
+    return shapes[fields]
 
 
 def _field(wire: str, annotation: str, *, optional: bool = False) -> str:
@@ -168,35 +196,41 @@ def write_me(what: str) -> NoReturn:
     pytest.fail(f"write me: {{what}}")
 """
     for one in operations:
+        caller, refusal = ("await game.player()", 0) if _is_for_clients(one) else ("game.server", FOR_SERVERS)
         wire, codes = one["operation"], ", ".join(str(e.get("code")) for e in one.get("errors", []))
         text += f"""
 
 async def test_{_python(wire)}(game: Game) -> None:
     write_me("what {wire} does")
-    player = await game.player()
+    caller = {caller}
     asked: dict[str, Any] = {_literal(_example(one))}
     expected: Any = {_literal(_answer(one))}
-    assert await player.call(SERVICE, "{wire}", **asked) == expected
+    assert await caller.call(SERVICE, "{wire}", **asked) == expected
 
 
 async def test_{_python(wire)}_is_refused(game: Game) -> None:
     write_me("what {wire} refuses{f": {codes}" if codes else ""}")
     player = await game.player()
-    assert (await player.refused(SERVICE, "{wire}")).reason_code == 0
+    assert (await player.refused(SERVICE, "{wire}")).reason_code == {refusal}
 """
     return text
 
 
 def _scenario(name: str, operations: list[dict[str, Any]]) -> str:
-    methods = [method.rpartition(".")[2] for one in operations if (method := one.get("js_method"))]
-    rows = "".join(f"    // await {name}.{method}(…).gives(…);\n" for method in methods)
+    rows = ""
+    for one in filter(_is_for_clients, operations):
+        method = str(one.get("js_method") or "").rpartition(".")[2]
+        called = f"{name}.{method}(…)" if method else f'raw("{name}", "{one["operation"]}", {{ … }})'
+        rows += f"    // await {called}.gives(…);\n"
+    # `raw` is for what the npm client has no method for.
+    used = [word for word, call in ((name, f"await {name}."), ("raw", "await raw(")) if call in rows]
     return f"""\
 const {{ player }} = require("../helper");
 
 module.exports = {{
   async "{name}"() {{
-    const {{ {name} }} = await player();
-    throw new Error("write me: a call of each method, and a refusal", {{ cause: {name} }});
+    const {{ {", ".join(used)} }} = await player();
+    throw new Error("write me: a call of each operation, and a refusal", {{ cause: [{", ".join(used)}] }});
 {rows}  }},
 }};
 """
@@ -204,9 +238,7 @@ module.exports = {{
 
 def _python_scenario(name: str, operations: list[dict[str, Any]]) -> str:
     rows = "".join(
-        f"    # mine.{_python(one['operation'])}(…)\n"
-        for one in operations
-        if one.get("client_callable", True)
+        f"    # mine.{_python(one['operation'])}(…)\n" for one in operations if _is_for_clients(one)
     )
     return f"""
 

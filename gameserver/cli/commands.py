@@ -399,7 +399,7 @@ def dev_service(
     except (ValueError, OSError) as error:
         fail(str(error))
     say(f"written: {path}" for path in written)
-    say([f"next: name it in {written[0].parent / '__init__.py'}, in the order of the names"])
+    say(['next: fill in what is marked, as gameserver/README.md tells under "Adding a service"'])
 
 
 @app.command(

@@ -42,6 +42,12 @@ CATALOGUE: dict[str, Any] = {
             "client_callable": False,
             "responses": [{"data": {"1-a": 1}}],
         },
+        {
+            "operation": "READ",
+            "request": {"data": {"pageId": "first"}},
+            "responses": [{"data": {"entryId": "e", "created_at": 5}}],
+        },
+        "UNSIGN",
     ],
 }
 
@@ -62,8 +68,8 @@ def tree(tmp_path: Path) -> Path:
         (tmp_path / folder).mkdir(parents=True)
     for file in ("pyproject.toml", "tests/__init__.py", "tests/clients/test_python.py"):
         shutil.copy(ROOT / file, tmp_path / file)
-    for folder in ("gameserver", "gameserver/services"):
-        (tmp_path / folder / "__init__.py").touch()
+    (tmp_path / "gameserver" / "__init__.py").touch()
+    shutil.copy(ROOT / "gameserver/services/__init__.py", tmp_path / "gameserver/services/__init__.py")
     return tmp_path
 
 
@@ -86,11 +92,18 @@ def test_what_is_written_is_formatted_and_has_no_lint(tree: Path, catalogue: dic
 
 def test_the_types_are_right_and_the_tests_ask_to_be_written(tree: Path) -> None:
     written = write_service(tree, "guestBook", CATALOGUE)
-    service, tests, scenario, _ = written
+    service, tests, scenario, _, listed = written
     described = 'class_: Annotated[int | None, Meta(description="write me")] = field('
     assert described in service.read_text()
-    assert "entries: Annotated[list[SignReplyEntries], Meta(" in service.read_text()
+    assert "entries: Annotated[list[ReadReply], Meta(" in service.read_text()
+    assert service.read_text().count("created_at: ") == 1, "what has the same fields gets one type"
+    assert "unsign(ctx: Context, request: Nothing) -> None" in service.read_text()
     assert "guestBook.sign(" in scenario.read_text()
+    assert 'raw("guestBook", "UNSIGN", ' in scenario.read_text()
+    assert "GET_COUNT" not in scenario.read_text()
+    names = re.findall(r"^    (\w+),$", listed.read_text(), re.MULTILINE)
+    assert names == re.findall(r"^    (\w+)\.service,$", listed.read_text(), re.MULTILINE) == sorted(names)
+    assert "guest_book" in names
     config = tree / "pyproject.toml"
     config.write_text(
         re.sub(r'^packages = \["gameserver", "tests"\]\n', "", config.read_text(), flags=re.MULTILINE)
@@ -100,9 +113,15 @@ def test_the_types_are_right_and_the_tests_ask_to_be_written(tree: Path) -> None
     assert done.returncode == 0, done.stdout
     (tree / "tests" / "conftest.py").write_text(GAME)
     done = run(tree, "pytest", "-p", "no:cacheprovider", "-p", "no:gameserver", str(tests))
-    assert len(re.findall("^E +Failed: write me: ", done.stdout, re.MULTILINE)) == 4, (
+    assert len(re.findall("^E +Failed: write me: ", done.stdout, re.MULTILINE)) == 8, (
         done.stdout + done.stderr
     )
+
+
+@pytest.mark.parametrize("operations", [{"READ": {}}, ["read"], [{"name": "READ"}], [1]])
+def test_catalogues_that_make_no_service(tree: Path, operations: Any) -> None:
+    with pytest.raises(ValueError, match="operations are n"):
+        write_service(tree, "guestBook", {"operations": operations})
 
 
 @pytest.mark.parametrize("name", ["", "Guest", "../x", "guest_book"])
