@@ -63,8 +63,8 @@ from alembic import op
 revision = "{number}"
 down_revision = "{last}"
 # The oldest step whose servers can work with these tables, beside those of this one. A step that only adds
-# tables and indexes, or columns with a default, lets those of the step before go on: "{last}".
-oldest = "{number}"
+# tables, indexes, and columns that may be null or have a default lets those of the step before go on.
+oldest = "{oldest}"
 
 
 def upgrade() -> None:
@@ -138,6 +138,7 @@ def write_step(title: str, folder: Path | None = None) -> Path | None:
 
     Returns its file, to be read before it is kept: checks and conditions of indexes are not compared, and a
     column that was renamed looks like one dropped and one added. None when there is nothing to do.
+    Servers that could work with the tables before may go on with a step that only adds, and it says so.
     `folder` is where steps lie. Raises `ValueError` for a title that gives no name to a file.
     """
     name = "_".join(re.findall(r"[a-z0-9]+", title.lower()))
@@ -159,6 +160,7 @@ def write_step(title: str, folder: Path | None = None) -> Path | None:
         for change in changes.ops:
             if isinstance(change, CreateTableOp):
                 change.info = {}  # concerns the server, not the database
+        goes_on = _oldest(connection) if _only_add(changes.ops) else None
         body = render_python_code(
             changes, render_as_batch=True, render_item=_render_item, migration_context=context
         )
@@ -173,11 +175,33 @@ def write_step(title: str, folder: Path | None = None) -> Path | None:
             imports="\nfrom gameserver.storage.tables import Json\n" if "Json()" in lines else "",
             number=number,
             last=last,
+            oldest=goes_on or number,
             body=lines,
         ),
         "utf-8",
     )
     return path
+
+
+def _only_add(changes: list[Any]) -> bool:
+    """Tell whether servers that know nothing of some changes can work with the tables behind them."""
+    from alembic.operations import ops
+
+    new = {change.table_name for change in changes if isinstance(change, ops.CreateTableOp)}
+
+    def only_adds(change: Any) -> bool:
+        match change:
+            case ops.CreateTableOp():
+                return True
+            case ops.CreateIndexOp():
+                return not change.unique or change.table_name in new
+            case ops.AddColumnOp():
+                return bool(change.column.nullable) or change.column.server_default is not None
+            case ops.ModifyTableOps():
+                return all(map(only_adds, change.ops))
+        return False
+
+    return all(map(only_adds, changes))
 
 
 def schema_differences(url: str) -> list[str]:

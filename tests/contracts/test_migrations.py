@@ -5,7 +5,7 @@ import json
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -326,11 +326,36 @@ def test_a_step_is_written_from_what_was_declared(url: str, tmp_path: Path) -> N
         assert datetime.strptime(number, "%Y%m%d%H%M").replace(tzinfo=UTC) <= datetime.now(UTC)
         assert last < number
         assert path.read_text().startswith('"""Add guilds, and why."""\n')
+        migrate(url)
+        oldest = schema.oldest_compatible(url)
+        assert f'\noldest = "{oldest}"\n' in path.read_text(), "servers of before go on: it only adds"
         patch.setattr(schema, "_FOLDER", copy)
         migrate(url)
         assert schema_differences(url) == []
         assert schema_version(url) == number
         assert schema.write_step("Nothing", copy / "versions") is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.append_column(Column("why", Text, nullable=False)),
+        lambda table: Index("player_roles_once", table.c.role, unique=True),
+        lambda table: table._columns.remove(table.c.created_ms),
+    ],
+    ids=["a column that must be filled", "a unique index", "a column that goes"],
+)
+def test_a_step_that_does_more_than_add_is_for_its_own_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Table], None]
+) -> None:
+    declared = MetaData(naming_convention=tables.metadata.naming_convention)
+    for table in tables.metadata.sorted_tables:
+        table.to_metadata(declared)
+    change(declared.tables["player_roles"])
+    monkeypatch.setattr(schema, "metadata", declared)
+    path = schema.write_step("Change roles", tmp_path)
+    assert path is not None
+    assert f'\noldest = "{path.name.partition("_")[0]}"\n' in path.read_text()
 
 
 def test_a_step_needs_a_title_of_words(tmp_path: Path) -> None:
