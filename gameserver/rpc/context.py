@@ -251,7 +251,8 @@ class Context(msgspec.Struct, eq=False):
 
         It may get lost: what must arrive is stored as well. `player_channel` names all connections of a
         player. Messages with a `place` arrive in the order of their numbers, which the commit has decided.
-        Raises `FrameTooLarge`, which the operation lists in its `errors=`.
+        Raises `FrameTooLarge` beyond 64 KiB: an operation whose data may have as much lists what has its
+        code, `PacketTooLarge`.
         """
         frame = encode_frame(service, operation, data)
 

@@ -188,12 +188,16 @@ async def differs(game: Game, hook: str, without: str) -> bool:
         if hook != "player.merge":
             await game.server.call("virtualCurrency", "AWARD_VC", target.profile_id, vcId="coins", vcAmount=1)
     await build_index(game)
+    jobs = [job for job in game.server_app.jobs.jobs.values() if job.every_seconds is None]
+    enqueued = [job.name for job in jobs if job.name.startswith(f"{without}.")]
     shown = []
     for (player, target), has_hook in zip(pairs, (True, False), strict=True):
         if without and not has_hook:
             take_away(game, without, hook)
         words = [player.profile_id, target.profile_id] if hook == "player.merge" else [player.profile_id]
         await getattr(actions, hook.replace(".", "_"))(game.server_app, APP_ID, *words)
+        for name in enqueued:
+            await game.run_jobs(name)
         shown.append(blank(await picture(game, player.profile_id, target.profile_id), player, target))
     return shown[0] != shown[1]
 
