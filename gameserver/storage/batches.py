@@ -76,30 +76,46 @@ class Batches:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def flush(self) -> None:
-        """Write what was taken so far. Raises `StorageError` when SQL is away; the rows wait then."""
+        """Write what was taken so far. Raises `StorageError` when SQL is away; the rows wait then.
+
+        What is taken meanwhile waits for the next time. Under load there is always some, and to write each
+        as it comes would be the work that batches save.
+        """
         async with self._writing:
             self._some.clear()
             self._many.clear()
-            while self._waiting:
-                self._before_writing()
-                batch = list(islice(self._waiting, BATCH_ROWS))
-                try:
-                    async with self._database.write() as tx:
-                        await tx.run_many(self._add, batch)
-                except (StorageError, asyncio.CancelledError):
+            left = len(self._waiting)
+            try:
+                while left > 0:
+                    left -= await self._write(min(left, BATCH_ROWS))
+            finally:
+                if self._waiting:
                     self._some.set()
-                    raise
-                except Exception:
-                    # What the database will never take must not keep the others waiting.
-                    log.exception("rows_lost", of=self._name, rows=len(batch))
-                    self._lost.inc(len(batch))
-                for _ in batch:
-                    self._waiting.popleft()
+                if len(self._waiting) >= BATCH_ROWS:
+                    self._many.set()
+
+    async def _write(self, count: int) -> int:
+        """Write so many rows in one transaction; returns how many they were."""
+        self._before_writing()
+        batch = list(islice(self._waiting, count))
+        try:
+            async with self._database.write() as tx:
+                await tx.run_many(self._add, batch)
+        except StorageError:
+            raise
+        except Exception:
+            # What the database will never take must not keep the others waiting.
+            log.exception("rows_lost", of=self._name, rows=len(batch))
+            self._lost.inc(len(batch))
+        for _ in batch:
+            self._waiting.popleft()
+        return count
 
     async def close(self) -> None:
         """Write the rest; what cannot be written now is lost."""
         try:
-            await self.flush()
+            while self._waiting:
+                await self.flush()
         except StorageError as error:
             rows = len(self._waiting)
             self._lost.inc(rows)

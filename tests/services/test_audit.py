@@ -5,17 +5,19 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from gameserver.admin import actions
 from gameserver.admin.common import Refused
 from gameserver.app import open_server
+from gameserver.frame import running
 from gameserver.players import audit
 from gameserver.players.passwords import Passwords
 from gameserver.settings import Settings
-from gameserver.storage import Unavailable, batches
+from gameserver.storage import Database, Unavailable, batches
 from gameserver.wire.clock import FixedClock
 from tests.cli.running import command, json_of
 from tests.conftest import APP_ID, APP_TOML, Game
@@ -297,6 +299,55 @@ async def test_events_wait_while_sql_is_away_and_no_more_than_fit(
     assert audit.LOST._value.get() - lost == 2
     kept = await events(game, equal={"face": face})
     assert [event["profile_id"] for event in reversed(kept)] == [name[:36] for name in names[:3]]
+
+
+async def test_what_is_noted_while_a_batch_is_written_waits_for_the_next(game: Game) -> None:
+    """Or the busiest servers would write each event by itself, as soon as the one before is written."""
+    writes = 0
+
+    @asynccontextmanager
+    async def write() -> AsyncIterator[Any]:
+        nonlocal writes
+        writes += 1
+        async with game.core.database.write() as tx:
+            yield tx
+        if writes < 10:
+            note()
+
+    def note() -> None:
+        own.note(game.app, "login", "x", face=face, address="")
+
+    face = game.unique("face")[:32]
+    own = audit.Audit(cast("Database", SimpleNamespace(write=write)), game.clock)
+    note()
+    await own.flush()
+    assert writes == 1
+    assert len(await events(game, equal={"face": face})) == 1
+    await own.close()  # which leaves nothing behind
+    assert writes == 10
+    assert len(await events(game, equal={"face": face})) == 10
+
+
+async def test_events_are_written_a_moment_later_also_when_they_came_during_a_write(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "FLUSH_SECONDS", 0)
+    written, again = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def write() -> AsyncIterator[Any]:
+        if not written.is_set():
+            own.note(game.app, "login", "x", face=face, address="")
+        async with game.core.database.write() as tx:
+            yield tx
+        (again if written.is_set() else written).set()
+
+    face = game.unique("face")[:32]
+    own = audit.Audit(cast("Database", SimpleNamespace(write=write)), game.clock)
+    own.note(game.app, "login", "x", face=face, address="")
+    async with running(own.keep_writing()):
+        await asyncio.wait_for(again.wait(), 10)
+    assert len(await events(game, equal={"face": face})) == 2
 
 
 async def test_a_login_costs_no_sql_for_the_audit(game: Game) -> None:
