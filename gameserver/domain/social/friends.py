@@ -66,7 +66,7 @@ BlockedHook = Callable[[Parts, str, str, Collection[str]], Awaitable[None]]
 """The parts of the server, the app, who blocks, and whom."""
 
 PLAYER_BLOCKED: Hook[BlockedHook] = Hook("social.player_blocked")
-"""A player has blocked others, and that is committed."""
+"""A player has blocked others, and that is committed. Each block is told twice: at once, and by a job."""
 
 PLAYER_UNBLOCKED: Hook[BlockedHook] = Hook("social.player_unblocked")
 """A player blocks others no longer, and that is committed."""
