@@ -676,8 +676,7 @@ async def test_who_is_blocked_while_the_blocker_listens_is_heard_no_more(
     with monkeypatch.context() as patch:
         patch.setattr(realtime_channels.Channels, "mute", die)
         await ada.call("friend", "BLOCK_USERS", profileIds=[cyd.profile_id])
-    await game.server_app.jobs.tick()
-    await game.server_app.jobs.settled()
+    await game.run_jobs("friend.part")
     await post(cyd, channel, "ruder")
     await post(ada, channel, "peace")
     assert await heard(adas, 1) == [("INCOMING", "peace")]
@@ -797,8 +796,7 @@ async def test_who_is_in_a_group_no_more_hears_nothing_more(
         with monkeypatch.context() as patch:
             patch.setattr(realtime_channels.Channels, "expel", fail)
             await bob.call("group", "LEAVE_GROUP", **of_group)
-        await game.server_app.jobs.tick()
-        await game.server_app.jobs.settled()
+        await game.run_jobs("chat.expel")
     refusal = await bob.refused("chat", "POST_CHAT_MESSAGE_SIMPLE", channelId=channel, text="x")
     assert refusal.reason_code == (40603 if end == "deleted" else 40346)
     if end == "deleted":

@@ -149,8 +149,7 @@ async def test_members_hear_that_a_tournament_of_their_group_is_over(game: Game)
     game.clock.advance(DAY)
     await tick(game)
     await cyd.call("group", "DELETE_GROUP", groupId=blues, version=-1)  # before anybody is told
-    await game.server_app.jobs.tick()
-    await game.server_app.jobs.settled()
+    await game.run_jobs("event.tellGroup")
     version = before["versionId"]
     expected = {"leaderboardId": "cups", "versionId": version, "groupId": reds}
     for player in (ada, dan):

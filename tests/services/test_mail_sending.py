@@ -60,8 +60,7 @@ async def player(game: Game, address: str = "", **facts: Any) -> Client:
 
 
 async def work(game: Game) -> None:
-    await game.server_app.jobs.tick()
-    await game.server_app.jobs.settled()
+    await game.run_jobs("mail.send")
 
 
 def letters(tmp_path: Path) -> list[EmailMessage]:
