@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy import Update
 
 from gameserver.apps import App, is_mail_address
 from gameserver.frame import Hook, Hooks, Parts
@@ -19,7 +18,7 @@ from gameserver.players.accounts import (
     switching,
     unknown,
 )
-from gameserver.players.states import ROW_ALONE, States, create_player
+from gameserver.players.states import ROW_ALONE, Noting, States, create_player
 from gameserver.players.tokens import Kind
 from gameserver.players.webhooks import PlayerCreated, emit, is_wanted
 from gameserver.storage import Aborted, Row, Transaction
@@ -108,15 +107,16 @@ class _Note:
         self._device = device
         self._is_whole = is_whole and tx.takes_only
 
-    async def __call__(self, statement: Update, **params: Any) -> Row | None:
+    async def __call__(self, noting: Noting, **params: Any) -> Row | None:
         """Return the row of the player; None when there is none whom the statement means."""
+        if self._device is None:
+            find = self._tx.only if self._is_whole else self._tx.one
+            return await find(noting.alone, **params)
         if self._is_whole:  # unless the device is new, and is to be remembered
-            params["any_device"] = self._device is None
-            player = await self._tx.only(statement, device=self._device, **params)
-            if player is not None or self._device is None:
+            player = await self._tx.only(noting.with_device, device=self._device, any_device=False, **params)
+            if player is not None:
                 return player
-        params["any_device"] = True
-        return await self._tx.one(statement, device=self._device, **params)
+        return await self._tx.one(noting.with_device, device=self._device, any_device=True, **params)
 
     @property
     def takes_only(self) -> bool:

@@ -173,6 +173,16 @@ class StatePart(NamedTuple):
     wanted: Callable[[App], bool] = lambda _: True
 
 
+class Noting(NamedTuple):
+    """What notes a login: of a client that names no device of its own, and of one that does.
+
+    The latter is for any device, or only for one that the player is known by, and tells whether they are.
+    """
+
+    alone: ReturningUpdate[Any]
+    with_device: ReturningUpdate[Any]
+
+
 class States:
     """Players' whole states, as the login answer and READ hold them. `parts` are what services add."""
 
@@ -185,10 +195,11 @@ class States:
         self._read = select(*columns).where(*profiles.THIS_PLAYER)
         is_known = pairs.is_known("device")
 
-        def noting(login: Update) -> ReturningUpdate[Any]:
-            """The login from any device, or only from one that the player is known by."""
-            wanted = login.where(or_(bindparam("any_device", type_=Boolean), is_known))
-            return wanted.returning(*columns, is_known.label("knows_device"))
+        def noting(login: Update) -> Noting:
+            known = login.where(or_(bindparam("any_device", type_=Boolean), is_known))
+            return Noting(
+                login.returning(*columns), known.returning(*columns, is_known.label("knows_device"))
+            )
 
         self.log_in = noting(LOG_IN)
         self.log_in_by_identity = noting(LOG_IN_BY_IDENTITY)

@@ -170,15 +170,13 @@ def _chosen(there: Sequence[Row], child: App, request: SwitchToChild) -> str | N
 
 async def _log_in_child(ctx: Context, child: App, profile_id: str, request: SwitchToChild) -> Row:
     player = await ctx.tx.one(
-        ctx.core.player_hooks.states.of(child).log_in,
+        ctx.core.player_hooks.states.of(child).log_in.alone,
         profile=profile_id,
         app=child.id,
         now_ms=ctx.now_ms,
         new_language_code=request.language_code or None,
         new_country_code=request.country_code or None,
         new_time_zone_offset=request.time_zone_offset,
-        device=None,
-        any_device=True,
     )
     if player is None:
         raise Aborted("the child has just been deleted")
