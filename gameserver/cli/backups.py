@@ -49,7 +49,7 @@ def restore_backup(
     *,
     data: options.Data = _DEFAULT.data,
     database: options.Database = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for programs.")] = False,
 ) -> None:
     """Put a copy in the place of the embedded database. The server must be stopped.
 

@@ -529,7 +529,9 @@ def session_end(
 @options.reaching
 def call(
     app_id: options.AppId,
-    operation: Annotated[str, typer.Argument(help="service.OPERATION", show_default=False)],
+    operation: Annotated[
+        str, typer.Argument(help="service.OPERATION, such as playerState.READ.", show_default=False)
+    ],
     data_json: Annotated[str, typer.Argument(metavar="[JSON]", help="Its data, a JSON object.")] = "{}",
     *,
     profile: Annotated[str, typer.Option("--profile", help="The player on whose behalf it runs.")] = "",

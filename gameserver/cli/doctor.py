@@ -321,7 +321,7 @@ def doctor(
         Path | None,
         typer.Option("--ca", help="An authority to trust, as dev-cert writes it.", dir_okay=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Look at a server from where the game runs: address, certificate, clock, CORS, proxies.
 

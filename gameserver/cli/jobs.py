@@ -25,7 +25,7 @@ Name = Annotated[str, typer.Argument(help="The job, as `gameserver jobs list` na
 jobs = typer.Typer(help="Clean-up, rotation, payouts: work without a request.", no_args_is_help=True)
 
 
-@jobs.command("list", epilog="Example: `gameserver jobs list --json`")
+@jobs.command("list", epilog="Examples:\n\n`gameserver jobs list --json`")
 @options.reaching
 def job_list(
     *,
@@ -42,7 +42,7 @@ def job_list(
     show_rows(shown, _COLUMNS, as_json=as_json, none="no jobs")
 
 
-@jobs.command("run", epilog="Example: `gameserver jobs run packets.forget`")
+@jobs.command("run", epilog="Examples:\n\n`gameserver jobs run packets.forget`")
 @options.reaching
 def job_run(
     job: Name,
@@ -54,7 +54,7 @@ def job_run(
     show_record(do(where, "job_run", job=job), as_json=as_json)
 
 
-@jobs.command("retry", epilog="Example: `gameserver jobs retry mail.send`")
+@jobs.command("retry", epilog="Examples:\n\n`gameserver jobs retry mail.send`")
 @options.reaching
 def job_retry(
     job: Name,

@@ -21,7 +21,7 @@ _MEMBERS = {"profile": "PROFILE", "name": "NAME", "since_ms": "SINCE"}
 segments = typer.Typer(help="Segments of players: who belongs to them.", no_args_is_help=True)
 
 
-@segments.command("list", epilog="Example: `gameserver segment list 10001`")
+@segments.command("list", epilog="Examples:\n\n`gameserver segment list 10001`")
 @options.reaching
 def segment_list(
     app_id: options.AppId,
@@ -37,7 +37,7 @@ def segment_list(
     show_rows(shown, _COLUMNS, as_json=as_json, none="no segments")
 
 
-@segments.command("members", epilog="Example: `gameserver segment members 10001 7 --limit 500 --json`")
+@segments.command("members", epilog="Examples:\n\n`gameserver segment members 10001 7 --limit 500 --json`")
 @options.reaching
 def segment_members(
     app_id: options.AppId,
@@ -53,7 +53,7 @@ def segment_members(
     show_rows(rows, _MEMBERS, as_json=as_json, none="no players")
 
 
-@segments.command("refresh", epilog="Example: `gameserver segment refresh 10001`")
+@segments.command("refresh", epilog="Examples:\n\n`gameserver segment refresh 10001`")
 @options.reaching
 def segment_refresh(
     app_id: options.AppId,

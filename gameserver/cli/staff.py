@@ -41,7 +41,7 @@ keys = typer.Typer(
 staff.add_typer(keys, name="key")
 
 
-@staff.command("list", epilog="Example: `gameserver staff list --json`")
+@staff.command("list", epilog="Examples:\n\n`gameserver staff list --json`")
 @options.reaching
 def staff_list(*, where: Settings, as_json: options.AsJson = False) -> None:
     """List who may open the console."""
@@ -78,7 +78,7 @@ def staff_add(
     _show(done, as_json=as_json)
 
 
-@staff.command("reset", epilog="Example: `gameserver staff reset ada`")
+@staff.command("reset", epilog="Examples:\n\n`gameserver staff reset ada`")
 @options.reaching
 def staff_reset(name: Name, *, where: Settings, as_json: options.AsJson = False) -> None:
     """Take password and second factor from somebody who lost them, and print the path of a new link."""
@@ -100,21 +100,21 @@ def staff_remove(
     show_record(do(where, "staff_remove", name=name, app=app), as_json=as_json)
 
 
-@staff.command("disable", epilog="Example: `gameserver staff disable bob`")
+@staff.command("disable", epilog="Examples:\n\n`gameserver staff disable bob`")
 @options.reaching
 def staff_disable(name: Name, *, where: Settings, as_json: options.AsJson = False) -> None:
     """Shut somebody out, whatever way they come; their sessions end, and their keys open nothing."""
     show_record(do(where, "staff_disable", name=name), as_json=as_json)
 
 
-@staff.command("enable", epilog="Example: `gameserver staff enable bob`")
+@staff.command("enable", epilog="Examples:\n\n`gameserver staff enable bob`")
 @options.reaching
 def staff_enable(name: Name, *, where: Settings, as_json: options.AsJson = False) -> None:
     """Let somebody in again who was shut out."""
     show_record(do(where, "staff_enable", name=name), as_json=as_json)
 
 
-@keys.command("list", epilog="Example: `gameserver staff key list`")
+@keys.command("list", epilog="Examples:\n\n`gameserver staff key list`")
 @options.reaching
 def key_list(*, where: Settings, as_json: options.AsJson = False) -> None:
     """List the keys of programs. What opens the door is not kept."""
@@ -122,7 +122,7 @@ def key_list(*, where: Settings, as_json: options.AsJson = False) -> None:
 
 
 @keys.command(
-    "add", epilog="Example: `gameserver staff key add nightly --owner ada --role viewer --app 10001`"
+    "add", epilog="Examples:\n\n`gameserver staff key add nightly --owner ada --role viewer --app 10001`"
 )
 @options.reaching
 def key_add(
@@ -142,7 +142,7 @@ def key_add(
     show_record(done, as_json=as_json)
 
 
-@keys.command("remove", epilog="Example: `gameserver staff key remove 5f0c…`")
+@keys.command("remove", epilog="Examples:\n\n`gameserver staff key remove 5f0c…`")
 @options.reaching
 def key_remove(
     key: Annotated[str, typer.Argument(help="As `gameserver staff key list` shows it.", show_default=False)],

@@ -48,7 +48,7 @@ webhooks = typer.Typer(
 )
 
 
-@webhooks.command("list", epilog="Example: `gameserver webhook list 10001 --json`")
+@webhooks.command("list", epilog="Examples:\n\n`gameserver webhook list 10001 --json`")
 @options.reaching
 def webhook_list(app_id: options.AppId, *, where: Settings, as_json: options.AsJson = False) -> None:
     """List the targets of an app: whether they take what they are told, what waits, what has failed.
@@ -97,7 +97,7 @@ def webhook_deliveries(
     show_more(rows, "id", limit, as_json=as_json)
 
 
-@webhooks.command("show", epilog="Example: `gameserver webhook show 10001 DELIVERY`")
+@webhooks.command("show", epilog="Examples:\n\n`gameserver webhook show 10001 DELIVERY`")
 @options.reaching
 def webhook_show(
     app_id: options.AppId,
@@ -150,7 +150,7 @@ def webhook_replay(
     show_record(told, as_json=as_json)
 
 
-@webhooks.command("test", epilog="Example: `gameserver webhook test 10001 crm`")
+@webhooks.command("test", epilog="Examples:\n\n`gameserver webhook test 10001 crm`")
 @options.reaching
 def webhook_test(
     app_id: options.AppId, target: TargetName, *, where: Settings, as_json: options.AsJson = False
@@ -162,7 +162,7 @@ def webhook_test(
         raise typer.Exit(Exit.REFUSED)
 
 
-@webhooks.command("enable", epilog="Example: `gameserver webhook enable 10001 crm`")
+@webhooks.command("enable", epilog="Examples:\n\n`gameserver webhook enable 10001 crm`")
 @options.reaching
 def webhook_enable(
     app_id: options.AppId, target: TargetName, *, where: Settings, as_json: options.AsJson = False

@@ -87,7 +87,8 @@ def test_the_first_lines_of_all(tmp_path: Path) -> None:
 def test_a_user_of_backendless(tmp_path: Path) -> None:
     [toml], [program] = blocks("docs/backendless.md", "toml"), blocks("docs/backendless.md", "js")
     (tmp_path / "apps" / "test").mkdir(parents=True)
-    (tmp_path / "apps" / "test" / "app.toml").write_text(APP + toml)
+    rules = "[login]\npassword_min_length = 8\nrefuse_common_passwords = true\n"  # as in the sample app
+    (tmp_path / "apps" / "test" / "app.toml").write_text(APP + rules + toml)
     with serve(tmp_path) as server:
         told = node(program, tmp_path, "js_backendless", SERVER_URL=server.url)
     assert "AuthenticatedUser" in told

@@ -14,13 +14,8 @@ from tests.conftest import APP_TOML
 from tests.processes import serve
 
 KIT = Path(__file__).parents[2] / "clients" / "java"
-SETTINGS = """
-[backendless]
-login = {}
-[backendless.versions.release]
-application_id = "demo"
-keys = { java = "java-key" }
-"""
+# As the sample app has it: who follows the page begins with that one.
+PASSWORDS = "[login]\npassword_min_length = 8\nrefuse_common_passwords = true\n"
 
 
 class Java(NamedTuple):
@@ -56,14 +51,17 @@ def java(
         pytest.skip("no JDK is installed")
     folder = tmp_path_factory.mktemp("java")
     shutil.copytree(KIT, folder, dirs_exist_ok=True)
-    blocks = re.findall(r"^```sh\n(.*?)^```", (KIT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    page = (KIT / "README.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    [settings] = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     script = "\n".join(blocks[:2]).replace("javac ", "javac -Xlint:all -Werror ").partition("\njava ")[0]
     subprocess.run(["bash", "-euc", script], cwd=folder, check=True)
     tests = Path(__file__).parent / "java" / "Scenario.java"
     classes = ["-cp", "build/gameserver-backendless.jar", "-d", "build", str(tests)]
     subprocess.run(["javac", "-Xlint:all", "-Werror", *classes], cwd=folder, check=True)
     (folder / "apps" / "test").mkdir(parents=True)
-    (folder / "apps" / "test" / "app.toml").write_text(APP_TOML + SETTINGS)
+    (folder / "apps" / "test" / "app.toml").write_text(APP_TOML + PASSWORDS)
+    (folder / "apps" / "test" / "backendless.toml").write_text(settings)
     options = [part for name, url in services.items() for part in (f"--{name}", url)]
     with serve(folder, *options) as server:
         yield Java(folder, server.url)
@@ -131,4 +129,7 @@ def test_what_is_kept_of_a_login_is_for_its_owner_alone(java: Java, tmp_path: Pa
 def test_programs_of_the_guide_run(java: Java) -> None:
     assert java.run("LogOutAndCatch") == ["logged out"]
     assert java.run("LogOutInCallback") == ["logged in ada@example.com", "logged out"]
-    assert java.run("LogOutAndCatch") == ["not registered: 3033", "logged out"]
+    assert java.run("LogOutAndCatch") == [
+        "not registered: 3033 A user with this value of 'email' exists already.",
+        "logged out",
+    ]

@@ -33,7 +33,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """The first steps of the page; the board is declared before the server looks, so nobody waits for it."""
     folder = tmp_path_factory.mktemp("server")
     first_app(folder / "apps")
-    _install, _serve, board, _packets = blocks("docs/first-player.md", "sh")
+    _install, _serve, _second, board, _packets = blocks("docs/first-player.md", "sh")
     ran(["bash", "-euc", board], folder)
     with serve(folder) as server:
         yield Started(server.url, secret_of_the_sample(folder))
@@ -50,12 +50,14 @@ def follow(started: Started, page: str, script: str, folder: Path, **files: str)
     for name, text in files.items():
         (folder / name).write_text(started.here(text))
     assert script in blocks(page, "sh")
+    text = (ROOT / page).read_text("utf-8")
+    assert all(text.index(source) < text.index(script) for name, source in files.items() if name in script)
     return ran(["bash", "-euc", script], folder, SOURCES=str(ROOT))
 
 
 def test_raw_json(started: Started, tmp_path: Path) -> None:
     needs("curl")
-    _install, _serve, _board, packets = blocks("docs/first-player.md", "sh")
+    _install, _serve, _second, _board, packets = blocks("docs/first-player.md", "sh")
     told = ran(["bash", "-euc", started.here(packets)], tmp_path)
     assert told.count('"status":200') == 3
     assert '"score":42' in told

@@ -148,6 +148,8 @@ def test_compose_names_what_it_declares() -> None:
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             assert source in told["volumes"] or source == "./apps" or (ROOT / source).exists(), volume
+    # On its socket PostgreSQL answers also while it makes its data, and is not there for the migration yet.
+    assert "-h" in told["services"]["postgres"]["healthcheck"]["test"]
     assert told["services"]["server"]["environment"]["GAMESERVER_PROXIES"] in [
         net["subnet"] for net in told["networks"]["default"]["ipam"]["config"]
     ]

@@ -6,14 +6,14 @@ public class LogOutAndCatch {
         Backendless.initApp("demo", "java-key");
         BackendlessUser user = new BackendlessUser();
         user.setEmail("ada@example.com");
-        user.setPassword("qwerty");
+        user.setPassword("open sesame");
         try {
             Backendless.UserService.register(user);
         } catch (BackendlessException error) {
-            System.out.println("not registered: " + error.getCode()); // 3033: there is such a user
+            System.out.println("not registered: " + error.getCode() + " " + error.getMessage()); // 3033: there is such a user
         }
         try {
-            Backendless.UserService.login("ada@example.com", "qwerty");
+            Backendless.UserService.login("ada@example.com", "open sesame");
             Backendless.UserService.logout();
             System.out.println("logged out");
         } catch (BackendlessException error) {

@@ -49,7 +49,7 @@ public class Scenario {
         Backendless.initApp("demo", "java-key");
         BackendlessUser user = new BackendlessUser();
         user.setEmail("bo@example.com");
-        user.setPassword("qwerty");
+        user.setPassword("open sesame");
         user.setProperty("city", "São \"Paulo\"\n\ud83d\ude42");
         user.setProperty("score", 7);
         user.setProperty("tags", Arrays.asList("a", Collections.singletonMap("b", 1.5), null, true));
@@ -60,10 +60,10 @@ public class Scenario {
         tell("nobody", () -> service.getUserRoles() + " " + service.CurrentUser() + " " + service.isValidLogin());
         tell("wrong", () -> service.login("bo@example.com", "wrong"));
         tell("unknown", () -> service.login("nobody@example.com", "wrong"));
-        tell("empty", () -> service.login("", "qwerty"));
-        tell("missing", () -> service.login(null, "qwerty"));
+        tell("empty", () -> service.login("", "open sesame"));
+        tell("missing", () -> service.login(null, "open sesame"));
         tell("login", () -> {
-            BackendlessUser found = service.login("bo@example.com", "qwerty", true);
+            BackendlessUser found = service.login("bo@example.com", "open sesame", true);
             return found.getProperty("city").equals(user.getProperty("city"))
                     + " " + found.getProperty("tags") + " " + found.getProperty("user-token")
                     + " " + found.getProperty("password") + " " + found.getObjectId().equals(service.loggedInUser());
@@ -92,7 +92,7 @@ public class Scenario {
             File other = new File(arguments[0], "other");
             Backendless.setLoginStorage(new FileLoginStorage(other));
             Backendless.initApp("demo", "java-key");
-            service.login("bo@example.com", "qwerty");
+            service.login("bo@example.com", "open sesame");
             return id.equals(service.loggedInUser());
         });
         Backendless.setLoginStorage(new FileLoginStorage(new File(arguments[0])));
@@ -115,7 +115,7 @@ public class Scenario {
             CompletableFuture<Object> fine = new CompletableFuture<>();
             CompletableFuture<Object> out = new CompletableFuture<>();
             service.login("bo@example.com", "wrong", into(wrong));
-            service.login("bo@example.com", "qwerty", into(fine), true);
+            service.login("bo@example.com", "open sesame", into(fine), true);
             String found = wrong.get(30, TimeUnit.SECONDS)
                     + " " + ((BackendlessUser) fine.get(30, TimeUnit.SECONDS)).getEmail();
             service.logout(into(out));
@@ -128,7 +128,7 @@ public class Scenario {
         });
         tell("guest", () -> service.loginAsGuest().getProperty("userStatus") + " " + service.getUserRoles());
         Backendless.initApp("demo", "unknown");
-        tell("unknownKey", () -> service.login("bo@example.com", "qwerty"));
+        tell("unknownKey", () -> service.login("bo@example.com", "open sesame"));
         tell("unknownKeyAtLogout", () -> {
             service.logout();
             return null;
