@@ -35,7 +35,7 @@ def _must_be_kept(at_ms: int, now_ms: int, kept_ms: int, where: str) -> None:
 
 async def tell_channels(page: Page, tx: Transaction, after: list[Any] | None) -> Found:
     """Tell channels that there have been messages in, or that a server has made."""
-    rows = await page.rows(tx, CHANNELS, after or [""])
+    rows = await page.rows(tx, CHANNELS, after or [_first(page)])
     since = page.now_ms - idle_ms(page.app)
     found = [
         {
@@ -49,9 +49,14 @@ async def tell_channels(page: Page, tx: Transaction, after: list[Any] | None) ->
     return found, page.following(rows, "channel_id")
 
 
+def _first(page: Page) -> str:
+    """Return what the ids of all channels of an app begin with."""
+    return f"{page.app.id}:"
+
+
 def _channel(page: Page, row: Row) -> dict[str, Any]:
     """Return how a line names a channel: without the app, which may be another one where it goes."""
-    kind, _, code = row["channel_id"].removeprefix(f"{page.app.id}:").partition(":")
+    kind, _, code = row["channel_id"].removeprefix(_first(page)).partition(":")
     return {"channelType": kind, "channelCode": code}
 
 
@@ -92,7 +97,7 @@ async def _open(taking: Taking, ctx: Context, line: lines.ChatChannel | lines.Ch
 
 async def tell_chat(page: Page, tx: Transaction, after: list[Any] | None) -> Found:
     """Tell the messages that channels keep, the oldest of a channel first."""
-    rows = await page.rows(tx, CHAT_MESSAGES, after or ["", -1])
+    rows = await page.rows(tx, CHAT_MESSAGES, after or [_first(page), -1])
     since = page.now_ms - chat_kept_ms(page.app)
     found = [
         {
@@ -300,16 +305,18 @@ _c, _t, _m, _b, _v = (
     mail.boxes.c,
     player_events.c,
 )
+# Spelled so that no index of an app's rows seems good: the order of these pages is that of the primary key.
+_CHANNEL_OF_APP, _CHAT_OF_APP = (column.concat("") == APP for column in (_c.app_id, _t.app_id))
 CHANNELS = (
     select(*_c)
-    .where(_c.app_id == APP, _c.channel_id > bindparam("after0", type_=String()))
+    .where(_CHANNEL_OF_APP, _c.channel_id > bindparam("after0", type_=String()))
     .order_by(_c.channel_id)
     .limit(MOST)
 )
 ADD_CHANNEL = insert_row(chat.channels)
 CHAT_MESSAGES = (
     select(*_t)
-    .where(_t.app_id == APP, _t.channel_id >= bindparam("after0", type_=String()))
+    .where(_CHAT_OF_APP, _t.channel_id >= bindparam("after0", type_=String()))
     .where(tuple_(_t.channel_id, _t.number) > after(String(), BigInteger()))
     .order_by(_t.channel_id, _t.number)
     .limit(MOST)
