@@ -109,6 +109,12 @@ class PacketRecord(msgspec.Struct, eq=False):
                 raise errors.OutdatedPacket("the session has gone on to a later packet") from reason
             raise Aborted("the packet was run twice, and its answer is gone") from reason
 
+    async def look_for_another(self) -> None:
+        """Raise `Repeated` when a run of the packet was committed, by whomever."""
+        stored = await self.find()
+        if stored is not None:
+            raise Repeated(stored)
+
     # Afterwards
 
     async def finish(self, session: Session, outcome: Outcome) -> bytes:

@@ -77,6 +77,9 @@ class Record(Protocol):
     async def look_again(self, reason: Aborted | CommitUnknown) -> None:
         """See whether this run, or a faster one, was committed after all: raises what ends the tries."""
 
+    async def look_for_another(self) -> None:
+        """See whether another run was committed, when this one might have written and did not: raises so."""
+
 
 class Runner:
     """Runs messages and other work for all faces. One for each process."""
@@ -250,17 +253,24 @@ class _Run(msgspec.Struct, eq=False):
 
     async def _write(self) -> Outcome:
         try:
-            return await self.core.database.transact(self._attempt, payer=self.ctx.payer, between=self._again)
+            outcome = await self.core.database.transact(
+                self._attempt, payer=self.ctx.payer, between=self._again
+            )
         except (Aborted, CommitUnknown) as error:  # of the last try
             if self.record is not None:
                 await self.record.look_again(error)
             raise
         except _RolledBack as refused:
-            return refused.outcome
+            outcome = refused.outcome
         except _NeedsSavepoints:
             self._start_over()
             self.savepoints = True
-        return await self._write()
+            return await self._write()
+        if not outcome.wrote and self.record is not None:
+            # A Redis that fails over may forget claims. Who leaves a group twice is refused the second time:
+            # no fence stops what writes nothing.
+            await self.record.look_for_another()
+        return outcome
 
     async def _attempt(self, tx: Transaction) -> Outcome:
         outcome = await self._run_messages(tx, writing=True)

@@ -390,6 +390,11 @@ class Steps:
         self._rows += 1
         self.wrote = True
 
+    @property
+    def next_number(self) -> int:
+        """The number of the row that is stored next."""
+        return self._rows
+
     def row(self, entry: Entry) -> dict[str, Any]:
         """Return the row that holds a step, and what was not stored before it."""
         return {
@@ -476,15 +481,25 @@ class _StepRecord:
         fenced = isinstance(reason, Conflict) and reason.column == str(run_steps.c.calls)
         if not fenced and not isinstance(reason, CommitUnknown):
             return
-        steps = self._steps
-        async with steps.runner.core.database.read() as tx:
-            row = await tx.one(_FIND, run=steps.run, number=self._row["number"])
-        if row is not None and row["calls"] == self._row["calls"]:
+        calls = await self._stored()
+        if calls is not None and calls == self._row["calls"]:
             raise _Stored
-        if row is not None:
+        if calls is not None:
             raise BeginAgain("another run of the packet was faster")
         if fenced:
             raise Aborted("the packet was run twice, and its journal is gone") from reason
+
+    async def look_for_another(self) -> None:
+        """Raise `BeginAgain` when another run has stored what comes next, while this step wrote nothing."""
+        if await self._stored() is not None:
+            raise BeginAgain("another run of the packet was faster")
+
+    async def _stored(self) -> bytes | None:
+        """Return what is stored where this run stores next."""
+        steps = self._steps
+        async with steps.runner.core.database.read() as tx:
+            row = await tx.one(_FIND, run=steps.run, number=steps.next_number)
+        return None if row is None else row["calls"]
 
 
 def steps_of(ctx: Context) -> Steps:

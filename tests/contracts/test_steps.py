@@ -175,6 +175,25 @@ async def test_two_runs_at_once_do_everything_once(game: Game) -> None:
     assert await entities(player) == 3
 
 
+async def test_a_run_that_is_refused_for_what_another_did_begins_again(game: Game) -> None:
+    """It knows of none: the session store has forgotten that the first one runs."""
+    player = await game.player()
+    made = await player.call("entity", "CREATE", entityType="a", data={}, acl={"other": 0})
+    delete = ["entity", "DELETE", {"entityId": made["entityId"], "version": -1}]
+    text = msgspec.json.encode({"calls": [COUNT, delete, COUNT]})
+    plan = game.server_app.runner.plan([Message("stepwise", "RUN", msgspec.Raw(text))])
+
+    async def once() -> list[bytes]:
+        ctx = Context(game.core, game.app, Origin("test", ""))
+        ctx.session, ctx.profile_id = await game.core.sessions.peek(player.session_id), player.profile_id  # type: ignore[assignment]  # it is open
+        steps = Steps(game.server_app.runner, ctx.effects, f"refused/{player.profile_id}")
+        return (await run_messages(steps, ctx, plan)).entries
+
+    first = await once()
+    assert [each["status"] for each in msgspec.json.decode(first[0])["data"]["answers"]] == [200, 200, 200]
+    assert await once() == first
+
+
 async def test_a_script_that_has_changed_meanwhile_goes_on_with_a_failure(game: Game) -> None:
     """The calls that were made stay; the run that makes others is told so by an exception of its own."""
     player = await game.player()

@@ -91,3 +91,35 @@ async def test_a_packet_that_a_later_one_overtakes_is_outdated(
     assert (entry["status"], entry["reason_code"]) == (403, 40566)
     [state] = await player.packet(("playerState", "READ", {}), packet_id=3)
     assert state["data"]["playerName"] == "Fast"
+
+
+async def test_a_copy_that_is_refused_for_what_the_other_did_gives_the_answer_of_the_other(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both run, because the session store has forgotten that the first one did, as when it fails over."""
+    player = await game.player()
+    created = await player.call("entity", "CREATE", entityType="hat", data={}, acl={"other": 0})
+    body = player.body(("entity", "DELETE", {"entityId": created["entityId"], "version": -1}))
+    admit, finish = game.core.sessions.admit, game.core.sessions.finish
+    admissions: list[Any] = []
+    is_committed, is_answered = asyncio.Event(), asyncio.Event()
+
+    async def admit_anew(session_id: str, packet_id: int, body_hash: str, app_id: str) -> Any:
+        if not admissions:
+            admissions.append(await admit(session_id, packet_id, body_hash, app_id))
+        return admissions[0]
+
+    async def finish_late(session: Session, packet_id: int, answer: bytes | None) -> bool:
+        if not is_committed.is_set():
+            is_committed.set()
+            await is_answered.wait()
+        return await finish(session, packet_id, answer)
+
+    monkeypatch.setattr(game.core.sessions, "admit", admit_anew)
+    monkeypatch.setattr(game.core.sessions, "finish", finish_late)
+    first = asyncio.create_task(player.send(body))
+    await is_committed.wait()
+    second = await player.send(body)
+    is_answered.set()
+    assert second.json()["responses"] == [{"status": 200, "data": None}]
+    assert (await first).content == second.content
