@@ -50,6 +50,17 @@ setTimeout(() => done(`"${text}" is not in "${body.innerText}"`), ms);
 look();
 """
 
+AT = """
+const [end, ms, done] = arguments, until = performance.now() + ms;
+const look = () => {
+  const path = location.pathname + location.search;
+  if (path.endsWith(end) && document.readyState === "complete") done(true);
+  else if (performance.now() > until) done(`${path} (${document.readyState}) is not at ${end}`);
+  else setTimeout(look, 20);
+};
+look();
+"""
+
 FIND = """
 const [selector, text] = arguments;
 for (const each of document.querySelectorAll(selector))
@@ -117,6 +128,19 @@ class Browser:
             if shown is True:
                 return
         raise AssertionError(shown)
+
+    def at(self, end: str) -> None:
+        """Wait until the browser is at a path that ends so, and has all of its page.
+
+        What a click or a form asks for may come after it; so may a text that the page before shows, too.
+        """
+        where: Any = None
+        for _ in range(WAIT_SECONDS // LOOK_SECONDS):
+            body = {"script": AT, "args": [end, LOOK_SECONDS * 1000]}
+            where = self._driver.post(f"{self._session}/execute/async", json=body).json()["value"]
+            if where is True:
+                return
+        raise AssertionError(where)
 
     def saves(self, pattern: str) -> bytes:
         """Wait until a file whose name fits a pattern is saved; returns what is in it."""
