@@ -78,7 +78,9 @@ def console(
         players = {
             name: _player(server.url, app_id, name) for name in ("Ada Lovelace", "Adam", "Grace", "Lin")
         }
-        refused_at = browser.run("return new Date().toTimeString().slice(0, 5)")  # as a player's watch shows it
+        refused_at = browser.run(
+            "return new Date().toTimeString().slice(0, 5)"
+        )  # as a player's watch shows it
         token = _admin(folder, options)
         browser.go(f"{url.group(1)}/console/welcome/{token}")
         browser.write("input[name=password]", PASSWORD)

@@ -383,7 +383,10 @@ async def heard(socket: Socket, count: int) -> list[int]:
     return [json.loads(await socket.next())["data"]["n"] for _ in range(count)]
 
 
-async def test_numbered_messages_arrive_in_order_whoever_publishes_first(pair: Pair) -> None:
+async def test_numbered_messages_arrive_in_order_whoever_publishes_first(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels_module, "GAP_SECONDS", 60)
     ada = await reader(pair.here, "ada", 100)
     bob = await reader(pair.there, "bob", 100)
     for number in (102, 101, 104, 105, 103):

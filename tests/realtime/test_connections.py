@@ -17,6 +17,7 @@ from gameserver.realtime.connection import QUEUE_BYTES_MAX, SPENT_MAX
 from gameserver.sessions import AllOf, AllOfApp, Ended, Session, SessionsUnavailable
 from tests.conftest import APP_ID, Game
 from tests.realtime.sockets import (
+    PATIENCE_SECONDS,
     connect_frame,
     connected,
     listening,
@@ -176,9 +177,14 @@ async def test_the_secret_lapses(game: Game, address: str, services: dict[str, s
 async def test_who_says_nothing_is_not_waited_for(
     game: Game, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rules, "CONNECT_SECONDS_MAX", 0.1)
     opened = await open_socket(address)
     await opened.say({"service": "rtt", "operation": "HEARTBEAT"})
+    monkeypatch.setattr(rules, "CONNECT_SECONDS_MAX", 0.1)
+    silent = await open_socket(address)
+    assert (await silent.end())["reasonCode"] == 40304
+    connections = game.core.get(Connections)
+    [connection] = connections._open
+    connections._look_in(connection, 0)  # its time is over, too
     assert (await opened.end())["reasonCode"] == 40304
 
 
@@ -314,7 +320,7 @@ async def test_a_client_that_answers_pings_stays(game: Game, address: str) -> No
     [connection] = connections._open
     silent_since = connection.heard
     connections._look_at(connection, silent_since + rules.PING_SECONDS)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while connection.heard == silent_since:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.001)
     connections._look_at(connection, silent_since + rules.SILENT_SECONDS_MAX)
@@ -325,12 +331,14 @@ async def test_a_client_that_answers_pings_stays(game: Game, address: str) -> No
 async def test_a_client_that_is_frozen_is_hung_up_on(
     game: Game, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rules, "CONNECT_SECONDS_MAX", 0.5)
+    player = await game.player()
+    opened = await connected(address, player)
     monkeypatch.setattr(rules, "PING_SECONDS", 0.2)
     monkeypatch.setattr(rules, "SILENT_SECONDS_MAX", 1.0)
     monkeypatch.setattr(rules, "LOOK_SECONDS", 0.05)
-    player = await game.player()
-    opened = await connected(address, player)
+    connections = game.core.get(Connections)
+    [connection] = connections._open
+    connections._look_in(connection, 0)
     opened.inner.transport.pause_reading()
     await until_gone(game)
 
@@ -383,8 +391,8 @@ async def test_connections_are_asked_to_move_one_after_the_other(
     sockets = [await connected(address, await game.player()) for _ in range(10)]
     connections = game.core.get(Connections)
     moving = asyncio.create_task(connections.move())
-    await asyncio.sleep(0.3)
-    assert 0 < len(connections) < 10
+    await until_gone(game, 9)
+    assert len(connections) > 0
     await moving
     for opened in sockets:
         assert (await opened.end())["reasonCode"] == 49121

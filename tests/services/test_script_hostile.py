@@ -1,13 +1,15 @@
 """Scripts that mean no good, or do not know better: each is one failed run, and the next one is as usual."""
 
 import asyncio
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gameserver.apps import load_apps
-from tests.conftest import APP_TOML, Game
+from gameserver.scripts import bridge
+from tests.conftest import APP_TOML, Game, Refusal
 from tests.services.test_script import write_script
 from tests.services.test_script_bridge import do
 
@@ -93,28 +95,54 @@ async def test_nothing_survives_from_run_to_run(game: Game) -> None:
     ]
 
 
-async def test_a_script_that_runs_goes_on_as_it_began(game: Game, apps_folder: Path) -> None:
+class Asleep:
+    """Takes the place of `bridge.sleep`: scripts sleep until they are woken."""
+
+    def __init__(self) -> None:
+        self.began, self.woken = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, *_: object) -> bytes:
+        self.began.set()
+        await self.woken.wait()
+        return b"null"
+
+
+@pytest.fixture
+def asleep(monkeypatch: pytest.MonkeyPatch) -> Asleep:
+    made = Asleep()
+    monkeypatch.setitem(bridge._FUNCTIONS, "bridge.sleep", made)
+    return made
+
+
+async def test_a_script_that_runs_goes_on_as_it_began(game: Game, apps_folder: Path, asleep: Asleep) -> None:
     """Hot reload in the middle: it calls the new version of another one, or finds it gone."""
     player = await game.player()
     running = asyncio.create_task(player.call("script", "RUN", scriptName="slow", scriptData={}))
-    await asyncio.sleep(0.05)
+    await asleep.began.wait()
     write_script(apps_folder / "test", "other", "'new';")
     (apps_folder / "test" / "scripts" / "slow.ccjs").unlink()
     game.apps.replace(load_apps(apps_folder, game.server_app.registry.sections()), ["test"])
+    asleep.woken.set()
     answer = await running
     assert answer["success"]
     assert answer["response"]["response"] in ("old", "new")
     assert (await player.refused("script", "RUN", scriptName="slow", scriptData={})).reason_code == 40363
 
 
-async def test_more_runs_than_a_player_may_have(game: Game) -> None:
+async def test_more_runs_than_a_player_may_have(game: Game, asleep: Asleep) -> None:
     """Of four at once; the fifth is refused, and the others end well."""
     player = await game.player()
     data = {"code": "bridge.sleep(300);"}
     runs = [
-        game.server.call("script", "RUN", player.profile_id, scriptName="do", scriptData=data)
+        asyncio.create_task(
+            game.server.call("script", "RUN", player.profile_id, scriptName="do", scriptData=data)
+        )
         for _ in range(6)
     ]
+    for ended in itertools.islice(asyncio.as_completed(runs), 2):
+        with pytest.raises(Refusal):
+            await ended
+    asleep.woken.set()
     answers = await asyncio.gather(*runs, return_exceptions=True)
     refused = [answer for answer in answers if isinstance(answer, Exception)]
     assert len(refused) == 2
