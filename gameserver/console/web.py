@@ -519,6 +519,11 @@ def short(value: Any, most: int = CELL_MAX) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def named(text: str, most: int = 60) -> Markup:
+    """Return a name that a player has chosen: whichever way it is written, what stands around it stays."""
+    return Markup(f"<bdi>{escape(short(text or '(no name)', most))}</bdi>")  # noqa: S704 - see above
+
+
 def plain(value: Any) -> str:
     """Return JSON on one line."""
     return json.dumps(value, ensure_ascii=False)
@@ -536,5 +541,5 @@ TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters.update(time=time_tag, short=short, pretty=pretty, plain=plain, path=segment)
+TEMPLATES.filters.update(time=time_tag, short=short, named=named, pretty=pretty, plain=plain, path=segment)
 TEMPLATES.globals.update(at=at)

@@ -38,6 +38,15 @@ events = [{ do = "call", operation = "time.READ" }]
 """
 SET = "document.querySelector(`[name='${arguments[0]}']`).value = arguments[1]"
 HOSTS = "return performance.getEntriesByType('resource').map((each) => new URL(each.name).host)"
+ASTRAY = r"""
+const astray = [], nodes = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (nodes.nextNode())
+  if (/[\u0590-\u08ff]/.test(nodes.currentNode.data)
+      && !nodes.currentNode.parentElement.closest('bdi, [dir=auto], pre, code, textarea, script'))
+    astray.push(nodes.currentNode.parentElement.outerHTML.slice(0, 200));
+return astray;
+"""
+"""Texts from right to left that turn what stands around them."""
 OVERFLOW = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -190,14 +199,20 @@ def test_no_page_complains_or_shuts_somebody_out(console: Console, browser: Brow
     assert not trouble, "\n".join(trouble)
 
 
-def test_every_page_fits_a_telephone(console: Console, browser: Browser) -> None:
+def test_every_page_fits_a_telephone_whatever_players_call_themselves(
+    console: Console, browser: Browser
+) -> None:
     browser.size(360, 800)
+    trouble: list[str] = []
     try:
         for page in pages(console):
             browser.go(page)
-            assert browser.run(OVERFLOW) <= 0, page
+            if (wide := browser.run(OVERFLOW)) > 0:
+                trouble.append(f"{page} is {wide} too wide")
+            trouble += [f"{page}: {each}" for each in browser.run(ASTRAY)]
     finally:
         browser.size(1280, 900)
+    assert not trouble, "\n".join(trouble)
 
 
 def test_a_player_is_found_by_half_a_name(console: Console, browser: Browser) -> None:

@@ -266,9 +266,9 @@ async def test_a_new_name_a_role_and_a_pin_are_undone_with_one_click(game: Game,
     ada = await named(game, "Rude")
     await desk.of_app(card(ada))
     await desk.act(card(ada, "/name"), name="Player 5")
-    assert "<h1>Player 5" in desk.page
+    assert "<h1><bdi>Player 5" in desk.page
     await undo(desk)
-    assert "<h1>Rude" in desk.page
+    assert "<h1><bdi>Rude" in desk.page
     assert [each["before"] for each in await do(game, "player_history", ada)] == ["Player 5", "Rude"]
     await desk.act(card(ada, "/name"), name="a\u202eb")
     assert desk.status == 422

@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 
 BOARD = "moon_dust"
+ODD = "\u0645\u062d\u0645\u062f" + "Z\u0351\u036b\u0343" + "W" * 24
+"""A name from right to left, with marks above a letter, and no place to break it."""
 SAVE = {"level": 41, "gold": 1e16, "bag": ["rope", "lamp"]}
 
 
@@ -19,7 +21,7 @@ def make(url: str, app_id: str) -> dict[str, str]:
     session = _Session(url, app_id)
     channel = f"{app_id}:dy:moon"
     made = session.send(
-        ("playerState", "UPDATE_NAME", {"playerName": "Heidi"}),
+        ("playerState", "UPDATE_NAME", {"playerName": ODD}),
         (
             "leaderboard",
             "POST_SCORE_DYNAMIC",
@@ -33,8 +35,8 @@ def make(url: str, app_id: str) -> dict[str, str]:
         ),
         ("entity", "CREATE", {"entityType": "save", "data": SAVE}),
         ("globalEntity", "CREATE", {"entityType": "shop", "data": SAVE}),
-        ("chat", "POST_CHAT_MESSAGE_SIMPLE", {"channelId": channel, "text": "Anybody there?"}),
-        ("group", "CREATE_GROUP", {"name": "Moon Miners", "groupType": "clan"}),
+        ("chat", "POST_CHAT_MESSAGE_SIMPLE", {"channelId": channel, "text": ODD * 9}),
+        ("group", "CREATE_GROUP", {"name": ODD * 5, "groupType": "clan"}),
     )
     group = made[5]["groupId"]
     [chest] = session.send(
