@@ -1,5 +1,6 @@
 """What staff read of what has happened: refusals, logins, reports, lines of the log, pushes, mail."""
 
+import functools
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from gameserver.domain.push import storage as pushes
 from gameserver.players import app_log, audit, refusals
 from gameserver.players.app_log import AppLog
 from gameserver.players.refusals import Refusals
+from gameserver.rpc import Operation
 from gameserver.services import data_stream
 from gameserver.services.mail import storage as letters
 from gameserver.storage import Transaction
@@ -92,7 +94,12 @@ async def refusal_list(
             players = await _players_of(tx, app, unknown)
         for row in rows:
             row["profile_id"] = row["profile_id"] or players.get(row["session"], "")
-    return [row | {"meaning": meaning_of(row["reason_code"])} for row in rows]
+    operations = server.registry.operations
+    return [
+        row | {"meaning": meaning_of(row["reason_code"], operations.get((service, name)))}
+        for row in rows
+        for service, _, name in [row["operation"].partition(".")]
+    ]
 
 
 async def _players_of(tx: Transaction, app: str, sessions: set[str]) -> dict[str, str]:
@@ -131,19 +138,30 @@ async def refusal_codes(server: Server, app: str, since_ms: int) -> list[dict[st
     ]
 
 
-def meaning_of(reason_code: int) -> str:
-    """Return what a reason code means, in a sentence; empty where scripts have made it up."""
-    if not _MEANINGS:
-        waiting = [GameError]
-        while waiting:
-            kind = waiting.pop()
-            waiting += kind.__subclasses__()
-            if "reason_code" in vars(kind):
-                _MEANINGS.setdefault(kind.reason_code, (kind.__doc__ or "").partition("\n")[0])
-    return _MEANINGS.get(reason_code, "")
+def meaning_of(reason_code: int, operation: Operation | None = None) -> str:
+    """Return what a reason code means, in a sentence; empty where scripts have made it up.
+
+    Some codes mean several things. An operation says which of them it refuses with; what none lists may come
+    of each. Where that leaves several, all are told.
+    """
+    kinds = _refusals().get(reason_code, [])
+    of_operation = [kind for kind in kinds if operation is not None and kind in operation.errors]
+    of_all = [kind for kind in kinds if operation is not None and kind.__module__ == errors.__name__]
+    meant = of_operation or of_all or kinds
+    return " Or: ".join(dict.fromkeys((kind.__doc__ or "").partition("\n")[0] for kind in meant))
 
 
-_MEANINGS: dict[int, str] = {}
+@functools.cache
+def _refusals() -> dict[int, list[type[GameError]]]:
+    """Return the kinds of refusals by their codes: all are declared once the server is loaded."""
+    found: dict[int, list[type[GameError]]] = {}
+    waiting = [GameError]
+    while waiting:
+        kind = waiting.pop(0)
+        waiting += kind.__subclasses__()
+        if "reason_code" in vars(kind):
+            found.setdefault(kind.reason_code, []).append(kind)
+    return found
 
 
 @action(Right.RECORDS_READ, "GET /apps/{app}/journal", pages=by_key("id"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from gameserver.admin import actions
+from gameserver.admin import actions, records
 from gameserver.players import refusals
 from gameserver.players.refusals import Refusals
 from gameserver.wire.errors import NoSession
@@ -42,6 +42,20 @@ async def test_a_refused_message_is_kept_with_player_operation_and_code(game: Ga
     assert (unknown["operation"], unknown["reason_code"]) == ("nothing.NOWHERE?", 40408)
     assert mistyped["profile_id"] == unknown["profile_id"] == ada.profile_id
     assert str(mistyped["meaning"]).startswith("A field of")
+
+
+async def test_a_code_of_several_meanings_is_told_as_the_operation_means_it(game: Game) -> None:
+    ada = await game.player()
+    await ada.refused("playerState", "UPDATE_NAME", playerName="x" * 10_000)
+    await ada.refused("group", "READ_GROUP", groupId="nothing")
+    rows = {row["operation"]: row for row in await kept(game, profile_id=ada.profile_id)}
+    named, read = rows["playerState.UPDATE_NAME"], rows["group.READ_GROUP"]
+    assert (named["reason_code"], read["reason_code"]) == (40660, 40345)
+    assert str(named["meaning"]).startswith("A field of")
+    assert read["meaning"] == "There is no such group."
+    meaning = records.meaning_of(40345)  # of which nobody knows the operation
+    assert "There is no such group." in meaning
+    assert " Or: " in meaning
 
 
 async def test_what_a_session_that_has_ended_asks_for_is_told_with_its_player(game: Game) -> None:
