@@ -35,6 +35,7 @@ from gameserver.admin.leaderboards import leaderboard_list, leaderboard_rebuild
 from gameserver.admin.moving import export_page, import_lines
 from gameserver.admin.operators import CLI, Operator
 from gameserver.admin.players import (
+    player_by_name,
     player_delete,
     player_disable,
     player_enable,
@@ -110,6 +111,7 @@ ACTIONS: Mapping[str, Action] = declared(
     player_delete,
     player_merge,
     player_newest,
+    player_by_name,
     player_role_list,
     player_role_add,
     player_role_remove,

@@ -24,6 +24,7 @@ from gameserver.rpc import Context
 from gameserver.sessions import AllOf, SessionsUnavailable
 from gameserver.storage import Row, Transaction
 from gameserver.storage.beginnings import beginning, starts_with
+from gameserver.storage.letters import behind, by_letters, not_before
 from gameserver.wire.errors import GameError
 
 _p = players
@@ -92,6 +93,20 @@ PLAYERS_BEFORE = (
     )
     .order_by(*_NEWEST)
     .limit(bindparam("most"))
+)
+_NAME, _LOWER = func.lower(_p.c.name), bindparam("name", type_=String)
+_BY_NAME = (by_letters(_NAME), _p.c.profile_id)
+FIRST_BY_NAME = (
+    select(*_LISTED)
+    .where(_p.c.app_id == bindparam("app"), IS_NAMED)
+    .order_by(*_BY_NAME)
+    .limit(bindparam("most"))
+)
+BY_NAME_AFTER = FIRST_BY_NAME.where(
+    not_before(_NAME, _LOWER), or_(behind(_NAME, _LOWER), _p.c.profile_id > bindparam("profile"))
+)
+LOWER_NAME = select(_NAME.label("name")).where(
+    _p.c.profile_id == bindparam("profile"), _p.c.app_id == bindparam("app")
 )
 _LIKE = select(*_LISTED).limit(bindparam("most"))
 BY_START_OF_NAME = _LIKE.where(_p.c.app_id == bindparam("app"), IS_NAMED, starts_with(func.lower(_p.c.name)))
@@ -173,6 +188,25 @@ async def player_newest(server: Server, app: str, limit: int = 50, after: str = 
         else:
             last = await player_row(tx, app, after)
             rows = await tx.all(PLAYERS_BEFORE, app=app, created=last["created_ms"], profile=after, most=most)
+    return [{column.name: row[column.name] for column in _LISTED} for row in rows]
+
+
+@action(Right.PLAYERS_READ, "GET /apps/{app}/players/by-name", pages=by_key("profile_id"))
+async def player_by_name(server: Server, app: str, limit: int = 50, after: str = "") -> list[dict[str, Any]]:
+    """Return those players of an app who have a name, by name; `after` is the id of the last one seen.
+
+    Names stand in the order of their letters' numbers, capital letters among small ones.
+    """
+    app_of(server, app)
+    most = limit_of(limit)
+    async with server.core.database.read() as tx:
+        if not after:
+            rows = await tx.all(FIRST_BY_NAME, app=app, most=most)
+        else:
+            last = await tx.one(LOWER_NAME, profile=after, app=app)
+            if last is None:
+                raise Refused(f"app {app} has no player {after}")
+            rows = await tx.all(BY_NAME_AFTER, app=app, name=last["name"], profile=after, most=most)
     return [{column.name: row[column.name] for column in _LISTED} for row in rows]
 
 

@@ -51,13 +51,15 @@ async def audit_list(
     since_ms: int | None = None,
     until_ms: int | None = None,
     equal: dict[str, str] | None = None,
+    *,
+    oldest: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return audit events of an app, the newest first; `after` is the id of the last one already seen.
+    """Return audit events of an app, the newest (or `oldest`) first; `after`: the last id seen.
 
     `equal` says what must be in columns, such as `profile_id`.
     """
     await server.core.audit.flush()
-    span = {"after": after, "since_ms": since_ms, "until_ms": until_ms}
+    span: dict[str, Any] = {"after": after, "since_ms": since_ms, "until_ms": until_ms, "oldest": oldest}
     return await _found(server, app, audit.timeline, limit, span, equal, AUDIT_FILTERS)
 
 
@@ -70,8 +72,10 @@ async def refusal_list(
     since_ms: int | None = None,
     until_ms: int | None = None,
     equal: dict[str, str] | None = None,
+    *,
+    oldest: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return messages of an app that were refused, the newest first; `after` is the id of the last one seen.
+    """Return messages of an app that were refused, the newest (or `oldest`) first; `after`: the last id seen.
 
     `equal` says what must be in columns, such as `reason_code` or `profile_id`. Where a session had ended,
     `profile_id` is who had logged in with it.
@@ -85,7 +89,7 @@ async def refusal_list(
             raise Refused("a reason code is a number, such as 40304") from None
         if not 0 <= wanted["reason_code"] < 1 << 31:
             raise Refused("a reason code is a number, such as 40304")
-    span = {"after": after, "since_ms": since_ms, "until_ms": until_ms}
+    span: dict[str, Any] = {"after": after, "since_ms": since_ms, "until_ms": until_ms, "oldest": oldest}
     rows = await _found(server, app, refusals.timeline, limit, span, wanted, REFUSAL_FILTERS)
     unknown = {row["session"] for row in rows if row["session"] and not row["profile_id"]}
     if unknown:
@@ -173,12 +177,14 @@ async def journal_list(
     since_ms: int | None = None,
     until_ms: int | None = None,
     equal: dict[str, str] | None = None,
+    *,
+    oldest: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return what staff did in an app, the newest first; `after` is the id of the last one already seen.
+    """Return what staff did in an app, the newest (or `oldest`) first; `after`: the last id seen.
 
     `equal` says what must be in columns, such as `staff` or `profile_id`.
     """
-    span = {"after": after, "since_ms": since_ms, "until_ms": until_ms}
+    span: dict[str, Any] = {"after": after, "since_ms": since_ms, "until_ms": until_ms, "oldest": oldest}
     rows = await _found(server, app, operators.timeline, limit, span, equal, JOURNAL_FILTERS)
     return [row | {name: _read(row[name]) for name in ("before", "after")} for row in rows]
 
@@ -196,12 +202,14 @@ async def datastream_list(
     since_ms: int | None = None,
     until_ms: int | None = None,
     equal: dict[str, str] | None = None,
+    *,
+    oldest: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return reports of an app's clients, the newest first; `after` is the id of the last one already seen.
+    """Return reports of an app's clients, the newest (or `oldest`) first; `after`: the last id seen.
 
     `equal` says what must be in columns, such as `kind`.
     """
-    span = {"after": after, "since_ms": since_ms, "until_ms": until_ms}
+    span: dict[str, Any] = {"after": after, "since_ms": since_ms, "until_ms": until_ms, "oldest": oldest}
     rows = await _found(server, app, data_stream.timeline, limit, span, equal, REPORT_FILTERS)
     return [row | {"data": msgspec.json.decode(row["data"])} for row in rows]
 
@@ -217,15 +225,18 @@ async def log_list(
     level: str = "",
     text: str = "",
     equal: dict[str, str] | None = None,
+    *,
+    oldest: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return lines of an app's log, the newest first; `after` is the id of the last one already seen.
+    """Return lines of an app's log, the newest (or `oldest`) first; `after`: the last id seen.
 
     `level` is the least bad one, `text` a part of the message, `equal` what must be in columns.
     """
     if level and level not in app_log.LEVELS:
         raise Refused(f"a level is one of {', '.join(app_log.LEVELS)}")
     await server.core.get(AppLog).flush()
-    span = {"after": after, "since_ms": since_ms, "until_ms": until_ms, "also": app_log.picked(level, text)}
+    span: dict[str, Any] = {"after": after, "since_ms": since_ms, "until_ms": until_ms, "oldest": oldest}
+    span["also"] = app_log.picked(level, text)
     rows = await _found(server, app, app_log.timeline, limit, span, equal, LOG_FILTERS)
     return [row | {"context": row["context"] and msgspec.json.decode(row["context"])} for row in rows]
 
@@ -239,15 +250,19 @@ async def push_list(
     since_ms: int | None = None,
     until_ms: int | None = None,
     equal: dict[str, str] | None = None,
+    *,
+    oldest: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return what became of an app's push notifications on each device, the newest first.
+    """Return what became of an app's push notifications on each device, the newest (or `oldest`) first.
 
     `after` is the `delivery` of the last one already seen; `equal` says what must be in columns.
     """
     app_of(server, app)
     most, equal = limit_of(limit), columns_of(equal, PUSH_FILTERS)
     async with server.core.database.read() as tx:
-        return await pushes.listed(tx, app, most, after=after, since_ms=since_ms, until_ms=until_ms, **equal)
+        return await pushes.listed(
+            tx, app, most, after=after, since_ms=since_ms, until_ms=until_ms, oldest=oldest, **equal
+        )
 
 
 @action(Right.RECORDS_READ, "GET /apps/{app}/mails", pages=by_key("letter_id"))
@@ -259,15 +274,19 @@ async def mail_list(
     since_ms: int | None = None,
     until_ms: int | None = None,
     equal: dict[str, str] | None = None,
+    *,
+    oldest: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return what became of an app's letters, the newest first, without addresses.
+    """Return what became of an app's letters, the newest (or `oldest`) first, without addresses.
 
     `after` is the `letter_id` of the last one already seen; `equal` says what must be in columns.
     """
     app_of(server, app)
     most, equal = limit_of(limit), columns_of(equal, MAIL_FILTERS)
     async with server.core.database.read() as tx:
-        return await letters.listed(tx, app, most, after=after, since_ms=since_ms, until_ms=until_ms, **equal)
+        return await letters.listed(
+            tx, app, most, after=after, since_ms=since_ms, until_ms=until_ms, oldest=oldest, **equal
+        )
 
 
 async def _found(
@@ -279,7 +298,7 @@ async def _found(
     equal: dict[str, str] | None,
     filters: frozenset[str],
 ) -> list[dict[str, Any]]:
-    """Return rows of what has happened in an app, the newest first, picked by columns among `filters`."""
+    """Return rows of what has happened in an app, picked by columns among `filters`."""
     app_of(server, app)
     most, equal = limit_of(limit), columns_of(equal, filters)
     async with server.core.database.read() as tx:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import String, and_, bindparam, literal_column, or_, select
+from sqlalchemy import ColumnElement, String, and_, bindparam, literal_column, or_, select
 
 from gameserver.admin.common import LIMIT_MAX, ORIGIN, Refused, Server, app_of, limit_of, reading
 from gameserver.admin.declaring import Do, Rows, action, at_once, by_key
@@ -24,6 +24,7 @@ from gameserver.services.group.making import DeleteGroup, system_delete_group
 from gameserver.services.group.managing import system_remove_member
 from gameserver.storage import Row, locks
 from gameserver.storage.beginnings import beginning, starts_with
+from gameserver.storage.letters import behind, by_letters, not_before
 from gameserver.wire.errors import GameError
 
 LINES_MAX = 200
@@ -72,6 +73,36 @@ _GROUPS_AFTER = _GROUPS.where(
         and_(_g.created_ms == bindparam("created"), _g.group_id < bindparam("last", type_=String)),
     ),
 )
+_OLDEST_GROUPS = (
+    select(*_SHOWN)
+    .where(_g.app_id == bindparam("app"))
+    .order_by(_g.created_ms, _g.group_id)
+    .limit(bindparam("most"))
+)
+_OLDEST_GROUPS_AFTER = _OLDEST_GROUPS.where(
+    _g.created_ms >= bindparam("created"),
+    or_(
+        _g.created_ms > bindparam("created"),
+        and_(_g.created_ms == bindparam("created"), _g.group_id > bindparam("last", type_=String)),
+    ),
+)
+_GROUPS_BY_NAME = (
+    select(*_SHOWN)
+    .where(_g.app_id == bindparam("app"))
+    .order_by(by_letters(_g.name), _g.group_id)
+    .limit(bindparam("most"))
+)
+_CALLED: ColumnElement[str] = bindparam("name", type_=String)
+_GROUPS_BY_NAME_AFTER = _GROUPS_BY_NAME.where(
+    not_before(_g.name, _CALLED),
+    or_(behind(_g.name, _CALLED), _g.group_id > bindparam("last", type_=String)),
+)
+_SORTED = {
+    "newest": (_GROUPS, _GROUPS_AFTER),
+    "oldest": (_OLDEST_GROUPS, _OLDEST_GROUPS_AFTER),
+    "name": (_GROUPS_BY_NAME, _GROUPS_BY_NAME_AFTER),
+}
+"""The first page of groups in an order, and a later one."""
 _BY_NAME = select(*_SHOWN).where(_g.app_id == bindparam("app"), starts_with(_g.name)).limit(bindparam("most"))
 _IDS_BY_NAME = (
     select(_g.group_id).where(_g.app_id == bindparam("app"), starts_with(_g.name)).limit(bindparam("most"))
@@ -243,13 +274,16 @@ def _spelt(name: str) -> list[str]:
 
 @action(Right.DATA_READ, "GET /apps/{app}/groups", pages=_pages_of_groups)
 async def group_list(
-    server: Server, app: str, name: str = "", limit: int = 50, after: str = ""
+    server: Server, app: str, name: str = "", limit: int = 50, after: str = "", sort: str = "newest"
 ) -> list[dict[str, Any]]:
     """Return groups, the newest first; `after` is the id of the last one already seen.
 
-    With `name`: those whose id it is, or whose name begins with it, as it is typed or with capital letters.
+    `sort`: `newest` or `oldest` first, or by `name`, in the order of letters' numbers. With `name`: those
+    whose id it is, or whose name begins with it, as it is typed or with capital letters; these come by name.
     """
     definition, most, wanted = app_of(server, app), limit_of(limit), name.strip()
+    if sort not in _SORTED:
+        raise Refused(f"sort is one of {', '.join(_SORTED)}")
     async with reading(server, definition) as ctx:
         if wanted:
             one = await ctx.tx.one(_GROUP, group=wanted[:64], app=app)
@@ -258,13 +292,14 @@ async def group_list(
                 for row in await ctx.tx.all(_BY_NAME, app=app, most=most, **beginning(spelt)):
                     found.setdefault(row["group_id"], row)
             rows = sorted(found.values(), key=lambda row: (row["name"].casefold(), row["group_id"]))[:most]
-        elif after:
-            last = await _group(ctx, after)
-            rows = list(
-                await ctx.tx.all(_GROUPS_AFTER, app=app, most=most, created=last["created_ms"], last=after)
-            )
         else:
-            rows = list(await ctx.tx.all(_GROUPS, app=app, most=most))
+            first, further = _SORTED[sort]
+            if after:
+                last = await _group(ctx, after)
+                begun = {"name": last["name"]} if sort == "name" else {"created": last["created_ms"]}
+                rows = list(await ctx.tx.all(further, app=app, most=most, last=after, **begun))
+            else:
+                rows = list(await ctx.tx.all(first, app=app, most=most))
     return [{str(column.name): row[column.name] for column in _SHOWN} for row in rows]
 
 

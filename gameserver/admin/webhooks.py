@@ -76,14 +76,16 @@ async def webhook_deliveries(
     since_ms: int | None = None,
     until_ms: int | None = None,
     equal: dict[str, str] | None = None,
+    *,
+    oldest: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return deliveries of an app, the newest first; `after` is the id of the last one already seen.
+    """Return deliveries of an app, the newest (or `oldest`) first; `after`: the last id seen.
 
     `equal` says what must be in columns, such as `target` or `state`.
     """
     app_of(server, app)
     async with server.core.database.read() as tx:
-        rows = await _find(tx, app, limit_of(limit), after, since_ms, until_ms, equal)
+        rows = await _find(tx, app, limit_of(limit), after, since_ms, until_ms, equal, oldest=oldest)
     return [{name: row[name] for name in COLUMNS if name not in ("data", "answer")} for row in rows]
 
 
@@ -186,11 +188,14 @@ async def _find(
     since_ms: int | None,
     until_ms: int | None,
     equal: dict[str, str] | None,
+    *,
+    oldest: bool = False,
 ) -> Sequence[Row]:
     equal = columns_of(equal, FILTERS)
     if equal.get("state", PENDING) not in STATES:
         raise Refused(f"the state is one of {', '.join(STATES)}")
-    picked: dict[str, Any] = {"after": after, "since_ms": since_ms, "until_ms": until_ms, **equal}
+    picked: dict[str, Any] = {"after": after, "since_ms": since_ms, "until_ms": until_ms, "oldest": oldest}
+    picked |= equal
     return await deliveries.timeline.find(tx, app, most, **picked)
 
 

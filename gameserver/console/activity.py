@@ -214,7 +214,7 @@ async def _show(view: View, records: Records) -> Response:
     if file := await view.file(records.action.partition("_")[0], records.action, **asked):
         return file
     rows = await view.do(records.action, **asked, limit=PAGE_ROWS, after=view.query.get("after", ""))
-    newest = str(rows[0][records.key]) if rows else ""
+    newest = str(rows[0][records.key]) if rows else ""  # where the newest come first, as they are followed
     if view.request.headers.get("hx-request") and newest == view.query.get("newest", ""):
         return Response(status_code=204, headers=HEADERS)
     return view.render(
@@ -260,7 +260,7 @@ def _arguments(
     arguments: dict[str, Any] = {"app": view.app_id, "since_ms": since, "until_ms": until}
     arguments |= {name: value for name, value in wanted.items() if name in records.arguments}
     equal = {name: value for name, value in wanted.items() if name not in records.arguments}
-    return arguments | {"equal": equal}
+    return arguments | {"equal": equal, "oldest": view.query.get("sort") == "oldest"}
 
 
 def _label(name: str) -> str:

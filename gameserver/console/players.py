@@ -17,12 +17,16 @@ PART_ROWS = 20  # of each list where several share a page
 COUNT_MAX = 10_000
 
 
+ORDERS = {"oldest": "player_list", "name": "player_by_name"}
+"""What gives players in another order than the newest first."""
+
+
 # Finding
 
 
 @page("GET /apps/{app}/players", Right.PLAYERS_READ)
 async def players(view: View) -> Response:
-    """List players, the newest or the oldest first, or those whom a text finds."""
+    """List players, the newest or the oldest first or by name, or those whom a text finds."""
     text, (action, asked) = view.query.get("q", "").strip(), _asked(view)
     if file := await view.file("players", action, **asked):
         return file
@@ -34,7 +38,7 @@ async def players(view: View) -> Response:
 def _asked(view: View) -> tuple[str, dict[str, Any]]:
     if text := view.query.get("q", "").strip():
         return "player_search", {"app": view.app_id, "text": text}
-    return "player_list" if view.query.get("sort") == "oldest" else "player_newest", {"app": view.app_id}
+    return ORDERS.get(view.query.get("sort", ""), "player_newest"), {"app": view.app_id}
 
 
 async def rows(view: View, limit: int) -> list[dict[str, Any]]:

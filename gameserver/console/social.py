@@ -48,9 +48,9 @@ async def delete_line(view: View) -> Response:
 
 @page("GET /apps/{app}/social/groups", Right.DATA_READ)
 async def groups(view: View) -> Response:
-    """List groups, the newest first, or those that a name finds."""
+    """List groups, the newest or the oldest first or by name, or those that a name finds."""
     name = view.query.get("name", "").strip()
-    if file := await view.file("groups", "group_list", app=view.app_id, name=name):
+    if file := await view.file("groups", "group_list", app=view.app_id, name=name, sort=_sort(view)):
         return file
     rows = await group_rows(view, PAGE_ROWS)
     after = rows[-1]["group_id"] if len(rows) == PAGE_ROWS and not name else ""
@@ -61,9 +61,13 @@ async def group_rows(view: View, limit: int) -> list[dict[str, Any]]:
     """Return the groups of a list, as its address asks for them."""
     name, after = view.query.get("name", "").strip(), view.query.get("after", "")
     found: list[dict[str, Any]] = await view.do(
-        "group_list", app=view.app_id, name=name, limit=limit, after=after
+        "group_list", app=view.app_id, name=name, limit=limit, after=after, sort=_sort(view)
     )
     return found
+
+
+def _sort(view: View) -> str:
+    return view.query.get("sort", "") or "newest"
 
 
 @page("GET /apps/{app}/social/groups/{group}", Right.DATA_READ)

@@ -71,6 +71,7 @@ async def webhooks(view: View) -> Response:
         return view.to(view.here(since=moments.iso(since), until=moments.iso(until), zone=None))
     equal = {name: value for name in FILTERS if (value := view.query.get(name, "").strip())}
     asked = {"app": view.app_id, "since_ms": since, "until_ms": until, "equal": equal}
+    asked["oldest"] = view.query.get("sort") == "oldest"
     if file := await view.file("deliveries", "webhook_deliveries", **asked):
         return file
     rows = await view.do("webhook_deliveries", **asked, limit=PAGE_ROWS, after=view.query.get("after", ""))

@@ -53,10 +53,11 @@ class Timeline:
         after: str = "",
         since_ms: int | None = None,
         until_ms: int | None = None,
+        oldest: bool = False,
         also: Sequence[ColumnElement[bool]] = (),
         **equal: str,
     ) -> Sequence[Row]:
-        """Return rows of an app, the newest first; `after` is the id of the last one already seen.
+        """Return rows of an app, the newest or the oldest first; `after` is the id of the last one seen.
 
         `equal` names columns and what must be in them, such as `profile_id` or `kind`; `also` are further
         conditions.
@@ -70,8 +71,9 @@ class Timeline:
         if until_ms is not None:
             statement = statement.where(columns.id < first_id(until_ms))
         if after:
-            statement = statement.where(columns.id < after)
-        return await tx.all(statement.order_by(columns.id.desc()).limit(most))
+            statement = statement.where(columns.id > after if oldest else columns.id < after)
+        order = columns.id if oldest else columns.id.desc()
+        return await tx.all(statement.order_by(order).limit(most))
 
 
 def _within(column: Column[Any], longest: int | None) -> ColumnElement[Any]:

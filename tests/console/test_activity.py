@@ -5,14 +5,19 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
 from gameserver.admin import actions, records
+from gameserver.domain.push import storage as pushes
 from gameserver.players import refusals
 from gameserver.players.refusals import Refusals
+from gameserver.services.mail import storage as letters
+from gameserver.storage import insert_row
 from gameserver.wire.errors import NoSession
+from tests.benchmarks.console_things import blank
 from tests.conftest import APP_ID, APP_TOML, Game
 from tests.console.conftest import Desk, hired
 
@@ -182,6 +187,48 @@ async def test_every_list_opens_and_is_taken_along(game: Game, desk: Desk) -> No
     assert rows[0]["reason_code"] == 40304
     rows = list(csv.DictReader(io.StringIO(await desk.of_app("/activity/refusals", **{"as": "csv"}))))
     assert rows[0]["reason_code"] == "40304"
+
+
+async def test_lists_are_read_from_the_oldest_too(game: Game, desk: Desk) -> None:
+    ada = await game.player()
+    for _ in range(3):
+        await ada.refused("time", "NEVER")
+        await game.core.get(Refusals).flush()  # or they would be one row that counts
+        game.clock.advance(2)
+    asked: dict[str, Any] = {"app": APP_ID, "equal": {"profile_id": ada.profile_id}}
+    newest = await actions.run(game.server_app, "refusal_list", asked)
+    oldest: list[Any] = []
+    for _ in range(3):
+        more = {"limit": 1, "oldest": True, "after": oldest[-1]["id"] if oldest else ""}
+        oldest += await actions.run(game.server_app, "refusal_list", asked | more)
+    assert (len(oldest), oldest) == (3, newest[::-1])
+    page = await desk.of_app("/activity/refusals", profile_id=str(ada.profile_id), sort="oldest")
+    assert 'name="sort" value="oldest"' in page  # a further filter keeps it
+    answer = await desk.http.get(
+        f"/console/apps/{APP_ID}/activity/refusals",
+        params={"profile_id": ada.profile_id, "sort": "oldest", "as": "jsonl"},
+    )
+    assert [json.loads(line)["id"] for line in answer.text.splitlines()[:3]] == [row["id"] for row in oldest]
+
+
+async def test_letters_and_pushes_of_one_moment_are_read_in_both_directions(game: Game) -> None:
+    app = game.unique("app")
+    async with game.core.database.write() as tx:
+        for number in range(4):
+            at = {"app_id": app, "created_ms": number // 2}
+            await tx.run(
+                insert_row(letters.letters), **blank(letters.letters) | at | {"letter_id": f"l{number}"}
+            )
+            push = {"push_id": f"p{number}", "device": "d"}
+            await tx.run(insert_row(pushes.deliveries), **blank(pushes.deliveries) | at | push)
+    for listed, key in ((letters.listed, "letter_id"), (pushes.listed, "push_id")):
+        for oldest, wanted in ((False, "2301"), (True, "0123")):
+            found: list[Any] = []
+            async with game.core.database.read() as tx:
+                for _ in range(4):
+                    after = (found[-1].get("delivery") or found[-1]["letter_id"]) if found else ""
+                    found += await listed(tx, app, 1, after=after, oldest=oldest)
+            assert "".join(row[key][1:] for row in found) == wanted
 
 
 async def test_following_asks_for_what_is_new_alone_and_never_shows_the_login(game: Game, desk: Desk) -> None:

@@ -361,9 +361,12 @@ def test_a_list_that_is_all_there_is_sorted_by_its_columns(console: Console, bro
     browser.click("th button", "Created")
     assert browser.run(names) == newest[::-1]
     assert browser.run("return document.querySelectorAll('th[aria-sort]').length") == 1
-    browser.click(".filters a", "The oldest first")
-    browser.shows("The newest first")
+    browser.click(".orders a", "the oldest first")
+    browser.at("?sort=oldest")
     assert browser.run(names) == newest[::-1]
+    browser.click(".orders a", "by name")
+    browser.at("?sort=name")
+    assert browser.run(names) == sorted((name for name in newest if name != "(no name)"), key=str.lower)
     assert not browser.complaints()
 
 

@@ -28,6 +28,17 @@ FEW = (
 ASKED = (
     "?span=weeks",
     "/players?q=nobody",
+    "/players?sort=oldest",
+    "/players?sort=name",
+    "/players?sort=name&after=PLAYER",
+    "/activity?sort=oldest",
+    "/activity/refusals?sort=oldest&reason_code=1",
+    "/activity/audit?sort=oldest&profile_id=x",
+    "/activity/mail?sort=oldest",
+    "/activity/pushes?sort=oldest",
+    "/webhooks?sort=oldest",
+    "/social/groups?sort=oldest",
+    "/social/groups?sort=name",
     "/search?q=nobody",
     "/activity?level=error",
     "/activity?text=x",
@@ -64,7 +75,7 @@ async def test_no_page_goes_through_a_table(game: Game, desk: Desk, monkeypatch:
         if page.method == "GET" and page.path.startswith("/apps/{app}"):
             await desk.go("/console" + page.path.format_map(parts))
     for path in ASKED:
-        await desk.go(f"/console/apps/{APP_ID}{path}")
+        await desk.go(f"/console/apps/{APP_ID}{path.replace('PLAYER', str(ada.profile_id))}")
         assert desk.status == 200, desk.text
     assert len(plans.statements) > 100
     slow = whole(plans, game.core.database.reader)  # type: ignore[attr-defined]  # SQLite's alone

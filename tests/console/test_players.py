@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text as sql_text
 
+from gameserver.admin import actions
 from gameserver.admin.actions import run
 from gameserver.admin.common import Refused
 from tests.conftest import APP_ID, APP_TOML, Client, Game
@@ -406,6 +407,33 @@ async def test_a_name_is_found_in_any_case(game: Game, desk: Desk, typed: str) -
     ada = await named(game, f"{end} Åda Lövelace")
     await desk.of_app("/search", q=f"{end.upper()} {typed}")
     assert ada.profile_id in desk.page
+
+
+async def test_players_are_read_by_name_page_by_page(game: Game, desk: Desk) -> None:
+    mark = game.unique("zz")
+    ids = {}
+    for name in ("c", "B", "a", "Ä", "b", ""):
+        player = await game.player()
+        if name:
+            await player.call("playerState", "UPDATE_NAME", playerName=f"{mark}{name}")
+        ids[str(player.profile_id)] = f"{mark}{name}" if name else ""
+    for _ in range(2):
+        player = await game.player()
+        await player.call("playerState", "UPDATE_NAME", playerName=f"{mark}b0")
+        ids[str(player.profile_id)] = f"{mark}b0"
+    first = next(each for each, name in ids.items() if name == f"{mark}a")
+    read = [first]
+    while len(read) < 7:
+        asked = {"app": APP_ID, "limit": 2, "after": read[-1]}
+        rows = await actions.run(game.server_app, "player_by_name", asked)
+        assert rows
+        read += [row["profile_id"] for row in rows]
+    named = [ids[each].removeprefix(mark) for each in read[:7] if each in ids]
+    assert [name.lower() for name in named] == ["a", "b", "b", "b0", "b0", "c", "ä"]
+    assert len(set(read[:7])) == 7
+    await desk.of_app("/players", sort="name", after=first)
+    assert desk.text.index(f"{mark}b0") < desk.text.index(f"{mark}c")
+    assert desk.status == 200
 
 
 async def test_a_mail_address_a_login_and_an_id_lead_straight_to_the_player(game: Game, desk: Desk) -> None:

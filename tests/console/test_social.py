@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from gameserver.admin import actions
+from gameserver.admin.common import Refused
 from gameserver.admin.operators import staff_actions
 from tests.conftest import APP_ID, APP_TOML, Game
 from tests.console.conftest import Desk, hired
@@ -81,6 +83,30 @@ async def test_a_group_is_found_and_goes_once_its_name_is_typed(game: Game, desk
     await desk.act(f"/social/groups/{group}/delete", reason="a gang", confirm=name)
     assert f"{name} is deleted" in desk.text
     assert (await ada.refused("group", "READ_GROUP", groupId=group)).reason_code == 40345
+
+
+async def test_groups_are_read_in_three_orders(game: Game) -> None:
+    ada, mark = await game.player(), game.unique("aa")
+    made = {}
+    for name in ("b", "a", "C", "a"):
+        group = await ada.call("group", "CREATE_GROUP", groupType="clan", name=f"{mark}{name}")
+        made[group["groupId"]] = name
+        game.clock.advance(1)
+
+    async def read(sort: str, first: str) -> list[str]:
+        found = [first]
+        for _ in range(3):
+            asked = {"app": APP_ID, "sort": sort, "limit": 1, "after": found[-1]}
+            [row] = await actions.run(game.server_app, "group_list", asked)
+            found.append(row["group_id"])
+        return [made[each] for each in found]
+
+    b, _, c, again = made
+    assert await read("oldest", b) == ["b", "a", "C", "a"]
+    assert await read("newest", again) == ["a", "C", "a", "b"]
+    assert await read("name", c) == ["C", "a", "a", "b"]
+    with pytest.raises(Refused, match="sort is one of"):
+        await actions.run(game.server_app, "group_list", {"app": APP_ID, "sort": "size"})
 
 
 async def test_a_viewer_reads_and_no_more(game: Game) -> None:

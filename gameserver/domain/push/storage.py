@@ -233,9 +233,10 @@ async def listed(
     after: str = "",
     since_ms: int | None = None,
     until_ms: int | None = None,
+    oldest: bool = False,
     **equal: str,
 ) -> list[dict[str, Any]]:
-    """Return what became of an app's notifications, the newest first.
+    """Return what became of an app's notifications, the newest or the oldest first.
 
     `after` is the `delivery` of the last one already seen; `equal` names columns.
     """
@@ -253,8 +254,12 @@ async def listed(
             return []
         at, place = last["created_ms"], tuple_(_d.push_id, _d.device)
         behind = and_(_d.created_ms == at, place > tuple_(literal(push_id), literal(device)))
-        statement = statement.where(_d.created_ms <= at, or_(_d.created_ms < at, behind))
-    rows = await tx.all(statement.order_by(_d.created_ms.desc(), _d.push_id, _d.device).limit(most))
+        if oldest:
+            statement = statement.where(_d.created_ms >= at, or_(_d.created_ms > at, behind))
+        else:
+            statement = statement.where(_d.created_ms <= at, or_(_d.created_ms < at, behind))
+    order = _d.created_ms if oldest else _d.created_ms.desc()
+    rows = await tx.all(statement.order_by(order, _d.push_id, _d.device).limit(most))
     return [
         {name: row[name] for name in LISTED} | {"delivery": f"{row['push_id']}/{row['device']}"}
         for row in rows

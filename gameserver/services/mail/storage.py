@@ -93,9 +93,10 @@ async def listed(
     after: str = "",
     since_ms: int | None = None,
     until_ms: int | None = None,
+    oldest: bool = False,
     **equal: str,
 ) -> list[dict[str, Any]]:
-    """Return what became of an app's letters, the newest first, without addresses.
+    """Return what became of an app's letters, the newest or the oldest first, without addresses.
 
     `after` is the id of the last one already seen; `equal` names columns.
     """
@@ -112,6 +113,10 @@ async def listed(
             return []
         at = last["created_ms"]
         behind = and_(_c.created_ms == at, _c.letter_id > after)
-        statement = statement.where(_c.created_ms <= at, or_(_c.created_ms < at, behind))
-    rows = await tx.all(statement.order_by(_c.created_ms.desc(), _c.letter_id).limit(most))
+        if oldest:
+            statement = statement.where(_c.created_ms >= at, or_(_c.created_ms > at, behind))
+        else:
+            statement = statement.where(_c.created_ms <= at, or_(_c.created_ms < at, behind))
+    order = _c.created_ms if oldest else _c.created_ms.desc()
+    rows = await tx.all(statement.order_by(order, _c.letter_id).limit(most))
     return [{name: row[name] for name in LISTED} for row in rows]
