@@ -109,10 +109,18 @@ class PacketRecord(msgspec.Struct, eq=False):
                 raise errors.OutdatedPacket("the session has gone on to a later packet") from reason
             raise Aborted("the packet was run twice, and its answer is gone") from reason
 
-    async def look_for_another(self) -> None:
-        """Raise `Repeated` when a run of the packet was committed, by whomever."""
-        stored = await self.find()
-        if stored is not None:
+    async def settle(self, outcome: Outcome) -> None:
+        """Store a refusal, where the claim may be forgotten; raise what `look_again` does.
+
+        No fence stops what writes nothing. Without its claim a copy of the packet runs beside this one: who
+        leaves a group twice is refused the second time, and who could not pay at first can later.
+        """
+        if not self._ctx.core.sessions.may_forget:
+            return
+        if outcome.refused is not None:
+            await self.store(outcome)
+            outcome.wrote = True
+        elif (stored := await self.find()) is not None:
             raise Repeated(stored)
 
     # Afterwards

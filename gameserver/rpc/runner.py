@@ -77,8 +77,11 @@ class Record(Protocol):
     async def look_again(self, reason: Aborted | CommitUnknown) -> None:
         """See whether this run, or a faster one, was committed after all: raises what ends the tries."""
 
-    async def look_for_another(self) -> None:
-        """See whether another run was committed, when this one might have written and did not: raises so."""
+    async def settle(self, outcome: Outcome) -> None:
+        """See to it that no other run answers otherwise, when this one might have written and did not.
+
+        Raises what says that another run was committed.
+        """
 
 
 class Runner:
@@ -267,9 +270,7 @@ class _Run(msgspec.Struct, eq=False):
             self.savepoints = True
             return await self._write()
         if not outcome.wrote and self.record is not None:
-            # A Redis that fails over may forget claims. Who leaves a group twice is refused the second time:
-            # no fence stops what writes nothing.
-            await self.record.look_for_another()
+            await self.record.settle(outcome)
         return outcome
 
     async def _attempt(self, tx: Transaction) -> Outcome:

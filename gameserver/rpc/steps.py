@@ -260,7 +260,16 @@ class Steps:
             self._note_stored()
             return
         operation, _ = plan[0]
-        await self._keep(entry, at_once=operation is not None and operation.reaches_out)
+        at_once = operation is not None and (
+            operation.reaches_out
+            # As the record of a packet does: see its `settle`.
+            or (operation.tx is Tx.WRITE and outcome.refused is not None and self._may_forget)
+        )
+        await self._keep(entry, at_once=at_once)
+
+    @property
+    def _may_forget(self) -> bool:
+        return self.runner.core.sessions.may_forget
 
     async def _nest(self, ctx: Context, plan: Plan, begin: Entry, *, is_own: bool) -> bytes:
         """Run an operation that makes calls of its own."""
@@ -489,9 +498,10 @@ class _StepRecord:
         if fenced:
             raise Aborted("the packet was run twice, and its journal is gone") from reason
 
-    async def look_for_another(self) -> None:
-        """Raise `BeginAgain` when another run has stored what comes next, while this step wrote nothing."""
-        if await self._stored() is not None:
+    async def settle(self, outcome: Outcome) -> None:
+        """Raise `BeginAgain` when another run has stored what comes next; a refusal is stored by itself."""
+        steps = self._steps
+        if outcome.refused is None and steps.runner.core.sessions.may_forget and await self._stored():
             raise BeginAgain("another run of the packet was faster")
 
     async def _stored(self) -> bytes | None:

@@ -126,6 +126,9 @@ class _Record(PacketRecord):
         """The time the answer is taken to be of, so that it is forgotten sooner than others."""
         return self._ctx.now_ms - answers.KEPT_MS + KEPT_MS
 
+    async def settle(self, outcome: Outcome) -> None:
+        """Leave it to who stores the answer: every one is."""
+
     async def find_any(self) -> answers.StoredAnswer | None:
         """Return the answer that is kept under the name. Raises `ReusedPacketId` for another packet's."""
         stored = await self.find()

@@ -230,6 +230,10 @@ class SessionStore(Protocol):
     async def confirm(self, session_id: str, life_seconds: int) -> Session | Ended:
         """Renew a session opened for a short while and give it its real life."""
 
+    @property
+    def may_forget(self) -> bool:
+        """Whether a claim may be forgotten while its packet runs, as by a Redis that fails over."""
+
     async def admit(self, session_id: str, packet_id: int, body_hash: str, app_id: str) -> Admission:
         """Find the session, renew it and claim the packetId. `app_id`: whose signature the packet bears."""
 

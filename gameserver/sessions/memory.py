@@ -77,6 +77,8 @@ class _MemoryWatch:
 class MemorySessions:
     """The `SessionStore` of a single process. `random` makes the secret part of session ids."""
 
+    may_forget = False
+
     def __init__(
         self,
         clock: Clock,

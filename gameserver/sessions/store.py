@@ -61,9 +61,7 @@ log = logging.getLogger(__name__)
 PAGE: Final = 500
 SWEEP_PAGES_MAX: Final = 20
 GARBAGE_MS: Final = 60_000
-ACTING_KEPT: Final = (
-    20  # sessions noted with whom they act for, beyond which those that have ended are dropped
-)
+ACTING_KEPT: Final = 20  # sessions noted with whom they act for; of more, those that have ended are dropped
 PROBE: Final = "gs:probe"
 
 _OPEN, _ADMIT, _LOOK, _SETTLE, _KEEP = (Script(name) for name in ("open", "admit", "look", "settle", "keep"))
@@ -89,6 +87,8 @@ _REASONS: Final[dict[bytes, Reason]] = {
 
 class Sessions:
     """The `SessionStore` on Redis. `random` makes the secret part of session ids."""
+
+    may_forget = True
 
     def __init__(
         self,

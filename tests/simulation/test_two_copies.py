@@ -115,6 +115,7 @@ async def test_a_copy_that_is_refused_for_what_the_other_did_gives_the_answer_of
             await is_answered.wait()
         return await finish(session, packet_id, answer)
 
+    monkeypatch.setattr(game.core.sessions, "may_forget", True)
     monkeypatch.setattr(game.core.sessions, "admit", admit_anew)
     monkeypatch.setattr(game.core.sessions, "finish", finish_late)
     first = asyncio.create_task(player.send(body))
@@ -123,3 +124,38 @@ async def test_a_copy_that_is_refused_for_what_the_other_did_gives_the_answer_of
     is_answered.set()
     assert second.json()["responses"] == [{"status": 200, "data": None}]
     assert (await first).content == second.content
+
+
+async def test_what_was_refused_is_not_done_by_a_copy_that_runs_later(
+    game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As above; and meanwhile there is no more reason to refuse it."""
+    ada, bob = await game.player(), await game.player()
+    made = await bob.call("entity", "CREATE", entityType="hat", data={"of": "bob"}, acl={"other": 2})
+    wanted = {"entityId": made["entityId"], "version": 2, "entityType": "hat", "data": {"of": "ada"}}
+    body = ada.body(("entity", "UPDATE_SHARED", wanted | {"targetPlayerId": bob.profile_id}))
+    admit = game.core.sessions.admit
+    admissions: list[Any] = []
+    is_admitted, may_run = asyncio.Event(), asyncio.Event()
+
+    async def admit_anew(session_id: str, packet_id: int, body_hash: str, app_id: str) -> Any:
+        if session_id != ada.session_id:
+            return await admit(session_id, packet_id, body_hash, app_id)
+        if admissions:
+            return admissions[0]
+        admissions.append(await admit(session_id, packet_id, body_hash, app_id))
+        is_admitted.set()
+        await may_run.wait()
+        return admissions[0]
+
+    monkeypatch.setattr(game.core.sessions, "may_forget", True)
+    monkeypatch.setattr(game.core.sessions, "admit", admit_anew)
+    first = asyncio.create_task(ada.send(body))
+    await is_admitted.wait()
+    second = await ada.send(body)
+    assert second.json()["responses"][0]["reason_code"] == 40344
+    await bob.call("entity", "UPDATE", **wanted | {"version": 1, "data": {"of": "bob"}})
+    may_run.set()
+    assert (await first).content == second.content
+    entity = await bob.call("entity", "READ", entityId=made["entityId"])
+    assert entity["data"] == {"of": "bob"}
