@@ -1,34 +1,26 @@
 """Text that begins with some other text, or holds it: as conditions that both engines understand alike.
 
-Letters are compared as they are, whatever order of letters a database has. An index finds beginnings; on
-PostgreSQL it needs `text_pattern_ops` (`postgresql_ops={"name": "text_pattern_ops"}`).
+Letters are compared as they are: see `letters`, whose indexes find beginnings.
 """
 
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, String, and_, bindparam, func, literal_column
+from sqlalchemy import ColumnElement, String, and_, bindparam, func, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
+
+from gameserver.storage.letters import Condition, before, not_before
 
 _LAST = 0x10FFFF
 
 
-class _Between(FunctionElement[bool]):
-    type = Boolean()
+class _Holds(Condition):
     inherit_cache = True
-    _is_implicitly_boolean = True  # or SQLite would compare it with 1, and use no index
-
-
-class _Holds(FunctionElement[bool]):
-    type = Boolean()
-    inherit_cache = True
-    _is_implicitly_boolean = True  # or SQLite would compare it with 1, and use no index
 
 
 def starts_with(column: ColumnElement[str]) -> ColumnElement[bool]:
     """Return the condition for text that begins with a text: its parameters are those of `beginning`."""
-    return _Between(column, bindparam("at_least", type_=String), bindparam("below", type_=String))
+    return _between(column, bindparam("at_least", type_=String), bindparam("below", type_=String))
 
 
 def beginning(text: str) -> dict[str, str]:
@@ -47,7 +39,7 @@ def starts_with_by_lower(column: ColumnElement[str]) -> ColumnElement[bool]:
     """
     at_least = func.lower(bindparam("near", type_=String))
     below = at_least.concat(literal_column(f"'{chr(_LAST)}'", String))
-    return and_(_Between(func.lower(column), at_least, below), starts_with(column))
+    return and_(_between(func.lower(column), at_least, below), starts_with(column))
 
 
 def beginning_by_lower(text: str) -> dict[str, str]:
@@ -62,16 +54,10 @@ def holds(column: ColumnElement[str]) -> ColumnElement[bool]:
     return _Holds(column, bindparam("part", type_=String))
 
 
-@compiles(_Between, "sqlite")
-def _between_on_sqlite(element: Any, compiler: SQLCompiler, **words: Any) -> str:
-    column, least, below = (compiler.process(clause, **words) for clause in element.clauses)
-    return f"({column} >= ({least}) AND {column} < ({below}))"
-
-
-@compiles(_Between, "postgresql")
-def _between_on_postgresql(element: Any, compiler: SQLCompiler, **words: Any) -> str:
-    column, least, below = (compiler.process(clause, **words) for clause in element.clauses)
-    return f"({column} ~>=~ ({least}) AND {column} ~<~ ({below}))"
+def _between(
+    column: ColumnElement[str], least: ColumnElement[str], below: ColumnElement[str]
+) -> ColumnElement[bool]:
+    return and_(not_before(column, least), before(column, below))
 
 
 @compiles(_Holds, "sqlite")

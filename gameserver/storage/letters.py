@@ -1,7 +1,7 @@
-"""The order of text by the numbers of its letters, which an index for beginnings has on both engines.
+"""Text compared and ordered by the numbers of its letters, whatever order of letters a database has.
 
-On PostgreSQL that index has `text_pattern_ops` (see `beginnings`), whatever order the database has.
-Equal text is equal in each order: `==` goes with these.
+SQLite compares so anyway. An index serves it; on PostgreSQL it needs `text_pattern_ops`
+(`postgresql_ops={"name": "text_pattern_ops"}`). Equal text is equal in each order: `==` goes with these.
 """
 
 from typing import Any
@@ -12,21 +12,47 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 
-class _Order(FunctionElement[str]):
-    type = String()
-    inherit_cache = True
+class Condition(FunctionElement[bool]):
+    """A condition that each engine has its own words for."""
 
-
-class _NotBefore(FunctionElement[bool]):
     type = Boolean()
     inherit_cache = True
     _is_implicitly_boolean = True  # or SQLite would compare it with 1, and use no index
 
 
-class _Behind(FunctionElement[bool]):
-    type = Boolean()
+class _Before(Condition):
     inherit_cache = True
-    _is_implicitly_boolean = True
+    signs = ("<", "~<~")
+
+
+class _NotBefore(Condition):
+    inherit_cache = True
+    signs = (">=", "~>=~")
+
+
+class _Behind(Condition):
+    inherit_cache = True
+    signs = (">", "~>~")
+
+
+class _Order(FunctionElement[str]):
+    type = String()
+    inherit_cache = True
+
+
+def before(column: ColumnElement[str], text: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition for text that comes before another."""
+    return _Before(column, text)
+
+
+def not_before(column: ColumnElement[str], text: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition for text that is another, or comes behind it."""
+    return _NotBefore(column, text)
+
+
+def behind(column: ColumnElement[str], text: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition for text that comes behind another."""
+    return _Behind(column, text)
 
 
 def by_letters(column: ColumnElement[str]) -> ColumnElement[str]:
@@ -34,48 +60,15 @@ def by_letters(column: ColumnElement[str]) -> ColumnElement[str]:
     return _Order(column)
 
 
-def not_before(column: ColumnElement[str], text: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the condition for text that is another, or comes behind it in this order."""
-    return _NotBefore(column, text)
-
-
-def behind(column: ColumnElement[str], text: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the condition for text that comes behind another in this order."""
-    return _Behind(column, text)
-
-
-@compiles(_Order, "sqlite")
-def _order_on_sqlite(element: Any, compiler: SQLCompiler, **words: Any) -> str:
-    [column] = (compiler.process(clause, **words) for clause in element.clauses)
-    return str(column)
-
-
-@compiles(_Order, "postgresql")
-def _order_on_postgresql(element: Any, compiler: SQLCompiler, **words: Any) -> str:
-    [column] = (compiler.process(clause, **words) for clause in element.clauses)
-    return f"{column} USING ~<~"
-
-
-@compiles(_NotBefore, "sqlite")
-def _not_before_on_sqlite(element: Any, compiler: SQLCompiler, **words: Any) -> str:
-    return _compared(element, compiler, ">=", words)
-
-
-@compiles(_NotBefore, "postgresql")
-def _not_before_on_postgresql(element: Any, compiler: SQLCompiler, **words: Any) -> str:
-    return _compared(element, compiler, "~>=~", words)
-
-
-@compiles(_Behind, "sqlite")
-def _behind_on_sqlite(element: Any, compiler: SQLCompiler, **words: Any) -> str:
-    return _compared(element, compiler, ">", words)
-
-
-@compiles(_Behind, "postgresql")
-def _behind_on_postgresql(element: Any, compiler: SQLCompiler, **words: Any) -> str:
-    return _compared(element, compiler, "~>~", words)
-
-
-def _compared(element: Any, compiler: SQLCompiler, sign: str, words: dict[str, Any]) -> str:
+@compiles(_Before)
+@compiles(_NotBefore)
+@compiles(_Behind)
+def _compared(element: Any, compiler: SQLCompiler, **words: Any) -> str:
     column, text = (compiler.process(clause, **words) for clause in element.clauses)
-    return f"({column} {sign} {text})"
+    return f"({column} {element.signs[compiler.dialect.name == 'postgresql']} ({text}))"
+
+
+@compiles(_Order)
+def _ordered(element: Any, compiler: SQLCompiler, **words: Any) -> str:
+    [column] = (compiler.process(clause, **words) for clause in element.clauses)
+    return f"{column} USING ~<~" if compiler.dialect.name == "postgresql" else str(column)
