@@ -4,24 +4,30 @@ The ids of such a table begin with the time in 12 hexadecimal digits, so one ind
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     Column,
     ColumnElement,
+    Select,
     String,
     Table,
     Text,
+    and_,
     bindparam,
     case,
     cast,
     func,
     literal,
+    or_,
     select,
+    tuple_,
 )
 
 from gameserver.storage import Row, Transaction
 from gameserver.storage.expiry import Expiry
+
+S = TypeVar("S", bound=Select[Any])
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -81,3 +87,29 @@ def _within(column: Column[Any], longest: int | None) -> ColumnElement[Any]:
         return column
     size = literal('{"bytes":', Text).concat(cast(func.length(column), Text)).concat("}")
     return case((func.length(column) > longest, size), else_=column).label(column.name)
+
+
+def in_time(
+    statement: S,
+    at: Column[int],
+    *keys: Column[str],
+    last: Sequence[Any] | None = None,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    oldest: bool = False,
+) -> S:
+    """Return a statement whose rows come in time, the newest or the `oldest` first; of one moment by `keys`.
+
+    For tables whose ids say nothing of time. `last` are the moment and the keys of the last row already seen.
+    """
+    if since_ms is not None:
+        statement = statement.where(at >= since_ms)
+    if until_ms is not None:
+        statement = statement.where(at < until_ms)
+    if last is not None:
+        moment, *place = last
+        reached, further = (at >= moment, at > moment) if oldest else (at <= moment, at < moment)
+        behind = and_(at == moment, tuple_(*keys) > tuple_(*map(literal, place)))
+        # The first condition finds the place in the index; the second one alone would not.
+        statement = statement.where(reached, or_(further, behind))
+    return statement.order_by(at if oldest else at.desc(), *keys)

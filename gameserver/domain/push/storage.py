@@ -15,9 +15,7 @@ from sqlalchemy import (
     delete,
     func,
     literal,
-    or_,
     select,
-    tuple_,
     update,
 )
 
@@ -31,7 +29,7 @@ from gameserver.players.quotas import Kept
 from gameserver.storage import Json, Transaction, insert_row, metadata, upsert
 from gameserver.storage.expiry import Expiry
 from gameserver.storage.tables import StoredBy
-from gameserver.storage.timeline import DAY_MS
+from gameserver.storage.timeline import DAY_MS, in_time
 
 WAITING, SENT, FAILED, NOT_SENT = "waiting", "sent", "failed", "not_sent"
 REASON_MAX = 64
@@ -243,23 +241,24 @@ async def listed(
     statement = select(*(_d[name] for name in LISTED), _d.device).where(_d.app_id == app_id)
     for name, value in equal.items():
         statement = statement.where(_d[name] == value)
-    if since_ms is not None:
-        statement = statement.where(_d.created_ms >= since_ms)
-    if until_ms is not None:
-        statement = statement.where(_d.created_ms < until_ms)
+    last = None
     if after:
         push_id, _, device = after.partition("/")
-        last = await tx.one(CREATED, app=app_id, push=push_id, device=device)
-        if last is None:
+        seen = await tx.one(CREATED, app=app_id, push=push_id, device=device)
+        if seen is None:
             return []
-        at, place = last["created_ms"], tuple_(_d.push_id, _d.device)
-        behind = and_(_d.created_ms == at, place > tuple_(literal(push_id), literal(device)))
-        if oldest:
-            statement = statement.where(_d.created_ms >= at, or_(_d.created_ms > at, behind))
-        else:
-            statement = statement.where(_d.created_ms <= at, or_(_d.created_ms < at, behind))
-    order = _d.created_ms if oldest else _d.created_ms.desc()
-    rows = await tx.all(statement.order_by(order, _d.push_id, _d.device).limit(most))
+        last = (seen["created_ms"], push_id, device)
+    statement = in_time(
+        statement,
+        _d.created_ms,
+        _d.push_id,
+        _d.device,
+        last=last,
+        since_ms=since_ms,
+        until_ms=until_ms,
+        oldest=oldest,
+    )
+    rows = await tx.all(statement.limit(most))
     return [
         {name: row[name] for name in LISTED} | {"delivery": f"{row['push_id']}/{row['device']}"}
         for row in rows

@@ -10,9 +10,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    and_,
     bindparam,
-    or_,
     select,
     update,
 )
@@ -22,7 +20,7 @@ from gameserver.players.profiles import players
 from gameserver.storage import Json, Transaction, insert_row, metadata
 from gameserver.storage.expiry import Expiry
 from gameserver.storage.tables import StoredBy
-from gameserver.storage.timeline import DAY_MS
+from gameserver.storage.timeline import DAY_MS, in_time
 
 WAITING, SENT, FAILED, NOT_SENT = "waiting", "sent", "failed", "not_sent"
 KEPT_MS = 30 * DAY_MS
@@ -103,20 +101,14 @@ async def listed(
     statement = select(*(_c[name] for name in LISTED)).where(_c.app_id == app_id)
     for name, value in equal.items():
         statement = statement.where(_c[name] == value)
-    if since_ms is not None:
-        statement = statement.where(_c.created_ms >= since_ms)
-    if until_ms is not None:
-        statement = statement.where(_c.created_ms < until_ms)
+    last = None
     if after:
-        last = await tx.one(CREATED, app=app_id, letter=after)
-        if last is None:
+        seen = await tx.one(CREATED, app=app_id, letter=after)
+        if seen is None:
             return []
-        at = last["created_ms"]
-        behind = and_(_c.created_ms == at, _c.letter_id > after)
-        if oldest:
-            statement = statement.where(_c.created_ms >= at, or_(_c.created_ms > at, behind))
-        else:
-            statement = statement.where(_c.created_ms <= at, or_(_c.created_ms < at, behind))
-    order = _c.created_ms if oldest else _c.created_ms.desc()
-    rows = await tx.all(statement.order_by(order, _c.letter_id).limit(most))
+        last = (seen["created_ms"], after)
+    statement = in_time(
+        statement, _c.created_ms, _c.letter_id, last=last, since_ms=since_ms, until_ms=until_ms, oldest=oldest
+    )
+    rows = await tx.all(statement.limit(most))
     return [{name: row[name] for name in LISTED} for row in rows]
