@@ -57,9 +57,8 @@ def write_service(root: Path, name: str, catalogue: dict[str, Any] | None = None
 
 def _operations(catalogue: dict[str, Any]) -> list[dict[str, Any]]:
     found = catalogue.get("operations", [])
-    if not isinstance(found, list):
-        raise ValueError("the catalogue's operations are no list")  # noqa: TRY004 - what a user wrote
-    found = [{"operation": one} if isinstance(one, str) else one for one in found]
+    rows = found if isinstance(found, list) else [found]
+    found = [{"operation": one} if isinstance(one, str) else one for one in rows]
     if not all(
         isinstance(one, dict) and re.fullmatch(r"[A-Z][A-Z0-9_]*", str(one.get("operation"))) for one in found
     ):

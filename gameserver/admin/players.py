@@ -230,7 +230,9 @@ async def meant(server: Server, app: str, text: str) -> list[str]:
                 rows = await tx.all(statement, app=app, most=most, **beginning(start))
                 found |= {row["profile_id"] for row in rows}
     if len(found) > MEANT_MAX:
-        raise Refused(f"{wanted!r} means more than {MEANT_MAX} players: say more of the name")
+        raise Refused(
+            f"{wanted!r} means more than {MEANT_MAX} players: say more of the name, or take a segment"
+        )
     return sorted(found)
 
 

@@ -59,7 +59,7 @@ async def audit_list(
     `equal` says what must be in columns, such as `profile_id`.
     """
     await server.core.audit.flush()
-    span: dict[str, Any] = {"after": after, "since_ms": since_ms, "until_ms": until_ms, "oldest": oldest}
+    span = _span(after, since_ms, until_ms, oldest=oldest)
     return await _found(server, app, audit.timeline, limit, span, equal, AUDIT_FILTERS)
 
 
@@ -89,7 +89,7 @@ async def refusal_list(
             raise Refused("a reason code is a number, such as 40304") from None
         if not 0 <= wanted["reason_code"] < 1 << 31:
             raise Refused("a reason code is a number, such as 40304")
-    span: dict[str, Any] = {"after": after, "since_ms": since_ms, "until_ms": until_ms, "oldest": oldest}
+    span = _span(after, since_ms, until_ms, oldest=oldest)
     rows = await _found(server, app, refusals.timeline, limit, span, wanted, REFUSAL_FILTERS)
     unknown = {row["session"] for row in rows if row["session"] and not row["profile_id"]}
     if unknown:
@@ -184,7 +184,7 @@ async def journal_list(
 
     `equal` says what must be in columns, such as `staff` or `profile_id`.
     """
-    span: dict[str, Any] = {"after": after, "since_ms": since_ms, "until_ms": until_ms, "oldest": oldest}
+    span = _span(after, since_ms, until_ms, oldest=oldest)
     rows = await _found(server, app, operators.timeline, limit, span, equal, JOURNAL_FILTERS)
     return [row | {name: _read(row[name]) for name in ("before", "after")} for row in rows]
 
@@ -209,7 +209,7 @@ async def datastream_list(
 
     `equal` says what must be in columns, such as `kind`.
     """
-    span: dict[str, Any] = {"after": after, "since_ms": since_ms, "until_ms": until_ms, "oldest": oldest}
+    span = _span(after, since_ms, until_ms, oldest=oldest)
     rows = await _found(server, app, data_stream.timeline, limit, span, equal, REPORT_FILTERS)
     return [row | {"data": msgspec.json.decode(row["data"])} for row in rows]
 
@@ -235,8 +235,7 @@ async def log_list(
     if level and level not in app_log.LEVELS:
         raise Refused(f"a level is one of {', '.join(app_log.LEVELS)}")
     await server.core.get(AppLog).flush()
-    span: dict[str, Any] = {"after": after, "since_ms": since_ms, "until_ms": until_ms, "oldest": oldest}
-    span["also"] = app_log.picked(level, text)
+    span = _span(after, since_ms, until_ms, oldest=oldest) | {"also": app_log.picked(level, text)}
     rows = await _found(server, app, app_log.timeline, limit, span, equal, LOG_FILTERS)
     return [row | {"context": row["context"] and msgspec.json.decode(row["context"])} for row in rows]
 
@@ -287,6 +286,10 @@ async def mail_list(
         return await letters.listed(
             tx, app, most, after=after, since_ms=since_ms, until_ms=until_ms, oldest=oldest, **equal
         )
+
+
+def _span(after: str, since_ms: int | None, until_ms: int | None, *, oldest: bool) -> dict[str, Any]:
+    return {"after": after, "since_ms": since_ms, "until_ms": until_ms, "oldest": oldest}
 
 
 async def _found(

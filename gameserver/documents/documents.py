@@ -22,9 +22,11 @@ from gameserver.wire.errors import (
 )
 from gameserver.wire.shapes import FreeObject
 
+LARGEST_DATA_BYTES = 3 << 20  # that an app may allow
 DATA_BYTES_MAX = 100 << 10  # of JSON text, as it is stored; where an app does not say otherwise
 DataBytes = Annotated[
-    int, Meta(ge=1 << 10, le=3 << 20, description="Most bytes of the data of one, as compact JSON.")
+    int,
+    Meta(ge=1 << 10, le=LARGEST_DATA_BYTES, description="Most bytes of the data of one, as compact JSON."),
 ]
 DATA_DEPTH_MAX = 24  # a list of documents in an answer stays well within what any JSON reader allows
 TYPE_MAX = 256  # characters of an entity type or an indexed id

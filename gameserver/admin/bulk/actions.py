@@ -165,7 +165,9 @@ async def _found(server: Any, app: str, whom: Whom) -> list[str]:
                 rows = await tx.all(storage.LISTED, **asked)
         found += [row["profile_id"] for row in rows]
         if len(found) > MEANT_MAX:
-            raise Refused(f"there are more than {MEANT_MAX} players: do it for some at a time")
+            raise Refused(
+                f"there are more than {MEANT_MAX} players: do it by segments, or by how their names begin"
+            )
         if len(rows) < READ_ROWS:
             return found
         last = rows[-1]["profile_id"]

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, String, bindparam, select, tuple_
 
 from gameserver.admin.moving import lines
-from gameserver.admin.moving.kinds import APP, MOST, Found, Kind, NotTaken, Page, Taking, after
+from gameserver.admin.moving.kinds import APP, MOST, Found, Kind, NotTaken, Page, Taking, after, span
 from gameserver.documents import documents
 from gameserver.documents.documents import acl_of
 from gameserver.players.profiles import players
@@ -36,7 +36,7 @@ async def tell_entities(page: Page, tx: Transaction, after: list[Any] | None) ->
 async def take_entity(taking: Taking, ctx: Context, line: lines.Entity) -> bool:
     """Add an entity of a player."""
     taking.must_be_here(line.profile_id)
-    created = ctx.now_ms if line.created_at is None else line.created_at
+    made = span(ctx, line.created_at, line.updated_at)
     return await ctx.tx.unless_taken(
         ADD_ENTITY,
         owner_id=line.profile_id,
@@ -46,9 +46,9 @@ async def take_entity(taking: Taking, ctx: Context, line: lines.Entity) -> bool:
         version=line.version,
         acl_other=documents.read_acl(line.acl),
         is_singleton=line.is_singleton,
-        data=documents.data_text(line.data, bytes_max=3 << 20),
-        created_ms=created,
-        updated_ms=created if line.updated_at is None else line.updated_at,
+        data=documents.data_text(line.data, bytes_max=documents.LARGEST_DATA_BYTES),
+        created_ms=made.created_ms,
+        updated_ms=made.updated_ms,
     )
 
 
@@ -73,7 +73,7 @@ async def take_global_entity(taking: Taking, ctx: Context, line: lines.GlobalEnt
     """Add an entity of the app."""
     if line.owner_id is not None:
         taking.must_be_here(line.owner_id)
-    created = ctx.now_ms if line.created_at is None else line.created_at
+    made = span(ctx, line.created_at, line.updated_at)
     life = line.time_to_live if line.time_to_live > 0 else global_rules.NO_LIFE
     expires = global_rules.expiry_ms(ctx.now_ms, life) if line.expires_at is None else line.expires_at
     if expires <= ctx.now_ms:
@@ -87,11 +87,11 @@ async def take_global_entity(taking: Taking, ctx: Context, line: lines.GlobalEnt
         indexed_id=line.entity_indexed_id or None,
         version=line.version,
         acl_other=documents.read_acl(line.acl),
-        data=documents.data_text(line.data, bytes_max=3 << 20),
+        data=documents.data_text(line.data, bytes_max=documents.LARGEST_DATA_BYTES),
         life_ms=life,
         expires_ms=expires,
-        created_ms=created,
-        updated_ms=created if line.updated_at is None else line.updated_at,
+        created_ms=made.created_ms,
+        updated_ms=made.updated_ms,
     )
 
 
