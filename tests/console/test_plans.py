@@ -1,7 +1,6 @@
 """What pages ask the database is found by an index, whichever list it is and whatever it is asked for."""
 
 import re
-import sqlite3
 from collections import defaultdict
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from gameserver.console import PAGES
 from tests.conftest import APP_ID, Game
 from tests.console.conftest import Desk
-from tests.services.test_player_life_checks import SMALL, Plans
+from tests.plans import SMALL, Plans
 
 FEW = (
     SMALL
@@ -70,7 +69,7 @@ async def test_no_page_goes_through_a_table(game: Game, desk: Desk, monkeypatch:
     await ada.call("chat", "POST_CHAT_MESSAGE_SIMPLE", channelId=f"{APP_ID}:dy:moon", text="hello")
     parts = defaultdict(lambda: "none", app=APP_ID, profile=ada.profile_id, board=board)
     parts["channel"] = f"{APP_ID}:dy:moon"
-    plans = Plans(monkeypatch)
+    plans = Plans(game, monkeypatch)
     for page in PAGES:
         if page.method == "GET" and page.path.startswith("/apps/{app}"):
             await desk.go("/console" + page.path.format_map(parts))
@@ -78,15 +77,14 @@ async def test_no_page_goes_through_a_table(game: Game, desk: Desk, monkeypatch:
         await desk.go(f"/console/apps/{APP_ID}{path.replace('PLAYER', str(ada.profile_id))}")
         assert desk.status == 200, desk.text
     assert len(plans.statements) > 100
-    slow = whole(plans, game.core.database.reader)  # type: ignore[attr-defined]  # SQLite's alone
+    slow = whole(plans)
     assert not slow, "\n".join(slow)
 
 
-def whole(plans: Plans, reader: sqlite3.Connection) -> list[str]:
+def whole(plans: Plans) -> list[str]:
     """Return the statements that read a whole table, or sort all rows of an app."""
     found = []
-    for sql, count in plans.statements.items():
-        steps = [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * count)]
+    for sql, steps in plans.each():
         of_app = any(
             (step := re.match(r"SEARCH (\w+) USING .*\(app_id=\?\)$", each)) and step[1] not in FEW
             for each in steps

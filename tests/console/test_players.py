@@ -16,8 +16,8 @@ from gameserver.admin.actions import run
 from gameserver.admin.common import Refused
 from tests.conftest import APP_ID, APP_TOML, Client, Game
 from tests.console.conftest import Desk, hired
+from tests.plans import Plans
 from tests.services.logins import Postbox, postbox, refused_login
-from tests.services.test_player_life_checks import Plans
 
 __all__ = ["postbox"]  # a fixture
 OLD, NEW = "correct horse", "battery staple"
@@ -450,7 +450,7 @@ async def test_what_pages_ask_is_found_by_an_index(
         pytest.skip("the next test asks PostgreSQL")
     ada, bob = await named(game, "Ada"), await named(game, "Bob")
     await desk.of_app(card(ada))
-    plans = Plans(monkeypatch)
+    plans = Plans(game, monkeypatch)
     visits: list[tuple[str, dict[str, str]]] = [
         ("/search", {"q": "ad"}),
         ("/search", {"q": ada.profile_id[:6]}),
@@ -463,19 +463,9 @@ async def test_what_pages_ask_is_found_by_an_index(
         await desk.of_app(path, **query)
         assert desk.status == 200, desk.text
     assert len(plans.statements) > 50
-    slow = plans.slow(game.core.database.reader)  # type: ignore[attr-defined]
+    slow = plans.slow()
     assert not slow, "\n".join(slow)
-    assert any("players_by_start_of_lower_name" in step for step in steps(game, plans))
-
-
-def steps(game: Game, plans: Plans) -> list[str]:
-    """The steps of SQLite for what has run."""
-    reader = game.core.database.reader  # type: ignore[attr-defined]
-    return [
-        row[3]
-        for sql, count in plans.statements.items()
-        for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * count)
-    ]
+    assert any("players_by_start_of_lower_name" in step for step in plans.steps())
 
 
 async def test_a_name_in_any_case_is_found_by_an_index_of_postgresql(game: Game) -> None:

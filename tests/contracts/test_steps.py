@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 import gameserver.services
 from gameserver.rpc import Caller, Context, Origin, Service, Tx
 from gameserver.rpc.steps import Steps, run_messages, run_steps, steps_of
+from gameserver.sessions import Session
 from gameserver.storage import Aborted
 from gameserver.wire.packet import Message, check_message
 from gameserver.wire.shapes import Reply, Request
@@ -157,20 +158,21 @@ async def test_a_run_that_only_reads_stores_nothing(game: Game) -> None:
     assert await rows(game) == before + 1
 
 
+async def run_beside(game: Game, player: Client, calls: list[Any]) -> list[bytes]:
+    """One of several runs of a packet, which know nothing of each other; returns its entries."""
+    session, runner = await game.core.sessions.peek(player.session_id), game.server_app.runner
+    assert isinstance(session, Session)
+    ctx = Context(game.core, game.app, Origin("test", ""))
+    ctx.session, ctx.profile_id = session, player.profile_id
+    text = msgspec.json.encode({"calls": calls})
+    plan = runner.plan([Message("stepwise", "RUN", msgspec.Raw(text))])
+    return (await run_messages(Steps(runner, ctx.effects, f"beside/{player.profile_id}"), ctx, plan)).entries
+
+
 async def test_two_runs_at_once_do_everything_once(game: Game) -> None:
     player = await game.player()
-    session = await game.core.sessions.peek(player.session_id)
-    runner = game.server_app.runner
-    text = msgspec.json.encode({"calls": [create("a"), COUNT, create("a"), create("a")]})
-    plan = runner.plan([Message("stepwise", "RUN", msgspec.Raw(text))])
-
-    async def once() -> list[bytes]:
-        ctx = Context(game.core, game.app, Origin("test", ""))
-        ctx.session, ctx.profile_id = session, player.profile_id  # type: ignore[assignment]  # it is open
-        steps = Steps(runner, ctx.effects, f"two/{player.profile_id}")
-        return (await run_messages(steps, ctx, plan)).entries
-
-    answers = await asyncio.gather(once(), once(), once())
+    calls = [create("a"), COUNT, create("a"), create("a")]
+    answers = await asyncio.gather(*[run_beside(game, player, calls) for _ in range(3)])
     assert answers[0] == answers[1] == answers[2]
     assert await entities(player) == 3
 
@@ -182,19 +184,10 @@ async def test_a_run_that_is_refused_for_what_another_did_begins_again(
     monkeypatch.setattr(game.core.sessions, "may_forget", True)
     player = await game.player()
     made = await player.call("entity", "CREATE", entityType="a", data={}, acl={"other": 0})
-    delete = ["entity", "DELETE", {"entityId": made["entityId"], "version": -1}]
-    text = msgspec.json.encode({"calls": [COUNT, delete, COUNT]})
-    plan = game.server_app.runner.plan([Message("stepwise", "RUN", msgspec.Raw(text))])
-
-    async def once() -> list[bytes]:
-        ctx = Context(game.core, game.app, Origin("test", ""))
-        ctx.session, ctx.profile_id = await game.core.sessions.peek(player.session_id), player.profile_id  # type: ignore[assignment]  # it is open
-        steps = Steps(game.server_app.runner, ctx.effects, f"refused/{player.profile_id}")
-        return (await run_messages(steps, ctx, plan)).entries
-
-    first = await once()
+    calls = [COUNT, ["entity", "DELETE", {"entityId": made["entityId"], "version": -1}], COUNT]
+    first = await run_beside(game, player, calls)
     assert [each["status"] for each in msgspec.json.decode(first[0])["data"]["answers"]] == [200, 200, 200]
-    assert await once() == first
+    assert await run_beside(game, player, calls) == first
 
 
 async def test_a_script_that_has_changed_meanwhile_goes_on_with_a_failure(game: Game) -> None:

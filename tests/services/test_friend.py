@@ -15,8 +15,8 @@ from gameserver.storage import QueryTooSlow
 from gameserver.storage.beginnings import beginning_by_lower
 from gameserver.storage.dialects import POSTGRESQL
 from tests.conftest import APP_TOML, Client, Game
+from tests.plans import Plans
 from tests.services.listening import ear
-from tests.services.test_player_life_checks import Plans
 
 PASSWORD = "correct horse battery"
 
@@ -387,16 +387,10 @@ async def test_an_index_finds_names(game: Game, monkeypatch: pytest.MonkeyPatch)
     index = "players_by_start_of_lower_name"
     if game.core.database.dialect == "sqlite":
         ada = await named(game, game.unique("Ada"))
-        plans = Plans(monkeypatch)
+        plans = Plans(game, monkeypatch)
         for operation in ("FIND_USERS_BY_EXACT_NAME", "FIND_USERS_BY_NAME_STARTING_WITH"):
             await found(ada, operation, "Ada")
-        reader = game.core.database.reader  # type: ignore[attr-defined]
-        ways = [
-            row[3]
-            for sql, count in plans.statements.items()
-            for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * count)
-            if " players " in row[3]
-        ]
+        ways = [step for step in plans.steps() if " players " in step]
         assert sum(f"{index} (app_id=? AND <expr>=?)" in way for way in ways) == 1
         assert sum(f"{index} (app_id=? AND <expr>>? AND <expr><?)" in way for way in ways) == 1
         return
@@ -469,7 +463,7 @@ async def test_an_index_finds_players_by_names_and_universal_ids(
     if game.core.database.dialect != "sqlite":
         pytest.skip("PostgreSQL chooses by the size of the table")
     ada = await named(game, "Ada")
-    plans = Plans(monkeypatch)
+    plans = Plans(game, monkeypatch)
     for operation in (
         "FIND_USERS_BY_EXACT_NAME",
         "FIND_USERS_BY_NAME_STARTING_WITH",
@@ -494,7 +488,7 @@ async def test_an_index_finds_players_by_names_and_universal_ids(
     await ada.call("friend", "LIST_BLOCKED_USERS")
     await ada.call("friend", "UNBLOCK_USERS", profileIds=[bob.profile_id])
     assert plans.statements
-    slow = plans.slow(game.core.database.reader)  # type: ignore[attr-defined]
+    slow = plans.slow()
     assert not slow, "\n".join(slow)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import APP_TOML, Client, Game
+from tests.plans import Plans
 from tests.services.listening import ear
-from tests.services.test_player_life_checks import Plans
 
 DAY = 24 * 3600
 
@@ -648,7 +648,7 @@ async def test_no_call_of_a_player_reads_rows_of_others(game: Game, monkeypatch:
     if game.core.database.dialect != "sqlite":
         pytest.skip("PostgreSQL chooses by the size of the table")
     ada, bob = await game.player(), await game.player()
-    plans = Plans(monkeypatch)
+    plans = Plans(game, monkeypatch)
     these: dict[str, Any] = {"msgbox": "inbox", "msgIds": [await send(ada, bob)]}
     await counts(bob)
     await page(bob, searchCriteria={"msgbox": "inbox"})
@@ -661,5 +661,5 @@ async def test_no_call_of_a_player_reads_rows_of_others(game: Game, monkeypatch:
         await bob.call("event", operation, dateMillis=game.clock.ms(), eventType="a")
     await bob.call("event", "DELETE_INCOMING_EVENTS", evIds=["x"])
     await bob.call("playerState", "READ")
-    slow = plans.slow(game.core.database.reader)  # type: ignore[attr-defined]
+    slow = plans.slow()
     assert not slow, "\n".join(slow)

@@ -10,7 +10,7 @@ from gameserver.admin import actions
 from gameserver.admin.moving import PARTS
 from tests.conftest import APP_ID as COMMON_ID
 from tests.conftest import APP_TOML, Client, Game
-from tests.services.test_player_life_checks import Plans
+from tests.plans import Plans
 
 APP_ID = "10005"
 MORE = """
@@ -327,12 +327,10 @@ async def test_each_page_is_found_by_an_index(game: Game, monkeypatch: pytest.Mo
     """Or an export would read all of an app for each of its pages."""
     if game.core.database.dialect != "sqlite":
         pytest.skip("PostgreSQL chooses by the size of the table")
-    plans = Plans(monkeypatch)
+    plans = Plans(game, monkeypatch)
     await exported(game, limit=1)
-    connection = game.core.database.reader  # type: ignore[attr-defined]
-    slow = plans.slow(connection)
-    for sql, count in plans.statements.items():
-        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * count)]
+    slow = plans.slow()
+    for sql, steps in plans.each():
         slow += [f"{step}: {sql}" for step in steps if step == "USE TEMP B-TREE FOR ORDER BY"]
     assert len(plans.statements) > len(PARTS) // 2
     # Those values are one page, and what is looked up by ids is not many rows.

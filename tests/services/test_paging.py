@@ -19,6 +19,7 @@ from gameserver.documents.paging import (
 )
 from gameserver.services.global_entity import storage
 from gameserver.storage import Transaction
+from gameserver.storage.sqlite import SqliteDatabase
 from gameserver.wire import json as wire_json
 from tests.conftest import Game
 
@@ -341,7 +342,9 @@ async def test_pages_in_an_order_of_columns_are_found_by_index(game: Game, tx: T
     if game.core.database.dialect != "sqlite":
         pytest.skip("PostgreSQL chooses by the size of the table")
     found = await read(tx, read_context({"pagination": {"rowsPerPage": 5, "pageNumber": 3}}))
-    connection = game.core.database.reader  # type: ignore[attr-defined]
+    database = game.core.database
+    assert isinstance(database, SqliteDatabase)
+    connection = database.reader
     for offset in (1, -1):
         statements: list[str] = []
         connection.set_trace_callback(statements.append)

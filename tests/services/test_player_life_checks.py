@@ -1,7 +1,6 @@
 """What nobody would notice by looking: missing hooks, and statements that read the rows of all players."""
 
 import re
-import sqlite3
 from collections import Counter
 from typing import Any
 
@@ -16,50 +15,14 @@ from gameserver.domain.leaderboards.ranked_pages import list_name
 from gameserver.domain.leaderboards.store import FIND
 from gameserver.frame import Hook
 from gameserver.rpc import PLAYER_DELETE, PLAYER_MERGE, PLAYER_RESET
-from gameserver.storage import sqlite
 from tests.conftest import APP_ID, Game
+from tests.plans import Plans, is_slow
 from tests.services import test_player_life as life
 from tests.services.test_player_life import apps_folder, full_players, game
 
 __all__ = ["apps_folder", "game"]  # fixtures
 
 LIFE: tuple[Hook[Any], ...] = (PLAYER_RESET, PLAYER_DELETE, PLAYER_MERGE)
-SMALL = {"leaderboards", "tournament_templates", "tournament_division_sets"}  # an app has few of them
-
-
-class Plans:
-    """The plans of the statements that run, as SQLite explains them."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.statements: dict[str, int] = {}
-        execute = sqlite._SqliteTransaction._execute
-
-        def note(tx: Any, kind: str, plan: Any, params: Any) -> Any:
-            sql, arguments = plan.bind(params)
-            self.statements[sql] = len(arguments)
-            return execute(tx, kind, plan, params)
-
-        monkeypatch.setattr(sqlite._SqliteTransaction, "_execute", note)
-
-    def slow(self, connection: sqlite3.Connection) -> list[str]:
-        """The steps that read a whole table, or all rows of an app."""
-        return [
-            f"{row[3]}: {sql}"
-            for sql, count in self.statements.items()
-            for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * count)
-            if is_slow(row[3], sql)
-        ]
-
-
-def is_slow(step: str, sql: str) -> bool:
-    scanned = re.fullmatch(r"SCAN (\w+)(?: USING .*)?", step)
-    if scanned is not None:
-        # The rows of a subquery are few, or its own steps tell.
-        return (
-            bool(re.search(rf"\b(?:FROM|JOIN|INTO|UPDATE) {scanned[1]}\b", sql)) and scanned[1] not in SMALL
-        )
-    searched = re.match(r"SEARCH (\w+) USING .*\(app_id=\?\)$", step)
-    return searched is not None and searched[1] not in SMALL
 
 
 @pytest.mark.parametrize(
@@ -85,11 +48,11 @@ async def test_a_players_life_reads_no_rows_of_others(
         pytest.skip("PostgreSQL chooses by the size of the table")
     player, target = await full_players(game, 2)
     await life.post(player, 5)
-    plans = Plans(monkeypatch)
+    plans = Plans(game, monkeypatch)
     words = [player.profile_id, target.profile_id] if what == "merge" else [player.profile_id]
     await getattr(actions, f"player_{what}")(game.server_app, APP_ID, *words)
     assert len(plans.statements) > 5
-    slow = plans.slow(game.core.database.reader)  # type: ignore[attr-defined]
+    slow = plans.slow()
     assert not slow, "\n".join(slow)
 
 

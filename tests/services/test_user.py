@@ -15,8 +15,8 @@ from gameserver.players.links import NoEmailIdentity
 from gameserver.players.tokens import one_time_tokens
 from gameserver.storage import sqlite
 from tests.conftest import APP_ID, APP_TOML, Client, Game
+from tests.plans import Plans
 from tests.services.logins import Postbox, mails_are_out, outcome, postbox, refused_login
-from tests.services.test_player_life_checks import Plans
 
 __all__ = ["postbox"]  # a fixture
 
@@ -342,19 +342,13 @@ async def test_an_index_finds_players_among_millions(
     if game.core.database.dialect != "sqlite":
         pytest.skip("PostgreSQL chooses by the size of the table")
     await game.player()
-    plans = Plans(monkeypatch)
+    plans = Plans(game, monkeypatch)
     # A search runs in a thread, where nobody notes its statement.
     monkeypatch.setattr(sqlite._SqliteTransaction, "search", sqlite._SqliteTransaction.all)
     context = {"pagination": {"rowsPerPage": 1}, "searchCriteria": search}
     page = await user(game, "SYS_GET_PAGE", context=context)
     await user(game, "SYS_GET_PAGE_OFFSET", context=page["context"], pageOffset=1)
-    reader = game.core.database.reader  # type: ignore[attr-defined]
-    steps = [
-        row[3]
-        for sql, count in plans.statements.items()
-        for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * count)
-        if " players " in row[3]
-    ]
+    steps = [step for step in plans.steps() if " players " in step]
     assert steps
     # The page after one begins at its last row, and players found by an index are looked at by their key.
     beyond = "players_by_app (app_id=? AND created_ms>?"
@@ -372,9 +366,9 @@ async def test_an_index_finds_players_by_name_for_operators_too(
 ) -> None:
     if game.core.database.dialect != "sqlite":
         pytest.skip("PostgreSQL chooses by the size of the table")
-    plans = Plans(monkeypatch)
+    plans = Plans(game, monkeypatch)
     await actions.player_find(game.server_app, APP_ID, "Bats", 10)
-    slow = plans.slow(game.core.database.reader)  # type: ignore[attr-defined]
+    slow = plans.slow()
     assert not slow, "\n".join(slow)
 
 
